@@ -6,6 +6,7 @@ RUN = $(BIN)/loadproof run
 WORKERS ?= 3
 FUZZ_S ?= 600
 ROUNDS ?= 20
+DUELS ?= 40
 SCENARIOS ?= load-100 spike-1000 soak-10m
 GATE ?=
 WAY ?= direct
@@ -19,9 +20,9 @@ unexport PYTHONDONTWRITEBYTECODE
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
 .DEFAULT_GOAL := help
-.PHONY: help load-100 smoke spike-1000 soak-10m breakpoint limits distributed-limits redis-down burst-limits penalties crash metastable ledger webhooks distributed compose gate ui target
+.PHONY: help load-100 smoke spike-1000 soak-10m breakpoint limits distributed-limits redis-down burst-limits penalties crash metastable ledger webhooks backup duel distributed compose gate ui target
 .PHONY: test test-fast test-long check check-all mutation fuzz format schema sample golden lock clean
-.PHONY: bench bench-throughput bench-truth bench-rate bench-starvation bench-coverage bench-analysis bench-adversary bench-revisions
+.PHONY: bench bench-throughput bench-truth bench-rate bench-starvation bench-coverage bench-analysis bench-adversary bench-revisions bench-looks bench-compare
 .PHONY: properties properties-quick flood-1000 flood-5000 redis-drill backup-drill alerts-drill
 
 help: ## Show this list.
@@ -70,8 +71,17 @@ ledger: $(VENV)/installed ## Audit the ledger after 16,000 payments; 80 seconds.
 webhooks: $(VENV)/installed ## Audit the effects of 4,000 webhooks, some of them delivered twice; 25 seconds.
 	@$(RUN) scenarios/webhooks.yaml
 
+backup: $(VENV)/installed ## Back the API up in the middle of its payments, restore that, and look for them; 45 seconds.
+	@$(RUN) scenarios/backup.yaml
+
 gate: $(VENV)/installed ## Run SCENARIOS one after the other and summarise them (default: load-100 spike-1000 soak-10m).
 	@$(BIN)/loadproof gate $(SCENARIOS:%=scenarios/%.yaml) $(GATE)
+
+# The second candidate answers 2 ms later where it would take 20: a duel that says so ends with code 1, as it should.
+duel: $(VENV)/installed ## Compare the API with itself, then with a slower one: looks after 4 and 6 runs of each; five minutes.
+	@$(BIN)/loadproof duel scenarios/duel.yaml --quick --baseline '$(call api,20)' --aa; code=$$?; test $$code -ne 1 || exit 1
+	@$(BIN)/loadproof duel scenarios/duel.yaml --quick --baseline '$(call api,20)' --candidate '$(call api,22)'; \
+		test $$? -eq 1
 
 distributed: $(VENV)/installed ## load-100 from WORKERS processes on this machine (default: 3).
 	@$(RUN) scenarios/load-100.yaml --workers $(WORKERS)
@@ -147,6 +157,13 @@ properties: $(VENV)/developed ## Try each promise on the reference API and on ea
 properties-quick: $(VENV)/developed ## The same with short runs, and each mutant on the promise that it breaks; minutes.
 	@$(BIN)/python -m bench.properties --quick --together 4; code=$$?; $(BIN)/python -m bench.tables; exit $$code
 
+bench-looks: $(VENV)/developed ## Simulate thousands of duels: how often are they wrong, how soon do they end? Five minutes.
+	@$(BIN)/python -m bench.looks
+	@$(BIN)/python -m bench.tables
+
+bench-compare: $(VENV)/developed ## Hold up to DUELS real duels of equals and of slower releases each (default: 40; hours, resumable).
+	@$(BIN)/python -m bench.duels $(DUELS); code=$$?; $(BIN)/python -m bench.tables; exit $$code
+
 bench-revisions: $(VENV)/developed ## Compare the code's cost with an earlier revision: BEFORE=<revision> (needs nginx).
 	@$(BIN)/python -m bench.revisions $(BEFORE)
 
@@ -212,6 +229,10 @@ $(VENV)/developed: $(VENV)/installed
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 		--constraint requirements.lock --editable '.[dev]'
 	@touch $@
+
+# The reference API with this delay in ms, as a command.
+api = LIMITER=off FAULTS="{\"balance\": {\"delay_ms\": $(1)}, \"transactions\": {\"delay_ms\": $(1)}}" \
+	exec $(BIN)/python -m payments_api --port $$PORT
 
 # One line for each thing that may be missing, instead of a traceback.
 define create-venv

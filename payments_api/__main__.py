@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 import time
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Final
 
 import uvicorn
@@ -25,8 +25,6 @@ from payments_api.settings import VARIABLES, Settings, SettingsError, read_setti
 from payments_api.workers import Stop, supervise, tell_ready
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from fastapi import FastAPI
 
 _KEEP_ALIVE_S: Final = 75
@@ -68,9 +66,9 @@ def main() -> int:
     flags = {name: value for name, value in (("HOST", options.host), ("PORT", options.port)) if value is not None}
     try:
         settings = read_settings({**os.environ, **flags})
+        # Whoever started a worker has seen to it where it listens.
+        switch_on(os.environ, host=settings.host if options.fd is None else None, tells=options.fd is None)
         listener = _listen(settings) if options.fd is None else socket.socket(fileno=options.fd)
-        with _closed_if_refused(listener):
-            switch_on(os.environ, listener, tells=options.fd is None)
     except (SettingsError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
@@ -100,15 +98,6 @@ def main() -> int:
             # Without lists there is nothing to reload, and it ends the program, as when its terminal closes.
             signal.signal(signal.SIGHUP, lambda *_: app.state.protection.reload())
         return _serve(app, listener, exit_with_parent=options.exit_with_parent, stop=stop)
-
-
-@contextmanager
-def _closed_if_refused(listener: socket.socket) -> Iterator[None]:
-    try:
-        yield
-    except SettingsError:
-        listener.close()
-        raise
 
 
 def _run_command(arguments: list[str]) -> int:

@@ -1,18 +1,22 @@
-"""Audits a run's ledger and webhooks: its journal beside what loadproof itself asked the target."""
+"""Audits a run's ledger, webhooks and backups: its journal beside what loadproof itself asked the target."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from loadproof.analysis.audit.backup import BackupRecord, Tried, audit_backup
 from loadproof.analysis.audit.ledger import audit_ledger
-from loadproof.analysis.audit.ledgerrows import Declared, ledger_record
+from loadproof.analysis.audit.ledgerrows import PAYMENTS, Declared, ledger_record
 from loadproof.analysis.audit.webhooks import audit_webhooks, webhook_record
 from loadproof.analysis.frames.journal import count_journal
 from loadproof.rundir import files
+from loadproof.rundir.commands import read_commands
 from loadproof.rundir.observations import read_observations
+from loadproof.scenario.commands import BACKUP, RESTORE, VERIFY
 from loadproof.scenario.operations import FALSE_DELIVERIES
 
 if TYPE_CHECKING:
@@ -21,7 +25,8 @@ if TYPE_CHECKING:
     from loadproof.analysis.audit.audit import Audited
     from loadproof.analysis.audit.ledgerrecord import LedgerRecord
     from loadproof.analysis.frames.run import Run
-    from loadproof.rundir.observations import Observation
+    from loadproof.rundir.commands import CommandRun
+    from loadproof.rundir.observations import Observation, When
 
 _INCOMPLETE: Final = frozenset({"running", "generator_died", "disk_full"})
 """Endings that may have cost rows of the journal."""
@@ -50,14 +55,12 @@ class NotedRow(Mapping[str, Any]):
         return len(self._columns)
 
 
-def ledger_of(run: Run, journal: pd.DataFrame) -> LedgerRecord:
-    """All that the run shows of the target's ledger."""
+def ledger_of(run: Run, journal: pd.DataFrame, observations: Sequence[Observation] | None = None) -> LedgerRecord:
+    """All that the run shows of the target's ledger; or these, of another one."""
     target = run.manifest.target
-    doubt_us = 2 * int(journal["doubt_us"].max()) if len(journal) else 0
-    drift_us = round(1e6 * _DRIFT * run.manifest.phases[-1].end_s)
     return ledger_record(
         noted_rows(journal),
-        _observations(run),
+        _observations(run) if observations is None else observations,
         Declared(
             is_exclusive=target.exclusive_accounts,
             has_keys=target.endpoints.transactions.idempotency_key is not None,
@@ -67,13 +70,56 @@ def ledger_of(run: Run, journal: pd.DataFrame) -> LedgerRecord:
             is_decimal=target.endpoints.transactions.amounts == "decimal",
         ),
         is_whole=is_whole(run),
-        doubt_us=doubt_us + _OUR_DOUBT_US + drift_us,
-        workers_doubt_us=doubt_us if len(journal["worker"].unique()) > 1 else 0,
+        doubt_us=_our_doubt_us(run, journal),
+        workers_doubt_us=_clocks_doubt_us(journal) if len(journal["worker"].unique()) > 1 else 0,
     )
+
+
+def _clocks_doubt_us(journal: pd.DataFrame) -> int:
+    """How far times of two workers may be off beside each other."""
+    return 2 * int(journal["doubt_us"].max()) if len(journal) else 0
+
+
+def _our_doubt_us(run: Run, journal: pd.DataFrame) -> int:
+    """How far times of the run's own process may be off beside those of the journal."""
+    drift_us = round(1e6 * _DRIFT * run.manifest.phases[-1].end_s)
+    return _clocks_doubt_us(journal) + _OUR_DOUBT_US + drift_us
 
 
 def ledger_audit(run: Run, journal: pd.DataFrame) -> Audited:
     return audit_ledger(ledger_of(run, journal), one_in=run.manifest.scenario.one_in("ledger"))
+
+
+def backup_audit(run: Run, journal: pd.DataFrame) -> Audited:
+    done = read_commands(run.path)
+    is_last = [one.name == BACKUP and one.fault is None for one in done]
+    of_load = is_last.index(True) if any(is_last) else len(done)
+    record = BackupRecord(
+        taken=[one for one in done if one.name == BACKUP and one.fault is not None],
+        under_load=_tried(run, journal, done[:of_load], "restored"),
+        at_rest=_tried(run, journal, done[of_load:], "rested"),
+        doubt_us=_our_doubt_us(run, journal),
+    )
+    return audit_backup(record, one_in=run.manifest.scenario.one_in("backup"))
+
+
+def _tried(run: Run, journal: pd.DataFrame, done: Sequence[CommandRun], when: When) -> Tried | None:
+    """The last backup among these commands, with what came of it; None if there is none."""
+    last = {one.name: one for one in done}
+    backup = last.get(BACKUP)
+    if backup is None:
+        return None
+    observations = _restored(run, when)
+    began_us = round(1e6 * (backup.began_unix_s - run.start_unix_s))
+    return Tried(
+        ledger=ledger_of(run, journal, observations),
+        backup=backup,
+        began_us=began_us,
+        ended_us=began_us + round(1e6 * backup.took_s),
+        verified=last.get(VERIFY),
+        restored=last.get(RESTORE),
+        served=next((seen for seen in observations if seen.kind == "health"), None),
+    )
 
 
 def webhooks_audit(run: Run, journal: pd.DataFrame) -> Audited:
@@ -102,7 +148,23 @@ def noted_rows(journal: pd.DataFrame) -> Iterator[NotedRow]:
 
 
 def _observations(run: Run) -> list[Observation]:
-    return list(read_observations(run.path / files.OBSERVATIONS, run.start_unix_s))
+    """Of the target itself."""
+    return [seen for seen in _all_observations(run) if seen.when not in {"restored", "rested"}]
+
+
+def _restored(run: Run, when: When) -> list[Observation]:
+    """Of what a backup was restored to, as if it were the target after the load; and what came before the backup."""
+    restored = []
+    for seen in _all_observations(run):
+        if seen.when == when:
+            restored.append(replace(seen, when="after"))
+        elif seen.when == "before" or (when == "rested" and seen.kind in PAYMENTS):
+            restored.append(seen)
+    return restored
+
+
+def _all_observations(run: Run) -> Iterator[Observation]:
+    return read_observations(run.path / files.OBSERVATIONS, run.start_unix_s)
 
 
 def is_whole(run: Run) -> bool:

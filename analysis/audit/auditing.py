@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from loadproof.analysis.audit.asked import is_whole, ledger_audit, webhooks_audit
+from loadproof.analysis.audit.asked import backup_audit, is_whole, ledger_audit, webhooks_audit
 from loadproof.analysis.audit.audit import Audited, audited
 from loadproof.analysis.audit.limits import audit_limits
 from loadproof.analysis.audit.limitslosses import redis_losses
@@ -90,4 +90,5 @@ AUDITS: Final[dict[str, Callable[[Run, pd.DataFrame], Audited]]] = {
     "limits": _limits,
     "ledger": ledger_audit,
     "webhooks": webhooks_audit,
+    "backup": backup_audit,
 }

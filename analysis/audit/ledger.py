@@ -41,7 +41,7 @@ def audit_ledger(record: LedgerRecord, *, one_in: float) -> Audited:
         *audit_balances(record, stories, needed=needed),
         *audit_reads(record, stories),
     ]
-    evidence = [promise.evidence for promise in _explained(_inferred(promises), record.unread_text)]
+    evidence = [promise.evidence for promise in explained(_inferred(promises), record.unread_text)]
     return audited(NAME, evidence, [offence for promise in promises for offence in promise.offences])
 
 
@@ -56,7 +56,7 @@ def _inferred(promises: Sequence[Promise]) -> Sequence[Promise]:
     return promises
 
 
-def _explained(promises: Sequence[Promise], unread: str) -> Sequence[Promise]:
+def explained(promises: Sequence[Promise], unread: str) -> Sequence[Promise]:
     """Whatever can't be decided may be so because something could not be read."""
     for promise in promises:
         if promise.evidence.word is Word.INCONCLUSIVE:

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from loadproof.rundir.observations import Observation
 
 _GONE: Final = frozenset({404, 410})
-_PAYMENTS: Final = frozenset({"replay", "race", "reuse", "overdraft"})
+PAYMENTS: Final = frozenset({"replay", "race", "reuse", "overdraft"})
+"""Kinds of observations that are payments of loadproof's own."""
 _ORDER: Final = frozenset({"debit", "credit", "amount"})
 _NEVER_SENT: Final = "want_"
 """How outcomes begin of requests that our own machine had no means to send."""
@@ -64,7 +65,7 @@ def ledger_record(
     for row in journal:
         rows.add(row)
     readable = [seen for seen in observations if not seen.trouble]
-    attempts = rows.attempts + [_asked_for(seen) for seen in readable if seen.kind in _PAYMENTS]
+    attempts = rows.attempts + [_asked_for(seen) for seen in readable if seen.kind in PAYMENTS]
     paid_us = max((attempt.ended_us for attempt in attempts), default=0)
     attempts, reused = _apart(attempts)
     told = [seen for seen in readable if seen.outcome == Outcome.OK]
@@ -141,7 +142,7 @@ class _Rows:
 def unread_because(seen: Observation) -> str:
     """Why there is no answer to it; empty if there is one. What a payment is answered with is one, whatever it is."""
     is_answer = seen.outcome == Outcome.OK or (seen.kind == "payment" and seen.status in _GONE)
-    if seen.trouble or is_answer or seen.kind in {*_PAYMENTS, "deliver"}:
+    if seen.trouble or is_answer or seen.kind in {*PAYMENTS, "deliver"}:
         return seen.trouble
     return f"{seen.kind}, status {seen.status}" if seen.status else f"{seen.kind}, no answer"
 

@@ -1,10 +1,14 @@
-"""A run's baseline: which run is eligible, and what differs between the two besides the target."""
+"""A run's baseline: which runs are eligible, and what differs besides the target."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from loadproof.analysis.compare.baselinethresholds import judgements_beside
+from loadproof.analysis.compare.replicates import Replicate, replicate_of
 from loadproof.analysis.frames.run import Run, load_run
 from loadproof.analysis.judge.health import findings_in
 from loadproof.analysis.word import Word
@@ -14,8 +18,40 @@ from loadproof.plan.phases import plan_phases
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from loadproof.analysis.judge.judgement import Judgement
     from loadproof.rundir.manifest import Manifest
     from loadproof.scenario.scenario import Scenario
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """Runs of the last release: one to show beside a run, and what is known of all."""
+
+    run: Run
+    replicates: tuple[Replicate, ...]
+
+    def judgements(self, run: Run) -> tuple[Judgement, ...]:
+        """Of thresholds on the baseline, if it has several runs: one more says what differs, and decides nothing."""
+        if len(self.replicates) < 2:
+            return ()
+        return judgements_beside(self.replicates, [replicate_of(run)], run.manifest.scenario)
+
+
+def load_baselines(paths: Sequence[Path], scenario: Scenario) -> Baseline | None:
+    """None if there are no paths; RunDirectoryError with the reasons of all that are no baseline."""
+    runs: list[Run] = []
+    problems: list[Problem] = []
+    replicates: list[Replicate] = []
+    for path in paths:
+        try:
+            runs = [load_baseline(path, scenario)]
+        except RunDirectoryError as error:
+            problems += error.problems
+        else:
+            replicates.append(replicate_of(runs[-1]))
+    if problems:
+        raise RunDirectoryError(problems)
+    return Baseline(runs[-1], tuple(replicates)) if runs else None
 
 
 def load_baseline(path: Path, scenario: Scenario) -> Run:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from loadproof.analysis.compare.comparedrow import ENOUGH_RUNS, estimates_in, least_sd, scale_of, values_of
+from loadproof.analysis.compare.replicates import row_of
 from loadproof.analysis.compare.welch import Scale, change, mean_of_runs
 from loadproof.analysis.judge.judgement import Judgement
 from loadproof.analysis.word import Word
@@ -17,6 +18,18 @@ if TYPE_CHECKING:
     from loadproof.analysis.compare.replicates import Replicate, Row
     from loadproof.analysis.compare.welch import Blocks, Change
     from loadproof.analysis.judge.judgement import Expected
+    from loadproof.scenario.scenario import Scenario
+
+
+def judgements_beside(
+    baseline: Sequence[Replicate], candidate: Sequence[Replicate], scenario: Scenario, blocks: Blocks | None = None
+) -> tuple[Judgement, ...]:
+    """One for each of the scenario's thresholds on the baseline, in order."""
+    return tuple(
+        judge_beside_runs(threshold, (baseline, candidate), row_of(threshold, scenario), blocks)
+        for threshold in scenario.thresholds
+        if threshold.expectation.of_baseline
+    )
 
 
 def judge_beside_runs(

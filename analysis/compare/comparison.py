@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from scipy import stats
 
-from loadproof.analysis.compare.baselinethresholds import judge_beside_runs
+from loadproof.analysis.compare.baselinethresholds import judgements_beside
 from loadproof.analysis.compare.comparedrow import (
     ENOUGH_RUNS,
     ChangeWord,
@@ -94,10 +94,12 @@ def compare(
     *,
     margin: float | None = None,
     family: Collection[Row] | None = None,
+    false_alarms: float = FALSE_ALARMS,
 ) -> Comparison:
     """The runs of two releases, at least one of each; InputError if they can't be compared.
 
     `margin` is a fraction; None: the scenario's. `family` are the rows that get a word; None: all.
+    `false_alarms` is how often the words of equal releases say that anything changed.
     """
     findings = [*check_sides(baseline, candidate), *_broken(baseline, candidate)]
     scenario = candidate[0].manifest.scenario
@@ -111,18 +113,13 @@ def compare(
         for row, metric in _metrics_of([*candidate, *baseline]).items()
         if row in named or not is_thin([*estimates_in(sides[0], row), *estimates_in(sides[1], row)], metric)
     ]
-    judgements = [
-        judge_beside_runs(threshold, sides, row_of(threshold, scenario), blocks)
-        for threshold in scenario.thresholds
-        if threshold.expectation.of_baseline
-    ]
-    worded, tested = _worded(rows, sides, family)
+    worded, tested = _worded(rows, sides, family, false_alarms)
     return Comparison(
         baseline=tuple(baseline),
         candidate=tuple(candidate),
         rows=tuple(worded),
         tested=tested,
-        judgements=tuple(judgements),
+        judgements=judgements_beside(sides[0], sides[1], scenario, blocks),
         findings=(*findings, *outliers(worded, sides)),
         margin=margin,
         is_interleaved=blocks is not None,
@@ -146,7 +143,10 @@ def _margins(scenario: Scenario) -> dict[Row, float]:
 
 
 def _worded(
-    rows: Sequence[ComparedRow], sides: tuple[Sequence[Replicate], ...], family: Collection[Row] | None
+    rows: Sequence[ComparedRow],
+    sides: tuple[Sequence[Replicate], ...],
+    family: Collection[Row] | None,
+    false_alarms: float,
 ) -> tuple[list[ComparedRow], int]:
     """With their words, and how many were tested."""
     asked = [row.is_tested and (family is None or row.row in family) for row in rows]
@@ -158,21 +158,21 @@ def _worded(
     adjusted: Iterator[float] = iter(
         np.atleast_1d(stats.false_discovery_control(p_values)).tolist() if p_values else []
     )
-    level = FALSE_ALARMS / max(len(p_values), 1)
+    level = false_alarms / max(len(p_values), 1)
     worded = [
-        _with_word(row, next(adjusted) if is_tested else 1.0, level) if is_asked else row
+        _with_word(row, next(adjusted) if is_tested else 1.0, false_alarms, level) if is_asked else row
         for row, is_asked, is_tested in zip(rows, asked, varies, strict=True)
     ]
     return worded, len(p_values)
 
 
-def _with_word(row: ComparedRow, adjusted_p: float, level: float) -> ComparedRow:
+def _with_word(row: ComparedRow, adjusted_p: float, false_alarms: float, level: float) -> ComparedRow:
     if row.change is None:
         return row
     found = replace(row, adjusted_p=adjusted_p, detectable=detectable(row.change, level))
     if is_equivalent(row.change, row.margin):
         return replace(found, word=ChangeWord.EQUIVALENT)
-    if adjusted_p <= FALSE_ALARMS:
+    if adjusted_p <= false_alarms:
         return replace(found, word=ChangeWord.REGRESSED if row.is_worse else ChangeWord.IMPROVED)
     needed = runs_to_decide(row.change, margin=row.margin, level=level)
     return replace(found, word=ChangeWord.INCONCLUSIVE, runs_to_decide=needed)

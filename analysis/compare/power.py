@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import TYPE_CHECKING, Final
 
@@ -12,12 +13,15 @@ from loadproof.analysis.compare.equivalence import LEVEL, margin_on
 from loadproof.analysis.estimates.distributions import t_quantile
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from loadproof.analysis.compare.welch import Change
 
 POWER: Final = 0.8
 """How often what can be found is found."""
 MOST_RUNS: Final = 200
 """On a side: nobody makes more."""
+_RUNS: Final = np.arange(2, MOST_RUNS + 1)
 
 
 def detectable(change: Change, level: float) -> float:
@@ -38,13 +42,18 @@ def runs_to_decide(change: Change, *, margin: float, level: float) -> int | None
     """
     if not change.standard_error > 0:
         return None
-    runs = np.arange(2, MOST_RUNS + 1)
     deviation = change.standard_error / math.sqrt(1 / change.baseline_n + 1 / change.candidate_n)
-    errors, degrees = deviation * np.sqrt(2 / runs), 2.0 * runs - 2
+    errors = deviation * np.sqrt(2 / _RUNS)
     size = abs(change.difference)
-    is_found = size / errors >= stats.t.ppf(1 - level / 2, degrees) + stats.t.ppf(POWER, degrees)
-    room = margin_on(change.scale, margin) - size
+    is_found = size / errors >= _reach(level / 2, POWER)
     # Without a change, either side of the margin may be missed.
-    is_shown = room / errors >= stats.t.ppf(1 - LEVEL, degrees) + stats.t.ppf((1 + POWER) / 2, degrees)
-    enough = runs[is_found | is_shown]
+    is_shown = (margin_on(change.scale, margin) - size) / errors >= _reach(LEVEL, (1 + POWER) / 2)
+    enough = _RUNS[is_found | is_shown]
     return max(int(enough[0]), min(change.baseline_n, change.candidate_n) + 1) if enough.size else None
+
+
+@functools.lru_cache(maxsize=64)
+def _reach(tail: float, power: float) -> NDArray[np.float64]:
+    """How many standard errors away a difference is found at this level as often as that, by so many runs a side."""
+    degrees = 2.0 * _RUNS - 2
+    return np.asarray(stats.t.ppf(1 - tail, degrees) + stats.t.ppf(power, degrees), dtype=np.float64)

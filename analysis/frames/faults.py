@@ -39,7 +39,7 @@ def faults_in(traffic: Traffic) -> list[Happened]:
     seen: dict[int, dict[str, Any]] = {}
     rows = traffic.events[traffic.events["kind"].isin(FAULT_EVENTS)]
     for at_s, kind, detail in _told(zip(rows["time_s"], rows["kind"], rows["detail"], strict=True)):
-        text = f"{detail['fault']} of {detail['of']}"
+        text = f"command {detail['name']}" if "name" in detail else f"{detail['fault']} of {detail['of']}"
         fault = seen.setdefault(detail["number"], {"number": detail["number"], "text": text})
         if kind == FAULT_FAILED:
             fault |= {"trouble": str(detail.get("reason", "")), "is_targets": bool(detail.get("is_targets"))}

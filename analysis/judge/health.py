@@ -22,6 +22,7 @@ from loadproof.errors import printable
 from loadproof.outcome import Outcome
 from loadproof.rundir import files
 from loadproof.rundir.rows import LISTENER_RAISED, MOST_NAMES, OTHERS, UNREPORTED
+from loadproof.scenario.faults import Backup
 from loadproof.scenario.strict import nearest
 from loadproof.units import format_duration
 
@@ -183,13 +184,16 @@ def _planned_faults(run: Run) -> Iterator[Finding]:
     if not planned:
         return
     for number, fault in enumerate(planned):
-        seen, text = happened.get(number), f"faults[{number}], {fault.fault} of {fault.of},"
-        if seen is not None and seen.is_targets:
+        seen, text = happened.get(number), f"faults[{number}], {fault.text},"
+        if seen is not None and seen.is_targets and isinstance(fault, Backup):
+            what = f"the backup in faults[{number}] failed: {printable(seen.trouble or '')}"
+            yield Finding(Word.FAIL, what, "read its output in commands.jsonl, and run the command by hand")
+        elif seen is not None and seen.is_targets:
             what = f"the target did not come back after {fault.fault}: {printable(seen.trouble or '')}"
             yield Finding(Word.FAIL, what, "check target.log, and why it doesn't start again")
         elif seen is not None and seen.trouble is not None:
             what = f"{text} could not be done or undone: {printable(seen.trouble)}"
-            yield Finding(Word.INVALID, what, "check faults.log and target.log, then run again")
+            yield Finding(Word.INVALID, what, "check commands.jsonl, faults.log and target.log, then run again")
         elif (seen is None or not seen.is_whole) and run.manifest.ending == "completed":
             yield Finding(Word.INVALID, f"{text} did not happen as planned", _OUR_DEFECT)
     if any(fault.is_whole for fault in happened.values()):

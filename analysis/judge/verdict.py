@@ -57,9 +57,16 @@ class Verdict:
     """One for each threshold that names an audit."""
 
 
-def verdict_on_run(run: Run, baseline: Run | None = None) -> Verdict:
-    """The verdict of a run on its scenario's thresholds, some of which may need a baseline."""
-    judgements = tuple(judge_threshold(threshold, run, baseline) for threshold in run.manifest.scenario.thresholds)
+def verdict_on_run(run: Run, baseline: Run | None = None, beside_runs: Sequence[Judgement] = ()) -> Verdict:
+    """The verdict of a run on its scenario's thresholds, some of which may need a baseline.
+
+    `beside_runs`, if there are any, are the judgements of those by several runs, in order.
+    """
+    given = iter(beside_runs)
+    judgements = tuple(
+        next(given) if beside_runs and threshold.expectation.of_baseline else judge_threshold(threshold, run, baseline)
+        for threshold in run.manifest.scenario.thresholds
+    )
     degradation = degradation_of(run)
     findings = (*findings_in(run), *notes(degradation))
     audits = audits_of(run)
@@ -81,7 +88,7 @@ def verdict_on_run(run: Run, baseline: Run | None = None) -> Verdict:
         reason = deciding_reason(deciding)
         thresholds = zip(run.manifest.scenario.thresholds, judgements, strict=True)
         pairs = [(threshold, judgement) for threshold, judgement in thresholds if judgement.word is word]
-        next_step = _next_step(pairs, run, has_baseline=baseline is not None)
+        next_step = _next_step(pairs, run, has_baseline=baseline is not None or bool(beside_runs))
     beside = _beside(moves, baseline) if baseline else None
     return Verdict(word, sentence(reason) + ".", next_step, judgements, findings, degradation, beside, audits)
 
@@ -172,7 +179,7 @@ def _wanting(threshold: Threshold, judgement: Judgement, *, has_baseline: bool) 
     if threshold.expectation.of_baseline:
         if not has_baseline:
             return "Add --baseline RUN, with a run of the last release."
-        return "Judge the difference from the baseline yourself: one run on each side can't decide it, however long."
+        return "`loadproof compare` several runs of each release: one run on each side can't decide it, however long."
     if judgement.reason.endswith(TOO_CLOSE):
         return "The target is right at its limit: change the threshold or the target; a longer run won't decide it."
     if threshold.expectation.metric.name == "recovery":

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from loadproof.analysis.compare.comparedrow import ChangeWord
-from loadproof.analysis.compare.conclusion import VERDICTS, interval_of, signed_text
-from loadproof.analysis.outputs.gate import workflow_command
+from loadproof.analysis.compare.conclusion import VERDICTS, conclusion_of, interval_of, signed_text
+from loadproof.analysis.outputs.annotations import workflow_command
 from loadproof.analysis.outputs.junit import TRUSTED, Case, junit_suite
 from loadproof.analysis.word import Word
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from loadproof.analysis.compare.comparedrow import ComparedRow
     from loadproof.analysis.compare.comparison import Comparison
-    from loadproof.analysis.compare.conclusion import Conclusion
 
 NOTHING_ELSE: Final = "nothing else regressed"
 
@@ -56,8 +55,9 @@ def _change(row: ComparedRow) -> str:
     return f"{word}: {signed_text(row.change.ratio, row.change.scale)} ({interval_of(row)})"
 
 
-def comparison_annotations(comparison: Comparison, conclusion: Conclusion, *, lenient: bool) -> Iterator[str]:
+def comparison_annotations(comparison: Comparison, *, lenient: bool) -> Iterator[str]:
     """GitHub's workflow commands, for everything that isn't PASS."""
+    conclusion = conclusion_of(comparison)
     messages = [(conclusion.verdict, conclusion.reason)]
     # With too few runs for words, one message is enough.
     cases = _cases(comparison) if any(row.word for row in comparison.rows) else ()

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from loadproof.analysis.compare.comparedrow import ChangeWord, ComparedRow, scale_of
 from loadproof.analysis.compare.comparison import FALSE_ALARMS
-from loadproof.analysis.compare.conclusion import VERDICTS, interval_of, signed_text
+from loadproof.analysis.compare.conclusion import VERDICTS, conclusion_of, interval_of, signed_text
 from loadproof.analysis.compare.welch import Scale
 from loadproof.analysis.inert import markdown
 from loadproof.analysis.outputs.tables import STYLES, cells
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from loadproof.analysis.compare.comparison import Comparison
-    from loadproof.analysis.compare.conclusion import Conclusion
     from loadproof.analysis.estimates.estimate import Estimate
 
 HEAD: Final = (
@@ -107,8 +106,9 @@ def facts_of(comparison: Comparison) -> str:
     )
 
 
-def comparison_view(comparison: Comparison, conclusion: Conclusion) -> Group:
+def comparison_view(comparison: Comparison) -> Group:
     """For a terminal; nothing in it is interpreted as rich's markup."""
+    conclusion = conclusion_of(comparison)
     shown = shown_rows(comparison)
     table = Table()
     for name in _TERMINAL_HEAD:
@@ -137,8 +137,9 @@ def _style(word: ChangeWord | None) -> str:
     return STYLES[VERDICTS[word]] if word else ""
 
 
-def comparison_markdown(comparison: Comparison, conclusion: Conclusion) -> str:
+def comparison_markdown(comparison: Comparison) -> str:
     """Formatted for a GitHub step summary; all rows."""
+    conclusion = conclusion_of(comparison)
     lines = [
         f"## {conclusion.word}: {markdown(comparison.scenario.name)}",
         "",

@@ -10,8 +10,12 @@ from xml.etree import ElementTree
 from rich.table import Table
 from rich.text import Text
 
+from loadproof.analysis.compare.conclusion import conclusion_of
 from loadproof.analysis.inert import markdown
 from loadproof.analysis.judge.verdict import EXIT_CODES, PRECEDENCE, exit_code
+from loadproof.analysis.outputs.annotations import workflow_command
+from loadproof.analysis.outputs.comparisonresults import comparison_annotations, comparison_junit
+from loadproof.analysis.outputs.comparisontables import comparison_markdown
 from loadproof.analysis.outputs.junit import junit_xml
 from loadproof.analysis.outputs.tables import STYLES, summary_markdown
 from loadproof.analysis.word import Word
@@ -22,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
     from pathlib import Path
 
+    from loadproof.analysis.compare.comparison import Comparison
+    from loadproof.analysis.compare.conclusion import Conclusion
     from loadproof.analysis.frames.run import Run
     from loadproof.analysis.judge.verdict import Verdict
 
@@ -38,20 +44,34 @@ class Gated:
     trouble: str = ""
     unmeasured_code: ExitCode = ExitCode.NOTHING_MEASURED
     """How the program ends if there is no verdict."""
+    comparison: Comparison | None = None
+    """Of several runs with those of the baseline, in place of a run."""
+
+    @property
+    def decided(self) -> Verdict | Conclusion | None:
+        """What came out, if anything did."""
+        return conclusion_of(self.comparison) if self.comparison else self.verdict
+
+    @property
+    def verdict_word(self) -> Word | None:
+        if self.comparison is not None:
+            return conclusion_of(self.comparison).verdict
+        return self.verdict.word if self.verdict else None
 
     @property
     def word(self) -> str:
-        return self.verdict.word if self.verdict else _NOT_MEASURED
+        return self.verdict_word or _NOT_MEASURED
 
     @property
     def reason(self) -> str:
-        return self.verdict.reason if self.verdict else self.trouble
+        return self.decided.reason if self.decided else self.trouble
 
     def exit_code(self, *, lenient: bool) -> ExitCode:
-        if self.verdict is None:
+        if self.verdict_word is None:
             return self.unmeasured_code
-        # Other tools' CSVs and logs have no run that could have been interrupted.
-        code = exit_code(self.verdict, self.run.manifest) if self.run else EXIT_CODES[self.verdict.word]
+        # Comparisons and other tools' CSVs and logs have no run that could have been interrupted.
+        of_run = exit_code(self.verdict, self.run.manifest) if self.run and self.verdict else None
+        code = of_run or EXIT_CODES[self.verdict_word]
         return ExitCode.PASS if lenient and code is ExitCode.INCONCLUSIVE else code
 
 
@@ -91,7 +111,7 @@ def gate_json(gated: Sequence[Gated], *, lenient: bool) -> str:
         "scenarios": [
             {
                 "scenario": entry.scenario,
-                "verdict": entry.verdict.word if entry.verdict else None,
+                "verdict": entry.verdict_word,
                 "reason": entry.reason,
                 "run": entry.run.path.name if entry.run else None,
             }
@@ -106,6 +126,7 @@ def gate_markdown(gated: Sequence[Gated]) -> str:
     lines = ["| | scenario | why |", "|---|---|---|"]
     lines += [f"| {entry.word} | {markdown(entry.scenario)} | {markdown(entry.reason)} |" for entry in gated]
     parts = [summary_markdown(entry.run, entry.verdict) for entry in gated if entry.run and entry.verdict]
+    parts += [comparison_markdown(entry.comparison) for entry in gated if entry.comparison]
     return "\n".join([*lines, "", *parts])
 
 
@@ -113,8 +134,11 @@ def gate_junit(gated: Sequence[Gated]) -> str:
     """One suite per scenario; a scenario that could not be measured is an error."""
     suites = ElementTree.Element("testsuites", name="loadproof")
     for entry in gated:
+        text = comparison_junit(entry.comparison) if entry.comparison else ""
         if entry.run is not None and entry.verdict is not None:
-            suites.append(ElementTree.fromstring(junit_xml(entry.run, entry.verdict)))  # noqa: S314 - written by us
+            text = junit_xml(entry.run, entry.verdict)
+        if text:
+            suites.append(ElementTree.fromstring(text))  # noqa: S314 - written by us
             continue
         name = f"loadproof.{escaped(entry.scenario)}"
         suite = ElementTree.SubElement(suites, "testsuite", name=name, tests="1", failures="0", errors="1")
@@ -128,7 +152,7 @@ def gate_table(gated: Sequence[Gated]) -> Table:
     """What each came to; the paths are below it, where nothing cuts them off."""
     table = Table("", "scenario", "why")
     for entry in gated:
-        style = STYLES[entry.verdict.word] if entry.verdict else "bold red"
+        style = STYLES[entry.verdict_word] if entry.verdict_word else "bold red"
         table.add_row(Text(entry.word, style), *(Text(escaped(text)) for text in (entry.scenario, entry.reason)))
     return table
 
@@ -136,6 +160,9 @@ def gate_table(gated: Sequence[Gated]) -> Table:
 def github_annotations(gated: Sequence[Gated], *, lenient: bool) -> Iterator[str]:
     """A workflow command for each threshold and finding that is not PASS, and for each unmeasured scenario."""
     for entry in gated:
+        if entry.comparison is not None:
+            yield from comparison_annotations(entry.comparison, lenient=lenient)
+            continue
         if entry.verdict is None:
             yield workflow_command("error", f"{entry.scenario}: {_NOT_MEASURED}", entry.trouble)
             continue
@@ -149,13 +176,3 @@ def github_annotations(gated: Sequence[Gated], *, lenient: bool) -> Iterator[str
             if word is not Word.PASS:
                 kind = "warning" if lenient and word is Word.INCONCLUSIVE else "error"
                 yield workflow_command(kind, f"{entry.scenario}: {word}", f"{title}: {message}")
-
-
-def workflow_command(kind: str, title: str, message: str) -> str:
-    """Source: GitHub Docs, Workflow commands for GitHub Actions (escapes as in actions/toolkit's command.ts)."""
-    escapes = {"%": "%25", "\r": "%0D", "\n": "%0A"}
-
-    def quoted(text: str, more: dict[str, str]) -> str:
-        return "".join({**escapes, **more}.get(character, character) for character in escaped(text))
-
-    return f"::{kind} title={quoted(title, {':': '%3A', ',': '%2C'})}::{quoted(message, {})}"

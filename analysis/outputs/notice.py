@@ -71,7 +71,7 @@ def _verdict(gated: Gated) -> dict[str, Any]:
     return {
         "word": gated.word,
         "reason": gated.reason,
-        "next_step": gated.verdict.next_step if gated.verdict else None,
+        "next_step": gated.decided.next_step if gated.decided else None,
         "scenario": gated.scenario,
         "target": gated.run.manifest.target.address if gated.run else None,
         "run": gated.run.path.name if gated.run else None,

@@ -40,7 +40,7 @@ def comparison_files(comparison: Comparison, directory: Path) -> dict[Path, str]
     conclusion, shifts = conclusion_of(comparison), shifts_of(comparison)
     return {
         directory / COMPARE: ComparisonJson.of(OfComparison(comparison, conclusion, shifts)).text(),
-        directory / files.SUMMARY: comparison_markdown(comparison, conclusion),
+        directory / files.SUMMARY: comparison_markdown(comparison),
         directory / files.JUNIT: comparison_junit(comparison),
         directory / files.REPORT: render_comparison(comparison, conclusion, shifts),
     }

@@ -1,4 +1,4 @@
-"""The documents whose tables come from the results of benchmarks, and what makes each of them."""
+"""The documents with tables of results of benchmarks, or of mutants, and what makes each of them."""
 
 from __future__ import annotations
 
@@ -9,14 +9,17 @@ from bench.adversary.table import shown as adversary
 from bench.mutation.table import shown as mutation
 from bench.properties.table import shown as properties
 from bench.serving import ROOT, read_results
-from bench.tables import performance, target, truth, verdicts
+from bench.tables import duels, performance, target, truth, verdicts
+from bench.tables.mutants import mutants
 
 DOCUMENTS = (
     ROOT / "README.md",
+    ROOT / "payments_api/README.md",
     *(
         ROOT / "docs" / f"{name}.md"
         for name in (
             "adversary",
+            "duel",
             "mutation",
             "performance",
             "properties",
@@ -31,6 +34,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "adversary": lambda: adversary(read_results("adversary")),
     "mutation": lambda: mutation(read_results("mutation")),
     "properties": lambda: properties(read_results("properties")),
+    "mutants": mutants,
     "throughput": performance.throughput,
     "clients": performance.clients,
     "parts": performance.parts,
@@ -42,6 +46,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "rate": truth.rate,
     "starvation": verdicts.starvation,
     "coverage": verdicts.coverage,
+    "looks": duels.looks,
+    "duels": duels.duels,
     "target-rounds": target.target_rounds,
     "target-frames": target.target_frames,
     "protection": target.protection,

@@ -6,6 +6,7 @@ import typer
 
 from loadproof.cli.options import (
     DEFAULT_LOCUSTFILES,
+    CommandsOption,
     DryRunOption,
     FilesArgument,
     HostsOption,
@@ -30,6 +31,7 @@ def check(
     dry_run: DryRunOption = False,
     target: TargetOption = None,
     allow_host: HostsOption = None,
+    allow_commands: CommandsOption = False,
 ) -> None:
     """Validate scenarios and preview their load. Also shows how many samples each threshold would get."""
     tell_ignored_settings()
@@ -43,6 +45,7 @@ def check(
         crew=crew,
         allow_host=allow_host or (),
         is_to_run=dry_run,
+        may_command=allow_commands,
     )
     if dry_run:
         raise typer.Exit(max(map(look, assignments)))

@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperCommand
 
 from loadproof import __version__
-from loadproof.cli import check, compare, elle, gate, journal, report, run, schema, ui, worker
+from loadproof.cli import check, compare, duel, elle, gate, journal, report, run, schema, ui, worker
 
 
 class _Grouped(TyperCommand):
@@ -42,7 +42,8 @@ commands = typer.Typer(
     rich_markup_mode=None,
 )
 _OF_RUNS = (report.report, journal.journal, elle.elle)
-for _command in (check.check, run.run, gate.gate, compare.compare, *_OF_RUNS, worker.worker, ui.ui, schema.schema):
+_WITH_RUNS = (check.check, run.run, gate.gate, compare.compare, duel.duel)
+for _command in (*_WITH_RUNS, *_OF_RUNS, worker.worker, ui.ui, schema.schema):
     commands.command(cls=_TwoSided if _command is compare.compare else _Grouped)(_command)
 
 

@@ -10,9 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from loadproof.cli import judging
-from loadproof.cli.options import DEFAULT_OUT, AnnotateOption, InconclusiveOption, OutOption, console, output_option
-from loadproof.errors import ExitCode, InputError, InvalidRunError, Problem
+from loadproof.cli.options import (
+    DEFAULT_OUT,
+    AnnotateOption,
+    InconclusiveOption,
+    NotifyOption,
+    OutOption,
+    console,
+    output_option,
+)
+from loadproof.errors import InputError, InvalidRunError, Problem
 from loadproof.run.extras import JUDGE, require
+from loadproof.run.notify import channels_of
 from loadproof.rundir import files
 from loadproof.units import Dimension, parse_quantity
 
@@ -50,10 +59,14 @@ def compare(
     out: OutOption = DEFAULT_OUT,
     inconclusive: InconclusiveOption = "fail",
     annotate: AnnotateOption = None,
+    notify: NotifyOption = None,
 ) -> None:
     """Compare two releases by their runs: what changed for certain."""
     require(JUDGE)
     from loadproof.analysis.compare.comparison import compare as compare_runs
+    from loadproof.analysis.outputs.gate import Gated
+
+    policy = judging.Policy(inconclusive, annotate, channels_of(notify or ()))
 
     sides = _sides(runs or [], baseline or [], candidate or [])
     allowed = None if margin is None else _margin(margin)
@@ -61,8 +74,10 @@ def compare(
     comparison = compare_runs(was, now, margin=allowed)
     comparison = replace(comparison, findings=(*comparison.findings, *left_out))
     directory = files.create_run_directory(out, f"compare-{comparison.scenario.name}")
-    policy = judging.Policy(inconclusive, annotate)
-    raise typer.Exit(show_comparison(comparison, directory, policy))
+    write_comparison(comparison, directory)
+    gated = Gated(comparison.scenario.name, comparison=comparison)
+    policy.tell_all([gated], summary=directory / files.SUMMARY, report=directory / files.REPORT)
+    raise typer.Exit(gated.exit_code(lenient=policy.is_lenient))
 
 
 def usable_sides(
@@ -87,23 +102,14 @@ def usable_sides(
     return was, now, notes
 
 
-def show_comparison(comparison: Comparison, directory: Path, policy: judging.Policy) -> ExitCode:
-    """Write a comparison's files, show it, and return the exit code."""
-    from loadproof.analysis.compare.conclusion import conclusion_of
-    from loadproof.analysis.judge.verdict import EXIT_CODES
-    from loadproof.analysis.outputs.comparisonresults import comparison_annotations
+def write_comparison(comparison: Comparison, directory: Path) -> None:
+    """Write a comparison's files and show it."""
     from loadproof.analysis.outputs.comparisontables import comparison_view
     from loadproof.analysis.report.compare_page import comparison_files
 
-    conclusion = conclusion_of(comparison)
     files.write_all(comparison_files(comparison, directory))
-    console.print(comparison_view(comparison, conclusion))
+    console.print(comparison_view(comparison))
     judging.show_path(console, "report", directory / files.REPORT)
-    policy.tell_commands(
-        comparison_annotations(comparison, conclusion, lenient=policy.is_lenient), directory / files.SUMMARY
-    )
-    code = EXIT_CODES[conclusion.verdict]
-    return ExitCode.PASS if policy.is_lenient and code is ExitCode.INCONCLUSIVE else code
 
 
 def _sides(runs: Sequence[Path], baseline: Sequence[Path], candidate: Sequence[Path]) -> tuple[list[Path], list[Path]]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.text import Text
 
 from loadproof.cli import judging
+from loadproof.cli.gatebaseline import baseline_runs, beside_baseline, open_judgements
 from loadproof.cli.options import (
     DEFAULT_LOCUSTFILES,
     DEFAULT_OUT,
     AnnotateOption,
+    CommandsOption,
     FilesArgument,
     HostsOption,
     InconclusiveOption,
@@ -24,6 +27,8 @@ from loadproof.cli.options import (
     WorkersOption,
     checked_locustfiles,
     console,
+    load_option,
+    output_option,
     overrides,
 )
 from loadproof.cli.preparing import allowed_target, prepare_all
@@ -36,10 +41,23 @@ from loadproof.run.stopping import StopSignal
 from loadproof.rundir.files import REPORT, SUMMARY, create_run_directory
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from loadproof.analysis.outputs.gate import Gated
     from loadproof.run.assignment import Assignment
+
+RUNS_BESIDE_BASELINE: Final = 5
+RunsOption = Annotated[
+    int | None,
+    load_option(
+        metavar="N", help="Run each scenario so often, in turn (default: 1; with --baseline 5).", min=1, max=100
+    ),
+]
+GateBaselineOption = Annotated[
+    list[Path] | None,
+    output_option(
+        metavar="DIR",
+        help="Compare with the runs of the same scenarios in this directory, like an earlier gate's; repeatable.",
+    ),
+]
 
 
 def gate(
@@ -49,7 +67,10 @@ def gate(
     seed: SeedOption = 1,
     target: TargetOption = None,
     allow_host: HostsOption = None,
+    allow_commands: CommandsOption = False,
     workers: WorkersOption = 1,
+    runs: RunsOption = None,
+    baseline: GateBaselineOption = None,
     out: OutOption = DEFAULT_OUT,
     inconclusive: InconclusiveOption = "fail",
     annotate: AnnotateOption = None,
@@ -66,16 +87,27 @@ def gate(
         target_file = allowed_target(target, allow_host)
         crew = CrewOptions(checked_locustfiles(locustfiles), workers)
         assignments = prepare_all(
-            files, target_file, settings=overrides(settings), seed=seed, crew=crew, allow_host=allow_host or ()
+            files,
+            target_file,
+            settings=overrides(settings),
+            seed=seed,
+            crew=crew,
+            allow_host=allow_host or (),
+            may_command=allow_commands,
         )
+        before = baseline_runs(baseline or [], [assignment.scenario.name for assignment in assignments])
+        assignments *= runs or (RUNS_BESIDE_BASELINE if before else 1)
         directory = create_run_directory(out, "gate")
         gated: list[gates.Gated] = []
         unwritten: OutputError | None = None
         for done, assignment in enumerate(assignments):
-            gated.append(_gated(assignment, directory, stop_signal))
+            gated.append(_gated(assignment, directory, stop_signal, is_compared=bool(before)))
             rest = [_unrun(left, stop_signal) for left in assignments[done + 1 :]]
             # Whatever ends the gate, its files list the scenarios that did not run.
             unwritten = _write(directory, [*gated, *rest], lenient=policy.is_lenient)
+    if before and not stop_signal:
+        gated = beside_baseline(gated, before, directory)
+        unwritten = _write(directory, gated, lenient=policy.is_lenient)
     _show(gated, directory)
     outcomes = gated if unwritten is None else [*gated, _unwritten(unwritten)]
     policy.tell_all(outcomes, summary=directory / SUMMARY, report=directory / SUMMARY, is_gate=True)
@@ -123,7 +155,7 @@ def _unrun(assignment: Assignment, stop_signal: StopSignal) -> Gated:
     return Gated(assignment.scenario.name, trouble=trouble, unmeasured_code=code)
 
 
-def _gated(assignment: Assignment, out: Path, stop_signal: StopSignal) -> Gated:
+def _gated(assignment: Assignment, out: Path, stop_signal: StopSignal, *, is_compared: bool) -> Gated:
     """Run and judge one scenario of a gate; if it can't be measured, the others still are."""
     from loadproof.analysis.outputs.gate import Gated
 
@@ -132,7 +164,8 @@ def _gated(assignment: Assignment, out: Path, stop_signal: StopSignal) -> Gated:
     name = assignment.scenario.name
     try:
         run_directory, ended = run_into(out, assignment, stop_signal)
-        run, verdict = judging.judge_and_show(run_directory, None, console, ended=ended)
+        later = open_judgements(assignment.scenario) if is_compared else ()
+        run, verdict = judging.judge_and_show(run_directory, None, console, ended=ended, beside_runs=later)
     except LoadproofError as error:
         trouble = "; ".join(map(str, error.problems))
         console.print(Text(trouble), soft_wrap=True)

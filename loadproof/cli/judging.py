@@ -20,11 +20,13 @@ from loadproof.run.notify import Channel, tell
 from loadproof.rundir import files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from rich.console import Console
 
+    from loadproof.analysis.compare.baseline import Baseline
     from loadproof.analysis.frames.run import Run
+    from loadproof.analysis.judge.judgement import Judgement
     from loadproof.analysis.judge.verdict import Verdict
     from loadproof.analysis.outputs.gate import Gated
     from loadproof.run.watch import Broken
@@ -73,16 +75,11 @@ class Policy:
 
     def tell_ci(self, gated: Sequence[Gated], summary: Path | None) -> None:
         """Report each threshold that did not pass, and write the summary for the workflow's page."""
-        if self.annotate is not None:
-            from loadproof.analysis.outputs.gate import github_annotations
-
-            self.tell_commands(github_annotations(gated, lenient=self.is_lenient), summary)
-
-    def tell_commands(self, workflow_commands: Iterable[str], summary: Path | None) -> None:
-        """Tell a CI system what it asked for, and nothing if it asked for nothing."""
         if self.annotate is None:
             return
-        for command in workflow_commands:
+        from loadproof.analysis.outputs.gate import github_annotations
+
+        for command in github_annotations(gated, lenient=self.is_lenient):
             sys.stdout.write(f"{command}\n")
         shown = os.environ.get("GITHUB_STEP_SUMMARY")
         if shown and summary:
@@ -96,13 +93,13 @@ class Policy:
                 note(Problem("GITHUB_STEP_SUMMARY", what, remedy))
 
 
-def load_baseline(path: Path | None, scenario: Scenario) -> Run | None:
+def load_baseline(paths: Sequence[Path] | None, scenario: Scenario) -> Baseline | None:
     """Read before a run, not after it: a wrong baseline must not cost the run its verdict."""
-    if path is None:
+    if not paths:
         return None
-    from loadproof.analysis.compare import baseline
+    from loadproof.analysis.compare.baseline import load_baselines
 
-    return baseline.load_baseline(path, scenario)
+    return load_baselines(paths, scenario)
 
 
 def judge_so_far(run_directory: Path) -> str:
@@ -128,7 +125,7 @@ def watch_for_abort(run_directory: Path, scenario: Scenario) -> Broken | None:
 
 
 def judge_and_tell(
-    run_directory: Path, baseline: Run | None, console: Console, policy: Policy, *, ended: Manifest | None = None
+    run_directory: Path, baseline: Baseline | None, console: Console, policy: Policy, *, ended: Manifest | None = None
 ) -> ExitCode:
     """Judge a run directory, show verdict and report, and send notifications; returns the exit code."""
     from loadproof.analysis.outputs.gate import Gated
@@ -141,7 +138,12 @@ def judge_and_tell(
 
 
 def judge_and_show(
-    run_directory: Path, baseline: Run | None, console: Console, *, ended: Manifest | None = None
+    run_directory: Path,
+    baseline: Baseline | None,
+    console: Console,
+    *,
+    ended: Manifest | None = None,
+    beside_runs: Sequence[Judgement] = (),
 ) -> tuple[Run, Verdict]:
     """Judge a run directory, write what the analysis adds to it, and show it.
 
@@ -149,7 +151,7 @@ def judge_and_show(
     an OutputError, and leaves its files as they are.
     """
     try:
-        return _judge_and_show(run_directory, baseline, console, ended)
+        return _judge_and_show(run_directory, baseline, console, ended, beside_runs)
     except Exception as error:
         if not is_want_of_memory(error):
             raise
@@ -157,7 +159,11 @@ def judge_and_show(
 
 
 def _judge_and_show(
-    run_directory: Path, baseline: Run | None, console: Console, ended: Manifest | None
+    run_directory: Path,
+    baseline: Baseline | None,
+    console: Console,
+    ended: Manifest | None,
+    beside_runs: Sequence[Judgement],
 ) -> tuple[Run, Verdict]:
     from loadproof.analysis.frames.run import load_run
     from loadproof.analysis.judge.verdict import verdict_on_run
@@ -165,14 +171,15 @@ def _judge_and_show(
     from loadproof.analysis.report.run_page import run_files
 
     run = load_run(run_directory, ended)
-    verdict = verdict_on_run(run, baseline)
+    before = baseline.run if baseline else None
+    verdict = verdict_on_run(run, before, baseline.judgements(run) if baseline else beside_runs)
     try:
-        files.write_all(run_files(run, verdict, baseline))
+        files.write_all(run_files(run, verdict, before))
     except OutputError as error:
         if ended is None:
             raise
         verdict = _unwritten(run, verdict, error)
-        for path, text in run_files(run, verdict, baseline).items():
+        for path, text in run_files(run, verdict, before).items():
             with suppress(OutputError):
                 files.write_whole(path, text)
     console.print(tables.terminal_view(verdict))
@@ -180,6 +187,16 @@ def _judge_and_show(
     if report.exists():
         show_path(console, "report", report)
     return run, verdict
+
+
+def judge_again(run: Run, beside_runs: Sequence[Judgement]) -> Verdict:
+    """The verdict with what several runs say of thresholds on the baseline, written in place of the one before."""
+    from loadproof.analysis.judge.verdict import verdict_on_run
+    from loadproof.analysis.report.run_page import run_files
+
+    verdict = verdict_on_run(run, beside_runs=beside_runs)
+    files.write_all(run_files(run, verdict))
+    return verdict
 
 
 def _unwritten(run: Run, verdict: Verdict, error: OutputError) -> Verdict:

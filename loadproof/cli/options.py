@@ -60,12 +60,16 @@ TargetOption = Annotated[
 HostsOption = Annotated[
     list[str] | None, target_option(metavar="HOST", help="Host that may receive load, besides loopback; repeatable.")
 ]
+CommandsOption = Annotated[
+    bool, target_option("--allow-commands", help="Let scenarios run the target file's commands on this machine.")
+]
 WorkersOption = Annotated[
     int, distributed_option(metavar="N", help="Number of processes that generate load.", min=1, max=1000)
 ]
 OutOption = Annotated[Path, output_option(metavar="DIR", help="Directory for run directories.")]
 BaselineOption = Annotated[
-    Path | None, output_option(metavar="RUN", help="Earlier run directory of the same scenario to compare with.")
+    list[Path] | None,
+    output_option(metavar="RUN", help="Earlier run directory of the same scenario to compare with; repeatable."),
 ]
 InconclusiveOption = Annotated[
     Literal["fail", "pass"], output_option(help="How INCONCLUSIVE counts: exit with 3, or with 0.")

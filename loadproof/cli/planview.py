@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from loadproof.plan.decidability import samples_expected
 from loadproof.plan.evidence import needed_to_see
 from loadproof.plan.phases import expected_requests, plan_phases
 from loadproof.plan.refusals import refusable
+from loadproof.run.commandproblems import used_commands
 from loadproof.run.extras import API, missing_extra
 from loadproof.scenario.targetauth import readable_secret
 from loadproof.units import format_duration
@@ -58,6 +60,15 @@ def plan_sentence(assignment: Assignment) -> str:
 
 def _has_journeys(scenario: Scenario) -> bool:
     return any(mix.requests for mix in scenario.mix.values())
+
+
+def commands_sentence(assignment: Assignment) -> str:
+    """What would be run on this machine, as the target file writes it; empty if nothing is."""
+    used = {} if assignment.target is None else used_commands(assignment.scenario, assignment.target)
+    if not used:
+        return ""
+    lines = (f"  {name}: {shlex.join(command.run)}" for name, command in used.items())
+    return "\n".join(["on this machine, it runs", *lines])
 
 
 def plan_notes(assignment: Assignment) -> Iterator[Problem]:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from loadproof.cli.options import console
 from loadproof.cli.ownlocustfile import hosts_named_in
-from loadproof.cli.planview import plan_notes, plan_sentence, plan_table
+from loadproof.cli.planview import commands_sentence, plan_notes, plan_sentence, plan_table
 from loadproof.cli.terminal import note
 from loadproof.errors import InputError, LoadproofError, Problem, escaped
 from loadproof.run.assignment import Assignment, declared_limits
@@ -48,6 +48,7 @@ def prepare(
     crew: CrewOptions,
     allow_host: Sequence[str] = (),
     is_to_run: bool = True,
+    may_command: bool = False,
 ) -> Assignment:
     """The scenario with its overrides, valid for this target; InputError with everything that is wrong.
 
@@ -73,6 +74,7 @@ def prepare(
         crew=crew,
         is_sound=not problems,
         is_to_run=is_to_run,
+        may_command=may_command,
     )
     if problems:
         raise InputError(problems)
@@ -106,6 +108,7 @@ def prepare_all(
     crew: CrewOptions,
     allow_host: Sequence[str] = (),
     is_to_run: bool = True,
+    may_command: bool = False,
 ) -> list[Assignment]:
     """Prepare all scenarios and print what each would do; InputError with everything that is wrong in any of them."""
     problems: list[Problem] = []
@@ -120,6 +123,7 @@ def prepare_all(
                 crew=crew,
                 allow_host=allow_host,
                 is_to_run=is_to_run,
+                may_command=may_command,
             )
         except LoadproofError as error:
             problems += error.problems
@@ -127,6 +131,8 @@ def prepare_all(
             assignments.append(assignment)
             console.print(Text(plan_sentence(assignment)))
             console.print(plan_table(assignment.scenario))
+            if started := commands_sentence(assignment):
+                console.print(Text(started), soft_wrap=True)
             for problem in plan_notes(assignment):
                 console.print(Text(f"note: {problem}"), soft_wrap=True)
     if problems:

@@ -45,10 +45,10 @@ def report(
     require(JUDGE)
     policy = judging.Policy(inconclusive, annotate, channels_of(notify or ()))
     if source is not None and source.is_dir() and not judging.holds_csvs(source):
-        _refuse_beside(source, thresholds=thresholds, out=out, baseline=baseline)
+        _refuse_beside(source, thresholds=thresholds, out=out, baseline=baseline or [])
         before = judging.load_baseline(baseline, read_manifest(source).scenario)
         code = judging.judge_and_tell(source, before, console, policy)
-    elif baseline is not None:
+    elif baseline:
         raise InputError(Problem("--baseline", "is for run directories", "leave it out, or give a run directory"))
     elif source is not None:
         code = judging.report_on_csvs(source, thresholds, out, console, policy)
@@ -57,10 +57,10 @@ def report(
     raise typer.Exit(code)
 
 
-def _refuse_beside(run: Path, *, thresholds: Path | None, out: Path | None, baseline: Path | None) -> None:
+def _refuse_beside(run: Path, *, thresholds: Path | None, out: Path | None, baseline: list[Path]) -> None:
     """Refuse options that don't go with a run directory."""
     if thresholds is not None or out is not None:
         what, remedy = "--thresholds and --out are for CSVs and logs", "leave them out, or give a prefix"
         raise InputError(Problem(str(run), what, remedy, got="a directory"))
-    if baseline is not None and baseline.resolve() == run.resolve():
-        raise InputError(Problem(f"--baseline {baseline}", "the same run", "give an earlier one"))
+    if same := [path for path in baseline if path.resolve() == run.resolve()]:
+        raise InputError(Problem(f"--baseline {same[0]}", "the same run", "give an earlier one"))

@@ -12,6 +12,7 @@ from loadproof.cli.options import (
     DEFAULT_OUT,
     AnnotateOption,
     BaselineOption,
+    CommandsOption,
     DryRunOption,
     HostsOption,
     InconclusiveOption,
@@ -83,6 +84,7 @@ def run(
     target: TargetOption = None,
     target_wait: TargetWaitOption = 0,
     allow_host: HostsOption = None,
+    allow_commands: CommandsOption = False,
     workers: WorkersOption = 1,
     listen: ListenOption = None,
     wait: WaitOption = 60,
@@ -97,7 +99,7 @@ def run(
     stop_signal = StopSignal()
     policy = judging.Policy(inconclusive, annotate, channels_of(notify or ()))
     tell_ignored_settings()
-    if baseline is not None or not dry_run:
+    if baseline or not dry_run:
         require(JUDGE)
     with stop_signal.installed():
         listening = address(listen, "--listen") if listen else None
@@ -115,6 +117,7 @@ def run(
             seed=seed,
             crew=crew,
             allow_host=allow_host or (),
+            may_command=allow_commands,
         )
         before = judging.load_baseline(baseline, assignment.scenario)
         if dry_run:

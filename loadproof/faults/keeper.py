@@ -1,7 +1,7 @@
 """Does a run's faults to its processes, and undoes them: `python -m loadproof.faults.keeper DESCRIPTOR`.
 
-A process of its own, so that a run which is killed leaves nothing paused: it hears orders, a line of JSON each, on a
-socket that closes with the run, and then ends everything that it has begun.
+A process of its own, so that a run which is killed leaves nothing paused and no command running: it hears orders, a
+line of JSON each, on a socket that closes with the run, and then ends everything that it has begun.
 """
 
 from __future__ import annotations
@@ -12,14 +12,18 @@ import os
 import signal
 import socket
 import sys
-from contextlib import suppress
-from typing import Any
+import tempfile
+from contextlib import ExitStack, suppress
+from typing import Any, Final
 
 from pydantic import TypeAdapter
 
+from loadproof.faults.command import Order, RunningCommand
 from loadproof.faults.proxy import Proxy
 from loadproof.scenario.faults import NetworkFault
 
+_LONGEST_ORDER_BYTES: Final = 16 << 20
+"""Arguments and an environment, which Linux allows to be some megabytes."""
 _NETWORK_FAULT: TypeAdapter[NetworkFault] = TypeAdapter(NetworkFault)
 
 
@@ -29,6 +33,10 @@ class Keeper:
     def __init__(self) -> None:
         self._proxies: dict[str, Proxy] = {}
         self._paused: set[int] = set()
+        self._commands: dict[int, RunningCommand] = {}
+        self._owed: dict[int, Order] = {}
+        """By the number of a command: what undoes it."""
+        self._directories = ExitStack()
 
     async def obey(self, order: dict[str, Any]) -> dict[str, Any]:
         """Answer one order with what came of it."""
@@ -47,8 +55,28 @@ class Keeper:
                 self._paused.add(group)
             case {"do": "continue", "group": int(group)}:
                 self._continue(group)
+            case {"do": "directory", "prefix": str(prefix)}:
+                kept = tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True)
+                return {"directory": self._directories.enter_context(kept)}
+            case {"command": str(what), "number": int(number)}:
+                return await self._command(what, number, order)
             case _:
-                raise ValueError(f"no order: {order}")
+                raise ValueError(f"no order: {order.get('do')}")
+        return {}
+
+    async def _command(self, what: str, number: int, order: dict[str, Any]) -> dict[str, Any]:
+        match what:
+            case "run":
+                running = self._commands[number] = await RunningCommand.start(Order(**order["order"]))
+                if order["undo"] is not None:
+                    self._owed[number] = Order(**order["undo"])
+                return {"group": running.group}
+            case "ask":
+                return {"ended": self._commands[number].ended}
+            case "stop":
+                self._commands[number].stop()
+            case "forgive":
+                self._owed.pop(number, None)
         return {}
 
     def _continue(self, group: int) -> None:
@@ -57,17 +85,28 @@ class Keeper:
         with suppress(ProcessLookupError):
             os.killpg(group, signal.SIGCONT)
 
-    def undo(self) -> None:
+    async def undo(self) -> None:
         for group in tuple(self._paused):
             self._continue(group)
         for proxy in self._proxies.values():
             proxy.close()
+        running = list(self._commands.values())
+        for command in running:
+            command.stop()
+        for command in running:
+            await command.wait()
+        for order in self._owed.values():
+            with suppress(OSError):
+                await (await RunningCommand.start(order)).wait()
+        self._directories.close()
 
 
 async def keep(orders: socket.socket) -> None:
     """Obey until nobody is left who could give orders."""
     keeper = Keeper()
-    reader, writer = await asyncio.open_connection(sock=orders)
+    reader, writer = await asyncio.open_connection(sock=orders, limit=_LONGEST_ORDER_BYTES)
+    # Whoever ends us ends what we have begun, too.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, reader.feed_eof)
     try:
         while line := await reader.readline():
             try:
@@ -79,7 +118,7 @@ async def keep(orders: socket.socket) -> None:
         # The run was killed while it gave an order.
         pass
     finally:
-        keeper.undo()
+        await keeper.undo()
 
 
 def main() -> None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final
 from loadproof.errors import Problem
 from loadproof.plan.evidence import needed_to_see
 from loadproof.plan.excess import exceeded_limits
+from loadproof.plan.faultspans import fault_spans
+from loadproof.scenario.faults import Backup
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from loadproof.scenario.operations import Endpoints
     from loadproof.scenario.scenario import Scenario
 
-DETECTING: Final = ("ledger", "webhooks")
+DETECTING: Final = ("ledger", "webhooks", "backup")
 """Audits that look for losses, of which `detects` says how rare they may be."""
 
 
@@ -38,22 +40,36 @@ def unauditable(
         yield Problem(place, what, remedy, got="limits")
 
 
-def undetectable(scenario: Scenario, expected: Mapping[tuple[str, str], float], *, where: str) -> Iterator[Problem]:
+def undetectable(
+    scenario: Scenario, spans: Sequence[PhaseSpan], expected: Mapping[tuple[str, str], float], *, where: str
+) -> Iterator[Problem]:
     """For audits that need more requests to see the rarest loss than are planned; `expected` by (phase, endpoint)."""
-    planned = sum(expected.values())
+    whole = sum(expected.values())
     for audit in DETECTING:
         needed = needed_to_see(scenario.one_in(audit))
+        planned = _before_backup(scenario, spans, expected) if audit == "backup" else whole
         if audit in scenario.audits and planned < needed:
-            what = f"can't see a loss of 1 in {scenario.one_in(audit)}: it needs {needed:,} payments or events"
+            before = " before the last backup" if audit == "backup" else ""
+            what = f"can't see a loss of 1 in {scenario.one_in(audit)}: it needs {needed:,} payments or events{before}"
             remedy = "plan more requests, or say `detects: 1 in` fewer"
             yield Problem(f"{where} thresholds audit {audit}", what, remedy, got=f"{planned:,.0f} requests planned")
 
 
+def _before_backup(scenario: Scenario, spans: Sequence[PhaseSpan], expected: Mapping[tuple[str, str], float]) -> float:
+    """Requests that are planned until the last one begins."""
+    at_s = max(
+        (span.start_s for span in fault_spans(scenario.faults, spans) if isinstance(span.fault, Backup)), default=0
+    )
+    shares = {span.name: min(1, max(0, at_s - span.start_s) / (span.end_s - span.start_s)) for span in spans}
+    return sum(shares[phase] * count for (phase, _), count in expected.items())
+
+
 def unshown(scenario: Scenario, endpoints: Endpoints) -> Iterator[Problem]:
     """For audits of a target whose file declares nothing that would show what it did."""
-    if "ledger" in scenario.audits and endpoints.transaction is None and endpoints.payments is None:
-        what = "an audit of the ledger, and no operation shows its payments"
-        yield Problem("target endpoints", what, "declare `payments`, or `transaction`", got="neither")
+    for audit in {"ledger", "backup"} & {*scenario.audits}:
+        if endpoints.transaction is None and endpoints.payments is None:
+            what = f"an audit of the {audit}, and no operation shows its payments"
+            yield Problem("target endpoints", what, "declare `payments`, or `transaction`", got="neither")
     if "webhooks" in scenario.audits and endpoints.effects is None:
         what = "an audit of webhooks, and no operation shows their effects"
         yield Problem("target endpoints", what, "declare `effects`", got="none")

@@ -22,7 +22,7 @@ class FaultSpan(NamedTuple):
 
     @property
     def text(self) -> str:
-        return f"{self.fault.fault} of {self.fault.of}"
+        return self.fault.text
 
 
 class Incident(NamedTuple):

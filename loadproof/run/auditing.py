@@ -11,21 +11,28 @@ from loadproof.api.audits import AuditApi
 from loadproof.api.payloads import make_payloads
 from loadproof.api.signing import DEVELOPMENT_SECRET
 from loadproof.plan.clients import highest_client_index, make_client
+from loadproof.run.backupreading import BackupReading
+from loadproof.run.faultkeeper import FaultError
 from loadproof.run.inquiry import Inquirer, UnaskedError
 from loadproof.run.journalreading import read_sent
 from loadproof.run.ledgerreading import LedgerReading
 from loadproof.run.reference import is_asked
 from loadproof.run.webhookreading import EACH, WebhookReading, new_event
 from loadproof.rundir import files
+from loadproof.rundir.commands import read_commands
 from loadproof.rundir.observations import Observation, append_observations
+from loadproof.scenario.commands import BACKUP
 from loadproof.scenario.targetvariables import masker_of, secret_variables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
+    from loadproof.run.commands import TargetCommands
+    from loadproof.run.journalreading import Sent
     from loadproof.run.progress import Progress
-    from loadproof.rundir.manifest import Manifest
+    from loadproof.rundir.manifest import Manifest, TargetFacts
+    from loadproof.rundir.observations import Kind, When
 
 _BEFORE_S: Final = 60.0
 _AFTER_S: Final = 300.0
@@ -43,21 +50,26 @@ class Auditing:
     """One run's."""
 
     def __init__(
-        self, manifest: Manifest, path: Path, *, secret: Mapping[str, str], stop_requested: Callable[[], bool]
+        self,
+        manifest: Manifest,
+        path: Path,
+        *,
+        secret: Mapping[str, str],
+        stop_requested: Callable[[], bool],
+        commands: TargetCommands | None = None,
     ) -> None:
-        """`secret` are variables of the run's own, which the environment doesn't have."""
-        target = manifest.target
+        """`secret` are variables of the run's own, which the environment doesn't have; `commands` try a backup."""
         self._manifest, self._path, self._stop_requested = manifest, path / files.OBSERVATIONS, stop_requested
-        environment = {**os.environ, **secret}
-        key = environment.get(target.endpoints.webhooks.secret, DEVELOPMENT_SECRET)
-        self._api = AuditApi(target.endpoints, headers=target.headers, webhook_secret=key, auth=target.auth)
-        self._mask = masker_of(secret_variables(target), environment)
+        self._commands = commands
+        self._environment = {**os.environ, **secret}
+        self._api = self._api_of(manifest.target)
+        self._mask = masker_of(secret_variables(manifest.target), self._environment)
         self._accounts = accounts_of(manifest)
         self._early_events = [new_event() for _ in range(EACH)]
         self._stopped = threading.Event()
 
     def before(self) -> None:
-        if self._audits("ledger"):
+        if self._audits("ledger", "backup"):
             with self._inquiring(_BEFORE_S) as inquirer:
                 self._write(self._ledger(inquirer).before())
         if self._audits("webhooks"):
@@ -80,20 +92,46 @@ class Auditing:
 
     def after(self) -> None:
         sent = read_sent(self._path.parent)
+        if self._audits("webhooks", "ledger"):
+            self._ask_after(sent)
+        if self._audits("backup") and self._commands is not None and self._took_backup():
+            reading = BackupReading(
+                self._commands,
+                self._manifest,
+                self._accounts,
+                api_of=self._api_of,
+                stop_requested=self._stop_requested,
+            )
+            try:
+                self._write(reading.tried(sent))
+            except FaultError as error:
+                # An audit without evidence: nobody knows whether the target is to blame.
+                self._write([_unasked("health", "restored", error)])
+
+    def _ask_after(self, sent: Sent) -> None:
         with self._inquiring(_AFTER_S) as inquirer:
             try:
                 # It may just be starting again.
                 inquirer.await_target(self._api.ask_health(), _STARTING_S)
             except UnaskedError as error:
-                self._write([Observation("payments", "after", "", 0, 0, 0, "", {}, trouble=str(error))])
+                self._write([_unasked("payments", "after", error)])
                 return
             if self._audits("webhooks"):
                 self._write(self._webhooks(inquirer).after(sent))
             if self._audits("ledger") and len(self._accounts) > 1:
                 self._write(self._ledger(inquirer).after(sent))
 
-    def _audits(self, name: str) -> bool:
-        return name in self._manifest.scenario.audits
+    def _audits(self, *names: str) -> bool:
+        return not set(names).isdisjoint(self._manifest.scenario.audits)
+
+    def _took_backup(self) -> bool:
+        """The last one is there, so that it can be tried."""
+        taken = [done for done in read_commands(self._path.parent) if done.name == BACKUP]
+        return bool(taken) and taken[-1].is_done
+
+    def _api_of(self, target: TargetFacts) -> AuditApi:
+        key = self._environment.get(target.endpoints.webhooks.secret, DEVELOPMENT_SECRET)
+        return AuditApi(target.endpoints, headers=target.headers, webhook_secret=key, auth=target.auth)
 
     def _ledger(self, inquirer: Inquirer) -> LedgerReading:
         is_exclusive = self._manifest.target.exclusive_accounts
@@ -135,15 +173,25 @@ class Auditing:
         append_observations(self._path, waiting, self._mask)
 
 
+def _unasked(kind: Kind, when: When, error: Exception) -> Observation:
+    return Observation(kind, when, "", 0, 0, 0, "", {}, trouble=str(error))
+
+
 @contextmanager
 def audited(
-    manifest: Manifest, path: Path, progress: Progress, *, secret: Mapping[str, str], stop_requested: Callable[[], bool]
+    manifest: Manifest,
+    path: Path,
+    progress: Progress,
+    *,
+    secret: Mapping[str, str],
+    stop_requested: Callable[[], bool],
+    commands: TargetCommands | None = None,
 ) -> Iterator[None]:
     """Asks before and after what happens inside, unless no audit needs it, or the run is stopped."""
     if not is_asked(manifest.scenario) or stop_requested():
         yield
         return
-    auditing = Auditing(manifest, path, secret=secret, stop_requested=stop_requested)
+    auditing = Auditing(manifest, path, secret=secret, stop_requested=stop_requested, commands=commands)
     with _noting(progress):
         auditing.before()
     with auditing.sampling():

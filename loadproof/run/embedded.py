@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 READY_PREFIX: Final = "payments_api: ready on "
-_FAULTS: Final = "FAULTS"
+DELIBERATE_FAULTS: Final = "FAULTS"
 _MUTANT: Final = "TARGET_MUTANT"
-_NOT_INHERITED: Final = frozenset(
+NOT_INHERITED: Final = frozenset(
     {
         *("HOST", "PORT", "DATABASE", "ACCOUNTS", "LIMITER", "WORKERS"),
         *("LIMIT_HEALTH", "LIMIT_BALANCE", "LIMIT_TRANSACTIONS", "LIMIT_WEBHOOKS", "LIMIT_OTHER", "MOST_CLIENTS"),
@@ -40,7 +40,7 @@ Whatever our environment contains was meant for something else.
 
 def deliberate_faults() -> str | None:
     """The faults that the environment tells the embedded target to inject; whoever starts it reports them."""
-    return os.environ.get(_FAULTS) or None
+    return os.environ.get(DELIBERATE_FAULTS) or None
 
 
 def deliberate_mutant() -> str | None:
@@ -72,7 +72,7 @@ class EmbeddedTarget(OwnServer):
             cores=self._cores,
             log=self._log,
             pipe_output=True,
-            without=_NOT_INHERITED,
+            without=NOT_INHERITED,
         )
 
 

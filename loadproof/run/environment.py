@@ -16,6 +16,7 @@ from loadproof import __version__
 
 _PACKAGES: Final = ("locust", "gevent", "httptools", "numpy", "fastapi", "uvicorn", "limits")
 _ROOT: Final = Path(__file__).resolve().parent.parent
+_PROCESSORS: Final = Path("/proc/cpuinfo")
 
 
 def revision() -> str:
@@ -59,3 +60,13 @@ def host() -> dict[str, str]:
         "cores": str(cores),
         "memory": f"{psutil.virtual_memory().total / 2**30:.1f} GiB",
     }
+
+
+def machine() -> str:
+    """What a result holds for: the processor, as far as the system tells, and how many cores of it we may use."""
+    with suppress(OSError):
+        for line in _PROCESSORS.read_text(encoding="utf-8").splitlines():
+            name, _, model = line.partition(":")
+            if name.strip() == "model name":
+                return f"{model.strip()}, {host()['cores']} cores"
+    return f"{platform.machine()}, {host()['cores']} cores"

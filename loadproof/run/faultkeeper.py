@@ -7,6 +7,7 @@ import socket
 import subprocess
 import threading
 from contextlib import closing, contextmanager, suppress
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from loadproof.run import children
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from loadproof.faults.command import Order
     from loadproof.scenario.faults import NetworkFault
 
 _PATIENCE_S: Final = 5.0
@@ -53,6 +55,31 @@ class FaultKeeper:
 
     def resume(self, group: int) -> None:
         self._order({"do": "continue", "group": group})
+
+    def directory(self, prefix: str) -> str:
+        """A new one for temporary files, which is gone with the process."""
+        path: str = self._order({"do": "directory", "prefix": prefix})["directory"]
+        return path
+
+    def run(self, number: int, order: Order, undo: Order | None = None) -> int:
+        """Start a command under a number of its own; returns its process group.
+
+        If we are killed before we `forgive` it, it is undone by the other one.
+        """
+        content = {"order": asdict(order), "undo": undo and asdict(undo)}
+        group: int = self._order({"command": "run", "number": number, **content})["group"]
+        return group
+
+    def ended(self, number: int) -> dict[str, Any] | None:
+        """How a command ended; None while it runs."""
+        ended: dict[str, Any] | None = self._order({"command": "ask", "number": number})["ended"]
+        return ended
+
+    def stop(self, number: int) -> None:
+        self._order({"command": "stop", "number": number})
+
+    def forgive(self, number: int) -> None:
+        self._order({"command": "forgive", "number": number})
 
     def _order(self, order: dict[str, Any]) -> dict[str, Any]:
         try:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from loadproof.errors import Problem
 from loadproof.run.sharedredis import VARIABLE
+from loadproof.scenario.faults import CommandFault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +25,8 @@ def fault_problems(
 ) -> Iterator[Problem]:
     """Each with the reason and the remedy; `target` is None if it is the embedded one."""
     for index, fault in enumerate(scenario.faults):
+        if isinstance(fault, CommandFault):
+            continue
         if fault.of == "redis":
             found = _of_redis(fault, target)
         else:

@@ -13,24 +13,28 @@ from urllib.parse import urlsplit
 from loadproof.errors import TargetError
 from loadproof.plan.faultspans import FaultSpan, fault_spans
 from loadproof.plan.phases import plan_phases
+from loadproof.run.commandfaults import CommandFaults, named
 from loadproof.run.faultkeeper import FaultError, FaultKeeper, fault_keeper
 from loadproof.run.ports import LOOPBACK
 from loadproof.rundir.rows import FAULT_BEGUN, FAULT_ENDED, FAULT_FAILED
-from loadproof.scenario.faults import Kill, Pause, Restart
+from loadproof.scenario.faults import Backup, CommandFault, Kill, NamedCommand, Pause, Restart
 from loadproof.scenario.targetway import TlsSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from loadproof.run.commandfaults import Note
+    from loadproof.run.commands import TargetCommands
     from loadproof.run.ownserver import OwnServer
     from loadproof.run.sharedredis import SharedRedis
     from loadproof.rundir.manifest import TargetFacts
     from loadproof.scenario.scenario import Scenario
 
-    Note = Callable[[str, str], None]
-    """Notes an event of this kind, with its detail, as having happened now."""
-
+_LOOK_S: Final = 0.1
+"""How late the end of a command may be noted."""
+_LAST_MOMENT_S: Final = 1.0
+"""A command whose time is up so soon is not stopped because the run is over: it is late by itself."""
 _PORTS: Final = {"http": 80, "https": 443, "redis": 6379}
 
 
@@ -53,9 +57,13 @@ class Faults:
 
     def __init__(self, spans: Sequence[FaultSpan] = (), keeper: FaultKeeper | None = None) -> None:
         self._spans = spans
-        self._keeper = keeper
+        self.keeper = keeper
+        """None without faults."""
         self.servers: dict[str, OwnServer] = {}
         """Those that the run has started, by what a fault calls them; set once they run."""
+        self.commands: TargetCommands | None = None
+        """Set once they are known."""
+        self._running: CommandFaults | None = None
         self._thread: threading.Thread | None = None
         self._is_over = threading.Event()
         self._active: list[FaultSpan] = []
@@ -89,14 +97,15 @@ class Faults:
         return replace(redis, url=url._replace(netloc=f"{user}{separator}{LOOPBACK}:{port}").geturl())
 
     def _proxy_port(self, of: str, url: str) -> int | None:
-        if self._keeper is None or not any(span.fault.is_of_network and span.fault.of == of for span in self._spans):
+        if self.keeper is None or not any(span.fault.is_of_network and span.fault.of == of for span in self._spans):
             return None
         parts = urlsplit(url)
-        return self._keeper.proxy(of, parts.hostname or "", parts.port or _PORTS[parts.scheme])
+        return self.keeper.proxy(of, parts.hostname or "", parts.port or _PORTS[parts.scheme])
 
     def begin(self, start_unix_s: float, note: Note) -> None:
         """Second 0 of the run is, or will be, at this time."""
         if self._spans:
+            self._running = CommandFaults(self.commands, note) if self.commands else None
             self._thread = threading.Thread(target=self._run, args=[start_unix_s, note], name="faults")
             self._thread.start()
 
@@ -112,7 +121,7 @@ class Faults:
         begins = [(span.start_s, 1, span) for span in self._spans]
         ends = [(span.end_s, 0, span) for span in self._spans]
         for at_s, is_begin, span in sorted(begins + ends, key=lambda due: due[:2]):
-            if self._is_over.wait(start_s + at_s - time.monotonic()):
+            if self._is_over_by(start_s + at_s):
                 break
             if is_begin:
                 self._try(self._do, span, note, FAULT_BEGUN)
@@ -121,30 +130,44 @@ class Faults:
                 self._active.remove(span)
                 self._try(self._undo, span, note, FAULT_ENDED)
         for span in self._active:
-            self._try(self._undo, span, note, FAULT_ENDED)
+            if not isinstance(span.fault, CommandFault):
+                self._try(self._undo, span, note, FAULT_ENDED)
+        if self._running is not None:
+            left_s = max((start_s + span.end_s - time.monotonic() for span in self._active), default=0.0)
+            self._running.finish(is_early=left_s > _LAST_MOMENT_S)
         self._is_over.wait()
         self._look_after_proxies(note)
+
+    def _is_over_by(self, at_s: float) -> bool:
+        """Wait until then, unless the run is over before, and look after commands meanwhile."""
+        while self._running is not None and not self._running.are_over and time.monotonic() < at_s - _LOOK_S:
+            if self._is_over.wait(_LOOK_S):
+                return True
+            self._running.look()
+        return self._is_over.wait(at_s - time.monotonic())
 
     def _look_after_proxies(self, note: Note) -> None:
         """If they are gone, what failed since is not the target's fault."""
         for span in [span for span in self._spans if span.fault.is_of_network][:1]:
             try:
-                if self._keeper is not None:
-                    self._keeper.look()
+                if self.keeper is not None:
+                    self.keeper.look()
             except FaultError as error:
-                note(FAULT_FAILED, json.dumps({**_named(span), "reason": str(error)}))
+                note(FAULT_FAILED, json.dumps({**named(span), "reason": str(error)}))
 
     def _try(self, change: Callable[[FaultSpan, FaultKeeper], None], span: FaultSpan, note: Note, kind: str) -> None:
-        detail = _named(span)
+        detail = named(span)
         try:
-            if self._keeper is not None:
-                change(span, self._keeper)
+            if self.keeper is not None:
+                change(span, self.keeper)
         except TargetError as error:
             is_targets = span.fault.of == "target"
             kind, detail = FAULT_FAILED, detail | {"reason": str(error), "is_targets": is_targets}
         except (FaultError, OSError) as error:
             kind, detail = FAULT_FAILED, detail | {"reason": str(error)}
-        note(kind, json.dumps(detail))
+        if kind != FAULT_ENDED or not isinstance(span.fault, CommandFault):
+            # A command has its own end.
+            note(kind, json.dumps(detail))
 
     def _do(self, span: FaultSpan, keeper: FaultKeeper) -> None:
         match span.fault:
@@ -152,6 +175,10 @@ class Faults:
                 keeper.pause(self._server_of(span).process.pid)
             case Kill() | Restart():
                 self._server_of(span).take_down(politely=isinstance(span.fault, Restart))
+            case Backup() | NamedCommand():
+                if self._running is None:
+                    raise FaultError("the target names no commands")
+                self._running.begin(span)
             case fault:
                 keeper.begin(fault.of, span.number, fault)
 
@@ -161,6 +188,9 @@ class Faults:
                 keeper.resume(self._server_of(span).process.pid)
             case Kill() | Restart():
                 self._server_of(span).bring_up()
+            case Backup() | NamedCommand():
+                if self._running is not None:
+                    self._running.end(span)
             case fault:
                 keeper.end(fault.of, span.number)
 
@@ -169,8 +199,3 @@ class Faults:
         if span.fault.of not in self.servers:
             raise FaultError("not started by this run")
         return self.servers[span.fault.of]
-
-
-def _named(span: FaultSpan) -> dict[str, object]:
-    """What an event says of a fault."""
-    return {"number": span.number, "fault": span.fault.fault, "of": span.fault.of}

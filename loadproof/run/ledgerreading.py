@@ -62,14 +62,18 @@ class LedgerReading:
             yield from self._pairs()
         if self._is_exclusive:
             yield from self._overdrafts()
+        yield from self.books("after", sent)
+
+    def books(self, when: When, sent: Sent) -> Iterator[Observation]:
+        """What was paid, as far as the target shows it, and all balances."""
         if self._api.payments is not None:
             is_by_key = "{key}" in self._api.payments.path
-            yield from self._lists("after", list(sent.keys if is_by_key else self._known(sent)))
+            yield from self._lists(when, list(sent.keys if is_by_key else self._known(sent)))
         elif self._api.can_read_payments:
             for payment in sent.payments:
                 asked = {"payment": payment}
-                yield self._read("payment", "after", asked, self._api.read_payment(payment), self._api.payment_in)
-        yield from self._balances("after")
+                yield self._read("payment", when, asked, self._api.read_payment(payment), self._api.payment_in)
+        yield from self._balances(when)
 
     def _known(self, sent: Sent) -> dict[str, None]:
         return dict.fromkeys([*self._accounts, *sent.accounts])

@@ -16,6 +16,7 @@ from loadproof.plan.excess import exceeded_limits
 from loadproof.plan.phases import expected_requests, plan_phases
 from loadproof.plan.refusals import hardly_expected
 from loadproof.plan.unreachable import kinds_without_users, rates_beyond_plan
+from loadproof.run.commandproblems import command_problems
 from loadproof.run.embedded import deliberate_faults
 from loadproof.run.extras import API, missing_extra
 from loadproof.run.faultproblems import fault_problems
@@ -55,10 +56,12 @@ def preflight(
     crew: CrewOptions,
     is_sound: bool = True,
     is_to_run: bool = True,
+    may_command: bool = False,
 ) -> Iterator[Problem]:
     """Problems of running this scenario against this target; None: the embedded one.
 
     If the scenario is not `is_sound`, there is no plan to check; if nothing `is_to_run`, nothing to run it is needed.
+    Programs that a target file names are only started if we `may_command`.
     """
     if target is not None:
         yield from _authority_problems(target)
@@ -81,6 +84,7 @@ def preflight(
     if scenario.clients == "source-address":
         yield from _address_problems(target, where)
     yield from fault_problems(scenario, target, crew, where=where)
+    yield from command_problems(scenario, target, where=where, is_allowed=may_command)
 
 
 def _mix_problems(
@@ -145,7 +149,7 @@ def _plan_problems(
     yield from undecidable(scenario, expected, where=where)
     yield from hardly_expected(scenario, expected, where=where)
     yield from unauditable(scenario, spans, limits, seed, where=where)
-    yield from undetectable(scenario, expected, where=where)
+    yield from undetectable(scenario, spans, expected, where=where)
     if crew.locustfiles.resolve() == LOCUSTFILES.resolve() and scenario.mix.keys() <= _ONE_REQUEST_A_TASK:
         yield from rates_beyond_plan(scenario, expected, where=where)
     if not scenario.expect_throttling:

@@ -12,9 +12,10 @@ from loadproof.plan.clients import ACCOUNTS_PER_CLIENT, highest_client_index
 from loadproof.run.embedded import embedded_target
 from loadproof.run.faults import Faults
 from loadproof.run.ports import free_port
+from loadproof.run.referencecommands import reference_commands
 from loadproof.run.sharedredis import shared_redis
 from loadproof.rundir import files
-from loadproof.scenario.faults import Kill, Restart
+from loadproof.scenario.faults import Backup, Kill, Restart
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,7 +36,7 @@ AUDITED: Final = {
 
 def is_asked(scenario: Scenario) -> bool:
     """An audit of the scenario needs more than the load sees: loadproof asks the target itself."""
-    return not {"ledger", "webhooks"}.isdisjoint(scenario.audits)
+    return not {"ledger", "webhooks", "backup"}.isdisjoint(scenario.audits)
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,14 @@ def reference_target(
         seen = faults.in_front_of_redis(redis)
         settings = seen.environment | embedded_settings(scenario) | _lists(scenario.settings, directory) | secret | kept
         log = directory / "target.log"
+        if faults.keeper is not None and "DATABASE" in kept:
+            faults.commands = reference_commands(
+                kept["DATABASE"],
+                accounts=settings["ACCOUNTS"],
+                secret=secret,
+                keeper=faults.keeper,
+                run=directory,
+            )
         with embedded_target(settings, cores=cores, log=log, stop_requested=stop_requested) as embedded:
             faults.servers["target"] = embedded
             # By now it has refused any address that it can't parse, which might contain a password anywhere.
@@ -82,8 +91,8 @@ def reference_target(
 
 @contextmanager
 def _kept_ledger(scenario: Scenario) -> Iterator[dict[str, str]]:
-    """A ledger and a port that outlive the target's process, if that is to go and come back."""
-    if not any(isinstance(fault, Kill | Restart) and fault.of == "target" for fault in scenario.faults):
+    """A ledger that others than the target's process know, and a port, if that is to go and come back, or backed up."""
+    if not any(isinstance(fault, Kill | Restart | Backup) and fault.of == "target" for fault in scenario.faults):
         yield {}
         return
     with tempfile.TemporaryDirectory(prefix="loadproof-ledger-", ignore_cleanup_errors=True) as directory:

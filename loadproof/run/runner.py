@@ -16,6 +16,7 @@ from loadproof.errors import OutputError, Problem
 from loadproof.run import children, locust
 from loadproof.run.assignment import Assignment, new_manifest
 from loadproof.run.auditing import audited
+from loadproof.run.commands import commands_of
 from loadproof.run.faults import faults_of
 from loadproof.run.openfiles import allow_open_files, connections_needed
 from loadproof.run.reference import reference_target
@@ -65,7 +66,14 @@ def run(
         _target_up(
             assignment, manifest, path, secret=secret, cores=target_cores, stop_signal=stop_signal, faults=faults
         ) as target,
-        audited(target.manifest, path, progress, secret=secret, stop_requested=stop_signal.__bool__),
+        audited(
+            target.manifest,
+            path,
+            progress,
+            secret=secret,
+            stop_requested=stop_signal.__bool__,
+            commands=faults.commands,
+        ),
     ):
         manifest = target.manifest
         if stop_signal:
@@ -107,6 +115,8 @@ def _target_up(
 ) -> Iterator[_Target]:
     """Your own target is left as it is; the embedded one is started, noted in the manifest, and stopped at the end."""
     if assignment.target is not None:
+        if faults.keeper is not None:
+            faults.commands = commands_of(assignment.target, faults.keeper, path)
         yield _Target(None, _noted(path, manifest, faults.in_front_of(manifest.target)))
         return
     with reference_target(

@@ -5,6 +5,7 @@ scenario.yaml      the scenario as given                                      wr
 intervals.csv.gz   sparse interval histograms and counters                    appended, a gzip member a flush
 journal.csv.gz     a row per request, if the scenario records them            appended, a gzip member a flush
 observations.jsonl.gz   what audits asked the target, and what it said        appended, gzip members
+commands.jsonl     programs that the run started by the target's commands     appended by lines
 generator.csv      the generator's own health, a row a worker and second      appended by lines
 target.csv         samples of the target's /metrics                           appended by lines
 events.csv         phases, bursts, what came and went                         appended by lines
@@ -35,6 +36,7 @@ SCENARIO: Final = "scenario.yaml"
 INTERVALS: Final = "intervals.csv.gz"
 JOURNAL: Final = "journal.csv.gz"
 OBSERVATIONS: Final = "observations.jsonl.gz"
+COMMANDS: Final = "commands.jsonl"
 GENERATOR: Final = "generator.csv"
 TARGET: Final = "target.csv"
 FALLBACKS: Final = "limiter_fallbacks_total"

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from itertools import combinations
 from typing import TYPE_CHECKING
 
+from loadproof.scenario.commands import AUDITED
 from loadproof.scenario.document import YamlPath
-from loadproof.scenario.faults import Kill, Pause, Restart
+from loadproof.scenario.faults import Backup, Kill, NamedCommand, Pause, Restart
+from loadproof.scenario.scenario import AuditThreshold
 from loadproof.scenario.strict import nearest
 
 if TYPE_CHECKING:
@@ -44,16 +46,38 @@ def fault_contradictions(scenario: Scenario) -> Iterator[_Contradiction]:
         if fault.of == "redis" and scenario.settings.limiter != "redis":
             yield (*place, "of"), "there is no Redis in this run", "redis", "add `settings: {limiter: redis}`"
     yield from _overlaps(scenario, starts_s)
+    yield from _of_backups(scenario)
+
+
+def _of_backups(scenario: Scenario) -> Iterator[_Contradiction]:
+    """Their commands have placeholders that only backups and their audit fill in."""
+    for index, fault in enumerate(scenario.faults):
+        for key in ("name", "undo") if isinstance(fault, NamedCommand) else ():
+            if (name := getattr(fault, key)) in AUDITED:
+                remedy = "write `fault: backup` for a backup; an audit of it uses the others"
+                yield ("faults", index, key), "a command of backups", name, remedy
+    for index, threshold in enumerate(scenario.all_thresholds):
+        is_of_backup = isinstance(threshold, AuditThreshold) and threshold.audit == "backup"
+        if is_of_backup and not any(isinstance(fault, Backup) for fault in scenario.faults):
+            remedy = "add `{fault: backup, phase: …, lasts: …}` to `faults`"
+            yield ("thresholds", index, "audit"), "an audit of a backup, and none is taken", "backup", remedy
 
 
 def _overlaps(scenario: Scenario, starts_s: dict[str, float]) -> Iterator[_Contradiction]:
-    """A process that is stopped, killed or restarted can't be so a second time before it is back."""
+    """A process that is stopped, killed or restarted can't be so a second time before it is back.
+
+    Nor is a backup begun while another one is taken: nobody would know which of them is the last.
+    """
     timed = [
         (starts_s[fault.phase] + (fault.at or 0.0), index, fault)
         for index, fault in enumerate(scenario.faults)
-        if fault.phase in starts_s and isinstance(fault, Pause | Kill | Restart)
+        if fault.phase in starts_s and isinstance(fault, Pause | Kill | Restart | Backup)
     ]
     for (start_s, _, fault), (later_s, index, later) in combinations(sorted(timed, key=lambda one: one[:2]), 2):
-        if fault.of == later.of and later_s < start_s + fault.lasts:
+        is_backup = isinstance(later, Backup)
+        are_alike = is_backup == isinstance(fault, Backup)
+        if are_alike and fault.of == later.of and later_s < start_s + fault.lasts:
             what = f"the {later.of} is still down from an earlier fault"
+            if is_backup:
+                what = "an earlier backup may still be going on"
             yield ("faults", index, "at"), what, later.fault, f"let it begin after that {fault.fault} has ended"

@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from loadproof.scenario.commands import BACKUP
 from loadproof.scenario.strict import Bandwidth, Duration, Name, Share, Strict
 
 _Bytes = Annotated[int, Field(ge=1, le=1_000_000_000)]
@@ -23,6 +24,10 @@ class _Timed(Strict):
     at: Duration | None = Field(None, description="From the start of that phase; default: at its start.")
     lasts: Duration = Field(description="It is undone after this time.")
     of: Literal["target", "redis"] = Field("target", description="What fails; redis: the one started for the run.")
+
+    @property
+    def text(self) -> str:
+        return f"{self.fault} of {self.of}"  # type: ignore[attr-defined]  # each kind has its own
 
 
 class Pause(_Timed):
@@ -95,8 +100,43 @@ class LimitData(_OfNetwork):
     bytes: _Bytes
 
 
+class _OfCommand(_Timed):
+    """A program of the target file is run on this machine."""
+
+    of: Literal["target"] = "target"
+
+
+class Backup(_OfCommand):
+    """The target file's command `backup` takes one; the reference API has its own."""
+
+    fault: Literal["backup"]
+    lasts: Duration = Field(description="The longest that it may take: then it is ended, and has failed.")
+
+    @property
+    def command(self) -> str:
+        return BACKUP
+
+
+class NamedCommand(_OfCommand):
+    """A command of the target file is run."""
+
+    fault: Literal["command"]
+    name: Name = Field(description="Of the target file's `commands`.")
+    undo: Name | None = Field(None, description="The command that undoes it, after it has lasted; default: nothing.")
+    lasts: Duration = Field(description="The longest that it may take; then `undo` is run.")
+
+    @property
+    def command(self) -> str:
+        return self.name
+
+    @property
+    def text(self) -> str:
+        return f"command {self.name}"
+
+
+CommandFault = Backup | NamedCommand
 NetworkFault = Latency | LowBandwidth | Timeout | ResetPeer | SlowClose | LimitData
 Fault = Annotated[
-    Pause | Kill | Restart | NetworkFault,
+    Pause | Kill | Restart | CommandFault | NetworkFault,
     Field(discriminator="fault"),
 ]

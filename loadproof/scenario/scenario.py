@@ -30,7 +30,7 @@ from loadproof.scenario.strict import Duration, Name, Rate, Share, Strict
 Users = Annotated[int, Field(ge=1, le=100_000)]
 RequestName = Annotated[str, StringConstraints(min_length=1, max_length=300, pattern=r"^\S(.*\S)?$")]
 """One that a locustfile may give, like '/users/[id]' or 'GET /cart'."""
-Audit = Literal["limits", "ledger", "webhooks"]
+Audit = Literal["limits", "ledger", "webhooks", "backup"]
 ONE_IN: Final = 5_000
 """Payments or events of which an audit has to see the loss of one."""
 Tags = Annotated[list[str], Field(min_length=1, max_length=50)]
@@ -149,10 +149,10 @@ class Threshold(Strict):
 class AuditThreshold(Strict):
     """That an audit of the target's promises has nothing against it; it keeps a journal of all requests."""
 
-    audit: Audit = Field(description="Of the limits that the target declares, of its ledger, or of its webhooks.")
+    audit: Audit = Field(description="Of the limits that it declares, of its ledger, its webhooks, or a backup of it.")
     detects: Annotated[str, StringConstraints(pattern=r"^1 in [1-9][0-9]{0,8}$")] | None = Field(
         None,
-        description="Ledger and webhooks: the rarest loss of payments or events that must not go unseen; "
+        description="Not for limits: the rarest loss of payments or events that must not go unseen; "
         f"default: 1 in {ONE_IN}.",
         examples=["1 in 1000"],
     )

@@ -16,6 +16,7 @@ from pydantic import Field, StringConstraints
 
 from loadproof.errors import InputError, Problem
 from loadproof.scenario.bodyfields import collisions
+from loadproof.scenario.commands import Commands, command_flaws
 from loadproof.scenario.limits import Access, Limit  # noqa: TC001 - pydantic resolves it
 from loadproof.scenario.operations import SIGNATURE_HEADERS, Endpoints, HeaderName, Operation
 from loadproof.scenario.safety import check_base_url
@@ -58,6 +59,11 @@ class TargetFile(Strict):
         description="Nobody but the run moves money to or from its accounts, so that an audit may add it up.",
     )
     endpoints: Endpoints = Endpoints()
+    commands: Annotated[Commands, Field(max_length=50)] = Field(
+        default={},
+        description="Programs that a run may start on this machine with --allow-commands: backup, verify, restore and "
+        "serve for an audit of backups, and others for faults.",
+    )
 
     @property
     def account_ids(self) -> list[str] | None:
@@ -85,6 +91,8 @@ def _from_file(path: Path, base_url: str | None) -> tuple[TargetFile, str]:
         target = target.model_copy(update={"base_url": base_url})
     if target.tls is not None:
         target = target.model_copy(update={"tls": relative_to(path.parent, target.tls)})
+    placed = {name: command.placed_in(path.parent) for name, command in target.commands.items()}
+    target = target.model_copy(update={"commands": placed})
     problems = [
         Problem(document.where(place), what, remedy, got=got) for place, what, got, remedy in _contradictions(target)
     ]
@@ -102,6 +110,7 @@ def _contradictions(target: TargetFile) -> Iterator[Flaw]:
         yield _SECRETS[-1], "a secret in a file", None, "write the name of an environment variable that holds it"
     yield from way_flaws(target, target.headers)
     yield from auth_flaws(target.auth, target.headers)
+    yield from command_flaws(target.commands)
     yield from _idle_keys(target.endpoints)
     if target.exclusive_accounts and target.endpoints.balance.may_change:
         what = "contradicts `endpoints.balance.may_change: true`, by which others move money there, too"

@@ -61,6 +61,11 @@ def variable_problems(target: TargetFile, endpoints: set[str]) -> Iterator[Probl
         yield from _problems("target endpoints.webhooks.secret", webhooks.secret, check, is_needed=is_needed)
 
 
+def problems_of_variable(where: str, variable: str) -> Iterator[Problem]:
+    """Of one that a command is given: not set, or a secret of ours."""
+    yield from _problems(where, variable, lambda _: None, is_needed=True)
+
+
 def _problems(where: str, variable: str, check: Callable[[str], str | None], *, is_needed: bool) -> Iterator[Problem]:
     value = os.environ.get(variable)
     if variable in {variables.SECRET, variables.SECRET_FILE}:

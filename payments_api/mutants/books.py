@@ -69,7 +69,13 @@ def acknowledged_before_commit(replace: Replace) -> None:
     replace(ledger, "commit_together", commit_together)
 
 
-@mutant(12, also={15: "a backup between the two finds a payment without a key, and refuses to be one"})
+@mutant(
+    12,
+    also={
+        11: "what was paid twice is in the balances twice",
+        15: "a backup between the two finds a payment without a key, and refuses to be one",
+    },
+)
 def key_outside_transaction(replace: Replace) -> None:
     """Who tries again after a crash pays twice: the key has a transaction of its own, after the receipt was sent."""
 

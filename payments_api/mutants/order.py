@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
-import time
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from payments_api import app
+from payments_api.ledgerfile import connect
 from payments_api.mutants.mutant import Replace, mutant
 from payments_api.protection.middleware import ProtectionMiddleware
 
@@ -15,6 +14,8 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from payments_api.protection.protection import Protection
+
+_SUSPICION: Final = "SELECT COUNT(*) FROM (SELECT client FROM visits ORDER BY rowid DESC LIMIT 5000) WHERE client = ?"
 
 
 @mutant(8)
@@ -57,14 +58,15 @@ def bots_before_allow(replace: Replace) -> None:
 
 @mutant(9)
 def work_before_limit(replace: Replace) -> None:
-    """A refusal costs as much as an answer: each request is a row of `visits`, committed before a limit is asked."""
+    """A refusal costs more than an answer: each request is noted, and the latest are searched, ahead of the limits."""
     true = app._Api.__call__
 
     async def call(self: app._Api, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            with closing(sqlite3.connect(self.state.ledger._path)) as database, database:
-                database.execute("CREATE TABLE IF NOT EXISTS visits (path TEXT, came_s REAL)")
-                database.execute("INSERT INTO visits VALUES (?, ?)", (scope["path"], time.time()))
+            with closing(connect(self.state.ledger._path)) as database:
+                database.execute("CREATE TABLE IF NOT EXISTS visits (client TEXT, path TEXT)")
+                database.execute("INSERT INTO visits VALUES (?, ?)", (scope["client"][0], scope["path"]))
+                database.execute(_SUSPICION, (scope["client"][0],)).fetchone()
         await true(self, scope, receive, send)
 
     replace(app._Api, "__call__", call)

@@ -11,17 +11,15 @@ from payments_api.settings import SettingsError
 from payments_api.values import whole_number
 
 if TYPE_CHECKING:
-    import socket
-
     from payments_api.mutants.mutant import Mutant
 
 VARIABLE: Final = "TARGET_MUTANT"
 
 
-def switch_on(environment: Mapping[str, str], listener: socket.socket | None = None, *, tells: bool = True) -> None:
+def switch_on(environment: Mapping[str, str], *, host: str | None = None, tells: bool = True) -> None:
     """Before the application is assembled; nothing happens unless the variable is set. SettingsError if it is wrong.
 
-    `listener` is where a server will listen, `tells` whether standard error gets the one line that says it is on.
+    `host` is the address that will be listened on, if any; `tells`: standard error gets the line that says it is on.
     """
     text = environment.get(VARIABLE, "")
     if not text:
@@ -30,7 +28,7 @@ def switch_on(environment: Mapping[str, str], listener: socket.socket | None = N
     from payments_api.mutants.catalogue import MUTANTS
 
     name, _, number = text.partition(":")
-    if problems := [*_misnamed(text, MUTANTS), *_exposed(listener)]:
+    if problems := [*_misnamed(text, MUTANTS), *_exposed(host)]:
         raise SettingsError("\n".join(f"{VARIABLE}: got {ascii(text)[:100]}; {problem}" for problem in problems))
     if tells:
         sys.stderr.write(f"payments_api: {VARIABLE}={text} is on: this API breaks a promise on purpose\n")
@@ -51,7 +49,11 @@ def _misnamed(text: str, mutants: Mapping[str, Mutant]) -> Iterator[str]:
             yield f"after the colon, {error}"
 
 
-def _exposed(listener: socket.socket | None) -> Iterator[str]:
-    host = listener.getsockname()[0] if listener is not None else "127.0.0.1"
-    if not ipaddress.ip_address(host).is_loopback:
-        yield f"only on loopback, and not on {host}; set HOST to 127.0.0.1, or unset {VARIABLE}"
+def _exposed(host: str | None) -> Iterator[str]:
+    try:
+        is_exposed = host is not None and not ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        # Whatever a name stands for; nothing stands for all addresses.
+        is_exposed = True
+    if is_exposed:
+        yield f"only on loopback, and not on {host or 'all addresses'}; set HOST to 127.0.0.1, or unset {VARIABLE}"

@@ -102,13 +102,15 @@ def test_authorities_that_are_not_there_are_told_before_the_run(tmp_path, variab
 
 
 @pytest.mark.long
-def test_faults_in_the_environment_are_told_and_other_settings_stay_out(tmp_path):
+def test_faults_and_mutants_in_the_environment_are_told_and_other_settings_stay_out(tmp_path):
     """Those of the reference API that happen to be set were meant for others: a database, an address to listen on."""
     others = {"HOST": "nowhere.invalid", "DATABASE": str(tmp_path / "theirs.db"), "WORKERS": "nonsense"}
-    faults = json.dumps({"health": {"error_ratio": 1.0}})
-    done = in_process("run", scenario_file(tmp_path, **PLAN), "--dry-run", FAULTS=faults, **others)
+    wrong = {"FAULTS": json.dumps({"health": {"error_ratio": 1.0}}), "TARGET_MUTANT": "stale-cache"}
+    done = in_process("run", scenario_file(tmp_path, **PLAN), "--dry-run", **wrong, **others)
     assert done.returncode == 1, done.stderr
-    assert done.stderr.startswith('note: FAULTS: the reference API fails on purpose, got \'{"health"')
+    of_faults, of_mutant = done.stderr.splitlines()
+    assert of_faults.startswith('note: FAULTS: the reference API fails on purpose, got \'{"health"')
+    assert of_mutant.startswith("note: TARGET_MUTANT: the reference API breaks a promise on purpose, got 'stale-cache'")
     assert not (tmp_path / "theirs.db").exists()
     told = in_process("run", scenario_file(tmp_path, **PLAN), "--dry-run", **others)
     assert (told.returncode, told.stderr) == (0, "")

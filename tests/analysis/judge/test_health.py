@@ -17,7 +17,7 @@ from loadproof.rundir import files
 from loadproof.rundir.intervals import append_intervals
 from loadproof.rundir.manifest import read_manifest, write_manifest
 from loadproof.rundir.rows import REPEATED, UNREPORTED, WANTS, EventRow, GeneratorRow, IntervalRow
-from loadproof.scenario.faults import Pause
+from loadproof.scenario.faults import Backup, Fault, NamedCommand, Pause
 from loadproof.scenario.targetway import TlsSettings
 from simulation.rundirs import open_scenario, outcomes, scenario, write_run
 
@@ -35,11 +35,13 @@ def test_faults_on_purpose_are_a_finding(tmp_path):
     assert '{"health": {"delay_ms": 5}}' in finding.what
 
 
-def faulty_run(path, *happened: tuple[str, dict[str, object]]):
-    """A run with one planned pause, and these events of it."""
-    pause = Pause(fault="pause", phase="steady", at="1 s", lasts="1 s")
-    write_run(path, plan=scenario().model_copy(update={"faults": [pause]}))
-    named = {"number": 0, "fault": "pause", "of": "target"}
+PAUSE = Pause(fault="pause", phase="steady", at="1 s", lasts="1 s")
+
+
+def faulty_run(path, *happened: tuple[str, dict[str, object]], fault: Fault = PAUSE):
+    """A run with this planned fault, and these events of it."""
+    write_run(path, plan=scenario().model_copy(update={"faults": [fault]}))
+    named = {"number": 0, "fault": fault.fault, "of": "target"}
     events = [EventRow(1.0, kind, json.dumps(named | detail)) for kind, detail in happened]
     files.append_rows(path / files.EVENTS, events)
     return verdict_on_run(load_run(path))
@@ -49,7 +51,7 @@ def test_a_planned_fault_that_came_and_went_is_a_note(tmp_path):
     """With its time."""
     verdict = faulty_run(tmp_path, ("fault_begun", {}), ("fault_ended", {}))
     assert verdict.word is Word.PASS
-    assert [finding.what for finding in verdict.findings] == ["on purpose: pause of target at 1 s"]
+    assert "on purpose: pause of target at 1 s" in [finding.what for finding in verdict.findings]
 
 
 @pytest.mark.parametrize(
@@ -76,6 +78,24 @@ def test_a_target_that_does_not_come_back_after_its_crash_fails(tmp_path):
     verdict = faulty_run(tmp_path, ("fault_begun", {}), ("fault_failed", lost))
     assert verdict.word is Word.FAIL
     assert verdict.reason == "The target did not come back after pause: 'did not get ready'."
+
+
+def test_a_backup_that_failed_is_the_targets_and_another_command_is_not(tmp_path):
+    """One is what the target promises; without the other, nothing has happened to it."""
+    timed = {"phase": "steady", "lasts": "1 s"}
+    failed = {"reason": "it exited with 1", "is_targets": True}
+    verdict = faulty_run(
+        tmp_path / "backup", ("fault_begun", {}), ("fault_failed", failed), fault=Backup(fault="backup", **timed)
+    )
+    assert verdict.word is Word.FAIL
+    assert verdict.reason == "The backup in faults[0] failed: 'it exited with 1'."
+    verdict = faulty_run(
+        tmp_path / "command",
+        ("fault_failed", {"name": "cut", "reason": "it exited with 1", "is_targets": False}),
+        fault=NamedCommand(fault="command", name="cut", **timed),
+    )
+    assert verdict.word is Word.INVALID
+    assert verdict.reason.startswith("Faults[0], command cut, could not be done or undone: 'it exited with 1'")
 
 
 def test_a_generator_that_nobody_watched_proves_nothing(tmp_path):

@@ -52,7 +52,7 @@ def cases_of(comparison):
 def shown(comparison, width=110):
     console = Console(width=width)
     with console.capture() as capture:
-        console.print(comparison_view(comparison, conclusion_of(comparison)))
+        console.print(comparison_view(comparison))
     return capture.get()
 
 
@@ -111,11 +111,11 @@ def test_what_decides_has_a_case_each_and_the_rest_one(worse):
 
 def test_annotations_name_what_is_worse(worse):
     """An undecided one is a warning, if that may pass."""
-    commands = list(comparison_annotations(worse, conclusion_of(worse), lenient=False))
+    commands = list(comparison_annotations(worse, lenient=False))
     assert commands[0].startswith("::error title=synthetic%3A FAIL::Worse: p(95) of balance")
     assert any("nothing else regressed: " in command and "health" in command for command in commands)
     few = compared(1)
-    (command,) = comparison_annotations(few, conclusion_of(few), lenient=True)
+    (command,) = comparison_annotations(few, lenient=True)
     assert command.startswith("::warning title=synthetic%3A INCONCLUSIVE::1 and 1 runs")
 
 

@@ -231,3 +231,58 @@ def test_how_many_samples_another_outcome_has_is_up_to_the_target(tmp_path):
     assert " 600 " in good
     assert "0 to 600" in timeouts, done.stdout + done.stderr
     assert "(timeout)" in timeouts
+
+
+BACKED_UP = {
+    "mix": {"transactions": {"share": "100 %", "every": "100 ms"}},
+    "phases": [{"name": "steady", "duration": "20 s", "users": 20}],
+    "faults": [
+        {"fault": "backup", "phase": "steady", "at": "5 s", "lasts": "5 s"},
+        {"fault": "command", "phase": "steady", "at": "5 s", "lasts": "5 s", "name": "cut", "undo": "mend"},
+    ],
+    "thresholds": [{"audit": "backup", "detects": "1 in 100"}, {"expect": "goodput_ratio >= 90 %"}],
+}
+PROGRAMS = """\
+base_url: http://127.0.0.1:9
+commands:
+  backup: ["true", "{backup}", "${VAULT_KEY}"]
+  restore: ["true", "{restored}"]
+  serve: ["true", "{port}"]
+  cut: ["true"]
+  mend: ["true"]
+  unused: [no-such-program-at-all]
+"""
+
+
+def test_commands_of_a_target_file_need_permission_and_are_shown(tmp_path):
+    """Whoever gives it has seen what runs, and with the names of variables in place of their values."""
+    file, target = scenario_file(tmp_path, **BACKED_UP), tmp_path / "target.yaml"
+    target.write_text(PROGRAMS)
+    text = refused("check", file, "--target", target, VAULT_KEY="s3cret-of-the-vault")
+    assert "faults: runs programs on this machine that the target file names, got 'backup, restore, serve, cut" in text
+    assert "then give --allow-commands" in text
+    done = in_process("check", file, "--target", target, "--allow-commands", VAULT_KEY="s3cret-of-the-vault")
+    assert done.returncode == 0, done.stderr
+    assert "on this machine, it runs\n  backup: true '{backup}' '${VAULT_KEY}'\n" in done.stdout
+    assert "unused" not in done.stdout
+
+
+def test_commands_that_are_not_there_are_refused_together(tmp_path):
+    """In the target file, on this machine, in the environment; with permission, too."""
+    file, target = scenario_file(tmp_path, **BACKED_UP), tmp_path / "target.yaml"
+    named = PROGRAMS.replace("  mend:", "  mendd:").replace('restore: ["true", "{restored}"]', 'restored: ["true"]')
+    target.write_text(named.replace('cut: ["true"]', "cut: [no-such-program-at-all]"))
+    text = refused("check", file, "--target", target, "--allow-commands", VAULT_KEY="")
+    assert "faults[1].undo: no such command in the target file's `commands`, got 'mend'; did you mean 'mendd'" in text
+    assert "thresholds audit backup: no such command in the target file's `commands`, got 'restore'" in text
+    assert "target commands.cut: no such program, got 'no-such-program-at-all'" in text
+    assert "target commands.backup: the environment variable VAULT_KEY is not set" in text
+
+
+def test_the_reference_api_has_its_own_commands_and_no_others(tmp_path):
+    """They need no permission."""
+    text = refused("check", scenario_file(tmp_path, **BACKED_UP))
+    assert "faults[1]: the reference API has no such command, got 'cut'" in text
+    assert "faults[0]" not in text
+    done = in_process("check", scenario_file(tmp_path, **BACKED_UP | {"faults": BACKED_UP["faults"][:1]}))
+    assert done.returncode == 0, done.stderr

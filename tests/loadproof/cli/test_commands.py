@@ -16,7 +16,7 @@ def help_of(*command: str) -> str:
 def test_the_list_of_commands_cuts_no_sentence_short():
     """In 80 columns."""
     listed = re.findall(r"^  (\w+) +[A-Z].*\w\.$", help_of().partition("Commands:")[2], re.MULTILINE)
-    assert listed == ["check", "run", "gate", "compare", "report", "journal", "elle", "worker", "ui", "schema"]
+    assert listed == ["check", "run", "gate", "compare", "duel", "report", "journal", "elle", "worker", "ui", "schema"]
 
 
 def test_the_options_of_run_are_in_groups():
@@ -28,7 +28,7 @@ def test_the_options_of_run_are_in_groups():
 
 
 @pytest.mark.parametrize(
-    "command", ["check", "run", "gate", "compare", "report", "journal", "elle", "worker", "ui", "schema"]
+    "command", ["check", "run", "gate", "compare", "duel", "report", "journal", "elle", "worker", "ui", "schema"]
 )
 def test_arguments_and_options_name_their_values(command):
     """No type of Python's stands for one."""

@@ -13,6 +13,8 @@ from simulation.rundirs import scenario, write_run
 from tests.commands import in_process
 from tests.loadproof.cli.refusals import refused
 
+pytestmark = pytest.mark.slow
+
 PLAN = scenario(
     mix={"balance": {"share": "100 %", "every": "1 s"}},
     phases=[{"name": "steady", "duration": "8 s", "users": 100}],

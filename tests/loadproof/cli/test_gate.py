@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
+from itertools import count
 
+import pytest
+import yaml
 from rich.console import Console
 
 from loadproof.analysis.frames.run import load_run
@@ -11,7 +15,10 @@ from loadproof.analysis.judge.verdict import verdict_on_run
 from loadproof.analysis.outputs.gate import Gated
 from loadproof.cli import gate
 from loadproof.rundir import files
-from simulation.rundirs import write_run
+from loadproof.rundir.manifest import read_manifest, write_manifest
+from loadproof.scenario.loading import load_scenario
+from simulation.rundirs import scenario, write_run
+from tests.commands import in_process
 
 
 def test_paths_stay_whole_in_a_narrow_log(tmp_path, monkeypatch):
@@ -24,3 +31,82 @@ def test_paths_stay_whole_in_a_narrow_log(tmp_path, monkeypatch):
     lines = output.getvalue().splitlines()
     assert f"quick PASS: {run.path / files.REPORT}" in lines
     assert f"summary: {tmp_path / files.SUMMARY}" in lines
+
+
+@pytest.fixture
+def releases(tmp_path, monkeypatch):
+    """A scenario's file and its runs of the last release; each run of a gate takes 1 ms longer than the one before."""
+    content = {
+        "name": "synthetic",
+        "model": "closed",
+        "deadline": "500 ms",
+        "mix": {"balance": {"share": "100 %", "every": "1 s"}},
+        "phases": [{"name": "steady", "duration": "8 s", "users": 100}],
+        "thresholds": [{"expect": "p(90) <= 1.10 * baseline"}, {"expect": "goodput_ratio >= 90 %"}],
+        "settings": {"limiter": "off"},
+    }
+    file = tmp_path / "synthetic.yaml"
+    file.write_text(yaml.safe_dump(content))
+    made = count()
+
+    def simulated(path, median_ms):
+        number = next(made)
+        write_run(path, plan=load_scenario(file), median_ms={"balance": median_ms}, seed=number)
+        facts = read_manifest(path)
+        facts = facts.model_copy(update={"start_unix_s": facts.start_unix_s + 20 * number})
+        write_manifest(path, facts)
+        return path, facts
+
+    for number in range(3):
+        simulated(tmp_path / "last" / f"run-{number}", 40 + number / 10)
+
+    def at(median_ms):
+        def run_into(out, *_, **__):
+            return simulated(files.create_run_directory(out, "synthetic"), median_ms)
+
+        monkeypatch.setattr(gate, "run_into", run_into)
+        return file, tmp_path / "last"
+
+    return at
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("median_ms", "code", "word"), [(40, 0, "PASS"), (60, 1, "FAIL")])
+def test_a_gate_decides_thresholds_on_the_baseline_by_several_runs(releases, tmp_path, median_ms, code, word):
+    """Its own, and those of an earlier gate; each run's report says so, and the comparison has files of its own."""
+    file, last = releases(median_ms)
+    out = tmp_path / "out"
+    done = in_process("gate", file, "--runs", 3, "--baseline", last, "--out", out)
+    assert done.returncode == code, done.stdout + done.stderr
+    (directory,) = out.glob("*-gate")
+    content = json.loads((directory / "gate.json").read_text())
+    assert [entry["verdict"] for entry in content["scenarios"]] == [word] * 4
+    assert content["scenarios"][-1]["scenario"] == "synthetic and its baseline"
+    (compared,) = directory.glob("*-compare-synthetic/compare.json")
+    assert len(json.loads(compared.read_text())["candidate"]) == 3
+    assert "p(90) of balance in steady" in (directory / files.SUMMARY).read_text().replace("\\", "") or code == 0
+    assert 'name="loadproof.compare.synthetic"' in (directory / files.JUNIT).read_text()
+    verdicts = [json.loads(path.read_text()) for path in directory.glob("*/verdict.json")]
+    assert {verdict["thresholds"][0]["word"] for verdict in verdicts} == {word}
+    assert all("(3 and 3 runs)" in verdict["thresholds"][0]["reason"] for verdict in verdicts)
+
+
+@pytest.mark.slow
+def test_a_gate_whose_baseline_has_no_such_runs_does_not_start(releases, tmp_path):
+    """Nor does it measure before it says so."""
+    file, _ = releases(40)
+    done = in_process("gate", file, "--baseline", write_run(tmp_path / "other", plan=scenario(name="other")))
+    assert (done.returncode, "no runs of synthetic" in done.stderr) == (2, True)
+
+
+@pytest.mark.slow
+def test_one_run_more_than_the_baseline_has_decides_nothing(releases, tmp_path):
+    """`report` beside three runs: the difference from all of them."""
+    _, last = releases(40)
+    run = write_run(tmp_path / "run", plan=read_manifest(last / "run-0").scenario, median_ms={"balance": 80})
+    baseline = [part for path in sorted(last.iterdir()) for part in ("--baseline", path)]
+    assert in_process("report", run, *baseline).returncode == 3
+    (threshold, _) = json.loads((run / files.VERDICT).read_text())["thresholds"]
+    assert "1 and 3 runs can't tell a change from noise" in threshold["reason"]
+    done = in_process("report", run, *baseline, "--baseline", tmp_path / "none", "--baseline", tmp_path / "nor")
+    assert (done.returncode, done.stderr.count("no readable manifest")) == (2, 2)

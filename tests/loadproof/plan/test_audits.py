@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from loadproof.plan.audits import unauditable
-from loadproof.plan.phases import plan_phases
+from loadproof.plan.audits import unauditable, undetectable, unshown
+from loadproof.plan.phases import expected_requests, plan_phases
 from loadproof.scenario.limits import DeclaredLimit
+from loadproof.scenario.operations import Endpoints
 from simulation.rundirs import scenario
 
 MIX = {"health": {"share": "50 %", "every": "1 s"}, "balance": {"share": "50 %", "every": "1 s"}}
@@ -39,3 +40,28 @@ def test_limits_that_clients_exceed_can_be_audited():
 
 def test_without_the_audit_nothing_is_asked():
     assert problems({}, thresholds=AUDIT[1:]) == []
+
+
+@pytest.mark.parametrize(("at", "told"), [("1 s", ["220 requests planned"]), ("2 s", [])])
+def test_payments_after_a_backup_say_nothing_of_it(at, told):
+    """What is lost is looked for among those before the last one."""
+    plan = scenario(
+        mix={"transactions": {"share": "100 %", "every": "500 ms"}},
+        phases=[{"name": name, "duration": "10 s", "users": 10} for name in ("calm", "backup")],
+        faults=[{"fault": "backup", "phase": "backup", "at": at, "lasts": "5 s"}],
+        thresholds=[{"audit": "backup", "detects": "1 in 77"}, {"expect": "goodput_ratio >= 9 %"}],
+    )
+    spans = plan_phases(plan)
+    found = [problem.got for problem in undetectable(plan, spans, expected_requests(plan, spans), where="x.yaml")]
+    assert found == told
+
+
+def test_a_backup_whose_payments_nobody_can_see_is_no_proof():
+    """As with the ledger itself."""
+    plan = scenario(
+        faults=[{"fault": "backup", "phase": "steady", "lasts": "5 s"}],
+        thresholds=[{"audit": "backup"}, {"expect": "goodput_ratio >= 9 %"}],
+    )
+    (problem,) = unshown(plan, Endpoints(transaction=None))
+    assert "an audit of the backup, and no operation shows its payments" in str(problem)
+    assert not list(unshown(plan, Endpoints()))

@@ -35,11 +35,16 @@ def test_a_scenario_with_faults_survives_its_manifest():
         {"fault": "bandwidth", "phase": "steady", "lasts": "1 s", "rate": "64 kB/s", "toxicity": "50 %"},
         {"fault": "limit_data", "phase": "steady", "lasts": "1 s", "bytes": 100, "stream": "upstream"},
         {"fault": "kill", "phase": "steady", "lasts": "1 s"},
+        {"fault": "command", "phase": "steady", "lasts": "1 s", "name": "failover", "undo": "failback"},
+        BACKUP | {"at": "1 s"},
     )
     assert Scenario.model_validate(scenario.model_dump(mode="json")) == scenario
 
 
 PAUSE = {"fault": "pause", "phase": "steady", "at": "1 s", "lasts": "1 s"}
+
+
+BACKUP = {"fault": "backup", "phase": "steady", "lasts": "2 s"}
 
 
 @pytest.mark.parametrize(
@@ -58,6 +63,11 @@ PAUSE = {"fault": "pause", "phase": "steady", "at": "1 s", "lasts": "1 s"}
         ([PAUSE | {"fault": "latency", "latency": "1 s", "at": "1"}], "faults[0].at: not understood, got '1'"),
         ([PAUSE | {"fault": "latency", "latency": "1"}], "faults[0].latency: not understood, got '1'"),
         ([PAUSE | {"latency": "1 s"}], "faults[0].latency: unknown key"),
+        ([BACKUP, BACKUP | {"at": "1 s"}], "an earlier backup may still be going on"),
+        ([BACKUP | {"of": "redis"}], "faults[0].of: not accepted, got 'redis'"),
+        ([PAUSE | {"fault": "command"}], "faults[0].name: missing"),
+        ([PAUSE | {"fault": "command", "name": "restore"}], "faults[0].name: a command of backups, got 'restore'"),
+        ([PAUSE | {"fault": "command", "name": "a", "undo": "b c"}], "faults[0].undo: not accepted"),
     ],
 )
 def test_a_fault_that_cannot_happen_is_refused(faults, reported):
@@ -72,3 +82,11 @@ def test_a_process_may_go_again_once_it_is_back_and_faults_of_the_network_may_ov
     latency = {"fault": "latency", "phase": "steady", "lasts": "2 s", "latency": "1 ms"}
     again = PAUSE | {"fault": "kill", "at": "2 s"}
     checked(PAUSE, again, latency, {**latency}, PAUSE | {"of": "redis"}, settings={"limiter": "redis"})
+
+
+def test_an_audit_of_a_backup_that_nobody_takes_is_refused():
+    """It would be inconclusive for ever."""
+    thresholds = [{"audit": "backup"}, *QUICK["thresholds"]]
+    with pytest.raises(InputError, match=r"thresholds\[0\].audit: an audit of a backup, and none is taken"):
+        checked(PAUSE, thresholds=thresholds)
+    checked(BACKUP | {"at": "1 s"}, thresholds=thresholds)

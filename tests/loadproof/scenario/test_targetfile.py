@@ -332,3 +332,41 @@ def test_what_a_target_tells_of_its_secrets_is_taken_out(tmp_path, monkeypatch):
         assert CANARY not in shown
         assert "s3cret" not in shown
         assert "Bearer ${API_TOKEN}" in shown
+
+
+def test_commands_are_arguments_or_more_about_them_and_run_beside_their_file(tmp_path):
+    """A list is a command without anything else."""
+    found = target(
+        tmp_path,
+        """\
+base_url: http://127.0.0.1:9000
+commands:
+  backup: [./backup.sh, "{backup}"]
+  restore: {run: [./restore.sh, "{backup}", "${PLACE}"], environment: [KEY], directory: bin, timeout: 5 min}
+""",
+    )
+    assert found.commands["backup"].directory == str(tmp_path)
+    assert found.commands["backup"].arguments({"backup": "/b"}) == ["./backup.sh", "/b"]
+    restore = found.commands["restore"]
+    assert (restore.directory, restore.timeout) == (str(tmp_path / "bin"), 300.0)
+    assert restore.variables == ["KEY", "PLACE"]
+
+
+def test_commands_that_nobody_could_fill_in_are_refused(tmp_path):
+    """Placeholders of another command, a server without its port, a text for a shell."""
+    text = refused(
+        tmp_path,
+        """\
+base_url: http://127.0.0.1:9000
+commands:
+  backup: [./backup.sh, "{restored}"]
+  serve: [./serve.sh]
+  cut: [./cut.sh, "{backup}"]
+""",
+    )
+    assert "commands.backup: not a placeholder of this command, got '{restored}'; use {backup}" in text
+    assert "commands.serve: nothing tells it the port" in text
+    assert "commands.cut: not a placeholder of this command, got '{backup}'; leave it out" in text
+    text = refused(tmp_path, "base_url: http://127.0.0.1:9000\ncommands: {backup: ./backup.sh | gzip, cut: []}\n")
+    assert "commands.backup" in text
+    assert "commands.cut" in text

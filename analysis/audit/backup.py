@@ -1,0 +1,292 @@
+"""Judges a backup that was taken under load: it ends, restores, serves, and has what was acknowledged before it began.
+
+A backup is a consistent state of some moment between its start and its end. So each payment whose answer had come
+before it began has to be in it; one that was under way then, or came later, may be or not, but as a whole. That leaves
+room for one that lacks the newest of what it copied: a second backup, when nobody pays any more, has no such excuse.
+
+State of the art: restoring is the only test of a backup; durability of acknowledged writes is Jepsen's set test, with
+the restored state as the final read. Source: https://sqlite.org/howtocorrupt.html, sections 1.2 to 1.4, on copies of a
+live file.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Final
+
+from loadproof.analysis.audit.audit import audited
+from loadproof.analysis.audit.ledger import explained
+from loadproof.analysis.audit.ledgerbooks import Books
+from loadproof.analysis.audit.ledgerkeys import stories_of
+from loadproof.analysis.audit.promise import Promise, range_text
+from loadproof.outcome import Said
+from loadproof.plan.evidence import needed_to_see
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from loadproof.analysis.audit.audit import Audited
+    from loadproof.analysis.audit.ledgerkeys import KeyStory
+    from loadproof.analysis.audit.ledgerrecord import LedgerRecord, Order
+    from loadproof.rundir.commands import CommandRun
+    from loadproof.rundir.observations import Observation
+
+NAME: Final = "backup"
+TAKEN: Final = "a backup under load ends by itself, without an error"
+VERIFIED: Final = "its own check accepts it"
+RESTORES: Final = "it restores into an empty place"
+SERVES: Final = "what was restored serves"
+THERE: Final = "every payment acknowledged before it began is there"
+OWN: Final = "each payment in it is there once, with its own amount and parties"
+BALANCES: Final = "balances in it are those of its payments"
+SUM: Final = "the sum of all balances in it is what it was"
+AT_REST: Final = "a backup after the load has every acknowledged payment, and their balances"
+_RECENT_US: Final = 1_000_000
+"""What is lost first is the newest: payments of the last second before it began have to be among those looked for."""
+_RECENT_NEEDED: Final = 5
+_UNTRIED: Final = "no backup was restored"
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One backup, and what came of it as far as it was tried. Times are µs from the run's start."""
+
+    ledger: LedgerRecord
+    """All payments that it may have, balances before the load, and as `closing`, `listings` and so on the restored."""
+    backup: CommandRun
+    began_us: int
+    """Before that, nothing can have been copied."""
+    ended_us: int
+    verified: CommandRun | None = None
+    restored: CommandRun | None = None
+    served: Observation | None = None
+
+    @property
+    def can_be_read(self) -> bool:
+        return self.served is not None and not self.served.trouble
+
+
+@dataclass(frozen=True)
+class BackupRecord:
+    """What a run shows of its backups."""
+
+    taken: Sequence[CommandRun]
+    """Those under load, in the order in which they ended."""
+    under_load: Tried | None = None
+    """The last of them."""
+    at_rest: Tried | None = None
+    """One that was taken when nobody paid any more."""
+    doubt_us: int = 0
+    """How far times of backups may be off beside those of the journal."""
+
+    @property
+    def tries(self) -> list[Tried]:
+        return [tried for tried in (self.under_load, self.at_rest) if tried is not None]
+
+
+def audit_backup(record: BackupRecord, *, one_in: float) -> Audited:
+    """Every promise of a backup; `3 * one_in` payments acknowledged before it decide whether it lost any."""
+    needed = needed_to_see(one_in)
+    promises = [_taken(record), *_commands(record), _serves(record)]
+    there = Promise(THERE, "payments acknowledged before it began looked for", needed)
+    own = Promise(OWN, "payments compared with their orders", needed)
+    balances, total = Promise(BALANCES, "accounts added up", 2), Promise(SUM, "balances of one moment", 2)
+    at_rest = Promise(AT_REST, "acknowledged payments looked for", needed)
+    if record.under_load is not None and record.under_load.can_be_read:
+        contents = _Contents(record.under_load)
+        _look_before(record.under_load, contents, there, record.doubt_us)
+        _compare(contents, own)
+        _add_up(contents, balances)
+        _sum(contents, total)
+    else:
+        for promise in (there, own, balances, total):
+            promise.lacks(_UNTRIED)
+    if record.at_rest is not None and record.at_rest.can_be_read:
+        _look_for_all(_Contents(record.at_rest), at_rest)
+    else:
+        at_rest.lacks(_UNTRIED)
+    promises += [there, own, balances, total, at_rest]
+    for tried in record.tries:
+        explained(promises, tried.ledger.unread_text)
+    offences = [offence for promise in promises for offence in promise.offences]
+    return audited(NAME, [promise.evidence for promise in promises], offences)
+
+
+def _taken(record: BackupRecord) -> Promise:
+    promise, last = Promise(TAKEN, "backups", 1), record.under_load
+    for done in [*record.taken, *([record.at_rest.backup] if record.at_rest else [])]:
+        _count(done, promise)
+    if last is not None and not any(
+        attempt.sent_us <= last.ended_us and attempt.ended_us >= last.began_us for attempt in last.ledger.attempts
+    ):
+        promise.lacks("no payment was under way while it ran")
+    return promise
+
+
+def _commands(record: BackupRecord) -> Iterator[Promise]:
+    """Each tried once or twice, because it depends on no chance."""
+    verified = [tried.verified for tried in record.tries if tried.verified is not None]
+    restored = [tried.restored for tried in record.tries if tried.restored is not None]
+    for name, things, commands in ((VERIFIED, "checks", verified), (RESTORES, "restores", restored)):
+        promise = Promise(name, things, 1)
+        for done in commands:
+            _count(done, promise)
+        if not commands:
+            promise.lacks(_UNTRIED)
+        if commands or name == RESTORES:
+            yield promise
+
+
+def _count(done: CommandRun, promise: Promise) -> None:
+    """What was stopped, or never started, shows nothing."""
+    if done.how in {"exited", "overdue"}:
+        promise.n += 1
+        if not done.is_done:
+            promise.broken(done.text, (asdict(done),))
+    else:
+        promise.lacks(done.text)
+
+
+def _serves(record: BackupRecord) -> Promise:
+    promise = Promise(SERVES, "starts", 1)
+    seen = [tried.served for tried in record.tries if tried.served is not None]
+    for served in seen:
+        # Without an outcome, it was not asked.
+        promise.n += bool(served.outcome)
+        if served.trouble and served.outcome:
+            promise.broken(served.trouble, (asdict(served),))
+        promise.lacks(served.trouble)
+    if not seen:
+        promise.lacks(_UNTRIED)
+    return promise
+
+
+class _Contents:
+    """The restored ledger beside the stories of the load's payments."""
+
+    def __init__(self, tried: Tried) -> None:
+        self.record = tried.ledger
+        self.stories = stories_of(self.record.attempts)
+        self.books = Books(self.record, self.stories)
+        # Those of the load came before.
+        asked_us = tried.served.sent_us if tried.served else 0
+        self._read = {read.payment: read for read in self.record.payment_reads if read.sent_us >= asked_us}
+        self.is_listed = bool(self.books.accounts or self.books.keys)
+
+    def orders_of(self, story: KeyStory) -> list[Order | None] | None:
+        """Of its copies that are there; None of a copy that doesn't say, and instead of a list if nobody looked."""
+        if self.books.lists(story):
+            return [listed.order for listed in self.books.found.get(story.key, {}).values()]
+        reads = [self._read[payment] for payment in story.payments if payment in self._read]
+        return [read.order for read in reads if read.is_there] if reads else None
+
+    @property
+    def orders(self) -> list[Order | None]:
+        """Of all payments that are there and new since before the load."""
+        if self.is_listed:
+            copies = [listed for found in self.books.found.values() for listed in found.values()]
+            return [listed.order for listed in [*copies, *(listed for listed, _ in self.books.strangers.values())]]
+        return [story.order for story in self.stories.values() if self.orders_of(story)]
+
+    @property
+    def open_stories(self) -> list[KeyStory]:
+        """Of which nobody knows whether they are there."""
+        stories = [] if self.is_listed else self.stories.values()
+        return [story for story in stories if self.orders_of(story) is None and story.said is not Said.REFUSED]
+
+
+def _look_before(tried: Tried, contents: _Contents, promise: Promise, doubt_us: int) -> None:
+    """For what was acknowledged when it had surely not begun."""
+    until_us, recent = tried.began_us - doubt_us, 0
+    for story in contents.stories.values():
+        if story.said is Said.ACKNOWLEDGED and story.booked_until_us < until_us:
+            ago_s = (tried.began_us - story.booked_until_us) / 1e6
+            if _look_for(story, contents, promise, f"acknowledged {ago_s:.3f} s before it began"):
+                recent += story.booked_until_us >= until_us - _RECENT_US
+            elif contents.orders_of(story) is None:
+                promise.lacks("some were not looked for")
+    if doubt_us >= _RECENT_US:
+        promise.lacks(f"clocks may be {doubt_us / 1e6:,.0f} s apart, so that nobody knows what came before it")
+    elif recent < _RECENT_NEEDED and not promise.offences:
+        promise.lacks(f"{recent} of them in the last second before it began, needs {_RECENT_NEEDED}")
+
+
+def _look_for_all(contents: _Contents, promise: Promise) -> None:
+    for story in contents.stories.values():
+        if story.said is Said.ACKNOWLEDGED:
+            _look_for(story, contents, promise, f"acknowledged at {story.booked_until_us / 1e6:.3f} s")
+    balances = Promise("", "", 1)
+    _add_up(contents, balances)
+    for offence in balances.offences:
+        promise.broken(offence.what, offence.rows)
+
+
+def _look_for(story: KeyStory, contents: _Contents, promise: Promise, what: str) -> bool:
+    """Whether it is there; if nobody looked, it doesn't count."""
+    orders = contents.orders_of(story)
+    promise.n += orders is not None
+    if orders is not None and not orders:
+        promise.broken(f"{what}, and not there: {story.order}", story.rows)
+    return bool(orders)
+
+
+def _compare(contents: _Contents, promise: Promise) -> None:
+    for story in contents.stories.values():
+        orders = contents.orders_of(story) or []
+        told = [order for order in orders if order is not None]
+        promise.n += bool(told)
+        if story.said is Said.REFUSED and orders and contents.record.is_whole:
+            promise.broken(f"refused, and there: {story.order}", story.rows)
+        elif len(orders) > 1:
+            promise.broken(f"there {len(orders)} times: {story.order}", story.rows)
+        elif told and not told[0].agrees_with(story.order):
+            promise.broken(f"ordered {story.order}, and there is {told[0]}", story.rows)
+
+
+def _add_up(contents: _Contents, promise: Promise) -> None:
+    """Each account: what it had before the load, and the postings of the payments that are there."""
+    record, books = contents.record, contents.books
+    if record.blind_spot:
+        promise.lacks(record.blind_spot)
+        return
+    if contents.is_listed and not (books.can_tell_new and all(contents.orders)):
+        promise.lacks("lists don't say what of them is new, or who paid whom")
+        return
+    sure, least, most = _postings(contents)
+    accounts = record.opening.keys() & record.closing.keys()
+    for account in sorted(accounts & books.accounts if books.accounts else accounts):
+        opening, balance = record.opening[account], record.closing[account]
+        low, high = opening + sure[account] + least[account], opening + sure[account] + most[account]
+        promise.n += 1
+        if not low <= balance <= high:
+            row = {"account": account, "opening": opening, "restored": balance, "postings": sure[account]}
+            promise.broken(f"{account} has {balance:,}, its payments make {range_text(low, high)}", (row,))
+
+
+def _postings(contents: _Contents) -> tuple[Mapping[str, int], Mapping[str, int], Mapping[str, int]]:
+    """By account: what is there for sure, and what may be beyond that at least and at most."""
+    sure: Counter[str] = Counter()
+    least: Counter[str] = Counter()
+    most: Counter[str] = Counter()
+    for order in contents.orders:
+        for account, amount in order.postings if order is not None else ():
+            sure[account] += amount
+    for story in contents.open_stories:
+        least[story.order.debit] -= story.order.amount
+        most[story.order.credit] += story.order.amount
+    return sure, least, most
+
+
+def _sum(contents: _Contents, promise: Promise) -> None:
+    record = contents.record
+    if not record.is_exclusive:
+        promise.lacks(record.blind_spot)
+    elif record.opening.keys() != record.closing.keys():
+        promise.lacks("not the same accounts were read before the load and in it")
+    else:
+        promise.n = len(record.closing)
+        total, restored = sum(record.opening.values()), sum(record.closing.values())
+        if restored != total:
+            row = {"opening": total, "restored": restored}
+            promise.broken(f"{restored:,}, and it was {total:,} before the load", (row,))

@@ -1,0 +1,61 @@
+"""Turns a duel's record into what its report says besides its rows: how it was held, and how far to trust it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from loadproof.analysis.compare.falsealarms import false_alarms
+from loadproof.analysis.judge.finding import Finding
+from loadproof.analysis.word import Word
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from loadproof.rundir.duel import Duel
+
+
+def findings_of(duel: Duel, reports: Path) -> Iterator[Finding]:
+    """Duels of equals are looked for in `reports`."""
+    if duel.ending != "decided":
+        yield _undecided(duel)
+    looks = ", ".join(map(str, duel.looks))
+    how = f"{duel.pairs} runs of each side in ABBA blocks, with looks after {looks} runs that were fixed beforehand"
+    if duel.ending == "decided":
+        yield Finding(Word.PASS, f"{how}; {duel.reason}", "nothing to do")
+    if duel.is_quick:
+        remedy = "leave out --quick for smaller changes"
+        yield Finding(Word.PASS, "a quick duel: it sees what is obvious", remedy)
+    if duel.repeated:
+        what = f"{duel.repeated} of {len(duel.runs)} runs were INVALID and don't count"
+        yield Finding(
+            Word.PASS, what, f"give the generator a quieter machine: the last was INVALID because {_why(duel)}"
+        )
+    if duel.kind == "aa":
+        what = f"both sides are the same release: each of the {duel.changed or 0} rows that changed is a false alarm"
+        yield Finding(Word.PASS, what, "repeat it to know the rate of false alarms on this machine better")
+    yield _of_equals(duel, reports)
+
+
+def _undecided(duel: Duel) -> Finding:
+    what = f"{duel.reason or duel.ending} after {len(duel.counted)} runs that count: no look has decided it"
+    if duel.ending == "died":
+        is_candidates = duel.runs[-1].side == "candidate" and duel.kind == "duel"
+        remedy = f"its output is in {duel.runs[-1].side}.log"
+        return Finding(Word.FAIL if is_candidates else Word.INVALID, what, remedy)
+    word = Word.INVALID if duel.ending == "unmeasured" else Word.INCONCLUSIVE
+    return Finding(word, what, "go on with it: `loadproof duel --resume`")
+
+
+def _why(duel: Duel) -> str:
+    return next(run.invalid for run in reversed(duel.runs) if run.invalid)
+
+
+def _of_equals(duel: Duel, reports: Path) -> Finding:
+    """How often such duels are wrong here, as far as anybody has tried."""
+    alarms = false_alarms(reports, duel)
+    remedy = "compare the baseline with itself now and then: `loadproof duel SCENARIO --baseline … --aa`"
+    if not alarms.duels:
+        what = "nobody has tried yet how often a duel of equals finds a change on this machine; simulated, 1 in 50 does"
+        return Finding(Word.PASS, what, remedy)
+    return Finding(Word.PASS, str(alarms), remedy)

@@ -1,0 +1,54 @@
+"""Counts false alarms in duels of a release with itself: what a duel calls a change where there is none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from scipy import special
+
+from loadproof.errors import RunDirectoryError
+from loadproof.plan.evidence import CONFIDENCE
+from loadproof.rundir.duel import DUEL, read_duel
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from loadproof.rundir.duel import Duel
+
+
+@dataclass(frozen=True)
+class FalseAlarms:
+    """How many of these duels of equals found a change, with the exact interval of their share (0–1)."""
+
+    found: int
+    duels: int
+
+    @property
+    def low(self) -> float:
+        """Source: Clopper and Pearson 1934 (doi:10.1093/biomet/26.4.404)."""
+        tail = (1 - CONFIDENCE) / 2
+        return float(special.betaincinv(self.found, self.duels - self.found + 1, tail)) if self.found else 0.0
+
+    @property
+    def high(self) -> float:
+        tail, rest = (1 - CONFIDENCE) / 2, self.duels - self.found
+        return float(special.betaincinv(self.found + 1, rest, 1 - tail)) if rest else 1.0
+
+    def __str__(self) -> str:
+        plural = "" if self.duels == 1 else "s"
+        share = f"{self.low:.0%} to {self.high:.0%}"
+        return f"{self.found} of {self.duels} duel{plural} of equals on this machine found a change ({share})"
+
+
+def false_alarms(reports: Path, duel: Duel) -> FalseAlarms:
+    """Of all decided duels in there of one release of this scenario with itself, on this machine."""
+    found = []
+    for file in sorted(reports.glob(f"*/{DUEL}")):
+        try:
+            other = read_duel(file.parent)
+        except RunDirectoryError:
+            continue
+        if other.kind == "aa" and (other.scenario, other.machine) == (duel.scenario, duel.machine):
+            found += [] if other.changed is None else [other.changed > 0]
+    return FalseAlarms(sum(found), len(found))

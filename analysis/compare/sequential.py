@@ -1,0 +1,114 @@
+"""Turns a duel's runs into a comparison with the words of the look that it is at, and into whether that decides it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from loadproof.analysis.compare.comparedrow import ChangeWord, ComparedRow, compared
+from loadproof.analysis.compare.comparison import FALSE_ALARMS, compare
+from loadproof.analysis.compare.equivalence import equivalence_p
+from loadproof.analysis.compare.looks import changed, equivalence_level, nominal_levels
+from loadproof.analysis.compare.power import detectable, runs_to_decide
+from loadproof.analysis.compare.sides import interleaved
+
+if TYPE_CHECKING:
+    from loadproof.analysis.compare.comparison import Comparison
+    from loadproof.analysis.compare.replicates import Replicate, Row
+
+    Sides = tuple[Sequence[Replicate], Sequence[Replicate]]
+
+FAMILY_ALPHA: Final = 0.75 * FALSE_ALARMS
+"""For the rows that thresholds name, over all looks; the rest is for the others, at the last look."""
+_CHANGED: Final = frozenset({ChangeWord.REGRESSED, ChangeWord.IMPROVED})
+_FINE: Final = frozenset({ChangeWord.EQUIVALENT, ChangeWord.IMPROVED})
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What is known at one look."""
+
+    comparison: Comparison
+    """Rows that thresholds name have the look's words; others have words at the last look only."""
+    reason: str
+    """Why it is decided; empty if the duel goes on."""
+
+    @property
+    def changed(self) -> int:
+        """How many rows are regressed or improved."""
+        return sum(row.word in _CHANGED for row in self.comparison.rows)
+
+
+def standing(sides: Sides, runs: tuple[int, ...], look: int) -> Standing:
+    """The runs of baseline and candidate, in order, at this look (from 0) of those that were fixed beforehand.
+
+    What thresholds allow beside the baseline is the margin of their rows.
+    """
+    is_last = look == len(runs) - 1
+    bare = compare(*sides, family=())
+    named = [row for row in bare.rows if row.is_named]
+    words = words_at([_at(named, sides, count) for count in runs[: look + 1]], runs)
+    others = [row.row for row in bare.rows if not row.is_named] if is_last else []
+    comparison = compare(*sides, family=others, false_alarms=FALSE_ALARMS - FAMILY_ALPHA)
+    level = nominal_levels(runs, FAMILY_ALPHA / max(len(named), 1))[look]
+    rows = [_with_word(row, words[row.row], level, len(named)) if row.is_named else row for row in comparison.rows]
+    comparison = replace(comparison, rows=tuple(rows), tested=comparison.tested + len(named), judgements=())
+    return Standing(comparison, _reason(words, is_last=is_last))
+
+
+def _at(named: Sequence[ComparedRow], sides: Sides, count: int) -> dict[Row, ComparedRow]:
+    """Those rows as they were when each side had so many runs."""
+    first = (sides[0][:count], sides[1][:count])
+    blocks = interleaved(*first)
+    return {row.row: replace(compared(row.row, row.metric, first, blocks), margin=row.margin) for row in named}
+
+
+def words_at(looks: Sequence[Mapping[Row, ComparedRow]], runs: tuple[int, ...]) -> dict[Row, ChangeWord]:
+    """The family's words at the last of these looks.
+
+    A change that is certainly within the margin doesn't matter, however certain it is.
+    """
+    p_values = [{row: _p(compared_row) for row, compared_row in rows.items()} for rows in looks]
+    found = changed(p_values, runs, FAMILY_ALPHA)
+    level = equivalence_level(runs, len(looks) - 1)
+    return {row: _word(compared_row, level, is_changed=row in found) for row, compared_row in looks[-1].items()}
+
+
+def _word(row: ComparedRow, level: float, *, is_changed: bool) -> ChangeWord:
+    if row.change is not None and equivalence_p(row.change, row.margin) <= level:
+        return ChangeWord.EQUIVALENT
+    if is_changed:
+        return ChangeWord.REGRESSED if row.is_worse else ChangeWord.IMPROVED
+    return ChangeWord.INCONCLUSIVE
+
+
+def _p(row: ComparedRow) -> float:
+    """Of what can't be tested: nothing is found."""
+    return 1.0 if row.change is None or math.isnan(row.change.p) else row.change.p
+
+
+def _with_word(row: ComparedRow, word: ChangeWord, level: float, rows: int) -> ComparedRow:
+    if row.change is None:
+        return replace(row, word=word)
+    needed = None
+    if word is ChangeWord.INCONCLUSIVE:
+        needed = runs_to_decide(row.change, margin=row.margin, level=level)
+    return replace(
+        row,
+        word=word,
+        adjusted_p=min(1.0, rows * row.change.p),
+        detectable=detectable(row.change, level),
+        runs_to_decide=needed,
+    )
+
+
+def _reason(words: Mapping[Row, ChangeWord], *, is_last: bool) -> str:
+    regressed = [row for row, word in words.items() if word is ChangeWord.REGRESSED]
+    if regressed:
+        more = f", and {len(regressed) - 1} more" if len(regressed) > 1 else ""
+        return f"{' · '.join(regressed[0])} regressed{more}"
+    if words and all(word in _FINE for word in words.values()):
+        return "everything that a threshold names is equivalent or improved"
+    return "that was the last look" if is_last else ""

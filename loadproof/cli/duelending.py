@@ -1,0 +1,101 @@
+"""How a duel begins and ends for whoever reads it: its plan, its report, its last words and its exit code."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from rich.text import Text
+
+from loadproof.cli.compare import write_comparison
+from loadproof.cli.options import console
+from loadproof.errors import ExitCode, LoadproofError, escaped
+from loadproof.rundir.duel import write_duel
+from loadproof.rundir.files import REPORT, SUMMARY
+from loadproof.units import format_duration
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from loadproof.analysis.compare.comparison import Comparison
+    from loadproof.analysis.compare.replicates import Replicate
+    from loadproof.analysis.compare.sequential import Standing
+    from loadproof.cli.judging import Policy
+    from loadproof.rundir.duel import Duel
+    from loadproof.scenario.scenario import Scenario
+
+_OVERHEAD_S: Final = 7.0
+"""About what a run takes besides its phases: to start, to stop, and to be read."""
+
+
+def say(text: str) -> None:
+    """On one line, however narrow the terminal or the log."""
+    console.print(Text(escaped(text)), soft_wrap=True)
+
+
+def resume_command(path: Path) -> str:
+    return shlex.join(["loadproof", "duel", "--resume", str(path)])
+
+
+def show_plan(path: Path, duel: Duel, scenario: Scenario) -> None:
+    """What it will do, and for how long at most."""
+    run_s = scenario.duration_s + _OVERHEAD_S
+    left = 2 * duel.looks[-1] - len(duel.counted)
+    looks = ", ".join(map(str, duel.looks))
+    say(f"{path}: at most {left} runs of about {format_duration(run_s)}, {format_duration(left * run_s)} together")
+    say(f"looks after {looks} runs of each side, and only there: what the lines below show may be noise")
+
+
+def conclude(
+    path: Path,
+    duel: Duel,
+    standing: Standing | None,
+    sides: tuple[list[Replicate], list[Replicate]],
+    policy: Policy,
+) -> ExitCode:
+    """Write and show what was found, or what there is if nothing was; the exit code."""
+    from loadproof.analysis.compare.duelfindings import findings_of
+
+    if duel.ending == "decided" and standing is not None:
+        duel = duel.model_copy(update={"changed": standing.changed})
+        write_duel(path, duel)
+        found = findings_of(duel, path.parent)
+        comparison = replace(standing.comparison, findings=(*found, *standing.comparison.findings))
+        return _shown(comparison, path, policy)
+    code = _code_of(duel)
+    say(f"{code.name}: {duel.reason or duel.ending}")
+    if all(sides):
+        from loadproof.analysis.compare.comparison import compare
+
+        comparison = compare(*sides, family=())
+        comparison = replace(comparison, findings=(*findings_of(duel, path.parent), *comparison.findings))
+        try:
+            _shown(comparison, path, policy)
+        except LoadproofError as error:
+            say(str(error))
+    say(f"what was measured stays; go on with: {resume_command(path)}")
+    return code
+
+
+def _shown(comparison: Comparison, path: Path, policy: Policy) -> ExitCode:
+    """The report, on the terminal and for whoever else is to know."""
+    from loadproof.analysis.outputs.gate import Gated
+
+    write_comparison(comparison, path)
+    gated = Gated(comparison.scenario.name, comparison=comparison)
+    policy.tell_all([gated], summary=path / SUMMARY, report=path / REPORT)
+    return gated.exit_code(lenient=policy.is_lenient)
+
+
+def _code_of(duel: Duel) -> ExitCode:
+    """Of a duel that ended without a decision at a look."""
+    match duel.ending:
+        case "interrupted":
+            return ExitCode.INTERRUPTED
+        case "terminated":
+            return ExitCode.TERMINATED
+        case "died" if duel.runs[-1].side == "candidate" and duel.kind == "duel":
+            return ExitCode.FAIL
+        case _:
+            return ExitCode.INVALID

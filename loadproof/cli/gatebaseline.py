@@ -1,0 +1,90 @@
+"""Turns a gate's runs and those of the last release into a comparison for each scenario."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from loadproof.cli import judging
+from loadproof.cli.compare import runs_below, usable_sides, write_comparison
+from loadproof.errors import InputError, LoadproofError, Problem
+from loadproof.rundir import files
+from loadproof.rundir.manifest import read_manifest
+
+if TYPE_CHECKING:
+    from loadproof.analysis.judge.judgement import Judgement
+    from loadproof.analysis.outputs.gate import Gated
+    from loadproof.scenario.scenario import Scenario
+
+
+def baseline_runs(paths: Sequence[Path], names: Sequence[str]) -> dict[str, list[Path]]:
+    """By scenario the run directories in these directories; InputError if one of the scenarios has none."""
+    by_name: dict[str, list[Path]] = {name: [] for name in names} if paths else {}
+    for path in runs_below(paths):
+        by_name.get(read_manifest(path).scenario.name, []).append(path)
+    remedy = "give the directory of an earlier gate, or of runs of the same scenarios"
+    lacking = [name for name, found in by_name.items() if not found]
+    if lacking:
+        where = f"--baseline {' '.join(map(str, paths))}"
+        raise InputError(Problem(where, f"no runs of {name}", remedy) for name in lacking)
+    return by_name
+
+
+def open_judgements(scenario: Scenario) -> tuple[Judgement, ...]:
+    """Of its thresholds on the baseline, until all runs are there."""
+    from loadproof.analysis.judge.judgement import Judgement
+    from loadproof.analysis.word import Word
+
+    return tuple(
+        Judgement(threshold, Word.INCONCLUSIVE, None, "all runs together decide it, in the end")
+        for threshold in scenario.thresholds
+        if threshold.expectation.of_baseline
+    )
+
+
+def beside_baseline(gated: Sequence[Gated], before: Mapping[str, Sequence[Path]], out: Path) -> list[Gated]:
+    """The same, judged by all runs where thresholds are on the baseline; then each scenario's comparison."""
+    judged, compared = list(gated), []
+    for name, paths in before.items():
+        places = [place for place, entry in enumerate(judged) if entry.run and entry.run.manifest.scenario.name == name]
+        runs = [entry.run.path for place in places if (entry := judged[place]).run]
+        try:
+            comparison = _compared(paths, runs, out, name)
+        except LoadproofError as error:
+            compared.append(_uncompared(name, error))
+            continue
+        compared.append(comparison)
+        for place in places:
+            judged[place] = _judged_again(judged[place], comparison)
+    return [*judged, *compared]
+
+
+def _compared(baseline: Sequence[Path], candidate: Sequence[Path], out: Path, name: str) -> Gated:
+    from loadproof.analysis.compare.comparison import compare
+    from loadproof.analysis.outputs.gate import Gated
+
+    was, now, left_out = usable_sides(baseline, candidate)
+    comparison = compare(was, now)
+    comparison = replace(comparison, findings=(*comparison.findings, *left_out))
+    write_comparison(comparison, files.create_run_directory(out, f"compare-{name}"))
+    return Gated(_title(name), comparison=comparison)
+
+
+def _uncompared(name: str, error: LoadproofError) -> Gated:
+    from loadproof.analysis.outputs.gate import Gated
+
+    trouble = "; ".join(map(str, error.problems)) or "no runs"
+    return Gated(_title(name), trouble=trouble, unmeasured_code=error.exit_code)
+
+
+def _title(name: str) -> str:
+    return f"{name} and its baseline"
+
+
+def _judged_again(entry: Gated, compared: Gated) -> Gated:
+    """With what all runs say of the thresholds on the baseline."""
+    if entry.run is None or compared.comparison is None or not compared.comparison.judgements:
+        return entry
+    return replace(entry, verdict=judging.judge_again(entry.run, compared.comparison.judgements))

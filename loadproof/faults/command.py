@@ -1,0 +1,116 @@
+"""One program while it runs, in a process group of its own: bounded in time and in what is kept of its output."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from asyncio.subprocess import DEVNULL, PIPE, STDOUT
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from asyncio.subprocess import Process
+    from collections.abc import Mapping, Sequence
+
+    from loadproof.rundir.commands import How
+
+_KEPT_BYTES: Final = 64 << 10
+"""The end of its output, where an error usually is."""
+_CHUNK_BYTES: Final = 64 << 10
+_PATIENCE_S: Final = 2.0
+"""Between SIGTERM and SIGKILL."""
+_LAST_WORDS_S: Final = 0.5
+"""A process that left the group may keep its output open for ever."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to run; with the values of variables, so that it is written nowhere."""
+
+    arguments: Sequence[str]
+    environment: Mapping[str, str]
+    directory: str
+    longest_s: float
+
+
+class RunningCommand:
+    """Ended with all of its group, at the latest after `longest_s`."""
+
+    def __init__(self, process: Process, longest_s: float) -> None:
+        self._process = process
+        self._began_s = time.monotonic()
+        self._took_s = 0.0
+        self._how: How = "exited"
+        self._output = b""
+        self._watching = asyncio.create_task(self._watch(longest_s))
+
+    @classmethod
+    async def start(cls, order: Order) -> RunningCommand:
+        """OSError if there is no such program, or directory."""
+        process = await asyncio.create_subprocess_exec(
+            *order.arguments,
+            cwd=order.directory,
+            env=order.environment,
+            stdin=DEVNULL,
+            stdout=PIPE,
+            stderr=STDOUT,
+            start_new_session=True,
+        )
+        return cls(process, order.longest_s)
+
+    @property
+    def group(self) -> int:
+        return self._process.pid
+
+    @property
+    def ended(self) -> dict[str, Any] | None:
+        """How it ended, its exit code, seconds and output; None while it runs."""
+        if not self._watching.done():
+            return None
+        output = self._output.decode(errors="replace")
+        return {"how": self._how, "code": self._process.returncode, "took_s": self._took_s, "output": output}
+
+    def stop(self) -> None:
+        """It is on its way out when this returns."""
+        if not self._watching.done():
+            self._how = "stopped"
+            self._signal(signal.SIGTERM)
+            asyncio.get_running_loop().call_later(_PATIENCE_S, self._kill)
+
+    async def wait(self) -> None:
+        await self._watching
+
+    async def _watch(self, longest_s: float) -> None:
+        reading = asyncio.create_task(self._read())
+        try:
+            async with asyncio.timeout(longest_s):
+                await self._process.wait()
+        except TimeoutError:
+            self._how = "overdue" if self._how == "exited" else self._how
+            self._signal(signal.SIGTERM)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_PATIENCE_S):
+                    await self._process.wait()
+        self._took_s = time.monotonic() - self._began_s
+        # Whatever it has left running, too.
+        self._signal(signal.SIGKILL)
+        await self._process.wait()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_WORDS_S):
+                await reading
+
+    async def _read(self) -> None:
+        assert self._process.stdout is not None  # noqa: S101 - it was started with a pipe
+        while chunk := await self._process.stdout.read(_CHUNK_BYTES):
+            self._output = (self._output + chunk)[-_KEPT_BYTES:]
+
+    def _kill(self) -> None:
+        if not self._watching.done():
+            self._signal(signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self.group, number)

@@ -1,0 +1,120 @@
+"""Tries a run's backups: has them restored into an empty place and served there, and asks for what they hold."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from loadproof.outcome import Outcome
+from loadproof.run.inquiry import Inquirer, UnaskedError
+from loadproof.run.ledgerreading import LedgerReading, observed
+from loadproof.run.ports import LOOPBACK, free_port
+from loadproof.rundir.observations import Observation
+from loadproof.scenario.commands import RESTORE, SERVE, VERIFY
+from loadproof.units import format_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from loadproof.api.audits import AuditApi
+    from loadproof.api.calls import Reply
+    from loadproof.run.commands import Begun, TargetCommands
+    from loadproof.run.journalreading import Sent
+    from loadproof.rundir.manifest import Manifest, TargetFacts
+    from loadproof.rundir.observations import When
+
+_READING_S: Final = 300.0
+_LOOK_S: Final = 0.2
+_LEAVING_S: Final = 60.0
+
+
+class BackupReading:
+    """One run's. What its commands came to is in the run directory's list of them."""
+
+    def __init__(
+        self,
+        commands: TargetCommands,
+        manifest: Manifest,
+        accounts: Sequence[str],
+        *,
+        api_of: Callable[[TargetFacts], AuditApi],
+        stop_requested: Callable[[], bool],
+    ) -> None:
+        self._commands = commands
+        self._manifest = manifest
+        self._accounts = accounts
+        self._api_of = api_of
+        self._stop_requested = stop_requested
+
+    def tried(self, sent: Sent) -> Iterator[Observation]:
+        """The last one of the load, and one of what the load has left. FaultError if a command could not be run.
+
+        While payments go on, nobody knows of which moment a backup is; now nothing excuses one that is missing.
+        """
+        yield from self._restored("restored", sent)
+        if self._commands.begin_backup().wait(self._stop_requested).is_done:
+            yield from self._restored("rested", sent)
+
+    def _restored(self, when: When, sent: Sent) -> Iterator[Observation]:
+        filled = {**self._commands.backup, "restored": str(self._commands.place("restored"))}
+        for name in (VERIFY, RESTORE):
+            # Whatever its own check says, restoring it shows.
+            if name in self._commands.known:
+                done = self._commands.begin(name, filled).wait(self._stop_requested)
+                if name == RESTORE and not done.is_done:
+                    return
+        yield from self._served(filled, when, sent)
+
+    def _served(self, filled: Mapping[str, str], when: When, sent: Sent) -> Iterator[Observation]:
+        port, patience_s = free_port(), self._commands.known[SERVE].timeout
+        longest_s = patience_s + _READING_S + _LEAVING_S
+        serving = self._commands.begin(SERVE, {**filled, "port": str(port)}, longest_s=longest_s)
+        facts = restored_target(self._manifest.target, port)
+        manifest, api = self._manifest.model_copy(update={"target": facts}), self._api_of(facts)
+        inquirer = Inquirer(manifest, longest_s=patience_s + _READING_S, stop_requested=self._stop_requested)
+        try:
+            seen = replace(self._until_it_serves(inquirer, api, serving), when=when)
+            yield seen
+            if not seen.trouble:
+                reading = LedgerReading(api, inquirer, self._accounts, is_exclusive=facts.exclusive_accounts)
+                yield from reading.books(when, sent)
+        finally:
+            inquirer.close()
+            serving.stop()
+
+    def _until_it_serves(self, inquirer: Inquirer, api: AuditApi, serving: Begun) -> Observation:
+        """Its answer once it is healthy; or `trouble`, why it is not, with an outcome if that is its own doing."""
+        patience_s = self._commands.known[SERVE].timeout
+        call, until_s = api.ask_health(), time.monotonic() + patience_s
+        unasked = seen = Observation("health", "restored", "", 0, 0, 0, "", {})
+
+        def alive(reply: Reply) -> dict[str, Any]:
+            if not reply.says("status", call.operation.alive):  # type: ignore[attr-defined]  # of a HealthOperation
+                raise ValueError("not alive")
+            return {}
+
+        while not self._stop_requested():
+            try:
+                seen, why = observed("health", "restored", {}, inquirer.ask(call), alive), ""
+                if seen.outcome == Outcome.OK:
+                    return seen
+            except UnaskedError as error:
+                why = str(error)
+            if (ended := serving.ended()) is not None:
+                return replace(seen, outcome=seen.outcome or Outcome.CONNECTION, trouble=ended.text)
+            if time.monotonic() >= until_s:
+                said = f"status {seen.status}, {seen.outcome}" if seen.status else why or "no answer"
+                return replace(seen, trouble=f"it did not serve within {format_duration(patience_s)}: {said}")
+            time.sleep(_LOOK_S)
+        return replace(unasked, trouble="the run was stopped")
+
+
+def restored_target(target: TargetFacts, port: int) -> TargetFacts:
+    """The same API on this port of loopback, without what leads to the other one."""
+    url = urlsplit(target.address)._replace(scheme="http", netloc=f"{LOOPBACK}:{port}")
+    # A Host that is sent on behalf of a proxy names the other one.
+    headers = {name: value for name, value in target.headers.items() if not target.behind or name != "Host"}
+    nowhere = {"behind": None, "tls": None, "proxy": None}
+    return target.model_copy(update={"base_url": url.geturl(), "headers": headers, **nowhere})

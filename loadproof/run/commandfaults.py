@@ -1,0 +1,127 @@
+"""Faults that are commands of the target: begun and ended when they are due, and noted when they really end."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from loadproof.run.faultkeeper import FaultError
+from loadproof.rundir.rows import FAULT_ENDED, FAULT_FAILED
+from loadproof.scenario.faults import Backup, NamedCommand
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from loadproof.plan.faultspans import FaultSpan
+    from loadproof.run.commands import Begun, TargetCommands
+    from loadproof.rundir.commands import CommandRun
+
+    Note = Callable[[str, str], None]
+    """Notes an event of this kind, with its detail, as having happened now."""
+
+
+@dataclass
+class _Doing:
+    span: FaultSpan
+    begun: Begun
+    undoing: Begun | None = None
+    has_ended: bool = False
+
+    @property
+    def undo(self) -> str | None:
+        return self.span.fault.undo if isinstance(self.span.fault, NamedCommand) else None
+
+
+class CommandFaults:
+    """Those of one run, for a single thread."""
+
+    def __init__(self, commands: TargetCommands, note: Note) -> None:
+        self._commands = commands
+        self._note = note
+        self._doing: dict[int, _Doing] = {}
+
+    @property
+    def are_over(self) -> bool:
+        """Nothing runs, and nothing is to be undone."""
+        return not self._doing
+
+    def begin(self, span: FaultSpan) -> None:
+        """FaultError if it can't be started."""
+        if isinstance(span.fault, Backup):
+            begun = self._commands.begin_backup(span.number, span.fault.lasts)
+        else:
+            assert isinstance(span.fault, NamedCommand)  # noqa: S101 - the other kind
+            begun = self._commands.begin(
+                span.fault.name, fault=span.number, longest_s=span.fault.lasts, undo=span.fault.undo
+            )
+        self._doing[span.number] = _Doing(span, begun)
+
+    def look(self) -> None:
+        """Note those that have ended by now."""
+        for doing in list(self._doing.values()):
+            self._try(doing, self._look_at)
+
+    def end(self, span: FaultSpan) -> None:
+        """Undo it. What can't be undone has had all its time, and is ended by itself."""
+        doing = self._doing.get(span.number)
+        if doing is not None and doing.undo is not None:
+            self._try(doing, self._begin_undo)
+
+    def finish(self, *, is_early: bool) -> None:
+        """Until nothing runs: what hasn't had its time is waited for, or stopped if the run `is_early` over."""
+        for doing in list(self._doing.values()):
+            if is_early:
+                self._try(doing, lambda doing: doing.begun.stop())
+            self._try(doing, self._wait_for)
+
+    def _wait_for(self, doing: _Doing) -> None:
+        doing.begun.wait()
+        if doing.undo is not None:
+            if doing.undoing is None:
+                self._begin_undo(doing)
+            if doing.undoing is not None:
+                doing.undoing.wait()
+        self._look_at(doing)
+
+    def _look_at(self, doing: _Doing) -> None:
+        if not doing.has_ended and (ended := doing.begun.ended()) is not None:
+            doing.has_ended = True
+            if doing.undo is None or _is_failure(ended):
+                self._note_end(doing, ended)
+        undone = doing.undoing.ended() if doing.undoing is not None else None
+        if undone is not None:
+            doing.begun.forgive()
+            self._note_end(doing, undone)
+        if undone is not None or (doing.has_ended and doing.undo is None):
+            del self._doing[doing.span.number]
+
+    def _begin_undo(self, doing: _Doing) -> None:
+        assert doing.undo is not None  # noqa: S101 - whoever calls has looked
+        doing.begun.wait()
+        self._look_at(doing)
+        doing.undoing = self._commands.begin(doing.undo, fault=doing.span.number)
+
+    def _note_end(self, doing: _Doing, ended: CommandRun) -> None:
+        detail: dict[str, Any] = {"code": ended.code, "took_s": round(ended.took_s, 3)}
+        if _is_failure(ended):
+            # What a backup does is the target's; without any other command, nothing has happened to the target.
+            detail |= {"reason": ended.text, "is_targets": isinstance(doing.span.fault, Backup)}
+        self._note(FAULT_FAILED if _is_failure(ended) else FAULT_ENDED, json.dumps(named(doing.span) | detail))
+
+    def _try(self, doing: _Doing, change: Callable[[_Doing], object]) -> None:
+        try:
+            change(doing)
+        except (FaultError, OSError) as error:
+            self._doing.pop(doing.span.number, None)
+            self._note(FAULT_FAILED, json.dumps(named(doing.span) | {"reason": str(error)}))
+
+
+def _is_failure(ended: CommandRun) -> bool:
+    return not ended.is_done and ended.how != "stopped"
+
+
+def named(span: FaultSpan) -> dict[str, object]:
+    """What an event says of a fault."""
+    name = {"name": span.fault.name} if isinstance(span.fault, NamedCommand) else {}
+    return {"number": span.number, "fault": span.fault.fault, "of": span.fault.of, **name}

@@ -1,0 +1,116 @@
+"""Makes a duel's runs, one after the other in the order that was fixed beforehand, until its question is answered.
+
+What judges them is passed in: nothing here knows a p-value. After each run duel.json has all that is needed to go on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
+
+from loadproof.plan.interleaving import PER_BLOCK
+from loadproof.rundir.duel import Duel, DuelRun, write_duel
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from loadproof.plan.interleaving import Turn
+    from loadproof.run.stopping import StopSignal
+
+MOST_REPEATS: Final = 3
+"""Of one run that is INVALID."""
+SHORTEST_LOOK: Final = 4
+"""Runs of a side: fewer say next to nothing about how much runs differ by themselves."""
+MOST_RUNS: Final = 100
+"""Of a side."""
+
+
+@dataclass(frozen=True)
+class Performed:
+    """One run that has been made."""
+
+    path: Path
+    invalid: str = ""
+    """Why its measurement can't be trusted; empty if it can."""
+    died: str = ""
+    """How its target ended by itself, if it did."""
+
+
+class Referee(Protocol):
+    """What a duel needs from outside."""
+
+    def perform(self, turn: Turn, duel: Duel) -> Performed | None:
+        """Make this run; None if a signal ended it. LoadproofError if its target doesn't start."""
+        ...
+
+    def after_run(self, duel: Duel) -> None:
+        """Show what is known so far; no decision."""
+        ...
+
+    def decide(self, duel: Duel, look: int) -> str:
+        """Why the duel is decided by what is known at this look, from 0; empty if it isn't."""
+        ...
+
+
+def looks_problem(looks: tuple[int, ...]) -> str | None:
+    """What is wrong with these numbers of runs of a side, if anything is."""
+    if not looks:
+        return "no look at all"
+    if list(looks) != sorted(set(looks)):
+        return "looks that don't come one after the other"
+    if looks[0] < SHORTEST_LOOK:
+        return f"a look at fewer than {SHORTEST_LOOK} runs of a side, which can't tell noise from a change"
+    if odd := [look for look in looks if look % PER_BLOCK]:
+        return f"a look in the middle of a block ({odd[0]} runs of a side): blocks have two runs of each side"
+    if looks[-1] > MOST_RUNS:
+        return f"more than {MOST_RUNS} runs of a side"
+    return None
+
+
+def fight(path: Path, duel: Duel, referee: Referee, stop_signal: StopSignal) -> Duel:
+    """Go on with a duel until it is decided, can't be, or a signal comes.
+
+    OutputError if its record can't be written. Whatever ends it, what was measured stays.
+    """
+    duel = _noted(path, duel.model_copy(update={"ending": "running", "reason": ""}))
+    before = len(duel.runs)
+    while duel.ending == "running":
+        if (look := _look_due(duel)) is not None and (why := referee.decide(duel, look)):
+            return _noted(path, duel.model_copy(update={"ending": "decided", "reason": why}))
+        turn = duel.turns[len(duel.counted)]
+        performed = None if stop_signal else referee.perform(turn, duel)
+        if performed is None:
+            ended = {"ending": stop_signal.ending, "reason": stop_signal.name}
+            return _noted(path, duel.model_copy(update=ended))
+        duel = _noted(path, _with_run(path, duel, turn, performed, since=before))
+        referee.after_run(duel)
+    return duel
+
+
+def _look_due(duel: Duel) -> int | None:
+    """Which look comes now, before the next run."""
+    pairs = len(duel.counted) / 2
+    return duel.looks.index(int(pairs)) if pairs in duel.looks else None
+
+
+def _with_run(path: Path, duel: Duel, turn: Turn, performed: Performed, *, since: int) -> Duel:
+    """With one more run, and with an end if that leaves no other way; `since` runs were made before this went on."""
+    run = DuelRun(
+        run=str(performed.path.relative_to(path)),
+        side=turn.side,
+        block=turn.block,
+        invalid=performed.invalid or performed.died,
+    )
+    duel = duel.model_copy(update={"runs": (*duel.runs, run)})
+    if performed.died:
+        return duel.model_copy(update={"ending": "died", "reason": f"the {turn.side} died: {performed.died}"})
+    tail = duel.runs[since:][-MOST_REPEATS - 1 :]
+    if len(tail) > MOST_REPEATS and all(run.invalid for run in tail):
+        what = f"a run was INVALID {len(tail)} times in a row, the last time because {run.invalid}"
+        return duel.model_copy(update={"ending": "unmeasured", "reason": what})
+    return duel
+
+
+def _noted(path: Path, duel: Duel) -> Duel:
+    write_duel(path, duel)
+    return duel

@@ -1,0 +1,99 @@
+"""duel.json: what a duel compares, its looks and its order, fixed beforehand, and the runs that it has made so far."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from pydantic import ValidationError
+
+from loadproof.errors import Problem, RunDirectoryError
+from loadproof.plan.interleaving import SIDES, Side, Turn, turns
+from loadproof.rundir.files import write_whole
+from loadproof.scenario.strict import Strict
+
+DUEL: Final = "duel.json"
+FORMAT: Final = 1
+Ending = Literal["running", "decided", "interrupted", "terminated", "died", "unmeasured"]
+"""`died`: a target did; `unmeasured`: one run was INVALID again and again."""
+
+
+class DuelRun(Strict):
+    """One run of a duel, as soon as it is known whether it counts."""
+
+    run: str
+    """Its directory, relative to the duel's."""
+    side: Side
+    block: int
+    invalid: str = ""
+    """Why it is INVALID, and was repeated; empty if it counts."""
+
+
+class Duel(Strict):
+    """Everything that it takes to go on with it."""
+
+    format: int = FORMAT
+    scenario: str
+    """Its name."""
+    scenario_file: str
+    settings: dict[str, str]
+    """What `--set` changed."""
+    sides: dict[Side, str]
+    """URLs, or commands."""
+    kind: Literal["duel", "aa"] = "duel"
+    """`aa`: both sides are the same release."""
+    is_quick: bool = False
+    looks: tuple[int, ...]
+    """Runs of a side, at each look."""
+    seed: int
+    target_file: str | None
+    locustfiles: str
+    workers: int
+    machine: str
+    runs: tuple[DuelRun, ...] = ()
+    """In order, the INVALID ones included."""
+    ending: Ending = "running"
+    reason: str = ""
+    changed: int | None = None
+    """Once it is decided: how many rows of its family changed."""
+
+    @property
+    def turns(self) -> list[Turn]:
+        return turns(self.looks[-1], self.seed)
+
+    @property
+    def counted(self) -> tuple[DuelRun, ...]:
+        """Runs that count."""
+        return tuple(run for run in self.runs if not run.invalid)
+
+    @property
+    def repeated(self) -> int:
+        """INVALID runs."""
+        return len(self.runs) - len(self.counted)
+
+    @property
+    def pairs(self) -> int:
+        """Runs of each side that count."""
+        return min(sum(run.side == side for run in self.counted) for side in SIDES)
+
+    def of(self, side: Side, *, pairs: int | None = None) -> tuple[DuelRun, ...]:
+        """A side's first runs that count; all of them by default."""
+        return tuple(run for run in self.counted if run.side == side)[:pairs]
+
+
+def write_duel(path: Path, duel: Duel) -> None:
+    """OutputError if it can't be written; what was there stays then."""
+    write_whole(path / DUEL, duel.model_dump_json(indent=2) + "\n")
+
+
+def read_duel(path: Path) -> Duel:
+    """RunDirectoryError if there is none, or none that this version can go on with."""
+    file = path / DUEL
+    try:
+        content: Any = json.loads(file.read_text(encoding="utf-8"))
+        return Duel.model_validate_json(json.dumps(content))
+    except (OSError, ValidationError, ValueError) as error:
+        first = str(error.errors(include_url=False)[0]["msg"]) if isinstance(error, ValidationError) else str(error)
+        remedy = "give the directory of a duel that this loadproof began"
+        raise RunDirectoryError(Problem(str(file), f"no readable duel: {first}", remedy)) from None

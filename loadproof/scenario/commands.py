@@ -1,0 +1,85 @@
+"""What a target file's `commands:` may say: programs that a run starts on this machine, as lists of arguments.
+
+No shell reads them, and a command finds in its environment only what it names, beside BASICS.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+from pydantic import BeforeValidator, Field, StringConstraints
+
+from loadproof.scenario.operations import VariableName  # noqa: TC001 - pydantic resolves it
+from loadproof.scenario.strict import Duration, Name, Strict
+from loadproof.scenario.targetheaders import resolved, variables_in
+
+if TYPE_CHECKING:
+    from loadproof.scenario.targetauth import Flaw
+
+BACKUP, VERIFY, RESTORE, SERVE = AUDITED = ("backup", "verify", "restore", "serve")
+"""Commands of which loadproof knows what they are for."""
+BASICS: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ")
+"""Variables that every command has."""
+_PLACEHOLDERS: Final = {
+    BACKUP: ("backup",),
+    VERIFY: ("backup",),
+    RESTORE: ("backup", "restored"),
+    SERVE: ("restored", "port"),
+}
+_PLACEHOLDER: Final = re.compile(r"(?<!\$)\{([a-z_]+)\}")
+
+Arguments = Annotated[list[Annotated[str, StringConstraints(max_length=10_000)]], Field(min_length=1, max_length=200)]
+
+
+class Command(Strict):
+    """A program and its arguments; ${NAME} is replaced by the environment variable."""
+
+    run: Arguments
+    environment: Annotated[list[VariableName], Field(max_length=100)] = Field(
+        default=[], description=f"Names of variables that it may read, beside {', '.join(BASICS)}."
+    )
+    directory: str = Field(".", description="Where it runs, relative to this file.")
+    timeout: Duration = Field(60.0, description="The longest that it may take; `serve`: until it answers.")
+
+    @property
+    def variables(self) -> list[str]:
+        """Environment variables whose values it is given."""
+        return list(dict.fromkeys([*self.environment, *(name for text in self.run for name in variables_in(text))]))
+
+    def placed_in(self, directory: Path) -> Command:
+        """The same one, with its absolute directory."""
+        return self.model_copy(update={"directory": str((directory / self.directory).absolute())})
+
+    def arguments(self, filled: Mapping[str, str]) -> list[str]:
+        """With variables and placeholders filled in; only to run it."""
+        return [resolved(_PLACEHOLDER.sub(lambda found: filled.get(found[1], found[0]), text)) for text in self.run]
+
+    def environment_from(self, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+        """What it finds in its own."""
+        return {name: environment[name] for name in (*BASICS, *self.environment) if name in environment}
+
+
+def _mapped(written: Any) -> Any:
+    return {"run": written} if isinstance(written, list) else written
+
+
+AnyCommand = Annotated[Command, BeforeValidator(_mapped, json_schema_input_type=Arguments | Command)]
+Commands = dict[Name, AnyCommand]
+
+
+def command_flaws(commands: Mapping[str, Command]) -> Iterator[Flaw]:
+    """Place, what is wrong, the text found and the remedy."""
+    for name, command in commands.items():
+        known = _PLACEHOLDERS.get(name, ())
+        used = [word for text in command.run for word in _PLACEHOLDER.findall(text)]
+        for word in dict.fromkeys(used):
+            if word not in known:
+                remedy = f"use {' or '.join(f'{{{each}}}' for each in known)}" if known else "leave it out"
+                yield ("commands", name), "not a placeholder of this command", f"{{{word}}}", remedy
+        if name == SERVE and "port" not in used:
+            what = "nothing tells it the port of 127.0.0.1 on which it is asked"
+            yield ("commands", name), what, None, "write {port}; [env, 'PORT={port}', …] sets a variable"

@@ -1,0 +1,75 @@
+"""What a duel's report says of how it was held."""
+
+from __future__ import annotations
+
+import pytest
+
+from loadproof.analysis.compare.duelfindings import findings_of
+from loadproof.analysis.word import Word
+from loadproof.rundir.duel import DuelRun, write_duel
+from tests.planned import PLANNED
+
+
+def held(*, invalid=(), **update):
+    """A duel of this many runs of each side, some repeated."""
+    runs = [
+        DuelRun(run=f"{turn.side}/{number}", side=turn.side, block=turn.block)
+        for number, turn in enumerate(PLANNED.turns)
+    ]
+    runs += [DuelRun(run=f"candidate/x{why}", side="candidate", block=2, invalid=why) for why in invalid]
+    return PLANNED.model_copy(update={"ending": "decided", "reason": "all is well", "runs": tuple(runs), **update})
+
+
+def told(duel, reports):
+    return [(finding.word, finding.what) for finding in findings_of(duel, reports)]
+
+
+def test_a_decided_duel_tells_its_looks_and_that_nobody_knows_its_false_alarms(tmp_path):
+    """As notes: they decide nothing."""
+    found = told(held(), tmp_path)
+    assert {word for word, _ in found} == {Word.PASS}
+    how, rate = (what for _, what in found)
+    assert how.startswith("6 runs of each side in ABBA blocks, with looks after 4, 6 runs")
+    assert how.endswith("; all is well")
+    assert rate.startswith("nobody has tried yet")
+
+
+def test_what_was_repeated_and_that_it_was_quick_is_told(tmp_path):
+    """With the last reason."""
+    found = [*findings_of(held(invalid=["starved", "stolen"], is_quick=True), tmp_path)]
+    assert "2 of 14 runs were INVALID and don't count" in [finding.what for finding in found]
+    assert any("the last was INVALID because stolen" in finding.remedy for finding in found)
+    assert any("a quick duel" in finding.what for finding in found)
+
+
+def test_what_a_duel_of_equals_found_is_called_a_false_alarm(tmp_path):
+    """And counts in all later reports."""
+    (tmp_path / "one").mkdir()
+    equal = held(kind="aa", changed=2)
+    write_duel(tmp_path / "one", equal)
+    assert any("each of the 2 rows that changed is a false alarm" in what for _, what in told(equal, tmp_path))
+    assert any(what.startswith("1 of 1 duel of equals") for _, what in told(held(), tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("update", "word"),
+    [
+        ({"ending": "died"}, Word.FAIL),
+        ({"ending": "died", "kind": "aa"}, Word.INVALID),
+        ({"ending": "unmeasured"}, Word.INVALID),
+        ({"ending": "interrupted"}, Word.INCONCLUSIVE),
+        ({"ending": "terminated"}, Word.INCONCLUSIVE),
+    ],
+)
+def test_a_duel_that_ended_otherwise_decides_by_how_it_ended(tmp_path, update, word):
+    """A candidate that died is a fact about it; a baseline that died is none about the candidate."""
+    found = told(held(invalid=["it died"], reason="it ended", **update), tmp_path)
+    assert (word, "it ended after 12 runs that count: no look has decided it") in found
+    assert not any("ABBA" in what for _, what in found)
+
+
+def test_a_baseline_that_died_says_nothing_about_the_candidate(tmp_path):
+    """INVALID."""
+    died = DuelRun(run="baseline/x", side="baseline", block=0, invalid="gone")
+    found = told(held(ending="died", reason="the baseline died", runs=(died,)), tmp_path)
+    assert found[0] == (Word.INVALID, "the baseline died after 0 runs that count: no look has decided it")

@@ -1,0 +1,119 @@
+"""`loadproof duel`: what it refuses before anything is started or sent."""
+
+from __future__ import annotations
+
+import pytest
+
+from loadproof.cli.duel import LOOKS, QUICK_LOOKS
+from loadproof.run.duel import looks_problem
+from loadproof.rundir.duel import DUEL, read_duel, write_duel
+from tests.commands import in_process, scenario_file
+from tests.loadproof.cli.refusals import refused
+from tests.planned import PLANNED
+from tests.servers import answering, serving
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+URL, OTHER = "http://127.0.0.1:1", "http://127.0.0.1:2"
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ((), "--baseline: missing; give the last release's URL, or the command that starts it"),
+        (("--baseline", URL), "--candidate: missing; give the new release's URL or command, or --aa"),
+        (
+            ("--baseline", URL, "--candidate", f"{URL}/"),
+            "--candidate: the same as --baseline, got 'http://127.0.0.1:1/'",
+        ),
+        (("--baseline", "./serve", "--candidate", "./serve"), "--candidate: the same as --baseline, got './serve'"),
+        (("--baseline", URL, "--candidate", OTHER, "--aa"), "--aa: compares the baseline with itself"),
+        (("--baseline", URL, "--aa", "--looks", "2,4"), "--looks: a look at fewer than 4 runs of a side"),
+        (("--baseline", URL, "--aa", "--looks", "four"), "--looks: not a list of numbers, got 'four'"),
+        (("--baseline", URL, "--aa", "--looks", "4,7"), "--looks: a look in the middle of a block"),
+        (("--baseline", URL, "--aa", "--looks", "4", "--quick"), "--looks: contradicts --quick"),
+        (("--baseline", " ", "--candidate", URL), "--baseline: nothing to run"),
+        (("--baseline", "http://example.org", "--aa"), "--baseline: this host is not on the allow list"),
+        (("--baseline", "http://:80", "--aa"), "--baseline: not a base URL"),
+        (("--baseline", URL, "--aa", "--resume", "there"), "--resume there: the duel knows its scenario, releases"),
+    ],
+)
+def test_what_can_decide_nothing_is_one_line(tmp_path, options, told):
+    """And leaves no directory."""
+    out = tmp_path / "reports"
+    text = refused("duel", scenario_file(tmp_path), *options, "--out", out)
+    assert told in text
+    assert text.count("\n") == 1
+    assert not out.exists()
+
+
+def test_without_a_scenario_there_is_nothing_to_repeat():
+    """Unless a duel is resumed."""
+    assert "SCENARIO: missing; give a scenario file, or --resume DIR" in refused("duel", "--baseline", URL, "--aa")
+
+
+def test_a_scenario_without_a_threshold_on_time_has_nothing_to_compare(tmp_path):
+    """Though every run would have a verdict."""
+    file = scenario_file(tmp_path, thresholds=[{"phase": "steady", "expect": "goodput_ratio >= 90 %"}])
+    text = refused("duel", file, "--baseline", URL, "--candidate", OTHER, "--out", tmp_path / "reports")
+    assert "quick: no threshold on time, so nothing to compare; add what matters, like" in text
+    assert not (tmp_path / "reports").exists()
+
+
+def test_releases_that_clients_reach_in_different_ways_are_not_compared(tmp_path):
+    """On one of them each client would have its own address, on the other all the same."""
+    sides = ("--baseline", URL, "--candidate", "http://example.org", "--allow-host", "example.org")
+    text = refused("duel", scenario_file(tmp_path), *sides, "--out", tmp_path / "reports")
+    assert "quick: clients would be told apart on one side only; say `clients: shared` or" in text
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [(None, "No such file"), ("{}", "Field required"), ("[", "no readable duel")],
+)
+def test_what_is_no_duel_can_not_be_resumed(tmp_path, content, told):
+    """Nothing is written there."""
+    if content is not None:
+        (tmp_path / DUEL).write_text(content)
+    assert told in refused("duel", "--resume", tmp_path)
+
+
+@pytest.mark.process
+def test_a_candidate_that_will_not_start_is_known_before_anything_is_measured(tmp_path):
+    """One line; the duel can go on once it does."""
+    with serving(answering(OK)) as url:
+        sides = ("--baseline", url, "--candidate", "echo no such database >&2; exit 3")
+        text = refused_beside_plan("duel", scenario_file(tmp_path), *sides, "--out", tmp_path / "reports")
+    (path,) = (tmp_path / "reports").iterdir()
+    log = path / "candidate.log"
+    assert text == (f"candidate: its command ended with code 3 before it answered, got 'no such database'; see {log}\n")
+    assert (read_duel(path).runs, read_duel(path).ending) == ((), "running")
+
+
+def refused_beside_plan(*arguments: object) -> str:
+    """What is an error after the plan was shown."""
+    done = in_process(*arguments)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "looks after 4, 6, 8, 12 runs of each side" in done.stdout
+    return done.stderr
+
+
+@pytest.mark.process
+def test_a_duel_is_resumed_as_it_was_planned(tmp_path):
+    """Its scenario is the one that it began with, whatever its file says now."""
+    file = scenario_file(tmp_path)
+    path = tmp_path / "duel"
+    path.mkdir()
+    (path / "scenario.yaml").write_text(file.read_text())
+    planned = PLANNED.model_copy(update={"scenario_file": str(file), "sides": {"baseline": URL, "candidate": OTHER}})
+    write_duel(path, planned)
+    file.write_text("nonsense")
+    done = in_process("duel", "--resume", path, "--target-wait", 1)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert f"baseline {URL}: no HTTP answer to GET /health: Connection refused" in done.stderr
+    assert "at most 12 runs of about " in done.stdout
+    assert read_duel(path).scenario == "quick"
+
+
+def test_the_looks_that_are_shipped_are_allowed():
+    """All of them."""
+    assert looks_problem(LOOKS) is looks_problem(QUICK_LOOKS) is looks_problem((100,)) is None

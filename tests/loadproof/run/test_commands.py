@@ -1,0 +1,196 @@
+"""Commands as a run starts them: what they are given and what is kept, ended in time, with their run, and undone."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pytest
+
+from loadproof.generator.leftovers import is_alive
+from loadproof.plan.faultspans import FaultSpan
+from loadproof.run.commands import commands_of
+from loadproof.run.faultkeeper import FaultError, fault_keeper
+from loadproof.run.faults import Faults
+from loadproof.rundir.commands import read_commands
+from loadproof.scenario.faults import NamedCommand
+from loadproof.scenario.targetfile import TargetFile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+pytestmark = pytest.mark.process
+
+
+@pytest.fixture(scope="module")
+def keeper(tmp_path_factory):
+    with fault_keeper(tmp_path_factory.mktemp("keeper"), cores=set()) as keeper:
+        yield keeper
+
+
+def target_with(path: Path, **commands: Any) -> TargetFile:
+    target = TargetFile(base_url="http://127.0.0.1:1", commands=commands)
+    placed = {name: command.placed_in(path) for name, command in target.commands.items()}
+    return target.model_copy(update={"commands": placed})
+
+
+def test_a_command_finds_what_it_names_and_its_secrets_stay_its_own(tmp_path, keeper, monkeypatch):
+    """In its environment and its arguments, which no shell reads; of its output, the end is kept."""
+    monkeypatch.setenv("VAULT_KEY", "s3cret-of-the-vault")
+    monkeypatch.setenv("NOT_NAMED", "something else")
+    shown = ["python3", "-c", "import os, sys; print(99_999 * '-', os.environ, *sys.argv[1:])"]
+    target = target_with(
+        tmp_path,
+        show={"run": [*shown, "$HOME; ls `pwd` ${VAULT_KEY}", "{backup}"], "environment": ["VAULT_KEY"]},
+    )
+    done = commands_of(target, keeper, tmp_path).begin("show", {"backup": "/the/place"}).wait()
+    assert done.is_done
+    assert "'VAULT_KEY': '${VAULT_KEY}'" in done.output
+    assert done.output.endswith("$HOME; ls `pwd` ${VAULT_KEY} /the/place\n")
+    assert "NOT_NAMED" not in done.output
+    assert "'PATH'" in done.output
+    assert len(done.output) == 4_000
+    assert read_commands(tmp_path) == [done]
+    assert "s3cret" not in "".join(file.read_text() for file in tmp_path.iterdir())
+    assert done.arguments[-1] == "{backup}"
+
+
+def test_a_command_that_takes_too_long_is_ended_with_all_that_it_has_started(tmp_path, keeper):
+    """However it feels about SIGTERM."""
+    stubborn = "trap '' TERM; sleep 60 & echo it sleeps as $!; sleep 60"
+    commands = commands_of(target_with(tmp_path, stay=["sh", "-c", stubborn]), keeper, tmp_path)
+    done = commands.begin("stay", longest_s=0.3).wait()
+    assert (done.how, done.code) == ("overdue", -9)
+    assert 0.3 <= done.took_s < 10
+    (pid,) = (int(word) for word in done.said.split() if word.isdecimal())
+    assert not (psutil.pid_exists(pid) and is_alive(psutil.Process(pid)))
+    assert done.text.startswith("stay did not end within 2.3")
+
+
+def test_what_is_no_program_is_told_and_kept(tmp_path, keeper):
+    """It may have been there before the run."""
+    commands = commands_of(target_with(tmp_path, gone=["./gone.sh"]), keeper, tmp_path)
+    with pytest.raises(FaultError, match=r"gone did not start: FileNotFoundError"):
+        commands.begin("gone")
+    assert [done.how for done in read_commands(tmp_path)] == ["unstarted"]
+
+
+def fault(name: str, undo: str | None = None) -> FaultSpan:
+    return FaultSpan(0, NamedCommand(fault="command", phase="steady", name=name, undo=undo, lasts="500 ms"), 0.0, 0.5)
+
+
+def noted_of(
+    target: TargetFile, keeper: Any, path: Path, span: FaultSpan, *, until: Callable[[list[Any]], object]
+) -> list[tuple[str, dict[str, Any]]]:
+    """The events of such a fault, of a run that ends when it is `until`."""
+    faults, noted = Faults([span], keeper), []
+    faults.commands = commands_of(target, keeper, path)
+    faults.begin(time.time(), lambda kind, detail: noted.append((kind, json.loads(detail))))
+    deadline_s = time.monotonic() + 10
+    while not until(noted) and time.monotonic() < deadline_s:
+        time.sleep(0.01)
+    faults.end()
+    return noted
+
+
+def two(noted: list[Any]) -> bool:
+    return len(noted) == 2
+
+
+def test_a_command_is_undone_by_another_one_after_it_has_lasted(tmp_path, keeper):
+    """Its span in the events is that of both."""
+    target = target_with(tmp_path, cut=["touch", "cut"], mend=["rm", "cut"])
+    began_s = time.monotonic()
+    noted = noted_of(target, keeper, tmp_path, fault("cut", "mend"), until=two)
+    assert time.monotonic() - began_s >= 0.5
+    assert [kind for kind, _ in noted] == ["fault_begun", "fault_ended"]
+    assert noted[0][1] == {"number": 0, "fault": "command", "of": "target", "name": "cut"}
+    assert not (tmp_path / "cut").exists()
+    assert [(done.name, done.fault, done.code) for done in read_commands(tmp_path)] == [("cut", 0, 0), ("mend", 0, 0)]
+
+
+def test_without_one_it_has_ended_when_it_ends(tmp_path, keeper):
+    """Not when it would have to."""
+    began_s = time.monotonic()
+    noted = noted_of(target_with(tmp_path, cut=["true"]), keeper, tmp_path, fault("cut"), until=two)
+    assert time.monotonic() - began_s < 0.5
+    assert [kind for kind, _ in noted] == ["fault_begun", "fault_ended"]
+
+
+@pytest.mark.parametrize(
+    ("commands", "reason"),
+    [
+        ({"cut": ["sh", "-c", "echo no scissors; exit 3"]}, "cut exited with 3 after"),
+        ({"cut": ["sleep", "60"]}, "cut did not end within"),
+        ({"cut": ["touch", "cut"], "mend": ["false"]}, "mend exited with 1 after"),
+        ({"cut": ["./gone.sh"]}, "cut did not start"),
+    ],
+    ids=str,
+)
+def test_a_command_that_did_not_do_it_is_told_and_is_not_the_targets_fault(tmp_path, keeper, commands, reason):
+    """With its exit code and its last line."""
+    undo = "mend" if "mend" in commands else None
+    noted = noted_of(
+        target_with(tmp_path, **commands),
+        keeper,
+        tmp_path,
+        fault("cut", undo),
+        until=lambda noted: any(kind == "fault_failed" for kind, _ in noted),
+    )
+    (failed,) = (detail for kind, detail in noted if kind == "fault_failed")
+    assert reason in failed["reason"]
+    assert not failed.get("is_targets")
+    if "scissors" in str(commands):
+        assert failed["reason"].endswith("no scissors")
+
+
+def test_a_run_that_ends_early_stops_and_undoes_it(tmp_path, keeper):
+    """Before it is over."""
+    span = fault("cut", "mend")._replace(end_s=60.0)
+    target = target_with(tmp_path, cut=["sh", "-c", "touch cut; sleep 60"], mend=["rm", "cut"])
+    noted = noted_of(target, keeper, tmp_path, span, until=lambda _: (tmp_path / "cut").exists())
+    assert [kind for kind, _ in noted] == ["fault_begun", "fault_ended"]
+    assert not (tmp_path / "cut").exists()
+    assert [(done.name, done.how) for done in read_commands(tmp_path)] == [("cut", "stopped"), ("mend", "exited")]
+
+
+KILLED = """
+import os, sys, time
+from pathlib import Path
+from loadproof.run.commands import commands_of
+from loadproof.run.faultkeeper import fault_keeper
+from tests.loadproof.run.test_commands import target_with
+path = Path(sys.argv[1])
+target = target_with(path, cut=["sh", "-c", "echo $$ > cut; sleep 60"], mend=["mv", "cut", "mended"])
+with fault_keeper(path, cores=set()) as keeper:
+    commands = commands_of(target, keeper, path)
+    place = commands.place("restored")
+    commands.begin("cut", undo="mend")
+    print(place, flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_run_that_is_killed_leaves_no_command_and_nothing_undone(tmp_path):
+    """Nor files, nor the process that looks after them."""
+    run = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert run.stdout is not None
+    place = run.stdout.readline().strip()
+    deadline_s = time.monotonic() + 10
+    while not ((tmp_path / "cut").exists() and (tmp_path / "cut").read_text()):
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
+    command = psutil.Process(int((tmp_path / "cut").read_text()))
+    (keeper,) = psutil.Process(run.pid).children()
+    left = [keeper, command, *command.children()]
+    run.kill()
+    run.communicate()
+    assert psutil.wait_procs(left, timeout=20)[1] == []
+    assert (tmp_path / "mended").exists()
+    assert not (tmp_path / "cut").exists()
+    assert not Path(place).exists()

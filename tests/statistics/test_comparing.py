@@ -1,0 +1,110 @@
+"""Comparisons of equal releases raise few alarms, and find what is there as often as they say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from loadproof.analysis.compare.comparedrow import ChangeWord
+from loadproof.analysis.compare.comparison import FALSE_ALARMS
+from loadproof.analysis.compare.equivalence import LEVEL, is_equivalent
+from loadproof.analysis.compare.power import POWER, detectable, runs_to_decide
+from loadproof.analysis.compare.replicates import ALL_ENDPOINTS
+from loadproof.analysis.compare.shift import shift_of
+from loadproof.analysis.compare.welch import change
+from simulation.comparisons import alarms_of_welch, words_of
+from simulation.releases import PHASE, Noise, release
+from tests.profiles import fewest_by_chance, most_by_chance, simulations
+
+pytestmark = pytest.mark.statistics
+
+ALIKE = Noise(0.03, phi=0.9)
+
+
+@pytest.mark.parametrize("noise", [Noise(0.01, phi=0.0), ALIKE], ids=["calm", "alike"])
+def test_whole_runs_of_one_release_differ_for_certain_in_one_of_twenty_pairs(noise):
+    """5 % nominal is 5 %, however strongly the seconds within a run are correlated; nor is it much less."""
+    times = simulations(1600)
+    assert fewest_by_chance(times, 0.035) <= alarms_of_welch(times, runs=5, noise=noise) <= most_by_chance(times, 0.055)
+
+
+@pytest.mark.parametrize(
+    ("runs", "alternately"),
+    [(5, True), pytest.param(5, False, marks=pytest.mark.long), pytest.param(8, True, marks=pytest.mark.long)],
+)
+def test_equal_releases_seldom_regress_in_any_of_all_rows(runs, alternately):
+    """Half of the false alarms of the family: the other half is better."""
+    times = simulations(160)
+    whole, _ = words_of(times, runs=runs, noise=Noise(0.03), alternately=alternately)
+    assert whole[ChangeWord.REGRESSED] <= most_by_chance(times, FALSE_ALARMS / 2)
+
+
+def test_a_tenth_slower_is_found_by_eight_runs_of_each():
+    """At 3 % from run to run; and in the named row by itself."""
+    times = simulations(80)
+    whole, named = words_of(times, runs=8, noise=Noise(0.03), slower=0.1)
+    assert whole[ChangeWord.REGRESSED] >= fewest_by_chance(times, 0.95)
+    assert named[ChangeWord.REGRESSED] >= fewest_by_chance(times, 0.8)
+    assert not whole[ChangeWord.EQUIVALENT]
+
+
+@pytest.mark.parametrize("ratio", [1.05, 1 / 1.05])
+def test_a_change_as_large_as_the_margin_is_seldom_called_equivalent(ratio):
+    """Either way."""
+    random, times = np.random.default_rng(1), simulations(1200)
+    pairs = (np.exp(random.normal(0, 0.02, (2, 8))) for _ in range(times))
+    called = sum(is_equivalent(change(was, ratio * now), 0.05) for was, now in pairs)
+    assert fewest_by_chance(times, LEVEL / 2) <= called <= most_by_chance(times, LEVEL)
+
+
+def test_the_detectable_change_is_found_in_four_of_five_comparisons():
+    """And half of it far less often."""
+    random, times, level = np.random.default_rng(1), simulations(1000), 0.01
+    size = detectable(change(*_exact(6, sd=0.03)), level)
+
+    def found(ratio: float) -> int:
+        pairs = (np.exp(random.normal(0, 0.03, (2, 6))) for _ in range(times))
+        return sum(change(was, (1 + ratio) * now).p <= level for was, now in pairs)
+
+    assert fewest_by_chance(times, POWER - 0.05) <= found(size) <= most_by_chance(times, POWER + 0.07)
+    assert found(size / 2) < times / 2
+
+
+def test_so_many_runs_would_decide():
+    """That nothing changed, in most of the comparisons that were told so; a quarter of them seldom would."""
+    random, times = np.random.default_rng(1), simulations(400)
+    pairs = (np.exp(random.normal(0, 0.04, (2, 4))) for _ in range(100))
+    told = [runs_to_decide(change(*pair), margin=0.05, level=0.001) for pair in pairs]
+    needed = int(np.median([runs for runs in told if runs is not None]))
+
+    def decided(runs: int) -> int:
+        pairs = (np.exp(random.normal(0, 0.04, (2, runs))) for _ in range(times))
+        return sum(is_equivalent(change(*pair), 0.05) for pair in pairs)
+
+    assert decided(needed) >= fewest_by_chance(times, 0.6)
+    assert decided(needed // 4) < 0.2 * times
+
+
+def test_intervals_of_a_shift_function_cover_no_change():
+    """At each quantile, of five runs a side."""
+    random, times = np.random.default_rng(1), simulations(160)
+    covered = np.array(
+        [
+            (shift.low[[9, 17]] <= 0) & (shift.high[[9, 17]] >= 0)
+            for _ in range(times)
+            if (shift := _shift(random)) is not None
+        ]
+    )
+    assert len(covered) == times
+    assert np.all(covered.sum(axis=0) >= fewest_by_chance(times, 0.93))
+
+
+def _shift(random: np.random.Generator):
+    sides = [release(random, 5, noise=ALIKE) for _ in range(2)]
+    return shift_of(*sides, endpoint=ALL_ENDPOINTS, phase=PHASE)
+
+
+def _exact(runs: int, *, sd: float):
+    """Both sides' logarithms have exactly this standard deviation."""
+    pattern = np.linspace(-1, 1, runs)
+    return (np.exp(pattern * sd / pattern.std(ddof=1)),) * 2
