@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from bench.serving import ROOT
+from payments_api.mutants.catalogue import MUTANTS
 
 CLEAN: Final = "clean"
 _RARELY: Final = {"clients-forgotten": "20"}
@@ -39,12 +36,6 @@ class Column:
 
 
 def columns() -> list[Column]:
-    """The clean one first; asked of the API, which nothing imports."""
-    listed = subprocess.run(
-        [sys.executable, "-m", "payments_api.mutants"], cwd=ROOT, check=True, capture_output=True, text=True
-    )
-    found = [
-        Column(one["name"], one["row"], one["breaks"], {int(row): reason for row, reason in one["also"].items()})
-        for one in json.loads(listed.stdout)
-    ]
-    return [Column(CLEAN), *sorted(found, key=lambda column: column.row)]
+    """The clean one first, then mutants in the order of their rows."""
+    found = [Column(mutant.name, mutant.row, mutant.breaks, mutant.also) for mutant in MUTANTS.values()]
+    return [Column(CLEAN), *found]

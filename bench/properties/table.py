@@ -8,6 +8,7 @@ from typing import Any
 from bench.properties.rows import ROWS
 from bench.ranges import conditions
 from bench.tables.markdown import table
+from payments_api.mutants.catalogue import PROMISES
 
 
 def shown(found: Mapping[str, Any]) -> str:
@@ -18,7 +19,7 @@ def shown(found: Mapping[str, Any]) -> str:
         clean = cells.get(("clean", row.number))
         own = [column for column in found["columns"] if column["row"] == row.number]
         seen = ", ".join(f"{column['name']} {_word(cells.get((column['name'], row.number)))}" for column in own)
-        rows.append((row.number, row.promise, ", ".join(row.decided_by), _word(clean), seen or "none"))
+        rows.append((row.number, PROMISES[row.number], ", ".join(row.decided_by), _word(clean), seen or "none"))
     wrong = sum(not one["right"] for one in found["cells"])
     head = ("", "promise", "scenarios", "clean", "each mutant of it")
     text = f"{conditions(found)} {len(found['cells'])} cells: **{wrong} not as written down beforehand**."

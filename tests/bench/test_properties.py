@@ -11,7 +11,7 @@ from bench.properties.rows import ROWS, SCENARIOS, Row
 from bench.properties.table import shown
 from tests.commands import ROOT
 
-ROW = Row(3, "clients are apart", {"limits": ("limits: *: isolation", "p(95)*")})
+ROW = Row(3, {"limits": ("limits: *: isolation", "p(95)*")})
 
 
 def verdict(isolation: str, *, p95: str = "PASS", word: str = "PASS") -> dict:
@@ -62,7 +62,6 @@ def test_a_disturbed_run_is_repeated_once_if_its_word_is_wrong():
     assert next(words, None) is None
 
 
-@pytest.mark.process
 def test_each_row_has_mutants_and_scenarios_that_are_there():
     """The quick form tries each mutant on the promise that it breaks, and the clean one on all."""
     known = columns()
