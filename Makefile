@@ -6,6 +6,7 @@ RUN = $(BIN)/loadproof run
 WORKERS ?= 3
 FUZZ_S ?= 600
 ROUNDS ?= 20
+SEARCHES ?= 10
 DUELS ?= 40
 SCENARIOS ?= load-100 spike-1000 soak-10m
 GATE ?=
@@ -20,10 +21,10 @@ unexport PYTHONDONTWRITEBYTECODE
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
 .DEFAULT_GOAL := help
-.PHONY: help load-100 smoke spike-1000 soak-10m breakpoint limits distributed-limits redis-down burst-limits penalties crash metastable ledger webhooks backup duel distributed compose gate ui target
+.PHONY: help load-100 smoke spike-1000 soak-10m breakpoint limits distributed-limits redis-down burst-limits penalties bots flood-1000 crash metastable ledger webhooks backup duel distributed compose gate ui target
 .PHONY: test test-fast test-long check check-all mutation fuzz format schema sample golden lock clean
-.PHONY: bench bench-throughput bench-truth bench-rate bench-starvation bench-coverage bench-analysis bench-adversary bench-revisions bench-looks bench-compare
-.PHONY: properties properties-quick flood-1000 flood-5000 redis-drill backup-drill alerts-drill
+.PHONY: bench bench-throughput bench-truth bench-rate bench-starvation bench-coverage bench-history bench-analysis bench-adversary bench-revisions bench-looks bench-compare bench-capacity
+.PHONY: properties properties-quick flood-drill flood-5000 redis-drill backup-drill alerts-drill
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +53,12 @@ distributed-limits: $(VENV)/installed ## Audit limits that two processes share i
 redis-down: $(VENV)/installed ## Kill the Redis in which two processes count, then hang it, and audit their limits; 40 seconds.
 	@$(RUN) scenarios/redis-down.yaml
 
+bots: $(VENV)/installed ## Audit lists, the bot check and ways around limits; 20 seconds.
+	@$(RUN) scenarios/bots.yaml
+
+flood-1000: $(VENV)/installed ## Audit the limit of a client that sends 1000 requests per second, beside others; a minute.
+	@$(RUN) scenarios/flood-1000.yaml
+
 crash: $(VENV)/installed ## Kill the API in the middle of its payments, and audit its ledger; 45 seconds.
 	@$(RUN) scenarios/crash.yaml
 
@@ -61,9 +68,9 @@ burst-limits: $(VENV)/installed ## Audit a limit with simultaneous requests of o
 penalties: $(VENV)/installed ## Audit the growing back-off; 30 seconds.
 	@$(RUN) scenarios/penalties.yaml
 
-metastable: $(VENV)/installed ## A retry storm keeps the API down (which must FAIL), and back-off prevents it (which must PASS); 2 minutes.
+metastable: $(VENV)/installed ## A retry storm keeps the API down (which must FAIL), and fewer retries don't (which must PASS); 2 minutes.
 	@$(RUN) scenarios/metastable.yaml; code=$$?; [ $$code -eq 1 ] || { echo "a FAIL was expected, not exit $$code"; exit 1; }
-	@$(RUN) scenarios/metastable.yaml --set retries.times=6 --set retries.back_off='1 s' --set retries.factor=2
+	@$(RUN) scenarios/metastable.yaml --set retries.times=1
 
 ledger: $(VENV)/installed ## Audit the ledger after 16,000 payments; 80 seconds.
 	@$(RUN) scenarios/ledger.yaml
@@ -144,6 +151,10 @@ bench-coverage: $(VENV)/developed ## How often intervals cover the truth, for se
 	@$(BIN)/python -m bench.coverage
 	@$(BIN)/python -m bench.tables
 
+bench-history: $(VENV)/developed ## How often a history cries wolf, and how soon it sees what slowed down, on simulated runs.
+	@$(BIN)/python -m bench.history
+	@$(BIN)/python -m bench.tables
+
 bench-analysis: $(VENV)/developed ## Time and memory of reports on runs of 1, 3 and 10 times the size.
 	@$(BIN)/python -m bench.analysis
 	@$(BIN)/python -m bench.tables
@@ -157,6 +168,11 @@ properties: $(VENV)/developed ## Try each promise on the reference API and on ea
 properties-quick: $(VENV)/developed ## The same with short runs, and each mutant on the promise that it breaks; minutes.
 	@$(BIN)/python -m bench.properties --quick --together 4; code=$$?; $(BIN)/python -m bench.tables; exit $$code
 
+bench-capacity: $(VENV)/developed ## How often the interval of a capacity covers the truth: simulated, and SEARCHES real ones of eight minutes (default: 10).
+	@$(BIN)/python -m bench.capacity simulated
+	@$(BIN)/python -m bench.capacity real $(SEARCHES)
+	@$(BIN)/python -m bench.tables
+
 bench-looks: $(VENV)/developed ## Simulate thousands of duels: how often are they wrong, how soon do they end? Five minutes.
 	@$(BIN)/python -m bench.looks
 	@$(BIN)/python -m bench.tables
@@ -167,7 +183,7 @@ bench-compare: $(VENV)/developed ## Hold up to DUELS real duels of equals and of
 bench-revisions: $(VENV)/developed ## Compare the code's cost with an earlier revision: BEFORE=<revision> (needs nginx).
 	@$(BIN)/python -m bench.revisions $(BEFORE)
 
-bench: bench-throughput bench-truth bench-rate bench-starvation bench-coverage bench-analysis ## Run all benchmarks and update their tables in the documentation.
+bench: bench-throughput bench-truth bench-rate bench-starvation bench-coverage bench-history bench-analysis ## Run all benchmarks and update their tables in the documentation.
 	@$(BIN)/python -m bench.clients
 	@$(BIN)/python -m bench.parts
 	@$(BIN)/python -m bench.journal
@@ -176,7 +192,7 @@ bench: bench-throughput bench-truth bench-rate bench-starvation bench-coverage b
 	@$(BIN)/python -m bench.protection
 	@$(BIN)/python -m bench.tables
 
-flood-1000: $(VENV)/developed ## Flood with 1000 requests per second from one address for a minute, while other clients keep to their limits.
+flood-drill: $(VENV)/developed ## Flood with 1000 requests per second from one address for a minute, while others keep to their limits: is the API's memory flat, too?
 	@$(BIN)/python -m drills.flood
 
 flood-5000: $(VENV)/developed ## Flood with 5000 requests per second from one address for 15 seconds, WAY=direct, proxy or anew: what happens to other clients' p(95)?
@@ -203,7 +219,9 @@ schema: $(VENV)/installed ## Generate the JSON schemas of scenarios and target f
 	@$(BIN)/loadproof schema > scenarios/scenario.schema.json
 	@$(BIN)/loadproof schema target > scenarios/target.schema.json
 	@$(BIN)/loadproof schema verdict > reports/verdict.schema.json
+	@$(BIN)/loadproof schema capacity > reports/capacity.schema.json
 	@$(BIN)/loadproof schema compare > reports/compare.schema.json
+	@$(BIN)/loadproof schema history > reports/history.schema.json
 
 sample: $(VENV)/developed ## Regenerate the run in reports/sample and its picture (needs chromium).
 	@$(BIN)/python docs/make_sample.py

@@ -2,9 +2,9 @@
 
     python -m bench.rate [ROUNDS]        writes bench/results/rate.json
 
-Both send to bench/truthserver.py on a core of its own, from a core of their own. The server measures start lag: when it
-read a request − when the request was planned. For k6, which doesn't reveal its plan, the n-th request is taken as
-planned n ms after an origin that makes the earliest one punctual, which can only flatter it. CPU time is that of the
+Both send to loadproof/run/truthserver.py on a core of its own, from a core of their own. The server measures start lag:
+when it read a request − when the request was planned. For k6, which doesn't reveal its plan, the n-th request is taken
+as planned n ms after an origin that makes the earliest one punctual, which can only flatter it. CPU time is that of the
 entire command, and for loadproof also that of the sending process alone, from its generator.csv.
 """
 

@@ -2,7 +2,7 @@
 
     python -m bench.truth [ROUNDS]        writes bench/results/truth.json
 
-bench/truthserver.py, on a core of its own, delays its answers according to a seeded script. There are two truths:
+loadproof/run/truthserver.py, on a core of its own, delays its answers by a seeded script. There are two truths:
 
 - service time: the server's own write − read of the requests that this tool sent;
 - response time: write − intended start, of requests that come at the planned rate whatever the server does. Only the
@@ -188,7 +188,7 @@ def quantiles_of(values_s: NDArray[np.float64]) -> Quantiles:
 def truth_server(script: Script, seed: int, directory: Path) -> Iterator[tuple[str, Callable[[], NDArray[np.float64]]]]:
     """Its URL, and a function that stops it and returns its log."""
     path = directory / "log.npy"
-    command = pinned([sys.executable, "-m", "bench.truthserver", script.name, seed, path], SERVER_CORE)
+    command = pinned([sys.executable, "-m", "loadproof.run.truthserver", script.name, seed, path], SERVER_CORE)
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
 

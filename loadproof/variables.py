@@ -10,6 +10,8 @@ SECRET: Final = "LOADPROOF_SECRET"  # noqa: S105 - the variable's name
 """The secret that only master and workers know; users set it if workers run on other machines."""
 SECRET_FILE: Final = "LOADPROOF_SECRET_FILE"  # noqa: S105 - the variable's name
 """A file that contains the secret; only set by users."""
+BEGINS_AT: Final = "LOADPROOF_BEGINS_AT"
+"""When second 0 is, as Unix time, of a run that begins together with another one; later if it isn't ready by then."""
 LISTENER_FD: Final = "LOADPROOF_LISTENER_FD"
 """The descriptor of the socket on which the master listens for its workers."""
 MARK: Final = "LOADPROOF_MARK"

@@ -42,7 +42,19 @@ ENGINE = (
     "run",
     "cli",
 )
-JUDGE = ("inert", "word", "frames", "estimates", "audit", "judge", "compare", "foreign", "outputs", "report")
+JUDGE = (
+    "inert",
+    "word",
+    "frames",
+    "estimates",
+    "audit",
+    "judge",
+    "compare",
+    "capacity",
+    "foreign",
+    "outputs",
+    "report",
+)
 """From the ground up: what stands left never imports what stands right of it."""
 FRONT = [
     "from __future__ import annotations",

@@ -10,7 +10,7 @@ from loadproof.analysis.audit.asked import backup_audit, is_whole, ledger_audit,
 from loadproof.analysis.audit.audit import Audited, audited
 from loadproof.analysis.audit.limits import audit_limits
 from loadproof.analysis.audit.limitslosses import redis_losses
-from loadproof.analysis.audit.limitspromises import QUOTA
+from loadproof.analysis.audit.limitspromises import QUOTAS
 from loadproof.analysis.audit.limitsrefusals import Before
 from loadproof.analysis.frames.journal import load_journal
 from loadproof.analysis.word import Word
@@ -50,9 +50,10 @@ def _limits(run: Run, journal: pd.DataFrame) -> Audited:
         # Some were counted there, and some by each process.
         each = {"shared": "process", "processes": manifest.scenario.settings.processes + 1}
         declared = {name: limit.model_copy(update=each) for name, limit in declared.items()}
+    spent = {name: manifest.scenario.limit_of(name) for name in run.endpoints}
     found = audit_limits(
-        journal,
-        {name: limit for name, limit in declared.items() if name in run.endpoints},
+        journal.assign(request=journal["request"].map(lambda name: spent.get(name, name))),
+        {name: limit for name, limit in declared.items() if name in spent.values()},
         access=manifest.declared_access,
         start_unix_s=manifest.start_unix_s,
         before=_before(run, declared),
@@ -66,7 +67,7 @@ def without_rows(found: Audited) -> Audited:
     """Of a journal that lacks requests, which would explain refusals; too many admitted are still too many."""
     evidence = [
         replace(one, word=Word.INCONCLUSIVE, reason=f"the journal is not whole; {one.reason}")
-        if one.word is not Word.INCONCLUSIVE and not (one.word is Word.FAIL and one.promise.endswith(QUOTA))
+        if one.word is not Word.INCONCLUSIVE and not (one.word is Word.FAIL and one.promise.endswith(QUOTAS))
         else one
         for one in found.evidence
     ]

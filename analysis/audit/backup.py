@@ -46,6 +46,7 @@ _RECENT_US: Final = 1_000_000
 """What is lost first is the newest: payments of the last second before it began have to be among those looked for."""
 _RECENT_NEEDED: Final = 5
 _UNTRIED: Final = "no backup was restored"
+_EMPTY: Final = "no payment is in it"
 
 
 @dataclass(frozen=True)
@@ -253,6 +254,8 @@ def _add_up(contents: _Contents, promise: Promise) -> None:
     if contents.is_listed and not (books.can_tell_new and all(contents.orders)):
         promise.lacks("lists don't say what of them is new, or who paid whom")
         return
+    if not contents.orders:
+        promise.lacks(_EMPTY)
     sure, least, most = _postings(contents)
     accounts = record.opening.keys() & record.closing.keys()
     for account in sorted(accounts & books.accounts if books.accounts else accounts):
@@ -285,6 +288,8 @@ def _sum(contents: _Contents, promise: Promise) -> None:
     elif record.opening.keys() != record.closing.keys():
         promise.lacks("not the same accounts were read before the load and in it")
     else:
+        if not contents.orders:
+            promise.lacks(_EMPTY)
         promise.n = len(record.closing)
         total, restored = sum(record.opening.values()), sum(record.closing.values())
         if restored != total:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from loadproof.analysis.audit.audit import Audited, Evidence, Offence, audited
-from loadproof.analysis.audit.limitsaccess import audit_lists
+from loadproof.analysis.audit.limitsaccess import audit_access
 from loadproof.analysis.audit.limitsexcess import excesses
 from loadproof.analysis.audit.limitsline import Line, line_of
 from loadproof.analysis.audit.limitslosses import counted
@@ -53,7 +53,7 @@ def audit_limits(
     listed: list[Evidence] = []
     offences: list[Offence] = []
     if access is not None:
-        journal, listed, offences = audit_lists(journal, access)
+        journal, listed, offences = audit_access(journal, access, limits)
     lines = {
         part.name: line_of(part.rows, part.limit)
         for name, limit in limits.items()

@@ -1,24 +1,39 @@
-"""Checks the lists that let clients in or keep them out, and says whom the limits don't concern."""
+"""Checks the lists and the bot check, and which of them is asked first; says whom the limits don't concern.
+
+In this order: deny list, allow list, bots, limits. Whoever is refused ahead of the limits spends nothing of them.
+"""
 
 from __future__ import annotations
 
 import ipaddress
-from typing import TYPE_CHECKING, Final
+import json
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
 
 from loadproof.analysis.audit.audit import MOST_ROWS, Evidence, Offence, promise_word
+from loadproof.scenario.usermix import USER_AGENT
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
 
-    from loadproof.scenario.limits import Access
+    from loadproof.scenario.limits import Access, DeclaredLimit
 
 NEEDED: Final = 10
+_REMEDY: Final = "let users come from such `addresses`, or with such `user_agents`, and more often than limits allow"
 _LIMITED: Final = 429
 _SERVER_ERROR: Final = 500
+
+
+class _Promise(NamedTuple):
+    name: str
+    rows: NDArray[np.bool_]
+    """Those that test it."""
+    is_wrong: NDArray[np.bool_]
+    what: str
 
 
 def listed(journal: pd.DataFrame, texts: Sequence[str]) -> NDArray[np.bool_]:
@@ -34,25 +49,91 @@ def listed(journal: pd.DataFrame, texts: Sequence[str]) -> NDArray[np.bool_]:
     return journal["client"].astype(object).map(within).eq(True).to_numpy()
 
 
-def audit_lists(journal: pd.DataFrame, access: Access) -> tuple[pd.DataFrame, list[Evidence], list[Offence]]:
-    """The rows of clients on no list; and for each list that has entries, whether it was kept to."""
-    denied = listed(journal, access.deny)
-    allowed = listed(journal, access.allow) & ~denied
+def audit_access(
+    journal: pd.DataFrame, access: Access, limits: Mapping[str, DeclaredLimit]
+) -> tuple[pd.DataFrame, list[Evidence], list[Offence]]:
+    """The rows that limits decide about; and for each list, the bot check and their order, whether it was kept to."""
+    denied, on_allow_list = listed(journal, access.deny), listed(journal, access.allow)
+    is_bot = _bots(journal, access)
     status = journal["status"].to_numpy()
-    is_answered = (status > 0) & ((status < _SERVER_ERROR) | (status == access.status))
+    own = [access.status, *([access.bots.status] if access.bots else [])]
+    is_answered = (status > 0) & ((status < _SERVER_ERROR) | np.isin(status, own))
     evidence, offences = [], []
-    for name, texts, mine, is_wrong in (
-        ("deny list", access.deny, denied, status != access.status),
-        ("allow list", access.allow, allowed, (status == access.status) | (status == _LIMITED)),
-    ):
-        if not texts:
-            continue
-        rows = journal[mine & is_answered & is_wrong]
-        n = int((mine & is_answered).sum())
-        what = "answered although it is on the deny list" if name == "deny list" else "refused although allowed"
-        reason = f"{what} ({len(rows):,} times)" if len(rows) else f"{n:,} answers to clients on it"
-        reason += "" if n >= NEEDED or len(rows) else f", needs {NEEDED}"
-        evidence.append(Evidence(name, promise_word(broken=len(rows), n=n, needed=NEEDED), n, NEEDED, reason))
+    for promise in _promises(journal, access, limits, denied=denied, on_allow_list=on_allow_list, is_bot=is_bot):
+        mine = promise.rows & is_answered
+        rows, n = journal[mine & promise.is_wrong], int(mine.sum())
+        reason = f"{promise.what} ({len(rows):,} times)" if len(rows) else f"{n:,} answers"
+        reason += "" if n >= NEEDED or len(rows) else f", needs {NEEDED}: {_REMEDY}"
+        evidence.append(Evidence(promise.name, promise_word(broken=len(rows), n=n, needed=NEEDED), n, NEEDED, reason))
         shown = [{str(key): value for key, value in row.items()} for row in rows[:MOST_ROWS].to_dict("records")]
-        offences += [Offence(name, what, (row,)) for row in shown]
-    return journal[~denied & ~allowed], evidence, offences
+        offences += [Offence(promise.name, promise.what, (row,)) for row in shown]
+    return journal[~denied & ~on_allow_list & ~is_bot], evidence, offences
+
+
+def _promises(
+    journal: pd.DataFrame,
+    access: Access,
+    limits: Mapping[str, DeclaredLimit],
+    *,
+    denied: NDArray[np.bool_],
+    on_allow_list: NDArray[np.bool_],
+    is_bot: NDArray[np.bool_],
+) -> Iterator[_Promise]:
+    """Those of what is declared."""
+    status = journal["status"].to_numpy()
+    allowed = on_allow_list & ~denied
+    limited = journal["request"].map({name: limit.status for name, limit in limits.items()}).fillna(_LIMITED).to_numpy()
+    is_limited, is_over = status == limited, _over(journal, limits)
+    if access.deny:
+        is_let_in = status != access.status
+        yield _Promise("deny list", denied, is_let_in, "answered although it is on the deny list")
+        if any(_overlaps(one, access.allow) for one in access.deny):
+            what = "let in by the allow list although it is on the deny list"
+            yield _Promise("deny list before allow list", denied & on_allow_list, is_let_in, what)
+        what = "refused by a limit although it is on the deny list"
+        yield _Promise("deny list before limits", denied & is_over, is_limited, what)
+    if access.allow:
+        # What the bot check refuses has a promise of its own.
+        is_refused = is_limited | ((status == access.status) & ~is_bot)
+        yield _Promise("allow list", allowed, is_refused, "refused although allowed")
+        what = "refused by a limit although it is on the allow list"
+        yield _Promise("allow list before limits", allowed & is_over, is_limited, what)
+    if access.bots is not None:
+        bots = is_bot & ~denied & ~allowed
+        yield _Promise("bot check", bots, status != access.bots.status, "answered although it is a bot")
+        what = "refused by a limit although it is a bot"
+        yield _Promise("bot check before limits", bots & is_over, is_limited, what)
+        if access.allow:
+            what = "refused as a bot although it is on the allow list"
+            yield _Promise("allow list before bot check", allowed & is_bot, status == access.bots.status, what)
+
+
+def _bots(journal: pd.DataFrame, access: Access) -> NDArray[np.bool_]:
+    """The rows that came with a User-Agent that the bot check is to refuse."""
+    if access.bots is None:
+        return np.zeros(len(journal), dtype=bool)
+    parts = [part.casefold() for part in access.bots.user_agents]
+
+    def is_one(text: str) -> bool:
+        agent = str(json.loads(text).get(USER_AGENT, "")) if f'"{USER_AGENT}"' in text else ""
+        return any(part in agent.casefold() for part in parts)
+
+    # The same few texts again and again, if users note nothing else.
+    return journal["noted"].map({text: is_one(text) for text in journal["noted"].unique()}).to_numpy(dtype=bool)
+
+
+def _over(journal: pd.DataFrame, limits: Mapping[str, DeclaredLimit]) -> NDArray[np.bool_]:
+    """The rows whose client had as many answers of the same name as are its limit, within the period before."""
+    is_over = np.zeros(len(journal), dtype=bool)
+    for name, limit in limits.items():
+        own = journal[journal["request"] == name].sort_values("sent_us", kind="stable")
+        since_us = own["sent_us"] - own.groupby("client", sort=False, observed=True)["ended_us"].shift(limit.size)
+        is_over[journal.index.get_indexer(own.index[since_us.between(0, limit.period * 1e6).to_numpy()])] = True
+    return is_over
+
+
+def _overlaps(text: str, others: Sequence[str]) -> bool:
+    network = ipaddress.ip_network(text)
+    return any(
+        network.overlaps(other) for other in map(ipaddress.ip_network, others) if network.version == other.version
+    )

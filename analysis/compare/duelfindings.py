@@ -20,9 +20,10 @@ def findings_of(duel: Duel, reports: Path) -> Iterator[Finding]:
     if duel.ending != "decided":
         yield _undecided(duel)
     looks = ", ".join(map(str, duel.looks))
-    how = f"{duel.pairs} runs of each side in ABBA blocks, with looks after {looks} runs that were fixed beforehand"
     if duel.ending == "decided":
-        yield Finding(Word.PASS, f"{how}; {duel.reason}", "nothing to do")
+        how = "at the same time on halves of the machine" if duel.is_duet else "in ABBA blocks"
+        what = f"{duel.pairs} runs of each side {how}; looks after {looks} of each were fixed beforehand"
+        yield Finding(Word.PASS, what, f"decided because {duel.reason}")
     if duel.is_quick:
         remedy = "leave out --quick for smaller changes"
         yield Finding(Word.PASS, "a quick duel: it sees what is obvious", remedy)
@@ -56,6 +57,8 @@ def _of_equals(duel: Duel, reports: Path) -> Finding:
     alarms = false_alarms(reports, duel)
     remedy = "compare the baseline with itself now and then: `loadproof duel SCENARIO --baseline … --aa`"
     if not alarms.duels:
-        what = "nobody has tried yet how often a duel of equals finds a change on this machine; simulated, 1 in 50 does"
+        what = (
+            "how often a duel of equals finds a change on this machine is not known yet; it should be 1 in 50 at most"
+        )
         return Finding(Word.PASS, what, remedy)
     return Finding(Word.PASS, str(alarms), remedy)

@@ -49,6 +49,11 @@ def false_alarms(reports: Path, duel: Duel) -> FalseAlarms:
             other = read_duel(file.parent)
         except RunDirectoryError:
             continue
-        if other.kind == "aa" and (other.scenario, other.machine) == (duel.scenario, duel.machine):
+        if other.kind == "aa" and _alike(other) == _alike(duel):
             found += [] if other.changed is None else [other.changed > 0]
     return FalseAlarms(sum(found), len(found))
+
+
+def _alike(duel: Duel) -> tuple[str, str, bool]:
+    """What a rate of false alarms holds for."""
+    return duel.scenario, duel.machine, duel.is_duet

@@ -62,16 +62,19 @@ def traffic_of(scenario: Scenario) -> dict[str, Any]:
 
 def _machines(baseline: Runs, candidate: Runs) -> Iterator[Problem]:
     """Of other machines a change of the release can't be told from the change of the machine."""
-    theirs, ours = ({_machine(run.manifest) for run in runs} for runs in (baseline, candidate))
+    theirs, ours = ({machine_of(run.manifest) for run in runs} for runs in (baseline, candidate))
     if theirs and ours and not theirs & ours:
         remedy = "run both releases on one machine"
         got = f"{', '.join(sorted(theirs))} → {', '.join(sorted(ours))}"
         yield Problem("compare", "baseline and candidate ran on different machines", remedy, got=got)
 
 
-def _machine(manifest: Manifest) -> str:
-    architecture = manifest.host.get("system", "").rpartition(" ")[2]
-    return f"{manifest.host.get('cores', '?')} cores {architecture}".strip()
+def machine_of(manifest: Manifest) -> str:
+    """What decides how fast it is: a newer kernel is the same machine."""
+    host = manifest.host
+    architecture = host.get("system", "").rpartition(" ")[2]
+    cores = f"{host.get('cores', '?')} cores {architecture}".strip()
+    return f"{host['cpu']}, {cores}" if "cpu" in host else cores
 
 
 def _differing(baseline: Runs, candidate: Runs) -> Iterator[Finding]:

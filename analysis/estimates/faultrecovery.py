@@ -59,16 +59,22 @@ def why_unknown(run: Run, phase: str, endpoints: tuple[str, ...]) -> str | None:
     if not has_faults(run, phase):
         unrest = unrest_before(run, phase, endpoints)
         return unrest and f"nothing to compare with: {unrest}"
-    span, incidents = _incidents(run, phase)
-    if not incidents:
+    if not _incidents(run, phase)[1]:
         return f"no fault of {phase} began and ended"
-    if unrest := unrest_in(_before(run, _rows(run, endpoints), span, incidents[0]), f"{phase} before its first fault"):
+    if unrest := unrest_before_faults(run, phase, endpoints):
         return f"nothing to compare with: {unrest}"
     recoveries = recoveries_from_faults(run, phase, endpoints)
     if not recoveries:
         return f"nothing to compare with: too little was measured in {phase} before its first fault"
     looked = format_duration(recoveries[-1].looked_s)
     return f"only {looked} were measured after {recoveries[-1].trigger}; it takes {CALM_SECONDS} s as before to tell"
+
+
+def unrest_before_faults(run: Run, phase: str, endpoints: tuple[str, ...]) -> str | None:
+    """That the phase was measured before its first fault, and not calm; None if it was, or has no fault."""
+    span, incidents = _incidents(run, phase)
+    before = [_before(run, _rows(run, endpoints), span, first) for first in incidents[:1]]
+    return unrest_in(before[0], f"{phase} before its first fault") if before else None
 
 
 def has_faults(run: Run, phase: str) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from loadproof.analysis.estimates.correlation import FEWEST_SECONDS
 from loadproof.analysis.estimates.drift import Drift, drift_in
-from loadproof.analysis.estimates.faultrecovery import has_faults, recoveries_from_faults, why_unknown
+from loadproof.analysis.estimates.faultrecovery import has_faults, recoveries_from_faults, unrest_before_faults
 from loadproof.analysis.estimates.recovery import Recovery, recovery_in, unrest_before
 from loadproof.analysis.estimates.scope import Scope, rows_of
 from loadproof.analysis.estimates.shedding import Shedding, shedding_in
@@ -98,9 +98,8 @@ def _faulty(run: Run, disturbed: frozenset[str]) -> Iterator[PhaseSpan]:
 
 def _unrest(run: Run, disturbed: frozenset[str]) -> Iterator[str]:
     for span in _faulty(run, disturbed):
-        recoveries = recoveries_from_faults(run, span.name, run.endpoints)
-        if not recoveries and (unknown := why_unknown(run, span.name, run.endpoints)):
-            yield f"recovery in {span.name} can't be determined: {unknown}"
+        if unrest := unrest_before_faults(run, span.name, run.endpoints):
+            yield f"recovery in {span.name} can't be determined: {unrest}"
     for before, span in _eased(run, disturbed):
         why = unrest_before(run, span.name, run.endpoints)
         if why is not None and level(span) < level(before):

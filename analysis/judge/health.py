@@ -21,7 +21,7 @@ from loadproof.analysis.word import Word
 from loadproof.errors import printable
 from loadproof.outcome import Outcome
 from loadproof.rundir import files
-from loadproof.rundir.rows import LISTENER_RAISED, MOST_NAMES, OTHERS, UNREPORTED
+from loadproof.rundir.rows import LISTENER_RAISED, MOST_NAMES, OTHERS, REDIS_DIED, UNREPORTED
 from loadproof.scenario.faults import Backup
 from loadproof.scenario.strict import nearest
 from loadproof.units import format_duration
@@ -240,6 +240,9 @@ def _lost_redis(run: Run) -> Iterator[Finding]:
     """Then each process counted by itself, and a client may have been admitted once for each of them."""
     if run.manifest.target.redis is None:
         return
+    for died_s in run.events.loc[run.events["kind"] == REDIS_DIED, "time_s"]:
+        what = f"the Redis of this run died by {format_duration(died_s)}, which the scenario doesn't plan"
+        yield Finding(Word.INVALID, what, "check redis.log, then run again")
     fallbacks = run.target[run.target["metric"] == files.FALLBACKS]["value"].max()
     if fallbacks > 0:
         what = f"the embedded target lost its Redis for a while: {fallbacks:,.0f} checks were counted in memory"

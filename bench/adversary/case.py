@@ -47,8 +47,9 @@ class Played:
 
     @property
     def beneath(self) -> str:
-        """The worst of the thresholds' own verdicts, which a run's INVALID hides but doesn't change."""
-        words = [threshold["word"] for threshold in self.verdict.get("thresholds", [])]
+        """The worst of the thresholds' and audits' own verdicts, which a run's INVALID hides but doesn't change."""
+        judged = [*self.verdict.get("thresholds", []), *self.verdict.get("audits", [])]
+        words = [either["word"] for either in judged]
         return next((word for word in (FAIL, INCONCLUSIVE) if word in words), PASS)
 
     @property

@@ -20,6 +20,8 @@ from bench.adversary import (
     resets,
     stats,
     surroundings,
+    wrongbooks,
+    wronglimits,
 )
 
 if TYPE_CHECKING:
@@ -41,4 +43,6 @@ CASES: tuple[Case, ...] = (
     *contradictions.CASES,
     *logs.CASES,
     *records.CASES,
+    *wrongbooks.CASES,
+    *wronglimits.CASES,
 )

@@ -19,7 +19,9 @@ DOCUMENTS = (
         ROOT / "docs" / f"{name}.md"
         for name in (
             "adversary",
+            "capacity",
             "duel",
+            "history",
             "mutation",
             "performance",
             "properties",
@@ -32,6 +34,8 @@ DOCUMENTS = (
 )
 TABLES: dict[str, Callable[[], str]] = {
     "adversary": lambda: adversary(read_results("adversary")),
+    "capacity-simulated": verdicts.capacity_simulated,
+    "capacity-real": verdicts.capacity_real,
     "mutation": lambda: mutation(read_results("mutation")),
     "properties": lambda: properties(read_results("properties")),
     "mutants": mutants,
@@ -48,6 +52,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "coverage": verdicts.coverage,
     "looks": duels.looks,
     "duels": duels.duels,
+    "history": verdicts.history,
     "target-rounds": target.target_rounds,
     "target-frames": target.target_frames,
     "protection": target.protection,

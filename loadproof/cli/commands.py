@@ -9,7 +9,22 @@ import typer
 from typer.core import TyperCommand
 
 from loadproof import __version__
-from loadproof.cli import check, compare, duel, elle, gate, journal, report, run, schema, ui, worker
+from loadproof.cli import (
+    capacity,
+    check,
+    compare,
+    duel,
+    elle,
+    gate,
+    history,
+    journal,
+    report,
+    run,
+    schema,
+    selftest,
+    ui,
+    worker,
+)
 
 
 class _Grouped(TyperCommand):
@@ -41,9 +56,9 @@ commands = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-_OF_RUNS = (report.report, journal.journal, elle.elle)
-_WITH_RUNS = (check.check, run.run, gate.gate, compare.compare, duel.duel)
-for _command in (*_WITH_RUNS, *_OF_RUNS, worker.worker, ui.ui, schema.schema):
+_OF_RUNS = (report.report, history.history, journal.journal, elle.elle)
+_WITH_RUNS = (check.check, run.run, gate.gate, compare.compare, duel.duel, capacity.capacity)
+for _command in (*_WITH_RUNS, *_OF_RUNS, selftest.selftest, worker.worker, ui.ui, schema.schema):
     commands.command(cls=_TwoSided if _command is compare.compare else _Grouped)(_command)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -23,7 +24,6 @@ from loadproof.cli.options import (
     ScenarioArgument,
     SeedOption,
     SettingsOption,
-    TargetOption,
     WorkersOption,
     checked_locustfiles,
     load_option,
@@ -32,11 +32,12 @@ from loadproof.cli.options import (
 )
 from loadproof.cli.preparing import prepare
 from loadproof.cli.running import tell_ignored_settings
-from loadproof.errors import InputError, LoadproofError, Problem
+from loadproof.errors import InputError, LoadproofError, Problem, RunDirectoryError
 from loadproof.plan.interleaving import SIDES, Side
 from loadproof.run import environment
 from loadproof.run.duel import fight, looks_problem
 from loadproof.run.extras import JUDGE, require
+from loadproof.run.lane import LEAST_CORES
 from loadproof.run.locust import CrewOptions
 from loadproof.run.notify import channels_of
 from loadproof.run.serving import target_at
@@ -53,15 +54,25 @@ if TYPE_CHECKING:
 LOOKS: Final = (4, 6, 8, 12)
 QUICK_LOOKS: Final = (4, 6)
 
-ReleaseOption = Annotated[
+KnownOption = Annotated[
     str | None,
-    target_option(metavar="URL|COMMAND", help="Where the release runs, or the command that starts it, on $PORT."),
+    target_option(
+        metavar="URL|COMMAND", help="The last release: where it runs, or the command that starts it on $PORT."
+    ),
+]
+NewOption = Annotated[str | None, target_option(metavar="URL|COMMAND", help="The release in question: likewise.")]
+DescriptionOption = Annotated[
+    Path | None,
+    target_option("--target", metavar="FILE", help="Target file with the paths, headers and limits of both releases."),
 ]
 WaitOption = Annotated[
     int, target_option(metavar="SECONDS", help="How long a release may take until it answers.", min=1)
 ]
 AaOption = Annotated[
     bool, load_option("--aa", help="Compare the baseline with itself: whatever is found is a false alarm.")
+]
+DuetOption = Annotated[
+    bool, load_option("--duet", help="Load both at the same time, each on half of the cores; first with --aa.")
 ]
 LooksOption = Annotated[
     str | None,
@@ -77,16 +88,17 @@ ResumeOption = Annotated[
 
 def duel(
     file: ScenarioArgument = None,
-    baseline: ReleaseOption = None,
-    candidate: ReleaseOption = None,
+    baseline: KnownOption = None,
+    candidate: NewOption = None,
     aa: AaOption = False,
+    duet: DuetOption = False,
     looks: LooksOption = None,
     quick: QuickOption = False,
     resume: ResumeOption = None,
     locustfiles: LocustfilesOption = DEFAULT_LOCUSTFILES,
     settings: SettingsOption = None,
     seed: SeedOption = 1,
-    target: TargetOption = None,
+    target: DescriptionOption = None,
     target_wait: WaitOption = 30,
     allow_host: HostsOption = None,
     workers: WorkersOption = 1,
@@ -109,6 +121,7 @@ def duel(
                 sides=_sides(baseline, candidate, is_aa=aa),
                 kind="aa" if aa else "duel",
                 is_quick=quick,
+                is_duet=duet,
                 looks=_looks(looks, is_quick=quick),
                 seed=seed,
                 target_file=str(target.resolve()) if target else None,
@@ -117,10 +130,13 @@ def duel(
                 machine=environment.machine(),
             )
         else:
-            _refuse_beside(resume, file, baseline, candidate, looks, is_said=aa or quick or bool(settings))
+            others = (file, baseline, candidate, looks, target, settings)
+            _refuse_beside(resume, *others, is_said=aa or quick or duet)
             planned = read_duel(resume)
         assignments = _assignments(planned, resume, allow_host or [])
         planned = planned.model_copy(update={"scenario": assignments["baseline"].scenario.name})
+        if planned.is_duet:
+            _check_duet(planned, resume.parent if resume else out)
         path = resume or _begun(out, planned)
         referee = Referee(path, assignments, stop_signal, wait_s=target_wait)
         show_plan(path, planned, assignments["baseline"].scenario)
@@ -172,6 +188,22 @@ def _looks(text: str | None, *, is_quick: bool) -> tuple[int, ...]:
     return looks
 
 
+def _check_duet(duel: Duel, reports: Path) -> None:
+    """InputError if this machine has no two halves, or nobody has shown that they are alike."""
+    from loadproof.analysis.compare.falsealarms import false_alarms
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    if cores < LEAST_CORES:
+        what = f"two releases and two generators at the same time need {LEAST_CORES} cores"
+        raise InputError(Problem("--duet", what, "leave it out: the releases then take turns", got=str(cores)))
+    if duel.workers > 1:
+        raise InputError(Problem("--duet", "each half has one generator", "leave out --workers", got=str(duel.workers)))
+    alarms = false_alarms(reports, duel)
+    if duel.kind != "aa" and (alarms.found or not alarms.duels):
+        seen = str(alarms) if alarms.found else "no duel of equals has shown that the halves of this machine are alike"
+        raise InputError(Problem("--duet", seen, "hold one first, with --aa --duet, or take turns without --duet"))
+
+
 def _refuse_beside(resume: Path, *others: object, is_said: bool) -> None:
     if is_said or any(other is not None for other in others):
         what = "the duel knows its scenario, releases and looks"
@@ -199,7 +231,7 @@ def _assignments(duel: Duel, resume: Path | None, allowed: list[str]) -> dict[Si
 def _assignment(
     duel: Duel, target: TargetFile, crew: CrewOptions, resume: Path | None, allowed: list[str]
 ) -> Assignment:
-    text = (resume / SCENARIO).read_text(encoding="utf-8") if resume else None
+    text = _scenario_of(resume) if resume else None
     assignment = prepare(
         Path(duel.scenario_file),
         target,
@@ -214,6 +246,15 @@ def _assignment(
     audits = [other for other in assignment.scenario.all_thresholds if other not in assignment.scenario.thresholds]
     scenario = assignment.scenario.model_copy(update={"all_thresholds": [*kept, *audits]})
     return replace(assignment, scenario=scenario)
+
+
+def _scenario_of(path: Path) -> str:
+    """The scenario that a duel began with, whatever its file says now."""
+    try:
+        return (path / SCENARIO).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        remedy = "restore it: the duel goes on with the scenario that it began with"
+        raise RunDirectoryError(Problem(str(path / SCENARIO), f"can't be read: {error}", remedy)) from None
 
 
 def _begun(out: Path, duel: Duel) -> Path:

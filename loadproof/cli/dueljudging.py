@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -13,6 +14,7 @@ from loadproof.errors import InvalidRunError, TargetError
 from loadproof.plan.interleaving import SIDES
 from loadproof.run import children, runner
 from loadproof.run.duel import Performed
+from loadproof.run.lane import Beside, lanes, run_both
 from loadproof.run.progress import Progress
 from loadproof.run.serving import Starting, served
 from loadproof.rundir.files import create_run_directory
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from loadproof.run.assignment import Assignment
     from loadproof.run.serving import Served
     from loadproof.run.stopping import StopSignal
-    from loadproof.rundir.duel import Duel
+    from loadproof.rundir.duel import Duel, DuelRun
 
 _CUT_SHORT: Final = frozenset({"interrupted", "terminated"})
 
@@ -46,37 +48,42 @@ class Referee:
         _, cores = children.share_cores(first.crew.local_workers)
         self._starting = Starting(first.scenario, cores, wait_s, stop_signal.__bool__)
         self._replicates: dict[str, Replicate] = {}
+        self._performed: dict[Turn, Performed] = {}
+        """The other one of a pair that was made at the same time."""
         self.standing: Standing | None = None
 
     def rehearse(self, duel: Duel) -> None:
         """Start each release once: TargetError before anything is measured, rather than an hour later."""
         for side in SIDES:
             try:
-                with self._served(duel, side):
+                with self._served(duel, side, self._starting):
                     pass
             except TargetError:
                 if not self._stop_signal:
                     raise
 
     def perform(self, turn: Turn, duel: Duel) -> Performed | None:
-        """Make this run; None if a signal ended it. TargetError if its release doesn't start."""
+        """Make this run, or both of its pair; None if a signal ended it. TargetError if a release doesn't start."""
+        if turn in self._performed:
+            return self._performed.pop(turn)
         try:
-            with self._served(duel, turn.side) as release:
+            if duel.is_duet:
+                return self._pair(turn, duel)
+            with self._served(duel, turn.side, self._starting) as release:
                 return None if self._stop_signal else self._run(release, turn, duel)
         except TargetError:
             if self._stop_signal:
                 return None
             raise
 
-    def _served(self, duel: Duel, side: Side) -> AbstractContextManager[Served]:
+    def _served(self, duel: Duel, side: Side, starting: Starting) -> AbstractContextManager[Served]:
         target = self._assignments[side].target
         assert target is not None  # noqa: S101 - a duel has no embedded target
         log = self._path / f"{side}.log"
-        return served(duel.sides[side], target, name=side, log=log, starting=self._starting)
+        return served(duel.sides[side], target, name=side, log=log, starting=starting)
 
     def _run(self, release: Served, turn: Turn, duel: Duel) -> Performed | None:
-        assignment = replace(self._assignments[turn.side], target=release.target, seed=duel.seed + turn.pair)
-        path = create_run_directory(self._path / turn.side, assignment.scenario.name)
+        assignment, path = self._assigned(release, turn, duel)
         shown = f"run {len(duel.runs) + 1}, {turn.side}"
         # In a log there is a line when the run is over.
         progress = Progress(
@@ -89,6 +96,36 @@ class Referee:
         if ended.ending in _CUT_SHORT:
             return None
         return Performed(path, invalid=self._invalid(path), died=release.gone(self._starting))
+
+    def _assigned(self, release: Served, turn: Turn, duel: Duel) -> tuple[Assignment, Path]:
+        assignment = replace(self._assignments[turn.side], target=release.target, seed=duel.seed + turn.pair)
+        return assignment, create_run_directory(self._path / turn.side, assignment.scenario.name)
+
+    def _pair(self, turn: Turn, duel: Duel) -> Performed | None:
+        """Both runs of a pair at the same time: the one whose turn it is in the first lane, the other in the second."""
+        both = (turn, turn._replace(side=SIDES[turn.side == SIDES[0]]))
+        halves = lanes(sorted(os.sched_getaffinity(0)))
+        startings = [replace(self._starting, cores=set(lane.target)) for lane in halves]
+        with (
+            self._served(duel, both[0].side, startings[0]) as first,
+            self._served(duel, both[1].side, startings[1]) as second,
+        ):
+            runs = [
+                Beside(*self._assigned(release, each, duel), lane)
+                for release, each, lane in zip((first, second), both, halves, strict=True)
+            ]
+            trouble = run_both((runs[0], runs[1]), self._stop_signal.__bool__)
+            if self._stop_signal:
+                return None
+            performed = [
+                Performed(run.path, trouble or self._invalid(run.path), release.gone(self._starting), each)
+                for run, release, each in zip(runs, (first, second), both, strict=True)
+            ]
+        # A pair counts as a whole or not at all.
+        if broken := [run for run in performed if run.died] or [run for run in performed if run.invalid]:
+            return broken[0]
+        self._performed[both[1]] = performed[1]
+        return performed[0]
 
     def _invalid(self, path: Path) -> str:
         """Why its measurement can't be trusted; empty if it can."""
@@ -107,10 +144,14 @@ class Referee:
         for run in duel.counted:
             if run.run not in self._replicates:
                 self._replicates[run.run] = replicate(self._path / run.run)
-        baseline, candidate = (
-            [replace(self._replicates[run.run], block=run.block) for run in duel.of(side)] for side in SIDES
-        )
+        baseline, candidate = ([self._of_duel(run, duel) for run in duel.of(side)] for side in SIDES)
         return baseline, candidate
+
+    def _of_duel(self, run: DuelRun, duel: Duel) -> Replicate:
+        """With its block; its target is the release, whichever port that had this time."""
+        known = self._replicates[run.run]
+        target = known.manifest.target.model_copy(update={"base_url": duel.sides[run.side]})
+        return replace(known, block=run.block, manifest=known.manifest.model_copy(update={"target": target}))
 
     def after_run(self, duel: Duel) -> None:
         """One line: what became of the run, and what is known so far."""

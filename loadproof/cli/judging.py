@@ -18,6 +18,7 @@ from loadproof.errors import ExitCode, LoadproofError, OutputError, Problem, esc
 from loadproof.plan.phases import plan_phases
 from loadproof.run.notify import Channel, tell
 from loadproof.rundir import files
+from loadproof.rundir.selftest import read_selftest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -168,6 +169,7 @@ def _judge_and_show(
     from loadproof.analysis.frames.run import load_run
     from loadproof.analysis.judge.verdict import verdict_on_run
     from loadproof.analysis.outputs import tables
+    from loadproof.analysis.outputs.selftesttext import selftest_line
     from loadproof.analysis.report.run_page import run_files
 
     run = load_run(run_directory, ended)
@@ -183,6 +185,8 @@ def _judge_and_show(
             with suppress(OutputError):
                 files.write_whole(path, text)
     console.print(tables.terminal_view(verdict))
+    if ended is not None and (selftest := read_selftest(run_directory)):
+        console.print(Text(selftest_line(selftest, run.manifest)), soft_wrap=True)
     report = run_directory / files.REPORT
     if report.exists():
         show_path(console, "report", report)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -14,7 +13,7 @@ from loadproof.outcome import Outcome
 from loadproof.plan.audits import DETECTING
 from loadproof.plan.decidability import samples_expected
 from loadproof.plan.evidence import needed_to_see
-from loadproof.plan.phases import expected_requests, plan_phases
+from loadproof.plan.phases import expected_requests, peak_rps, plan_phases
 from loadproof.plan.refusals import refusable
 from loadproof.run.commandproblems import used_commands
 from loadproof.run.extras import API, missing_extra
@@ -40,20 +39,16 @@ def plan_sentence(assignment: Assignment) -> str:
         what = f"{scenario.client_total:,} users of {scenario.locustfile} for {format_duration(scenario.duration_s)}"
         sent = f"how much they send is up to the locustfile{recorded}"
         return f"{assignment.scenario_file}: up to {what}, against {whom}; {sent}"
-    spans = plan_phases(scenario)
-    by_phase: dict[str, float] = defaultdict(float)
-    for (phase, _), expected in expected_requests(scenario, spans).items():
-        by_phase[phase] += expected
-    peak_rps = max(by_phase[span.name] / (span.end_s - span.start_s) for span in spans)
+    total = sum(expected_requests(scenario, plan_phases(scenario)).values())
     whom = target.base_url if target else "the reference API"
     told_apart = scenario.clients if isinstance(scenario.clients, str) else f"header {scenario.clients.header}"
     identity = "one client as the target sees it" if told_apart == "shared" else f"clients by {told_apart}"
     # How many requests a task sends is known only where they are named.
     sent, unit = ("requests of whole journeys", "requests") if _has_journeys(scenario) else (_TASKS, "tasks")
     return (
-        f"{assignment.scenario_file}: {sum(by_phase.values()):,.0f} {sent} in "
+        f"{assignment.scenario_file}: {total:,.0f} {sent} in "
         f"{format_duration(scenario.duration_s)} to {whom}, "
-        f"up to {peak_rps:,.0f} {unit}/s on average over a phase, from {scenario.client_total:,} clients "
+        f"up to {peak_rps(scenario):,.0f} {unit}/s on average over a phase, from {scenario.client_total:,} clients "
         f"({scenario.model} model, {identity}){recorded}"
     )
 

@@ -15,20 +15,23 @@ from loadproof.scenario.targetfile import TargetFile
 
 def schema(
     of: Annotated[
-        Literal["scenario", "target", "verdict", "compare"],
+        Literal["scenario", "target", "verdict", "compare", "capacity", "history"],
         typer.Argument(
             metavar="SCHEMA",
-            help="What it describes: scenario, target (files), verdict (verdict.json) or compare (compare.json).",
+            help="What it describes: scenario, target (files), verdict, compare, capacity or history (their .json).",
         ),
     ] = "scenario",
 ) -> None:
     """Print the JSON schema of a file: editors complete keys with it."""
-    if of in {"verdict", "compare"}:
+    if of in {"verdict", "compare", "capacity", "history"}:
         require(JUDGE)
+        from loadproof.analysis.outputs.capacityfile import capacity_schema
         from loadproof.analysis.outputs.comparisonfile import comparison_schema
+        from loadproof.analysis.outputs.historyfile import history_schema
         from loadproof.analysis.outputs.verdictschema import verdict_schema
 
-        content = verdict_schema() if of == "verdict" else comparison_schema()
+        schemas = {"verdict": verdict_schema, "compare": comparison_schema, "capacity": capacity_schema}
+        content = (schemas | {"history": history_schema})[of]()
     else:
         content = (Scenario if of == "scenario" else TargetFile).model_json_schema()
     sys.stdout.write(json.dumps(content, indent=2) + "\n")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -50,6 +51,8 @@ class Keeper:
                 self._proxies[of].end(number)
             case {"do": "look"}:
                 pass
+            case {"do": "adopt", "directory": str(directory)}:
+                self._directories.callback(shutil.rmtree, directory, ignore_errors=True)
             case {"do": "pause", "group": int(group)}:
                 os.killpg(group, signal.SIGSTOP)
                 self._paused.add(group)

@@ -29,6 +29,7 @@ from loadproof.rundir.manifest import Manifest
 from loadproof.rundir.rows import GeneratorRow
 from loadproof.scenario.targetauth import token_url_of
 from loadproof.users.tokenkeeper import keep_token
+from loadproof.users.user import take_likes
 from loadproof.users.workload import THIS_PROCESS
 
 if TYPE_CHECKING:
@@ -236,6 +237,7 @@ class WorkerCrew:
         if manifest.run_id == self._run_id:
             return
         self._run_id = manifest.run_id
+        take_likes(self._environment, manifest.scenario)
         problems = [*refusals(manifest), *copy_problems(manifest, begin.digest, self._environment)]
         if problems:
             self._refuse(problems)

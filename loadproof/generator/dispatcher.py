@@ -15,6 +15,7 @@ from locust.exception import RescheduleTask, RescheduleTaskImmediately, StopUser
 from loadproof.generator.alarm import SYSTEM_ALARM_CLOCK, AlarmClock
 from loadproof.generator.executor import Arrival, Executor
 from loadproof.plan.arrivals import ArrivalPlan
+from loadproof.plan.clients import clients_of
 from loadproof.plan.pacing import Due
 from loadproof.users.user import ApiUser, api_users, sets_up
 from loadproof.users.workload import THIS_PROCESS, Post
@@ -69,8 +70,12 @@ class ArrivalDispatcher(User):
 
     def _set_up_ahead(self, pool: Pool) -> None:
         """Set up the first user of each client, in the order in which they are needed, starting before second 0."""
-        clients = range(self.workload.rank, self.workload.scenario.client_total, self.workload.workers)
-        wanted = sum(self._sets_up) * len(clients)
+        work = self.workload
+        wanted = sum(
+            client % work.workers == work.rank
+            for kind, does in zip(self._plan.endpoints, self._sets_up, strict=True)
+            for client in (clients_of(kind, work.scenario) if does else ())
+        )
         known: set[tuple[int, int]] = set()
         for arrival in self._arrivals() if wanted else ():
             who = arrival.endpoint, arrival.client

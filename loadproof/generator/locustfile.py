@@ -37,7 +37,7 @@ from loadproof.recording.runwriter import RunWriter
 from loadproof.rundir.manifest import read_manifest
 from loadproof.users import workload
 from loadproof.users.tokenkeeper import keep_token
-from loadproof.users.user import api_users
+from loadproof.users.user import api_users, take_likes
 
 if TYPE_CHECKING:
     from locust.env import Environment
@@ -86,10 +86,12 @@ def _set_up(environment: Environment, **_: Any) -> None:
     writer = RunWriter(path, manifest)
     workload.assign(manifest, rank=0, workers=1)
     environment.dispatcher_class = UserAllotment
+    take_likes(environment, manifest.scenario)
     for cls in api_users(environment):
         if cls.endpoint in manifest.scenario.mix:
             cls.weight = manifest.scenario.mix[cls.endpoint].share * 100
     plan: Any = environment.shape_class
+    plan.begins_at_unix_s = float(os.environ.get(variables.BEGINS_AT, "-inf"))
     if manifest.scenario.locustfile is not None:
         plan.begin_after(environment.events.test_start)
     if isinstance(environment.runner, MasterRunner):

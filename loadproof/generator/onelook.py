@@ -28,7 +28,7 @@ from loadproof.recording.norecorder import NoRecorder
 from loadproof.rundir.manifest import Manifest
 from loadproof.users import workload
 from loadproof.users.tokenkeeper import token_keeper
-from loadproof.users.user import ApiUser
+from loadproof.users.user import ApiUser, like
 
 if TYPE_CHECKING:
     from loadproof.http.answers import Answer
@@ -94,8 +94,9 @@ def _look(manifest: Manifest, locustfiles: Path) -> list[Look]:
     if manifest.scenario.locustfile is not None:
         hand_terms()
         return [*looks, *looks_of(locustfiles, base_url, manifest.scenario, mask)]
-    for endpoint in manifest.scenario.mix:
-        user = _user_class(locustfiles / f"{endpoint}.py", base_url)(environment)
+    for endpoint, mix in manifest.scenario.mix.items():
+        user_class = _user_class(locustfiles / f"{mix.like or endpoint}.py", base_url)
+        user = (like(user_class, endpoint) if mix.like else user_class)(environment)
         with suppress(StopUser):
             user.on_start()
         looks += _looks_at(hearing, user, base_url)

@@ -49,6 +49,8 @@ class PlanShape(LoadTestShape):
         self._listeners: EventHook | None = None
         self._asked_s = math.nan
         """When Locust asked for the first time."""
+        self.begins_at_unix_s = -math.inf
+        """Second 0, unless what comes before it takes longer."""
 
     def lead(self, crew: Crew, writer: RunWriter) -> None:
         self._crew = crew
@@ -104,7 +106,9 @@ class PlanShape(LoadTestShape):
         self._begun = True
         self._changes = changes_of(self.post.workload().spans)
         lead_s = self._crew.lead_s + self._set_up_s() + self._listening_s()
-        start_unix_s = self.post.clock.unix_s() + lead_s
+        now_unix_s = self.post.clock.unix_s()
+        lead_s = max(lead_s, self.begins_at_unix_s - now_unix_s)
+        start_unix_s = now_unix_s + lead_s
         self.post.workload().begin(lead_s)
         self._workers = self._crew.begin(start_unix_s)
         self._writer.announce(Begun(start_unix_s, self._workers))

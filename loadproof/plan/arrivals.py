@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from loadproof.plan.clients import clients_of
 from loadproof.plan.phases import expected_arrivals
 from loadproof.plan.shares import apportion
 
@@ -53,7 +54,9 @@ class ArrivalPlan:
     def __init__(self, scenario: Scenario, spans: Sequence[PhaseSpan], seed: int) -> None:
         self.endpoints = tuple(scenario.mix)
         self._shares = {name: mix.share for name, mix in scenario.mix.items()}
-        self._clients = scenario.client_total
+        clients = [clients_of(name, scenario) for name in self.endpoints]
+        self._first_clients = np.array([part.start for part in clients])
+        self._clients = np.array([max(len(part), 1) for part in clients])
         self._is_poisson = scenario.arrivals == "poisson"
         self._spans = spans
         self._seed = seed
@@ -79,7 +82,9 @@ class ArrivalPlan:
         fraction = np.concatenate(fractions)
         order = np.argsort(fraction, kind="stable")
         return Arrivals(
-            _times_at(span, level_rps, fraction[order]), endpoint[order], (turn % max(self._clients, 1))[order]
+            _times_at(span, level_rps, fraction[order]),
+            endpoint[order],
+            (self._first_clients[endpoint] + turn % self._clients[endpoint])[order],
         )
 
     def _blocks(self, phase: int, total: float) -> Iterator[list[NDArray[np.float64]]]:

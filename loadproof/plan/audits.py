@@ -29,7 +29,7 @@ def unauditable(
     if "limits" not in scenario.audits:
         return
     place = f"{where} thresholds"
-    sent = {name: limit for name, limit in limits.items() if name in scenario.endpoints}
+    sent = {name: limit for name, limit in limits.items() if scenario.spenders_of(name)}
     reached = {excess.endpoint for excess in exceeded_limits(scenario, spans, sent, seed)}
     if not sent:
         what = "an audit of limits, and none is declared for what is sent"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
@@ -39,9 +40,17 @@ class Client:
         return random.Random(f"{self.seed}/{self.index}/{of}")
 
 
-def make_client(index: int, *, seed: int, by_address: bool, account_ids: Sequence[str] | None = None) -> Client:
-    """The client with this index. Given account ids are assigned in threes; clients beyond them share.
+def make_client(
+    index: int,
+    *,
+    seed: int,
+    by_address: bool,
+    account_ids: Sequence[str] | None = None,
+    own_address: str | None = None,
+) -> Client:
+    """The client with this index, at its `own_address` or at the index's.
 
+    Given account ids are assigned in threes; clients beyond them share.
     Sharing preserves what users rely on: nobody pays from or to an account whose balance somebody reads.
     """
     if account_ids is None:
@@ -51,7 +60,7 @@ def make_client(index: int, *, seed: int, by_address: bool, account_ids: Sequenc
         trio = list(account_ids[first : first + ACCOUNTS_PER_CLIENT])
     return Client(
         index=index,
-        address=source_address(index) if by_address else None,
+        address=(own_address or source_address(index)) if by_address else None,
         read_account=trio[0],
         paying_accounts=(trio[1], trio[2]),
         seed=seed,
@@ -82,6 +91,37 @@ def marks_named(name: str, clients: Clients) -> tuple[str | None, dict[str, str]
     if isinstance(clients, HeaderClients):
         return None, {clients.header: name}
     return (name if clients == "source-address" and name != SHARED else None), {}
+
+
+def clients_of(kind: str, scenario: Scenario) -> range:
+    """Open model: indices of the clients to which this kind's arrivals are dealt, in turn."""
+    first = scenario.client_count or 0
+    if (own := scenario.mix[kind].clients) is None:
+        return range(first)
+    for name, mix in scenario.mix.items():
+        if name == kind:
+            break
+        first += mix.clients or 0
+    return range(first, first + own)
+
+
+def own_address(index: int, scenario: Scenario) -> str | None:
+    """That of a client whose kind has addresses of its own; None: as any other's."""
+    if not any(mix.addresses for mix in scenario.mix.values()):
+        return None
+    if scenario.model == "open":
+        own = [kind for kind, mix in scenario.mix.items() if mix.clients and index in clients_of(kind, scenario)]
+        kind, number = (own[0], index - clients_of(own[0], scenario).start) if own else ("", 0)
+    else:
+        kinds = sorted(scenario.mix)
+        kind, number = kinds[index % len(kinds)], index // len(kinds)
+    mix = scenario.mix.get(kind)
+    if mix is None or mix.addresses is None:
+        return None
+    network = ipaddress.ip_network(mix.addresses)
+    # Without those that mean the network and all of it.
+    hosts = max(network.num_addresses - 2, 1)
+    return str(network[(1 if network.num_addresses > 2 else 0) + number % hosts])
 
 
 def account_id(number: int) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from loadproof.plan.arrivals import ArrivalPlan
+from loadproof.plan.clients import clients_of
 from loadproof.plan.shares import apportion
 from loadproof.scenario.limits import declared, limit_text
 
@@ -49,10 +50,14 @@ def exceeded_limits(
     for endpoint, written in limits.items():
         limit = declared(written)
         plan = scenario.model_copy(update={"clients": "shared"}) if limit.key == "global" else scenario
-        of_kinds = [_busiest_of(kind, plan, spans, limit.period, seed) for kind in plan.senders_of(endpoint)]
-        # In the closed model a client is of one kind, unless all of them look like one.
-        does_all = plan.model == "open" or plan.clients == "shared"
-        worst = sum(of_kinds) if does_all else max(of_kinds, default=0)
+        of_kinds = {kind: _busiest_of(kind, plan, spans, limit.period, seed) for kind in plan.spenders_of(endpoint)}
+        # In the closed model a client is of one kind, unless all of them look like one; in the open model few are.
+        together = [
+            count
+            for kind, count in of_kinds.items()
+            if plan.clients == "shared" or (plan.model == "open" and plan.mix[kind].clients is None)
+        ]
+        worst = max([sum(together), *of_kinds.values()])
         if worst > limit.amount:
             excesses.append(Excess(endpoint, limit_text(written), worst))
     return excesses
@@ -70,7 +75,7 @@ def _busiest_of_turns(plan: ArrivalPlan, scenario: Scenario, endpoint: str, peri
 
     Clients take turns: of n arrivals in a row, the client of the last one has ⌊(n - 1) / clients⌋ + 1.
     """
-    clients = 1 if scenario.clients == "shared" else scenario.client_total
+    clients = 1 if scenario.clients == "shared" else len(clients_of(endpoint, scenario))
     number = plan.endpoints.index(endpoint)
     known, most = np.empty(0), 0
     for times in _gathered(block.time_s[block.endpoint == number] for block in plan):

@@ -182,3 +182,11 @@ def expected_requests(scenario: Scenario, spans: Sequence[PhaseSpan]) -> dict[tu
                 expected[span.name, endpoint] = expected.get((span.name, endpoint), 0.0) + count
         level = span.rate_rps or 0.0
     return expected
+
+
+def peak_rps(scenario: Scenario) -> float:
+    """Requests per second to expect in the busiest phase, on average over it."""
+    spans = plan_phases(scenario)
+    expected = expected_requests(scenario, spans)
+    in_phase = {span.name: sum(n for (phase, _), n in expected.items() if phase == span.name) for span in spans}
+    return max(in_phase[span.name] / (span.end_s - span.start_s) for span in spans)

@@ -71,9 +71,11 @@ class CommandFaults:
     def finish(self, *, is_early: bool) -> None:
         """Until nothing runs: what hasn't had its time is waited for, or stopped if the run `is_early` over."""
         for doing in list(self._doing.values()):
-            if is_early:
-                self._try(doing, lambda doing: doing.begun.stop())
-            self._try(doing, self._wait_for)
+            self._try(doing, self._stop if is_early else self._wait_for)
+
+    def _stop(self, doing: _Doing) -> None:
+        doing.begun.stop()
+        self._wait_for(doing)
 
     def _wait_for(self, doing: _Doing) -> None:
         doing.begun.wait()

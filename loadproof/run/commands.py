@@ -71,8 +71,8 @@ class TargetCommands:
         try:
             begun.group = self._keeper.run(number, self._order(command, filled or {}, longest_s), owed)
         except FaultError as error:
-            self._keep(CommandRun(name, fault, command.run, begun.began_unix_s, 0.0, "unstarted", None, str(error)))
-            raise FaultError(f"{name} did not start: {error}") from None
+            unstarted = CommandRun(name, fault, command.run, begun.began_unix_s, 0.0, "unstarted", None, str(error))
+            raise FaultError(self._keep(unstarted).text) from None
         return begun
 
     def begin_backup(self, fault: int | None = None, longest_s: float | None = None) -> Begun:

@@ -34,6 +34,8 @@ class Performed:
     """Why its measurement can't be trusted; empty if it can."""
     died: str = ""
     """How its target ended by itself, if it did."""
+    other: Turn | None = None
+    """Whose run it is, if not that of the turn: of two that were made at the same time, the one that ended both."""
 
 
 class Referee(Protocol):
@@ -82,7 +84,7 @@ def fight(path: Path, duel: Duel, referee: Referee, stop_signal: StopSignal) -> 
         if performed is None:
             ended = {"ending": stop_signal.ending, "reason": stop_signal.name}
             return _noted(path, duel.model_copy(update=ended))
-        duel = _noted(path, _with_run(path, duel, turn, performed, since=before))
+        duel = _noted(path, _with_run(path, duel, performed.other or turn, performed, since=before))
         referee.after_run(duel)
     return duel
 

@@ -56,6 +56,7 @@ def host() -> dict[str, str]:
     """Without the host name: a report may be passed on."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
+        "cpu": _processor(),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "cores": str(cores),
         "memory": f"{psutil.virtual_memory().total / 2**30:.1f} GiB",
@@ -64,9 +65,15 @@ def host() -> dict[str, str]:
 
 def machine() -> str:
     """What a result holds for: the processor, as far as the system tells, and how many cores of it we may use."""
+    facts = host()
+    return f"{facts['cpu']}, {facts['cores']} cores"
+
+
+def _processor() -> str:
+    """Its model, as far as the system tells."""
     with suppress(OSError):
         for line in _PROCESSORS.read_text(encoding="utf-8").splitlines():
             name, _, model = line.partition(":")
             if name.strip() == "model name":
-                return f"{model.strip()}, {host()['cores']} cores"
-    return f"{platform.machine()}, {host()['cores']} cores"
+                return model.strip()
+    return platform.machine()

@@ -49,6 +49,10 @@ class FaultKeeper:
         """FaultError if it is gone, and its proxies with it."""
         self._order({"do": "look"})
 
+    def adopt(self, directory: str) -> None:
+        """Have it removed at the end, whoever is there to do so."""
+        self._order({"do": "adopt", "directory": directory})
+
     def pause(self, group: int) -> None:
         """Stop all processes of this group until `resume`."""
         self._order({"do": "pause", "group": group})

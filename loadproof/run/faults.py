@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -96,6 +98,11 @@ class Faults:
         user, separator, _ = url.netloc.rpartition("@")
         return replace(redis, url=url._replace(netloc=f"{user}{separator}{LOOPBACK}:{port}").geturl())
 
+    def adopt(self, directory: str) -> None:
+        """It is removed at the end, also of a run that is killed."""
+        if self.keeper is not None:
+            self.keeper.adopt(directory)
+
     def _proxy_port(self, of: str, url: str) -> int | None:
         if self.keeper is None or not any(span.fault.is_of_network and span.fault.of == of for span in self._spans):
             return None
@@ -136,7 +143,7 @@ class Faults:
             left_s = max((start_s + span.end_s - time.monotonic() for span in self._active), default=0.0)
             self._running.finish(is_early=left_s > _LAST_MOMENT_S)
         self._is_over.wait()
-        self._look_after_proxies(note)
+        self._look_after_keeper(note)
 
     def _is_over_by(self, at_s: float) -> bool:
         """Wait until then, unless the run is over before, and look after commands meanwhile."""
@@ -146,9 +153,9 @@ class Faults:
             self._running.look()
         return self._is_over.wait(at_s - time.monotonic())
 
-    def _look_after_proxies(self, note: Note) -> None:
-        """If they are gone, what failed since is not the target's fault."""
-        for span in [span for span in self._spans if span.fault.is_of_network][:1]:
+    def _look_after_keeper(self, note: Note) -> None:
+        """If it is gone, and its proxies with it, what failed since is not the target's fault."""
+        for span in sorted(self._spans, key=lambda span: not span.fault.is_of_network)[:1]:
             try:
                 if self.keeper is not None:
                     self.keeper.look()
@@ -185,7 +192,7 @@ class Faults:
     def _undo(self, span: FaultSpan, keeper: FaultKeeper) -> None:
         match span.fault:
             case Pause():
-                keeper.resume(self._server_of(span).process.pid)
+                self._resume(self._server_of(span).process.pid, keeper)
             case Kill() | Restart():
                 self._server_of(span).bring_up()
             case Backup() | NamedCommand():
@@ -193,6 +200,15 @@ class Faults:
                     self._running.end(span)
             case fault:
                 keeper.end(fault.of, span.number)
+
+    def _resume(self, group: int, keeper: FaultKeeper) -> None:
+        try:
+            keeper.resume(group)
+        except FaultError:
+            # Who paused it is gone: it would stand still until we kill it, and leave what only its own end removes.
+            with suppress(ProcessLookupError):
+                os.killpg(group, signal.SIGCONT)
+            raise
 
     def _server_of(self, span: FaultSpan) -> OwnServer:
         """It leads a process group of its own."""

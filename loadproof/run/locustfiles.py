@@ -83,9 +83,11 @@ def misfits(directory: Path, scenario: Scenario, secret: tuple[str, ...] = ()) -
             if role.is_api_user and role.endpoint in scenario.mix and role.endpoint != file.stem:
                 what = f"`{role.name}` sends '{role.endpoint}', which belongs to another file"
                 yield Problem(where, what, f"call the file {role.endpoint}.py, or the endpoint '{file.stem}'")
-        if file.stem in scenario.mix and not file.error:
+        kinds = [kind for kind, mix in scenario.mix.items() if (mix.like or kind) == file.stem]
+        if kinds and not file.error:
             yield from _wants(file, where)
-            yield from _unknown_to_either(file, scenario, where)
+        for kind in () if file.error else kinds:
+            yield from _unknown_to_either(file, kind, scenario, where)
 
 
 def _wants(file: Locustfile, where: str) -> Iterator[Problem]:
@@ -104,9 +106,9 @@ def _wants(file: Locustfile, where: str) -> Iterator[Problem]:
         yield from _out_of_hand(role, where)
 
 
-def _unknown_to_either(file: Locustfile, scenario: Scenario, where: str) -> Iterator[Problem]:
-    """Requests and feeders that only one of the two, file and scenario, knows."""
-    kind, declared = file.stem, scenario.requests_of(file.stem)
+def _unknown_to_either(file: Locustfile, kind: str, scenario: Scenario, where: str) -> Iterator[Problem]:
+    """Requests and feeders that only one of the two, file and scenario, knows of the users of this kind."""
+    declared = scenario.requests_of(kind)
     if undeclared := [name for name in file.requests if name not in declared]:
         listed = ", ".join(dict.fromkeys([*(scenario.mix[kind].requests or ()), *undeclared]))
         remedy = f"add `requests: [{listed}]` to mix.{kind}"

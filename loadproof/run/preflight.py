@@ -96,14 +96,14 @@ def _mix_problems(
     where: str,
 ) -> Iterator[Problem]:
     known = known_endpoints(crew.locustfiles)
-    for endpoint in scenario.mix:
-        if endpoint not in known:
-            yield Problem(
-                f"{where} mix.{endpoint}",
-                f"no such file in {crew.locustfiles.name}/",
-                nearest(endpoint, known),
-                got=endpoint,
-            )
+    for kind, mix in scenario.mix.items():
+        file = mix.like or kind
+        if file not in known:
+            what = f"no such file in {crew.locustfiles.name}/"
+            yield Problem(f"{where} mix.{kind}{'.like' if mix.like else ''}", what, nearest(file, known), got=file)
+        if mix.like and kind in known:
+            what = f"there is a {kind}.py in {crew.locustfiles.name}/, which are other users"
+            yield Problem(f"{where} mix.{kind}", what, "give these another name", got=f"like {mix.like}")
     yield from _locustfile_problems(scenario, crew, target)
     yield from _limit_problems(scenario, limits, [*known, *scenario.endpoints], target, where=where)
 
@@ -154,7 +154,7 @@ def _plan_problems(
         yield from rates_beyond_plan(scenario, expected, where=where)
     if not scenario.expect_throttling:
         for excess in exceeded_limits(scenario, spans, limits, seed):
-            kind = scenario.senders_of(excess.endpoint)[0]
+            kind = scenario.spenders_of(excess.endpoint)[0]
             of = f" for {excess.endpoint}" if excess.endpoint != kind else ""
             yield Problem(
                 f"{where} mix.{kind}",

@@ -67,7 +67,7 @@ def reference_target(
     faults = faults or Faults()
     with (
         shared_redis(scenario, cores=cores, log=directory / "redis.log", stop_requested=stop_requested) as redis,
-        _kept_ledger(scenario) as kept,
+        _kept_ledger(scenario, faults) as kept,
     ):
         if redis is None:
             yield ReferenceTarget(None)
@@ -90,12 +90,13 @@ def reference_target(
 
 
 @contextmanager
-def _kept_ledger(scenario: Scenario) -> Iterator[dict[str, str]]:
+def _kept_ledger(scenario: Scenario, faults: Faults) -> Iterator[dict[str, str]]:
     """A ledger that others than the target's process know, and a port, if that is to go and come back, or backed up."""
     if not any(isinstance(fault, Kill | Restart | Backup) and fault.of == "target" for fault in scenario.faults):
         yield {}
         return
     with tempfile.TemporaryDirectory(prefix="loadproof-ledger-", ignore_cleanup_errors=True) as directory:
+        faults.adopt(directory)
         yield {"DATABASE": str(Path(directory) / "ledger.sqlite3"), "PORT": str(free_port())}
 
 

@@ -27,7 +27,7 @@ from loadproof.run.listener import Listener
 from loadproof.run.targetmetrics import MetricsSampler
 from loadproof.rundir import files
 from loadproof.rundir.manifest import Manifest, write_manifest
-from loadproof.rundir.rows import EventRow
+from loadproof.rundir.rows import REDIS_DIED, EventRow
 
 if TYPE_CHECKING:
     from loadproof.recording.announcements import Announcement
@@ -117,12 +117,14 @@ class Watch:
                 if stop_signal and not self._course.is_stopped:
                     self._stop(stop_signal.ending, stop_signal.name)
                 self._look_after_target()
+                self._look_after_redis(progress)
                 self._look_after_workers()
                 self._look_after_sampler()
                 self._look_at_thresholds(progress)
                 self._course.enforce()
         self._listen(progress)
         self._faults.end()
+        self._look_after_redis(progress)
         if self._sampler is not None:
             self._sampler.stop()
             self._look_after_sampler()
@@ -211,6 +213,12 @@ class Watch:
     def _look_after_target(self) -> None:
         if self._target is not None and self._target.poll() is not None and self._course.is_whole:
             self._stop("target_died", f"exit code {self._target.returncode}", in_s=_GRACE_AFTER_DEATH_S)
+
+    def _look_after_redis(self, progress: Progress) -> None:
+        """The run goes on without it: what the target does then is worth seeing, and nothing that was planned."""
+        redis = self._faults.servers.get("redis")
+        if redis is not None and redis.poll() is not None:
+            self._say_once(progress, "the Redis of this run died", kind=REDIS_DIED, detail="see redis.log")
 
     def _look_after_workers(self) -> None:
         for number, worker in enumerate(self._generator.workers, start=1):

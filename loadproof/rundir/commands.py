@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import orjson
 
+from loadproof.errors import escaped, excerpt
 from loadproof.rundir.files import COMMANDS, append
 from loadproof.units import format_duration
 
@@ -40,9 +41,9 @@ class CommandRun:
 
     @property
     def said(self) -> str:
-        """Its last line."""
+        """Its last line, inert in a terminal."""
         lines = self.output.strip().splitlines()
-        return lines[-1] if lines else "no output"
+        return escaped(excerpt(lines[-1])) if lines else "no output"
 
     @property
     def text(self) -> str:

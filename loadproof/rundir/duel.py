@@ -44,6 +44,8 @@ class Duel(Strict):
     kind: Literal["duel", "aa"] = "duel"
     """`aa`: both sides are the same release."""
     is_quick: bool = False
+    is_duet: bool = False
+    """The two runs of a pair happen at the same time, on halves of the machine that they exchange in each block."""
     looks: tuple[int, ...]
     """Runs of a side, at each look."""
     seed: int

@@ -10,6 +10,7 @@ generator.csv      the generator's own health, a row a worker and second      ap
 target.csv         samples of the target's /metrics                           appended by lines
 events.csv         phases, bursts, what came and went                         appended by lines
 locust_*.csv       Locust's own statistics
+selftest.json      the latest self-test of this machine, if there is one       written whole
 verdict.json  junit.xml  summary.md  report.html  audit.json                  the analysis adds these
 """
 
@@ -52,6 +53,8 @@ LOCUST_EXCEPTIONS: Final = f"{LOCUST_PREFIX}_exceptions.csv"
 VERDICT: Final = "verdict.json"
 AUDIT: Final = "audit.json"
 """Evidence and offending rows of each audit, where the scenario names one."""
+SELFTEST: Final = "selftest.json"
+"""What the latest self-test found out about this machine, as it was when the run began."""
 JUNIT: Final = "junit.xml"
 SUMMARY: Final = "summary.md"
 REPORT: Final = "report.html"

@@ -47,6 +47,8 @@ ought to have sent, and their own code or the event loop kept them."""
 
 FAULT_BEGUN, FAULT_ENDED, FAULT_FAILED = FAULT_EVENTS = ("fault_begun", "fault_ended", "fault_failed")
 """Kinds of events: a fault that the scenario plans happens, is undone, or could not be one of these."""
+REDIS_DIED: Final = "redis_died"
+"""The kind of event when the Redis that the run started ends by itself."""
 
 LISTENER_RAISED: Final = "a listener raised "
 """How the message begins of an exception that ended no task."""

@@ -13,6 +13,7 @@ from loadproof.scenario.idlekeys import idle_keys
 from loadproof.scenario.journeys import endpoint_contradictions, name_contradictions
 from loadproof.scenario.locustfile import locustfile_contradictions
 from loadproof.scenario.metrics import GOOD, METRICS
+from loadproof.scenario.mixcontradictions import mix_contradictions
 from loadproof.scenario.strict import nearest
 from loadproof.scenario.vacuous import Longest, vacuity, wrong_way
 
@@ -31,7 +32,7 @@ def contradictions(scenario: Scenario) -> Iterator[_Contradiction]:
     """What each field allows but the whole doesn't."""
     yield from locustfile_contradictions(scenario)
     if scenario.locustfile is None:
-        yield from _mix_contradictions(scenario)
+        yield from mix_contradictions(scenario)
         yield from name_contradictions(scenario)
     for index, phase in enumerate(scenario.phases):
         for what, got, remedy in _phase_contradictions(scenario, phase):
@@ -84,20 +85,6 @@ def _unread(scenario: Scenario) -> Iterator[_Contradiction]:
         line = f"{{endpoint: {endpoint}, expect: goodput_ratio >= 99 %}}"
         remedy = f"add `{line}`: a target that refuses all of it must not pass"
         yield ("thresholds",), f"no goodput threshold covers {', '.join(unread)}", None, remedy
-
-
-def _mix_contradictions(scenario: Scenario) -> Iterator[_Contradiction]:
-    if not scenario.mix:
-        yield ("mix",), "empty", None, "name at least one kind of user, or leave it out for the default"
-        return
-    total_share = sum(mix.share for mix in scenario.mix.values())
-    if abs(total_share - 1) > 1e-6:
-        yield ("mix",), "the shares don't add up", f"{total_share * 100:.6g} %", "make them 100 % together"
-    if scenario.model == "open" and scenario.client_count is None:
-        yield ("client_count",), "missing in the open model", None, "say how many clients share the arrivals"
-    for name, mix in scenario.mix.items():
-        if scenario.model == "closed" and mix.every is None:
-            yield ("mix", name, "every"), "missing in the closed model", None, "say how often each user sends"
 
 
 def _phase_contradictions(scenario: Scenario, phase: Phase) -> Iterator[tuple[str, str | None, str]]:

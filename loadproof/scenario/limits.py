@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Final, Literal, get_args
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, StringConstraints, Tag, model_validator
 
 from loadproof.scenario.settings import LimitText, Networks, Penalties
 from loadproof.scenario.strict import Duration, Strict
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from loadproof.scenario.settings import Settings
 
 Algorithm = Literal["fixed-window", "aligned-window", "moving-window", "sliding-counter", "token-bucket", "unknown"]
+EMBEDDED_BOTS: Final = ("sqlmap", "nikto", "nuclei", "masscan", "AhrefsBot", "SemrushBot", "GPTBot", "HeadlessChrome")
+EMBEDDED_LIBRARIES: Final = ("curl/", "Wget/", "python-requests/", "Go-http-client/")
+"""Some of what the embedded target's bot check refuses."""
 KNOWN_ALGORITHMS: Final = tuple(name for name in get_args(Algorithm) if name != "unknown")
 _PERIODS_S: Final = {"s": 1.0, "min": 60.0, "h": 3600.0}
 
@@ -59,12 +62,25 @@ class DeclaredLimit(Strict):
         return self.burst or self.amount
 
 
+UserAgentPart = Annotated[str, StringConstraints(pattern=r"^[ -~]+$", max_length=300)]
+
+
+class Bots(Strict):
+    """Requests that a bot check refuses by their User-Agent."""
+
+    user_agents: Annotated[list[UserAgentPart], Field(min_length=1, max_length=1000)] = Field(
+        description="Parts of a User-Agent, whatever their case, of which one is enough."
+    )
+    status: Annotated[int, Field(ge=400, le=599)] = Field(403, description="Of that refusal.")
+
+
 class Access(Strict):
     """Clients whom lists let in or keep out, whatever the limits say; the deny list is asked first."""
 
     allow: Networks = Field(default=[], description="Clients that nothing refuses: networks or addresses.")
     deny: Networks = Field(default=[], description="Clients that are always refused.")
     status: Annotated[int, Field(ge=400, le=599)] = Field(403, description="Of that refusal.")
+    bots: Bots | None = Field(None, description="Whom the bot check refuses, after the lists and ahead of limits.")
 
 
 def _form_of(limit: object) -> str:
@@ -120,5 +136,9 @@ def embedded_limits(settings: Settings) -> dict[str, DeclaredLimit]:
 
 
 def embedded_access(settings: Settings) -> Access | None:
-    """The embedded target's lists; None: it has none."""
-    return Access(allow=settings.allow, deny=settings.deny) if settings.allow or settings.deny else None
+    """The embedded target's lists and bot check; None: it has none."""
+    if not (settings.allow or settings.deny or settings.bots != "off"):
+        return None
+    agents = EMBEDDED_BOTS + (EMBEDDED_LIBRARIES if settings.bots == "strict" else ())
+    bots = None if settings.bots == "off" else Bots(user_agents=[*agents])
+    return Access(allow=settings.allow, deny=settings.deny, bots=bots)

@@ -26,6 +26,7 @@ from loadproof.scenario.feeder import Feeder  # noqa: TC001 - pydantic resolves 
 from loadproof.scenario.retries import Retries  # noqa: TC001 - pydantic resolves it
 from loadproof.scenario.settings import Settings
 from loadproof.scenario.strict import Duration, Name, Rate, Share, Strict
+from loadproof.scenario.usermix import UserMix
 
 Users = Annotated[int, Field(ge=1, le=100_000)]
 RequestName = Annotated[str, StringConstraints(min_length=1, max_length=300, pattern=r"^\S(.*\S)?$")]
@@ -42,16 +43,6 @@ def _checked_expectation(text: str) -> str:
 
 
 ExpectationText = Annotated[str, AfterValidator(_checked_expectation)]
-
-
-class UserMix(Strict):
-    """How much of the traffic one kind of user generates, and in the closed model how often each of them sends."""
-
-    share: Share = Field(description="Part of the users (closed model) or of the arrivals (open model).")
-    every: Duration | None = Field(None, description="Closed model: each user takes at most one turn in this time.")
-    requests: Annotated[list[Name], Field(min_length=1, max_length=100)] | None = Field(
-        None, description="Names of the requests in this user's journey; default: one, named like this kind of user."
-    )
 
 
 class RequestGroup(Strict):
@@ -272,7 +263,7 @@ class Scenario(Strict):
     def client_total(self) -> int:
         """Clients of the whole run: in the closed model the most concurrent users of any phase."""
         if self.model == "open":
-            return self.client_count or 0
+            return (self.client_count or 0) + sum(mix.clients or 0 for mix in self.mix.values())
         return max((phase.users or 0 for phase in self.phases), default=0)
 
     @property
@@ -287,6 +278,15 @@ class Scenario(Strict):
     def requests_of(self, kind: str) -> tuple[str, ...]:
         """Names of the requests that this kind of user sends, in the order of its journey."""
         return tuple(self.mix[kind].requests or (kind,))
+
+    def limit_of(self, request: str) -> str:
+        """Name of the limit that requests of this name spend: a kind's that is like another one, that one's."""
+        mix = self.mix.get(request)
+        return mix.like if mix is not None and mix.like is not None else request
+
+    def spenders_of(self, limit: str) -> tuple[str, ...]:
+        """Kinds of users that send requests which spend the limit of this name."""
+        return tuple(kind for kind in self.mix if limit in map(self.limit_of, self.requests_of(kind)))
 
     def senders_of(self, endpoint: str) -> tuple[str, ...]:
         """Kinds of users that send requests with this name."""

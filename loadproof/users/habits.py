@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
 from loadproof.plan.phases import PhaseSpan
-from loadproof.scenario.scenario import DEFAULT_MIX, HeaderClients, Scenario, Timeouts, UserMix
+from loadproof.scenario.scenario import DEFAULT_MIX, HeaderClients, Scenario, Timeouts
+from loadproof.scenario.usermix import UserMix
 
 if TYPE_CHECKING:
     from loadproof.scenario.retries import Retries

@@ -61,6 +61,7 @@ class Sender(TurnTaker):
         self._retries = self.workload.habits.retries
         self._last_end: tuple[Outcome, Exception | None] = Outcome.OK, None
         """Of the last request."""
+        self._guise = self.workload.guise(self.endpoint)
         self._seen_as = self.workload.seen_as(self.identity, self.host or "") if self._recorder.journals else ""
         """For the journal: how the target's limits see it."""
 

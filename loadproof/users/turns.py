@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from loadproof.plan.clients import Client
 
+_SOON: Final = 0.5
+"""Of the pace: a user whose turns last longer may be late again next time, and sends as soon as it is free."""
 _IDLE_S: Final = 3600.0
 """How long a user sleeps that has nothing more to send; the end of the run wakes it."""
 
@@ -65,6 +67,8 @@ class TurnTaker(User):
         """Names of what this turn has sent."""
         self._groups = self.workload.groups()
         self._has_groups = bool(self._groups.names)
+        self._is_in_step = False
+        """It took a turn late, like everybody else who waited for the same outage, and has kept to that since."""
         self._held_since_s: float | None = None
         """When the turn that it is waiting for would have been without a Retry-After."""
         self._held_until_s = math.inf
@@ -171,8 +175,14 @@ class TurnTaker(User):
         begun_s = self._due.at_s
         if self._held_since_s is not None:
             self._end_back_off(now_s)
-        due = self.workload.next_due(self._every_s, previous_s=begun_s, now_s=now_s, offset_s=self._offset_s)
+        previous_s = begun_s
+        if self._is_in_step and now_s < begun_s + _SOON * self._every_s and not self.workload.has_bursts:
+            # Answers are quick again: from here on it sends at a moment of its own.
+            self._is_in_step = False
+            previous_s += self._offset_s
+        due = self.workload.next_due(self._every_s, previous_s=previous_s, now_s=now_s, offset_s=self._offset_s)
         if due.late or now_s > begun_s + self._every_s:
+            self._is_in_step = True
             self._account_overrun(begun_s, now_s, took_burst=due.late)
         self._answering_s = 0.0
         self._sent.clear()

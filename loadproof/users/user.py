@@ -23,12 +23,14 @@ if TYPE_CHECKING:
     from locust.env import Environment
 
     from loadproof.api.calls import Call, Reply
+    from loadproof.api.guises import Guise
     from loadproof.plan.clients import Client
     from loadproof.scenario.feeder import Row
+    from loadproof.scenario.scenario import Scenario
     from loadproof.users.credentials import Credential
     from loadproof.users.feeders import Feed
 
-__all__ = ["ApiUser", "api_users", "expect", "sets_up"]
+__all__ = ["ApiUser", "api_users", "expect", "like", "sets_up", "take_likes"]
 
 
 class ApiUser(Sender):
@@ -92,11 +94,23 @@ class ApiUser(Sender):
 
         Returns the reply if it was as expected; UndeclaredRequestError if the scenario has no request of this name.
         """
+        if self._guise is not None:
+            return self._send_in_guise(self._guise, call, check)
         if self._retries is not None:
             return self._send_patiently(lambda: self._send_with(self._credential, call, check))
         if self._credential is None:
             return self._send(call, check)
         return self._send_with(self._credential, call, check)
+
+    def _send_in_guise(self, guise: Guise, call: Call, check: Callable[[Reply], object]) -> Reply | None:
+        """A reply that nothing but a status was expected of is none that a task could read."""
+        call, is_unread = guise.on(call, self.random), guise.takes_any_answer
+
+        def send() -> Reply | None:
+            return self._send_with(self._credential, call, (lambda _: None) if is_unread else check)
+
+        reply = send() if self._retries is None else self._send_patiently(send)
+        return None if is_unread else reply
 
 
 # Plain Locust loads nothing else of ours.
@@ -106,6 +120,22 @@ entrance.stand_guard()
 def api_users(environment: Environment) -> list[type[ApiUser]]:
     """The API's user classes among everything that Locust found."""
     return [cls for cls in environment.user_classes if issubclass(cls, ApiUser)]
+
+
+def take_likes(environment: Environment, scenario: Scenario) -> None:
+    """Have a class for each kind that is like another one: Locust, too, tells users apart by their classes' names."""
+    classes = environment.user_classes
+    classes[:] = [cls for cls in classes if not hasattr(cls, "like")]
+    by_endpoint = {cls.endpoint: cls for cls in api_users(environment)}
+    for kind, mix in scenario.mix.items():
+        if mix.like in by_endpoint:
+            classes.append(like(by_endpoint[mix.like], kind))
+
+
+def like(user_class: type[ApiUser], kind: str) -> type[ApiUser]:
+    """The same users under the name of another kind."""
+    own = {"endpoint": kind, "like": user_class.endpoint, "__module__": user_class.__module__}
+    return type(f"{user_class.__name__}As{kind.title()}", (user_class,), own)
 
 
 def sets_up(user_class: type[ApiUser]) -> bool:

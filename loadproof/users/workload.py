@@ -15,13 +15,14 @@ from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Final
 
 from loadproof.api.calls import Api
+from loadproof.api.guises import Guise
 from loadproof.api.payloads import make_payloads
 from loadproof.api.signing import DEVELOPMENT_SECRET
 from loadproof.http.client import ClientConnections, Exchanging
 from loadproof.http.connection import Connection
 from loadproof.http.messages import RequestTimeouts
 from loadproof.http.origin import Origin
-from loadproof.plan.clients import Client, make_client, marks_of, seen_as
+from loadproof.plan.clients import SHARED, Client, make_client, marks_of, own_address
 from loadproof.plan.pacing import Due, next_due
 from loadproof.plan.phases import plan_phases, step_ahead, steps_of
 from loadproof.recording.clock import SYSTEM_CLOCK
@@ -170,7 +171,8 @@ class Workload:
 
     def is_limited(self, kind: str) -> bool:
         """The target declares a limit for it, and the plan should stay within it."""
-        return not self._limited.isdisjoint(self.requests_of(kind))
+        limit_of = self._scenario.limit_of if self._scenario else str
+        return not self._limited.isdisjoint(map(limit_of, self.requests_of(kind)))
 
     def next_due(self, every_s: float, *, previous_s: float, now_s: float, offset_s: float) -> Due:
         """When a closed-model user that is free now sends next."""
@@ -206,7 +208,8 @@ class Workload:
 
     def client(self, index: int) -> Client:
         by_address = self.habits.clients == "source-address"
-        return make_client(index, seed=self.seed, by_address=by_address, account_ids=self._account_ids)
+        own = own_address(index, self._scenario) if self._scenario and by_address else None
+        return make_client(index, seed=self.seed, by_address=by_address, account_ids=self._account_ids, own_address=own)
 
     def connections(self, client: Client, base_url: str) -> ClientConnections:
         if client.index not in self._connections:
@@ -215,7 +218,17 @@ class Workload:
 
     def seen_as(self, client: Client, base_url: str) -> str:
         """How the target's limits see the client."""
-        return seen_as(client.index, self.habits.clients, self._origin_of(base_url).host)
+        address, marks = self._marks_of(client, self._origin_of(base_url).host)
+        return address or next(iter(marks.values()), SHARED)
+
+    def _marks_of(self, client: Client, host: str) -> tuple[str | None, dict[str, str]]:
+        """Source address and headers by which a target at `host` tells the client from others."""
+        address, marks = marks_of(client.index, self.habits.clients, host)
+        return (client.address if address else None), marks
+
+    def guise(self, kind: str) -> Guise | None:
+        """In which users of this kind come; None: as they are."""
+        return Guise.of(self.habits.mix.get(kind))
 
     def standing(self, client: Client, endpoint: str) -> Standing:
         """What the target's limits promised to the identity that they see as this client."""
@@ -224,7 +237,7 @@ class Workload:
 
     def _open_connection(self, client: Client, base_url: str) -> Exchanging:
         timeouts, origin = self.habits.timeouts, self._origin_of(base_url)
-        address, marks = marks_of(client.index, self.habits.clients, origin.host)
+        address, marks = self._marks_of(client, origin.host)
         return Connection(
             origin,
             RequestTimeouts(timeouts.connect, timeouts.total, timeouts.first_byte, timeouts.keep_alive_idle),

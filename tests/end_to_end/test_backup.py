@@ -7,11 +7,13 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from loadproof.analysis.audit.backup import AT_REST, THERE, VERIFIED
 from loadproof.rundir import files
 from loadproof.rundir.commands import read_commands
 from tests.commands import found, in_process, only_run, scenario_file
+from tests.loadproof.run.vaultserver import serving_vault, target_of
 
 pytestmark = [pytest.mark.process, pytest.mark.long]
 BACKED_UP = {
@@ -46,3 +48,30 @@ def test_the_embedded_target_is_backed_up_restored_and_judged_again_from_files_a
     judged = (run / files.AUDIT).read_bytes()
     in_process("report", run)
     assert (run / files.AUDIT).read_bytes() == judged
+
+
+def test_anybodys_backend_is_backed_up_by_its_own_commands_if_they_are_allowed(tmp_path):
+    """Here by one that copies the live file without its log, which the report tells; without permission, nothing is."""
+    file, target = tmp_path / "vault.sqlite3", tmp_path / "target.yaml"
+    faults = [
+        BACKED_UP["faults"][0] | {"lasts": "3 s"},
+        {"fault": "command", "phase": "steady", "lasts": "1 s", "name": "cut", "undo": "mend"},
+    ]
+    mix = {"transactions": {"share": "100 %", "every": "50 ms"}}
+    changed = BACKED_UP | {"mix": mix, "faults": faults, "phases": [{"name": "steady", "duration": "5 s", "users": 4}]}
+    scenario = scenario_file(tmp_path, **changed)
+    with serving_vault(file) as url:
+        content = target_of(url, file, backup="live file")
+        content["commands"] |= {"cut": ["touch", "cut"], "mend": ["mv", "cut", "mended"]}
+        target.write_text(yaml.safe_dump(content))
+        options = ("--target", target, "--out", tmp_path / "out")
+        assert "then give --allow-commands" in in_process("run", scenario, *options).stderr
+        assert not (tmp_path / "out").exists()
+        in_process("run", scenario, *options, "--allow-commands")
+    run = only_run(tmp_path / "out")
+    (audit,) = json.loads((run / files.AUDIT).read_text())["audits"]
+    failed = {evidence["promise"] for evidence in audit["evidence"] if evidence["word"] == "FAIL"}
+    assert failed == {THERE, AT_REST}
+    assert found(run, "on purpose: ") == {"NOTE"}
+    assert "command cut" in (run / files.REPORT).read_text()
+    assert (tmp_path / "mended").exists()

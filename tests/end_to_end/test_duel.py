@@ -9,7 +9,10 @@ import sys
 import pytest
 
 from loadproof.analysis.compare import replicates
+from loadproof.cli import duel as duel_command
+from loadproof.cli import dueljudging
 from loadproof.errors import ExitCode
+from loadproof.run import lane
 from loadproof.rundir import files
 from loadproof.rundir.duel import DUEL, read_duel
 from loadproof.rundir.manifest import read_manifest
@@ -67,10 +70,32 @@ def test_a_slower_release_has_regressed(slower):
     content = json.loads((path / "compare.json").read_text())
     rows = {(row["endpoint"], row["metric"]): row["word"] for row in content["rows"] if row["named"]}
     assert content["word"] == rows["balance", "p(50)"] == "regressed"
-    assert any("4 runs of each side in ABBA blocks" in finding["what"] for finding in content["findings"])
+    told = [finding["what"] for finding in content["findings"]]
+    assert any("4 runs of each side in ABBA blocks" in what for what in told)
+    assert f"the sides differ in target: {api()} → {api(60)}" in told
     assert all((path / name).exists() for name in (files.REPORT, files.SUMMARY, files.JUNIT))
     assert "run 3 of at most 8 · " in done.stdout
     assert "so far: balance p(50) +" in done.stdout
+
+
+def test_a_duet_makes_the_runs_of_a_pair_at_the_same_time(tmp_path, monkeypatch):
+    """Here on the same two cores; with the same arrivals."""
+    whole = lane.Lane(frozenset({0, 1}), frozenset({0, 1}))
+    monkeypatch.setattr(dueljudging, "lanes", lambda _: (whole, whole))
+    monkeypatch.setattr(duel_command, "LEAST_CORES", 2)
+    monkeypatch.setattr(lane, "_LEAD_S", 20.0)
+    monkeypatch.setattr(lane, "_APART_S", 5.0)
+    done = in_process(*asked(tmp_path, "--looks", "4", "--baseline", api(20), "--aa", "--duet"))
+    assert done.returncode in {ExitCode.PASS, ExitCode.FAIL, ExitCode.INCONCLUSIVE}, done.stdout + done.stderr
+    path = only_run(tmp_path / "reports")
+    duel = read_duel(path)
+    assert (duel.is_duet, duel.kind, duel.pairs, len(duel.counted)) == (True, "aa", 4, 8)
+    manifests = [read_manifest(path / run.run) for run in duel.counted]
+    for first, second in zip(manifests[::2], manifests[1::2], strict=True):
+        assert abs(first.start_unix_s - second.start_unix_s) < 5
+        assert first.seed == second.seed
+        assert first.target.base_url != second.target.base_url
+    assert "at the same time on halves of the machine" in (path / files.SUMMARY).read_text()
 
 
 def test_a_candidate_that_dies_in_the_middle_is_a_fact_about_it(tmp_path):

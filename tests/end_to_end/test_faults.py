@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from loadproof.analysis.estimates.overtime import answered, quantiles_over_time
@@ -9,6 +11,7 @@ from loadproof.analysis.frames.faults import faults_in
 from loadproof.analysis.frames.run import load_run
 from loadproof.outcome import Outcome
 from loadproof.run.ports import free_port
+from loadproof.rundir import files
 from tests.commands import ENDLESS, Background, found, in_process, only_run, scenario_file
 from tests.loadproof.cli.refusals import refused
 from tests.servers import Heard, serving
@@ -65,6 +68,28 @@ def test_a_runner_that_is_killed_while_its_target_is_paused_leaves_nothing(tmp_p
     assert run.survivors() == []
 
 
+@pytest.mark.long
+def test_a_run_whose_keeper_and_redis_are_killed_is_invalid_and_leaves_nothing(tmp_path):
+    """While its target is paused, which goes on all the same."""
+    pause = {"fault": "pause", "phase": "steady", "at": "1 s", "lasts": "2 s"}
+    settings = {"limiter": "redis", "limits": {"transactions": "1000/s", "health": "1000/s"}}
+    file = scenario_file(tmp_path, **FAULTY | {"faults": [pause], "settings": settings})
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    run = Background("run", file, "--out", tmp_path / "out", TMPDIR=str(temporary))
+    events = run.wait_for(tmp_path / "out/*/events.csv")
+    run.eventually(lambda: "fault_begun" in events.read_text())
+    for name in ("loadproof.faults.keeper", "valkey"):
+        victims = [each for each in run.children() if any(name in word for word in each.cmdline())]
+        victims[-1].kill()
+    assert run.end() == 4
+    assert run.survivors() == []
+    assert list(temporary.iterdir()) == []
+    path = only_run(tmp_path / "out")
+    assert found(path, "the Redis of this run died by ") == {"INVALID"}
+    assert found(path, "pause of target, could not be done or undone") == {"INVALID"}
+
+
 def test_a_redis_that_the_run_does_not_start_cannot_be_killed(tmp_path):
     """That of REDIS_URL, or of your own target."""
     kill = {"fault": "kill", "of": "redis", "phase": "steady", "lasts": "1 s"}
@@ -95,3 +120,24 @@ def test_faults_that_this_run_could_not_do_are_refused_together(tmp_path):
     assert "faults[1]: only processes that the run starts itself can be stopped" in text
     assert "got 'kill of target'; use a fault of the network" in text
     assert heard.requests == []
+
+
+@pytest.mark.long
+def test_limits_are_audited_while_the_redis_of_two_processes_is_killed(tmp_path):
+    """It goes and comes back, and what was counted without it has promises of its own."""
+    plan = {
+        "mix": {"balance": {"share": "100 %", "every": "50 ms"}},
+        "phases": [{"name": "steady", "duration": "8 s", "users": 12}],
+        "timeouts": {"keep_alive_idle": "20 ms"},
+        "expect_throttling": True,
+        "thresholds": [{"audit": "limits"}, {"expect": "goodput_ratio >= 1 %"}],
+        "faults": [{"fault": "kill", "of": "redis", "phase": "steady", "at": "2 s", "lasts": "4 s"}],
+        "settings": {"limiter": "redis", "processes": 2, "redis_timeout": "250 ms", "limits": {"balance": "5/s"}},
+    }
+    in_process("run", scenario_file(tmp_path, **plan), "--out", tmp_path / "out", REDIS_URL="")
+    path = only_run(tmp_path / "out")
+    assert [(fault.text, fault.is_whole) for fault in faults_in(load_run(path))] == [("kill of redis", True)]
+    (audit,) = json.loads((path / files.AUDIT).read_text())["audits"]
+    words = {evidence["promise"]: evidence["word"] for evidence in audit["evidence"]}
+    assert "FAIL" not in words.values()
+    assert words["balance: quota"] == words["balance without Redis: quota"] == "PASS"

@@ -6,7 +6,7 @@ import pytest
 
 from tests.commands import loadproof, only_run, verdict_of, word_of
 
-pytestmark = [pytest.mark.process, pytest.mark.long]
+pytestmark = [pytest.mark.process, pytest.mark.long, pytest.mark.quiet]
 
 
 def test_a_retry_storm_outlives_its_trigger(tmp_path):

@@ -139,7 +139,7 @@ def test_nothing_proves_nothing():
     assert set(words(record(None)).values()) == {Word.INCONCLUSIVE}
     assert VERIFIED not in words(record(None))
     empty = words(record(tried(replace(ledger(0), attempts=()))))
-    assert {empty[promise] for promise in (TAKEN, THERE, OWN)} == {Word.INCONCLUSIVE}
+    assert {empty[promise] for promise in (TAKEN, THERE, OWN, BALANCES, SUM)} == {Word.INCONCLUSIVE}
     untried = tried(ledger(48), restored=None, served=None)
     assert {words(record(untried, untried))[promise] for promise in (RESTORES, SERVES, THERE, AT_REST)} == {
         Word.INCONCLUSIVE

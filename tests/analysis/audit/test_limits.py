@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 import pytest
 
 from loadproof.analysis.audit.limits import audit_limits
 from loadproof.analysis.audit.limitsrefusals import Before
 from loadproof.analysis.word import Word
-from loadproof.scenario.limits import Access, DeclaredLimit
+from loadproof.scenario.limits import Access, Bots, DeclaredLimit
 from loadproof.scenario.settings import Penalties
 from simulation.limiters import (
     AlignedWindow,
@@ -260,7 +262,7 @@ LISTS = Access(allow=["127.0.9.0/24"], deny=["127.0.9.7", "10.0.0.0/8"])
         (burst(*[0.1] * 20, client="127.0.9.1") + burst(*[0.1] * 10, client="127.0.9.7", status=403), {}),
         (burst(*[0.1] * 20, client="127.0.9.1", status=429), {"allow list": 20}),
         (burst(0.1, client="127.0.9.1", status=403), {"allow list": 1}),
-        (burst(0.1, 0.2, client="127.0.9.7"), {"deny list": 2}),
+        (burst(0.1, 0.2, client="127.0.9.7"), {"deny list": 2, "deny list before allow list": 2}),
         (burst(0.1, client="10.1.1.1", status=429), {"deny list": 1}),
         (burst(0.1, client="10.1.1.1", status=503) + burst(0.1, client="no address"), {}),
     ],
@@ -271,6 +273,61 @@ def test_lists_come_before_limits(rows, expected):
     audited = audit_limits(frame(rows), {"health": limit}, access=LISTS)
     found = Counter(offence.promise for offence in audited.offences)
     assert (broken(audited), dict(found)) == (set(expected), expected)
+
+
+EVERY_TENTH = [round(0.1 * number, 1) for number in range(20)]
+PRECEDENCE = {
+    "deny list before allow list": burst(*EVERY_TENTH, client="127.0.9.7"),
+    "deny list before limits": burst(*EVERY_TENTH, client="10.1.1.1", status=429),
+    "allow list before limits": burst(*EVERY_TENTH, client="127.0.9.1", status=429),
+    "allow list before bot check": burst(*EVERY_TENTH, client="127.0.9.1", status=403, user_agent="SQLMap/1"),
+    "bot check before limits": burst(*EVERY_TENTH, client="a", status=429, user_agent="SQLMap/1"),
+    "bot check": burst(*EVERY_TENTH, client="a", user_agent="SQLMap/1"),
+}
+"""What breaks each."""
+
+
+def words_of_access(*rows: dict[str, Any]) -> dict[str, Word]:
+    access = LISTS.model_copy(update={"bots": Bots(user_agents=["sqlmap"])})
+    limit = DeclaredLimit.model_construct(amount=N, period=W, algorithm="moving-window")
+    return words(audit_limits(frame([*rows]), {"health": limit}, access=access))
+
+
+@pytest.mark.parametrize("promise", PRECEDENCE)
+def test_the_deny_list_comes_first_then_the_allow_list_bots_and_limits(promise):
+    assert words_of_access(*PRECEDENCE[promise])[promise] is Word.FAIL
+
+
+def test_each_promise_of_precedence_needs_somebody_who_tests_it():
+    right = [
+        *burst(*EVERY_TENTH, client="127.0.9.7", status=403),
+        *burst(*EVERY_TENTH, client="127.0.9.1", user_agent="SQLMap/1"),
+        *burst(*EVERY_TENTH, client="a", status=403, user_agent="SQLMap/1"),
+    ]
+    assert {word for name, word in words_of_access(*right).items() if "list" in name or "bot" in name} == {Word.PASS}
+    assert {words_of_access(*burst(0.1))[promise] for promise in PRECEDENCE} == {Word.INCONCLUSIVE}
+
+
+def test_what_a_bot_is_refused_spends_nothing_of_its_clients_limit():
+    """Another 403 may come from behind the limit, and have been counted."""
+    moments = [0.1 + 0.01 * number for number in range(N)]
+    refusal = burst(0.5, status=429, retry_after="2")
+    assert words_of_access(*burst(*moments, status=403), *refusal)[BELOW] is not Word.FAIL
+    bots = burst(*moments, status=403, user_agent="SQLMap/1")
+    assert words_of_access(*bots, *refusal)[BELOW] is Word.FAIL
+
+
+@pytest.mark.parametrize(
+    ("way", "promise"),
+    [("path", "no bypass"), ("method", "no bypass"), ("headers", "spoofed headers count for nothing")],
+)
+def test_whoever_gets_around_a_limit_is_found_by_how(way, promise):
+    """And has kept the quota of ordinary clients."""
+    limiter, tricked = MovingLog(N, W), MovingLog(10**6, W)
+    honest = journal_of(limiter, MUCH, 1)
+    evading = journal_of(tricked, MUCH, 2).assign(noted=json.dumps({"evades": way}, separators=(",", ":")))
+    evading["client"] += "0"
+    assert broken(audit(pd.concat([honest, evading], ignore_index=True))) == {promise}
 
 
 @pytest.mark.parametrize(

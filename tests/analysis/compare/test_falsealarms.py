@@ -27,6 +27,7 @@ def test_only_decided_duels_of_equals_of_this_scenario_and_machine_count(tmp_pat
         {},
         {"changed": None},
         {"scenario": "other"},
+        {"is_duet": True},
         {"machine": "another"},
         {"kind": "duel", "changed": 1},
     )

@@ -32,13 +32,16 @@ URL, OTHER = "http://127.0.0.1:1", "http://127.0.0.1:2"
         (("--baseline", URL, "--aa", "--looks", "4,7"), "--looks: a look in the middle of a block"),
         (("--baseline", URL, "--aa", "--looks", "4", "--quick"), "--looks: contradicts --quick"),
         (("--baseline", " ", "--candidate", URL), "--baseline: nothing to run"),
+        (("--baseline", URL, "--aa", "--duet", "--workers", "2"), "--duet: each half has one generator, got '2'"),
+        (("--baseline", URL, "--candidate", OTHER, "--duet"), "--duet: no duel of equals has shown that the halves"),
         (("--baseline", "http://example.org", "--aa"), "--baseline: this host is not on the allow list"),
         (("--baseline", "http://:80", "--aa"), "--baseline: not a base URL"),
         (("--baseline", URL, "--aa", "--resume", "there"), "--resume there: the duel knows its scenario, releases"),
     ],
 )
-def test_what_can_decide_nothing_is_one_line(tmp_path, options, told):
+def test_what_can_decide_nothing_is_one_line(tmp_path, monkeypatch, options, told):
     """And leaves no directory."""
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2, 3})
     out = tmp_path / "reports"
     text = refused("duel", scenario_file(tmp_path), *options, "--out", out)
     assert told in text
@@ -77,6 +80,14 @@ def test_what_is_no_duel_can_not_be_resumed(tmp_path, content, told):
     assert told in refused("duel", "--resume", tmp_path)
 
 
+def test_a_duel_without_its_scenario_can_not_be_resumed(tmp_path):
+    """Another one would be another duel."""
+    write_duel(tmp_path, PLANNED)
+    text = refused("duel", "--resume", tmp_path)
+    assert "scenario.yaml: can't be read: " in text
+    assert text.count("\n") == 1
+
+
 @pytest.mark.process
 def test_a_candidate_that_will_not_start_is_known_before_anything_is_measured(tmp_path):
     """One line; the duel can go on once it does."""
@@ -112,6 +123,13 @@ def test_a_duel_is_resumed_as_it_was_planned(tmp_path):
     assert f"baseline {URL}: no HTTP answer to GET /health: Connection refused" in done.stderr
     assert "at most 12 runs of about " in done.stdout
     assert read_duel(path).scenario == "quick"
+
+
+def test_a_machine_without_two_halves_holds_no_duet(tmp_path, monkeypatch):
+    """Four cores at least."""
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2})
+    text = refused("duel", scenario_file(tmp_path), "--baseline", URL, "--aa", "--duet", "--out", tmp_path / "reports")
+    assert "--duet: two releases and two generators at the same time need 4 cores, got '3'; leave it out" in text
 
 
 def test_the_looks_that_are_shipped_are_allowed():

@@ -116,6 +116,18 @@ def test_users_are_made_before_second_0():
     assert shaped.shape.post.workload().now_s() == pytest.approx(0)
 
 
+@pytest.mark.parametrize(("asked_s", "begins_s"), [(7.0, 7.0), (1.0, LEAD_S), (-50.0, LEAD_S)])
+def test_second_0_can_be_agreed_on_if_there_is_time_until_then(asked_s, begins_s):
+    """With a run that begins at the same moment."""
+    shaped = Shaped(scenario(**PLAN))
+    now_unix_s = shaped.clock.unix_s()
+    shaped.shape.begins_at_unix_s = now_unix_s + asked_s
+    shaped.time.advance_to(0.0)
+    assert shaped.crew.start_unix_s == pytest.approx(now_unix_s + begins_s)
+    shaped.time.advance_to(begins_s)
+    assert shaped.shape.post.workload().now_s() == pytest.approx(0)
+
+
 def test_only_users_of_the_mix_are_made_and_as_fast_as_they_can():
     """Others may lie beside them in the directory."""
     shaped = Shaped(scenario(**PLAN))

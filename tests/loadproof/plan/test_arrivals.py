@@ -138,3 +138,11 @@ def test_a_day_at_a_thousand_a_second_takes_little_memory():
     tracemalloc.stop()
     assert sum(sizes) == pytest.approx(20_000, rel=0.05)
     assert peak_bytes < 20e6
+
+
+def test_a_kind_with_clients_of_its_own_has_them_alone():
+    """The others' arrivals go to the shared ones, as without it."""
+    mix = {"balance": {"share": "50 %"}, "flood": {"like": "balance", "share": "50 %", "clients": 2}}
+    planned = whole(open_scenario(mix=mix, client_count=5), seed=3)
+    assert set(planned.client[planned.endpoint == 0]) == set(range(5))
+    assert set(planned.client[planned.endpoint == 1]) == {5, 6}

@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 
 from loadproof.api.payloads import encode_json, make_payloads
 from loadproof.api.signing import new_webhook_secret, standard_headers
-from loadproof.plan.clients import ACCOUNTS_PER_CLIENT, highest_client_index, make_client, source_address
+from loadproof.plan.clients import (
+    ACCOUNTS_PER_CLIENT,
+    clients_of,
+    highest_client_index,
+    make_client,
+    own_address,
+    source_address,
+)
 from payments_api.settings import DEVELOPMENT_SECRET
 from simulation.rundirs import scenario
 
@@ -58,6 +65,43 @@ def test_the_highest_index_covers_both_models():
         thresholds=[{"expect": "goodput > 1 rps"}],
     )
     assert highest_client_index(plan) == 8
+
+
+OPEN = {
+    "model": "open",
+    "client_count": 4,
+    "phases": [{"name": "flat", "duration": "9 s", "rate": "9 rps"}],
+    "thresholds": [{"expect": "goodput > 1 rps"}],
+}
+FLOOD = {
+    "balance": {"share": "40 %"},
+    "flood": {"like": "balance", "share": "30 %", "clients": 1, "addresses": "127.129.0.5/32"},
+    "others": {"like": "balance", "share": "30 %", "clients": 3, "addresses": "127.130.0.0/30"},
+}
+
+
+def test_a_kind_of_user_may_have_clients_and_addresses_of_its_own():
+    """After those that the others share; of a network of four addresses, two are clients'."""
+    plan = scenario(**OPEN, mix=FLOOD)
+    assert [clients_of(kind, plan) for kind in FLOOD] == [range(4), range(4, 5), range(5, 8)]
+    assert (plan.client_total, highest_client_index(plan)) == (8, 7)
+    assert [own_address(index, plan) for index in range(3, 8)] == [
+        None,
+        "127.129.0.5",
+        "127.130.0.1",
+        "127.130.0.2",
+        "127.130.0.1",
+    ]
+    assert own_address(0, scenario()) is None
+    mix = {"balance": {"share": "50 %"}, "denied": {"like": "balance", "share": "50 %", "addresses": "127.129.0.0/16"}}
+    closed = scenario(mix={kind: {**of_kind, "every": "1 s"} for kind, of_kind in mix.items()})
+    assert [own_address(index, closed) for index in range(4)] == [None, "127.129.0.1", None, "127.129.0.2"]
+
+
+def test_what_users_like_others_send_spends_the_same_limit():
+    plan = scenario(**OPEN, mix=FLOOD)
+    assert [plan.limit_of(name) for name in ("balance", "flood", "health")] == ["balance", "balance", "health"]
+    assert plan.spenders_of("balance") == ("balance", "flood", "others")
 
 
 def test_where_users_go_and_come_again_both_may_be_there_for_a_while():

@@ -98,3 +98,11 @@ def test_the_worst_window_is_that_of_a_search_through_all_clients(clients, seed,
     (found,) = exceeded_limits(plan, spans, {"balance": f"{max(1, worst - 1)}/{period}"}, seed) or [None]
     assert worst == 1 if found is None else found.sent == worst
     assert exceeded_limits(plan, spans, {"balance": f"{worst}/{period}"}, seed) == []
+
+
+def test_clients_of_their_own_exceed_a_limit_by_themselves():
+    """One that sends as much as many; what it sends spends the limit of the kind that it is like."""
+    mix = {"balance": {"share": "50 %"}, "flood": {"like": "balance", "share": "50 %", "clients": 1}}
+    plan = open_scenario(mix=mix, client_count=10_000)
+    (excess,) = exceeded_limits(plan, plan_phases(plan), {"balance": "100/min", "health": "1/min"}, 1)
+    assert (excess.endpoint, excess.sent) == ("balance", 670)

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import subprocess
-import sys
 import threading
 import time
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import pytest
@@ -26,7 +22,6 @@ from loadproof.run.auditing import Auditing
 from loadproof.run.commands import commands_of
 from loadproof.run.faultkeeper import fault_keeper
 from loadproof.run.faults import Faults
-from loadproof.run.ports import free_port
 from loadproof.rundir import files
 from loadproof.rundir.commands import read_commands
 from loadproof.rundir.journal import append_journal, journal_lines, noted_text, quoted
@@ -35,16 +30,15 @@ from loadproof.rundir.members import packed
 from loadproof.rundir.rows import GeneratorRow
 from loadproof.scenario.targetfile import TargetFile
 from simulation.rundirs import scenario
-from tests.loadproof.run import vault
 from tests.loadproof.run.vault import ACCOUNTS
+from tests.loadproof.run.vaultserver import serving_vault, target_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from pathlib import Path
 
     from loadproof.analysis.audit.audit import Audited
 
 pytestmark = [pytest.mark.process, pytest.mark.long]
-PROGRAM = [sys.executable, str(Path(vault.__file__))]
 LONGEST_S = 1.5
 SCENARIO = scenario(
     phases=[{"name": "steady", "duration": "10 s", "users": 1}],
@@ -57,45 +51,6 @@ SCENARIO = scenario(
 def keeper(tmp_path_factory):
     with fault_keeper(tmp_path_factory.mktemp("keeper"), cores=set()) as keeper:
         yield keeper
-
-
-@contextmanager
-def serving_vault(file: Path) -> Iterator[str]:
-    """The vault in a process of its own; its base URL."""
-    url = f"http://127.0.0.1:{free_port()}"
-    process = subprocess.Popen([*PROGRAM, "serve", str(file), url.rpartition(":")[2]])
-    try:
-        deadline_s = time.monotonic() + 10
-        while True:
-            try:
-                requests.get(f"{url}/health", timeout=5)
-                break
-            except requests.ConnectionError:
-                assert time.monotonic() < deadline_s
-                time.sleep(0.02)
-        yield url
-    finally:
-        process.kill()
-        process.wait()
-
-
-def target_of(url: str, file: Path, *, backup: str, restore: str, serve: list[str]) -> TargetFile:
-    return TargetFile.model_validate(
-        {
-            "base_url": url,
-            "accounts": ACCOUNTS,
-            "exclusive_accounts": True,
-            "endpoints": {
-                "payments": {"path": "/payments/{account}", "items": None},
-                "snapshot": {"path": "/accounts", "items": None},
-            },
-            "commands": {
-                "backup": [*PROGRAM, "backup", backup, str(file), "{backup}"],
-                "restore": [*PROGRAM, "restore", restore, "{backup}", "{restored}/vault.sqlite3"],
-                "serve": [*PROGRAM, "serve", "{restored}/vault.sqlite3", "{port}", *serve],
-            },
-        }
-    )
 
 
 class Payers:
@@ -146,14 +101,12 @@ class Payers:
         )
 
 
-def backed_up(
-    keeper: Any, path: Path, *, backup: str = "online", restore: str = "whole", serve: tuple[str, ...] = ()
-) -> Audited:
-    """What the audit makes of such a backup, taken while two users pay."""
+def backed_up(keeper: Any, path: Path, **ways: Any) -> Audited:
+    """What the audit makes of a backup that is taken in such ways, while two users pay."""
     file = path / "vault.sqlite3"
     with serving_vault(file) as url, sqlite3.connect(file) as database:
         database.execute("VACUUM INTO ?", (str(file.with_suffix(".old")),))
-        target = target_of(url, file, backup=backup, restore=restore, serve=list(serve))
+        target = TargetFile.model_validate(target_of(url, file, **ways))
         commands, faults = (
             commands_of(target, keeper, path),
             Faults([FaultSpan(0, SCENARIO.faults[0], 0.0, LONGEST_S)], keeper),

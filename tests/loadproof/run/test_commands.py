@@ -194,3 +194,19 @@ def test_a_run_that_is_killed_leaves_no_command_and_nothing_undone(tmp_path):
     assert (tmp_path / "mended").exists()
     assert not (tmp_path / "cut").exists()
     assert not Path(place).exists()
+
+
+def test_a_run_whose_disk_is_full_still_undoes_it(tmp_path, monkeypatch):
+    """What can't be kept is told, and the process that looks after commands owes the rest."""
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("loadproof.run.commands.append_command", full)
+    target = target_with(tmp_path, cut=["touch", "cut"], mend=["mv", "cut", "mended"])
+    with fault_keeper(tmp_path, cores=set()) as keeper:
+        noted = noted_of(target, keeper, tmp_path, fault("cut", "mend"), until=two)
+    assert [kind for kind, _ in noted] == ["fault_begun", "fault_failed"]
+    assert "No space left on device" in noted[1][1]["reason"]
+    assert (tmp_path / "mended").exists()
+    assert not read_commands(tmp_path)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -128,12 +129,15 @@ import sys, time
 from pathlib import Path
 from loadproof.run.faultkeeper import fault_keeper
 with fault_keeper(Path({str(tmp_path)!r}), cores=set()) as keeper:
+    keeper.adopt(sys.argv[2])
     keeper.pause(int(sys.argv[1]))
     print("paused", flush=True)
     time.sleep(60)
 """
+    ledger = tmp_path / "ledger"
+    ledger.mkdir()
     with sleeping() as process:
-        run = subprocess.Popen([sys.executable, "-c", code, str(process.pid)], stdout=subprocess.PIPE)
+        run = subprocess.Popen([sys.executable, "-c", code, str(process.pid), ledger], stdout=subprocess.PIPE)
         assert run.stdout is not None
         assert run.stdout.readline() == b"paused\n"
         becomes(process, psutil.STATUS_STOPPED)
@@ -142,6 +146,7 @@ with fault_keeper(Path({str(tmp_path)!r}), cores=set()) as keeper:
         run.communicate()
         becomes(process, psutil.STATUS_SLEEPING)
         assert psutil.wait_procs([doing], timeout=10)[1] == []
+    assert not ledger.exists()
 
 
 def test_what_cannot_be_done_is_told(keeper):
@@ -155,6 +160,23 @@ def test_what_cannot_be_done_is_told(keeper):
     doing.wait(5)
     with pytest.raises(FaultError, match="the process that does faults"):
         keeper.pause(1)
+
+
+def test_what_was_paused_goes_on_although_who_paused_it_is_gone(keeper):
+    """A process that stands still can't end in an orderly way, and it is the run's own."""
+    pause = Pause(fault="pause", phase="steady", lasts="1 s")
+    faults, noted = Faults([FaultSpan(0, pause, 0.0, 60.0)], keeper), []
+    with sleeping() as process:
+        faults.servers["target"] = SimpleNamespace(process=process)
+        faults.begin(time.time(), lambda kind, _: noted.append(kind))
+        becomes(process, psutil.STATUS_STOPPED)
+        children = psutil.Process(os.getpid()).children()
+        (doing,) = (child for child in children if "loadproof.faults.keeper" in child.cmdline())
+        doing.kill()
+        doing.wait(5)
+        faults.end()
+        becomes(process, psutil.STATUS_SLEEPING)
+    assert noted == ["fault_begun", "fault_failed", "fault_failed"]
 
 
 class Gone:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from loadproof.rundir.manifest import TargetFacts
-from loadproof.scenario.limits import DeclaredLimit, declared, embedded_limits, limit_text
+from loadproof.scenario.limits import DeclaredLimit, declared, embedded_access, embedded_limits, limit_text
 from loadproof.scenario.settings import Settings
 from loadproof.scenario.targetfile import TargetFile
+from payments_api.protection.bots import RULES_FILE
 
 WRITTEN = {
     "health": "60/min",
@@ -29,6 +30,17 @@ def test_a_limit_is_a_text_or_a_mapping():
 def test_a_manifest_keeps_both_forms():
     facts = TargetFacts.model_validate({"kind": "own", "base_url": "http://127.0.0.1", "limits": WRITTEN})
     assert TargetFacts.model_validate_json(facts.model_dump_json()) == facts
+
+
+def test_the_embedded_targets_bot_check_is_declared_by_some_of_whom_it_refuses():
+    """As its own file of rules says."""
+    rules = [line.split(maxsplit=1) for line in RULES_FILE.read_text().splitlines() if line and line[0] != "#"]
+    refused = {action: {part for kind, part in rules if kind == action} for action in ("deny", "strict")}
+    assert embedded_access(Settings()) is None
+    on, strict = (embedded_access(Settings(bots=bots)).bots.user_agents for bots in ("on", "strict"))
+    assert set(on) <= refused["deny"]
+    assert set(strict) - set(on) <= refused["strict"]
+    assert set(strict) > set(on)
 
 
 def test_the_embedded_target_counts_in_moving_windows_in_each_process_or_in_redis():

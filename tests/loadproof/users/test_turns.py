@@ -30,10 +30,13 @@ def test_a_user_sends_at_its_pace_from_somewhere_in_the_first():
 
 
 def test_what_answers_take_of_the_next_turns_are_turns_missed():
-    """And it goes on at once: an answer of 6 s costs two."""
+    """And it goes on at once: an answer of 6 s costs two.
+
+    Then at a moment of its own again, or all who waited for an outage would send together from then on.
+    """
     played = PlayedUser(takes_s=lambda number: 6.0 if number == 2 else 0.1)
     counted = played.live(15.0)
-    assert played.sent_s == [0.5, 2.5, 8.5, 10.5, 12.5, 14.5]
+    assert played.sent_s == [0.5, 2.5, 8.5, 11.0, 13.0, 15.0]
     assert counted == {PRESENT_MS: 15_000, "missed": 2}
 
 
@@ -62,6 +65,13 @@ def test_a_pause_within_the_pace_only_delays_what_comes_after_it():
     counted = played.live(6.0)
     assert played.sent_s == [0.5, 1.6, 2.5, 3.6, 4.5, 5.6]
     assert counted == {PRESENT_MS: 6_000}
+
+
+def test_who_is_still_answered_slowly_sends_as_soon_as_it_may():
+    """Each turn may be late again: a moment of its own would be another turn lost."""
+    played = PlayedUser(takes_s=lambda number: 6.0 if number == 2 else 1.5)
+    played.live(15.0)
+    assert played.sent_s == [0.5, 2.5, 8.5, 10.5, 12.5, 14.5]
 
 
 def test_of_a_turn_that_took_too_long_the_own_part_comes_last():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
+
+import gevent
 import pytest
 from gevent.pool import Group
 
@@ -16,6 +19,7 @@ from loadproof.plan.pacing import Due
 from loadproof.recording.norecorder import NoRecorder
 from loadproof.recording.recorder import Recorder
 from loadproof.users.habits import habits_of
+from loadproof.users.user import take_likes
 from loadproof.users.workload import Post, Workload
 from simulation.clock import FakeTime
 from simulation.playeduser import PlayedUser
@@ -224,3 +228,50 @@ def test_a_secret_that_the_target_echoes_is_in_no_example(monkeypatch):
     recorder.failed("health", Request("GET", "/"), answer, ValueError("status 400"))
     (example,) = recorder.take(1.0, 1).failures
     assert example.body == "no such user: ${TOKEN_OF_OURS}"
+
+
+DENIED = {"health": {"share": "50 %", "every": "1 s"}, "denied": {"like": "health", "share": "50 %", "every": "1 s"}}
+
+
+def test_a_kind_with_addresses_of_its_own_connects_from_there():
+    """The journal names the client by it, too."""
+    DENIED["denied"]["addresses"] = "127.129.0.0/16"
+    work = work_of(mix=DENIED)
+    client, _ = work.next_client("denied")
+    assert (client.index, client.address) == (0, "127.129.0.1")
+    assert work._open_connection(client, "http://127.0.0.1:1")._source_address == client.address
+    assert work.seen_as(client, "http://127.0.0.1:1") == client.address
+    assert work.client(1).address == marks_of(1, "source-address", "127.0.0.1")[0]
+
+
+def test_a_kind_that_is_like_another_has_a_class_of_its_own():
+    """Under its own name; those of an earlier run go."""
+    played = PlayedUser()
+    environment = played.user.environment
+    for plan in (scenario(mix=DENIED), scenario(mix=DENIED)):
+        take_likes(environment, plan)
+        assert [(cls.__name__, cls.endpoint) for cls in environment.user_classes] == [
+            ("Playing", "health"),
+            ("PlayingAsDenied", "denied"),
+        ]
+    assert environment.user_classes[1].tasks == environment.user_classes[0].tasks
+    take_likes(environment, scenario())
+    assert [cls.__name__ for cls in environment.user_classes] == ["Playing"]
+
+
+def test_a_user_in_a_guise_takes_what_it_expects_and_nothing_else():
+    """What it is refused is then `ok`, and no reply for its task."""
+    refused = {"health": {"share": "100 %", "every": "2 s", "expect": 403}}
+    got = []
+    played = PlayedUser(
+        mix=refused,
+        statuses=[403, 200],
+        record="requests",
+        task=lambda user: got.append(user.send(user.api.ask_health(), lambda reply: reply["status"])),
+    )
+    played.live(6.0)
+    taking = gevent.spawn(played.recorder.take, 10.0, 1, last=True)
+    played.time.advance_until(taking.ready, within_s=1)
+    rows = gzip.decompress(taking.get().journal).decode().splitlines()
+    assert [row.split(",")[7:9] for row in rows][:2] == [["403", "ok"], ["200", "invalid"]]
+    assert set(got) == {None}

@@ -1,10 +1,11 @@
 """A server that delays each answer according to a seeded script, and logs when it read and wrote each request.
 
-python -m bench.truthserver SCRIPT SEED LOG        tells its port on stdout; SIGTERM writes LOG and ends it
+python -m loadproof.run.truthserver SCRIPT SEED LOG        tells its port on stdout; SIGTERM writes LOG and ends it
 
-The scripts: `none`, `lognormal`, `bimodal`, and `stops`, where in the last 2 of each 20 s after the first request
-nothing is answered. LOG is numpy's .npy of shape (n, 2): per request for a balance, in the order of writing, when it
-was read and when it was written, in s of the wall clock.
+The scripts: `none`, `lognormal`, `bimodal`, `stops`, where nothing is answered in the last 2 of each 20 s after the
+first request, and `steady`, where times vary least; `steady*1.1` takes a tenth longer than `steady`. LOG is numpy's
+.npy of shape (n, 2): per request for a balance, in the order of writing, when it was read and when it was written, in
+s of the wall clock.
 """
 
 from __future__ import annotations
@@ -30,8 +31,9 @@ STOP_EVERY_S, STOP_S = 20.0, 2.0
 def delays_s(script: str, seed: int) -> Iterator[float]:
     """One delay per request, in the order of reading."""
     random = np.random.default_rng(seed)
+    kind, _, times = script.partition("*")
     while True:
-        match script:
+        match kind:
             case "none":
                 drawn = np.zeros(1000)
             case "lognormal":
@@ -41,9 +43,11 @@ def delays_s(script: str, seed: int) -> Iterator[float]:
                 drawn = modes * np.exp(random.normal(0, 0.1, 1000))
             case "stops":
                 drawn = np.exp(random.normal(np.log(0.01), 0.3, 1000))
+            case "steady":
+                drawn = np.exp(random.normal(np.log(0.02), 0.3, 1000))
             case _:
                 raise SystemExit(f"truthserver: no script {script!r}")
-        yield from drawn.tolist()
+        yield from (drawn * float(times or 1)).tolist()
 
 
 def after_a_stop(due_s: float, first_s: float) -> float:

@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from bench.truth import Script, quantiles_of
-from bench.truthserver import after_a_stop, delays_s
+from loadproof.run.truthserver import after_a_stop, delays_s
 from tests.commands import ROOT
 
 
@@ -19,7 +19,7 @@ from tests.commands import ROOT
 def test_each_request_is_logged_when_it_is_read_and_when_it_is_written(tmp_path):
     """In the time that the client saw; what is no balance is not logged."""
     log = tmp_path / "log.npy"
-    command = [sys.executable, "-m", "bench.truthserver", "lognormal", "1", str(log)]
+    command = [sys.executable, "-m", "loadproof.run.truthserver", "lognormal", "1", str(log)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
         url = f"http://127.0.0.1:{int(server.stdout.readline())}"
         with requests.Session() as session:

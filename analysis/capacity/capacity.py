@@ -1,0 +1,199 @@
+"""Turns the trials of a search into its result: what holds, how sure that is, what breaks first, and what follows."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from loadproof.analysis.capacity.classification import Bound, Measured, Terms, bound_of, conditional_throughput
+from loadproof.analysis.capacity.halfpoint import half_point
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from loadproof.analysis.estimates.estimate import Estimate
+    from loadproof.rundir.trials import GoalLoss, Search, SearchGoal, Trial
+
+ALL: Final = "all goals"
+_NEAR: Final = 1.1
+"""What breaks up to this multiple of the capacity breaks first."""
+_FEWEST_NEAR: Final = 4
+"""Trials close to the estimate, without which there is no interval."""
+_SERVED: Final = 0.99
+"""Of the offered load: with less goodput, throughput no longer scales."""
+
+
+class Found(StrEnum):
+    """How a search ended."""
+
+    FOUND = "FOUND"
+    ROUGH = "ROUGH"
+    """Found between bounds, without an interval."""
+    TOO_HIGH = "LOWER END FAILS"
+    TOO_LOW = "UPPER END HOLDS"
+    UNFINISHED = "UNFINISHED"
+    INVALID = "INVALID"
+    DIED = "TARGET GONE"
+
+
+@dataclass(frozen=True)
+class GoalCapacity:
+    """What the trials say about one goal by itself, or about all of them together."""
+
+    goal: str
+    terms: Terms | None
+    """None for all goals together: each has its own loss ratio."""
+    lower_rps: float | None
+    """The relevant lower bound: the highest load that held, below every load that did not."""
+    upper_rps: float | None
+    """The relevant upper bound: the lowest load that did not hold."""
+    throughput_rps: float | None
+    """Conditional throughput, at the relevant lower bound."""
+    half: Estimate | None
+    """The load at which half of the trials keep the goal; None if every trial kept it, or none did."""
+
+
+@dataclass(frozen=True)
+class Capacity:
+    found: Found
+    why: str
+    """If nothing was found: a clause."""
+    together: GoalCapacity
+    goals: tuple[GoalCapacity, ...]
+    first: tuple[tuple[str, int], ...]
+    """Goals missed in trials at or just above the capacity, the most frequent first, each with how often."""
+    first_outcomes: tuple[tuple[str, int], ...]
+    """What became of the requests that were not good in them, the most frequent first."""
+    knee: Trial | None
+    """The trial with the highest load that was still served nearly whole."""
+    peak: Trial | None
+    """The trial with the most goodput."""
+    beyond: Trial | None
+    """The trial beyond the capacity."""
+    invalid: int
+    """Trials that were repeated, because they measured the generator."""
+
+    @property
+    def value_rps(self) -> float | None:
+        """The capacity; of a rough search the middle of its bounds."""
+        if self.found is Found.FOUND and self.together.half is not None:
+            return self.together.half.value
+        if self.found is Found.ROUGH and self.together.lower_rps and self.together.upper_rps:
+            return math.sqrt(self.together.lower_rps * self.together.upper_rps)
+        return None
+
+
+def capacity_of(search: Search, trials: Sequence[Trial], early: tuple[Found, str] | None = None) -> Capacity:
+    """The result so far. `early` is how, and why, the search ended before it had made all of its trials."""
+    valid = [trial for trial in trials if trial.is_valid and trial.ending in {"completed", "target_died"}]
+    together = _together(search, valid)
+    found, why = early or _found(search, trials, together)
+    beyond = next((trial for trial in reversed(valid) if trial.stage == "beyond"), None)
+    first, outcomes = _broke_first(valid, together)
+    peak = max(valid, key=lambda trial: trial.goodput_rps, default=None)
+    served = [one for one in valid if one.offered and one.goodput_rps * one.duration_s >= _SERVED * one.offered]
+    return Capacity(
+        found=found,
+        why=why,
+        together=together,
+        goals=tuple(_alone(goal, valid) for goal in search.goals),
+        first=first,
+        first_outcomes=outcomes,
+        knee=max(served, key=lambda trial: trial.load_rps, default=None),
+        peak=peak,
+        beyond=beyond,
+        invalid=sum(not trial.is_valid for trial in trials),
+    )
+
+
+def centre_of(search: Search, trials: Iterable[Trial]) -> float | None:
+    """Where further trials say most: at the capacity so far; None if there are no bounds for it."""
+    together = _together(search, [trial for trial in trials if trial.is_valid])
+    return together.half.value if together.half is not None else None
+
+
+def _found(search: Search, trials: Sequence[Trial], together: GoalCapacity) -> tuple[Found, str]:
+    if not any(trial.is_valid for trial in trials):
+        return Found.INVALID, "no trial measured the target"
+    half, near = together.half, sum(trial.is_valid and trial.stage == "repeat" for trial in trials)
+    if near >= _FEWEST_NEAR and half is not None and half.low > 0 and math.isfinite(half.high):
+        return Found.FOUND, ""
+    if together.lower_rps is None:
+        return Found.TOO_HIGH, f"goals already fail at the lower end, {search.from_rps:,.4g} rps"
+    if together.upper_rps is None:
+        what = f"every goal still holds at the upper end, {together.lower_rps:,.4g} rps"
+        return Found.TOO_LOW, f"{what}{_why_no_more(search, trials, together.lower_rps)}"
+    return Found.ROUGH, ""
+
+
+def _why_no_more(search: Search, trials: Sequence[Trial], held_rps: float) -> str:
+    """The generator's own limit, if that was what ended the range."""
+    unsent = [trial.invalid for trial in trials if trial.invalid is not None and trial.load_rps > held_rps]
+    why = unsent[-1] if unsent else search.ceiling_note
+    return f", which is all that this generator could send ({why})" if why else ""
+
+
+def _together(search: Search, valid: Sequence[Trial]) -> GoalCapacity:
+    """A trial counts as lost if it misses any goal: its loss ratio is 1, or 0."""
+    goal = search.goals[0]
+    terms = Terms(goal.final_trial_s, goal.duration_sum_s, 0.5, goal.exceed_ratio)
+    capacity = _capacity(ALL, terms, valid, lambda trial: 0.0 if trial.is_kept else 1.0)
+    throughput = None
+    if capacity.lower_rps is not None:
+        at = [one for one in valid if one.load_rps == capacity.lower_rps and one.stage == "search"]
+        lost = [Measured(one.duration_s, 1 - one.goodput_rps * one.duration_s / max(one.offered, 1)) for one in at]
+        throughput = conditional_throughput(capacity.lower_rps, lost, terms)
+    return GoalCapacity(ALL, None, capacity.lower_rps, capacity.upper_rps, throughput, capacity.half)
+
+
+def _alone(goal: SearchGoal, valid: Sequence[Trial]) -> GoalCapacity:
+    """One of the goals, as if it were the only one."""
+    terms = Terms(goal.final_trial_s, goal.duration_sum_s, goal.loss_ratio, goal.exceed_ratio)
+    return _capacity(goal.goal, terms, valid, lambda trial: _loss(trial, goal.goal))
+
+
+def _loss(trial: Trial, name: str) -> float:
+    if trial.ending != "completed":
+        return 1.0
+    loss: GoalLoss = next(loss for loss in trial.losses if loss.goal == name)
+    return loss.ratio
+
+
+def _capacity(name: str, terms: Terms, valid: Sequence[Trial], loss: Callable[[Trial], float]) -> GoalCapacity:
+    by_load: dict[float, list[Measured]] = defaultdict(list)
+    for trial in valid:
+        # The search has ended before the others: they are not where it would have looked.
+        if trial.stage == "search":
+            by_load[trial.load_rps].append(Measured(trial.duration_s, loss(trial)))
+    bounds = {load: bound_of(measured, terms) for load, measured in by_load.items()}
+    upper = min((load for load, bound in bounds.items() if bound is Bound.UPPER), default=math.inf)
+    lower = max((load for load, bound in bounds.items() if bound is Bound.LOWER and load < upper), default=None)
+    full = [trial for trial in valid if trial.duration_s >= terms.final_trial_s]
+    near = sum(trial.stage == "repeat" for trial in full) or len(full)
+    return GoalCapacity(
+        goal=name,
+        terms=terms,
+        lower_rps=lower,
+        upper_rps=None if math.isinf(upper) else upper,
+        throughput_rps=None if lower is None else conditional_throughput(lower, by_load[lower], terms),
+        half=half_point(
+            [trial.load_rps for trial in full], [loss(trial) <= terms.loss_ratio for trial in full], near=near
+        ),
+    )
+
+
+def _broke_first(
+    valid: Sequence[Trial], together: GoalCapacity
+) -> tuple[tuple[tuple[str, int], ...], tuple[tuple[str, int], ...]]:
+    """Goals, and outcomes, of the lost trials that are closest to the capacity."""
+    lost = [trial for trial in valid if not trial.is_kept]
+    edge = together.half.value if together.half else min((trial.load_rps for trial in lost), default=0.0)
+    near = [trial for trial in lost if trial.load_rps <= _NEAR * edge] or sorted(lost, key=lambda one: one.load_rps)[:1]
+    goals = Counter(loss.goal for trial in near for loss in trial.losses if not loss.is_kept)
+    outcomes: Counter[str] = Counter()
+    for trial in near:
+        outcomes.update({name: count for name, count in trial.outcomes.items() if name != "ok" and count})
+    return tuple(goals.most_common()), tuple(outcomes.most_common())

@@ -1,0 +1,75 @@
+"""Classifies a load by the trials made at it, and computes its conditional throughput.
+
+Source: RFC 9971, appendices A (load classification) and B (conditional throughput).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class Bound(StrEnum):
+    LOWER = "lower bound"
+    UPPER = "upper bound"
+    UNDECIDED = "undecided"
+
+
+class Measured(NamedTuple):
+    """A trial, as far as it matters here."""
+
+    duration_s: float
+    loss_ratio: float
+
+
+@dataclass(frozen=True)
+class Terms:
+    """When a goal is kept; times in s, ratios 0-1."""
+
+    final_trial_s: float
+    duration_sum_s: float
+    loss_ratio: float
+    exceed_ratio: float
+    """Below 1."""
+
+    def is_full(self, trial: Measured) -> bool:
+        """Long enough to count by itself; shorter ones only count against a load."""
+        return trial.duration_s >= self.final_trial_s
+
+    def is_lost(self, trial: Measured) -> bool:
+        return trial.loss_ratio > self.loss_ratio
+
+
+def bound_of(trials: Sequence[Measured], terms: Terms) -> Bound:
+    """What a load is by all trials at it, in any order: decided if no further trial up to the sum can change it."""
+    kept_s = sum(one.duration_s for one in trials if terms.is_full(one) and not terms.is_lost(one))
+    lost_s = sum(one.duration_s for one in trials if terms.is_full(one) and terms.is_lost(one))
+    short_kept_s = sum(one.duration_s for one in trials if not terms.is_full(one) and not terms.is_lost(one))
+    short_lost_s = sum(one.duration_s for one in trials if not terms.is_full(one) and terms.is_lost(one))
+    # Short trials that were kept excuse as many lost ones as the exceed ratio allows, and nothing more.
+    excused_s = short_kept_s * terms.exceed_ratio / (1 - terms.exceed_ratio)
+    lost_s += max(0.0, short_lost_s - excused_s)
+    whole_s = max(kept_s + lost_s, terms.duration_sum_s)
+    allowed_s = whole_s * terms.exceed_ratio
+    if lost_s > allowed_s:
+        return Bound.UPPER
+    return Bound.LOWER if whole_s - kept_s <= allowed_s else Bound.UNDECIDED
+
+
+def conditional_throughput(load_rps: float, trials: Sequence[Measured], terms: Terms) -> float:
+    """What of this load was forwarded in the worst of the full-length trials that the exceed ratio doesn't excuse.
+
+    0 with fewer seconds of them than that takes.
+    """
+    full = sorted((one for one in trials if terms.is_full(one)), key=lambda one: one.loss_ratio)
+    whole_s = max(sum(one.duration_s for one in full), terms.duration_sum_s)
+    remaining_s = whole_s * (1 - terms.exceed_ratio)
+    loss_ratio = 1.0
+    for trial in full:
+        if remaining_s <= 0:
+            break
+        loss_ratio = trial.loss_ratio
+        remaining_s -= trial.duration_s
+    return load_rps * (1 - (1.0 if remaining_s > 0 else loss_ratio))

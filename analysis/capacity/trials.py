@@ -1,0 +1,79 @@
+"""Turns the run of a trial into what a search needs of it: what each goal lost, or why nothing can be said."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from loadproof.analysis.estimates.metrics import counted_estimate, counted_in, ratio_parts
+from loadproof.analysis.estimates.scope import Scope, rows_of, tally
+from loadproof.analysis.frames.cellsums import histogram
+from loadproof.analysis.judge.disturbances import disturbances, disturbed_phases
+from loadproof.analysis.judge.health import findings_in
+from loadproof.analysis.word import Word
+from loadproof.histogram import MIDPOINT_US
+from loadproof.outcome import DROPPED, Outcome
+from loadproof.plan.trials import TRIAL, Goal
+from loadproof.rundir.trials import GoalLoss, Stage, Trial
+from loadproof.scenario.expectation import Metric
+from loadproof.scenario.metrics import OFFERED
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from loadproof.analysis.frames.run import Run
+
+LATE = "late"
+"""Correct answers after the scenario's deadline."""
+
+
+def trial_in(run: Run, goals: Sequence[Goal], *, number: int, stage: Stage) -> Trial:
+    """The trial that this run was."""
+    span = next(span for span in run.phases if span.name == TRIAL)
+    scope, lasted_s = Scope((TRIAL,), run.endpoints), span.end_s - span.start_s
+    counts, p95 = tally(rows_of(run, scope)), counted_estimate(Metric("p", quantile=0.95), run, scope)
+    outcomes = {str(outcome): count for outcome, count in counts.outcomes.items()}
+    return Trial(
+        number=number,
+        stage=stage,
+        load_rps=span.rate_rps or 0.0,
+        duration_s=lasted_s,
+        run=run.path.name,
+        invalid=next((finding.what for finding in findings_in(run) if finding.word is Word.INVALID), None),
+        ending=run.manifest.ending,
+        losses=[loss_in(run, goal) for goal in goals],
+        offered=counts.offered,
+        goodput_rps=counts.good / lasted_s,
+        p95_s=p95.value if p95 else None,
+        outcomes={**outcomes, DROPPED: counts.dropped, LATE: counts.outcomes[Outcome.OK] - counts.good},
+    )
+
+
+def loss_in(run: Run, goal: Goal) -> GoalLoss:
+    """What a goal lost, of the requests that it reads: planned ones for times, those that its ratio is a share of."""
+    expectation = goal.threshold.expectation
+    scope = Scope.of(goal.threshold, run.manifest.scenario)
+    rows = rows_of(run, scope)
+    if expectation.metric.kind.is_ratio:
+        hits, sizes = ratio_parts(expectation.metric, rows)
+        counted, of = int(hits["count"].sum()), int(sizes["count"].sum())
+        lost = counted if expectation.wants_low else of - counted
+    else:
+        of = int(counted_in(rows, OFFERED)["count"].sum())
+        in_time = histogram(rows, "response", Outcome.OK)[expectation.limit * 1e6 >= MIDPOINT_US]
+        lost = of - int(in_time.sum())
+    return GoalLoss(goal=goal.name, lost=lost, of=of, allowed=goal.loss_ratio)
+
+
+def ceiling_in(run: Run) -> tuple[float, str]:
+    """The highest rate that the generator sent on time in this run of rising steps, and what disturbed the next one.
+
+    0 if it sent none on time; the text is empty if it sent all.
+    """
+    disturbed, highest = disturbed_phases(run), 0.0
+    for span in run.phases:
+        if span.name in disturbed:
+            what = next((finding.what for finding in disturbances(run) if finding.word is Word.INVALID), "")
+            return highest, what or f"it was late at {span.rate_rps:,.4g} rps"
+        if not span.warm_up:
+            highest = span.rate_rps or 0.0
+    return highest, ""

@@ -1,0 +1,256 @@
+"""Judges all runs of a scenario over time, from their replicates to what changed in which row, and when.
+
+Each machine has a history of its own, because its numbers are not another machine's. Within one, each row (endpoint,
+phase, metric) is searched for changes; together they raise a false alarm in 5 % of stable histories at most (Benjamini
+& Hochberg 1995, doi:10.1111/j.2517-6161.1995.tb02031.x, which holds for rows that rise and fall together).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from loadproof.analysis.compare.changepoints import FEWEST, LevelChange, Search, best_p, changes_in
+from loadproof.analysis.compare.comparedrow import least_sd, scale_of, values_of
+from loadproof.analysis.compare.equivalence import margin_on
+from loadproof.analysis.compare.replicates import sources_of, usable_replicates
+from loadproof.analysis.compare.sides import machine_of, traffic_of
+from loadproof.errors import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from loadproof.analysis.compare.replicates import Replicate, Row
+    from loadproof.analysis.compare.welch import Scale
+    from loadproof.rundir.manifest import Manifest
+    from loadproof.scenario.expectation import Metric
+
+FALSE_ALARMS: Final = 0.05
+"""Of stable histories, all rows of all machines together."""
+RECENT: Final = 10
+"""Runs: a regression that began within so many of the latest, and lasts, is news."""
+
+
+class Trend(StrEnum):
+    """What a row did over the runs of one machine; what people want to know first comes first."""
+
+    REGRESSED = "regressed"
+    IMPROVED = "improved"
+    WENT_AWAY = "went away"
+    SMALL = "small change"
+    STABLE = "stable"
+    TOO_FEW = "too few"
+
+
+@dataclass(frozen=True)
+class Event:
+    """One change of a row, from run `first` on; sizes are relative to before, of shares of requests differences."""
+
+    first: int
+    earliest: int
+    latest: int
+    """`first` is between these with 95 % confidence."""
+    until: int | None
+    """The first run back at the old level; None: it lasts."""
+    shift: float
+    low: float
+    high: float
+    p: float
+    trend: Trend
+
+
+@dataclass(frozen=True)
+class RowHistory:
+    """One row over the runs of one machine, which are counted from 0."""
+
+    row: Row
+    metric: Metric
+    runs: tuple[int, ...]
+    """Those that have a value."""
+    values: NDArray[np.float64]
+    """In SI units, shape (runs,)."""
+    events: tuple[Event, ...]
+    odd: tuple[int, ...]
+    """Single runs apart from both of their neighbours; they were left out."""
+
+    @property
+    def scale(self) -> Scale:
+        return scale_of(self.metric)
+
+    @property
+    def trend(self) -> Trend:
+        """That of the latest change that lasts; without any, of the others."""
+        if len(self.runs) < FEWEST:
+            return Trend.TOO_FEW
+        trends = [event.trend for event in self.events]
+        lasting = [trend for trend in trends if trend in {Trend.REGRESSED, Trend.IMPROVED}]
+        return lasting[-1] if lasting else min(trends, key=list(Trend).index, default=Trend.STABLE)
+
+    @property
+    def level(self) -> float:
+        """The median of the runs since the last change."""
+        return float(np.median(self.values[np.asarray(self.runs) >= max(self._bounds, default=0)]))
+
+    @property
+    def spread(self) -> float:
+        """The standard deviation between runs on the scale, changes and odd runs left out; NaN if unknown."""
+        part = np.searchsorted(self._bounds, self.runs, side="right")
+        kept = ~np.isin(self.runs, self.odd)
+        parts = [self.scale.of(self.values[kept & (part == one)]) for one in np.unique(part[kept])]
+        freedom = sum(one.size - 1 for one in parts)
+        squares = sum(float(np.sum((one - one.mean()) ** 2)) for one in parts)
+        return math.sqrt(squares / freedom) if freedom else math.nan
+
+    @property
+    def _bounds(self) -> list[int]:
+        """The runs that begin another level."""
+        return sorted({run for event in self.events for run in (event.first, event.until) if run is not None})
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """The runs of one machine, in order."""
+
+    machine: str
+    runs: tuple[Replicate, ...]
+    rows: tuple[RowHistory, ...]
+
+    @property
+    def is_long_enough(self) -> bool:
+        return len(self.runs) >= FEWEST
+
+
+@dataclass(frozen=True)
+class RunHistory:
+    """All runs of a scenario that can be put beside each other, and why others can't."""
+
+    scenario: str
+    stretches: tuple[Stretch, ...]
+    """The machine of the latest run comes first."""
+    left_out: tuple[Problem, ...]
+
+    @property
+    def latest_regressions(self) -> tuple[RowHistory, ...]:
+        """Rows of the latest run's machine that regressed recently, and are no better since."""
+        stretch = self.stretches[0]
+        recent = len(stretch.runs) - RECENT
+        return tuple(
+            row
+            for row in stretch.rows
+            if row.trend is Trend.REGRESSED
+            and any(event.trend is Trend.REGRESSED and event.first >= recent for event in row.events)
+        )
+
+
+def history_of(paths: Sequence[Path], *, smallest: float | None = None) -> RunHistory:
+    """Of these run directories, which are of one scenario; the error of the first if none of them can be used.
+
+    Changes below `smallest` are shown, and are no news; of shares of requests, below a tenth of it. None: the margin of
+    the scenario.
+    """
+    usable, errors = usable_replicates(paths)
+    left_out = [problem for error in errors for problem in error.problems]
+    if not usable:
+        raise errors[0]
+    usable.sort(key=lambda run: run.manifest.start_unix_s)
+    latest = usable[-1].manifest
+    machines = defaultdict[str, list["Replicate"]](list)
+    for run in usable:
+        if why := _differs(run.manifest, latest):
+            left_out.append(Problem(str(run.path), f"not like the latest run: {why}", "it has a history of its own"))
+        elif run.broke:
+            what = "the target ended the run, so it has no values"
+            left_out.append(Problem(str(run.path), what, "read its own report", got=run.manifest.ending))
+        else:
+            machines[machine_of(run.manifest)].append(run)
+    newest_first = sorted(machines.items(), key=lambda item: item[1][-1].manifest.start_unix_s, reverse=True)
+    least = latest.scenario.margin if smallest is None else smallest
+    stretches = judged([(machine, tuple(runs)) for machine, runs in newest_first], least)
+    return RunHistory(latest.scenario.name, stretches, tuple(left_out))
+
+
+def _differs(theirs: Manifest, latest: Manifest) -> str:
+    """Why a run can't be put beside the latest one; empty if it can."""
+    was, now = ({**traffic_of(one.scenario), "settings": one.scenario.settings} for one in (theirs, latest))
+    parts = [name for name, part in now.items() if was.get(name) != part]
+    if theirs.target.kind != latest.target.kind:
+        parts.append("target")
+    if theirs.workers != latest.workers:
+        parts.append("number of workers")
+    return f"other {' and '.join(parts)}" if parts else ""
+
+
+def judged(machines: Sequence[tuple[str, tuple[Replicate, ...]]], smallest: float) -> tuple[Stretch, ...]:
+    """Each machine's runs, in order, with what their rows show: all rows of all machines are one family."""
+    series = [list(_series(runs)) for _, runs in machines]
+    limit = largest_p([one.best_p for rows in series for one in rows if len(one.runs) >= FEWEST])
+    return tuple(
+        Stretch(machine, runs, tuple(one.searched(limit, smallest) for one in rows))
+        for (machine, runs), rows in zip(machines, series, strict=True)
+    )
+
+
+def largest_p(ps: Sequence[float]) -> float:
+    """The largest p-value that is a change beside all others; 0 if none is."""
+    passing = [rank for rank, p in enumerate(sorted(ps), start=1) if p <= FALSE_ALARMS * rank / len(ps)]
+    return FALSE_ALARMS * max(passing) / len(ps) if passing else 0.0
+
+
+@dataclass(frozen=True)
+class _Series:
+    """A row before it is searched."""
+
+    row: Row
+    metric: Metric
+    runs: tuple[int, ...]
+    values: NDArray[np.float64]
+    floor: float
+    """What a value can't be known better than, on the scale."""
+
+    @property
+    def scaled(self) -> NDArray[np.float64]:
+        return scale_of(self.metric).of(self.values)
+
+    @property
+    def best_p(self) -> float:
+        return best_p(self.scaled, floor=self.floor)
+
+    def searched(self, limit: float, smallest: float) -> RowHistory:
+        found = changes_in(self.scaled, limit=limit, floor=self.floor) if limit else Search((), ())
+        events = tuple(self._event(change, smallest) for change in found.changes)
+        odd = tuple(self.runs[place] for place in found.odd)
+        return RowHistory(self.row, self.metric, self.runs, self.values, events, odd)
+
+    def _event(self, change: LevelChange, smallest: float) -> Event:
+        """By the numbers of runs, and sizes as people read them."""
+        scale = scale_of(self.metric)
+        is_worse = change.shift < 0 if self.metric.kind.should_be_high else change.shift > 0
+        if abs(change.shift) < margin_on(scale, smallest):
+            trend = Trend.SMALL
+        elif change.until is not None:
+            trend = Trend.WENT_AWAY
+        else:
+            trend = Trend.REGRESSED if is_worse else Trend.IMPROVED
+        first, earliest, latest = (self.runs[place] for place in (change.first, change.earliest, change.latest))
+        until = None if change.until is None else self.runs[change.until]
+        shift, low, high = map(scale.shown, (change.shift, change.low, change.high))
+        return Event(first, earliest, latest, until, shift, low, high, change.p, trend)
+
+
+def _series(runs: Sequence[Replicate]) -> Iterator[_Series]:
+    """Each row; a run that has none of its requests is left out of it."""
+    sources = sources_of(runs[-1].manifest.scenario)
+    for row in dict.fromkeys(row for run in runs for row in run.estimates):
+        numbers = [number for number, run in enumerate(runs) if row in run.estimates]
+        estimates, metric = [runs[number].estimates[row] for number in numbers], sources[row].metric
+        values = values_of(estimates, metric)
+        yield _Series(row, metric, tuple(numbers), values, least_sd(estimates, metric))

@@ -1,0 +1,202 @@
+"""Writes a history to history.json, to Markdown, and to the table in the terminal."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+from pydantic import WrapValidator
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from loadproof.analysis.compare.changepoints import FEWEST
+from loadproof.analysis.compare.history import Trend
+from loadproof.analysis.compare.welch import Scale
+from loadproof.analysis.inert import markdown
+from loadproof.analysis.outputs.dates import date_text
+from loadproof.analysis.outputs.jsonmodel import JsonModel, by, from_
+from loadproof.errors import escaped
+from loadproof.units import format_quantity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from loadproof.analysis.compare.history import Event, RowHistory, RunHistory, Stretch
+    from loadproof.analysis.compare.replicates import Replicate
+
+FORMAT: Final = 1
+_Finite = Annotated[float | None, WrapValidator(lambda value, _: value if math.isfinite(value) else None)]
+_MOST_TOLD: Final = 12
+"""Rows in the terminal; the page has all."""
+STYLES: Final = {
+    Trend.REGRESSED: "bold red",
+    Trend.IMPROVED: "bold green",
+    Trend.WENT_AWAY: "bold yellow",
+    Trend.TOO_FEW: "dim",
+}
+
+
+class RunJson(JsonModel):
+    run_id: str = from_("manifest", "run_id")
+    started_unix_s: float = from_("manifest", "start_unix_s")
+    revision: str = from_("manifest", "revision")
+
+
+class EventJson(JsonModel):
+    """Runs are numbered within the machine, from 0. `until` is the first run back at the old level; null: it lasts.
+
+    `shift` is relative to before, of ratios the difference (0-1); `p` is how often noise alone looks as much like it.
+    """
+
+    trend: str
+    first: int
+    earliest: int
+    latest: int
+    until: int | None
+    shift: float
+    low: float
+    high: float
+    p: float
+
+
+class RowHistoryJson(JsonModel):
+    """`spread` is the standard deviation between runs, relative, of ratios the difference (0-1)."""
+
+    endpoint: str = from_("row", "endpoint")
+    phase: str = from_("row", "phase")
+    metric: str = from_("row", "metric")
+    trend: str
+    level: float
+    spread: _Finite
+    runs: list[int]
+    values: Annotated[list[float], by(list)]
+    odd: list[int]
+    events: list[EventJson]
+
+
+class StretchJson(JsonModel):
+    machine: str
+    runs: list[RunJson]
+    rows: list[RowHistoryJson]
+
+
+class HistoryJson(JsonModel):
+    format: int = FORMAT
+    scenario: str
+    machines: list[StretchJson] = from_("stretches")
+    left_out: list[Annotated[str, by(str)]]
+
+
+def history_schema() -> dict[str, Any]:
+    """The JSON schema of history.json."""
+    schema = HistoryJson.model_json_schema(mode="serialization")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "history.json"}
+
+
+def history_json(history: RunHistory) -> str:
+    return HistoryJson.of(history).text()
+
+
+def headline(history: RunHistory) -> str:
+    """One sentence: what the latest runs show."""
+    stretch = history.stretches[0]
+    if not stretch.is_long_enough:
+        here = f"{len(stretch.runs)} on this machine, {FEWEST} are needed"
+        return f"Too few runs to tell change from noise: {here}."
+    if worse := history.latest_regressions:
+        return f"{_rows(len(worse))} regressed within the latest runs, and still {'are' if len(worse) > 1 else 'is'}."
+    changed = [row for row in stretch.rows if row.trend not in {Trend.STABLE, Trend.SMALL, Trend.TOO_FEW}]
+    if not changed:
+        return f"No change in {_rows(len(stretch.rows))} over {len(stretch.runs)} runs."
+    return f"Nothing new: {_rows(len(changed))} of {len(stretch.rows)} changed earlier, or changed and went back."
+
+
+def _rows(n: int) -> str:
+    return f"{n} row{'' if n == 1 else 's'}"
+
+
+def shift_text(row: RowHistory, event: Event) -> str:
+    """'+10.2 % (+8.1 to +12.3 %)', of ratios in percentage points."""
+    unit = "points" if row.scale is Scale.DIFFERENCE else "%"
+    return f"{event.shift * 100:+.1f} {unit} ({event.low * 100:+.1f} to {event.high * 100:+.1f})"
+
+
+def run_text(run: Replicate) -> str:
+    """By day and revision, as people look for it."""
+    return f"{date_text(run.manifest.start_unix_s)[:10]}, {run.manifest.revision}"
+
+
+def since_text(stretch: Stretch, event: Event) -> str:
+    """When it began, as exactly as that is known, and when it went away."""
+    text = f"run {event.first + 1} ({run_text(stretch.runs[event.first])})"
+    if event.earliest != event.latest:
+        text += f", between runs {event.earliest + 1} and {event.latest + 1}"
+    return text if event.until is None else f"{text}, back since run {event.until + 1}"
+
+
+def level_text(row: RowHistory) -> str:
+    return format_quantity(row.level, row.metric.dimension)
+
+
+def spread_text(row: RowHistory) -> str:
+    if math.isnan(row.spread):
+        return "–"
+    return f"{row.spread * 100:.2g} {'points' if row.scale is Scale.DIFFERENCE else '%'}"
+
+
+def event_rows(stretch: Stretch) -> Iterator[tuple[Trend, str, str, str, str, str]]:
+    """Each change of each row: what it is, where, of which metric, how much, since when, and p; news first."""
+    order = list(Trend)
+    found = [(event, row) for row in stretch.rows for event in row.events]
+    for event, row in sorted(found, key=lambda pair: (order.index(pair[0].trend), -pair[0].first)):
+        where = f"{row.row.endpoint}, {row.row.phase}"
+        p = "< 0.0001" if event.p < 1e-4 else f"{event.p:.2g}"
+        yield event.trend, where, row.row.metric, shift_text(row, event), since_text(stretch, event), p
+
+
+def history_markdown(history: RunHistory) -> str:
+    lines = [f"## History of {markdown(history.scenario)}", "", markdown(headline(history)), ""]
+    for stretch in history.stretches:
+        lines += [f"### {markdown(title(stretch))}", ""]
+        if events := list(event_rows(stretch)):
+            lines += ["| | where | metric | change (95 % interval) | since | p |", "|---|---|---|---|---|---|"]
+            lines += [f"| {' | '.join(map(markdown, row))} |" for row in events]
+            lines.append("")
+        lines += [
+            "| | where | metric | level now | sd between runs | runs | odd |",
+            "|---|---|---|---:|---:|---:|---:|",
+        ]
+        lines += [f"| {' | '.join(map(markdown, history_cells(row)))} |" for row in stretch.rows]
+        lines.append("")
+    lines += [f"- left out: {markdown(str(problem))}" for problem in history.left_out]
+    return "\n".join([*lines, ""])
+
+
+def history_cells(row: RowHistory) -> tuple[str, ...]:
+    name = row.row
+    counts = f"{len(row.values)}", f"{len(row.odd)}"
+    return row.trend, f"{name.endpoint}, {name.phase}", name.metric, level_text(row), spread_text(row), *counts
+
+
+def title(stretch: Stretch) -> str:
+    first, last = (date_text(run.manifest.start_unix_s)[:10] for run in (stretch.runs[0], stretch.runs[-1]))
+    return f"{stretch.machine}: {len(stretch.runs)} runs, {first} to {last}"
+
+
+def history_terminal(history: RunHistory) -> Group:
+    """The headline, and the changes of the latest run's machine; nothing in it is interpreted as markup."""
+    stretch = history.stretches[0]
+    parts: list[Any] = [Text(escaped(f"{history.scenario}: {headline(history)}")), Text(escaped(title(stretch)))]
+    events = list(event_rows(stretch))
+    if events:
+        table = Table("", "where", "metric", "change (95 %)", "since")
+        for trend, *cells, _ in events[:_MOST_TOLD]:
+            table.add_row(Text(trend, STYLES.get(trend, "")), *(Text(escaped(cell)) for cell in cells))
+        parts.append(table)
+    if len(events) > _MOST_TOLD:
+        parts.append(Text(f"… and {len(events) - _MOST_TOLD} more in the report"))
+    parts += [Text(f"{escaped(title(other))}: a history of its own, in the report") for other in history.stretches[1:]]
+    if history.left_out:
+        parts.append(Text(f"{len(history.left_out)} runs are left out: the report has the reasons"))
+    return Group(*parts)

@@ -1,0 +1,94 @@
+"""Says what a self-test found out, and whether it still holds, in sentences for the terminal and for reports."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final
+
+from loadproof.analysis.estimates.estimate import ratio_estimate
+from loadproof.analysis.outputs.dates import date_text
+from loadproof.units import format_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from loadproof.rundir.manifest import Manifest
+    from loadproof.rundir.selftest import Found, Rate, SelfTest
+
+OLD_DAYS: Final = 30
+_DAY_S: Final = 86_400
+_OF_MACHINE: Final = ("cpu", "cores", "memory", "system")
+
+
+def selftest_line(selftest: SelfTest, manifest: Manifest) -> str:
+    """One line below a run's verdict."""
+    wrong = sum(rate.n - rate.right for rate in selftest.rates)
+    n = sum(rate.n for rate in selftest.rates)
+    answers = f"{n} of {n} answers right" if not wrong else f"{wrong} of {n} answers WRONG"
+    doubtful = doubt(selftest, manifest.host, manifest.start_unix_s)
+    return f"self-test of {_day(selftest)}: {doubtful or f'{_ceiling(selftest)}, {answers}'}"
+
+
+def doubt(selftest: SelfTest, host: Mapping[str, str], at_unix_s: float) -> str:
+    """Why it may not hold any more for a run at this time on this machine; empty if it does."""
+    changed = [name for name in _OF_MACHINE if selftest.host.get(name) != host.get(name)]
+    if changed:
+        return f"the machine has changed since ({', '.join(changed)}): run `loadproof selftest` again"
+    days = (at_unix_s - selftest.measured_unix_s) / _DAY_S
+    return f"it is {days:.0f} days old: run `loadproof selftest` again" if days > OLD_DAYS else ""
+
+
+def sentences(selftest: SelfTest) -> Iterator[str]:
+    """Everything that it found, a sentence each; rates with n and interval."""
+    yield f"Self-test of {_day(selftest)}: {_ceiling(selftest)}."
+    if selftest.lag_rps:
+        p50, p99 = format_duration(selftest.lag_p50_s), format_duration(selftest.lag_p99_s)
+        yield f"Start lag at {selftest.lag_rps:,.0f} requests/s: {p50} at p50, {p99} at p99."
+    yield from map(_rate, selftest.rates)
+    if selftest.same:
+        yield f"Two groups of runs of the same server differed in p(95) by {_change(selftest.same)}."
+    if selftest.planted:
+        was = f"A server that takes {selftest.planted_ratio:.0%} longer was measured as {_change(selftest.planted)}"
+        yield f"{was}."
+    if selftest.accuracy:
+        parts = [
+            f"p{one.quantile * 100:g} {format_duration(one.reported_s)} ({format_duration(one.true_s)})"
+            for one in selftest.accuracy
+        ]
+        n = selftest.accuracy[0].n
+        yield f"Service times reported (and logged by the server): {', '.join(parts)}; {n:,} requests."
+
+
+def sizes(selftest: SelfTest) -> str:
+    """Which of the shipped scenarios this machine's generator keeps up."""
+    fits = [size.scenario for size in selftest.sizes if size.fits]
+    beyond = [f"{size.scenario} ({size.peak_rps:,.0f} requests/s)" for size in selftest.sizes if not size.fits]
+    told = f"Shipped scenarios that it can decide: {', '.join(fits) or 'none'}."
+    return f"{told} Too large for one process: {', '.join(beyond)}." if beyond else told
+
+
+def _ceiling(selftest: SelfTest) -> str:
+    if not selftest.ceiling_rps:
+        return "the generator sustained no rate"
+    most = "up to" if selftest.is_ceiling else "at least"
+    return f"one process sustains {most} {selftest.ceiling_rps:,.0f} requests/s"
+
+
+def _rate(rate: Rate) -> str:
+    estimate = ratio_estimate(rate.right, rate.n)
+    if estimate is None:
+        return f"{rate.name}: not tried."
+    return (
+        f"{rate.name}: {rate.expected} in {rate.right} of {rate.n} "
+        f"(95 % interval {estimate.low:.0%} to {estimate.high:.0%})."
+    )
+
+
+def _change(found: Found) -> str:
+    if not math.isfinite(found.low):
+        return f"{found.ratio:+.1%}"
+    return f"{found.ratio:+.1%} (95 % interval {found.low:+.1%} to {found.high:+.1%}, {found.runs} runs a side)"
+
+
+def _day(selftest: SelfTest) -> str:
+    return date_text(selftest.measured_unix_s)[:10]

@@ -1,0 +1,121 @@
+"""How often a history cries wolf, and how soon it sees what slowed down, on simulated runs.
+
+    python -m bench.history [SIMULATIONS]        writes bench/results/history.json
+
+Run-to-run standard deviation 3 %; AR(1) noise of several correlations. The scores that noise reaches,
+in analysis/compare/changepoints.py, come from 1000 to 4000 such series of each length, with correlation 0.5.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import signal
+
+from bench.serving import machine, write_results
+from loadproof.analysis.compare.changepoints import candidates, p_of_score, scores
+from loadproof.analysis.compare.history import FALSE_ALARMS, largest_p
+from loadproof.analysis.estimates.estimate import ratio_estimate
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+RUN_TO_RUN = 0.03
+TENTH = float(np.log(1.1))
+PHIS = (0.0, 0.25, 0.5, 0.7)
+RUNS = (20, 30, 60, 120)
+AFTER = (2, 3, 5, 10, 20)
+AT_ONCE = 100
+
+
+def noise(random: np.random.Generator, times: int, runs: int, phi: float) -> NDArray[np.float64]:
+    """Series of runs, shape (times, runs)."""
+    values = random.normal(0, np.sqrt(1 - phi**2), (times, runs))
+    values[:, 0] = random.normal(size=times)
+    series: NDArray[np.float64] = RUN_TO_RUN * signal.lfilter([1], [1, -phi], values, axis=1)
+    return series
+
+
+def best_of(series: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """The p-value of each series, shape (series, runs), and the run at which its best change begins."""
+    ps, firsts = [], []
+    for part in np.array_split(series, -(-len(series) // AT_ONCE)):
+        found = scores(part)
+        ps += [p_of_score(float(score), series.shape[1]) for score in found.max(axis=1)]
+        firsts.append(candidates(series.shape[1]).first[found.argmax(axis=1)])
+    return np.array(ps), np.concatenate(firsts)
+
+
+def alarms(series: NDArray[np.float64]) -> int:
+    """In how many series there is a change."""
+    return int((best_of(series)[0] <= FALSE_ALARMS).sum())
+
+
+def told(hits: int, times: int) -> dict[str, Any]:
+    """With its 95 % interval."""
+    estimate = ratio_estimate(hits, times)
+    assert estimate is not None
+    return {"hits": hits, "n": times, "ratio": estimate.value, "low": estimate.low, "high": estimate.high}
+
+
+def stable(random: np.random.Generator, times: int) -> list[dict[str, Any]]:
+    return [
+        {"phi": phi, "runs": runs, **told(alarms(noise(random, times, runs, phi)), times)}
+        for phi in PHIS
+        for runs in RUNS
+    ]
+
+
+def found(random: np.random.Generator, times: int) -> list[dict[str, Any]]:
+    """A tenth more in the last of 60 runs, found there, give or take two runs."""
+    rows = []
+    for phi in PHIS[:3]:
+        for after in AFTER:
+            series = noise(random, times, 60, phi)
+            series[:, 60 - after :] += TENTH
+            ps, firsts = best_of(series)
+            hits = int(((ps <= FALSE_ALARMS) & (abs(firsts - (60 - after)) <= 2)).sum())
+            rows.append({"phi": phi, "after": after, **told(hits, times)})
+    return rows
+
+
+def watched(random: np.random.Generator, times: int) -> list[dict[str, Any]]:
+    """A stable history that is looked at after each run from the 20th to the 60th: how often anybody is alarmed."""
+    rows = []
+    for phi in PHIS[:3]:
+        series = noise(random, times, 60, phi)
+        alarmed = np.zeros(times, dtype=bool)
+        for runs in range(20, 61):
+            alarmed |= best_of(series[:, :runs])[0] <= FALSE_ALARMS
+        rows.append({"phi": phi, **told(int(alarmed.sum()), times)})
+    return rows
+
+
+def families(random: np.random.Generator, times: int) -> list[dict[str, Any]]:
+    """Forty rows of 60 runs that share half of their noise: stable, and a tenth slower in the last three."""
+    rows = []
+    for shift in (0.0, TENTH):
+        hits = 0
+        for _ in range(times):
+            family = (noise(random, 1, 60, 0.5) + noise(random, 40, 60, 0.5)) / np.sqrt(2)
+            family[:, 57:] += shift
+            hits += largest_p(best_of(family)[0].tolist()) > 0
+        rows.append({"shift": shift, **told(hits, times)})
+    return rows
+
+
+def main(times: int) -> None:
+    random = np.random.default_rng(2026)
+    result = {
+        "stable": stable(random, times),
+        "found": found(random, times // 2),
+        "watched": watched(random, times // 10),
+        "families": families(random, times // 20),
+    }
+    write_results("history", {**machine(), "command": "make bench-history", **result})
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 2000)

@@ -1,0 +1,152 @@
+"""`loadproof capacity`: searches for the load that a target holds, with an interval."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from loadproof.cli import judging
+from loadproof.cli.options import (
+    DEFAULT_LOCUSTFILES,
+    DEFAULT_OUT,
+    HostsOption,
+    LocustfilesOption,
+    OutOption,
+    SeedOption,
+    SettingsOption,
+    TargetOption,
+    WorkersOption,
+    checked_locustfiles,
+    console,
+    load_option,
+    output_option,
+    overrides,
+)
+from loadproof.cli.preparing import allowed_target, prepare
+from loadproof.cli.running import tell_faults, tell_ignored_settings
+from loadproof.cli.searchsettings import Asked, checked_search
+from loadproof.cli.terminal import note
+from loadproof.cli.trialruns import TargetGoneError, TrialRuns
+from loadproof.run.capacity import SearchStoppedError, TrialPlan, UnsendableError
+from loadproof.run.extras import JUDGE, require
+from loadproof.run.locust import CrewOptions
+from loadproof.run.stopping import StopSignal
+from loadproof.rundir.files import REPORT, create_run_directory
+from loadproof.rundir.trials import read_search, read_trials, write_search
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from loadproof.analysis.capacity.capacity import Capacity
+    from loadproof.errors import ExitCode
+    from loadproof.rundir.trials import Search, Trial
+
+FileArgument = Annotated[
+    Path, typer.Argument(metavar="SCENARIO", help="Scenario file of the open model, or a built-in scenario's name.")
+]
+FromOption = Annotated[
+    float | None,
+    load_option("--from", metavar="RPS", help="Lowest load to try (default: half the scenario's lowest rate)."),
+]
+ToOption = Annotated[
+    float | None,
+    load_option("--to", metavar="RPS", help="Highest load to try (default: 4 times the scenario's highest rate)."),
+]
+GoalOption = Annotated[
+    list[str] | None,
+    load_option(
+        "--goal", metavar="EXPECT", help="Search with this goal instead of the scenario's thresholds; repeatable."
+    ),
+]
+TrialOption = Annotated[
+    float | None, load_option("--trial", metavar="SECONDS", help="Length of a trial (default: 10, with --quick 3).")
+]
+QuickOption = Annotated[bool, load_option("--quick", help="A rough answer in about 90 s: bounds, without an interval.")]
+ResumeOption = Annotated[
+    Path | None, output_option(metavar="DIR", help="Continue a search that was cut off, in its directory.")
+]
+
+
+def capacity(
+    file: FileArgument,
+    lowest: FromOption = None,
+    highest: ToOption = None,
+    goals: GoalOption = None,
+    trial: TrialOption = None,
+    quick: QuickOption = False,
+    locustfiles: LocustfilesOption = DEFAULT_LOCUSTFILES,
+    settings: SettingsOption = None,
+    seed: SeedOption = 1,
+    target: TargetOption = None,
+    allow_host: HostsOption = None,
+    workers: WorkersOption = 1,
+    out: OutOption = DEFAULT_OUT,
+    resume: ResumeOption = None,
+) -> None:
+    """Search for the highest load that keeps a scenario's goals, and report it with its interval."""
+    require(JUDGE)
+    stop_signal = StopSignal()
+    tell_ignored_settings()
+    with stop_signal.installed():
+        target_file = allowed_target(target, allow_host)
+        crew = CrewOptions(checked_locustfiles(locustfiles), workers)
+        assignment = prepare(
+            file, target_file, settings=overrides(settings), seed=seed, crew=crew, allow_host=allow_host or ()
+        )
+        asked = Asked(lowest, highest, trial, quick, goals or [])
+        search, wanted = checked_search(assignment, asked, read_search(resume) if resume else None)
+        tell_faults(target_file)
+        directory = resume or create_run_directory(out, f"capacity-{assignment.scenario.name}")
+        runs = TrialRuns(assignment, wanted, search, directory, stop_signal)
+        result = _searched(runs, search, directory)
+    code = _show(result, read_search(directory), read_trials(directory), directory)
+    raise typer.Exit(stop_signal.exit_code if stop_signal else code)
+
+
+def _searched(runs: TrialRuns, search: Search, directory: Path) -> Capacity:
+    """The result of all trials that could be made; whatever ends the search, what was measured counts."""
+    from loadproof.analysis.capacity.capacity import Found, capacity_of, centre_of
+
+    early = None
+    try:
+        search = _with_ceiling(runs, search, directory)
+        before = read_trials(directory)
+        TrialPlan(search, runs.measure, lambda trials: centre_of(search, trials), before=before).make()
+    except SearchStoppedError as error:
+        early = Found.UNFINISHED, str(error)
+    except UnsendableError as error:
+        early = Found.INVALID, str(error)
+    except TargetGoneError as error:
+        early = Found.DIED, str(error)
+    return capacity_of(search, read_trials(directory), early)
+
+
+def _with_ceiling(runs: TrialRuns, search: Search, directory: Path) -> Search:
+    """The search with what the generator can send; UnsendableError if that isn't even the lower end."""
+    if search.ceiling_rps is None:
+        write_search(directory, search)
+        ceiling_rps, why = runs.ceiling()
+        if why:
+            # Whatever else ran on this machine meanwhile can only have lowered it.
+            ceiling_rps, why = max((ceiling_rps, why), runs.ceiling())
+        search = search.model_copy(update={"ceiling_rps": ceiling_rps, "ceiling_note": why})
+        write_search(directory, search)
+    if search.top_rps <= search.from_rps:
+        raise UnsendableError(search.from_rps, search.ceiling_note)
+    if search.ceiling_note:
+        note(
+            f"the generator alone keeps up to {search.top_rps:,.4g} rps: the search ends there ({search.ceiling_note})"
+        )
+    return search
+
+
+def _show(result: Capacity, search: Search, trials: Sequence[Trial], directory: Path) -> ExitCode:
+    from loadproof.analysis.outputs.capacityfile import EXIT_CODES, capacity_terminal
+    from loadproof.analysis.report.capacity_page import write_capacity
+
+    write_capacity(directory, search, trials, result)
+    console.print(capacity_terminal(search, result))
+    judging.show_path(console, "report", directory / REPORT)
+    return EXIT_CODES[result.found]

@@ -1,0 +1,97 @@
+"""`loadproof history`: turns all runs of a scenario into what changed over releases, and when."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from loadproof.cli import judging
+from loadproof.cli.options import DEFAULT_OUT, console, output_option
+from loadproof.errors import ExitCode, InputError, Problem, RunDirectoryError
+from loadproof.run.extras import JUDGE, require
+from loadproof.rundir import files
+from loadproof.rundir.manifest import read_manifest
+from loadproof.units import Dimension, parse_quantity
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from loadproof.analysis.compare.history import RunHistory
+
+_GATES = "*-gate*"
+"""Directories whose runs are a history's, too."""
+
+
+def history(
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Directory that holds run directories.")
+    ] = DEFAULT_OUT,
+    scenario: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Which scenario's runs (needed if there are several).")
+    ] = None,
+    smallest: Annotated[
+        str | None,
+        typer.Option(metavar="PERCENT", help="Changes below this are no news (default: the scenario's margin, 5 %)."),
+    ] = None,
+    out: Annotated[Path, output_option(metavar="DIR", help="Directory for the report's own directory.")] = DEFAULT_OUT,
+) -> None:
+    """Show how a scenario's results changed over all of its runs."""
+    require(JUDGE)
+    least = None if smallest is None else _smallest(smallest)
+    paths = _runs_of(scenario, _by_scenario(directory))
+    from loadproof.analysis.compare.history import history_of
+    from loadproof.analysis.outputs.historyfile import history_terminal
+    from loadproof.analysis.report.history_page import history_files
+
+    found = history_of(paths, smallest=least)
+    written = files.create_run_directory(out, f"history-{found.scenario}")
+    files.write_all(history_files(found, written))
+    console.print(history_terminal(found))
+    judging.show_path(console, "report", written / files.REPORT)
+    raise typer.Exit(_exit_code(found))
+
+
+def _exit_code(found: RunHistory) -> ExitCode:
+    if not found.stretches[0].is_long_enough:
+        return ExitCode.INCONCLUSIVE
+    return ExitCode.FAIL if found.latest_regressions else ExitCode.PASS
+
+
+def _smallest(text: str) -> float:
+    try:
+        return parse_quantity(text, Dimension.RATIO)
+    except ValueError as error:
+        raise InputError(Problem("--smallest", str(error), "write it like '5 %'", got=text)) from None
+
+
+def _by_scenario(directory: Path) -> Mapping[str, list[Path]]:
+    """Run directories, and those of gates, by the name of their scenario; unreadable ones are under an empty name."""
+    found: dict[str, list[Path]] = {}
+    for pattern in (f"*/{files.MANIFEST}", f"{_GATES}/*/{files.MANIFEST}"):
+        for manifest in sorted(directory.glob(pattern)):
+            try:
+                name = read_manifest(manifest.parent).scenario.name
+            except RunDirectoryError:
+                name = ""
+            found.setdefault(name, []).append(manifest.parent)
+    if not found.keys() - {""}:
+        what = "no runs in it" if directory.is_dir() else "no such directory"
+        raise InputError(Problem(str(directory), what, "give the directory that `loadproof run --out` wrote to"))
+    return found
+
+
+def _runs_of(scenario: str | None, found: Mapping[str, list[Path]]) -> list[Path]:
+    """Unreadable ones may be of any scenario, and are told about with it."""
+    names = [name for name in found if name]
+    if scenario is None and len(names) == 1:
+        scenario = names[0]
+    if scenario not in names:
+        counts = ", ".join(
+            f"{name} ({count})" for name, count in Counter({n: len(found[n]) for n in names}).most_common()
+        )
+        what = "the runs are of several scenarios" if scenario is None else "no runs of this scenario"
+        raise InputError(Problem("--scenario", what, f"choose one of: {counts}", got=scenario))
+    return found[scenario] + found.get("", [])

@@ -1,0 +1,180 @@
+"""Turns what `loadproof capacity` was asked for into the settings of a search, or into everything that is wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from pydantic import ValidationError
+
+from loadproof.errors import InputError, Problem
+from loadproof.plan.excess import exceeded_limits
+from loadproof.plan.phases import plan_phases
+from loadproof.plan.trials import Goal, goals_of, trial_of
+from loadproof.run.assignment import declared_limits
+from loadproof.rundir.trials import Search, SearchGoal
+from loadproof.scenario.scenario import Threshold
+from loadproof.scenario.strict import Strict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from loadproof.run.assignment import Assignment
+    from loadproof.scenario.scenario import Scenario
+
+_TRIAL_S: Final = 10.0
+_QUICK_TRIAL_S: Final = 3.0
+_SHORTEST_S, _LONGEST_S = 1.0, 600.0
+_WARM_UP_S, _QUICK_WARM_UP_S = 2.0, 1.0
+_WIDTH, _QUICK_WIDTH = 0.05, 0.10
+_EXCEED_RATIO: Final = 0.5
+_REPEATS: Final = 10
+_MOST_RPS: Final = 100_000.0
+_LIMITED_OVER_S: Final = 60.0
+_FEWEST: Final = 20
+"""Requests in a trial at the lower end: with fewer, one slow answer decides."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the command line says; None: the default."""
+
+    from_rps: float | None
+    to_rps: float | None
+    trial_s: float | None
+    is_quick: bool
+    goals: Sequence[str]
+
+
+def checked_search(assignment: Assignment, asked: Asked, before: Search | None) -> tuple[Search, list[Goal]]:
+    """The search and its goals; InputError with everything that is wrong.
+
+    `before` is the search to continue, which has to be the same one.
+    """
+    scenario, where = assignment.scenario, str(assignment.scenario_file)
+    problems = list(_unfit(scenario, where))
+    chosen, others = _chosen_goals(scenario, asked.goals, problems)
+    if not chosen and not problems:
+        what = "no threshold that a trial can be judged by"
+        remedy = "add one like `p(95) < 200 ms` or `goodput_ratio >= 99 %`, or give --goal"
+        problems.append(Problem(f"{where} thresholds", what, remedy, got=", ".join(others)))
+    if problems:
+        raise InputError(problems)
+    search = _search(assignment, asked, chosen, others)
+    problems += _range_problems(search, asked)
+    problems += [] if problems else _limit_problems(assignment, chosen, search)
+    if before is not None:
+        problems += _differences(before, search)
+    if problems:
+        raise InputError(problems)
+    return before or search, chosen
+
+
+def _unfit(scenario: Scenario, where: str) -> Iterator[Problem]:
+    if scenario.model != "open":
+        remedy = "use `model: open` with rates, as scenarios/breakpoint.yaml does; for users, `loadproof run` steps"
+        what = "capacity is a rate, and users who wait for answers slow down with the target"
+        yield Problem(f"{where} model", what, remedy, got=scenario.model)
+    if scenario.expect_throttling:
+        what = "a search would find the limits, not what the target can take"
+        yield Problem(f"{where} expect_throttling", what, "remove it, and turn the limits off", got="true")
+
+
+def _chosen_goals(scenario: Scenario, texts: Sequence[str], problems: list[Problem]) -> tuple[list[Goal], list[str]]:
+    if not texts:
+        return goals_of(scenario)
+    thresholds = []
+    for text in texts:
+        try:
+            thresholds.append(Threshold(expect=text))
+        except ValidationError as error:
+            what = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
+            problems.append(Problem("--goal", what, "write one like 'p(95) < 200 ms'", got=text))
+    chosen, others = goals_of(scenario.model_copy(update={"all_thresholds": thresholds}))
+    problems += [
+        Problem("--goal", "no share of a trial's requests decides it", "use a quantile or a ratio", got=text)
+        for text in others
+    ]
+    return chosen, others
+
+
+def _search(assignment: Assignment, asked: Asked, goals: Sequence[Goal], others: list[str]) -> Search:
+    scenario, is_quick = assignment.scenario, asked.is_quick
+    rates = [phase.rate for phase in scenario.phases if phase.rate]
+    trial_s = asked.trial_s if asked.trial_s is not None else _QUICK_TRIAL_S if is_quick else _TRIAL_S
+    return Search(
+        scenario=scenario.name,
+        target=assignment.target.base_url if assignment.target else "embedded",
+        from_rps=asked.from_rps if asked.from_rps is not None else min(rates) / 2,
+        to_rps=asked.to_rps if asked.to_rps is not None else min(4 * max(rates), _MOST_RPS),
+        warm_up_s=_QUICK_WARM_UP_S if is_quick else _WARM_UP_S,
+        is_quick=is_quick,
+        repeats=0 if is_quick else _REPEATS,
+        seed=assignment.seed,
+        workers=assignment.crew.workers,
+        goals=[
+            SearchGoal(
+                goal=goal.name,
+                loss_ratio=goal.loss_ratio,
+                exceed_ratio=_EXCEED_RATIO,
+                final_trial_s=trial_s,
+                # One trial decides: each costs some seconds beside its length, and those around the estimate follow.
+                duration_sum_s=trial_s,
+                initial_trial_s=trial_s,
+                width=_QUICK_WIDTH if is_quick else _WIDTH,
+            )
+            for goal in goals
+        ],
+        others=others,
+    )
+
+
+def _range_problems(search: Search, asked: Asked) -> Iterator[Problem]:
+    for option, value in (("--from", search.from_rps), ("--to", search.to_rps)):
+        if not 0 < value <= _MOST_RPS:
+            yield Problem(option, f"not a load between 0 and {_MOST_RPS:,.0f} rps", "give one", got=f"{value:g}")
+    if search.from_rps >= search.to_rps * (1 - search.goals[0].width):
+        got = f"{search.from_rps:g} to {search.to_rps:g} rps"
+        yield Problem("--from and --to", "too close together to search between", "widen the range", got=got)
+    if not _SHORTEST_S <= search.trial_s <= _LONGEST_S:
+        what = f"not between {_SHORTEST_S:g} and {_LONGEST_S:g} s"
+        yield Problem("--trial", what, "10 is a good length", got=f"{asked.trial_s:g}")
+    elif search.from_rps * search.trial_s < _FEWEST:
+        what = f"a trial at the lower end would have fewer than {_FEWEST} requests"
+        got = f"{search.from_rps:g} rps for {search.trial_s:g} s"
+        yield Problem("--from and --trial", what, "start higher, or give a longer --trial", got=got)
+
+
+def _limit_problems(assignment: Assignment, goals: Sequence[Goal], search: Search) -> Iterator[Problem]:
+    """Limits that the highest load would exceed: their refusals would be taken for the end of its capacity."""
+    limits = declared_limits(assignment.scenario, assignment.target)
+    trial = trial_of(
+        assignment.scenario,
+        goals,
+        load_rps=search.to_rps,
+        warm_up_s=search.warm_up_s,
+        # A target of your own still counts the requests of the trials before.
+        duration_s=max(search.trial_s, _LIMITED_OVER_S),
+    )
+    for excess in exceeded_limits(trial, plan_phases(trial), limits, assignment.seed):
+        off = "--set settings.limiter=off" if assignment.target is None else "turn the target's limits off"
+        what = f"at {search.to_rps:g} rps a client would exceed the declared limit of {excess.limit}: a search would "
+        what += "find the limits, not what the target can take"
+        remedy = f"{off}, raise client_count, or lower --to"
+        yield Problem(f"{assignment.scenario_file} {excess.endpoint}", what, remedy, got=f"{excess.sent} requests")
+
+
+def _differences(before: Search, search: Search) -> Iterator[Problem]:
+    """What was asked for otherwise than at first."""
+    measured = {"ceiling_rps", "ceiling_note"}
+    first, now = (one.model_dump(exclude=measured) for one in (before, search))
+    for key, value in first.items():
+        if now[key] != value:
+            remedy = "give the same scenario and options as at first, or start anew"
+            yield Problem(f"--resume {key}", f"the search was begun with {_shown(value)}", remedy, got=_shown(now[key]))
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(one["goal"] if isinstance(one, dict) else str(one) for one in value)
+    return value.model_dump_json() if isinstance(value, Strict) else f"{value}"

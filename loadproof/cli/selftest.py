@@ -1,0 +1,209 @@
+"""`loadproof selftest`: turns scripted runs into whether this machine can be trusted, and up to which load."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+from rich.text import Text
+
+from loadproof import __version__
+from loadproof.cli import judging
+from loadproof.cli.options import DEFAULT_OUT, console, output_option
+from loadproof.errors import ExitCode, LoadproofError
+from loadproof.plan.phases import peak_rps
+from loadproof.run import environment, selftests
+from loadproof.run.extras import JUDGE, require
+from loadproof.run.selftest import Trial, Tried, perform
+from loadproof.run.shipped import SCENARIOS
+from loadproof.run.stopping import StopSignal
+from loadproof.rundir.files import create_run_directory
+from loadproof.rundir.selftest import Rate, SelfTest, Size
+from loadproof.scenario.loading import load_scenario
+
+if TYPE_CHECKING:
+    from loadproof.analysis.compare.comparison import Comparison
+
+_RATES_RPS: Final = (500, 1000, 2000, 4000, 8000, 16_000)
+_LAG_RPS: Final = 500
+_PLANTED: Final = 0.1
+_ORDER: Final = "ABCCBA" * 2
+"""Runs of a round: A and B of the same server, C of one that is slower; mirrored, so that no one is always first."""
+_REPEATS: Final = 2
+"""Of a run that is INVALID: its numbers are nobody's."""
+_THOROUGH_S: Final = 3600.0
+_CASES: Final = {
+    "generator": ("A generator that stood still for 2 s", "INVALID"),
+    "server": ("A server that stood still for 2 s", "not INVALID"),
+    "same": ("Two groups of runs of the same server", "not called different"),
+    "planted": ("A server that takes 10 % longer", "called slower"),
+}
+
+
+def selftest(
+    thorough: Annotated[
+        bool, typer.Option("--thorough", help="Repeat it for an hour: how often is this machine's answer right?")
+    ] = False,
+    out: Annotated[Path, output_option(metavar="DIR", help="Directory for the self-test's runs.")] = DEFAULT_OUT,
+) -> None:
+    """Find out in five minutes which answers of this machine can be trusted, and up to which load."""
+    require(JUDGE)
+    stop_signal = StopSignal()
+    with stop_signal.installed():
+        session = _Session(create_run_directory(out, "selftest"), stop_signal)
+        try:
+            found = session.measured(until_s=session.began_s + (_THOROUGH_S if thorough else 0.0), thorough=thorough)
+        except _StoppedError:
+            console.print(Text(f"stopped: nothing is kept; the runs so far are in {session.directory}"), soft_wrap=True)
+            raise typer.Exit(stop_signal.exit_code) from None
+    _show(found, selftests.keep(found))
+    is_right = found.ceiling_rps and all(rate.right == rate.n for rate in found.rates)
+    raise typer.Exit(ExitCode.PASS if is_right else ExitCode.FAIL)
+
+
+class _StoppedError(Exception):
+    """By a signal."""
+
+
+@dataclass
+class _Session:
+    """One self-test: its runs, and how often their answer was right."""
+
+    directory: Path
+    stop_signal: StopSignal
+    began_s: float = field(default_factory=time.monotonic)
+    n: Counter[str] = field(default_factory=Counter)
+    right: Counter[str] = field(default_factory=Counter)
+
+    def measured(self, *, until_s: float, thorough: bool) -> SelfTest:
+        from loadproof.analysis.compare import calibration
+
+        ceiling_rps, is_ceiling, lag = self._ceiling()
+        first: tuple[list[Tried], Comparison | None, Comparison | None] | None = None
+        while first is None or time.monotonic() < until_s:
+            self._disturbed()
+            around = self._round(sum(self.n.values()))
+            first = first or around
+        baseline, same, planted = first
+        return SelfTest(
+            measured_unix_s=time.time(),
+            took_s=time.monotonic() - self.began_s,
+            thorough=thorough,
+            loadproof=__version__,
+            host=environment.host(),
+            ceiling_rps=ceiling_rps,
+            is_ceiling=is_ceiling,
+            lag_rps=_LAG_RPS if lag else 0,
+            lag_p50_s=lag[0] if lag else 0,
+            lag_p99_s=lag[1] if lag else 0,
+            accuracy=calibration.accuracy_of([(tried.run, tried.log) for tried in baseline]),
+            rates=[
+                Rate(name=name, expected=expected, right=self.right[case], n=self.n[case])
+                for case, (name, expected) in _CASES.items()
+            ],
+            same=calibration.found_in(same) if same else None,
+            planted=calibration.found_in(planted) if planted else None,
+            planted_ratio=_PLANTED,
+            sizes=list(_sizes(ceiling_rps)),
+        )
+
+    def _ceiling(self) -> tuple[float, bool, tuple[float, float] | None]:
+        """The highest rate kept up, whether the next one was not, and the lag at `_LAG_RPS`."""
+        from loadproof.analysis.compare.calibration import lag_of
+
+        kept_rps, lag = 0.0, None
+        for rate_rps in _RATES_RPS:
+            for _ in range(_REPEATS):
+                p50_s, p99_s, keeps_up = lag_of(self._perform(_of_rate(rate_rps)).run)
+                if keeps_up:
+                    break
+            console.print(f"{rate_rps:,} requests/s: {'kept up' if keeps_up else 'not kept up'}")
+            if rate_rps == _LAG_RPS and keeps_up:
+                lag = p50_s, p99_s
+            if not keeps_up:
+                return kept_rps, True, lag
+            kept_rps = float(rate_rps)
+        return kept_rps, False, lag
+
+    def _disturbed(self) -> None:
+        from loadproof.analysis.compare.calibration import verdict_word
+        from loadproof.analysis.word import Word
+
+        for who in ("generator", "server"):
+            word = verdict_word(self._perform(Trial(f"stopped-{who}", stopped=who, seconds=6)).run)
+            self._count(who, is_right=(word is Word.INVALID) == (who == "generator"), told=word)
+
+    def _round(self, seed: int) -> tuple[list[Tried], Comparison | None, Comparison | None]:
+        """The first side's runs, and its comparisons with the same and with the slower server."""
+        from loadproof.analysis.compare import calibration
+
+        sides: dict[str, list[Tried]] = {name: [] for name in "ABC"}
+        for number, name in enumerate(_ORDER):
+            script = "steady" if name in "AB" else f"steady*{1 + _PLANTED}"
+            sides[name].append(self._valid(Trial(f"side-{name.lower()}", script=script, seed=1000 * seed + number)))
+        paths = {name: [tried.run for tried in side] for name, side in sides.items()}
+        same = _compared(paths["A"], paths["B"])
+        planted = _compared(paths["A"], paths["C"])
+        if same is not None:
+            self._count("same", is_right=not calibration.calls_it_changed(same), told=same.word)
+        if planted is not None:
+            self._count("planted", is_right=calibration.calls_it_slower(planted), told=planted.word)
+        return sides["A"], same, planted
+
+    def _valid(self, trial: Trial) -> Tried:
+        """The run, made again while it is INVALID; the last one, whatever it is."""
+        from loadproof.analysis.compare.calibration import verdict_word
+        from loadproof.analysis.word import Word
+
+        tried = self._perform(trial)
+        for _ in range(_REPEATS):
+            if verdict_word(tried.run) is not Word.INVALID:
+                break
+            tried = self._perform(replace(trial, seed=trial.seed + 500))
+        return tried
+
+    def _perform(self, trial: Trial) -> Tried:
+        tried = perform(trial, self.directory, self.stop_signal)
+        if self.stop_signal:
+            raise _StoppedError
+        return tried
+
+    def _count(self, case: str, *, is_right: bool, told: str) -> None:
+        self.n[case] += 1
+        self.right[case] += is_right
+        console.print(f"{_CASES[case][0]}: {told}{'' if is_right else ', WRONG'}")
+
+
+def _of_rate(rate_rps: int) -> Trial:
+    return Trial(f"rate-{rate_rps}", script="none", rate_rps=rate_rps, seconds=3)
+
+
+def _compared(baseline: list[Path], candidate: list[Path]) -> Comparison | None:
+    """None, with the reason on the terminal, if a side has no valid runs."""
+    from loadproof.analysis.compare.calibration import compared_runs
+
+    try:
+        return compared_runs(baseline, candidate)
+    except LoadproofError as error:
+        console.print(Text(f"not compared: {error}"), soft_wrap=True)
+        return None
+
+
+def _sizes(ceiling_rps: float) -> Iterator[Size]:
+    for file in sorted(SCENARIOS.glob("*.yaml")):
+        scenario = load_scenario(file)
+        peak = peak_rps(scenario)
+        yield Size(scenario=scenario.name, peak_rps=peak, fits=peak <= ceiling_rps)
+
+
+def _show(found: SelfTest, path: Path) -> None:
+    from loadproof.analysis.outputs.selftesttext import sentences, sizes
+
+    for sentence in (*sentences(found), sizes(found)):
+        console.print(Text(sentence), soft_wrap=True)
+    judging.show_path(console, "self-test", path)

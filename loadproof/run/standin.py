@@ -1,0 +1,78 @@
+"""`python -m loadproof.run.standin`: a server that answers everything at once, so that only the generator is measured.
+
+It writes its port to its output, and serves until it is terminated. It reads requests as loadproof's own client sends
+them: a head, and as much body as its Content-Length says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from loadproof.run import children
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_ANSWER: Final = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+_LENGTH: Final = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+_BACKLOG: Final = 4096
+
+
+class _Standin(asyncio.Protocol):
+    """One connection."""
+
+    def __init__(self) -> None:
+        self._waiting = b""
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport if isinstance(transport, asyncio.Transport) else None
+
+    def data_received(self, data: bytes) -> None:
+        waiting = self._waiting + data
+        while (end := waiting.find(b"\r\n\r\n")) >= 0:
+            length = _LENGTH.search(waiting, 0, end + 2)
+            whole = end + 4 + (int(length[1]) if length else 0)
+            if len(waiting) < whole:
+                break
+            waiting = waiting[whole:]
+            if self._transport is not None:
+                self._transport.write(_ANSWER)
+        self._waiting = waiting
+
+
+async def _serve() -> None:
+    server = await asyncio.get_running_loop().create_server(_Standin, "127.0.0.1", 0, backlog=_BACKLOG)
+    sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
+    sys.stdout.flush()
+    await server.serve_forever()
+
+
+@contextmanager
+def standin(directory: Path, cores: set[int]) -> Iterator[str]:
+    """Serving in a process of its own until the end; its base URL."""
+    child = children.start(
+        children.python("loadproof.run.standin"),
+        directory=directory,
+        environment={},
+        cores=cores,
+        log=directory / "standin.log",
+        pipe_output=True,
+    )
+    try:
+        output = child.stdout
+        port = output.readline().strip().decode() if output is not None else ""
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        children.stop(child)
+        if child.stdout is not None:
+            child.stdout.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve())

@@ -1,0 +1,48 @@
+"""What a scenario's mix says of one kind of user: how much it sends, as which clients, and in what guise."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+from pydantic import Field, StringConstraints
+
+from loadproof.scenario.operations import Status  # noqa: TC001 - pydantic resolves it
+from loadproof.scenario.settings import NetworkText  # noqa: TC001 - pydantic resolves it
+from loadproof.scenario.strict import Duration, Name, Share, Strict
+
+UserAgent = Annotated[str, StringConstraints(pattern=r"^[ -~]*$", max_length=300)]
+Evasion = Literal["path", "method", "headers"]
+EVADES, USER_AGENT = "evades", "user_agent"
+"""Words of a request's note: how it tried to get around a limit, and as whose it came."""
+NAMES_A_STRANGER: Final = ("X-Forwarded-For", "X-Real-IP", "True-Client-IP", "CF-Connecting-IP", "Fly-Client-IP")
+"""Headers in which proxies say who sent a request."""
+
+
+class UserMix(Strict):
+    """How much of the traffic one kind of user generates, and in the closed model how often each of them sends."""
+
+    share: Share = Field(description="Part of the users (closed model) or of the arrivals (open model).")
+    every: Duration | None = Field(None, description="Closed model: each user takes at most one turn in this time.")
+    requests: Annotated[list[Name], Field(min_length=1, max_length=100)] | None = Field(
+        None, description="Names of the requests in this user's journey; default: one, named like this kind of user."
+    )
+    like: Name | None = Field(
+        None, description="They do what that kind does, under a name of their own, and spend the same limit."
+    )
+    clients: Annotated[int, Field(ge=1, le=100_000)] | None = Field(
+        None, description="Open model: so many clients of their own; default: those that all other kinds share."
+    )
+    addresses: NetworkText | None = Field(
+        None, description="Their clients' addresses, in 127.128.0.0/9; for `clients: source-address`."
+    )
+    user_agents: Annotated[list[UserAgent], Field(min_length=1, max_length=100)] | None = Field(
+        None, description="Each request comes with one of these in its User-Agent."
+    )
+    evades: Annotated[list[Evasion], Field(min_length=1, max_length=3)] | None = Field(
+        None,
+        description="They try to get around limits: by other spellings of the path, by HEAD, or by headers that name "
+        "a stranger, such as X-Forwarded-For. Any answer but a failure is right.",
+    )
+    expect: Status | Annotated[list[Status], Field(min_length=1)] | None = Field(
+        None, description="Status, or several, that is right for them, whatever the answer says; such as 403."
+    )

@@ -1,0 +1,76 @@
+"""What a trial's run says about its goals."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from loadproof.analysis.capacity.trials import ceiling_in, trial_in
+from loadproof.plan.trials import ceiling_of, goals_of, trial_of
+from simulation.stairs import stairs
+from simulation.traffic import poisson, run_of
+
+if TYPE_CHECKING:
+    from loadproof.analysis.frames.run import Run
+
+PLAN = stairs(
+    deadline="500 ms",
+    thresholds=[{"expect": "p(90) < 100 ms"}, {"expect": "error_ratio < 5 %"}, {"expect": "goodput_ratio >= 98 %"}],
+)
+GOALS, _ = goals_of(PLAN)
+
+
+def run(slow: int, wrong: int, *, of: int = 1000) -> Run:
+    """A trial of a thousand requests after a warm-up that was all bad: so many take 200 ms, so many end in a 500."""
+    trial = trial_of(PLAN, GOALS, load_rps=of / 10, warm_up_s=2, duration_s=10)
+    at_s = poisson(np.random.default_rng(1), trial)
+    takes_s, outcomes = np.full(at_s.size, 0.02), np.full(at_s.size, "ok", dtype="<U20")
+    outcomes[at_s < 2] = "server_error"
+    counted = np.flatnonzero(at_s >= 2)
+    takes_s[counted[:slow]] = 0.2
+    outcomes[counted[slow : slow + wrong]] = "server_error"
+    return replace(run_of(trial, at_s, takes_s, outcomes), path=Path("trials/this-one"))
+
+
+def test_a_goal_loses_what_is_wrong_or_late_and_nothing_of_the_warm_up():
+    """A quantile's loss is either; a wrong answer within the limit is none that was in time."""
+    trial = trial_in(run(slow=60, wrong=30), GOALS, number=3, stage="repeat")
+    assert [(loss.goal, loss.lost, loss.of) for loss in trial.losses] == [
+        ("p(90) < 100 ms", 90, 1000),
+        ("error_ratio < 5 %", 30, 1000),
+        ("goodput_ratio >= 98 %", 30, 1000),
+    ]
+    assert [loss.is_kept for loss in trial.losses] == [True, True, False]
+    assert not trial.is_kept
+    assert trial.worst.goal == "goodput_ratio >= 98 %"
+    assert (trial.number, trial.stage, trial.run, trial.load_rps, trial.duration_s) == (
+        *(3, "repeat", "this-one"),
+        *(100.0, 10.0),
+    )
+    assert (trial.offered, trial.goodput_rps, trial.outcomes["server_error"]) == (1000, 97.0, 30)
+    assert trial.is_valid, trial.invalid
+
+
+def test_a_late_generator_makes_the_trial_invalid():
+    """Whatever its goals say."""
+    slow = run(slow=0, wrong=0)
+    starved = replace(slow, generator=slow.generator.assign(loop_delay_s=2.0))
+    trial = trial_in(starved, GOALS, number=1, stage="search")
+    assert not trial.is_valid
+    assert "event loop stood still" in trial.invalid
+
+
+@pytest.mark.parametrize(("late_from_s", "ceiling_rps"), [(np.inf, 400.0), (8, 200.0), (1, 0.0)])
+def test_the_ceiling_is_the_last_step_that_was_sent_on_time(late_from_s, ceiling_rps):
+    """With what disturbed the next one; none if there was no next one."""
+    steps = ceiling_of(PLAN, GOALS, to_rps=400, step_s=3)
+    at_s = poisson(np.random.default_rng(1), steps)
+    alone = run_of(steps, at_s, np.full(at_s.size, 0.001))
+    delays = np.where(alone.generator["second"] >= late_from_s, 0.5, 0.0)
+    found_rps, why = ceiling_in(replace(alone, generator=alone.generator.assign(loop_delay_s=delays)))
+    assert found_rps == ceiling_rps
+    assert ("event loop stood still" in why) is (ceiling_rps < 400)

@@ -1,0 +1,248 @@
+"""A scenario's runs over time: what changed in which row, on which machine, and what could not be put beside them."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from loadproof.analysis.compare.history import RunHistory, Stretch, Trend, history_of, judged, largest_p
+from loadproof.analysis.compare.replicates import Replicate, Row
+from loadproof.analysis.compare.sides import machine_of
+from loadproof.analysis.estimates.estimate import exact
+from loadproof.analysis.outputs.historyfile import (
+    headline,
+    history_json,
+    history_markdown,
+    history_schema,
+    history_terminal,
+)
+from loadproof.analysis.report.history_page import history_files, render_history
+from loadproof.errors import InvalidRunError
+from loadproof.rundir.manifest import read_manifest, write_manifest
+from simulation.rundirs import manifest, scenario, write_run
+from simulation.traffic import autocorrelated
+from tests.commands import in_process
+
+P95 = Row("balance", "steady", "p(95)")
+GOOD = Row("balance", "steady", "goodput_ratio")
+DAY_S = 86_400
+
+
+def runs_with(tmp_path, values, *, good=None, host=None):
+    """A run a day; the p95 of each in s."""
+    plan = manifest(scenario(), ending="completed")
+    return tuple(
+        Replicate(
+            tmp_path / str(number),
+            plan.model_copy(
+                update={
+                    "run_id": f"run-{number}",
+                    "start_unix_s": plan.start_unix_s + number * DAY_S,
+                    "revision": f"r{number}",
+                    "host": host or plan.host,
+                }
+            ),
+            {P95: exact(float(value), 1000), GOOD: exact(1.0 if good is None else float(good[number]), 1000)},
+        )
+        for number, value in enumerate(values)
+    )
+
+
+def series(*, n=40, slower_from=None, until=None, seed=1):
+    noise = 0.03 * autocorrelated(np.random.default_rng(seed), n, phi=0.3)
+    slow = np.zeros(n)
+    if slower_from is not None:
+        slow[slower_from:until] = np.log(1.2)
+    return 0.1 * np.exp(noise + slow)
+
+
+def history_with(tmp_path, values, **more):
+    return RunHistory("synthetic", judged([("a machine", runs_with(tmp_path, values, **more))], 0.05), ())
+
+
+def row_of(history, row=P95):
+    return next(one for one in history.stretches[0].rows if one.row == row)
+
+
+def test_a_release_that_is_slower_is_told_with_when_and_how_much(tmp_path):
+    """And is news while it is recent."""
+    history = history_with(tmp_path, series(slower_from=35))
+    row = row_of(history)
+    (event,) = row.events
+    assert row.trend is Trend.REGRESSED
+    assert event.first == 35
+    assert event.low <= 0.2 <= event.high
+    assert row.level == pytest.approx(0.12, rel=0.05)
+    assert 0.02 < row.spread < 0.04
+    assert [one.row for one in history.latest_regressions] == [P95]
+    assert headline(history) == "1 row regressed within the latest runs, and still is."
+
+
+def test_an_old_regression_is_no_news(tmp_path):
+    """It is shown all the same."""
+    history = history_with(tmp_path, series(slower_from=15))
+    assert history.latest_regressions == ()
+    assert row_of(history).trend is Trend.REGRESSED
+    assert headline(history).startswith("Nothing new: 1 row of 2")
+
+
+def test_a_change_that_went_away_is_told_as_such(tmp_path):
+    """With when."""
+    history = history_with(tmp_path, series(slower_from=20, until=30))
+    (event,) = row_of(history).events
+    assert (event.first, event.until) == (20, 30)
+    assert row_of(history).trend is Trend.WENT_AWAY
+    assert "back since run 31" in history_markdown(history)
+
+
+def test_faster_and_more_goodput_are_improvements(tmp_path):
+    """And less goodput is none."""
+    history = history_with(tmp_path, series()[::-1] / (1 + 0.2 * (np.arange(40) >= 30)))
+    assert row_of(history).trend is Trend.IMPROVED
+    good = np.where(np.arange(40) >= 36, 0.95, 1.0)
+    history = history_with(tmp_path, series(), good=good)
+    row = row_of(history, GOOD)
+    assert row.trend is Trend.REGRESSED
+    assert row.events[0].shift == pytest.approx(-0.05, abs=0.005)
+    assert "-5.0 points" in history_markdown(history)
+
+
+def test_small_changes_are_shown_and_are_no_news(tmp_path):
+    """Below the scenario's margin."""
+    history = history_with(tmp_path, 0.1 * (1 + 0.03 * (np.arange(40) >= 20)) * (1 + 0.001 * (np.arange(40) % 2)))
+    assert row_of(history).trend is Trend.SMALL
+    assert history.latest_regressions == ()
+
+
+def test_stable_runs_show_no_change(tmp_path):
+    """Every row is told, with its level."""
+    history = history_with(tmp_path, series())
+    assert headline(history) == "No change in 2 rows over 40 runs."
+    assert re.search(r"stable \| balance, steady \| p\\\(95\\\) \| [\d.]+ ms", history_markdown(history))
+
+
+def test_below_20_runs_there_are_too_few(tmp_path):
+    """Whatever they show."""
+    history = history_with(tmp_path, series(n=19, slower_from=10))
+    assert row_of(history).trend is Trend.TOO_FEW
+    assert headline(history).startswith("Too few runs to tell change from noise: 19 on this machine, 20 are needed")
+
+
+def test_each_machine_has_a_history_of_its_own(tmp_path):
+    """A slower machine is no slower release."""
+    fast, slow = series(seed=1), series(seed=2) * 1.5
+    stretches = judged([("slow", runs_with(tmp_path, slow)), ("fast", runs_with(tmp_path, fast))], 0.05)
+    assert [row.trend for stretch in stretches for row in stretch.rows] == [Trend.STABLE] * 4
+
+
+def test_a_newer_kernel_is_the_same_machine():
+    """Another number of cores is not, nor is another processor."""
+    host = {"system": "Linux 6.1 x86_64", "cores": "2", "memory": "8.0 GiB", "cpu": "A"}
+    plan = manifest(scenario())
+
+    def machine(**changes):
+        return machine_of(plan.model_copy(update={"host": host | changes}))
+
+    assert machine() == machine(system="Linux 6.2 x86_64", memory="7.9 GiB") == "A, 2 cores x86_64"
+    assert len({machine(), machine(cores="4"), machine(cpu="B"), machine(system="Linux 6.1 aarch64")}) == 4
+
+
+def test_many_rows_need_more_evidence():
+    """Benjamini and Hochberg's limit; without any, no row has a change."""
+    assert largest_p([0.04]) == pytest.approx(0.05)
+    assert largest_p([0.04, *[0.9] * 9]) == 0
+    assert largest_p([0.004, 0.009, *[0.9] * 8]) == pytest.approx(0.01)
+    assert largest_p([]) == 0
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory):
+    """Four runs: three alike, one of them on another machine; one of other phases."""
+    path = tmp_path_factory.mktemp("runs")
+    for number in range(4):
+        plan = scenario() if number else scenario(phases=[{"name": "steady", "duration": "20 s", "users": 100}])
+        run = write_run(path / f"run-{number}", plan=plan, seed=number)
+        changes = {"run_id": run.name, "start_unix_s": 1_795_413_600.0 + number * DAY_S}
+        if number == 1:
+            changes["host"] = {"cores": "64"}
+        write_manifest(run, read_manifest(run).model_copy(update=changes))
+    return path
+
+
+def test_runs_are_sorted_by_time_and_machine_and_others_are_left_out(directory):
+    """With the reason."""
+    history = history_of(sorted(directory.iterdir(), reverse=True))
+    assert [[run.manifest.run_id for run in stretch.runs] for stretch in history.stretches] == [
+        ["run-2", "run-3"],
+        ["run-1"],
+    ]
+    (problem,) = history.left_out
+    assert "run-0" in problem.where
+    assert "other phases" in problem.what
+
+
+def test_runs_that_are_no_measurement_are_left_out(directory, tmp_path):
+    """Only where there is no other is that an error."""
+    broken = write_run(tmp_path / "broken", lost=5)
+    history = history_of([broken, directory / "run-3"])
+    assert [len(stretch.runs) for stretch in history.stretches] == [1]
+    assert "INVALID" in history.left_out[0].what
+    with pytest.raises(InvalidRunError, match="INVALID"):
+        history_of([broken])
+
+
+def test_the_command_writes_its_files_and_says_too_few(directory, tmp_path):
+    """Exit code 3: nothing can be told yet."""
+    done = in_process("history", directory, "--out", tmp_path)
+    assert done.returncode == 3, done.stderr
+    assert "Too few runs" in done.stdout
+    (written,) = tmp_path.iterdir()
+    assert {path.name for path in written.iterdir()} == {"history.json", "summary.md", "report.html"}
+    content = json.loads((written / "history.json").read_text(encoding="utf-8"))
+    assert [len(machine["runs"]) for machine in content["machines"]] == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere"], "nowhere: no such directory; give the directory that `loadproof run --out` wrote to"),
+        (["--scenario", "else"], "--scenario: no runs of this scenario, got 'else'; choose one of: synthetic (4)"),
+        (["--smallest", "5"], "--smallest: expected a ratio like '1 %' (units: %), got '5'; write it like '5 %'"),
+    ],
+)
+def test_wrong_arguments_are_one_message(directory, arguments, message):
+    """Exit code 2."""
+    where = [] if arguments == ["nowhere"] else [directory]
+    done = in_process("history", *where, *arguments)
+    assert done.returncode == 2
+    assert done.stderr.strip() == message
+
+
+@pytest.mark.drawn
+def test_outputs_hold_what_was_found_and_nothing_that_is_markup(tmp_path):
+    """JSON by its schema; names of others are text."""
+    jsonschema_rs = pytest.importorskip("jsonschema_rs")
+    history = history_with(tmp_path, series(slower_from=35))
+    row = row_of(history)
+    hostile = replace(row, row=Row("<script>x</script>", "a|b", "p(95)"))
+    stretch = Stretch("a machine", history.stretches[0].runs, (hostile, *history.stretches[0].rows))
+    history = replace(history, stretches=(stretch,))
+    content = json.loads(history_json(history))
+    jsonschema_rs.validator_for(history_schema()).validate(content)
+    assert content["machines"][0]["rows"][0]["events"][0]["trend"] == "regressed"
+    page = render_history(history)
+    assert "<script>x" not in page
+    assert page.count("<svg") >= 2
+    assert "a\\|b" in history_markdown(history)
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(history_terminal(history))
+    assert "regressed" in console.export_text()
+    assert set(history_files(history, tmp_path)) == {
+        tmp_path / name for name in ("history.json", "summary.md", "report.html")
+    }

@@ -1,0 +1,131 @@
+"""A search's result, for people and programs."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import jsonschema_rs
+import pytest
+from rich.console import Console
+
+from loadproof.analysis.capacity.capacity import Capacity, Found, GoalCapacity, capacity_of
+from loadproof.analysis.estimates.estimate import Estimate
+from loadproof.analysis.outputs.capacityfile import (
+    EXIT_CODES,
+    capacity_json,
+    capacity_markdown,
+    capacity_schema,
+    capacity_terminal,
+    load_text,
+    sentence_of,
+)
+from loadproof.analysis.report.capacity_page import write_capacity
+from loadproof.errors import ExitCode
+from loadproof.rundir import files
+from loadproof.rundir.trials import CAPACITY, Trial
+from simulation.trials import search_for
+from tests.analysis.capacity.searched import FOUND
+from tests.analysis.capacity.searched import search as two_goals
+
+
+def result(found: Found, why: str = "", half: Estimate | None = None, lower=None, upper=None) -> Capacity:
+    together = GoalCapacity("all goals", None, lower, upper, None, half)
+    return Capacity(found, why, together, (), (), (), None, None, None, 0)
+
+
+@pytest.mark.parametrize(
+    ("half", "text"),
+    [
+        (Estimate(975.2, 957.1, 993.4, 21), "975 rps (957 to 993)"),
+        (Estimate(12.34, 11.87, 12.91, 21), "12.3 rps (11.9 to 12.9)"),
+        (Estimate(12_345.0, 11_870.0, 12_910.0, 21), "12,345 rps (11,870 to 12,910)"),
+        (Estimate(975.2, 957.1, math.inf, 4), "about 975 rps (957.1 or more)"),
+        (Estimate(975.2, 0.0, 993.4, 4), "about 975 rps (up to 993.4)"),
+        (Estimate(975.2, 0.0, math.inf, 4), "–"),
+        (None, "–"),
+    ],
+)
+def test_a_load_comes_with_its_interval(half, text):
+    """In three digits, or whole."""
+    assert load_text(half) == text
+
+
+@pytest.mark.parametrize(
+    ("result", "text"),
+    [
+        (result(Found.FOUND, half=Estimate(975.2, 957.1, 993.4, 21)), "It holds 975 rps (957 to 993)."),
+        (
+            result(Found.ROUGH, lower=900.0, upper=1000.0),
+            "It holds roughly 949 rps: it held 900 rps and not 1,000 rps. These are bounds, not a confidence interval.",
+        ),
+        (result(Found.TOO_HIGH, "goals already fail"), "Not found: goals already fail."),
+        (
+            result(Found.UNFINISHED, "the search was interrupted", half=Estimate(975.2, 0.0, math.inf, 3)),
+            "Not found: the search was interrupted. By the trials so far it holds about 975 rps.",
+        ),
+    ],
+)
+def test_the_result_is_one_sentence(result, text):
+    """Whatever it is."""
+    assert sentence_of(result) == text
+
+
+def test_every_ending_has_its_exit_code():
+    """Of all that there are."""
+    assert EXIT_CODES.keys() == set(Found)
+    assert EXIT_CODES[Found.FOUND] is ExitCode.PASS
+    assert EXIT_CODES[Found.INVALID] is ExitCode.INVALID
+
+
+def test_every_output_says_what_was_found_how_and_what_comes_after():
+    """Terminal and Markdown alike: the estimate, each goal's attributes, what breaks first, and 20 % beyond."""
+    search = two_goals(ceiling_rps=4000.0, others=["recovery <= 10 s"])
+    capacity = capacity_of(search, FOUND)
+    console = Console(width=200, record=True)
+    with console.capture() as captured:
+        console.print(capacity_terminal(search, capacity))
+    markdown = capacity_markdown(search, capacity).replace("\\", "")
+    for text in (captured.get(), markdown):
+        assert "at which half of the trials of 10 s keep all goals" in text
+        assert "Breaks first: p(95) < 20 ms; requests that were not good ended late" in text
+        assert "beyond it, 40 % of the load is goodput" in text
+        assert "The generator alone sends at least 4,000 rps on time" in text
+        assert "recovery <= 10 s" in text
+    assert "loss ratio 5 %, exceed ratio 50 %, final trial duration 10 s, duration sum 10 s" in markdown
+    assert "Min load 100 rps, max load 4,000 rps; the first 2 s of each trial are discarded" in markdown
+
+
+@pytest.mark.parametrize("trials", [[], FOUND[:1], FOUND], ids=["none", "one", "all"])
+def test_capacity_json_is_as_its_schema_says(trials):
+    """However little there is to say."""
+    search = two_goals()
+    content = json.loads(capacity_json(search, trials, capacity_of(search, trials)))
+    jsonschema_rs.validate(capacity_schema(), content)
+    assert len(content["trials"]) == len(trials)
+
+
+@pytest.mark.drawn
+@pytest.mark.slow
+def test_the_page_draws_every_valid_trial(tmp_path):
+    """And lists the others; a goal that allows no loss at all is drawn, too."""
+    search = search_for(100.0, 4000.0)
+    strict = search.goals[0].model_copy(update={"goal": "max < 1 s", "loss_ratio": 0.0})
+    search = search.model_copy(update={"goals": [*search.goals, strict]})
+    trials = [with_strict(one) for one in FOUND]
+    trials.append(trials[0].model_copy(update={"number": 99, "invalid": "<b>late</b>"}))
+    write_capacity(tmp_path, search, trials, capacity_of(search, trials))
+    page = (tmp_path / files.REPORT).read_text()
+    assert page.count("<svg") == 2
+    assert "&lt;b&gt;late&lt;/b&gt;" in page
+    assert page.count("trials/run-") == len(trials)
+    assert {CAPACITY, files.SUMMARY, files.REPORT} == {file.name for file in tmp_path.iterdir()}
+
+
+def with_strict(one: Trial) -> Trial:
+    """With the goals of the page's search."""
+    losses = [
+        loss.model_copy(update={"goal": goal, "allowed": allowed})
+        for loss, (goal, allowed) in zip(one.losses, (("p(95) < 20 ms", 0.05), ("max < 1 s", 0.0)), strict=True)
+    ]
+    return one.model_copy(update={"losses": losses})

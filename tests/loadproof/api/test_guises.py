@@ -1,0 +1,92 @@
+"""Calls that come as a bot's, or in a form that a limit may overlook: the same operation, with a note of how."""
+
+from __future__ import annotations
+
+import random
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loadproof.api import guises
+from loadproof.api.calls import Api
+from loadproof.api.guises import Guise
+from loadproof.scenario.operations import Endpoints
+from loadproof.scenario.usermix import UserMix
+
+API = Api(Endpoints(), headers={"user-agent": "mine", "X-Own": "1"}, webhook_secret="")
+READING = API.read_balance("acct-000001")
+CHANCE = random.Random(1)
+
+
+def guise(**keys: object) -> Guise:
+    made = Guise.of(UserMix.model_validate({"share": "100 %", **keys}))
+    assert made is not None
+    return made
+
+
+def test_ordinary_users_come_as_they_are():
+    assert Guise.of(None) is None
+    assert Guise.of(UserMix.model_validate({"share": "100 %", "like": "balance", "clients": 1})) is None
+
+
+def test_a_bot_says_so_in_place_of_what_the_target_file_says():
+    """Each in turn, by its user's choices; the answer is checked as ever."""
+    sent = [guise(user_agents=["a/1", "b/2"]).on(READING, CHANCE) for _ in range(20)]
+    assert {call.request.headers["User-Agent"] for call in sent} == {"a/1", "b/2"}
+    assert {frozenset(call.request.headers) for call in sent} == {frozenset({"User-Agent", "X-Own"})}
+    assert all(
+        call.note == {"account": "acct-000001", "user_agent": call.request.headers["User-Agent"]} for call in sent
+    )
+    assert all(call.operation is READING.operation for call in sent)
+
+
+def test_whoever_is_to_be_refused_expects_it():
+    refused = guise(expect=403)
+    assert refused.takes_any_answer
+    assert refused.on(READING, CHANCE).operation.statuses == {403}
+    assert not guise(user_agents=["a"]).takes_any_answer
+
+
+def test_other_spellings_mean_the_same_place_or_nothing():
+    """And each is noted; a target may know none of them, which is no failure."""
+    sent = [guise(evades=["path"]).on(READING, CHANCE) for _ in range(300)]
+    assert {call.note["evades"] for call in sent if call.note} == {"path"}
+    assert sent[0].operation.statuses >= {200, 307, 404, 405}
+    assert not sent[0].operation.statuses & {429, 500, 503}
+    paths = {call.request.path for call in sent}
+    assert READING.request.path not in paths
+    assert all(path.startswith("/") and "#" not in path for path in paths)
+    same = {unquote(urlsplit(path).path) for path in paths}
+    assert same == {
+        "/balance/acct-000001",
+        "/balance/acct-000001/",
+        "/balance//acct-000001",
+        "/BALANCE/ACCT-000001",
+        "/./balance/acct-000001",
+        "/x/../balance/acct-000001",
+    }
+
+
+@given(st.randoms(use_true_random=False), st.text(st.characters(codec="utf-8"), min_size=1))
+def test_an_encoded_letter_is_the_same_letter(chance, account):
+    """Also beside what is encoded already."""
+    path = API.read_balance(account).request.path
+    other = guises._with_encoded_letter(path, chance)
+    assert (unquote(other), other == path) == (unquote(path), False)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_head_takes_the_place_of_get_only(method):
+    """Another method would do something else; another spelling doesn't."""
+    call = API.call(method, "/things?a=1")
+    sent = guise(evades=["method"]).on(call, CHANCE).request
+    assert sent.method == ("HEAD" if method == "GET" else "POST")
+    assert (sent.path == call.request.path) is (method == "GET")
+
+
+def test_a_strangers_headers_come_beside_the_own_ones():
+    headers = guise(evades=["headers"]).on(READING, CHANCE).request.headers
+    assert {"X-Forwarded-For", "X-Real-IP", "Forwarded", "X-Own"} <= set(headers)
+    assert headers["X-Forwarded-For"].startswith("203.0.113.")

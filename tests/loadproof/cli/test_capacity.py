@@ -1,0 +1,82 @@
+"""`loadproof capacity` refuses what can't be searched, all problems at once, before anything is sent."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from tests.loadproof.cli.refusals import refused
+
+OPEN = {
+    "name": "searched",
+    "model": "open",
+    "client_count": 50,
+    "deadline": "1 s",
+    "mix": {"health": {"share": "100 %"}},
+    "phases": [{"name": "steady", "duration": "30 s", "rate": "100 rps"}],
+    "thresholds": [{"expect": "p(95) < 200 ms"}, {"expect": "goodput_ratio >= 99 %"}],
+    "settings": {"limiter": "off"},
+}
+
+
+@pytest.fixture
+def scenario(tmp_path):
+    """A function that writes the scenario with changes, and returns its path."""
+
+    def write(**changes: object):
+        file = tmp_path / "searched.yaml"
+        file.write_text(yaml.safe_dump(OPEN | changes))
+        return file
+
+    return write
+
+
+def test_users_who_wait_for_answers_have_no_rate():
+    """Of the closed model."""
+    text = refused("capacity", "load-100")
+    assert "capacity is a rate, and users who wait for answers slow down with the target, got 'closed'" in text
+    assert "use `model: open` with rates" in text
+
+
+def test_limits_would_be_found_instead(scenario):
+    """With how to turn them off; whoever expects throttling is told the same."""
+    limited = {"limiter": "local", "limits": {"health": "60/min"}}
+    text = refused("capacity", scenario(settings=limited))
+    assert "would find the limits, not what the target can take" in text
+    assert "--set settings.limiter=off" in text
+    assert "at 400 rps" in text
+    text = refused("capacity", scenario(settings=limited, expect_throttling=True))
+    assert "expect_throttling: a search would find the limits" in text
+
+
+def test_a_scenario_without_a_goal_is_told_what_would_be_one(scenario):
+    """A rate is none."""
+    text = refused("capacity", scenario(thresholds=[{"expect": "goodput >= 90 rps"}]))
+    assert "no threshold that a trial can be judged by, got 'goodput >= 90 rps'" in text
+    assert "--goal" in text
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        (["--from", "0"], "--from: not a load between 0 and 100,000 rps, got '0'"),
+        (["--to", "1e9"], "--to: not a load"),
+        (["--from", "200", "--to", "100"], "--from and --to: too close together to search between"),
+        (["--trial", "0.1"], "--trial: not between 1 and 600 s, got '0.1'"),
+        (["--from", "1", "--trial", "3"], "a trial at the lower end would have fewer than 20 requests"),
+        (["--goal", "p95 < 200 ms"], "--goal: "),
+        (["--goal", "goodput > 1 rps"], "--goal: no share of a trial's requests decides it"),
+        (["--resume", "."], "no readable search"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_options_that_make_no_search_are_refused(scenario, options, what):
+    """One message each."""
+    assert what in refused("capacity", scenario(), *options)
+
+
+def test_several_problems_are_told_at_once(scenario):
+    """Of different options."""
+    text = refused("capacity", scenario(), "--to", "0", "--trial", "1000")
+    assert "--to: not a load" in text
+    assert "--trial: not between" in text

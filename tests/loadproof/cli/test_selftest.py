@@ -1,0 +1,168 @@
+"""`loadproof selftest`: what it keeps, what later runs carry of it, and what one of its runs shows."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from loadproof.analysis.compare.calibration import accuracy_of, lag_of
+from loadproof.analysis.frames.run import load_run
+from loadproof.analysis.judge.verdict import verdict_on_run
+from loadproof.analysis.outputs.selftesttext import doubt, selftest_line, sentences, sizes
+from loadproof.analysis.report.run_page import render_run_page
+from loadproof.cli import selftest as command
+from loadproof.errors import OutputError
+from loadproof.plan.phases import peak_rps
+from loadproof.run import selftests
+from loadproof.run.selftest import Trial, perform
+from loadproof.run.stopping import StopSignal
+from loadproof.rundir.manifest import read_manifest
+from loadproof.rundir.selftest import Accuracy, Found, Rate, SelfTest, Size, read_selftest
+from simulation.rundirs import START_UNIX_S, scenario, write_run
+
+HOST = {"cpu": "A", "cores": "2", "memory": "8.0 GiB", "system": "Linux 6.1 x86_64"}
+SELFTEST = SelfTest(
+    measured_unix_s=START_UNIX_S - 5 * 86_400,
+    took_s=250,
+    thorough=False,
+    loadproof="1.0",
+    host=HOST,
+    ceiling_rps=4000,
+    is_ceiling=True,
+    lag_rps=500,
+    lag_p50_s=0.0002,
+    lag_p99_s=0.0011,
+    accuracy=[Accuracy(quantile=0.95, true_s=0.033, reported_s=0.0332, n=10_000)],
+    rates=[Rate(name="A generator that stood still for 2 s", expected="INVALID", right=20, n=22)],
+    same=Found(ratio=0.004, low=-0.01, high=0.018, runs=4),
+    planted=Found(ratio=0.101, low=0.08, high=0.12, runs=4),
+    planted_ratio=0.1,
+    sizes=[Size(scenario="smoke", peak_rps=10, fits=True), Size(scenario="spike", peak_rps=9000, fits=False)],
+)
+
+
+@pytest.fixture
+def state(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return tmp_path / "state/loadproof"
+
+
+def test_a_selftest_is_kept_and_carried_by_later_runs(state, tmp_path):
+    """As it was kept."""
+    (tmp_path / "run").mkdir()
+    selftests.carry(tmp_path / "run")
+    assert read_selftest(tmp_path / "run") is None
+    assert selftests.keep(SELFTEST) == state / "selftest.json"
+    selftests.carry(tmp_path / "run")
+    assert read_selftest(tmp_path / "run") == SELFTEST
+
+
+def test_a_damaged_selftest_is_none(state, tmp_path):
+    """A run is as good without it."""
+    state.mkdir(parents=True)
+    for text in ("", "{}", "[1]", json.dumps(SELFTEST.model_dump() | {"format": "x"})):
+        (state / "selftest.json").write_text(text)
+        selftests.carry(tmp_path)
+        assert read_selftest(tmp_path) is None, text
+
+
+def test_the_state_directory_is_the_users_own(monkeypatch, tmp_path):
+    """A relative XDG_STATE_HOME is ignored; one that can't be written is an error of `selftest` only."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_STATE_HOME", "relative")
+    assert selftests.state_directory() == tmp_path / ".local/state/loadproof"
+    monkeypatch.setenv("XDG_STATE_HOME", "/dev/null")
+    selftests.carry(tmp_path)
+    with pytest.raises(OutputError, match="can't be created"):
+        selftests.keep(SELFTEST)
+
+
+def test_what_it_found_is_told_with_n_and_interval():
+    """Nothing is only a word."""
+    told = " ".join(sentences(SELFTEST))
+    assert "up to 4,000 requests/s" in told
+    assert "INVALID in 20 of 22 (95 % interval 72% to 97%)" in told
+    assert "+10.1% (95 % interval +8.0% to +12.0%, 4 runs a side)" in told
+    assert "p95 33.2 ms (33 ms); 10,000 requests" in told
+    assert sizes(SELFTEST).endswith("Too large for one process: spike (9,000 requests/s).")
+
+
+def test_without_any_result_it_says_so():
+    """Where nothing could be measured."""
+    nothing = SELFTEST.model_copy(
+        update={"ceiling_rps": 0, "lag_rps": 0, "same": None, "planted": None, "accuracy": []}
+    )
+    nothing = nothing.model_copy(update={"rates": [Rate(name="A", expected="INVALID", right=0, n=0)]})
+    assert list(sentences(nothing))[1:] == ["A: not tried."]
+    assert "sustained no rate" in next(sentences(nothing))
+
+
+@pytest.mark.parametrize(
+    ("host", "days", "told"),
+    [
+        (HOST, 5, ""),
+        (HOST, 40, "it is 40 days old: run `loadproof selftest` again"),
+        ({**HOST, "cores": "4"}, 5, "the machine has changed since (cores): run `loadproof selftest` again"),
+    ],
+)
+def test_an_old_one_or_one_of_another_machine_is_doubted(host, days, told):
+    """In the run's line, too, in place of what it found."""
+    assert doubt(SELFTEST, host, SELFTEST.measured_unix_s + days * 86_400) == told
+    run = replace_host(host, SELFTEST.measured_unix_s + days * 86_400)
+    assert selftest_line(SELFTEST, run).endswith(told or "2 of 22 answers WRONG")
+
+
+def replace_host(host, at_unix_s):
+    from simulation.rundirs import manifest
+
+    return manifest(scenario()).model_copy(update={"host": host, "start_unix_s": at_unix_s})
+
+
+def test_the_report_tells_it_where_the_measurement_is_told(tmp_path):
+    """And nothing without it."""
+    run = load_run(write_run(tmp_path / "run"))
+    verdict = verdict_on_run(run)
+    assert "Self-test of" not in render_run_page(run, verdict)
+    (run.path / "selftest.json").write_text(SELFTEST.model_dump_json())
+    page = render_run_page(run, verdict).partition("Can you trust this result?")[2]
+    assert "Self-test of 2026-11-18" in page
+    assert "the machine has changed since" in page
+
+
+def test_the_busiest_phase_decides_which_scenarios_fit():
+    """On average over it."""
+    assert peak_rps(Trial("x", rate_rps=700).scenario) == pytest.approx(700)
+    fits = {size.scenario: size.fits for size in command._sizes(500)}
+    assert fits["smoke"]
+    assert not fits["spike-1000"]
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory):
+    """One run whose server stands still: all that a trial does."""
+    out = tmp_path_factory.mktemp("selftest")
+    return perform(Trial("stopped-server", rate_rps=100, seconds=4, stopped="server"), out, StopSignal())
+
+
+@pytest.mark.process
+def test_a_trial_leaves_a_run_and_the_servers_own_log(stopped):
+    """What is reported is what the server logged, and the way to it."""
+    assert read_manifest(stopped.run).ending == "completed"
+    assert stopped.log.shape == (500, 2)
+    median = next(one for one in accuracy_of([(stopped.run, stopped.log)]) if one.quantile == 0.5)
+    assert median.n == pytest.approx(400, abs=5)
+    assert median.true_s == pytest.approx(0.02, rel=0.2)
+    assert median.reported_s >= 0.98 * median.true_s
+
+
+@pytest.mark.process
+def test_what_is_late_is_told(stopped, tmp_path):
+    """A lag that no request had is none; a log of nothing shows nothing."""
+    p50_s, p99_s, keeps_up = lag_of(stopped.run)
+    assert 0 < p50_s <= p99_s
+    assert p99_s <= 0.01 or not keeps_up
+    assert accuracy_of([(stopped.run, np.empty((0, 2)))]) == []
+    late = write_run(tmp_path / "late", lag_ms=50)
+    assert not lag_of(late)[2]

@@ -1,0 +1,61 @@
+"""The vault while it serves, and what a target file says of it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from loadproof.run.ports import free_port
+from tests.loadproof.run import vault
+from tests.loadproof.run.vault import ACCOUNTS
+
+PROGRAM = [sys.executable, str(Path(vault.__file__))]
+
+
+@contextmanager
+def serving_vault(file: Path) -> Iterator[str]:
+    """The vault in a process of its own; its base URL."""
+    url = f"http://127.0.0.1:{free_port()}"
+    process = subprocess.Popen([*PROGRAM, "serve", str(file), url.rpartition(":")[2]])
+    try:
+        deadline_s = time.monotonic() + 10
+        while True:
+            try:
+                requests.get(f"{url}/health", timeout=5)
+                break
+            except requests.ConnectionError:
+                assert time.monotonic() < deadline_s
+                time.sleep(0.02)
+        yield url
+    finally:
+        process.kill()
+        process.wait()
+
+
+def target_of(
+    url: str, file: Path, *, backup: str = "online", restore: str = "whole", serve: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """As in a target file."""
+    return {
+        "base_url": url,
+        "accounts": ACCOUNTS,
+        "exclusive_accounts": True,
+        "endpoints": {
+            "transactions": {"answer": {"currency": None}, "location": False},
+            "transaction": None,
+            "payments": {"path": "/payments/{account}", "items": None},
+            "snapshot": {"path": "/accounts", "items": None},
+        },
+        "commands": {
+            "backup": [*PROGRAM, "backup", backup, str(file), "{backup}"],
+            "restore": [*PROGRAM, "restore", restore, "{backup}", "{restored}/vault.sqlite3"],
+            "serve": [*PROGRAM, "serve", "{restored}/vault.sqlite3", "{port}", *serve],
+        },
+    }

@@ -1,0 +1,52 @@
+"""A search's own directory."""
+
+from __future__ import annotations
+
+import pytest
+
+from loadproof.errors import OutputError, RunDirectoryError
+from loadproof.rundir.trials import TRIALS, append_trial, read_search, read_trials, write_search
+from simulation.trials import search_for, trial
+
+
+def test_what_is_written_is_read(tmp_path):
+    """Settings, and trials in order."""
+    search, trials = search_for(10.0, 100.0), [trial(n, 50.0, 10.0, "search", lost=n, of=100) for n in (1, 2)]
+    write_search(tmp_path, search)
+    for one in trials:
+        append_trial(tmp_path, one)
+    assert read_search(tmp_path) == search
+    assert read_trials(tmp_path) == trials
+
+
+def test_a_trial_that_was_cut_off_while_it_was_written_is_left_out(tmp_path):
+    """Those before it stay."""
+    append_trial(tmp_path, trial(1, 50.0, 10.0, "search", lost=0, of=100))
+    with (tmp_path / TRIALS).open("ab") as file:
+        file.write(b'{"number": 2, "stage": "sea')
+    assert [one.number for one in read_trials(tmp_path)] == [1]
+    assert read_trials(tmp_path / "nowhere") == []
+
+
+def test_a_directory_without_a_search_is_refused(tmp_path):
+    """And one whose trials were changed."""
+    with pytest.raises(RunDirectoryError, match=r"no readable search.*loadproof capacity"):
+        read_search(tmp_path)
+    (tmp_path / TRIALS).write_text("{}\n")
+    with pytest.raises(RunDirectoryError, match="unreadable trials"):
+        read_trials(tmp_path)
+
+
+def test_a_trial_that_cannot_be_recorded_is_an_error(tmp_path):
+    """With what to do next."""
+    with pytest.raises(OutputError, match="--resume"):
+        append_trial(tmp_path / "nowhere", trial(1, 50.0, 10.0, "search", lost=0, of=100))
+
+
+@pytest.mark.parametrize(
+    ("lost", "ending", "is_kept"), [(5, "completed", True), (6, "completed", False), (0, "target_died", False)]
+)
+def test_a_trial_holds_if_every_goal_was_kept_to_the_end(lost, ending, is_kept):
+    """Exactly what is allowed may be lost."""
+    one = trial(1, 50.0, 10.0, "search", lost=lost, of=100).model_copy(update={"ending": ending})
+    assert one.is_kept is is_kept
