@@ -76,7 +76,7 @@ ROWS: Final = (
     # Processes share a quota; waits and penalties are honest; who comes first of lists, bots and limits.
     Row(6, {"distributed-limits": (_QUOTA, _NOT_BELOW)}),
     Row(7, {"limits": (_WAITS,), "penalties": (_WAITS, "limits: *: penalties *")}),
-    Row(8, {"bots": ("limits: *list", "limits: *bots*")}),
+    Row(8, {"bots": ("limits: deny list*", "limits: allow list*", "limits: bot check*")}),
     # A flood, and a Redis that is gone.
     Row(9, {"flood-1000": ("*",)}),
     Row(10, {"redis-down": ("*",)}),
