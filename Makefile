@@ -23,7 +23,7 @@ COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose
 .DEFAULT_GOAL := help
 .PHONY: help load-100 smoke spike-1000 soak-10m breakpoint limits distributed-limits redis-down burst-limits penalties bots flood-1000 crash metastable ledger webhooks backup duel distributed compose gate ui target
 .PHONY: test test-fast test-long check check-all mutation fuzz format schema sample golden lock clean
-.PHONY: bench bench-throughput bench-truth bench-rate bench-starvation bench-coverage bench-history bench-analysis bench-adversary bench-revisions bench-looks bench-compare bench-capacity
+.PHONY: bench bench-throughput bench-truth bench-rate bench-starvation bench-coverage bench-compare-errors bench-history bench-verdict bench-analysis bench-adversary bench-revisions bench-looks bench-compare bench-capacity
 .PHONY: properties properties-quick flood-drill flood-5000 redis-drill backup-drill alerts-drill
 
 help: ## Show this list.
@@ -149,6 +149,14 @@ bench-starvation: $(VENV)/developed ## Starve the generator or slow the target, 
 
 bench-coverage: $(VENV)/developed ## How often intervals cover the truth, for several correlations between seconds.
 	@$(BIN)/python -m bench.coverage
+	@$(BIN)/python -m bench.tables
+
+bench-compare-errors: $(VENV)/developed ## How often comparisons of releases are wrong, and what they find, simulated; about 3 minutes.
+	@$(BIN)/python -m bench.compare_errors
+	@$(BIN)/python -m bench.tables
+
+bench-verdict: $(VENV)/developed ## The cases of the self-test through loadproof, k6, Locust and wrk: whose verdict is right? (needs k6 and wrk)
+	@$(BIN)/python -m bench.verdict
 	@$(BIN)/python -m bench.tables
 
 bench-history: $(VENV)/developed ## How often a history cries wolf, and how soon it sees what slowed down, on simulated runs.

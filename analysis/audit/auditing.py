@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final
 from loadproof.analysis.audit.asked import backup_audit, is_whole, ledger_audit, webhooks_audit
 from loadproof.analysis.audit.audit import Audited, audited
 from loadproof.analysis.audit.limits import audit_limits
+from loadproof.analysis.audit.limitsevasions import EVASIONS
 from loadproof.analysis.audit.limitslosses import redis_losses
-from loadproof.analysis.audit.limitspromises import QUOTAS
+from loadproof.analysis.audit.limitspromises import QUOTA
 from loadproof.analysis.audit.limitsrefusals import Before
 from loadproof.analysis.frames.journal import load_journal
 from loadproof.analysis.word import Word
@@ -67,7 +68,8 @@ def without_rows(found: Audited) -> Audited:
     """Of a journal that lacks requests, which would explain refusals; too many admitted are still too many."""
     evidence = [
         replace(one, word=Word.INCONCLUSIVE, reason=f"the journal is not whole; {one.reason}")
-        if one.word is not Word.INCONCLUSIVE and not (one.word is Word.FAIL and one.promise.endswith(QUOTAS))
+        if one.word is not Word.INCONCLUSIVE
+        and not (one.word is Word.FAIL and one.promise.endswith((QUOTA, *EVASIONS)))
         else one
         for one in found.evidence
     ]

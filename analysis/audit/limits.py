@@ -10,13 +10,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from loadproof.analysis.audit.audit import Audited, Evidence, Offence, audited
 from loadproof.analysis.audit.limitsaccess import audit_access
+from loadproof.analysis.audit.limitsevasions import apart
 from loadproof.analysis.audit.limitsexcess import excesses
 from loadproof.analysis.audit.limitsline import Line, line_of
 from loadproof.analysis.audit.limitslosses import counted
 from loadproof.analysis.audit.limitspenalties import announced_before, pooled
-from loadproof.analysis.audit.limitspromises import LimitPromise, Seen, bounds, penalty_promises, promises_of
+from loadproof.analysis.audit.limitspromises import LimitPromise, Seen, bounds, penalty_promises, promises_of, quota
 from loadproof.analysis.audit.limitsrefusals import Before, Refusals, refusals
 from loadproof.analysis.audit.limitswaits import honesty, waits_of
 from loadproof.analysis.audit.limitswindows import fixed_windows
@@ -25,7 +28,6 @@ from loadproof.scenario.limits import KNOWN_ALGORITHMS
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
 
@@ -54,15 +56,20 @@ def audit_limits(
     offences: list[Offence] = []
     if access is not None:
         journal, listed, offences = audit_access(journal, access, limits)
-    lines = {
-        part.name: line_of(part.rows, part.limit)
-        for name, limit in limits.items()
-        for part in counted(name, journal[journal["request"] == name], limit, losses, processes)
-    }
+    lines: dict[str, Line] = {}
+    promises: list[tuple[str, LimitPromise]] = []
+    for name, limit in limits.items():
+        ordinary, evading = apart(journal[journal["request"] == name], limit)
+        for part in counted(name, ordinary, limit, losses, processes) if len(ordinary) or not evading else ():
+            lines[part.name] = line_of(part.rows, part.limit)
+        promises += [
+            (part.name, _of_evading(promise, line_of(part.rows, part.limit)))
+            for promise, rows in evading.items()
+            for part in counted(name, rows, limit, losses, processes)
+        ]
     waits = {name: waits_of(line, start_unix_s) for name, line in lines.items()}
     punished = {name: (line, waits[name]) for name, line in lines.items() if line.limit.penalties is not None}
     table = pooled(punished) if punished else None
-    promises: list[tuple[str, LimitPromise]] = []
     free: dict[str, tuple[Line, Refusals]] = {}
     for name, line in lines.items():
         announced = announced_before(table, name, line) if table is not None and name in punished else None
@@ -80,6 +87,11 @@ def audit_limits(
         [*offences, *(offence for name, promise in promises for offence in promise.shown(name))],
         total=len(offences) + sum(promise.broken for _, promise in promises),
     )
+
+
+def _of_evading(promise: str, line: Line) -> LimitPromise:
+    """As if each refusal had been announced: which limit it is of, nobody knows."""
+    return quota(line, _seen(line, Before(is_unknown=True), np.full(len(line.rows), np.iinfo(np.int64).max)), promise)
 
 
 def _seen(line: Line, before: Before, announced: NDArray[np.int64] | None) -> list[Seen]:

@@ -14,7 +14,6 @@ from loadproof.analysis.audit.limitsline import Hits, Line, line_of
 from loadproof.analysis.audit.limitspenalties import course_of
 from loadproof.analysis.audit.limitsrefusals import Refusals
 from loadproof.scenario.limits import limit_text
-from loadproof.scenario.usermix import EVADES
 from loadproof.units import format_duration
 
 if TYPE_CHECKING:
@@ -29,10 +28,6 @@ if TYPE_CHECKING:
     from loadproof.scenario.settings import Penalties
 
 QUOTA: Final = "quota"
-_NO_BYPASS: Final = "no bypass"
-_EVADING: Final = {"path": _NO_BYPASS, "method": _NO_BYPASS, "headers": "spoofed headers count for nothing"}
-"""The promise that a client's way of getting around a limit tests: it has its quota, whatever it tries."""
-QUOTAS: Final = (QUOTA, *dict.fromkeys(_EVADING.values()))
 NEEDED: Final = 10
 """Occasions for each promise: what breaks it in a quarter of them is seen with 94 %, for 0.75^10 = 0.056."""
 NEEDED_PENALTIES: Final = 3
@@ -87,7 +82,7 @@ def bounds(seen: list[Seen]) -> Refusals:
 
 
 def promises_of(line: Line, seen: list[Seen], waits: Waits, told: Honesty) -> Iterator[LimitPromise]:
-    yield from _quotas(line, seen)
+    yield quota(line, seen)
     if line.limit.key == "global" or len(line.clients) < 2:
         yield _not_early(line, seen, line.refused[bounds(seen).is_early])
     else:
@@ -110,25 +105,11 @@ def _fitting(seen: list[Seen]) -> list[Seen]:
     return [one for one in seen if not one.contradictions] or seen[:1]
 
 
-def _quotas(line: Line, seen: list[Seen]) -> Iterator[LimitPromise]:
-    """Of ordinary clients; and of those that try to get around it, each kind of them for itself."""
-    everybody = np.ones(len(line.clients), dtype=bool)
-    kinds = {name: np.zeros_like(everybody) for name in dict.fromkeys(_EVADING.values())}
-    for way, name in _EVADING.items():
-        is_so = line.rows["noted"].str.contains(f'"{EVADES}":"{way}"', regex=False).to_numpy(dtype=bool)
-        kinds[name][line.client[is_so]] = True
-    ordinary = ~np.logical_or.reduce(list(kinds.values()))
-    if ordinary.any() or not everybody.any():
-        yield _quota(QUOTA, line, seen, ordinary)
-    yield from (_quota(name, line, seen, those) for name, those in kinds.items() if those.any())
-
-
-def _quota(name: str, line: Line, seen: list[Seen], clients: NDArray[np.bool_]) -> LimitPromise:
+def quota(line: Line, seen: list[Seen], name: str = QUOTA) -> LimitPromise:
     limit, best = line.limit, seen[0]
-    excesses = [excess for excess in best.excesses if clients[excess.client]]
     is_refused = line.is_refused
     follows = np.append(False, ~is_refused[:-1]) & np.append(False, np.diff(line.client) == 0)
-    came = np.flatnonzero(is_refused & follows & clients[line.client])
+    came = np.flatnonzero(is_refused & follows)
     occasions, together = len(came), _on_the_way(line, came)
     fits = [one.algorithm for one in _fitting(seen)]
     kind = f" ({' or '.join(fits)} fits)" if limit.algorithm == "unknown" else ""
@@ -139,13 +120,13 @@ def _quota(name: str, line: Line, seen: list[Seen], clients: NDArray[np.bool_]) 
     if occasions < NEEDED:
         reason += f", needs {NEEDED}: let clients send more than {limit.size} {window}, again and again"
     offences = []
-    for excess in excesses[:_MOST_OF_A_PROMISE]:
+    for excess in best.excesses[:_MOST_OF_A_PROMISE]:
         seconds = format_duration((excess.to_us - excess.from_us) * 1e-6)
         what = f"{excess.count} of {line.clients[excess.client]} admitted within {seconds}, at most {excess.allowed}"
         if limit.algorithm == "unknown":
             what += f"; fits no algorithm, {best.algorithm} best"
         offences.append((what, line, line.between(excess.client, excess.from_us, excess.to_us)))
-    return LimitPromise(name, occasions, reason, broken=len(excesses), offences=offences)
+    return LimitPromise(name, occasions, reason, broken=len(best.excesses), offences=offences)
 
 
 def _on_the_way(line: Line, positions: NDArray[np.int64]) -> int:

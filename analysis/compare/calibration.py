@@ -53,6 +53,8 @@ def lag_of(path: Path) -> tuple[float, float, bool]:
 
 def accuracy_of(runs: Sequence[tuple[Path, NDArray[np.float64]]]) -> list[Accuracy]:
     """Service times as reported and as in the server's log of each run, shape (requests, 2), all runs together."""
+    if not runs:
+        return []
     loaded = [(load_run(path), log) for path, log in runs]
     counts = sum(histogram(_measured(run), "service", Outcome.OK) for run, _ in loaded)
     true_s = np.sort(np.concatenate([_logged_s(run, log) for run, log in loaded]))

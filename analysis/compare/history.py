@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -182,11 +183,17 @@ def _differs(theirs: Manifest, latest: Manifest) -> str:
     """Why a run can't be put beside the latest one; empty if it can."""
     was, now = ({**traffic_of(one.scenario), "settings": one.scenario.settings} for one in (theirs, latest))
     parts = [name for name, part in now.items() if was.get(name) != part]
-    if theirs.target.kind != latest.target.kind:
+    if _target_of(theirs) != _target_of(latest):
         parts.append("target")
     if theirs.workers != latest.workers:
         parts.append("number of workers")
     return f"other {' and '.join(parts)}" if parts else ""
+
+
+def _target_of(manifest: Manifest) -> tuple[str, str | None]:
+    """Ports may differ: the embedded one has another each time."""
+    target = manifest.target
+    return target.kind, urlsplit(target.address).hostname if target.kind == "own" else None
 
 
 def judged(machines: Sequence[tuple[str, tuple[Replicate, ...]]], smallest: float) -> tuple[Stretch, ...]:

@@ -35,7 +35,7 @@ class Row:
 SCENARIOS: Final = {
     played.scenario: played
     for played in (
-        Played("limits", ("phases.steady.duration=8 s",)),
+        Played("limits", ("phases.steady.duration=10 s",)),
         Played("burst-limits", ("phases.bursts.burst.times=30",)),
         Played("penalties"),
         Played("bots"),

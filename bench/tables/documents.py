@@ -9,7 +9,7 @@ from bench.adversary.table import shown as adversary
 from bench.mutation.table import shown as mutation
 from bench.properties.table import shown as properties
 from bench.serving import ROOT, read_results
-from bench.tables import duels, performance, target, truth, verdicts
+from bench.tables import duels, performance, releases, target, truth, verdicts
 from bench.tables.mutants import mutants
 
 DOCUMENTS = (
@@ -20,11 +20,13 @@ DOCUMENTS = (
         for name in (
             "adversary",
             "capacity",
+            "compare",
             "duel",
             "history",
             "mutation",
             "performance",
             "properties",
+            "selftest",
             "statistics",
             "target-performance",
             "truth",
@@ -50,9 +52,11 @@ TABLES: dict[str, Callable[[], str]] = {
     "rate": truth.rate,
     "starvation": verdicts.starvation,
     "coverage": verdicts.coverage,
+    "compare-errors": releases.compare_errors,
     "looks": duels.looks,
     "duels": duels.duels,
     "history": verdicts.history,
+    "verdict": verdicts.verdict,
     "target-rounds": target.target_rounds,
     "target-frames": target.target_frames,
     "protection": target.protection,

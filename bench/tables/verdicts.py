@@ -8,8 +8,9 @@ from typing import Any
 from scipy import special
 
 from bench.ranges import conditions
-from bench.serving import read_results
+from bench.serving import has_results, read_results
 from bench.tables.markdown import table
+from loadproof.analysis.estimates.estimate import ratio_estimate
 
 
 def starvation() -> str:
@@ -102,3 +103,26 @@ def history() -> str:
         *rows("families", lambda one: f"40 rows of 60 runs: {'+10 % in the last 3' if one['shift'] else 'stable'}"),
     ]
     return f"{conditions(found)}\n\n{table(head, everything)}"
+
+
+def verdict() -> str:
+    if not has_results("verdict"):
+        return "Not measured yet."
+    found = read_results("verdict")
+    tools = list(dict.fromkeys(one["tool"] for one in found["rows"]))
+    cases = {one["case"]: one["expected"] for one in found["rows"]}
+    cells = {(one["tool"], one["case"]): one for one in found["rows"]}
+
+    def cell(tool: str, case: str) -> str:
+        one = cells.get((tool, case))
+        if one is None:
+            return "not measured"
+        words = ", ".join(f"{word} {count}" for word, count in sorted(one["words"].items()))
+        estimate = ratio_estimate(one["right"], one["n"])
+        assert estimate is not None
+        return f"{one['right']} of {one['n']} ({estimate.low:.0%} to {estimate.high:.0%}); {words}"
+
+    rows: list[tuple[object, ...]] = [
+        (case, expected, *(cell(tool, case) for tool in tools)) for case, expected in cases.items()
+    ]
+    return f"{conditions(found)}\n\n{table(('case', 'right word', *tools), rows)}"

@@ -17,7 +17,6 @@ from loadproof.cli.options import (
     NotifyOption,
     OutOption,
     console,
-    output_option,
 )
 from loadproof.errors import InputError, InvalidRunError, Problem
 from loadproof.run.extras import JUDGE, require
@@ -41,20 +40,24 @@ RunsArgument = Annotated[
         help="Run directories of both releases, at least three of each; or directories that hold them.",
     ),
 ]
-SideOption = Annotated[
+BaselineSideOption = Annotated[
     list[Path] | None,
-    typer.Option(metavar="DIR", help="A run directory, or a directory of them, of this side; repeatable."),
+    typer.Option(metavar="DIR", help="A run of the last release, or a directory of them; repeatable."),
+]
+CandidateSideOption = Annotated[
+    list[Path] | None,
+    typer.Option(metavar="DIR", help="A run of the new release, or a directory of them; repeatable."),
 ]
 MarginOption = Annotated[
     str | None,
-    output_option(metavar="PERCENT", help="Largest change that doesn't matter, like '5 %' (default: the scenario's)."),
+    typer.Option(metavar="PERCENT", help="Largest change that doesn't matter, like '5 %' (default: the scenario's)."),
 ]
 
 
 def compare(
     runs: RunsArgument = None,
-    baseline: SideOption = None,
-    candidate: SideOption = None,
+    baseline: BaselineSideOption = None,
+    candidate: CandidateSideOption = None,
     margin: MarginOption = None,
     out: OutOption = DEFAULT_OUT,
     inconclusive: InconclusiveOption = "fail",

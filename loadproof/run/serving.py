@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Final
 from loadproof import variables
 from loadproof.errors import InputError, Problem, TargetError
 from loadproof.run import children, overseer
+from loadproof.run.maskedlog import mask_file
 from loadproof.run.ports import LOOPBACK, free_port
 from loadproof.run.probe import probe, probe_within
 from loadproof.scenario.safety import check_base_url, check_host
 from loadproof.scenario.targetfile import TargetFile
-from loadproof.scenario.targetvariables import check_hosts
+from loadproof.scenario.targetvariables import check_hosts, masker_of, secret_variables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -101,13 +102,25 @@ def served(release: str, target: TargetFile, *, name: str, log: Path, starting: 
         return
     port = free_port()
     target = target.model_copy(update={"base_url": f"http://{LOOPBACK}:{port}"})
-    with _running(release.replace(_IN_COMMAND, str(port)), port, log=log, cores=starting.cores) as process:
+    with (
+        _masked(log, target),
+        _running(release.replace(_IN_COMMAND, str(port)), port, log=log, cores=starting.cores) as process,
+    ):
         release_served = Served(target, process)
         try:
             _await(release_served, starting)
         except TargetError as error:
             raise _unready(release_served, error, name=name, log=log, port=port) from None
         yield release_served
+
+
+@contextmanager
+def _masked(log: Path, target: TargetFile) -> Iterator[None]:
+    """What the target file's secrets are is not in the log in the end."""
+    try:
+        yield
+    finally:
+        mask_file(log, masker_of(secret_variables(target)))
 
 
 def _await(release: Served, starting: Starting) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from pydantic import ValidationError
 
@@ -77,11 +76,11 @@ class Duel(Strict):
     @property
     def pairs(self) -> int:
         """Runs of each side that count."""
-        return min(sum(run.side == side for run in self.counted) for side in SIDES)
+        return min(len(self.of(side)) for side in SIDES)
 
-    def of(self, side: Side, *, pairs: int | None = None) -> tuple[DuelRun, ...]:
-        """A side's first runs that count; all of them by default."""
-        return tuple(run for run in self.counted if run.side == side)[:pairs]
+    def of(self, side: Side) -> tuple[DuelRun, ...]:
+        """A side's runs that count, in order."""
+        return tuple(run for run in self.counted if run.side == side)
 
 
 def write_duel(path: Path, duel: Duel) -> None:
@@ -93,8 +92,7 @@ def read_duel(path: Path) -> Duel:
     """RunDirectoryError if there is none, or none that this version can go on with."""
     file = path / DUEL
     try:
-        content: Any = json.loads(file.read_text(encoding="utf-8"))
-        return Duel.model_validate_json(json.dumps(content))
+        return Duel.model_validate_json(file.read_text(encoding="utf-8"))
     except (OSError, ValidationError, ValueError) as error:
         first = str(error.errors(include_url=False)[0]["msg"]) if isinstance(error, ValidationError) else str(error)
         remedy = "give the directory of a duel that this loadproof began"

@@ -7,7 +7,6 @@ from collections import OrderedDict
 from typing import Final
 
 from payments_api.mutants.mutant import Replace, mutant
-from payments_api.protection.limits import Decision, Limits
 from payments_api.protection.localwindows import LocalWindows
 
 _ROUND_TRIP_S: Final = 0.005
@@ -60,14 +59,8 @@ def quota_expiry_renewed(replace: Replace) -> None:
         count, until_s = counted(self, key)
         return until_s - expiry, min(count, limit)
 
-    def refuse(self: Limits, endpoint: str, client: str, wait_s: float, *, is_penalty: bool) -> Decision:
-        # Not remembered: a refused request is a hit, too.
-        _ = client
-        return self._refused(endpoint, wait_s, is_penalty=is_penalty)
-
     replace(LocalWindows, "acquire_entry", acquire_entry)
     replace(LocalWindows, "get_moving_window", get_moving_window)
-    replace(Limits, "_refuse", refuse)
 
 
 @mutant(2, also=_EXCESS)

@@ -23,8 +23,8 @@ def retry_after_floor(replace: Replace) -> None:
 
 @mutant(7)
 def retry_after_constant(replace: Replace) -> None:
-    """Who waits as long as Retry-After says has waited too long, or in vain: it always says 5 seconds."""
-    _announce(replace, lambda _: 5)
+    """Who waits as long as Retry-After says has waited too long, or in vain: it always says 3 seconds."""
+    _announce(replace, lambda _: 3)
 
 
 @mutant(7)

@@ -163,15 +163,19 @@ def test_many_rows_need_more_evidence():
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory):
-    """Four runs: three alike, one of them on another machine; one of other phases."""
+    """Five runs: three alike, one of them on another machine; one of other phases, one of another target."""
     path = tmp_path_factory.mktemp("runs")
-    for number in range(4):
+    for number in range(5):
         plan = scenario() if number else scenario(phases=[{"name": "steady", "duration": "20 s", "users": 100}])
         run = write_run(path / f"run-{number}", plan=plan, seed=number)
         changes = {"run_id": run.name, "start_unix_s": 1_795_413_600.0 + number * DAY_S}
         if number == 1:
             changes["host"] = {"cores": "64"}
-        write_manifest(run, read_manifest(run).model_copy(update=changes))
+        written = read_manifest(run)
+        if number == 4:
+            facts = {"kind": "own", "base_url": "http://staging.example:8000"}
+            changes |= {"target": written.target.model_copy(update=facts), "start_unix_s": 1_795_413_600.0}
+        write_manifest(run, written.model_copy(update=changes))
     return path
 
 
@@ -182,9 +186,11 @@ def test_runs_are_sorted_by_time_and_machine_and_others_are_left_out(directory):
         ["run-2", "run-3"],
         ["run-1"],
     ]
-    (problem,) = history.left_out
-    assert "run-0" in problem.where
-    assert "other phases" in problem.what
+    told = {problem.where[-5:]: problem.what for problem in history.left_out}
+    assert told == {
+        "run-0": "not like the latest run: other phases",
+        "run-4": "not like the latest run: other target",
+    }
 
 
 def test_runs_that_are_no_measurement_are_left_out(directory, tmp_path):
@@ -212,7 +218,7 @@ def test_the_command_writes_its_files_and_says_too_few(directory, tmp_path):
     ("arguments", "message"),
     [
         (["nowhere"], "nowhere: no such directory; give the directory that `loadproof run --out` wrote to"),
-        (["--scenario", "else"], "--scenario: no runs of this scenario, got 'else'; choose one of: synthetic (4)"),
+        (["--scenario", "else"], "--scenario: no runs of this scenario, got 'else'; choose one of: synthetic (5)"),
         (["--smallest", "5"], "--smallest: expected a ratio like '1 %' (units: %), got '5'; write it like '5 %'"),
     ],
 )

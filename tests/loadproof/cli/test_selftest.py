@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,11 +17,12 @@ from loadproof.cli import selftest as command
 from loadproof.errors import OutputError
 from loadproof.plan.phases import peak_rps
 from loadproof.run import selftests
-from loadproof.run.selftest import Trial, perform
+from loadproof.run.selftest import Trial, Tried, perform
 from loadproof.run.stopping import StopSignal
 from loadproof.rundir.manifest import read_manifest
 from loadproof.rundir.selftest import Accuracy, Found, Rate, SelfTest, Size, read_selftest
 from simulation.rundirs import START_UNIX_S, scenario, write_run
+from tests.commands import in_process
 
 HOST = {"cpu": "A", "cores": "2", "memory": "8.0 GiB", "system": "Linux 6.1 x86_64"}
 SELFTEST = SelfTest(
@@ -97,6 +99,7 @@ def test_without_any_result_it_says_so():
     nothing = nothing.model_copy(update={"rates": [Rate(name="A", expected="INVALID", right=0, n=0)]})
     assert list(sentences(nothing))[1:] == ["A: not tried."]
     assert "sustained no rate" in next(sentences(nothing))
+    assert sizes(nothing).startswith("It can decide no scenario as it is")
 
 
 @pytest.mark.parametrize(
@@ -166,3 +169,43 @@ def test_what_is_late_is_told(stopped, tmp_path):
     assert accuracy_of([(stopped.run, np.empty((0, 2)))]) == []
     late = write_run(tmp_path / "late", lag_ms=50)
     assert not lag_of(late)[2]
+
+
+def scripted(trial, out, _):
+    """A run as such a trial leaves it where everything works, and the generator keeps up 500 requests/s."""
+    number = len(list(out.iterdir()))
+    slower = float(trial.script.partition("*")[2] or 1) * (50 if trial.stopped == "server" else 1)
+    path = write_run(
+        out / f"{number:03}",
+        plan=trial.scenario,
+        median_ms={"balance": 20 * slower},
+        lag_ms=50 if trial.rate_rps > 500 else 0.3,
+        lost=5 if trial.stopped == "generator" else 0,
+        seed=number,
+    )
+    at_s = np.linspace(START_UNIX_S + 1, START_UNIX_S + 6, 100)
+    return Tried(trial, path, read_manifest(path), np.column_stack([at_s, at_s + 0.02]))
+
+
+@pytest.mark.long
+def test_a_machine_that_is_right_is_told_so_and_kept(state, tmp_path, monkeypatch):
+    """Each case once; the ceiling is the last rate that was kept up. One that sees nothing is told so, too."""
+    monkeypatch.setattr(command, "perform", scripted)
+    monkeypatch.setattr(command, "_RATES_RPS", (100, 500, 1000, 2000))
+    done = in_process("selftest", "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stdout
+    kept = read_selftest(state)
+    assert (kept.ceiling_rps, kept.is_ceiling, kept.lag_rps) == (500, True, 500)
+    assert [(rate.right, rate.n) for rate in kept.rates] == [(1, 1)] * 4
+    assert kept.planted.low <= 0.1 <= kept.planted.high
+    assert kept.same.low <= 0 <= kept.same.high
+    assert kept.accuracy[0].true_s == pytest.approx(0.02)
+    assert "WRONG" not in done.stdout
+
+    def blind(trial, out, stop_signal):
+        return scripted(replace(trial, stopped=None, script="steady"), out, stop_signal)
+
+    monkeypatch.setattr(command, "perform", blind)
+    done = in_process("selftest", "--out", tmp_path / "blind")
+    assert done.returncode == 1
+    assert done.stdout.count("WRONG") == 3

@@ -16,6 +16,7 @@ import pytest
 from loadproof.errors import InputError, TargetError, UnsafeTargetError
 from loadproof.run.serving import Starting, served, target_at
 from loadproof.scenario.loading import load_scenario
+from loadproof.scenario.targetfile import TargetFile
 from tests.commands import ROOT, scenario_file
 from tests.servers import answering, serving
 
@@ -57,6 +58,17 @@ def test_a_command_answers_on_the_port_it_was_given_and_is_gone_afterwards(tmp_p
     assert "ours" not in environment
     assert "LOCUST_USERS=theirs" in environment
     assert (tmp_path / "pwd").read_text().strip() == str(Path.cwd())
+
+
+@pytest.mark.process
+def test_a_secret_of_the_target_file_is_not_in_the_log(tmp_path, monkeypatch):
+    """Whatever the command prints."""
+    monkeypatch.setenv("API_KEY", "hush-hush-hush")
+    target = TargetFile(base_url="http://127.0.0.1", headers={"X-Key": "${API_KEY}"})
+    starting = Starting(load_scenario(scenario_file(tmp_path)), {0}, wait_s=20, stop_requested=lambda: False)
+    with served(f"echo $API_KEY; {SERVER}", target, name="baseline", log=tmp_path / "log", starting=starting):
+        pass
+    assert (tmp_path / "log").read_text().startswith("${API_KEY}\n")
 
 
 @pytest.mark.process

@@ -1,0 +1,37 @@
+"""Sets clients apart that try to get around a limit: they have the quota of anybody else, whatever they try.
+
+Nothing else is judged of them. What they are refused, and told of it, may be another limit's: that of a path that the
+target doesn't know.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from loadproof.scenario.usermix import EVADES
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from loadproof.scenario.limits import DeclaredLimit
+
+_NO_BYPASS: Final = "no bypass"
+_PROMISES: Final = {"path": _NO_BYPASS, "method": _NO_BYPASS, "headers": "spoofed headers count for nothing"}
+"""By the way in which they try."""
+EVASIONS: Final = tuple(dict.fromkeys(_PROMISES.values()))
+
+
+def apart(rows: pd.DataFrame, limit: DeclaredLimit) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
+    """A limit's rows of ordinary clients; and those of others, by the promise that they test.
+
+    Where all clients together have one limit, nobody can be set apart.
+    """
+    clients: dict[str, set[str]] = {}
+    for way, promise in _PROMISES.items() if limit.key == "client" else ():
+        is_so = rows["noted"].str.contains(f'"{EVADES}":"{way}"', regex=False).to_numpy(dtype=bool)
+        clients.setdefault(promise, set()).update(rows["client"][is_so])
+    evading = set().union(*clients.values())
+    if not evading:
+        return rows, {}
+    others = {promise: rows[rows["client"].isin(own)] for promise, own in clients.items() if own}
+    return rows[~rows["client"].isin(evading)], others
