@@ -52,7 +52,7 @@ def selftest(
     ] = False,
     out: Annotated[Path, output_option(metavar="DIR", help="Directory for the self-test's runs.")] = DEFAULT_OUT,
 ) -> None:
-    """Find out in five minutes which answers of this machine can be trusted, and up to which load."""
+    """Find out in five minutes what this machine can decide."""
     require(JUDGE)
     make_directory(selftests.state_directory())
     stop_signal = StopSignal()
