@@ -21,10 +21,10 @@ unexport PYTHONDONTWRITEBYTECODE
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
 .DEFAULT_GOAL := help
-.PHONY: help load-100 smoke spike-1000 soak-10m breakpoint limits distributed-limits redis-down bots flood-1000 crash metastable ledger webhooks backup duel distributed compose gate ui target
+.PHONY: help load-100 smoke spike-1000 soak-10m breakpoint limits distributed-limits redis-down burst-limits penalties bots flood-1000 crash metastable ledger webhooks backup duel distributed compose gate ui target
 .PHONY: test test-fast test-long check check-all mutation fuzz format schema sample golden lock clean
 .PHONY: bench bench-throughput bench-truth bench-rate bench-starvation bench-coverage bench-compare-errors bench-history bench-verdict bench-analysis bench-adversary bench-revisions bench-looks bench-compare bench-capacity
-.PHONY: flood-drill flood-5000 redis-drill backup-drill alerts-drill
+.PHONY: properties properties-quick flood-drill flood-5000 redis-drill backup-drill alerts-drill
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,12 @@ flood-1000: $(VENV)/installed ## Audit the limit of a client that sends 1000 req
 
 crash: $(VENV)/installed ## Kill the API in the middle of its payments, and audit its ledger; 45 seconds.
 	@$(RUN) scenarios/crash.yaml
+
+burst-limits: $(VENV)/installed ## Audit a limit with simultaneous requests of one client; 25 seconds.
+	@$(RUN) scenarios/burst-limits.yaml
+
+penalties: $(VENV)/installed ## Audit the growing back-off; 30 seconds.
+	@$(RUN) scenarios/penalties.yaml
 
 metastable: $(VENV)/installed ## A retry storm keeps the API down (which must FAIL), and fewer retries don't (which must PASS); 2 minutes.
 	@$(RUN) scenarios/metastable.yaml; code=$$?; [ $$code -eq 1 ] || { echo "a FAIL was expected, not exit $$code"; exit 1; }
@@ -163,6 +169,12 @@ bench-analysis: $(VENV)/developed ## Time and memory of reports on runs of 1, 3 
 
 bench-adversary: $(VENV)/developed ## Hostile and honest targets, workers and files: is the verdict right? ROUNDS of the honest ones (default: 20).
 	@$(BIN)/python -m bench.adversary --honest-rounds $(ROUNDS); code=$$?; $(BIN)/python -m bench.tables; exit $$code
+
+properties: $(VENV)/developed ## Try each promise on the reference API and on each of its mutants; hours.
+	@$(BIN)/python -m bench.properties; code=$$?; $(BIN)/python -m bench.tables; exit $$code
+
+properties-quick: $(VENV)/developed ## The same with short runs, and each mutant on the promise that it breaks; minutes.
+	@$(BIN)/python -m bench.properties --quick --together 4; code=$$?; $(BIN)/python -m bench.tables; exit $$code
 
 bench-capacity: $(VENV)/developed ## How often the interval of a capacity covers the truth: simulated, and SEARCHES real ones of eight minutes (default: 10).
 	@$(BIN)/python -m bench.capacity simulated

@@ -33,7 +33,8 @@ from bench.serving import (
     read_results,
     write_results,
 )
-from loadproof.analysis.capacity.capacity import Found, capacity_of, centre_of
+from loadproof.analysis.capacity.capacity import Found, capacity_of
+from loadproof.cli.capacity import known_by
 from loadproof.run.capacity import Measure, TrialPlan
 from loadproof.rundir.trials import CAPACITY
 from simulation.trials import STEADY_RPS, LogisticTarget, SingleServer, SlotServer, half_rps, search_for
@@ -80,9 +81,7 @@ def covered(target: Callable[[np.random.Generator], Measure], true_rps: float, s
     inside, between, widths, trials = 0, 0, [], []
     words: Counter[str] = Counter()
     for seed in range(simulations):
-        plan = TrialPlan(
-            SEARCH, target(np.random.default_rng(seed)), lambda made: centre_of(SEARCH, made), clock=lambda: 0.0
-        )
+        plan = TrialPlan(SEARCH, target(np.random.default_rng(seed)), known_by(SEARCH), clock=lambda: 0.0)
         plan.make()
         result = capacity_of(SEARCH, plan.trials)
         words[result.found] += 1

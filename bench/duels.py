@@ -21,7 +21,7 @@ from loadproof.errors import ExitCode
 from loadproof.plan.interleaving import SIDES
 from loadproof.rundir.duel import DUEL, Duel, read_duel
 
-SCENARIO: Final = ROOT / "bench/duel.yaml"
+SCENARIO: Final = ROOT / "scenarios/duel.yaml"
 WORK: Final = ROOT / "reports/bench-duels"
 BASE_MS: Final = 20
 """Of delay, in each answer of every release: what is added to it is a known part of the whole."""

@@ -6,10 +6,14 @@ import heapq
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from loadproof.rundir.trials import GoalLoss, Search, SearchGoal, Stage, Trial
+
+if TYPE_CHECKING:
+    from simulation.traffic import Times
 
 GOAL = "p(95) < 20 ms"
 LIMIT_S, ALLOWED = 0.02, 0.05
@@ -27,19 +31,31 @@ class SingleServer:
     made: int = 0
 
     def measure(self, load_rps: float, duration_s: float, stage: Stage) -> Trial:
-        lost, of = self.losses(load_rps, duration_s)
+        arrivals, responses = self._served(load_rps, duration_s)
+        lost, of = self._lost(arrivals, responses)
+        answered = int(
+            ((arrivals + responses >= self.warm_up_s) & (arrivals + responses < self.warm_up_s + duration_s)).sum()
+        )
         self.made += 1
-        return trial(self.made, load_rps, duration_s, stage, lost=lost, of=of)
+        return trial(self.made, load_rps, duration_s, stage, lost=lost, of=of, answered=answered)
 
     def losses(self, load_rps: float, duration_s: float) -> tuple[int, int]:
+        """Requests that were lost, and all."""
+        return self._lost(*self._served(load_rps, duration_s))
+
+    def _lost(self, arrivals: Times, responses: Times) -> tuple[int, int]:
+        counted = arrivals >= self.warm_up_s
+        return int((responses[counted] > LIMIT_S).sum()), int(counted.sum())
+
+    def _served(self, load_rps: float, duration_s: float) -> tuple[Times, Times]:
+        """Arrivals and response times, in s."""
         until_s = self.warm_up_s + duration_s
         arrivals = np.sort(self.random.uniform(0, until_s, self.random.poisson(load_rps * until_s)))
         services = self.random.exponential(1 / SERVICE_RPS, len(arrivals))
         # Lindley's recursion as a running minimum: what is left of work ahead of each arrival.
         walk = np.concatenate([[0.0], np.cumsum(services[:-1] - np.diff(arrivals))])
         waits = walk - np.minimum.accumulate(walk)
-        counted = arrivals >= self.warm_up_s
-        return int(((waits + services)[counted] > LIMIT_S).sum()), int(counted.sum())
+        return arrivals, waits + services
 
 
 @dataclass
@@ -89,11 +105,21 @@ class LogisticTarget:
         self.made += 1
         chance = 1 / (1 + math.exp(min(700.0, self.slope * math.log(load_rps / self.middle_rps))))
         lost = 0.0 if self.random.random() < chance else min(1.0, 2 * ALLOWED * load_rps / self.middle_rps)
-        return trial(self.made, load_rps, duration_s, stage, lost=round(lost * 10_000), of=10_000)
+        return trial(
+            self.made,
+            load_rps,
+            duration_s,
+            stage,
+            lost=round(lost * 10_000),
+            of=10_000,
+            answered=min(10_000, round(10_000 * self.middle_rps / load_rps)),
+        )
 
 
-def trial(number: int, load_rps: float, duration_s: float, stage: Stage, *, lost: int, of: int) -> Trial:
-    """One that ended well."""
+def trial(
+    number: int, load_rps: float, duration_s: float, stage: Stage, *, lost: int, of: int, answered: int | None = None
+) -> Trial:
+    """One that ended well; `answered` of its requests in the end, by default those that were not lost."""
     return Trial(
         number=number,
         stage=stage,
@@ -102,6 +128,7 @@ def trial(number: int, load_rps: float, duration_s: float, stage: Stage, *, lost
         run=f"run-{number}",
         losses=[GoalLoss(goal=GOAL, lost=lost, of=of, allowed=ALLOWED)],
         offered=of,
+        throughput_rps=(of - lost if answered is None else answered) / of * load_rps,
         goodput_rps=(of - lost) / duration_s,
     )
 

@@ -1,7 +1,8 @@
 """Follows a fixed window limiter through a run: when each window that a first request started can have begun and ended.
 
 A window begins with the first request at or after the end of the one before, and lasts a period. Its begin is bounded
-by the earliest that anything can have come then, and by the latest that something surely had.
+by the earliest that anything can have come then, and by the latest that something surely had. Who has had nothing
+admitted for a period begins a window for sure, whatever was before.
 """
 
 from __future__ import annotations
@@ -44,18 +45,21 @@ def fixed_windows(line: Line, *, known_after_us: int = 0) -> FixedWindows:
     columns: tuple[list[NDArray[np.int64]], ...] = ([], [], [], [])
     over: dict[int, Excess] = {}
     size, starts = line.limit.amount, _Starts.of(line)
-    client = np.arange(len(line.first) - 1) if line.limit.processes == 1 else np.empty(0, dtype=np.int64)
-    low = line.sent[line.first[client]]
-    high = low + known_after_us
+    begun = starts.positions(line, known_after_us) if line.limit.processes == 1 else np.empty(0, dtype=np.int64)
+    client, limits = line.client[begun], np.append(line.sent[begun], np.iinfo(np.int64).max)[1:]
+    low = line.sent[begun]
+    high = low + np.where(np.isin(begun, line.first), known_after_us, 0)
     # The least so far of what was admitted before a window, less what windows before it have room for.
-    least = np.full(len(client), np.iinfo(np.int64).max)
+    least = np.full(len(begun), np.iinfo(np.int64).max)
     room = 0
     while len(client):
         least = np.minimum(least, line.sure.begun_before(high) - room)
         begin_low, begin_high = starts.after(low, high)
-        # Beyond its own end, a client finds the next one.
-        exists = np.maximum(begin_low, begin_high) < starts.limits[client]
-        client, least, begin_low, begin_high = (part[exists] for part in (client, least, begin_low, begin_high))
+        # Beyond its own end, a client finds the next one, or begins anew.
+        exists = np.maximum(begin_low, begin_high) < limits
+        client, limits, least, begin_low, begin_high = (
+            part[exists] for part in (client, limits, least, begin_low, begin_high)
+        )
         low, high = begin_low + line.window_us - line.slack_us, begin_high + line.window_us + line.slack_us
         room += size
         for column, values in zip(columns, (begin_low, begin_high, low, high), strict=True):
@@ -79,8 +83,6 @@ class _Starts:
     begins: NDArray[np.int64]
     earliest_ends: NDArray[np.int64]
     """Of those that begin then or later."""
-    limits: NDArray[np.int64]
-    """By client, where the next one's part of the line begins."""
 
     @classmethod
     def of(cls, line: Line) -> _Starts:
@@ -89,9 +91,18 @@ class _Starts:
         may = ~line.is_refused
         ends, begins_by_end = _by(line.ended[may], line.sent[may])
         begins, ends_by_begin = _by(line.sent[surely], line.ended[surely])
-        far = np.iinfo(np.int64).max
-        limits = np.append(line.sent[line.first[1:-1]], far) if len(line.rows) else np.empty(0, np.int64)
-        return cls(ends, begins_by_end, begins, ends_by_begin, limits)
+        return cls(ends, begins_by_end, begins, ends_by_begin)
+
+    @staticmethod
+    def positions(line: Line, known_after_us: int) -> NDArray[np.int64]:
+        """Each client's first request, and those that begin a window because every earlier one is over."""
+        first = np.zeros(len(line.rows), dtype=np.bool_)
+        first[line.first[:-1]] = True
+        counted = np.where(line.is_refused, np.iinfo(np.int64).min // 2, line.ended)
+        until = np.append(np.iinfo(np.int64).min // 2, np.maximum.accumulate(counted)[:-1])[: len(line.rows)]
+        known = line.sent[line.first[line.client]] + known_after_us if len(line.rows) else line.sent
+        is_alone = line.sent - until >= line.window_us + line.slack_us
+        return np.flatnonzero(first | (is_alone & ~line.is_refused & (line.sent >= known)))
 
     def after(self, low: NDArray[np.int64], high: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         earliest = self.earliest_begins[np.searchsorted(self.possible_ends, low, side="left")]

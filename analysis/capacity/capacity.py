@@ -22,6 +22,8 @@ _NEAR: Final = 1.1
 """What breaks up to this multiple of the capacity breaks first."""
 _FEWEST_NEAR: Final = 4
 """Trials close to the estimate, without which there is no interval."""
+_MOST_NEAR: Final = 10
+"""As many as each search makes."""
 _SERVED: Final = 0.99
 """Of the offered load: with less goodput, throughput no longer scales."""
 
@@ -109,10 +111,9 @@ def capacity_of(search: Search, trials: Sequence[Trial], early: tuple[Found, str
     )
 
 
-def centre_of(search: Search, trials: Iterable[Trial]) -> float | None:
-    """Where further trials say most: at the capacity so far; None if there are no bounds for it."""
-    together = _together(search, [trial for trial in trials if trial.is_valid])
-    return together.half.value if together.half is not None else None
+def half_of(search: Search, trials: Iterable[Trial]) -> Estimate | None:
+    """The load at which half of the trials keep all goals, so far."""
+    return _together(search, [trial for trial in trials if trial.is_valid]).half
 
 
 def _found(search: Search, trials: Sequence[Trial], together: GoalCapacity) -> tuple[Found, str]:
@@ -172,7 +173,8 @@ def _capacity(name: str, terms: Terms, valid: Sequence[Trial], loss: Callable[[T
     upper = min((load for load, bound in bounds.items() if bound is Bound.UPPER), default=math.inf)
     lower = max((load for load, bound in bounds.items() if bound is Bound.LOWER and load < upper), default=None)
     full = [trial for trial in valid if trial.duration_s >= terms.final_trial_s]
-    near = sum(trial.stage == "repeat" for trial in full) or len(full)
+    # A second half is made where the first one showed little: it must not narrow the interval by its number alone.
+    near = min(_MOST_NEAR, sum(trial.stage == "repeat" for trial in full) or len(full))
     return GoalCapacity(
         goal=name,
         terms=terms,

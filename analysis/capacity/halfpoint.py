@@ -33,8 +33,7 @@ def half_point(loads_rps: Sequence[float], kept: Sequence[bool], *, near: int) -
     """The load, with its 95 % interval; 0 or infinite where the trials don't bound it. None if all had the same result.
 
     Trials of one length, each with its load and whether it kept all goals. `near` of them were made close to the
-    estimate, and the interval rests on these: with Student's t for so few, it covers the middle of simulated curves in
-    94 to 100 % of searches, where the normal distribution's covers it in 87 to 100 %.
+    estimate, and the interval rests on these: its cut-off is Student's t for so few, less two for the curve's own.
     """
     if not kept or all(kept) or not any(kept):
         return None

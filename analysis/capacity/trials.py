@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from loadproof.analysis.estimates.metrics import counted_estimate, counted_in, ratio_parts
-from loadproof.analysis.estimates.scope import Scope, rows_of, tally
+from loadproof.analysis.estimates.scope import Scope, answers_of, rows_of, tally
 from loadproof.analysis.frames.cellsums import histogram
 from loadproof.analysis.judge.disturbances import disturbances, disturbed_phases
 from loadproof.analysis.judge.health import findings_in
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from loadproof.analysis.frames.run import Run
+    from loadproof.plan.phases import PhaseSpan
 
 LATE = "late"
 """Correct answers after the scenario's deadline."""
@@ -42,10 +44,18 @@ def trial_in(run: Run, goals: Sequence[Goal], *, number: int, stage: Stage) -> T
         ending=run.manifest.ending,
         losses=[loss_in(run, goal) for goal in goals],
         offered=counts.offered,
+        throughput_rps=_answered(run, span) / lasted_s,
         goodput_rps=counts.good / lasted_s,
         p95_s=p95.value if p95 else None,
         outcomes={**outcomes, DROPPED: counts.dropped, LATE: counts.outcomes[Outcome.OK] - counts.good},
     )
+
+
+def _answered(run: Run, span: PhaseSpan) -> int:
+    """Correct answers in the trial's whole seconds, whenever they were asked for."""
+    answers = answers_of(run.intervals, run.endpoints)
+    inside = answers["second"].between(math.ceil(span.start_s), span.end_s, "left")
+    return int(answers[inside & (answers["outcome"] == Outcome.OK)]["count"].sum())
 
 
 def loss_in(run: Run, goal: Goal) -> GoalLoss:

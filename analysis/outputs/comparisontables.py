@@ -37,7 +37,7 @@ HEAD: Final = (
     "decide",
 )
 """Of a table of rows: `row_cells` has what belongs below it."""
-_TERMINAL_HEAD: Final = ("", "what", "baseline", "candidate", "change", "95 % interval", "p")
+_TERMINAL_HEAD: Final = ("", "what", "baseline", "candidate", "change (95 % interval)")
 _NO_WORD: Final = "–"
 _MOST_BESIDE: Final = 10
 """Rows that no threshold names."""
@@ -112,13 +112,14 @@ def comparison_view(comparison: Comparison) -> Group:
     shown = shown_rows(comparison)
     table = Table()
     for name in _TERMINAL_HEAD:
-        table.add_column(name, no_wrap=name in {"", "change", "p"}, overflow="fold")
+        table.add_column(name, no_wrap=name in {"", "baseline", "candidate"}, overflow="fold")
+    has_phases = len({row.row.phase for row in comparison.rows}) > 1
     for row in shown:
         cell = dict(zip(HEAD, map(escaped, row_cells(row)), strict=True))
-        what = f"{cell['metric']} of {cell['where']}"
+        what = f"{cell['metric']} of {cell['where'] if has_phases else escaped(row.row.endpoint)}"
         values = [cell[name].partition(" ±")[0] for name in ("baseline", "candidate")]
-        rest = (what, *values, *(cell[name] for name in _TERMINAL_HEAD[4:]))
-        table.add_row(Text(cell[""], _style(row.word)), *map(Text, rest))
+        change = f"{cell['change']} ({cell['95 % interval']})"
+        table.add_row(Text(cell[""], _style(row.word)), *map(Text, (what, *values, change)))
     tagged = [
         (judged.word, str(judged.word), f"{judged.threshold.expect}: {judged.reason}")
         for judged in comparison.judgements

@@ -61,6 +61,8 @@ def sentences(selftest: SelfTest) -> Iterator[str]:
 
 def sizes(selftest: SelfTest) -> str:
     """Which of the shipped scenarios this machine's generator keeps up."""
+    if not selftest.ceiling_rps:
+        return "It can decide no scenario as it is: if other programs are busy here, run it again without them."
     fits = [size.scenario for size in selftest.sizes if size.fits]
     beyond = [f"{size.scenario} ({size.peak_rps:,.0f} requests/s)" for size in selftest.sizes if not size.fits]
     told = f"Shipped scenarios that it can decide: {', '.join(fits) or 'none'}."

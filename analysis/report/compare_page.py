@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from loadproof.analysis.compare.replicates import Replicate
 
 COMPARE: Final = "compare.json"
-_HEAD: Final = ("", "where", "metric", "baseline", "candidate", "change", "p", "would show", "decide", "between runs")
+_HEAD: Final = ("", "where", "metric", "baseline", "candidate", "change", "p", "would show", "between runs")
 _TITLES: Final = {
     "between runs": "The part of the variance that lies between runs: more runs make it smaller, longer ones don't",
     "p": "How often noise alone makes equal releases differ so much, counting all rows that were tested",
-    "would show": "The smallest change that such runs would have shown in four of five comparisons",
-    "decide": "How many runs of each release would decide in four of five cases, if the change is what it looks like",
+    "would show": "The smallest change that such runs would have shown in four of five comparisons, and how many runs "
+    "of each release would decide so often if the change is what it looks like",
     "change": "With its 95 % interval, for this row alone",
 }
 
@@ -74,6 +74,7 @@ def _page_row(row: ComparedRow) -> dict[str, Any]:
     share = row.between_runs_share
     cells = dict(zip(HEAD, row_cells(row), strict=True))
     cells["change"] += f"\n{cells['95 % interval']}"
+    cells["would show"] += f"\n{cells['decide']}" if row.runs_to_decide else ""
     cells["between runs"] = f"{share:.0%}" if math.isfinite(share) else "–"
     return {
         "cells": [cells[name].replace(" ±", "\n±").split("\n") for name in _HEAD],

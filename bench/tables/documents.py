@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from bench.adversary.table import shown as adversary
 from bench.mutation.table import shown as mutation
+from bench.properties.table import shown as properties
 from bench.serving import ROOT, read_results
 from bench.tables import duels, performance, releases, target, truth, verdicts
 from bench.tables.mutants import mutants
@@ -24,6 +25,7 @@ DOCUMENTS = (
             "history",
             "mutation",
             "performance",
+            "properties",
             "selftest",
             "statistics",
             "target-performance",
@@ -37,6 +39,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "capacity-simulated": verdicts.capacity_simulated,
     "capacity-real": verdicts.capacity_real,
     "mutation": lambda: mutation(read_results("mutation")),
+    "properties": lambda: properties(read_results("properties")),
     "mutants": mutants,
     "throughput": performance.throughput,
     "clients": performance.clients,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,7 +31,7 @@ from loadproof.cli.running import tell_faults, tell_ignored_settings
 from loadproof.cli.searchsettings import Asked, checked_search
 from loadproof.cli.terminal import note
 from loadproof.cli.trialruns import TargetGoneError, TrialRuns
-from loadproof.run.capacity import SearchStoppedError, TrialPlan, UnsendableError
+from loadproof.run.capacity import Known, SearchStoppedError, TrialPlan, UnsendableError
 from loadproof.run.extras import JUDGE, require
 from loadproof.run.locust import CrewOptions
 from loadproof.run.stopping import StopSignal
@@ -37,7 +39,7 @@ from loadproof.rundir.files import REPORT, create_run_directory
 from loadproof.rundir.trials import read_search, read_trials, write_search
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from loadproof.analysis.capacity.capacity import Capacity
     from loadproof.errors import ExitCode
@@ -85,7 +87,7 @@ def capacity(
     out: OutOption = DEFAULT_OUT,
     resume: ResumeOption = None,
 ) -> None:
-    """Search for the highest load that keeps a scenario's goals, and report it with its interval."""
+    """Search for the highest load that keeps a scenario's goals."""
     require(JUDGE)
     stop_signal = StopSignal()
     tell_ignored_settings()
@@ -107,13 +109,14 @@ def capacity(
 
 def _searched(runs: TrialRuns, search: Search, directory: Path) -> Capacity:
     """The result of all trials that could be made; whatever ends the search, what was measured counts."""
-    from loadproof.analysis.capacity.capacity import Found, capacity_of, centre_of
+    from loadproof.analysis.capacity.capacity import Found, capacity_of
 
-    early = None
+    early, begun_s = None, time.monotonic()
     try:
         search = _with_ceiling(runs, search, directory)
         before = read_trials(directory)
-        TrialPlan(search, runs.measure, lambda trials: centre_of(search, trials), before=before).make()
+        spent_s = time.monotonic() - begun_s
+        TrialPlan(search, runs.measure, known_by(search), before=before, spent_s=spent_s).make()
     except SearchStoppedError as error:
         early = Found.UNFINISHED, str(error)
     except UnsendableError as error:
@@ -121,6 +124,19 @@ def _searched(runs: TrialRuns, search: Search, directory: Path) -> Capacity:
     except TargetGoneError as error:
         early = Found.DIED, str(error)
     return capacity_of(search, read_trials(directory), early)
+
+
+def known_by(search: Search) -> Callable[[Sequence[Trial]], Known | None]:
+    """What trials of this search show, for the search itself."""
+    from loadproof.analysis.capacity.capacity import half_of
+
+    def known(trials: Sequence[Trial]) -> Known | None:
+        half = half_of(search, trials)
+        return (
+            None if half is None else Known(half.value, (half.high - half.low) / half.value if half.low else math.inf)
+        )
+
+    return known
 
 
 def _with_ceiling(runs: TrialRuns, search: Search, directory: Path) -> Search:

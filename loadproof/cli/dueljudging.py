@@ -158,8 +158,7 @@ class Referee:
         run = duel.runs[-1]
         most = 2 * duel.looks[-1]
         what = f"INVALID, to be repeated: {run.invalid}" if run.invalid else self._so_far(duel)
-        line = f"run {len(duel.counted)} of at most {most} · {run.side} · {what}"
-        say(line)
+        say(f"{len(duel.counted)} of at most {most} runs · {run.side} · {what}")
 
     def _so_far(self, duel: Duel) -> str:
         """The change of each time that a threshold names: no verdict before the next look."""

@@ -10,7 +10,9 @@ from rich.text import Text
 
 from loadproof.errors import Problem
 from loadproof.outcome import Outcome
+from loadproof.plan.audits import DETECTING
 from loadproof.plan.decidability import samples_expected
+from loadproof.plan.evidence import needed_to_see
 from loadproof.plan.phases import expected_requests, peak_rps, plan_phases
 from loadproof.plan.refusals import refusable
 from loadproof.run.commandproblems import used_commands
@@ -19,7 +21,7 @@ from loadproof.scenario.targetauth import readable_secret
 from loadproof.units import format_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from loadproof.run.assignment import Assignment
     from loadproof.scenario.scenario import Scenario
@@ -89,5 +91,13 @@ def plan_table(scenario: Scenario) -> Table:
             samples = f"0 to {samples} ({threshold.outcome})"
         table.add_row(Text(threshold.expect), Text(threshold.scope), samples)
     for audit in scenario.audits:
-        table.add_row(Text(f"audit: {audit}"), Text("all requests"), "?")
+        table.add_row(Text(f"audit: {audit}"), Text("all requests"), _audited(scenario, audit, expected))
     return table
+
+
+def _audited(scenario: Scenario, audit: str, expected: Mapping[tuple[str, str], float]) -> str:
+    """Requests that an audit will see, and how many show the rarest loss that it has to find."""
+    if not expected:
+        return "?"
+    planned = f"{sum(expected.values()):,.0f}"
+    return f"{planned} ({needed_to_see(scenario.one_in(audit)):,} needed)" if audit in DETECTING else planned

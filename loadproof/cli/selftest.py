@@ -25,6 +25,7 @@ from loadproof.run.stopping import StopSignal
 from loadproof.rundir.files import create_run_directory, make_directory
 from loadproof.rundir.selftest import Rate, SelfTest, Size
 from loadproof.scenario.loading import load_scenario
+from loadproof.units import format_duration
 
 if TYPE_CHECKING:
     from loadproof.analysis.compare.comparison import Comparison
@@ -51,7 +52,7 @@ def selftest(
     ] = False,
     out: Annotated[Path, output_option(metavar="DIR", help="Directory for the self-test's runs.")] = DEFAULT_OUT,
 ) -> None:
-    """Find out in five minutes which answers of this machine can be trusted, and up to which load."""
+    """Find out in five minutes what this machine can decide."""
     require(JUDGE)
     make_directory(selftests.state_directory())
     stop_signal = StopSignal()
@@ -124,7 +125,8 @@ class _Session:
                 p50_s, p99_s, keeps_up = lag_of(self._perform(_of_rate(rate_rps)).run)
                 if keeps_up:
                     break
-            console.print(f"{rate_rps:,} requests/s: {'kept up' if keeps_up else 'not kept up'}")
+            kept = "kept up" if keeps_up else "not kept up"
+            console.print(f"{rate_rps:,} requests/s: {kept}, 99 % began at most {format_duration(p99_s)} late")
             if rate_rps == _LAG_RPS and keeps_up:
                 lag = p50_s, p99_s
             if not keeps_up:
@@ -136,10 +138,12 @@ class _Session:
         from loadproof.analysis.compare.calibration import verdict_word
         from loadproof.analysis.word import Word
 
-        right = {"generator": Word.INVALID, "server": Word.FAIL}
-        for who in ("generator", "server"):
-            word = verdict_word(self._perform(Trial(f"stopped-{who}", stopped=who, seconds=6)).run)
-            self._count(who, is_right=word is right[who], told=word)
+        word = verdict_word(self._perform(Trial("stopped-generator", stopped="generator", seconds=6)).run)
+        self._count("generator", is_right=word is Word.INVALID, told=word)
+        # A generator that was starved besides decides nothing about the server.
+        if (tried := self._valid(Trial("stopped-server", stopped="server", seconds=6))) is not None:
+            word = verdict_word(tried.run)
+            self._count("server", is_right=word is Word.FAIL, told=word)
 
     def _round(self, seed: int) -> tuple[list[Tried], Comparison | None, Comparison | None]:
         """The first side's runs, and its comparisons with the same and with the slower server."""
@@ -150,7 +154,6 @@ class _Session:
             script = "steady" if name in "AB" else f"steady*{1 + _PLANTED}"
             tried = self._valid(Trial(f"side-{name.lower()}", script=script, seed=1000 * seed + number))
             if tried is None:
-                console.print("not compared: a run was INVALID three times, so this machine is too busy")
                 return sides["A"], None, None
             sides[name].append(tried)
         paths = {name: [tried.run for tried in side] for name, side in sides.items()}
@@ -171,6 +174,9 @@ class _Session:
             tried = self._perform(replace(trial, seed=trial.seed + 500 * number))
             if verdict_word(tried.run) is not Word.INVALID:
                 return tried
+        console.print(
+            f"{trial.name}: INVALID {1 + _REPEATS} times in a row, so it decides nothing: this machine is too busy"
+        )
         return None
 
     def _perform(self, trial: Trial) -> Tried:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _RECOVERS_WITHIN_S: Final = 30.0
 """A target that was overloaded may need a while before it answers again."""
-_CEILING_STEP_S: Final = 3.0
+_CEILING_STEP_S, _QUICK_CEILING_STEP_S = 3.0, 2.0
 
 
 class TargetGoneError(Exception):
@@ -77,7 +77,8 @@ class TrialRuns:
         from loadproof.analysis.capacity.trials import ceiling_in
         from loadproof.analysis.frames.run import load_run
 
-        scenario = ceiling_of(self.assignment.scenario, self.goals, to_rps=self.search.to_rps, step_s=_CEILING_STEP_S)
+        step_s = _QUICK_CEILING_STEP_S if self.search.is_quick else _CEILING_STEP_S
+        scenario = ceiling_of(self.assignment.scenario, self.goals, to_rps=self.search.to_rps, step_s=step_s)
         make_directory(self.directory / RUNS)
         _, target_cores = children.share_cores(self.assignment.crew.local_workers)
         with standin(self.directory / RUNS, target_cores) as base_url:

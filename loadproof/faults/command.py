@@ -6,8 +6,8 @@ import asyncio
 import os
 import signal
 import time
-from asyncio.subprocess import DEVNULL, PIPE, STDOUT
-from contextlib import suppress
+from asyncio.subprocess import DEVNULL, STDOUT
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -39,27 +39,36 @@ class Order:
 class RunningCommand:
     """Ended with all of its group, at the latest after `longest_s`."""
 
-    def __init__(self, process: Process, longest_s: float) -> None:
+    def __init__(self, process: Process, printed: int, longest_s: float) -> None:
+        """`printed` is the descriptor of a pipe from which its output is read."""
         self._process = process
         self._began_s = time.monotonic()
         self._took_s = 0.0
         self._how: How = "exited"
         self._output = b""
-        self._watching = asyncio.create_task(self._watch(longest_s))
+        self._watching = asyncio.create_task(self._watch(printed, longest_s))
 
     @classmethod
     async def start(cls, order: Order) -> RunningCommand:
         """OSError if there is no such program, or directory."""
-        process = await asyncio.create_subprocess_exec(
-            *order.arguments,
-            cwd=order.directory,
-            env=order.environment,
-            stdin=DEVNULL,
-            stdout=PIPE,
-            stderr=STDOUT,
-            start_new_session=True,
-        )
-        return cls(process, order.longest_s)
+        # With a pipe of asyncio's own, a process would not count as ended while others have its output.
+        printed, prints = os.pipe()
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *order.arguments,
+                cwd=order.directory,
+                env=order.environment,
+                stdin=DEVNULL,
+                stdout=prints,
+                stderr=STDOUT,
+                start_new_session=True,
+            )
+        except OSError:
+            os.close(printed)
+            raise
+        finally:
+            os.close(prints)
+        return cls(process, printed, order.longest_s)
 
     @property
     def group(self) -> int:
@@ -83,28 +92,38 @@ class RunningCommand:
     async def wait(self) -> None:
         await self._watching
 
-    async def _watch(self, longest_s: float) -> None:
-        reading = asyncio.create_task(self._read())
+    async def _watch(self, printed: int, longest_s: float) -> None:
+        reader = asyncio.StreamReader()
+        pipe, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(printed, "rb", 0)
+        )
+        with closing(pipe):
+            reading = asyncio.create_task(self._read(reader))
+            await self._end_in_time(longest_s)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_WORDS_S):
+                    await reading
+
+    async def _end_in_time(self, longest_s: float) -> None:
         try:
             async with asyncio.timeout(longest_s):
                 await self._process.wait()
         except TimeoutError:
             self._how = "overdue" if self._how == "exited" else self._how
             self._signal(signal.SIGTERM)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_PATIENCE_S):
-                    await self._process.wait()
+            await self._wait_patiently()
         self._took_s = time.monotonic() - self._began_s
         # Whatever it has left running, too.
         self._signal(signal.SIGKILL)
-        await self._process.wait()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_LAST_WORDS_S):
-                await reading
+        await self._wait_patiently()
 
-    async def _read(self) -> None:
-        assert self._process.stdout is not None  # noqa: S101 - it was started with a pipe
-        while chunk := await self._process.stdout.read(_CHUNK_BYTES):
+    async def _wait_patiently(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE_S):
+                await self._process.wait()
+
+    async def _read(self, reader: asyncio.StreamReader) -> None:
+        while chunk := await reader.read(_CHUNK_BYTES):
             self._output = (self._output + chunk)[-_KEPT_BYTES:]
 
     def _kill(self) -> None:
@@ -112,5 +131,6 @@ class RunningCommand:
             self._signal(signal.SIGKILL)
 
     def _signal(self, number: signal.Signals) -> None:
-        with suppress(ProcessLookupError):
+        # It may have become somebody else's, by sudo.
+        with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.group, number)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from loadproof.errors import Problem
 from loadproof.plan.evidence import needed_to_see
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from loadproof.scenario.limits import Written
     from loadproof.scenario.operations import Endpoints
     from loadproof.scenario.scenario import Scenario
+
+DETECTING: Final = ("ledger", "webhooks", "backup")
+"""Audits that look for losses, of which `detects` says how rare they may be."""
 
 
 def unauditable(
@@ -42,7 +45,7 @@ def undetectable(
 ) -> Iterator[Problem]:
     """For audits that need more requests to see the rarest loss than are planned; `expected` by (phase, endpoint)."""
     whole = sum(expected.values())
-    for audit in ("ledger", "webhooks", "backup"):
+    for audit in DETECTING:
         needed = needed_to_see(scenario.one_in(audit))
         planned = _before_backup(scenario, spans, expected) if audit == "backup" else whole
         if audit in scenario.audits and planned < needed:

@@ -54,7 +54,7 @@ class BackupReading:
         While payments go on, nobody knows of which moment a backup is; now nothing excuses one that is missing.
         """
         yield from self._restored("restored", sent)
-        if self._commands.begin_backup().wait(self._stop_requested).is_done:
+        if not self._stop_requested() and self._commands.begin_backup().wait(self._stop_requested).is_done:
             yield from self._restored("rested", sent)
 
     def _restored(self, when: When, sent: Sent) -> Iterator[Observation]:

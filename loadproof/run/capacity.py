@@ -11,7 +11,7 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from MLRsearch import AbstractMeasurer, Config, MeasurementResult, MultipleLossRatioSearch
 from MLRsearch import SearchGoal as Wanted
@@ -21,14 +21,16 @@ if TYPE_CHECKING:
 
 QUICK_S: Final = 90.0
 FULL_S: Final = 1800.0
-_OVERHEAD_S: Final = 8.0
-"""What a trial takes beside its length, at most, on a slow machine; kept free before the end."""
+_OVERHEAD_S: Final = 6.0
+"""What a trial takes beside its length, until one has shown it."""
 _ATTEMPTS: Final = 3
 """Invalid trials in a row at one load: then the generator can't send it."""
 _LESS: Final = 0.8
 """Of a load that the generator can't send, so much is tried instead."""
-AROUND: Final = 0.03
-"""Trials for the interval are this far below and above the estimate."""
+AROUND, FURTHER = 0.03, 0.06
+"""Trials for the interval are this far below and above the estimate; the second half of them."""
+_NARROW: Final = 0.08
+"""An interval of this width, as a share of its value, needs no second half."""
 BEYOND: Final = 1.2
 _PARTS: Final = 1_000_000
 """Loss ratios are shares of this many: the library counts."""
@@ -54,6 +56,14 @@ Measure = Callable[[float, float, "Stage"], "Trial"]
 """Makes, records and returns one trial of a load, for so many seconds, at a stage; or SearchStoppedError."""
 
 
+class Known(NamedTuple):
+    """A capacity, as far as it is known."""
+
+    value_rps: float
+    width: float
+    """Of its interval, as a share of the value; infinite without one."""
+
+
 class TrialPlan:
     """Which trials a search makes. Those made before, by a search that was cut off, are not made again."""
 
@@ -61,17 +71,20 @@ class TrialPlan:
         self,
         search: Search,
         measure: Measure,
-        centre: Callable[[Sequence[Trial]], float | None],
+        estimate: Callable[[Sequence[Trial]], Known | None],
         *,
         before: Sequence[Trial] = (),
+        spent_s: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`centre` is where the capacity is by these trials."""
+        """`estimate` is what these trials show; `spent_s` of the search's time has passed."""
         self._search = search
         self._measure = measure
-        self._centre = centre
+        self._estimate = estimate
         self._clock = clock
-        self._ends_s = clock() + (QUICK_S if search.is_quick else FULL_S)
+        self._ends_s = clock() - spent_s + (QUICK_S if search.is_quick else FULL_S)
+        self._beside_s = search.warm_up_s + _OVERHEAD_S
+        """What a trial takes beside its length."""
         self.trials: list[Trial] = []
         """In the order in which the plan asked for them."""
         self._unused: dict[tuple[Stage, float, float], deque[Trial]] = defaultdict(deque)
@@ -96,7 +109,9 @@ class TrialPlan:
             self.trials.append(unused.popleft())
             return self.trials[-1]
         for _ in range(_ATTEMPTS):
+            begun_s = self._clock()
             trial = self._measure(load_rps, duration_s, stage)
+            self._beside_s = self._clock() - begun_s - duration_s
             self.trials.append(trial)
             if trial.is_valid:
                 return trial
@@ -104,7 +119,7 @@ class TrialPlan:
 
     def check_time(self, duration_s: float) -> None:
         """_OutOfTimeError if another trial, and the one beyond, would end too late."""
-        if self._clock() + 2 * (duration_s + self._search.warm_up_s + _OVERHEAD_S) > self._ends_s:
+        if self._clock() + 2 * (duration_s + self._beside_s) > self._ends_s:
             raise _OutOfTimeError
 
     def _look(self) -> None:
@@ -143,22 +158,28 @@ class TrialPlan:
         MultipleLossRatioSearch(config=config).search(measurer=_Measurer(self, wanted.loss_ratio), debug=_nothing)
 
     def _look_closer(self) -> None:
-        """Pairs of trials, one below the estimate and one above it, each pair around what is known by then."""
-        duration_s = self._search.trial_s
-        for pair in range(self._search.repeats // 2):
-            centre = self._centre(self.trials)
-            if centre is None or not self._search.from_rps < centre <= self.top_rps:
+        """Pairs of trials, one below the estimate and one above it, each pair around what is known by then.
+
+        Twice as many, further away, if the interval is still wide: the target doesn't fail all at once.
+        """
+        pairs = self._search.repeats // 2
+        for pair in range(2 * pairs):
+            known = self._estimate(self.trials)
+            if known is None or not self._search.from_rps < known.value_rps <= self.top_rps:
+                return
+            if pair >= pairs and known.width <= _NARROW:
                 return
             # A drift of the target must not look like an effect of the load.
-            sides = (-AROUND, AROUND) if pair % 2 else (AROUND, -AROUND)
-            for side in sides:
-                self.valid_trial(min(centre * (1 + side), self.top_rps), duration_s, "repeat")
+            far = (AROUND if pair < pairs else FURTHER) * (-1) ** pair
+            for side in (far, -far):
+                load_rps = min(known.value_rps * (1 + side), self.top_rps)
+                self.valid_trial(load_rps, self._search.trial_s, "repeat")
 
     def _look_beyond(self) -> None:
-        centre = self._centre(self.trials)
-        if centre is not None:
-            load_rps = min(BEYOND * centre, self.top_rps)
-            if load_rps > (1 + AROUND) * centre:
+        known = self._estimate(self.trials)
+        if known is not None:
+            load_rps = min(BEYOND * known.value_rps, self.top_rps)
+            if load_rps > (1 + AROUND) * known.value_rps:
                 self.valid_trial(load_rps, self._search.trial_s, "beyond")
 
 
@@ -186,16 +207,18 @@ def _common_ratio(search: Search) -> float:
 
 
 def common_loss(trial: Trial, loss_ratio: float) -> float:
-    """The trial's loss ratio on one scale for all goals, 0-1: above `loss_ratio` if and only if any goal was missed.
+    """The trial's loss ratio for all goals together, 0-1: above `loss_ratio` if and only if any goal was missed.
 
-    Each goal's loss is weighed by what that goal allows; the largest counts.
+    The rest of a load that was too high is what the target answered meanwhile, however late: a queue answers as much as
+    it can, so the library finds its capacity with the next trial, where what it answered in time is hardly anything.
     """
+    if trial.is_kept:
+        return 0.0
     if trial.ending != "completed":
         return 1.0
-    scaled = max((loss.ratio / loss.allowed * loss_ratio if loss.allowed else loss.ratio) for loss in trial.losses)
-    # Both sides of the limit have to survive rounding to whole parts.
-    step = 2 / _PARTS
-    return min(scaled, loss_ratio) if trial.is_kept else min(1.0, max(scaled, loss_ratio + step))
+    # More than the limit even after rounding to whole parts.
+    least = loss_ratio + 2 / _PARTS
+    return min(1.0, max(least, 1 - trial.throughput_rps / trial.load_rps))
 
 
 def _nothing(_: str) -> None:

@@ -110,6 +110,8 @@ class Trial(Strict):
     losses: list[GoalLoss]
     """One per goal."""
     offered: int = 0
+    throughput_rps: float = 0.0
+    """Correct answers that arrived during the trial, however late."""
     goodput_rps: float = 0.0
     p95_s: float | None = None
     outcomes: dict[str, int] = Field(default_factory=dict)

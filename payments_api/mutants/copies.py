@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _PAGES: Final = 5
-_PAUSE_S: Final = 0.25
+_PAUSE_S: Final = 0.05
 
 
 @mutant(15)

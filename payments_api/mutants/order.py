@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
     from payments_api.protection.protection import Protection
 
-_SUSPICION: Final = "SELECT COUNT(*) FROM (SELECT client FROM visits ORDER BY rowid DESC LIMIT 5000) WHERE client = ?"
+_VISITS: Final = """
+CREATE TABLE IF NOT EXISTS visits (client TEXT, path TEXT); CREATE INDEX IF NOT EXISTS of_client ON visits (client)
+"""
 
 
 @mutant(8)
@@ -58,15 +60,16 @@ def bots_before_allow(replace: Replace) -> None:
 
 @mutant(9)
 def work_before_limit(replace: Replace) -> None:
-    """A refusal costs more than an answer: each request is noted, and the latest are searched, ahead of the limits."""
+    """A flood costs more with each request: ahead of the limits, visits are noted, and the client's are counted."""
     true = app._Api.__call__
 
     async def call(self: app._Api, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
+            visit = scope["client"][0], scope["path"]
             with closing(connect(self.state.ledger._path)) as database:
-                database.execute("CREATE TABLE IF NOT EXISTS visits (client TEXT, path TEXT)")
-                database.execute("INSERT INTO visits VALUES (?, ?)", (scope["client"][0], scope["path"]))
-                database.execute(_SUSPICION, (scope["client"][0],)).fetchone()
+                database.executescript(_VISITS)
+                database.execute("INSERT INTO visits VALUES (?, ?)", visit)
+                database.execute("SELECT COUNT(*) FROM visits WHERE client = ? AND path = ?", visit).fetchone()
         await true(self, scope, receive, send)
 
     replace(app._Api, "__call__", call)

@@ -12,7 +12,7 @@ from payments_api.protection.localwindows import LocalWindows
 _ROUND_TRIP_S: Final = 0.005
 """To a store that is elsewhere."""
 _EXCESS: Final = dict.fromkeys(
-    (1, 2, 4, 5, 7, 9, 10), "more is admitted than Retry-After, or whoever counts a client's requests, reckons with"
+    (1, 2, 3, 4, 5, 7, 9, 10), "more is admitted than Retry-After, or whoever counts a client's requests, reckons with"
 )
 
 

@@ -74,7 +74,7 @@ def test_a_slower_release_has_regressed(slower):
     assert any("4 runs of each side in ABBA blocks" in what for what in told)
     assert f"the sides differ in target: {api()} → {api(60)}" in told
     assert all((path / name).exists() for name in (files.REPORT, files.SUMMARY, files.JUNIT))
-    assert "run 3 of at most 8 · " in done.stdout
+    assert "3 of at most 8 runs · " in done.stdout
     assert "so far: balance p(50) +" in done.stdout
 
 

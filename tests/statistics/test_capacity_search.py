@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from loadproof.analysis.capacity.capacity import Found, capacity_of, centre_of
+from loadproof.analysis.capacity.capacity import Found, capacity_of
+from loadproof.cli.capacity import known_by
 from loadproof.run.capacity import TrialPlan
 from simulation.trials import STEADY_RPS, LogisticTarget, SingleServer, half_rps, search_for
 from tests.profiles import most_by_chance, simulations
@@ -17,7 +18,7 @@ SEARCH = search_for(100.0, 4000.0)
 
 def searched(measure):
     """The result of one whole search."""
-    plan = TrialPlan(SEARCH, measure, lambda trials: centre_of(SEARCH, trials), clock=lambda: 0.0)
+    plan = TrialPlan(SEARCH, measure, known_by(SEARCH), clock=lambda: 0.0)
     plan.make()
     return capacity_of(SEARCH, plan.trials)
 
@@ -36,12 +37,12 @@ def test_the_interval_covers_the_capacity_of_a_single_server():
     assert beside > most_by_chance(times, 0.05), "bounds alone would do"
 
 
-@pytest.mark.parametrize("slope", [20.0, 60.0, 300.0])
-def test_the_interval_covers_the_middle_of_a_logistic_curve(slope):
-    """From one with which a tenth more load loses nine trials of ten, to a cliff."""
+@pytest.mark.parametrize(("slope", "most"), [(20.0, 0.13), (60.0, 0.08), (300.0, 0.01)])
+def test_the_interval_covers_the_middle_of_a_logistic_curve(slope, most):
+    """Somewhat less often where it falls so slowly that trials close to the middle say little."""
     times, missed = simulations(80), 0
     for seed in range(times):
         result = searched(LogisticTarget(np.random.default_rng(2000 + seed), 975.0, slope).measure)
         if result.found is Found.FOUND:
             missed += not result.together.half.low <= 975.0 <= result.together.half.high
-    assert missed <= most_by_chance(times, 0.06)
+    assert missed <= most_by_chance(times, most)

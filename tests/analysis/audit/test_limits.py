@@ -196,6 +196,16 @@ def test_what_was_counted_before_second_0_explains_a_refusal():
     assert BELOW in broken(audit(later, before=Before(hits=2, is_unknown=True)))
 
 
+def test_who_has_waited_for_a_period_begins_a_window_whatever_was_before_the_run():
+    """So one more in it is one too many, though a window from before may have had the first ones."""
+    rounds = [start + 0.1 * number for start in (0.0, 2.5, 5.0) for number in range(N)]
+    unknown = Before(is_unknown=True)
+    assert QUOTA not in broken(audit(frame(burst(*rounds)), "fixed-window", before=unknown))
+    assert QUOTA in broken(audit(frame(burst(*rounds, 5.0 + 0.1 * N)), "fixed-window", before=unknown))
+    too_soon = burst(*(0.1 * number for number in range(N)), 1.9)
+    assert QUOTA not in broken(audit(frame(too_soon), "fixed-window", before=unknown))
+
+
 def test_processes_that_count_by_themselves_admit_as_many_times_more():
     journal = frame(burst(*(0.1 + 0.01 * number for number in range(10))))
     assert broken(audit(journal)) == {QUOTA}

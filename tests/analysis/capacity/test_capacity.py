@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from loadproof.analysis.capacity.capacity import ALL, Found, capacity_of, centre_of
+from loadproof.analysis.capacity.capacity import ALL, Found, capacity_of, half_of
 from tests.analysis.capacity.searched import FOUND, LATE, search, trial
 
 
@@ -82,5 +82,5 @@ def test_how_a_search_ended_early_goes_before_what_it_found():
 
 def test_further_trials_go_where_the_estimate_is():
     """Nowhere without one."""
-    assert centre_of(search(), FOUND) == pytest.approx(980, rel=0.04)
-    assert centre_of(search(), [trial(1, 4000)]) is None
+    assert half_of(search(), FOUND).value == pytest.approx(980, rel=0.04)
+    assert half_of(search(), [trial(1, 4000)]) is None

@@ -52,6 +52,7 @@ def test_a_goal_loses_what_is_wrong_or_late_and_nothing_of_the_warm_up():
         *(100.0, 10.0),
     )
     assert (trial.offered, trial.goodput_rps, trial.outcomes["server_error"]) == (1000, 97.0, 30)
+    assert trial.throughput_rps == pytest.approx(97, abs=2)
     assert trial.is_valid, trial.invalid
 
 

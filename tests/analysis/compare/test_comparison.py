@@ -15,6 +15,8 @@ from loadproof.analysis.estimates.estimate import ratio_estimate
 from loadproof.analysis.word import Word
 from simulation.releases import PHASE, Noise, plan_of_releases, release
 
+pytestmark = pytest.mark.slow
+
 CALM = Noise(between=0.01)
 P95 = Row("balance", PHASE, "p(95)")
 

@@ -23,6 +23,8 @@ from loadproof.rundir import files
 from simulation.releases import Noise, plan_of_releases, release
 from tests.commands import ROOT
 
+pytestmark = pytest.mark.slow
+
 HERE = Path("somewhere")
 EXPECT = "p(95) <= 1.10 * baseline"
 
@@ -119,7 +121,6 @@ def test_annotations_name_what_is_worse(worse):
     assert command.startswith("::warning title=synthetic%3A INCONCLUSIVE::1 and 1 runs")
 
 
-@pytest.mark.slow
 @pytest.mark.drawn
 def test_the_page_draws_shifts_and_runs_and_marks_the_margin(worse):
     """Each chart with a description; nothing comes from elsewhere."""

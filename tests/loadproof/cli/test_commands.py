@@ -8,6 +8,11 @@ import pytest
 
 from tests.commands import in_process
 
+COMMANDS = [
+    *("check", "run", "gate", "compare", "duel", "capacity"),
+    *("report", "history", "journal", "elle", "selftest", "worker", "ui", "schema"),
+]
+
 
 def help_of(*command: str) -> str:
     return in_process(*command, "--help", COLUMNS="80").stdout
@@ -16,7 +21,7 @@ def help_of(*command: str) -> str:
 def test_the_list_of_commands_cuts_no_sentence_short():
     """In 80 columns."""
     listed = re.findall(r"^  (\w+) +[A-Z].*\w\.$", help_of().partition("Commands:")[2], re.MULTILINE)
-    assert listed == ["check", "run", "gate", "compare", "duel", "report", "journal", "elle", "worker", "ui", "schema"]
+    assert listed == COMMANDS
 
 
 def test_the_options_of_run_are_in_groups():
@@ -27,9 +32,7 @@ def test_the_options_of_run_are_in_groups():
     assert re.findall(r"^  (-\S+)", text.partition("\nOptions:")[2], re.MULTILINE) == ["--help"]
 
 
-@pytest.mark.parametrize(
-    "command", ["check", "run", "gate", "compare", "duel", "report", "journal", "elle", "worker", "ui", "schema"]
-)
+@pytest.mark.parametrize("command", COMMANDS)
 def test_arguments_and_options_name_their_values(command):
     """No type of Python's stands for one."""
     assert not re.findall(r"\S+ <(?:int|float|str|list|path)", help_of(command))

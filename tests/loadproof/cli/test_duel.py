@@ -89,6 +89,15 @@ def test_a_duel_without_its_scenario_can_not_be_resumed(tmp_path):
 
 
 @pytest.mark.process
+def test_the_built_in_scenario_can_be_held_against_any_api(tmp_path):
+    """It gets as far as asking the releases."""
+    sides = ("--baseline", URL, "--candidate", OTHER, "--target-wait", 1)
+    done = in_process("duel", "duel", *sides, "--out", tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"baseline {URL}: no HTTP answer to GET /health"), done.stderr
+
+
+@pytest.mark.process
 def test_a_candidate_that_will_not_start_is_known_before_anything_is_measured(tmp_path):
     """One line; the duel can go on once it does."""
     with serving(answering(OK)) as url:

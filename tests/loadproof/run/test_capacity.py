@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadproof.analysis.capacity.capacity import Found, capacity_of, centre_of
+from loadproof.analysis.capacity.capacity import Found, capacity_of
+from loadproof.cli.capacity import known_by
 from loadproof.run.capacity import AROUND, BEYOND, SearchStoppedError, TrialPlan, UnsendableError, common_loss
 from loadproof.rundir.trials import GoalLoss, Search, Trial
 from simulation.trials import LogisticTarget, search_for, trial
@@ -20,7 +21,7 @@ SEARCH = search_for(100.0, 4000.0)
 
 def plan(measure, search: Search = SEARCH, **options) -> TrialPlan:
     options.setdefault("clock", lambda: 0.0)
-    return TrialPlan(search, measure, lambda trials: centre_of(search, trials), **options)
+    return TrialPlan(search, measure, known_by(search), **options)
 
 
 def cliff(middle_rps: float = CLIFF_RPS) -> LogisticTarget:
@@ -157,6 +158,12 @@ def test_goals_of_different_strictness_become_one_loss_ratio(lost):
     ratio = common_loss(one, limit)
     assert 0 <= ratio <= 1
     assert (round(1e6 * ratio) / 1e6 > limit) is not one.is_kept
+
+
+def test_the_rest_of_a_load_that_was_too_high_is_what_was_answered_late():
+    """A queue answers as much as it can: that is where to look next."""
+    one = trial(1, 400.0, 10.0, "search", lost=4000, of=4000, answered=1000)
+    assert common_loss(one, 0.05) == pytest.approx(0.75)
 
 
 def test_a_target_that_died_lost_everything():

@@ -86,7 +86,7 @@ def test_each_of_several_processes_is_broken_and_it_is_told_once(tmp_path):
         page = requests.get(f"{target.url}/metrics", timeout=5)
     refused = [answer for answer in answers if answer.status_code == 429]
     assert {answer.headers["retry-after"] for answer in refused} == {"3"}
-    assert len(refused) == 10
+    assert len(refused) >= 10
     assert (tmp_path / "log").read_text().count("retry-after-constant") == 1
     said = "".join(f"{answer.headers}{answer.text}" for answer in [page, *answers])
     assert "mutant" not in said.lower()

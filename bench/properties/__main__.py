@@ -1,0 +1,83 @@
+"""Tries each promise on the clean reference API and on each of its mutants, and prints the matrix.
+
+    python -m bench.properties                  all promises of all targets: hours; resumes what was interrupted
+    python -m bench.properties --quick          all promises of the clean one, and of each mutant the one it breaks
+    python -m bench.properties clean quota-race only these targets, by name or number of a row
+
+Writes bench/results/properties.json after each target. Exit code 1 if a cell is not as was written down beforehand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from bench.properties.columns import Column, columns
+from bench.properties.matrix import Tried, rows_of, tried
+from bench.properties.playing import play
+from bench.serving import has_results, machine, read_results, write_results
+
+RESULTS = "properties"
+
+
+def main() -> int:
+    given = arguments()
+    known = columns()
+    chosen = [column for column in known if not given.names or {column.name, str(column.row)} & set(given.names)]
+    playing = functools.partial(play, is_quick=given.quick, keep=given.keep)
+
+    def cells(column: Column) -> list[Tried]:
+        return [tell(one) for one in tried(column, rows_of(column, is_quick=given.quick), playing)]
+
+    wrong = 0
+    with ThreadPoolExecutor(given.together) as together:
+        for found in together.map(cells, chosen):
+            wrong += sum(not one.is_right for one in found)
+            if not given.dry:
+                keep(known, found, is_quick=given.quick)
+    sys.stdout.write(f"{wrong} cells not as written down beforehand\n")
+    return 1 if wrong else 0
+
+
+def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench.properties")
+    parser.add_argument("names", nargs="*", help="targets by name, or by the number of the row that they break")
+    parser.add_argument("--quick", action="store_true", help="short runs, and of each mutant only its own row")
+    parser.add_argument("--dry", action="store_true", help="leave the kept results as they are")
+    parser.add_argument("--together", type=int, default=1, help="targets at a time: what the audits say needs no quiet")
+    parser.add_argument("--keep", type=Path, default=None, help="a directory for the runs' files")
+    return parser.parse_args(argv)
+
+
+def tell(one: Tried) -> Tried:
+    state = "right" if one.is_right else "WRONG"
+    sys.stdout.write(f"{state} {one.column.name}, row {one.row.number}: {one.cell.word}, {one.cell.reason}\n")
+    sys.stdout.flush()
+    return one
+
+
+def keep(known: Sequence[Column], found: Sequence[Tried], *, is_quick: bool) -> None:
+    """Replace these cells' previous results; targets that no longer exist are removed."""
+    names = {column.name for column in known}
+    before: list[dict[str, Any]] = read_results(RESULTS)["cells"] if has_results(RESULTS) else []
+    cells = {(one["column"], one["row"]): one for one in before if one["column"] in names}
+    cells |= {(one.column.name, one.row.number): one.as_json() | {"quick": is_quick} for one in found}
+    write_results(
+        RESULTS,
+        {
+            **machine(),
+            "command": "make properties",
+            "columns": [asdict(column) for column in known],
+            "cells": list(cells.values()),
+        },
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

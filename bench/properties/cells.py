@@ -1,0 +1,57 @@
+"""What a run's verdict says of each row: a word, and the judgement that decides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from bench.properties.rows import Row
+
+WORST_FIRST: Final = ("FAIL", "INCONCLUSIVE", "PASS")
+NOT_JUDGED: Final = "INCONCLUSIVE"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One threshold, or one promise of an audit."""
+
+    name: str
+    word: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    word: str
+    reason: str
+
+
+def judgements(verdict: Mapping[str, Any]) -> Iterator[Judged]:
+    """Promises as `audit: promise`, thresholds as `expectation (scope)`.
+
+    Their own words: INVALID for want of a quiet machine doesn't hide them.
+    """
+    for audit in verdict["audits"]:
+        for evidence in audit["evidence"]:
+            yield Judged(f"{audit['audit']}: {evidence['promise']}", evidence["word"], evidence["reason"])
+    for threshold in verdict["thresholds"]:
+        yield Judged(f"{threshold['expect']} ({threshold['scope']})", threshold["word"], threshold["reason"])
+
+
+def cell_of(row: Row, verdicts: Mapping[str, Mapping[str, Any] | None]) -> Cell:
+    """The worst word among what decides the row; a pattern that matches nothing, or no verdict, decides nothing."""
+    found: list[Judged] = []
+    for scenario, patterns in row.decided_by.items():
+        judged = list(judgements(verdicts[scenario] or {"audits": [], "thresholds": []}))
+        for pattern in patterns:
+            matching = [one for one in judged if fnmatchcase(one.name, pattern)]
+            found += matching or [Judged(pattern, NOT_JUDGED, f"{scenario} judged no such thing")]
+    return _worst(found)
+
+
+def _worst(found: Sequence[Judged]) -> Cell:
+    worst = min(found, key=lambda one: WORST_FIRST.index(one.word))
+    return Cell(worst.word, f"{worst.name}: {worst.reason}")

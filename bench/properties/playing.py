@@ -1,0 +1,41 @@
+"""Runs a scenario against a column's target, by the command line, and reads what it came to."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from bench.serving import ROOT
+
+if TYPE_CHECKING:
+    from bench.properties.columns import Column
+    from bench.properties.rows import Played
+
+_MOST_S: Final = 400
+
+
+def play(played: Played, column: Column, *, is_quick: bool, keep: Path | None) -> dict[str, Any] | None:
+    """The verdict; None if the run came to none. `keep`: a directory for the run's files."""
+    with tempfile.TemporaryDirectory() as temporary:
+        out = (keep or Path(temporary)) / f"{column.name}-{played.scenario}"
+        changes = [option for change in (played.quick if is_quick else ()) for option in ("--set", change)]
+        run = ["run", f"scenarios/{played.scenario}.yaml", "--out", str(out), *changes]
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "loadproof", *run],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT), **column.environment(is_quick=is_quick)},
+            stdout=subprocess.DEVNULL,
+        )
+        try:
+            process.wait(_MOST_S)
+        finally:
+            # Politely: it has children, and a report to write.
+            process.terminate()
+            process.wait(60)
+        verdicts = sorted(out.glob("*/verdict.json"))
+        return json.loads(verdicts[-1].read_text()) if verdicts else None
