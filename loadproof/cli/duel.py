@@ -245,7 +245,9 @@ def _assignment(
     kept = [threshold.model_copy(update={"abort": False}) for threshold in assignment.scenario.thresholds]
     audits = [other for other in assignment.scenario.all_thresholds if other not in assignment.scenario.thresholds]
     scenario = assignment.scenario.model_copy(update={"all_thresholds": [*kept, *audits]})
-    return replace(assignment, scenario=scenario)
+    # Its file may change while the duel goes on.
+    text = text or Path(duel.scenario_file).read_text(encoding="utf-8")
+    return replace(assignment, scenario=scenario, scenario_text=text)
 
 
 def _scenario_of(path: Path) -> str:

@@ -35,7 +35,8 @@ class Sent:
     payments: dict[str, None] = field(default_factory=dict)
     """Ids of acknowledged payments, each once."""
     keys: dict[str, None] = field(default_factory=dict)
-    events: dict[str, None] = field(default_factory=dict)
+    events: dict[str, bool] = field(default_factory=dict)
+    """And whether any delivery was accepted."""
     accounts: dict[str, None] = field(default_factory=dict)
 
 
@@ -46,7 +47,7 @@ def read_sent(run: Path) -> Sent:
         noted = _note(row["noted"])
         said = said_by(int(row["status"]), row["outcome"], is_repeated=row["repeated"] == "1")
         if "event" in noted:
-            sent.events[noted["event"]] = None
+            sent.events[noted["event"]] = sent.events.get(noted["event"], False) or said is Said.ACKNOWLEDGED
         if "key" not in noted or not noted.keys() >= {"debit", "credit", "amount"}:
             continue
         key = noted["key"]

@@ -48,6 +48,7 @@ class WebhookReading:
     def after(self, sent: Sent) -> Iterator[Observation]:
         """The audit's own deliveries, then the effects of all events."""
         delivered: list[str] = []
+        self._accepted |= {event for event, is_accepted in sent.events.items() if is_accepted}
         for seen in self._deliveries():
             delivered.append(seen.asked["event"])
             if said_by(seen.status, seen.outcome, is_repeated=False) is Said.ACKNOWLEDGED:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from loadproof.cli import duel as duel_command
 from loadproof.cli.duel import LOOKS, QUICK_LOOKS
 from loadproof.run.duel import looks_problem
 from loadproof.rundir.duel import DUEL, read_duel, write_duel
@@ -86,6 +87,16 @@ def test_a_duel_without_its_scenario_can_not_be_resumed(tmp_path):
     text = refused("duel", "--resume", tmp_path)
     assert "scenario.yaml: can't be read: " in text
     assert text.count("\n") == 1
+
+
+def test_each_run_has_the_scenario_that_the_duel_began_with(tmp_path):
+    """Whatever becomes of its file; and no threshold ends a run early."""
+    steady = {"phase": "steady", "expect": "goodput_ratio >= 50 % for 1 s", "abort": True}
+    file = scenario_file(tmp_path, thresholds=[steady, {"phase": "steady", "expect": "p(50) < 1 s"}])
+    planned = PLANNED.model_copy(update={"scenario_file": str(file), "sides": {"baseline": URL, "candidate": OTHER}})
+    for assignment in duel_command._assignments(planned, None, []).values():
+        assert assignment.scenario_text == file.read_text()
+        assert not any(threshold.abort for threshold in assignment.scenario.thresholds)
 
 
 @pytest.mark.process

@@ -50,6 +50,18 @@ def test_only_what_may_have_been_done_and_was_never_acknowledged_is_open(tmp_pat
     assert (list(sent.events), list(sent.accounts)) == (["evt_1"], ["a", "b"])
 
 
+def test_an_event_is_accepted_if_any_delivery_was(tmp_path):
+    """Its effect may come later than the load's end."""
+    rows = [
+        row(0, "timeout", event="evt_1"),
+        row(202, "ok", event="evt_1"),
+        row(500, "server_error", event="evt_1"),
+        row(401, "rejected", event="evt_2"),
+    ]
+    append_journal(tmp_path / files.JOURNAL, packed(journal_lines(rows)))
+    assert read_sent(tmp_path).events == {"evt_1": True, "evt_2": False}
+
+
 def test_a_run_without_a_journal_leaves_nothing(tmp_path):
     """Nor do lines that are no rows, or whose note is none."""
     assert read_sent(tmp_path) == Sent()
