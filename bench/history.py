@@ -2,8 +2,8 @@
 
     python -m bench.history [SIMULATIONS]        writes bench/results/history.json
 
-Run-to-run standard deviation 3 %; AR(1) noise of several correlations. The scores that noise reaches,
-in analysis/compare/changepoints.py, come from 1000 to 4000 such series of each length, with correlation 0.5.
+Run-to-run standard deviation 3 %; AR(1) noise of several correlations. The scores that noise reaches, in
+analysis/compare/changepoints.py, came from 1000 to 4000 series of each length, as `reached` makes them.
 """
 
 from __future__ import annotations
@@ -106,6 +106,18 @@ def families(random: np.random.Generator, times: int) -> list[dict[str, Any]]:
     return rows
 
 
+def reached(random: np.random.Generator, times: int) -> list[dict[str, Any]]:
+    """For analysis/compare/changepoints.py: what noise with correlation 0.5 reaches in 5 % of series."""
+    return [
+        {
+            "runs": runs,
+            "score": float(np.quantile(scores(noise(random, times, runs, 0.5)).max(axis=1), 0.95)),
+            "n": times,
+        }
+        for runs in (20, 30, 45, 60, 90, 120, 400)
+    ]
+
+
 def main(times: int) -> None:
     random = np.random.default_rng(2026)
     result = {
@@ -113,6 +125,7 @@ def main(times: int) -> None:
         "found": found(random, times // 2),
         "watched": watched(random, times // 10),
         "families": families(random, times // 20),
+        "reached": reached(random, times // 10),
     }
     write_results("history", {**machine(), "command": "make bench-history", **result})
 

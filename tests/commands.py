@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import importlib
 import io
 import json
 import os
@@ -72,6 +73,8 @@ def scenario_file(path: Path, **changes: object) -> Path:
 
 def in_process(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run to the end in this process, only what it starts has its own; paths are taken from the repository."""
+    # The console of this process asks for its width once, and not for this command's.
+    importlib.import_module("loadproof.cli.options")
     command = ["loadproof", *map(str, arguments)]
     output, errors = io.StringIO(), io.StringIO()
     with (

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from loadproof.run.assignment import Assignment
-    from loadproof.scenario.scenario import Scenario
+    from loadproof.scenario.scenario import Audit, Scenario
 
 
 _TASKS = "tasks of one or more requests"
@@ -95,7 +95,7 @@ def plan_table(scenario: Scenario) -> Table:
     return table
 
 
-def _audited(scenario: Scenario, audit: str, expected: Mapping[tuple[str, str], float]) -> str:
+def _audited(scenario: Scenario, audit: Audit, expected: Mapping[tuple[str, str], float]) -> str:
     """Requests that an audit will see, and how many show the rarest loss that it has to find."""
     if not expected:
         return "?"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from payments_api.protection.metrics import ProtectionMetrics
-    from payments_api.protection.stores import Store
+    from payments_api.protection.stores import Standing, Store
 
 
 class Decision(NamedTuple):
@@ -23,6 +23,9 @@ class Decision(NamedTuple):
 
 class _Refusal(NamedTuple):
     until_s: float
+    """Surely not admitted before: the store may have decided as soon as it was asked."""
+    free_s: float
+    """Surely admitted then: it may have decided just before it answered."""
     is_penalty: bool
 
 
@@ -52,17 +55,20 @@ class Limits:
     async def decide(self, endpoint: str, client: str) -> Decision:
         refusal = self._refusals.get((endpoint, client))
         if refusal is not None:
-            if (wait_s := refusal.until_s - self._clock()) > 0:
-                return self._refused(endpoint, wait_s, is_penalty=refusal.is_penalty)
+            if (now_s := self._clock()) < refusal.until_s:
+                return self._refused(endpoint, refusal.free_s - now_s, is_penalty=refusal.is_penalty)
             del self._refusals[endpoint, client]
+        asked_s = self._clock()
         standing = await self._store.take(endpoint, client)
         if not standing.is_admitted:
-            return self._refuse(endpoint, client, standing.reset_s, is_penalty=standing.is_penalty)
+            return self._refuse(endpoint, client, standing, asked_s)
         self._metrics.admitted(endpoint)
         return Decision(True, False, standing.remaining, math.ceil(standing.reset_s))
 
-    def _refuse(self, endpoint: str, client: str, wait_s: float, *, is_penalty: bool) -> Decision:
-        self._refusals[endpoint, client] = _Refusal(self._clock() + wait_s, is_penalty or self._has_penalties)
+    def _refuse(self, endpoint: str, client: str, standing: Standing, asked_s: float) -> Decision:
+        wait_s, is_penalty = standing.reset_s, standing.is_penalty
+        until_s, free_s = asked_s + wait_s, self._clock() + wait_s
+        self._refusals[endpoint, client] = _Refusal(until_s, free_s, is_penalty or self._has_penalties)
         if len(self._refusals) > self._most_clients:
             self._refusals.popitem(last=False)
         return self._refused(endpoint, wait_s, is_penalty=is_penalty)

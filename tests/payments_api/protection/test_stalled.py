@@ -1,0 +1,47 @@
+"""A process that gets no CPU time while it counts refuses nobody for longer because of it."""
+
+from __future__ import annotations
+
+import asyncio
+
+from payments_api.protection.limits import Limits
+from payments_api.protection.metrics import ProtectionMetrics
+from payments_api.protection.stores import Standing
+
+
+class Stalled:
+    """One request a second; whoever is refused is so after the clock has stood still for half of it."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self.admitted_s = -1.0
+        self.asked = 0
+
+    async def take(self, _endpoint: str, _client: str) -> Standing:
+        self.asked += 1
+        wait_s = self.admitted_s + 1.0 - self.now_s
+        if wait_s <= 0:
+            self.admitted_s = self.now_s
+            return Standing(True, 0, 1.0)
+        self.now_s += 0.5
+        return Standing(False, 0, wait_s)
+
+
+def test_a_refusal_is_remembered_no_longer_than_it_surely_holds():
+    """Who waits is told to wait for long enough in any case."""
+    store = Stalled()
+    metrics = ProtectionMetrics()
+    metrics.prepare(["health"])
+    limits = Limits(store, has_penalties=False, most_clients=9, metrics=metrics, clock=lambda: store.now_s)
+
+    def decided() -> tuple[bool, int]:
+        decision = asyncio.run(limits.decide("health", "a"))
+        return decision.is_admitted, decision.wait_s
+
+    assert decided() == (True, 1)
+    store.now_s = 0.1
+    assert decided() == (False, 1)
+    assert decided() == (False, 1)
+    assert store.asked == 2
+    store.now_s = 1.05
+    assert decided() == (True, 1)
