@@ -43,6 +43,7 @@ def answer_of(settings: Settings, database: str) -> tuple[int, bytes]:
     return sent[0]["status"], sent[-1]["body"]
 
 
+@pytest.mark.long
 @pytest.mark.process
 @pytest.mark.xdist_group("redis")
 def test_each_protection_has_a_row_of_its_own_and_is_alone_in_it(tmp_path):

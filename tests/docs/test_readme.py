@@ -68,8 +68,9 @@ def first_line(block: str) -> str:
 
 
 def marked(block: str):
-    """To draw a report takes seconds."""
-    return pytest.param(block, marks=[pytest.mark.long] if "loadproof report" in block else [], id=first_line(block))
+    """To draw a report takes seconds, and so does to try each task once."""
+    takes_seconds = re.search("loadproof report|--dry-run", block)
+    return pytest.param(block, marks=[pytest.mark.long] if takes_seconds else [], id=first_line(block))
 
 
 @pytest.mark.process

@@ -204,9 +204,10 @@ def test_a_locustfiles_users_have_the_target_files_token_too(tmp_path):
     assert TOKEN not in suite.left
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("plan", "way"),
-    [(CLOSED, "POST /token"), pytest.param(MEMBERS, "POST /login", marks=pytest.mark.long)],
+    [(CLOSED, "POST /token"), (MEMBERS, "POST /login")],
     ids=["token", "login"],
 )
 def test_a_dry_run_shows_how_a_token_is_obtained_and_never_the_token(tmp_path, plan, way):

@@ -215,4 +215,4 @@ def test_images_install_only_what_the_project_names():
     for file in (ROOT / "deploy").glob("requirements-*.txt"):
         for line in file.read_text().splitlines():
             if line and not line.startswith("#"):
-                assert re.search(rf"^{re.escape(line.partition('[')[0])}==", lock, re.MULTILINE), line
+                assert re.search(rf"^{re.escape(line.partition('[')[0])}==", lock, re.MULTILINE | re.IGNORECASE), line

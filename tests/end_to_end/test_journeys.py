@@ -42,6 +42,7 @@ def test_the_user_is_short():
     assert len(lines) <= 30
 
 
+@pytest.mark.long
 def test_a_dry_run_shows_each_request_of_the_journey(suite):
     """By its name, with what came back."""
     with running_shop() as shop:

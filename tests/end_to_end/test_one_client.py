@@ -118,4 +118,4 @@ def test_faults_and_mutants_in_the_environment_are_told_and_other_settings_stay_
 
 def test_every_setting_of_the_reference_api_is_the_scenarios_or_nobodys():
     """But faults and mutants, which are told, and the key that workers elsewhere have."""
-    assert set(VARIABLES) - embedded._NOT_INHERITED == {"FAULTS", "TARGET_MUTANT", "WEBHOOK_SECRET"}
+    assert set(VARIABLES) - embedded.NOT_INHERITED == {"FAULTS", "TARGET_MUTANT", "WEBHOOK_SECRET"}

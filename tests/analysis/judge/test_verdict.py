@@ -106,7 +106,7 @@ LOOK = "Look at balance in steady, where p95 is 100 ms. "
     ("expect", "word", "reason", "answer", "has_baseline", "step"),
     [
         ("p(95) <= 1.1 * baseline", Word.INCONCLUSIVE, "x", None, False, "Add --baseline RUN, with a run of the last"),
-        ("p(95) <= 1.1 * baseline", Word.INCONCLUSIVE, "x", None, True, "Judge the difference from the baseline"),
+        ("p(95) <= 1.1 * baseline", Word.INCONCLUSIVE, "x", None, True, "`loadproof compare` several runs of each"),
         ("p(95) < 1 s", Word.INCONCLUSIVE, f"so, {TOO_CLOSE}", None, False, "The target is right at its limit: change"),
         ("recovery <= 1 s", Word.INCONCLUSIVE, "x", None, False, "Find out why the phase before the trigger was not"),
         ("p(95) < 1 s", Word.INCONCLUSIVE, "x", Answer.KEPT, False, "Run longer or with more requests; so far"),

@@ -136,6 +136,7 @@ def test_thousands_of_endpoints_are_cut_to_the_worst(tmp_path):
     assert {row["failures"] for row in content["endpoints"][:700]} == {6}
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.drawn
 def test_hours_of_history_make_a_small_page_in_a_moment(tmp_path):

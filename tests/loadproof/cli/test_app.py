@@ -65,7 +65,7 @@ def without_reader(*arguments: object, reader: str = "true") -> subprocess.Compl
 
 
 @pytest.mark.parametrize(
-    "arguments", ["schema", pytest.param("check scenarios/smoke.yaml", marks=pytest.mark.long), "--help"]
+    "arguments", [*(pytest.param(one, marks=pytest.mark.long) for one in ("schema", "check smoke")), "--help"]
 )
 def test_a_reader_that_goes_away_changes_no_exit_code(arguments):
     """What was asked for was done."""

@@ -14,7 +14,8 @@ from simulation.rundirs import scenario
 def refused(detects: str | None, audit: str = "ledger") -> list[str]:
     threshold = {"audit": audit} | ({"detects": detects} if detects else {})
     asked = scenario(thresholds=[threshold, {"expect": "goodput_ratio >= 98 %"}])
-    problems = undetectable(asked, expected_requests(asked, plan_phases(asked)), where="x.yaml")
+    spans = plan_phases(asked)
+    problems = undetectable(asked, spans, expected_requests(asked, spans), where="x.yaml")
     return [str(problem) for problem in problems]
 
 

@@ -91,4 +91,4 @@ def test_an_embedded_target_inherits_none_of_them():
     from loadproof.run import embedded
 
     assert set(BACKUP_VARIABLES) <= set(VARIABLES)
-    assert set(BACKUP_VARIABLES) <= embedded._NOT_INHERITED
+    assert set(BACKUP_VARIABLES) <= embedded.NOT_INHERITED

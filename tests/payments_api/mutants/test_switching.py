@@ -77,6 +77,7 @@ def test_the_program_ends_with_2(monkeypatch, capsys, arguments):
     assert capsys.readouterr().err.startswith("TARGET_MUTANT: got 'stale-cash'; write one of ")
 
 
+@pytest.mark.long
 @pytest.mark.process
 def test_each_of_several_processes_is_broken_and_it_is_told_once(tmp_path):
     """Neither the page of metrics nor an answer says anything of it."""
