@@ -71,7 +71,9 @@ def releases(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("median_ms", "code", "word"), [pytest.param(40, 0, "PASS", marks=pytest.mark.long), (60, 1, "FAIL")])
+@pytest.mark.parametrize(
+    ("median_ms", "code", "word"), [pytest.param(40, 0, "PASS", marks=pytest.mark.long), (60, 1, "FAIL")]
+)
 def test_a_gate_decides_thresholds_on_the_baseline_by_several_runs(releases, tmp_path, median_ms, code, word):
     """Its own, and those of an earlier gate; each run's report says so, and the comparison has files of its own."""
     file, last = releases(median_ms)

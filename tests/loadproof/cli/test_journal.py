@@ -64,7 +64,10 @@ def test_a_directory_without_a_journal_is_refused(tmp_path):
 @pytest.mark.process
 @pytest.mark.parametrize(
     ("pipe", "code", "told"),
-    [pytest.param("| head -n 2", 0, "", marks=pytest.mark.long), ("> /dev/full", 2, "standard output: can't be written: No space left on device\n")],
+    [
+        pytest.param("| head -n 2", 0, "", marks=pytest.mark.long),
+        ("> /dev/full", 2, "standard output: can't be written: No space left on device\n"),
+    ],
 )
 def test_an_output_that_takes_no_more_ends_it(run, pipe, code, told):
     """Without a traceback: with 0 where a reader has seen enough, else with a reason."""
