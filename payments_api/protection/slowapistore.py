@@ -14,7 +14,7 @@ from slowapi import Limiter
 from slowapi.errors import RateLimitExceeded
 from starlette.requests import Request
 
-from payments_api.protection.stores import Standing, parsed_limits, take_or_punish, until_s
+from payments_api.protection.stores import Standing, parsed_limits, refused, take_or_punish, until_s
 
 if TYPE_CHECKING:
     from payments_api.protection.options import Options
@@ -114,9 +114,8 @@ class SlowapiStore:
         try:
             self._counters[endpoint](request)
         except RateLimitExceeded:
-            return Standing(False, 0, self._look(endpoint, client).reset_s)
-        seen = self._look(endpoint, client)
-        return Standing(True, seen.remaining, seen.reset_s)
+            return refused(self._look(endpoint, client))
+        return self._look(endpoint, client)._replace(is_admitted=True)
 
     def _look(self, endpoint: str, client: str) -> Standing:
         limit = self._limits[endpoint]

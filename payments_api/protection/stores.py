@@ -58,6 +58,15 @@ async def take_or_punish(counts: Counts, penalties: LocalPenalties | None, endpo
     return standing._replace(reset_s=max(standing.reset_s, penalties.punish(client, standing.reset_s)))
 
 
+def refused(seen: Standing) -> Standing:
+    """Of a request that was refused just before the window was seen.
+
+    What it was refused for may have left the window in between: then the next one need not wait, and what is oldest
+    now says nothing of when the window is free.
+    """
+    return Standing(False, 0, 0.0 if seen.remaining else seen.reset_s)
+
+
 def parsed_limits(limits: Mapping[str, str]) -> dict[str, RateLimitItem]:
     """Converts an endpoint's `60/min` to the library's type."""
     parts = {endpoint: text.partition("/") for endpoint, text in limits.items()}
@@ -81,7 +90,8 @@ class Windows:
     async def count(self, endpoint: str, client: str) -> Standing:
         is_admitted = await self._limiter.hit(self._limits[endpoint], endpoint, client)
         remaining, reset_s = await self._stats(endpoint, client)
-        return Standing(is_admitted, remaining if is_admitted else 0, reset_s)
+        seen = Standing(True, remaining, reset_s)
+        return seen if is_admitted else refused(seen)
 
     async def look(self, endpoint: str, client: str) -> Standing:
         remaining, reset_s = await self._stats(endpoint, client)

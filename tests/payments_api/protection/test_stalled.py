@@ -6,7 +6,7 @@ import asyncio
 
 from payments_api.protection.limits import Limits
 from payments_api.protection.metrics import ProtectionMetrics
-from payments_api.protection.stores import Standing
+from payments_api.protection.stores import LocalStore, Standing
 
 
 class Stalled:
@@ -45,3 +45,33 @@ def test_a_refusal_is_remembered_no_longer_than_it_surely_holds():
     assert store.asked == 2
     store.now_s = 1.05
     assert decided() == (True, 1)
+
+
+class Late:
+    """A clock that is a moment later whenever it is asked."""
+
+    def __init__(self, step_s: float) -> None:
+        self.now_s = 0.0
+        self.step_s = step_s
+
+    def __call__(self) -> float:
+        self.now_s += self.step_s
+        return self.now_s
+
+
+def test_a_refusal_says_nothing_of_what_came_after_the_request_it_was_for():
+    """That one had left the window by the time somebody looked how long to wait."""
+    clock = Late(0.0)
+    store = LocalStore({"health": "2/s"}, most_clients=9, clock=clock)
+
+    def taken() -> Standing:
+        return asyncio.run(store.take("health", "a"))
+
+    assert taken().is_admitted
+    clock.now_s = 0.9
+    assert taken().is_admitted
+    # It asks for the time to count, and to look: at 0.9999 the first is in the window, at 1.0001 it is not.
+    clock.now_s, clock.step_s = 0.9997, 0.0002
+    assert taken()[:3] == (False, 0, 0.0)
+    clock.step_s = 0.0
+    assert taken().is_admitted
