@@ -72,7 +72,7 @@ def keep(known: Sequence[Column], found: Sequence[Tried], *, is_quick: bool) -> 
         RESULTS,
         {
             **machine(),
-            "command": "make properties",
+            "command": f"make properties{'-quick' if is_quick else ''}",
             "columns": [asdict(column) for column in known],
             "cells": list(cells.values()),
         },
