@@ -102,6 +102,7 @@ def faster() -> dict:
     return {"shopper": {"share": "100 %", "every": "800 ms", "requests": list(NAMES)}}
 
 
+@pytest.mark.long
 def test_at_a_rate_an_arrival_is_a_journey(suite, tmp_path):
     """So many arrivals, each with its five requests."""
     mix = {"shopper": {"share": "100 %", "requests": list(NAMES)}}

@@ -77,6 +77,7 @@ def test_no_axis_shows_tex(curve, tested):
     assert "$" not in text
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.drawn
 def test_charts_over_time_read_the_table_that_they_are_handed(tmp_path):

@@ -92,6 +92,7 @@ def test_what_nobody_reads_is_not_read_to_its_end(tmp_path, monkeypatch):
         journal.journal(tmp_path)
 
 
+@pytest.mark.long
 @pytest.mark.process
 def test_pandas_loads_it_as_the_readme_says(run):
     """Each column with its type, also of a torn one."""

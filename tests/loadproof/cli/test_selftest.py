@@ -149,6 +149,7 @@ def stopped(tmp_path_factory):
     return perform(Trial("stopped-server", rate_rps=100, seconds=4, stopped="server"), out, StopSignal())
 
 
+@pytest.mark.long
 @pytest.mark.process
 def test_a_trial_leaves_a_run_and_the_servers_own_log(stopped):
     """What is reported is what the server logged, and the way to it."""

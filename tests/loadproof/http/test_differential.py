@@ -190,6 +190,7 @@ def is_unexplained(url: str, case: Case, number: int, ours: tuple, theirs: tuple
     return True
 
 
+@pytest.mark.long
 @pytest.mark.process
 @pytest.mark.filterwarnings("ignore")  # urllib3 logs what it thinks of the headers
 def test_outcomes_are_those_of_requests_or_differ_for_a_reason():

@@ -216,6 +216,7 @@ def test_ours_are_fit():
     assert list(misfits(ROOT / "locustfiles", of_mix(*endpoints))) == []
 
 
+@pytest.mark.long
 def test_a_directory_that_cannot_be_looked_through_is_one_problem(tmp_path):
     """Where a file ends the process that looks."""
     for code in (9, 0):
