@@ -29,7 +29,10 @@ RESULTS = "properties"
 def main() -> int:
     given = arguments()
     known = columns()
-    chosen = [column for column in known if not given.names or {column.name, str(column.row)} & set(given.names)]
+    chosen = [column for column in known if not given.names or named(column) & set(given.names)]
+    # Of a misspelt one nothing would be wrong.
+    if unknown := set(given.names).difference(*map(named, known)):
+        raise SystemExit(f"bench: no target or row is called {', '.join(sorted(unknown))}")
     playing = functools.partial(play, is_quick=given.quick, keep=given.keep)
 
     def cells(column: Column) -> list[Tried]:
@@ -43,6 +46,11 @@ def main() -> int:
                 keep(known, found, is_quick=given.quick)
     sys.stdout.write(f"{wrong} cells not as written down beforehand\n")
     return 1 if wrong else 0
+
+
+def named(column: Column) -> set[str]:
+    """What it may be called by; the clean one breaks no row."""
+    return {column.name, str(column.row)} if column.row else {column.name}
 
 
 def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:

@@ -2,7 +2,7 @@
 
 The search for bounds is MLRsearch's own library; what a trial is, when it is made again, and which trials follow around
 the bounds, is ours. What the trials show is concluded elsewhere.
-Source: RFC 9971; the library is https://pypi.org/project/MLRsearch/.
+Source: RFC 9971; the library is the package MLRsearch 1.2.1.
 """
 
 from __future__ import annotations

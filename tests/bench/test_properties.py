@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from bench.properties.__main__ import main
 from bench.properties.cells import cell_of
 from bench.properties.columns import CLEAN, Column, columns
 from bench.properties.matrix import rows_of, tried
@@ -72,6 +73,13 @@ def test_each_row_has_mutants_and_scenarios_that_are_there():
     assert all([row.number for row in rows_of(column, is_quick=True)] == [column.row] for column in known[1:])
     numbers = {row.number for row in ROWS}
     assert all(set(column.also) < numbers and column.row not in column.also for column in known)
+
+
+def test_a_misspelt_target_is_not_right(monkeypatch):
+    """Nothing tried is nothing kept."""
+    monkeypatch.setattr("sys.argv", ["properties", "--dry", "quota-race", "quota-rase"])
+    with pytest.raises(SystemExit, match="no target or row is called quota-rase"):
+        main()
 
 
 def test_the_table_shows_what_is_not_as_was_written_down():
