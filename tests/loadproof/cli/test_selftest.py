@@ -161,6 +161,7 @@ def test_a_trial_leaves_a_run_and_the_servers_own_log(stopped):
     assert median.reported_s >= 0.98 * median.true_s
 
 
+@pytest.mark.long
 @pytest.mark.process
 def test_what_is_late_is_told(stopped, tmp_path):
     """A lag that no request had is none; a log of nothing shows nothing."""
