@@ -11,7 +11,7 @@ import typer
 
 from loadproof.cli import judging
 from loadproof.cli.duelending import conclude, resume_command, say, show_plan
-from loadproof.cli.dueljudging import Referee
+from loadproof.cli.dueljudging import DuelReferee
 from loadproof.cli.options import (
     DEFAULT_LOCUSTFILES,
     DEFAULT_OUT,
@@ -138,7 +138,7 @@ def duel(
         if planned.is_duet:
             _check_duet(planned, resume.parent if resume else out)
         path = resume or _begun(out, planned)
-        referee = Referee(path, assignments, stop_signal, wait_s=target_wait)
+        referee = DuelReferee(path, assignments, stop_signal, wait_s=target_wait)
         show_plan(path, planned, assignments["baseline"].scenario)
         try:
             referee.rehearse(planned)
