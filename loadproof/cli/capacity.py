@@ -67,7 +67,7 @@ TrialOption = Annotated[
 ]
 QuickOption = Annotated[bool, load_option("--quick", help="A rough answer in about 90 s: bounds, without an interval.")]
 ResumeOption = Annotated[
-    Path | None, output_option(metavar="DIR", help="Continue a search that was cut off, in its directory.")
+    Path | None, output_option(metavar="DIR", help="Continue an interrupted search, in its directory.")
 ]
 
 
@@ -87,7 +87,7 @@ def capacity(
     out: OutOption = DEFAULT_OUT,
     resume: ResumeOption = None,
 ) -> None:
-    """Search for the highest load that keeps a scenario's goals."""
+    """Find the highest load at which a scenario's thresholds hold."""
     require(JUDGE)
     stop_signal = StopSignal()
     tell_ignored_settings()

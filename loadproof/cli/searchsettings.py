@@ -132,7 +132,12 @@ def _search(assignment: Assignment, asked: SearchOptions, goals: Sequence[Goal],
 def _range_problems(search: Search, asked: SearchOptions) -> Iterator[Problem]:
     for option, value in (("--from", search.from_rps), ("--to", search.to_rps)):
         if not 0 < value <= _MOST_RPS:
-            yield Problem(option, f"not a load between 0 and {_MOST_RPS:,.0f} rps", "give one", got=f"{value:g}")
+            yield Problem(
+                option,
+                f"not a load between 0 and {_MOST_RPS:,.0f} rps",
+                "choose a rate in this range",
+                got=f"{value:g}",
+            )
     if search.from_rps >= search.to_rps * (1 - search.goals[0].width):
         got = f"{search.from_rps:g} to {search.to_rps:g} rps"
         yield Problem("--from and --to", "too close together to search between", "widen the range", got=got)

@@ -48,11 +48,11 @@ _CASES: Final = {
 
 def selftest(
     thorough: Annotated[
-        bool, typer.Option("--thorough", help="Repeat it for an hour: how often is this machine's answer right?")
+        bool, typer.Option("--thorough", help="Repeat it for an hour, to measure how often its answer is right.")
     ] = False,
     out: Annotated[Path, output_option(metavar="DIR", help="Directory for the self-test's runs.")] = DEFAULT_OUT,
 ) -> None:
-    """Find out in five minutes what this machine can decide."""
+    """Test in five minutes what this machine can measure and decide."""
     require(JUDGE)
     make_directory(selftests.state_directory())
     stop_signal = StopSignal()
