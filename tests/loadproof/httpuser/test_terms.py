@@ -22,7 +22,7 @@ from loadproof.httpuser.user import HttpUser  # isort: skip
 from loadproof.rundir.manifest import TargetFacts  # isort: skip
 from loadproof.users import credentials  # isort: skip
 from loadproof.users.tokenkeeper import keep_token  # isort: skip
-from loadproof.users.workload import Post  # isort: skip
+from loadproof.users.post import Post  # isort: skip
 from simulation.rundirs import manifest, scenario  # isort: skip
 from loadproof.errors import UnsafeTargetError  # isort: skip
 from geventhttpclient.client import HTTPClientPool  # isort: skip
