@@ -1,4 +1,4 @@
-"""Quantiles of the normal, Student's t and binomial distributions.
+"""Quantiles and tails of the normal, Student's t and binomial distributions.
 
 `scipy.special` has them too, and loads in a third of the second that `scipy.stats` takes.
 """
@@ -22,6 +22,11 @@ def normal_quantile(probability: float) -> float:
 def t_quantile(probability: float, freedom: float) -> float:
     """A quantile of Student's t with this many degrees of freedom, which need not be whole."""
     return float(special.stdtrit(freedom, probability))
+
+
+def t_tail(value: float, freedom: float) -> float:
+    """The probability of Student's t above `value`."""
+    return float(special.stdtr(freedom, -value))
 
 
 def binomial_quantile(
