@@ -21,7 +21,7 @@ from loadproof.httpuser.user import HttpUser  # isort: skip
 from loadproof.rundir.manifest import TargetFacts  # isort: skip
 from loadproof.users import credentials  # isort: skip
 from loadproof.users.tokenkeeper import keep_token  # isort: skip
-from loadproof.users.workload import Post  # isort: skip
+from loadproof.users.post import Post  # isort: skip
 from simulation.rundirs import manifest, scenario  # isort: skip
 from locust import clients  # isort: skip
 from locust.contrib import fasthttp  # isort: skip
