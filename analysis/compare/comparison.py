@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from scipy import stats
 
 from loadproof.analysis.compare.baselinethresholds import judgements_beside
 from loadproof.analysis.compare.comparedrow import (
@@ -159,9 +160,6 @@ def _worded(
         is_asked and not is_constant([*estimates_in(sides[0], row.row), *estimates_in(sides[1], row.row)])
         for row, is_asked in zip(rows, asked, strict=True)
     ]
-    # Half a second to load, for those who compare.
-    from scipy import stats
-
     p_values = [row.change.p for row, is_tested in zip(rows, varies, strict=True) if is_tested and row.change]
     adjusted: Iterator[float] = iter(
         np.atleast_1d(stats.false_discovery_control(p_values)).tolist() if p_values else []

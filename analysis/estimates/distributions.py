@@ -1,4 +1,4 @@
-"""Quantiles and tails of the normal, Student's t and binomial distributions.
+"""Quantiles of the normal, Student's t and binomial distributions.
 
 `scipy.special` has them too, and loads in a third of the second that `scipy.stats` takes.
 """
@@ -25,7 +25,7 @@ def t_quantile(probability: float, freedom: float) -> float:
 
 
 def t_tail(value: float, freedom: float) -> float:
-    """The probability of Student's t above `value`."""
+    """The probability of more than this value of Student's t with this many degrees of freedom."""
     return float(special.stdtr(freedom, -value))
 
 
