@@ -22,7 +22,7 @@ COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose
 
 .DEFAULT_GOAL := help
 .PHONY: help load-100 smoke spike-1000 soak-10m breakpoint limits distributed-limits redis-down burst-limits penalties bots flood-1000 crash metastable ledger webhooks backup duel distributed compose gate ui target
-.PHONY: test test-fast test-long check check-all mutation fuzz format schema sample golden lock clean
+.PHONY: test test-fast test-long check check-all mutation fuzz format schema sample picture golden lock clean
 .PHONY: bench bench-throughput bench-truth bench-rate bench-starvation bench-coverage bench-compare-errors bench-history bench-verdict bench-analysis bench-adversary bench-revisions bench-looks bench-compare bench-capacity
 .PHONY: properties properties-quick flood-drill flood-5000 redis-drill backup-drill alerts-drill
 
@@ -233,6 +233,9 @@ schema: $(VENV)/installed ## Generate the JSON schemas of scenarios and target f
 
 sample: $(VENV)/developed ## Regenerate the run in reports/sample and its picture (needs chromium).
 	@$(BIN)/python docs/make_sample.py
+
+picture: $(VENV)/developed ## Judge the run in reports/sample again, and take its picture anew (needs chromium).
+	@$(BIN)/python docs/make_sample.py --kept
 
 golden: $(VENV)/developed ## Regenerate the expected outputs in tests/golden.
 	@$(BIN)/python -m pytest -q tests/analysis/test_golden.py --refresh-golden

@@ -29,7 +29,7 @@ from bench.serving import machine, write_results
 from bench.throughput import versions
 from loadproof.analysis.compare.calibration import calls_it_slower, compared_runs, verdict_word
 from loadproof.analysis.word import Word
-from loadproof.run.selftest import LIMIT_MS, STOPPED_S, Trial, perform
+from loadproof.run.selftest import LIMIT_MS, STOPPED_S, ScriptedRun, perform
 from loadproof.run.stopping import StopSignal
 
 RATE_RPS, SECONDS = 400, 8
@@ -51,7 +51,7 @@ PEERS: dict[str, tuple[str, Callable[[truth.Load], truth.Reported]]] = {
     "wrk": ("wrk", truth.wrk),
 }
 """By name: its program, and how it is run."""
-TRIAL = Trial("case", rate_rps=RATE_RPS, seconds=SECONDS)
+TRIAL = ScriptedRun("case", rate_rps=RATE_RPS, seconds=SECONDS)
 A_SIDE = 4
 
 
@@ -103,15 +103,15 @@ def ours(number: int, rounds: Rounds) -> Iterator[tuple[str, str, str]]:
                 yield "loadproof", case, "slower" if calls_it_slower(compared_runs(*sides)) else "not slower"
 
 
-def _run_of(out: Path, trial: Trial) -> Path:
+def _run_of(out: Path, trial: ScriptedRun) -> Path:
     return perform(trial, out, StopSignal()).run
 
 
-def _word_of(run: Callable[[Trial], Path], trial: Trial) -> str:
+def _word_of(run: Callable[[ScriptedRun], Path], trial: ScriptedRun) -> str:
     return str(verdict_word(run(trial)))
 
 
-def _valid(run: Callable[[Trial], Path], trial: Trial) -> Path:
+def _valid(run: Callable[[ScriptedRun], Path], trial: ScriptedRun) -> Path:
     """Unmeasured if it is INVALID."""
     path = run(trial)
     if verdict_word(path) is Word.INVALID:

@@ -308,6 +308,16 @@ def test_a_public_name_of_the_analysis_names_one_thing():
     assert {name: where for name, where in places.items() if len(where) > 1} == {}
 
 
+def test_a_public_class_of_the_engine_names_one_thing():
+    """Likewise; functions may say the same of different things."""
+    places: dict[str, list[str]] = {}
+    for name, file in modules(["loadproof"]).items():
+        for node in tree_of(file).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(name)
+    assert {name: where for name, where in places.items() if len(where) > 1} == {}
+
+
 DISTRIBUTIONS = {
     "yaml": "pyyaml",
     "prometheus_client": "prometheus-client",

@@ -3,7 +3,8 @@
 Most that may be admitted in any half-open window of the period, for N in it (and P processes that count by themselves:
 P times as much): moving window N; fixed window that the first request starts 2N - 1; aligned window 2N; sliding counter
 2N (2N - 1 if it doesn't floor its weight); token bucket or GCRA of size B: B + N - 1, which is 2N - 1 for B = N. In any
-stretch of length t at most t N / W more than N, 2N - 1, 2N, 2N and B.
+stretch of length t at most t N / W more than N, 2N - 1, 2N, N + 1 and B: a sliding counter that admitted c <= N in one
+window admits less than N - c (1 - t / W) + 1 in the first t of the next, together less than N + 1 + t N / W.
 Source: limits 5.8 with a fake clock; ITU-T I.371 for the generic cell rate algorithm.
 
 The state of the art counts refusals, or what was admitted per window, where N + 1 looks like the edge of two windows.
@@ -32,15 +33,16 @@ _DRIFT_RATIO: Final = 200e-6
 
 def most_admitted(limit: DeclaredLimit, algorithm: str) -> int:
     """In any half-open window of the period, by one client."""
-    more = 0 if algorithm == "moving-window" else limit.amount
-    return most_at_once(limit, algorithm) if algorithm != "token-bucket" else limit.processes * (limit.size + more - 1)
+    n = limit.amount
+    most = {"moving-window": n, "fixed-window": 2 * n - 1, "token-bucket": limit.size + n - 1}
+    return limit.processes * most.get(algorithm, 2 * n)
 
 
 def most_at_once(limit: DeclaredLimit, algorithm: str) -> int:
     """In a stretch so short that nothing refills."""
-    amount = limit.amount
-    each = {"moving-window": amount, "fixed-window": 2 * amount - 1, "token-bucket": limit.size}
-    return limit.processes * each.get(algorithm, 2 * amount)
+    n = limit.amount
+    most = {"moving-window": n, "fixed-window": 2 * n - 1, "sliding-counter": n + 1, "token-bucket": limit.size}
+    return limit.processes * most.get(algorithm, 2 * n)
 
 
 def excesses(line: Line, algorithm: str, windows: FixedWindows) -> list[Excess]:

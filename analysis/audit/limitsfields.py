@@ -1,7 +1,8 @@
 """Checks the fields RateLimit-Policy and RateLimit: whether they say what was declared, and what then happened.
 
 Source: draft-ietf-httpapi-ratelimit-headers-11, sections 3 and 4: `"balance";q=30;w=60` and `"balance";r=29;t=60`, as
-lists of RFC 9651.
+lists of RFC 9651; and draft 07, sections 2 and 3, which many servers still send: `30;w=60` and
+`limit=30, remaining=29, reset=60`.
 """
 
 from __future__ import annotations
@@ -23,8 +24,17 @@ if TYPE_CHECKING:
     from loadproof.analysis.audit.limitsrefusals import Refusals
     from loadproof.scenario.limits import DeclaredLimit
 
-_ITEM: Final = re.compile(r'\s*"(?P<name>[^"\\]*)"(?P<parameters>(?:\s*;\s*[a-z*][a-z0-9_.*-]*=[^;,]+)*)\s*')
+_ITEM: Final = re.compile(
+    r'(?:"[^"\\]*"|[A-Za-z*][\w!#$%&\'*+.^`|~:/-]*|(?P<amount>\d+))'
+    r"(?P<parameters>(?:\s*;\s*[a-z*][a-z0-9_.*-]*(?:=[^;,]+)?)*)"
+)
+_BETWEEN: Final = re.compile(r"\s*,\s*")
+_OF_DRAFT_07: Final = {"limit": "q", "remaining": "r", "reset": "t"}
+_MEMBER: Final = re.compile(r"(limit|remaining|reset)=(\d+)(?:\s*;[^,]*)?")
+_NUMBERS: Final = frozenset("qrtw")
+"""Parameters that are whole numbers, none below zero."""
 _POLICY, _STATE = "rate_limit_policy", "rate_limit"
+_NAMES: Final = {_POLICY: "RateLimit-Policy", _STATE: "RateLimit"}
 _IN_WINDOWS: Final = frozenset({"moving-window", "fixed-window", "aligned-window"})
 
 
@@ -32,12 +42,14 @@ _IN_WINDOWS: Final = frozenset({"moving-window", "fixed-window", "aligned-window
 class Stated:
     """What the fields showed: how many answers had them, and what was wrong with which rows of the line."""
 
+    sent: int
     n: int
+    """Of these, answers with a number that can be checked."""
     offences: list[tuple[int, str]]
 
 
 def stated(line: Line, algorithm: str, found: Refusals) -> Stated:
-    """`n` is 0 if the target sends no such fields: it promises nothing by them."""
+    """`sent` is 0 if the target sends no such fields: it promises nothing by them."""
     noted = line.rows["noted"].to_numpy()
     rows = [row for row, text in enumerate(noted) if '"rate_limit' in text]
     offences: list[tuple[int, str]] = []
@@ -46,7 +58,8 @@ def stated(line: Line, algorithm: str, found: Refusals) -> Stated:
         free_high = dict(zip(line.refused.tolist(), found.free_high.tolist(), strict=True))
         for row in rows:
             offences += [(row, what) for what in _wrong(line, row, json.loads(noted[row]), left, free_high)]
-    return Stated(len(rows), offences)
+    said = [any(_own(json.loads(noted[row]).get(word, ""), line.limit) for word in _NAMES) for row in rows]
+    return Stated(len(rows), sum(said), offences)
 
 
 @dataclass(frozen=True)
@@ -72,6 +85,9 @@ class _Left:
 
 
 def _wrong(line: Line, row: int, noted: dict[str, str], left: _Left, free_high: dict[int, int]) -> Iterator[str]:
+    for word, name in _NAMES.items():
+        if _items(noted.get(word, "")) is None:
+            yield f"{name} can't be read: {noted[word][:80]}"
     policy, state = (_own(noted.get(word, ""), line.limit) for word in (_POLICY, _STATE))
     limit = line.limit
     if policy.get("q", limit.amount) != limit.amount and policy.get("q") != limit.size:
@@ -87,20 +103,44 @@ def _wrong(line: Line, row: int, noted: dict[str, str], left: _Left, free_high: 
             yield f"RateLimit says t={reset_s}, more than a second too long"
     elif line.is_admitted[row] and remaining is not None and not left.least[row] <= remaining <= left.most[row]:
         yield f"RateLimit says r={remaining}; {left.least[row]} to {left.most[row]} can be left"
+    if line.is_admitted[row] and reset_s is not None and reset_s > _longest_s(limit) + 1:
+        yield f"RateLimit says t={reset_s}, more than a second too long"
+
+
+def _longest_s(limit: DeclaredLimit) -> float:
+    """Until all of the limit is there again: a window, the two that a sliding counter looks at, or a full bucket."""
+    windows = 2 if limit.algorithm in {"sliding-counter", "unknown"} else 1
+    return max(windows, limit.size / limit.amount) * limit.period
 
 
 @lru_cache(maxsize=100_000)
-def _items(text: str) -> list[dict[str, int]]:
-    found = []
-    for match in _ITEM.finditer(text):
-        pairs = (part.partition("=") for part in match["parameters"].split(";") if "=" in part)
-        found.append({key.strip(): int(value) for key, _, value in pairs if value.strip().isdecimal()})
-    return found
+def _items(text: str) -> list[dict[str, int]] | None:
+    """The parameters of each item; None if it is in no draft's form, or has a number that can't be one."""
+    if not text:
+        return []
+    parts = _BETWEEN.split(text.strip())
+    members = [_MEMBER.fullmatch(part) for part in parts]
+    if all(members):
+        return [{_OF_DRAFT_07[member[1]]: int(member[2]) for member in members if member}]
+    found = [_ITEM.fullmatch(part) for part in parts]
+    items = [_parameters(match) for match in found if match is not None]
+    kept = [item for item in items if item is not None]
+    return kept if len(kept) == len(parts) else None
+
+
+def _parameters(match: re.Match[str]) -> dict[str, int] | None:
+    pairs = [part.partition("=") for part in match["parameters"].split(";") if "=" in part]
+    numbers = {key.strip(): value.strip() for key, _, value in pairs if key.strip() in _NUMBERS}
+    if match["amount"]:
+        numbers.setdefault("q", match["amount"])
+    if not all(value.isdecimal() for value in numbers.values()):
+        return None
+    return {key: int(value) for key, value in numbers.items()}
 
 
 def _own(text: str, limit: DeclaredLimit) -> dict[str, int]:
     """The parameters of the only policy, or of the one that has what is declared; nothing where that is not known."""
-    items = _items(text)
+    items = _items(text) or []
     if len(items) == 1:
         return items[0]
     return next((item for item in items if item.get("q") == limit.amount and item.get("w") == limit.period), {})

@@ -94,8 +94,8 @@ def promises_of(line: Line, seen: list[Seen], waits: Waits, told: Honesty) -> It
         # Of several that count by themselves, one can't know what the next one will say.
         yield _retry_after(line, waits, told)
     fields = stated(line, _fitting(seen)[0].algorithm, bounds(seen))
-    if fields.n:
-        reason = f"{fields.n:,} answers say what is left"
+    if fields.sent:
+        reason = f"{fields.n:,} of {fields.sent:,} answers with RateLimit fields say what is left"
         offences = [(what, line, [row]) for row, what in fields.offences]
         yield LimitPromise("RateLimit fields", fields.n, reason, broken=len(offences), offences=offences)
 

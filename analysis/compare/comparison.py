@@ -59,6 +59,8 @@ class Comparison:
     margin: float
     is_interleaved: bool
     """Runs of one block were compared with each other."""
+    of_equals: bool = False
+    """Both sides are the same release, so whatever changed is a false alarm."""
 
     @property
     def scenario(self) -> Scenario:

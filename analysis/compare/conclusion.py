@@ -43,7 +43,25 @@ class Conclusion:
 def conclusion_of(comparison: Comparison) -> Conclusion:
     word = comparison.word
     reason, next_step = _PARTS[word](comparison)
+    if comparison.of_equals:
+        reason, next_step = _of_equals(word, reason, next_step)
     return Conclusion(word, f"{sentence(reason)}.", next_step)
+
+
+def _of_equals(word: ChangeWord, reason: str, next_step: str) -> tuple[str, str]:
+    """What it means where both sides are the same release."""
+    match word:
+        case ChangeWord.REGRESSED | ChangeWord.IMPROVED:
+            told = "a false alarm: both sides are the same release"
+            return (
+                f"{told}; {reason}",
+                "Repeat it on a quieter machine: at most one duel of equals in fifty may do this.",
+            )
+        case ChangeWord.EQUIVALENT:
+            return f"no false alarm: {reason}, as it should be of one release", "Compare two releases here now."
+        case _:
+            told = "no false alarm: nothing is called changed, but it isn't shown to be equal either"
+            return f"{told}; {reason}", next_step
 
 
 def signed_text(difference: float, scale: Scale) -> str:
@@ -51,7 +69,9 @@ def signed_text(difference: float, scale: Scale) -> str:
     if not math.isfinite(difference):
         return "–"
     digits = 1 if scale is Scale.RELATIVE else 2
-    return f"{100 * difference:+.{digits}f} {'%' if scale is Scale.RELATIVE else 'points'}"
+    # Zero has no minus.
+    rounded = round(100 * difference, digits) + 0.0
+    return f"{rounded:+.{digits}f} {'%' if scale is Scale.RELATIVE else 'points'}"
 
 
 def interval_of(row: ComparedRow) -> str:
@@ -63,10 +83,19 @@ def interval_of(row: ComparedRow) -> str:
 
 
 def _text(row: ComparedRow) -> str:
-    place = f"{row.row.metric} of {row.row.endpoint} in {row.row.phase}"
     if row.change is None:
-        return f"{place} has no values on one side"
-    return f"{place} {signed_text(row.change.ratio, row.change.scale)} ({interval_of(row)})"
+        return f"{_place(row)} has no values in {_empty_sides(row)}"
+    return f"{_place(row)} {signed_text(row.change.ratio, row.change.scale)} ({interval_of(row)})"
+
+
+def _place(row: ComparedRow) -> str:
+    return f"{row.row.metric} of {row.row.endpoint} in {row.row.phase}"
+
+
+def _empty_sides(row: ComparedRow) -> str:
+    if row.baseline is row.candidate is None:
+        return "any run"
+    return f"the {'baseline' if row.baseline is None else 'candidate'}'s runs"
 
 
 def _in_margins(row: ComparedRow) -> float:
@@ -105,8 +134,13 @@ def _improved(comparison: Comparison) -> tuple[str, str]:
 
 
 def _equivalent(comparison: Comparison) -> tuple[str, str]:
-    what = "every row that a threshold names" if any(row.is_named for row in comparison.rows) else "every row"
-    return f"{what} is within {100 * comparison.margin:.3g} % of the baseline", _KEEP
+    rows = comparison.deciding_rows
+    what = "every row that a threshold names" if any(row.is_named for row in rows) else "every row"
+    within = f"{what} is within {100 * comparison.margin:.3g} % of the baseline"
+    if wider := [row for row in rows if row.margin > comparison.margin]:
+        allowed = [f"{_place(row)} within the {100 * row.margin:.3g} % that its threshold allows" for row in wider]
+        within = f"{within}, but {', '.join(allowed)}"
+    return within, _KEEP
 
 
 _KEEP: Final = "Nothing to do. Keep the candidate's runs as the baseline of the next release."
@@ -122,13 +156,19 @@ def _inconclusive(comparison: Comparison) -> tuple[str, str]:
         return deciding_reason(undecided), "Make more runs of each release, alternately."
     worst = max(rows, key=lambda row: math.inf if row.change is None else row.detectable)
     found = (
-        "" if worst.change is None else f"; from {signed_text(worst.detectable, worst.change.scale)} on it would show"
+        ""
+        if worst.change is None
+        else f"; a change of {signed_text(worst.detectable, worst.change.scale)} would have shown"
     )
     of_all = f"{len(rows)} of {len(comparison.deciding_rows)} rows are undecided"
     return f"{of_all}: {_text(worst)}{found}", _more_runs(rows, worst)
 
 
 def _more_runs(rows: Sequence[ComparedRow], worst: ComparedRow) -> str:
+    if worst.change is None:
+        return (
+            f"Find out in the reports of {_empty_sides(worst)} why {worst.row.endpoint} has nothing to measure there."
+        )
     needed = [row.runs_to_decide for row in rows if row.runs_to_decide is not None]
     if needed and len(needed) == len(rows):
         return (

@@ -23,7 +23,7 @@ def findings_of(duel: Duel, reports: Path) -> Iterator[Finding]:
     if duel.ending == "decided":
         how = "at the same time on halves of the machine" if duel.is_duet else "in ABBA blocks"
         what = f"{duel.pairs} runs of each side {how}; looks after {looks} of each were fixed beforehand"
-        yield Finding(Word.PASS, what, f"decided because {duel.reason}")
+        yield Finding(Word.PASS, what, f"it ended because {duel.reason}")
     if duel.is_quick:
         remedy = "leave out --quick for smaller changes"
         yield Finding(Word.PASS, "a quick duel: it sees what is obvious", remedy)
@@ -32,10 +32,20 @@ def findings_of(duel: Duel, reports: Path) -> Iterator[Finding]:
         yield Finding(
             Word.PASS, what, f"give the generator a quieter machine: the last was INVALID because {_why(duel)}"
         )
-    if duel.kind == "aa":
-        what = f"both sides are the same release: each of the {duel.changed or 0} rows that changed is a false alarm"
+    if duel.kind == "aa" and duel.changed is not None:
+        what = f"both sides are the same release, and {_alarms(duel.changed)}"
         yield Finding(Word.PASS, what, "repeat it to know the rate of false alarms on this machine better")
     yield _of_equals(duel, reports)
+
+
+def _alarms(changed: int) -> str:
+    match changed:
+        case 0:
+            return "no row is called changed: no false alarm"
+        case 1:
+            return "one row is called changed: a false alarm"
+        case _:
+            return f"{changed} rows are called changed: false alarms, all of them"
 
 
 def _undecided(duel: Duel) -> Finding:

@@ -37,7 +37,7 @@ class FalseAlarms:
 
     def __str__(self) -> str:
         plural = "" if self.duels == 1 else "s"
-        share = f"{self.low:.0%} to {self.high:.0%}"
+        share = f"95 % interval {100 * self.low:.0f} % to {100 * self.high:.0f} %"
         return f"{self.found} of {self.duels} duel{plural} of equals on this machine found a change ({share})"
 
 

@@ -90,12 +90,10 @@ class RowHistory:
 
     @property
     def trend(self) -> Trend:
-        """That of the latest change that lasts; without any, of the others."""
+        """What people want to know first of its changes: a regression that lasts is not undone by what followed it."""
         if len(self.runs) < FEWEST:
             return Trend.TOO_FEW
-        trends = [event.trend for event in self.events]
-        lasting = [trend for trend in trends if trend in {Trend.REGRESSED, Trend.IMPROVED}]
-        return lasting[-1] if lasting else min(trends, key=list(Trend).index, default=Trend.STABLE)
+        return min((event.trend for event in self.events), key=list(Trend).index, default=Trend.STABLE)
 
     @property
     def level(self) -> float:
@@ -144,14 +142,18 @@ class RunHistory:
 
     @property
     def latest_regressions(self) -> tuple[RowHistory, ...]:
-        """Rows of the latest run's machine that regressed recently, and are no better since."""
+        """Rows of the latest run's machine that regressed recently, and have not recovered by more than half."""
+        return self._recent(Trend.REGRESSED)
+
+    @property
+    def latest_improvements(self) -> tuple[RowHistory, ...]:
+        return self._recent(Trend.IMPROVED)
+
+    def _recent(self, trend: Trend) -> tuple[RowHistory, ...]:
         stretch = self.stretches[0]
         recent = len(stretch.runs) - RECENT
         return tuple(
-            row
-            for row in stretch.rows
-            if row.trend is Trend.REGRESSED
-            and any(event.trend is Trend.REGRESSED and event.first >= recent for event in row.events)
+            row for row in stretch.rows if any(event.trend is trend and event.first >= recent for event in row.events)
         )
 
 
@@ -210,9 +212,9 @@ def _target_of(manifest: Manifest) -> tuple[str, str | None]:
 
 
 def judged(machines: Sequence[tuple[str, tuple[Replicate, ...]]], smallest: float) -> tuple[Stretch, ...]:
-    """Each machine's runs, in order, with what their rows show: all rows of all machines are one family."""
+    """Each machine's runs, in order, with what their rows show: all rows that vary, of all machines, are one family."""
     series = [list(_series(runs)) for _, runs in machines]
-    limit = largest_p([one.best_p for rows in series for one in rows if len(one.runs) >= FEWEST])
+    limit = largest_p([one.best_p for rows in series for one in rows if one.is_tested])
     return tuple(
         Stretch(machine, runs, tuple(one.searched(limit, smallest) for one in rows))
         for (machine, runs), rows in zip(machines, series, strict=True)
@@ -239,6 +241,11 @@ class _Series:
     @property
     def scaled(self) -> NDArray[np.float64]:
         return scale_of(self.metric).of(self.values)
+
+    @property
+    def is_tested(self) -> bool:
+        """What never varies can't have changed; in the family it would only hide what others show."""
+        return len(self.runs) >= FEWEST and float(np.ptp(self.values)) > 0
 
     @property
     def best_p(self) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -9,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from loadproof.analysis.estimates.metrics import counted_estimate
+from loadproof.analysis.estimates.metrics import estimates_of
 from loadproof.analysis.estimates.scope import Scope, rows_of
 from loadproof.analysis.frames.cellsums import histogram
 from loadproof.analysis.frames.run import load_run
@@ -57,9 +58,6 @@ class RowSource:
     metric: Metric
     scope: Scope
     is_of_groups: bool = False
-
-    def estimate(self, run: Run) -> Estimate | None:
-        return counted_estimate(self.metric, run.of_groups if self.is_of_groups else run, self.scope)
 
 
 @dataclass(frozen=True)
@@ -135,17 +133,28 @@ def replicate_of(run: Run) -> Replicate:
     if run.manifest.ending in BROKE:
         return Replicate(run.path, run.manifest, {})
     sources = sources_of(run.manifest.scenario)
-    estimates = {row: source.estimate(run) for row, source in sources.items()}
     places = {row: source for row, source in sources.items() if row.metric == str(COMPARED[0])}
     return Replicate(
         run.path,
         run.manifest,
-        {row: estimate for row, estimate in estimates.items() if estimate is not None},
+        _estimates(run, sources),
         {
             (row.endpoint, row.phase): histogram(rows_of(run, source.scope), "response", Outcome.OK)
             for row, source in islice(places.items(), _MOST_PLACES)
         },
     )
+
+
+def _estimates(run: Run, sources: Mapping[Row, RowSource]) -> dict[Row, Estimate]:
+    """Of rows that the run has requests for, in order; rows of one scope are read together."""
+    scopes = defaultdict[tuple[Scope, bool], list[Row]](list)
+    for row, source in sources.items():
+        scopes[source.scope, source.is_of_groups].append(row)
+    found: dict[Row, Estimate | None] = {}
+    for (scope, is_of_groups), rows in scopes.items():
+        metrics = [sources[row].metric for row in rows]
+        found |= zip(rows, estimates_of(metrics, run.of_groups if is_of_groups else run, scope), strict=True)
+    return {row: estimate for row in sources if (estimate := found[row]) is not None}
 
 
 def sources_of(scenario: Scenario) -> dict[Row, RowSource]:

@@ -61,12 +61,19 @@ def traffic_of(scenario: Scenario) -> dict[str, Any]:
 
 
 def _machines(baseline: Runs, candidate: Runs) -> Iterator[Problem]:
-    """Of other machines a change of the release can't be told from the change of the machine."""
-    theirs, ours = ({machine_of(run.manifest) for run in runs} for runs in (baseline, candidate))
-    if theirs and ours and not theirs & ours:
-        remedy = "run both releases on one machine"
-        got = f"{', '.join(sorted(theirs))} → {', '.join(sorted(ours))}"
+    """Unless each machine has the same share of either side, its speed would be taken for the release's."""
+    theirs, ours = (Counter(machine_of(run.manifest) for run in runs) for runs in (baseline, candidate))
+    if any(theirs[machine] * len(candidate) != ours[machine] * len(baseline) for machine in theirs | ours):
+        remedy = "compare runs of one machine, and leave out the others"
+        got = f"{_counted(theirs)} → {_counted(ours)}"
         yield Problem("compare", "baseline and candidate ran on different machines", remedy, got=got)
+
+
+def _counted(machines: Counter[str]) -> str:
+    """'2 cores Linux'; of several, 'how many runs on which' of each."""
+    if len(machines) == 1:
+        return next(iter(machines))
+    return ", ".join(f"{count} on {machine}" for machine, count in sorted(machines.items()))
 
 
 def machine_of(manifest: Manifest) -> str:

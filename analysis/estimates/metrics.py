@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, Final
 
@@ -64,9 +64,20 @@ class Reading:
         return self.rows[(self.rows["series"] == self.scope.series) & (self.rows["outcome"] == self.scope.outcome)]
 
     @cached_property
+    def sizes(self) -> NDArray[np.int64]:
+        """How many times there are in each of the seconds."""
+        return self.seconds.count(self.times)
+
+    @cached_property
     def histogram(self) -> NDArray[np.int64]:
         """The histogram of the times, shape (BUCKETS,)."""
         return histogram(self.rows, self.scope.series, self.scope.outcome)
+
+    def of(self, metric: Metric) -> Reading:
+        """The same rows for another metric that reads them: what was counted isn't counted again."""
+        other = replace(self, metric=metric)
+        other.__dict__.update(self.__dict__ | {"metric": metric})
+        return other
 
 
 class Estimator(ABC):
@@ -92,8 +103,8 @@ class _Quantile(Estimator):
             return [None for _ in noises]
         counts, quantile = reading.histogram, reading.metric.quantile or 0.0
         at = int(np.searchsorted(np.cumsum(counts), max(1, math.ceil(quantile * int(counts.sum())))))
-        slower = reading.times[reading.times["bucket"] > at]
-        sums = Sums.of(slower, reading.times, reading.seconds)
+        slower = reading.seconds.count(reading.times[reading.times["bucket"] > at])
+        sums = Sums(slower, reading.sizes, reading.seconds.phases, None)
         return [quantile_estimate(counts, quantile, sums.precision(noise)) for noise in noises]
 
 
@@ -205,6 +216,20 @@ def counted_estimates(metric: Metric, traffic: Traffic, scope: Scope, noises: Se
     """With an interval for each kind of noise."""
     reading = Reading(metric, traffic, scope, rows_read(metric, traffic.intervals, scope))
     return estimator_of(metric).estimates(reading, noises)
+
+
+def estimates_of(metrics: Sequence[Metric], traffic: Traffic, scope: Scope) -> list[Estimate | None]:
+    """One for each of these metrics of one scope, as `counted_estimate` would give it, and several times faster."""
+    readings: dict[bool, Reading] = {}
+    found: list[Estimate | None] = []
+    for metric in metrics:
+        estimator = estimator_of(metric)
+        by_arrival = isinstance(estimator, Rate) and estimator.counted.by_arrival
+        known = readings.get(by_arrival)
+        rows = estimator.rows(traffic.intervals, scope) if known is None else known.rows
+        readings[by_arrival] = Reading(metric, traffic, scope, rows) if known is None else known.of(metric)
+        found += estimator.estimates(readings[by_arrival], (Noise.SECONDS,))
+    return found
 
 
 def rows_read(metric: Metric, intervals: pd.DataFrame, scope: Scope) -> pd.DataFrame:

@@ -73,6 +73,8 @@ def _alone(path: Path) -> CsvSet:
     if layout is None:
         remedy = "give the prefix of Locust's --csv, or one of its files; a log of requests goes with --log"
         got = line[:1000].decode(errors="backslashreplace").rstrip("\r\n")
-        raise InputError(Problem(str(path), "none of Locust's CSVs: it begins otherwise", remedy, got=excerpt(got)))
+        raise InputError(
+            Problem(str(path), "not one of Locust's CSVs: its first line is different", remedy, got=excerpt(got))
+        )
     paths = {**_named(path.parent, path.stem).paths, layout: path}
     return CsvSet(path.parent, path.stem, paths)

@@ -118,7 +118,7 @@ class RowReader:
             self.cut = bool(line)
             return False
         if not set(self.layout.columns) <= set(header):
-            what = f"not the {self.layout.name} file of Locust 1.0 or later: it begins otherwise"
+            what = f"not the {self.layout.name} file of Locust 1.0 or later: its first line is different"
             remedy = f"it has to begin with {','.join(self.layout.columns[:4])}; give the prefix of Locust's --csv"
             got = line[:_LONGEST_HEADER].decode(errors="backslashreplace").rstrip("\r\n")
             raise InputError(Problem(str(self.path), what, remedy, got=excerpt(got)))

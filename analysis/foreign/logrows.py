@@ -90,10 +90,10 @@ class LogRows:
             raise InputError(Problem(str(self.path), f"no column {', '.join(missing)}", remedy, got=excerpt(got)))
         if twice := [name for name in repeated(header) if name in (*COLUMNS, *TIME_COLUMNS)]:
             what = f"several columns are called {' and '.join(map(printable, twice))}"
-            raise InputError(Problem(str(self.path), what, "keep each of them once: it is unclear which one counts"))
+            raise InputError(Problem(str(self.path), what, "keep one of each: it is unclear which one counts"))
         if len(times) > 1:
             what = f"several columns are times: {' and '.join(times)}"
-            raise InputError(Problem(str(self.path), what, "call one of them so: it is unclear which one counts"))
+            raise InputError(Problem(str(self.path), what, "rename all but one: it is unclear which one counts"))
         self.times = LogTimes(times[0])
         return ["seconds" if name == times[0] else name for name in header], block[place + 1 :]
 
@@ -157,7 +157,7 @@ class LogRows:
             raise InputError(Problem(where, what, remedy, got=excerpt(self._first)))
         if not self.requests:
             remedy = f"give a CSV with the columns {', '.join(COLUMNS)}"
-            raise InputError(Problem(where, "no request in it: its first line is all there is", remedy))
+            raise InputError(Problem(where, "no requests: it has nothing but a header", remedy))
 
 
 def _table(batch: list[bytes], places: list[int], columns: int) -> pd.DataFrame:

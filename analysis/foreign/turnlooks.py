@@ -30,7 +30,7 @@ _FOLLOWS: Final = 1.25
 
 
 @dataclass(frozen=True)
-class Turn:
+class TurningPoint:
     kind: str
     """throughput, times or failures."""
     at_s: float
@@ -41,7 +41,7 @@ class Turn:
 @dataclass(frozen=True)
 class Look:
     kind: str
-    turn: Turn | None = None
+    turn: TurningPoint | None = None
     notes: tuple[str, ...] = ()
     had_power: bool = True
 
@@ -170,6 +170,6 @@ def _twice_in_a_row(flags: NDArray[np.bool_]) -> int | None:
     return int(found[0]) if len(found) else None
 
 
-def _turn(kind: str, table: pd.DataFrame, index: int, what: str) -> Turn:
+def _turn(kind: str, table: pd.DataFrame, index: int, what: str) -> TurningPoint:
     row = table.iloc[index]
-    return Turn(kind, float(row["start_s"]), float(row["users"]), what)
+    return TurningPoint(kind, float(row["start_s"]), float(row["users"]), what)

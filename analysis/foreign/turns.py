@@ -26,7 +26,7 @@ from loadproof.analysis.foreign.locustwindows import WINDOW_S, failure_ratios, w
 from loadproof.analysis.foreign.turnlooks import (
     LEAST_RATIO,
     Timed,
-    Turn,
+    TurningPoint,
     look_at_failures,
     look_at_throughput,
     look_at_times,
@@ -47,7 +47,7 @@ FEWEST_WINDOWS: Final = 6
 
 @dataclass(frozen=True)
 class TurnSearch:
-    turns: tuple[Turn, ...]
+    turns: tuple[TurningPoint, ...]
     """In chronological order."""
     extent: str
     """Up to which load was searched, or why it wasn't at all; a sentence."""

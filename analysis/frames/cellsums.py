@@ -19,6 +19,10 @@ _NONE: Final = np.zeros(0, dtype=np.int64)
 
 def blocks(rows: pd.DataFrame) -> Iterator[pd.DataFrame]:
     """All rows, in order; at least one block."""
+    if len(rows) <= _BLOCK_ROWS:
+        # A slice of everything costs as much as counting a short run's rows.
+        yield rows
+        return
     for begin in range(0, max(len(rows), 1), _BLOCK_ROWS):
         yield rows[begin : begin + _BLOCK_ROWS]
 

@@ -93,15 +93,17 @@ def rest_text(comparison: Comparison, shown: Sequence[ComparedRow]) -> str:
 
 def facts_of(comparison: Comparison) -> str:
     """How many runs of what were compared, and how."""
-    how = "runs beside each other were compared with each other" if comparison.is_interleaved else "Welch's test"
+    how = ""
+    if comparison.tested:
+        how = ", compared within blocks made beside each other" if comparison.is_interleaved else ", by Welch's test"
     tested = (
-        f"{comparison.tested} rows share a false-alarm rate of {100 * FALSE_ALARMS:.3g} %; "
+        f"{comparison.tested} rows share a false-alarm rate of {100 * FALSE_ALARMS:.3g} %. "
         if comparison.tested
         else ""
     )
     return (
-        f"{len(comparison.baseline)} and {len(comparison.candidate)} runs of {comparison.scenario.name}; {how}. "
-        f"{tested}a change within {100 * comparison.margin:.3g} % doesn't matter (of a share of requests, "
+        f"{len(comparison.baseline)} and {len(comparison.candidate)} runs of {comparison.scenario.name}{how}. "
+        f"{tested}A change within {100 * comparison.margin:.3g} % doesn't matter (of a share of requests, "
         f"{10 * comparison.margin:.3g} percentage points)."
     )
 

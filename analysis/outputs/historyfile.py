@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from loadproof.analysis.compare.changepoints import FEWEST
-from loadproof.analysis.compare.history import Trend
+from loadproof.analysis.compare.history import RECENT, Trend
 from loadproof.analysis.compare.welch import Scale
 from loadproof.analysis.inert import markdown
 from loadproof.analysis.outputs.dates import date_text
@@ -108,11 +108,17 @@ def headline(history: RunHistory) -> str:
         here = f"{len(stretch.runs)} on this machine, {FEWEST} are needed"
         return f"Too few runs to tell change from noise: {here}."
     if worse := history.latest_regressions:
-        return f"{_rows(len(worse))} regressed within the latest runs, and still {'are' if len(worse) > 1 else 'is'}."
+        return f"{_rows(len(worse))} regressed within the last {RECENT} runs, and {_have(len(worse))} not recovered."
+    if better := history.latest_improvements:
+        return f"{_rows(len(better))} improved within the last {RECENT} runs; nothing regressed in them."
     changed = [row for row in stretch.rows if row.trend not in {Trend.STABLE, Trend.SMALL, Trend.TOO_FEW}]
     if not changed:
         return f"No change in {_rows(len(stretch.rows))} over {len(stretch.runs)} runs."
-    return f"Nothing new: {_rows(len(changed))} of {len(stretch.rows)} changed earlier, or changed and went back."
+    return f"Nothing new: {len(changed)} of {_rows(len(stretch.rows))} changed earlier, or changed and went back."
+
+
+def _have(n: int) -> str:
+    return "has" if n == 1 else "have"
 
 
 def _rows(n: int) -> str:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from loadproof.analysis.foreign.locustcsv import LocustRun
-    from loadproof.analysis.foreign.turnlooks import Turn
+    from loadproof.analysis.foreign.turnlooks import TurningPoint
 
 _NARROWEST_S: Final = 3
 """Workers report to a Locust master every 3 s: narrower windows would show that instead of the load."""
@@ -31,7 +31,7 @@ def width_s(run: LocustRun) -> int:
     return max(_NARROWEST_S, math.ceil(run.duration_s / MOST_POINTS))
 
 
-def users_chart(run: LocustRun, table: pd.DataFrame, turns: tuple[Turn, ...]) -> Markup | None:
+def users_chart(run: LocustRun, table: pd.DataFrame, turns: tuple[TurningPoint, ...]) -> Markup | None:
     """Users and requests per second; None without a history of two windows."""
     if len(table) < 2:
         return None
@@ -46,7 +46,7 @@ def users_chart(run: LocustRun, table: pd.DataFrame, turns: tuple[Turn, ...]) ->
     return drawing.svg("Requests per second and users over time")
 
 
-def times_chart(run: LocustRun, table: pd.DataFrame, turns: tuple[Turn, ...]) -> Markup | None:
+def times_chart(run: LocustRun, table: pd.DataFrame, turns: tuple[TurningPoint, ...]) -> Markup | None:
     """Percentiles as in the history, the worst of each window, and the mean of each window; None if there are none."""
     width = width_s(run)
     means = table.dropna(subset=["mean_s"])
@@ -67,7 +67,7 @@ def times_chart(run: LocustRun, table: pd.DataFrame, turns: tuple[Turn, ...]) ->
     return drawing.svg("Percentiles and mean of the response time over time")
 
 
-def failures_chart(run: LocustRun, table: pd.DataFrame, turns: tuple[Turn, ...]) -> Markup | None:
+def failures_chart(run: LocustRun, table: pd.DataFrame, turns: tuple[TurningPoint, ...]) -> Markup | None:
     """Failures per second; None if there were none."""
     if len(table) < 2 or not (table["failures"] > 0).any():
         return None
@@ -123,7 +123,7 @@ def _end_s(run: LocustRun) -> float:
     return max(run.duration_s, 1.0)
 
 
-def _mark(axes: Axes, turns: tuple[Turn, ...]) -> None:
+def _mark(axes: Axes, turns: tuple[TurningPoint, ...]) -> None:
     """Each turn as a vertical line with its kind above the plot."""
     for at_s in sorted({turn.at_s for turn in turns}):
         kinds = " + ".join(turn.kind for turn in turns if turn.at_s == at_s)

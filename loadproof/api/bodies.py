@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 from urllib.parse import urlencode
 
-from urllib3.filepost import encode_multipart_formdata
-
 from loadproof.api.payloads import encode_json
 
 Form = Mapping[str, str | Sequence[str]]
@@ -23,6 +21,9 @@ def encoded_body(body: object, form: Form | None, files: Mapping[str, File] | No
     if body is not None and (form is not None or files is not None):
         raise ValueError("a request has one body: give `body`, or `form` and `files`")
     if files is not None:
+        # Locust's processes have loaded it; others never send a file, and would wait for it at each start.
+        from urllib3.filepost import encode_multipart_formdata
+
         content, content_type = encode_multipart_formdata([*_fields_of(form or {}), *files.items()])
         return content, {"Content-Type": content_type}
     if form is not None:

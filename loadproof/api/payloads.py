@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import orjson
-from faker import Faker
 
 _POOL_SIZE: Final = 256
 _CURRENCY: Final = "EUR"
@@ -36,6 +35,9 @@ class PayloadPool:
 
 def make_payloads(seed: int, size: int = _POOL_SIZE) -> PayloadPool:
     """`size` payments and events, the same for the same seed."""
+    # It takes a tenth of a second to import: only those who send pay for it.
+    from faker import Faker
+
     fake = Faker("en_GB")
     fake.seed_instance(seed)
     payments = tuple(Payment(fake.random_int(1, 500), fake.bs()) for _ in range(size))

@@ -28,7 +28,7 @@ from loadproof.cli.options import (
 )
 from loadproof.cli.preparing import allowed_target, prepare
 from loadproof.cli.running import tell_faults, tell_ignored_settings
-from loadproof.cli.searchsettings import Asked, checked_search
+from loadproof.cli.searchsettings import SearchOptions, checked_search
 from loadproof.cli.terminal import note
 from loadproof.cli.trialruns import TargetGoneError, TrialRuns
 from loadproof.run.capacity import Known, SearchStoppedError, TrialPlan, UnsendableError
@@ -67,7 +67,7 @@ TrialOption = Annotated[
 ]
 QuickOption = Annotated[bool, load_option("--quick", help="A rough answer in about 90 s: bounds, without an interval.")]
 ResumeOption = Annotated[
-    Path | None, output_option(metavar="DIR", help="Continue a search that was cut off, in its directory.")
+    Path | None, output_option(metavar="DIR", help="Continue an interrupted search, in its directory.")
 ]
 
 
@@ -87,7 +87,7 @@ def capacity(
     out: OutOption = DEFAULT_OUT,
     resume: ResumeOption = None,
 ) -> None:
-    """Search for the highest load that keeps a scenario's goals."""
+    """Find the highest load at which a scenario's thresholds hold."""
     require(JUDGE)
     stop_signal = StopSignal()
     tell_ignored_settings()
@@ -97,7 +97,7 @@ def capacity(
         assignment = prepare(
             file, target_file, settings=overrides(settings), seed=seed, crew=crew, allow_host=allow_host or ()
         )
-        asked = Asked(lowest, highest, trial, quick, goals or [])
+        asked = SearchOptions(lowest, highest, trial, quick, goals or [])
         search, wanted = checked_search(assignment, asked, read_search(resume) if resume else None)
         tell_faults(target_file)
         directory = resume or create_run_directory(out, f"capacity-{assignment.scenario.name}")

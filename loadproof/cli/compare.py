@@ -64,7 +64,7 @@ def compare(
     annotate: AnnotateOption = None,
     notify: NotifyOption = None,
 ) -> None:
-    """Compare two releases by their runs: what changed for certain."""
+    """Compare two releases by several runs of each."""
     require(JUDGE)
     from loadproof.analysis.compare.comparison import compare as compare_runs
     from loadproof.analysis.outputs.gate import Gated
@@ -153,7 +153,5 @@ def _margin(text: str) -> float:
     except ValueError as error:
         raise InputError(Problem("--margin", str(error), "write it like '5 %'", got=text)) from None
     if not 0 < margin <= 1:
-        raise InputError(
-            Problem("--margin", "no fraction of a value", "write more than 0 % and at most 100 %", got=text)
-        )
+        raise InputError(Problem("--margin", "out of range", "write more than 0 % and at most 100 %", got=text))
     return margin

@@ -11,7 +11,7 @@ import typer
 
 from loadproof.cli import judging
 from loadproof.cli.duelending import conclude, resume_command, say, show_plan
-from loadproof.cli.dueljudging import Referee
+from loadproof.cli.dueljudging import DuelReferee
 from loadproof.cli.options import (
     DEFAULT_LOCUSTFILES,
     DEFAULT_OUT,
@@ -56,33 +56,32 @@ QUICK_LOOKS: Final = (4, 6)
 
 KnownOption = Annotated[
     str | None,
-    target_option(
-        metavar="URL|COMMAND", help="The last release: where it runs, or the command that starts it on $PORT."
-    ),
+    target_option(metavar="URL|COMMAND", help="The last release: its URL, or a command that starts it on $PORT."),
 ]
-NewOption = Annotated[str | None, target_option(metavar="URL|COMMAND", help="The release in question: likewise.")]
+NewOption = Annotated[
+    str | None,
+    target_option(metavar="URL|COMMAND", help="The new release: its URL, or a command that starts it on $PORT."),
+]
 DescriptionOption = Annotated[
     Path | None,
     target_option("--target", metavar="FILE", help="Target file with the paths, headers and limits of both releases."),
 ]
-WaitOption = Annotated[
-    int, target_option(metavar="SECONDS", help="How long a release may take until it answers.", min=1)
-]
+WaitOption = Annotated[int, target_option(metavar="SECONDS", help="How long to wait for a release to answer.", min=1)]
 AaOption = Annotated[
-    bool, load_option("--aa", help="Compare the baseline with itself: whatever is found is a false alarm.")
+    bool, load_option("--aa", help="Compare the baseline with itself: any difference it finds is a false alarm.")
 ]
 DuetOption = Annotated[
-    bool, load_option("--duet", help="Load both at the same time, each on half of the cores; first with --aa.")
+    bool, load_option("--duet", help="Load both at the same time, each on half of the cores; try it with --aa first.")
 ]
 LooksOption = Annotated[
     str | None,
-    load_option(metavar="N,N,…", help="Runs of each side after which it may be decided (default: 4,6,8,12)."),
+    load_option(metavar="N,N,…", help="Runs per side after which the duel may end (default: 4,6,8,12)."),
 ]
 QuickOption = Annotated[
-    bool, load_option("--quick", help="Look after 4 and 6 runs of each side only: sees what is obvious.")
+    bool, load_option("--quick", help="Decide after 4 or 6 runs of each side: finds large differences only.")
 ]
 ResumeOption = Annotated[
-    Path | None, load_option(metavar="DIR", help="Go on with a duel that was interrupted, from its directory.")
+    Path | None, load_option(metavar="DIR", help="Continue an interrupted duel, in its directory.")
 ]
 
 
@@ -107,7 +106,7 @@ def duel(
     annotate: AnnotateOption = None,
     notify: NotifyOption = None,
 ) -> None:
-    """Compare two releases in turn, and stop once it is clear."""
+    """Run two releases in turn, to see whether one is slower."""
     require(JUDGE)
     stop_signal = StopSignal()
     policy = judging.Policy(inconclusive, annotate, channels_of(notify or ()))
@@ -138,7 +137,7 @@ def duel(
         if planned.is_duet:
             _check_duet(planned, resume.parent if resume else out)
         path = resume or _begun(out, planned)
-        referee = Referee(path, assignments, stop_signal, wait_s=target_wait)
+        referee = DuelReferee(path, assignments, stop_signal, wait_s=target_wait)
         show_plan(path, planned, assignments["baseline"].scenario)
         try:
             referee.rehearse(planned)

@@ -14,7 +14,7 @@ from loadproof.errors import InvalidRunError, TargetError
 from loadproof.plan.interleaving import SIDES
 from loadproof.run import children, runner
 from loadproof.run.duel import Performed
-from loadproof.run.lane import Beside, lanes, run_both
+from loadproof.run.lane import LaneRun, lanes, run_both
 from loadproof.run.progress import Progress
 from loadproof.run.serving import Starting, served
 from loadproof.rundir.files import create_run_directory
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _CUT_SHORT: Final = frozenset({"interrupted", "terminated"})
 
 
-class Referee:
+class DuelReferee:
     """Makes a duel's runs and judges them; `standing` is what was known at the latest look."""
 
     def __init__(
@@ -111,7 +111,7 @@ class Referee:
             self._served(duel, both[1].side, startings[1]) as second,
         ):
             runs = [
-                Beside(*self._assigned(release, each, duel), lane)
+                LaneRun(*self._assigned(release, each, duel), lane)
                 for release, each, lane in zip((first, second), both, halves, strict=True)
             ]
             trouble = run_both((runs[0], runs[1]), self._stop_signal.__bool__)

@@ -21,7 +21,7 @@ def elle(
         ),
     ] = "bank",
 ) -> None:
-    """Print a run's payments for elle-cli, a second opinion."""
+    """Print a run's payments for elle-cli, an independent checker."""
     require(JUDGE)
     from loadproof.analysis.audit.asked import ledger_of
     from loadproof.analysis.audit.elle import write_history

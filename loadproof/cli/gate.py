@@ -48,7 +48,10 @@ RUNS_BESIDE_BASELINE: Final = 5
 RunsOption = Annotated[
     int | None,
     load_option(
-        metavar="N", help="Run each scenario so often, in turn (default: 1; with --baseline 5).", min=1, max=100
+        metavar="N",
+        help="How many times to run each scenario, in turn (default: 1; with --baseline 5).",
+        min=1,
+        max=100,
     ),
 ]
 GateBaselineOption = Annotated[

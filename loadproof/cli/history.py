@@ -34,9 +34,11 @@ def history(
     ] = None,
     smallest: Annotated[
         str | None,
-        typer.Option(metavar="PERCENT", help="Changes below this are no news (default: the scenario's margin, 5 %)."),
+        typer.Option(metavar="PERCENT", help="Ignore changes below this (default: the scenario's margin, 5 %)."),
     ] = None,
-    out: Annotated[Path, output_option(metavar="DIR", help="Directory for the report's own directory.")] = DEFAULT_OUT,
+    out: Annotated[
+        Path, output_option(metavar="DIR", help="Directory to create the report's directory in.")
+    ] = DEFAULT_OUT,
 ) -> None:
     """Show how a scenario's results changed over all of its runs."""
     require(JUDGE)

@@ -15,7 +15,7 @@ from loadproof.rundir.journal import HEADER, read_journal
 
 
 def journal(run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")]) -> None:
-    """Print a run's journal as CSV, with all whole rows if it is torn."""
+    """Print a run's requests as CSV, even if the run was killed."""
     path = run / files.JOURNAL
     lines = read_journal(path)
     try:

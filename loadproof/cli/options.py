@@ -66,7 +66,7 @@ CommandsOption = Annotated[
 WorkersOption = Annotated[
     int, distributed_option(metavar="N", help="Number of processes that generate load.", min=1, max=1000)
 ]
-OutOption = Annotated[Path, output_option(metavar="DIR", help="Directory for run directories.")]
+OutOption = Annotated[Path, output_option(metavar="DIR", help="Directory to create run directories in.")]
 BaselineOption = Annotated[
     list[Path] | None,
     output_option(metavar="RUN", help="Earlier run directory of the same scenario to compare with; repeatable."),

@@ -13,7 +13,7 @@ import typer
 from loadproof.cli.options import load_option
 from loadproof.errors import InputError, Problem
 from loadproof.run.ownlocustfile import brought, hosts_of
-from loadproof.scenario.locustfile import Asked, scenario_text
+from loadproof.scenario.locustfile import LoadOptions, scenario_text
 from loadproof.scenario.safety import check_host
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class OwnLocustfile:
         expect = [*(self.expect or ())]
         if not any(text.startswith("goodput_ratio") for text in expect):
             expect.append(_DEFAULT_EXPECTATION)
-        asked = Asked(
+        asked = LoadOptions(
             locustfile=str(file),
             expect=expect,
             deadline=self.deadline or _DEFAULT_DEADLINE,

@@ -22,7 +22,7 @@ def schema(
         ),
     ] = "scenario",
 ) -> None:
-    """Print the JSON schema of a file: editors complete keys with it."""
+    """Print a file format's JSON schema, for completion in editors."""
     if of in {"verdict", "compare", "capacity", "history"}:
         require(JUDGE)
         from loadproof.analysis.outputs.capacityfile import capacity_schema

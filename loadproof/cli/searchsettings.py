@@ -36,7 +36,7 @@ _FEWEST: Final = 20
 
 
 @dataclass(frozen=True)
-class Asked:
+class SearchOptions:
     """What the command line says; None: the default."""
 
     from_rps: float | None
@@ -46,7 +46,7 @@ class Asked:
     goals: Sequence[str]
 
 
-def checked_search(assignment: Assignment, asked: Asked, before: Search | None) -> tuple[Search, list[Goal]]:
+def checked_search(assignment: Assignment, asked: SearchOptions, before: Search | None) -> tuple[Search, list[Goal]]:
     """The search and its goals; InputError with everything that is wrong.
 
     `before` is the search to continue, which has to be the same one.
@@ -111,7 +111,7 @@ def _kept_by_refusals(scenario: Scenario, goals: Sequence[Goal], where: str) -> 
         yield Problem(where, what, remedy, got=", ".join(goal.name for goal in goals))
 
 
-def _search(assignment: Assignment, asked: Asked, goals: Sequence[Goal], others: list[str]) -> Search:
+def _search(assignment: Assignment, asked: SearchOptions, goals: Sequence[Goal], others: list[str]) -> Search:
     scenario, is_quick = assignment.scenario, asked.is_quick
     rates = [phase.rate for phase in scenario.phases if phase.rate]
     trial_s = asked.trial_s if asked.trial_s is not None else _QUICK_TRIAL_S if is_quick else _TRIAL_S
@@ -142,10 +142,15 @@ def _search(assignment: Assignment, asked: Asked, goals: Sequence[Goal], others:
     )
 
 
-def _range_problems(search: Search, asked: Asked) -> Iterator[Problem]:
+def _range_problems(search: Search, asked: SearchOptions) -> Iterator[Problem]:
     for option, value in (("--from", search.from_rps), ("--to", search.to_rps)):
         if not 0 < value <= _MOST_RPS:
-            yield Problem(option, f"not a load between 0 and {_MOST_RPS:,.0f} rps", "give one", got=f"{value:g}")
+            yield Problem(
+                option,
+                f"not a load between 0 and {_MOST_RPS:,.0f} rps",
+                "choose a rate in this range",
+                got=f"{value:g}",
+            )
     if search.from_rps >= search.to_rps * (1 - search.goals[0].width):
         got = f"{search.from_rps:g} to {search.to_rps:g} rps"
         yield Problem("--from and --to", "too close together to search between", "widen the range", got=got)

@@ -19,7 +19,7 @@ from loadproof.errors import ExitCode, LoadproofError
 from loadproof.plan.phases import peak_rps
 from loadproof.run import environment, selftests
 from loadproof.run.extras import JUDGE, require
-from loadproof.run.selftest import Trial, Tried, perform
+from loadproof.run.selftest import ScriptedRun, Tried, perform
 from loadproof.run.shipped import SCENARIOS
 from loadproof.run.stopping import StopSignal
 from loadproof.rundir.files import create_run_directory, make_directory
@@ -48,11 +48,11 @@ _CASES: Final = {
 
 def selftest(
     thorough: Annotated[
-        bool, typer.Option("--thorough", help="Repeat it for an hour: how often is this machine's answer right?")
+        bool, typer.Option("--thorough", help="Repeat it for an hour, to measure how often its answer is right.")
     ] = False,
     out: Annotated[Path, output_option(metavar="DIR", help="Directory for the self-test's runs.")] = DEFAULT_OUT,
 ) -> None:
-    """Find out in five minutes what this machine can decide."""
+    """Test in five minutes what this machine can measure and decide."""
     require(JUDGE)
     make_directory(selftests.state_directory())
     stop_signal = StopSignal()
@@ -138,10 +138,10 @@ class _Session:
         from loadproof.analysis.compare.calibration import verdict_word
         from loadproof.analysis.word import Word
 
-        word = verdict_word(self._perform(Trial("stopped-generator", stopped="generator", seconds=6)).run)
+        word = verdict_word(self._perform(ScriptedRun("stopped-generator", stopped="generator", seconds=6)).run)
         self._count("generator", is_right=word is Word.INVALID, told=word)
         # A generator that was starved besides decides nothing about the server.
-        if (tried := self._valid(Trial("stopped-server", stopped="server", seconds=6))) is not None:
+        if (tried := self._valid(ScriptedRun("stopped-server", stopped="server", seconds=6))) is not None:
             word = verdict_word(tried.run)
             self._count("server", is_right=word is Word.FAIL, told=word)
 
@@ -152,7 +152,7 @@ class _Session:
         sides: dict[str, list[Tried]] = {name: [] for name in "ABC"}
         for number, name in enumerate(_ORDER):
             script = "steady" if name in "AB" else f"steady*{1 + _PLANTED}"
-            tried = self._valid(Trial(f"side-{name.lower()}", script=script, seed=1000 * seed + number))
+            tried = self._valid(ScriptedRun(f"side-{name.lower()}", script=script, seed=1000 * seed + number))
             if tried is None:
                 return sides["A"], None, None
             sides[name].append(tried)
@@ -165,7 +165,7 @@ class _Session:
             self._count("planted", is_right=calibration.calls_it_slower(planted), told=planted.word)
         return sides["A"], same, planted
 
-    def _valid(self, trial: Trial) -> Tried | None:
+    def _valid(self, trial: ScriptedRun) -> Tried | None:
         """The run, made again while it is INVALID; None if it stays so."""
         from loadproof.analysis.compare.calibration import verdict_word
         from loadproof.analysis.word import Word
@@ -179,7 +179,7 @@ class _Session:
         )
         return None
 
-    def _perform(self, trial: Trial) -> Tried:
+    def _perform(self, trial: ScriptedRun) -> Tried:
         tried = perform(trial, self.directory, self.stop_signal)
         if self.stop_signal:
             raise _StoppedError
@@ -191,8 +191,8 @@ class _Session:
         console.print(f"{_CASES[case][0]}: {told}{'' if is_right else ', WRONG'}")
 
 
-def _of_rate(rate_rps: int) -> Trial:
-    return Trial(f"rate-{rate_rps}", script="none", rate_rps=rate_rps, seconds=3)
+def _of_rate(rate_rps: int) -> ScriptedRun:
+    return ScriptedRun(f"rate-{rate_rps}", script="none", rate_rps=rate_rps, seconds=3)
 
 
 def _compared(baseline: list[Path], candidate: list[Path]) -> Comparison | None:

@@ -27,7 +27,7 @@ _LAST_WORDS_S: Final = 0.5
 
 
 @dataclass(frozen=True)
-class Order:
+class CommandOrder:
     """What to run; with the values of variables, so that it is written nowhere."""
 
     arguments: Sequence[str]
@@ -49,7 +49,7 @@ class RunningCommand:
         self._watching = asyncio.create_task(self._watch(printed, longest_s))
 
     @classmethod
-    async def start(cls, order: Order) -> RunningCommand:
+    async def start(cls, order: CommandOrder) -> RunningCommand:
         """OSError if there is no such program, or directory."""
         # With a pipe of asyncio's own, a process would not count as ended while others have its output.
         printed, prints = os.pipe()

@@ -19,8 +19,8 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter
 
-from loadproof.faults.command import Order, RunningCommand
-from loadproof.faults.proxy import Proxy
+from loadproof.faults.command import CommandOrder, RunningCommand
+from loadproof.faults.proxy import FaultProxy
 from loadproof.scenario.faults import NetworkFault
 
 _LONGEST_ORDER_BYTES: Final = 16 << 20
@@ -32,10 +32,10 @@ class Keeper:
     """What it was told to do, and has not been told to undo."""
 
     def __init__(self) -> None:
-        self._proxies: dict[str, Proxy] = {}
+        self._proxies: dict[str, FaultProxy] = {}
         self._paused: set[int] = set()
         self._commands: dict[int, RunningCommand] = {}
-        self._owed: dict[int, Order] = {}
+        self._owed: dict[int, CommandOrder] = {}
         """By the number of a command: what undoes it."""
         self._directories = ExitStack()
 
@@ -43,7 +43,7 @@ class Keeper:
         """Answer one order with what came of it."""
         match order:
             case {"do": "proxy", "of": str(of), "host": str(host), "port": int(port)}:
-                proxy = self._proxies[of] = Proxy(host, port)
+                proxy = self._proxies[of] = FaultProxy(host, port)
                 return {"port": await proxy.listen()}
             case {"do": "begin", "of": str(of), "number": int(number), "fault": dict(fault)}:
                 self._proxies[of].begin(number, _NETWORK_FAULT.validate_python(fault))
@@ -70,9 +70,9 @@ class Keeper:
     async def _command(self, what: str, number: int, order: dict[str, Any]) -> dict[str, Any]:
         match what:
             case "run":
-                running = self._commands[number] = await RunningCommand.start(Order(**order["order"]))
+                running = self._commands[number] = await RunningCommand.start(CommandOrder(**order["order"]))
                 if order["undo"] is not None:
-                    self._owed[number] = Order(**order["undo"])
+                    self._owed[number] = CommandOrder(**order["undo"])
                 return {"group": running.group}
             case "ask":
                 return {"ended": self._commands[number].ended}

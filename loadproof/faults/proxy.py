@@ -30,7 +30,7 @@ _BIND_ADDRESS_NO_PORT: Final = 24
 """IP_BIND_ADDRESS_NO_PORT, which Python doesn't name before 3.12. Source: ip(7)."""
 
 
-class Proxy:
+class FaultProxy:
     """Listens on a port of 127.0.0.1, and connects from the address of whoever connects to it."""
 
     def __init__(self, host: str, port: int) -> None:
@@ -111,7 +111,7 @@ def _bound_socket(source: str, host: str) -> socket.socket:
 class _Connection:
     """A client's connection with the one to the server, and the two links between them."""
 
-    def __init__(self, proxy: Proxy, near: _Near) -> None:
+    def __init__(self, proxy: FaultProxy, near: _Near) -> None:
         self.proxy = proxy
         self.near = near
         self.far: _Far | None = None
@@ -303,7 +303,7 @@ class _Side(asyncio.Protocol):
 class _Near(_Side):
     """The client's."""
 
-    def __init__(self, proxy: Proxy) -> None:
+    def __init__(self, proxy: FaultProxy) -> None:
         self._proxy = proxy
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -18,7 +18,7 @@ from locust.contrib.fasthttp import FastHttpUser
 from locust.exception import StopUser
 
 from loadproof.generator.heard import Heard, Names, headers_of, outcome_of, status_of, told_later
-from loadproof.generator.lives import Asked, Life, Usual
+from loadproof.generator.lives import AskedRequest, Life, Usual
 from loadproof.generator.paces import last_wait, pace_s
 from loadproof.http.messages import Request, Timing
 from loadproof.httpuser.session import HttpSession
@@ -65,9 +65,9 @@ class Following:
         self._names = Names()
         self._lives: WeakKeyDictionary[greenlet, Life] = WeakKeyDictionary()
         self._usual: defaultdict[str, Usual] = defaultdict(Usual)
-        self._asking: dict[greenlet, Asked] = {}
+        self._asking: dict[greenlet, AskedRequest] = {}
         """Requests that have not ended, by the greenlet that waits."""
-        self._untold: dict[object, Asked] = {}
+        self._untold: dict[object, AskedRequest] = {}
         """Those that have, of which Locust has not been told; by what its event will have."""
         self._is_over = False
         self._has_begun = False
@@ -172,7 +172,7 @@ class Following:
             if is_of_task and not life.is_leaving and now_s >= self._work.spans[-1].end_s and is_stopping(life.user):
                 # Its task would go on for as long as Locust waits for it.
                 raise StopUser
-        asked = self._asking[current] = Asked(self._names.of(method, name), method, now_s, life, is_of_task)
+        asked = self._asking[current] = AskedRequest(self._names.of(method, name), method, now_s, life, is_of_task)
         self._recorder.waiting_begins()
         try:
             answer = send()
@@ -184,14 +184,14 @@ class Following:
             self._untold[told_later(answer)] = asked
         return answer
 
-    def _answered(self, waiting: greenlet) -> Asked | None:
+    def _answered(self, waiting: greenlet) -> AskedRequest | None:
         """What it was waiting for until now."""
         asked = self._asking.pop(waiting, None)
         if asked is not None:
             self._recorder.waiting_ends()
         return asked
 
-    def _give_up(self, waiting: greenlet, asked: Asked, error: BaseException) -> None:
+    def _give_up(self, waiting: greenlet, asked: AskedRequest, error: BaseException) -> None:
         """The users' own code did, or Locust, or it was no request at all."""
         if isinstance(error, GreenletExit) and asked.is_of_task:
             self._cut_off(waiting, asked)
@@ -202,12 +202,12 @@ class Following:
         else:
             self._leave_unreported(asked)
 
-    def _leave_unreported(self, asked: Asked) -> None:
+    def _leave_unreported(self, asked: AskedRequest) -> None:
         due = Due(asked.began_s)
         self._recorder.unreported(asked.endpoint, due)
         self._journal(asked.endpoint, UNREPORTED, due, asked.began_s)
 
-    def _cut_off(self, waiting: greenlet, asked: Asked) -> None:
+    def _cut_off(self, waiting: greenlet, asked: AskedRequest) -> None:
         """Its user was to end: what it had been waiting for longer than it is worth has failed."""
         if self._answered(waiting) is None:
             return
@@ -219,7 +219,7 @@ class Following:
             self._recorder.abandoned(asked.endpoint, due)
             self._journal(asked.endpoint, ABANDONED, due, asked.began_s)
 
-    def _fail(self, asked: Asked) -> None:
+    def _fail(self, asked: AskedRequest) -> None:
         now_s = self._work.now_s()
         self._record(asked.life, asked.endpoint, asked.method, Outcome.TIMEOUT, began_s=asked.began_s, ended_s=now_s)
 

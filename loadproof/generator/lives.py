@@ -72,7 +72,7 @@ class Life:
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
+class AskedRequest:
     """A request that one of Locust's clients was asked for."""
 
     endpoint: str

@@ -31,7 +31,7 @@ _LOWEST_FAILURE: Final = 400
 _UTF_8: Final = "utf-8"
 
 
-class Sent(NamedTuple):
+class SentRequest(NamedTuple):
     """What a response answers."""
 
     url: str
@@ -47,7 +47,7 @@ class LazyResponse(ResponseContextManager):
 
     connection: Any
 
-    def __init__(self, answer: Answer, timing: Timing, sent: Sent) -> None:
+    def __init__(self, answer: Answer, timing: Timing, sent: SentRequest) -> None:
         """Nothing of the parents' own, which would be done in vain."""
         self.status_code = answer.status
         self.answer = answer
@@ -166,7 +166,7 @@ def _encoding_of(content_type: str | None) -> str | None:
     return get_encoding_from_headers({"content-type": content_type}) if content_type else None
 
 
-def prepared_of(sent: Sent) -> PreparedRequest:
+def prepared_of(sent: SentRequest) -> PreparedRequest:
     """As requests would have prepared it, read from what was sent."""
     head, _, _ = sent.packet.content.partition(b"\r\n\r\n")
     request_line, *lines = head.decode("latin-1").split("\r\n")

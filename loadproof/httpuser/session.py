@@ -17,7 +17,7 @@ from loadproof.http.messages import Timing, TransportError
 from loadproof.httpuser.bodies import encoded_body, with_params
 from loadproof.httpuser.failures import requests_error
 from loadproof.httpuser.locusts import TermsSession
-from loadproof.httpuser.response import LazyResponse, Sent, prepared_of
+from loadproof.httpuser.response import LazyResponse, SentRequest, prepared_of
 from loadproof.httpuser.transport import Transport, check_support, timeouts_of
 from loadproof.httpuser.unsupported import not_supported
 from loadproof.httpuser.watched import WatchedCookies, WatchedHeaders
@@ -226,14 +226,14 @@ class HttpSession(TermsSession):
         return _ended(response, timing, whole_url, url, is_streamed=bool(options.get("stream")))
 
 
-def _filled(form: Form, data: Any, json: Any, files: Any) -> Sent | None:
+def _filled(form: Form, data: Any, json: Any, files: Any) -> SentRequest | None:
     if not data and json is None and not files:
-        return Sent(form.url, form.bare, None, form.added)
+        return SentRequest(form.url, form.bare, None, form.added)
     body, kind = encoded_body(data, json, files)
     if not body:
         return None
     packet = form.filled(body.encode() if isinstance(body, str) else body, kind)
-    return Sent(form.url, packet, body, form.added)
+    return SentRequest(form.url, packet, body, form.added)
 
 
 def _are_plain(options: dict[str, Any]) -> bool:

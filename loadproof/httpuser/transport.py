@@ -21,7 +21,7 @@ from loadproof.http.origin import Origin, Way
 from loadproof.http.packets import Packet
 from loadproof.http.tls import context_for
 from loadproof.httpuser.failures import requests_error
-from loadproof.httpuser.response import LazyResponse, Sent
+from loadproof.httpuser.response import LazyResponse, SentRequest
 from loadproof.httpuser.terms import trust_of
 from loadproof.httpuser.unsupported import not_supported
 from loadproof.scenario.safety import check_host
@@ -125,7 +125,7 @@ class Transport(BaseAdapter):
         if failed is not None:
             # Not while the transport's is handled, which would become its context.
             raise failed
-        response = LazyResponse(answer, timing, Sent(request.url or "", packet, None))
+        response = LazyResponse(answer, timing, SentRequest(request.url or "", packet, None))
         response.connection, response.request = self, request
         return response
 

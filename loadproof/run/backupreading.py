@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from loadproof.api.audits import AuditApi
     from loadproof.api.calls import Reply
-    from loadproof.run.commands import Begun, TargetCommands
+    from loadproof.run.commands import StartedCommand, TargetCommands
     from loadproof.run.journalreading import Sent
     from loadproof.rundir.manifest import Manifest, TargetFacts
     from loadproof.rundir.observations import When
@@ -84,7 +84,7 @@ class BackupReading:
             inquirer.close()
             serving.stop()
 
-    def _until_it_serves(self, inquirer: Inquirer, api: AuditApi, serving: Begun) -> Observation:
+    def _until_it_serves(self, inquirer: Inquirer, api: AuditApi, serving: StartedCommand) -> Observation:
         """Its answer once it is healthy; or `trouble`, why it is not, with an outcome if that is its own doing."""
         patience_s = self._commands.known[SERVE].timeout
         call, until_s = api.ask_health(), time.monotonic() + patience_s

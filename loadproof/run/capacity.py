@@ -1,8 +1,7 @@
 """Searches for the load at which a target stops keeping its goals: makes trials, each at the load that says most.
 
-The search for bounds is MLRsearch's own library; what a trial is, when it is made again, and which trials follow around
-the bounds, is ours. What the trials show is concluded elsewhere.
-Source: RFC 9971; the library is the package MLRsearch 1.2.1.
+A library searches for bounds; what a trial is, when it is made again, and which trials follow around the bounds, is
+decided here. What the trials show is concluded elsewhere.
 """
 
 from __future__ import annotations
@@ -12,9 +11,6 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
-
-from MLRsearch import AbstractMeasurer, Config, MeasurementResult, MultipleLossRatioSearch
-from MLRsearch import SearchGoal as Wanted
 
 if TYPE_CHECKING:
     from loadproof.rundir.trials import Search, Stage, Trial
@@ -32,8 +28,6 @@ AROUND, FURTHER = 0.03, 0.06
 _NARROW: Final = 0.08
 """An interval of this width, as a share of its value, needs no second half."""
 BEYOND: Final = 1.2
-_PARTS: Final = 1_000_000
-"""Loss ratios are shares of this many: the library counts."""
 
 
 class SearchStoppedError(Exception):
@@ -137,25 +131,14 @@ class TrialPlan:
                 return
 
     def _find_bounds(self) -> None:
-        goal = self._search.goals[0]
-        wanted = Wanted(
-            loss_ratio=_common_ratio(self._search),
-            exceed_ratio=goal.exceed_ratio,
-            relative_width=goal.width,
-            initial_trial_duration=goal.initial_trial_s,
-            final_trial_duration=goal.final_trial_s,
-            duration_sum=goal.duration_sum_s,
-            preceding_targets=1 if goal.initial_trial_s < goal.final_trial_s else 0,
-            fail_fast=False,
-        )
-        config = Config(
-            goals=[wanted],
-            min_load=self._search.from_rps,
-            max_load=self.top_rps,
-            search_duration_max=FULL_S,
-            warmup_duration=None,
-        )
-        MultipleLossRatioSearch(config=config).search(measurer=_Measurer(self, wanted.loss_ratio), debug=_nothing)
+        # The library takes half a second to import: only a search pays for it.
+        from loadproof.run.boundsearch import find_bounds
+
+        def measure(load_rps: float, duration_s: float) -> Trial:
+            self.check_time(duration_s)
+            return self.valid_trial(load_rps, duration_s, "search")
+
+        find_bounds(self._search, self.top_rps, measure, within_s=FULL_S)
 
     def _look_closer(self) -> None:
         """Pairs of trials, one below the estimate and one above it, each pair around what is known by then.
@@ -181,45 +164,3 @@ class TrialPlan:
             load_rps = min(BEYOND * known.value_rps, self.top_rps)
             if load_rps > (1 + AROUND) * known.value_rps:
                 self.valid_trial(load_rps, self._search.trial_s, "beyond")
-
-
-class _Measurer(AbstractMeasurer):  # type: ignore[misc]  # the library has no types
-    """What the library asks for trials."""
-
-    def __init__(self, plan: TrialPlan, loss_ratio: float) -> None:
-        self._plan = plan
-        self._loss_ratio = loss_ratio
-
-    def measure(self, intended_duration: float, intended_load: float) -> MeasurementResult:
-        self._plan.check_time(intended_duration)
-        trial = self._plan.valid_trial(intended_load, intended_duration, "search")
-        return MeasurementResult(
-            intended_duration=intended_duration,
-            intended_load=intended_load,
-            offered_count=_PARTS,
-            loss_count=round(_PARTS * common_loss(trial, self._loss_ratio)),
-        )
-
-
-def _common_ratio(search: Search) -> float:
-    """The one loss ratio that stands for all goals: the strictest."""
-    return min(goal.loss_ratio for goal in search.goals)
-
-
-def common_loss(trial: Trial, loss_ratio: float) -> float:
-    """The trial's loss ratio for all goals together, 0-1: above `loss_ratio` if and only if any goal was missed.
-
-    The rest of a load that was too high is what the target answered meanwhile, however late: a queue answers as much as
-    it can, so the library finds its capacity with the next trial, where what it answered in time is hardly anything.
-    """
-    if trial.is_kept:
-        return 0.0
-    if trial.ending != "completed":
-        return 1.0
-    # More than the limit even after rounding to whole parts.
-    least = loss_ratio + 2 / _PARTS
-    return min(1.0, max(least, 1 - trial.throughput_rps / trial.load_rps))
-
-
-def _nothing(_: str) -> None:
-    """The library's own trace is nobody's concern."""

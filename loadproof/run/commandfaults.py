@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from loadproof.plan.faultspans import FaultSpan
-    from loadproof.run.commands import Begun, TargetCommands
+    from loadproof.run.commands import StartedCommand, TargetCommands
     from loadproof.rundir.commands import CommandRun
 
     Note = Callable[[str, str], None]
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 @dataclass
 class _Doing:
     span: FaultSpan
-    begun: Begun
-    undoing: Begun | None = None
+    begun: StartedCommand
+    undoing: StartedCommand | None = None
     has_ended: bool = False
 
     @property

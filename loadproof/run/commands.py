@@ -11,7 +11,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from loadproof.faults.command import Order
+from loadproof.faults.command import CommandOrder
 from loadproof.run.faultkeeper import FaultError
 from loadproof.rundir.commands import CommandRun, append_command
 from loadproof.scenario.commands import BACKUP
@@ -60,14 +60,14 @@ class TargetCommands:
         fault: int | None = None,
         longest_s: float | None = None,
         undo: str | None = None,
-    ) -> Begun:
+    ) -> StartedCommand:
         """Start it, with these placeholders filled in; FaultError if that is not possible.
 
         `undo` names what is run if we are killed before it has been undone.
         """
         number, command = next(self._numbers), self.known[name]
         owed = None if undo is None else self._order(self.known[undo], {}, None)
-        begun = Begun(name, command.run, fault, keeper=self._keeper, number=number, keep=self._keep)
+        begun = StartedCommand(name, command.run, fault, keeper=self._keeper, number=number, keep=self._keep)
         try:
             begun.group = self._keeper.run(number, self._order(command, filled or {}, longest_s), owed)
         except FaultError as error:
@@ -75,7 +75,7 @@ class TargetCommands:
             raise FaultError(self._keep(unstarted).text) from None
         return begun
 
-    def begin_backup(self, fault: int | None = None, longest_s: float | None = None) -> Begun:
+    def begin_backup(self, fault: int | None = None, longest_s: float | None = None) -> StartedCommand:
         """Into a new and empty place."""
         self.backup = {"backup": str(self.place("backup"))}
         return self.begin(BACKUP, self.backup, fault=fault, longest_s=longest_s)
@@ -88,9 +88,9 @@ class TargetCommands:
         path.mkdir()
         return path
 
-    def _order(self, command: Command, filled: Mapping[str, str], longest_s: float | None) -> Order:
+    def _order(self, command: Command, filled: Mapping[str, str], longest_s: float | None) -> CommandOrder:
         environment = command.environment_from() if self._environment is None else self._environment
-        return Order(command.arguments(filled), environment, command.directory, longest_s or command.timeout)
+        return CommandOrder(command.arguments(filled), environment, command.directory, longest_s or command.timeout)
 
     def _keep(self, done: CommandRun) -> CommandRun:
         """OSError if it can't be written."""
@@ -100,7 +100,7 @@ class TargetCommands:
         return done
 
 
-class Begun:
+class StartedCommand:
     """One of them, from its start on."""
 
     group: int

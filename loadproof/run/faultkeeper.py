@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from loadproof.faults.command import Order
+    from loadproof.faults.command import CommandOrder
     from loadproof.scenario.faults import NetworkFault
 
 _PATIENCE_S: Final = 5.0
@@ -65,7 +65,7 @@ class FaultKeeper:
         path: str = self._order({"do": "directory", "prefix": prefix})["directory"]
         return path
 
-    def run(self, number: int, order: Order, undo: Order | None = None) -> int:
+    def run(self, number: int, order: CommandOrder, undo: CommandOrder | None = None) -> int:
         """Start a command under a number of its own; returns its process group.
 
         If we are killed before we `forgive` it, it is undone by the other one.

@@ -56,7 +56,7 @@ def lanes(cores: Sequence[int]) -> tuple[Lane, Lane]:
     return Lane(frozenset(left[:1]), frozenset(left[1:])), Lane(frozenset(right[:1]), frozenset(right[1:]))
 
 
-class Beside(NamedTuple):
+class LaneRun(NamedTuple):
     """One of the two runs."""
 
     assignment: Assignment
@@ -64,7 +64,7 @@ class Beside(NamedTuple):
     lane: Lane
 
 
-def run_both(runs: tuple[Beside, Beside], stop_requested: Callable[[], bool]) -> str:
+def run_both(runs: tuple[LaneRun, LaneRun], stop_requested: Callable[[], bool]) -> str:
     """Both runs, each in its lane, from the same moment on; returns what is wrong with the pair, if anything is.
 
     If a stop is requested, both end early.
@@ -81,7 +81,7 @@ def run_both(runs: tuple[Beside, Beside], stop_requested: Callable[[], bool]) ->
 
 
 @contextmanager
-def _running(run: Beside, began_unix_s: float) -> Iterator[subprocess.Popen[bytes]]:
+def _running(run: LaneRun, began_unix_s: float) -> Iterator[subprocess.Popen[bytes]]:
     """The process that makes it; it has ended at the end, early if need be."""
     ours, theirs = socket.socketpair()
     with ours:

@@ -98,7 +98,9 @@ def _wants(file: Locustfile, where: str) -> Iterator[Problem]:
         yield Problem(where, what, _DERIVE)
     named = ", ".join(f"{role.name}: {role.endpoint}" for role in file.roles if role.is_api_user)
     if not fit and not strangers:
-        yield Problem(where, f"no user whose `endpoint` is '{file.stem}'", "name it so", got=named or "none")
+        yield Problem(
+            where, f"no user whose `endpoint` is '{file.stem}'", "set a user's `endpoint` to that", got=named or "none"
+        )
     if len(fit) > 1:
         names = ", ".join(role.name for role in fit)
         yield Problem(where, "several users of one endpoint", "keep one: the mix plans for one", got=names)

@@ -46,7 +46,7 @@ _GENERATOR: Final = "loadproof.generator.locust"
 
 
 @dataclass(frozen=True)
-class Trial:
+class ScriptedRun:
     """One run: so many requests per second against a script of the truth server."""
 
     name: str
@@ -85,14 +85,14 @@ class Trial:
 class Tried:
     """What a trial left."""
 
-    trial: Trial
+    trial: ScriptedRun
     run: Path
     manifest: Manifest
     log: NDArray[np.float64]
     """Of each request, in the order of writing: when it was read and its answer written, in s of the wall clock."""
 
 
-def perform(trial: Trial, out: Path, stop_signal: StopSignal) -> Tried:
+def perform(trial: ScriptedRun, out: Path, stop_signal: StopSignal) -> Tried:
     """Run one trial into a new run directory below `out`; TargetError if the server doesn't come up."""
     run = files.create_run_directory(out, trial.name)
     with _truth_server(trial, run, stop_signal) as (base_url, pid):
@@ -112,7 +112,7 @@ def perform(trial: Trial, out: Path, stop_signal: StopSignal) -> Tried:
 
 
 @contextmanager
-def _truth_server(trial: Trial, run: Path, stop_signal: StopSignal) -> Iterator[tuple[str, int]]:
+def _truth_server(trial: ScriptedRun, run: Path, stop_signal: StopSignal) -> Iterator[tuple[str, int]]:
     """Its base URL and process; on the target's cores."""
     server = start(
         python("loadproof.run.truthserver", trial.script, str(trial.seed), str(run / _LOG)),
@@ -143,7 +143,7 @@ def _log_of(run: Path) -> NDArray[np.float64]:
 
 
 @contextmanager
-def _disturbed(trial: Trial, run: Path, server: int) -> Iterator[None]:
+def _disturbed(trial: ScriptedRun, run: Path, server: int) -> Iterator[None]:
     """While the run measures, from another thread."""
     if trial.stopped is None:
         yield
@@ -158,7 +158,7 @@ def _disturbed(trial: Trial, run: Path, server: int) -> Iterator[None]:
         thread.join(STOPPED_S + 1)
 
 
-def _stop_for_a_while(trial: Trial, run: Path, server: int, over: threading.Event) -> None:
+def _stop_for_a_while(trial: ScriptedRun, run: Path, server: int, over: threading.Event) -> None:
     """From the second second of what is measured on; a process that has gone can't be stopped."""
     until_s = time.monotonic() + _WAIT_S
     while f"phase,{PHASE}" not in _events(run):

@@ -27,4 +27,4 @@ def scenario_file(named: Path) -> Path:
     if shipped.exists():
         return shipped
     names = sorted(file.stem for file in SCENARIOS.glob(f"*{_SUFFIX}"))
-    raise InputError(Problem(str(named), "no such file and no shipped scenario", nearest(str(named), names)))
+    raise InputError(Problem(str(named), "no such file or built-in scenario", nearest(str(named), names)))

@@ -74,5 +74,5 @@ def _rows_of_lines(file: Any, path: Path) -> Iterator[Row]:
             row = None
         if not isinstance(row, dict):
             got = excerpt(line.strip())
-            raise InputError(Problem(f"{path}:{number}", "no JSON object", "write one on each line", got=got))
+            raise InputError(Problem(f"{path}:{number}", "not a JSON object", "write one on each line", got=got))
         yield row

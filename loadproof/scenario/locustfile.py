@@ -58,7 +58,7 @@ def locustfile_contradictions(scenario: Scenario) -> Iterator[_Contradiction]:
 
 
 @dataclass(frozen=True)
-class Asked:
+class LoadOptions:
     """What the command line says in a scenario's place; texts are as they were written."""
 
     locustfile: str
@@ -72,7 +72,7 @@ class Asked:
     exclude_tags: Sequence[str] = ()
 
 
-def scenario_text(asked: Asked, stages: Sequence[Mapping[str, Any]], *, embedded: bool) -> str:
+def scenario_text(asked: LoadOptions, stages: Sequence[Mapping[str, Any]], *, embedded: bool) -> str:
     """The YAML of a scenario that does this; `stages` are phases that the locustfile's own shape asks for."""
     document: dict[str, Any] = {
         "name": re.sub(r"[^a-z0-9]+", "-", asked.locustfile.rpartition("/")[2].lower().removesuffix(".py")).strip("-")
@@ -92,7 +92,7 @@ def scenario_text(asked: Asked, stages: Sequence[Mapping[str, Any]], *, embedded
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
 
 
-def _phases(asked: Asked) -> list[dict[str, Any]]:
+def _phases(asked: LoadOptions) -> list[dict[str, Any]]:
     """A ramp that no threshold reads, then all users."""
     problems = [
         Problem(f"--{name}", "missing", f"add it, like --{name} {example}; or give a scenario")

@@ -6,7 +6,7 @@ import functools
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
-from loadproof.scenario.secretforms import SHORTEST, Form, forms_of, searched
+from loadproof.scenario.secretforms import SHORTEST, SecretForm, forms_of, searched
 from loadproof.scenario.unescaping import unescaped
 
 if TYPE_CHECKING:
@@ -44,8 +44,8 @@ class Masker:
     def __init__(self, values: Mapping[str, str]) -> None:
         forms = {form for name, value in values.items() for form in forms_of(name, value)}
         self._forms = sorted(forms, key=lambda form: -len(form.text))
-        self._obtained: dict[str, set[Form]] = {}
-        self._obtained_by_beginning: defaultdict[tuple[bool, str], set[Form]] = defaultdict(set)
+        self._obtained: dict[str, set[SecretForm]] = {}
+        self._obtained_by_beginning: defaultdict[tuple[bool, str], set[SecretForm]] = defaultdict(set)
         """Thousands of users may have a token each: too many to look for one by one."""
         self.reach = _reach_of(forms)
         """The most characters that a secret can take in a text."""
@@ -138,11 +138,11 @@ class Masker:
                         yield _Span(start, start + len(form.text), form.name)
 
 
-def _reach_of(forms: set[Form]) -> int:
+def _reach_of(forms: set[SecretForm]) -> int:
     return _LONGEST_ESCAPE * max((len(form.text) for form in forms), default=0)
 
 
-def _beginning_of(form: Form) -> tuple[bool, str]:
+def _beginning_of(form: SecretForm) -> tuple[bool, str]:
     return form.is_exact, form.text[:SHORTEST]
 
 

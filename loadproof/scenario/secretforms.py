@@ -23,14 +23,14 @@ _STANDARD: Final = str.maketrans("-_", "+/")
 """The alphabet for URLs to the other one. Source: RFC 4648, section 5."""
 
 
-class Form(NamedTuple):
+class SecretForm(NamedTuple):
     text: str
     name: str
     is_exact: bool
     """Upper and lower case differ, as in base64."""
 
 
-def forms_of(name: str, value: str) -> set[Form]:
+def forms_of(name: str, value: str) -> set[SecretForm]:
     """Those of the value that are long enough to be looked for."""
     return {form for form in _forms(name, value) if len(form.text) >= SHORTEST}
 
@@ -40,10 +40,10 @@ def searched(text: str) -> dict[bool, str]:
     return {True: text.translate(_STANDARD), False: text.translate(_LOWER)}
 
 
-def _forms(name: str, value: str) -> Iterator[Form]:
+def _forms(name: str, value: str) -> Iterator[SecretForm]:
     for secret in _secrets_in(value):
         for text in _readings(secret):
-            yield Form(text.translate(_LOWER), name, is_exact=False)
+            yield SecretForm(text.translate(_LOWER), name, is_exact=False)
         for text in {secret, *(json.dumps(secret, ensure_ascii=is_ascii)[1:-1] for is_ascii in (True, False))}:
             # In JSON, because that is what is put into base64.
             for content in _bytes_of(text):
@@ -96,12 +96,12 @@ def _decoded(content: bytes) -> Iterator[str]:
             yield content.decode(encoding)
 
 
-def _encoded(name: str, content: bytes) -> Iterator[Form]:
+def _encoded(name: str, content: bytes) -> Iterator[SecretForm]:
     """In hexadecimal and in base64, on its own or within something longer."""
     if len(content) < SHORTEST:
         return
-    yield Form(content.hex(), name, is_exact=False)
+    yield SecretForm(content.hex(), name, is_exact=False)
     for before in range(3):
         # Six bits a character: those that also depend on the neighbours are left out.
         text = base64.b64encode(bytes(before) + content).decode()
-        yield Form(text[-(-8 * before // 6) : 8 * (before + len(content)) // 6], name, is_exact=True)
+        yield SecretForm(text[-(-8 * before // 6) : 8 * (before + len(content)) // 6], name, is_exact=True)

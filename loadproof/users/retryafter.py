@@ -44,7 +44,7 @@ def promising_nothing(answer: Answer) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Promise:
+class RetryPromise:
     """That a refused client will be admitted."""
 
     from_s: float
@@ -74,9 +74,9 @@ class Standing:
     __slots__ = ("promise",)
 
     def __init__(self) -> None:
-        self.promise: Promise | None = None
+        self.promise: RetryPromise | None = None
 
-    def take_due(self, now_s: float) -> Promise | None:
+    def take_due(self, now_s: float) -> RetryPromise | None:
         """The promise that a request sent now tests; no other request will."""
         promise = self.promise
         if promise is None or now_s < promise.from_s:

@@ -24,7 +24,7 @@ from loadproof.rundir.journal import LONGEST
 from loadproof.rundir.rows import ABANDONED, WANTS
 from loadproof.users.judging import checked
 from loadproof.users.noting import found_in
-from loadproof.users.retryafter import Promise, Standing, promising_nothing, retry_after_s
+from loadproof.users.retryafter import RetryPromise, Standing, promising_nothing, retry_after_s
 from loadproof.users.turns import TurnTaker
 
 if TYPE_CHECKING:
@@ -294,7 +294,7 @@ class Sender(TurnTaker):
         if asked_s is None:
             self._recorder.retry_after(name, intended_s=due.at_s, became=promising_nothing(answer))
         else:
-            standing.promise = Promise(ended_s + asked_s, due.at_s)
+            standing.promise = RetryPromise(ended_s + asked_s, due.at_s)
         match self.workload.habits.when_throttled:
             case "stop" if self._not_before_s == math.inf:
                 # Another request of the same turn has reported it already.

@@ -43,23 +43,16 @@ class Alerts:
         """`directory` is shared by the workers; None: this process is alone and leaves nothing on disk."""
         self._options = options
         self._metrics = metrics
-        shared = Path(directory) if directory is not None else None
+        self._shared = Path(directory) if directory is not None else None
         self._where = f"payments_api on {socket.gethostname()}"
-        telegram = Telegram(options.telegram) if options.telegram else None
-        path = str(shared / FILE) if shared is not None else IN_MEMORY
-        self._incidents = Incidents(path, reporter=str(os.getpid()), keeps_messages=telegram is not None)
-        self._delivery = None
-        if telegram is not None:
-            self._delivery = Delivery(
-                self._incidents,
-                lambda text: telegram.send(f"{self._where}\n{text}"),
-                shared / _LOCK if shared is not None else None,
-                lambda result: metrics.messages.labels(result).inc(),
-            )
+        self._telegram = Telegram(options.telegram) if options.telegram else None
+        self._incidents = self._open_incidents()
+        self._delivery: Delivery | None = None
         self._reports: queue.Queue[Callable[[], None] | None] = queue.Queue(_MOST_QUEUED)
-        self._thread = threading.Thread(target=self._work, name="alerts", daemon=True)
+        self._thread: threading.Thread | None = None
+        self._was_stopped = False
         metrics.open_incidents = self.open
-        metrics.channels = {"sentry": options.sentry is not None, "telegram": telegram is not None}
+        metrics.channels = {"sentry": options.sentry is not None, "telegram": self._telegram is not None}
 
     def report(self, name: str, detail: str) -> None:
         """Something is wrong; callable from any thread, as often as it is noticed."""
@@ -95,6 +88,11 @@ class Alerts:
             await asyncio.to_thread(self.stop)
 
     def start(self) -> None:
+        """Also after `stop`: an application's own tests start it many times in one process."""
+        if self._was_stopped:
+            self._incidents, self._was_stopped = self._open_incidents(), False
+        self._delivery = self._make_delivery()
+        self._thread = threading.Thread(target=self._work, name="alerts", daemon=True)
         self._thread.start()
         if self._delivery is not None:
             self._delivery.start()
@@ -103,12 +101,28 @@ class Alerts:
         """What was reported before is still sent, if that takes no longer than two seconds."""
         with suppress(queue.Full):
             self._reports.put_nowait(None)
-        self._thread.join(_STOP_S)
+        if self._thread is not None:
+            self._thread.join(_STOP_S)
         if self._delivery is not None:
             self._delivery.stop(within_s=_STOP_S)
         with suppress(sqlite3.Error):
             self._incidents.withdraw()
         self._incidents.close()
+        self._was_stopped = True
+
+    def _open_incidents(self) -> Incidents:
+        path = str(self._shared / FILE) if self._shared is not None else IN_MEMORY
+        return Incidents(path, reporter=str(os.getpid()), keeps_messages=self._telegram is not None)
+
+    def _make_delivery(self) -> Delivery | None:
+        if (telegram := self._telegram) is None:
+            return None
+        return Delivery(
+            self._incidents,
+            lambda text: telegram.send(f"{self._where}\n{text}"),
+            self._shared / _LOCK if self._shared is not None else None,
+            lambda result: self._metrics.messages.labels(result).inc(),
+        )
 
     def _later(self, work: Callable[[], None]) -> None:
         try:
@@ -120,7 +134,7 @@ class Alerts:
         while (work := self._reports.get()) is not None:
             try:
                 work()
-            except sqlite3.Error as error:
+            except Exception as error:  # noqa: BLE001 - whatever one report does, the next one is told
                 _log.warning("can't store an incident: %s", error)
 
     def _open(self, name: str, detail: str) -> None:

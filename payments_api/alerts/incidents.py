@@ -71,7 +71,7 @@ class Incidents:
             connection.execute("INSERT OR IGNORE INTO reporters VALUES (?, ?)", (name, self._reporter))
             if opens.rowcount == 0:
                 return "", 0
-            text = f"{name}: {detail[:LONGEST_DETAIL]}"
+            text = _storable(f"{name}: {detail[:LONGEST_DETAIL]}")
             return text, self._keep(text)
 
     def recovered(self, name: str) -> tuple[str, int]:
@@ -158,6 +158,11 @@ class _Transaction:
 
     def __exit__(self, kind: object, *_: object) -> None:
         self._connection.execute("COMMIT" if kind is None else "ROLLBACK")
+
+
+def _storable(text: str) -> str:
+    """What SQLite takes: the name of a file that isn't UTF-8 has halves of characters. Source: PEP 383."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _is_running(pid: int) -> bool:

@@ -139,6 +139,8 @@ def _split(text: str) -> SplitResult | None:
     try:
         url = urlsplit(text)
         plain = url.scheme in {"http", "https"} and url.hostname and url.port != 0
+        # As whoever connects does: a..b, or a label of 64 characters, is no name.
+        (url.hostname or "").encode("idna")
     except ValueError:
         return None
     return url if plain and not url.query and not url.fragment else None

@@ -53,7 +53,7 @@ class Telegram:
             )
             answer = connection.getresponse()
             body = answer.read(_LARGEST_ANSWER)
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException, UnicodeError) as error:
             raise NotSentError(_reason(error)) from None
         finally:
             connection.close()
@@ -94,7 +94,8 @@ def _reason(error: Exception) -> str:
         return "no answer in time"
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted: {error.verify_message}"
-    if isinstance(error, socket.gaierror):
+    if isinstance(error, (socket.gaierror, UnicodeError)):
+        # The second: no name at all, like a..b.
         return "its name can't be resolved"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import shutil
 import sqlite3
 import threading
@@ -28,6 +29,7 @@ _BEAT_S: Final = 0.25
 _LONGEST_TICK_S: Final = 5.0
 _TICKS_A_WINDOW: Final = 10
 _DATABASE_WAIT_S: Final = 1.0
+_log: Final = logging.getLogger(__name__)
 
 
 class Reporting(Protocol):
@@ -141,7 +143,10 @@ class Watch:
     def _run(self) -> None:
         tick_s = min(_LONGEST_TICK_S, self._options.window_s / _TICKS_A_WINDOW)
         while not self._stopping.wait(tick_s):
-            self.look()
+            try:
+                self.look()
+            except Exception:  # noqa: BLE001 - somebody's own counts, for example: the next look may succeed
+                _log.exception("can't watch the API's own state; trying again")
 
     def _errors(self) -> str:
         return self._ratio.trouble(*self._probes.answers_and_errors(), self._clock())

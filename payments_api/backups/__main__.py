@@ -5,4 +5,4 @@ import sys
 from payments_api.backups.commands import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(program="python -m payments_api.backups"))

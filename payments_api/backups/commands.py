@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -23,21 +24,23 @@ if TYPE_CHECKING:
     from payments_api.backups.manifest import Manifest
     from payments_api.backups.places import Place
 
+_TIMEOUT: Final = "BACKUP_TIMEOUT_S"
+_LONGEST_S: Final = 86_400
 COMMANDS: Final = ("backup", "restore", "verify")
 _EPILOG: Final = (
-    "exit codes: 0 done; 1 the backup, the check or the restore failed; 2 bad input.\n"
+    "exit codes: 0 done; 1 the backup, the check or the restore failed; 2 bad input; 130 interrupted.\n"
     "S3's keys and endpoint come from the environment alone: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,\n"
     "AWS_SESSION_TOKEN, AWS_REGION, AWS_ENDPOINT_URL_S3."
 )
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, *, program: str = "python -m payments_api") -> int:
     """The exit code; standard output says what was done, standard error what went wrong."""
-    options = _parser().parse_args(arguments)
+    options = _parser(program).parse_args(arguments)
     environment = {**os.environ, **_given(options)}
     run: Callable[[argparse.Namespace, Mapping[str, str], Callable[[str], None]], None] = options.run
     try:
-        with deadline(options.command, _timeout_s(environment)) as step:
+        with deadline(options.command, _seconds(environment) or _LONGEST_S) as step:
             run(options, environment, step)
     except BackupError as error:
         sys.stderr.write(f"{error}\n")
@@ -48,6 +51,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"{error.filename or options.command}: {reason(error)}; check its free space and permissions\n"
         )
         return 1
+    except KeyboardInterrupt:
+        # Wherever it was: like kill -9, which loses nothing either.
+        sys.stderr.write(f"{options.command}: interrupted; run it again\n")
+        return 130
     return 0
 
 
@@ -121,14 +128,16 @@ def _open(environment: Mapping[str, str], step: Callable[[str], None]) -> Place:
     place = environment.get("BACKUP_TO", "")
     if not place:
         raise WrongInputError("BACKUP_TO", "no destination to read backups from", "give --from, or set it")
+    if _seconds(environment) is None:
+        got = ascii(environment[_TIMEOUT])
+        raise WrongInputError(_TIMEOUT, "not a number of seconds", f"give one from 1 to {_LONGEST_S}", got=got)
     step(f"opening {place}")
     return open_place(place, environment)
 
 
-def _timeout_s(environment: Mapping[str, str]) -> float:
-    text = environment.get("BACKUP_TIMEOUT_S") or BACKUP_VARIABLES["BACKUP_TIMEOUT_S"][0]
-    # It is reported together with everything else that is wrong.
-    return float(text) if text.isascii() and text.isdecimal() and 0 < int(text) <= 86_400 else 86_400.0
+def _seconds(environment: Mapping[str, str]) -> float | None:
+    text = environment.get(_TIMEOUT) or BACKUP_VARIABLES[_TIMEOUT][0]
+    return float(text) if re.fullmatch(r"\d{1,7}", text, re.ASCII) and 0 < int(text) <= _LONGEST_S else None
 
 
 def _given(options: argparse.Namespace) -> dict[str, str]:
@@ -146,10 +155,10 @@ def _warn(line: str) -> None:
     sys.stderr.flush()
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(program: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m payments_api",
-        description="Back up the payments API's ledger while it serves, check backups, and restore one.",
+        prog=program,
+        description="Back up the API's database while it serves, check backups, and restore one.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

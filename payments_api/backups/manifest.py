@@ -127,15 +127,15 @@ def parse_manifest(text: bytes, *, name: str) -> Manifest:
         is_whole = said.pop("sha256") == _digest_of(said)
         found = Manifest.model_validate_json(json.dumps(said)) if is_whole and not is_newer else None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ValidationError):
-        raise UnusableError(name, "its manifest can't be read", "take another backup") from None
+        raise UnusableError(name, "its manifest can't be read", "restore another backup") from None
     if is_newer:
         remedy = "use the version that created it"
         raise UnusableError(name, f"its format is newer than {FORMAT}", remedy, got=ascii(said["format"])[:20])
     if found is None:
-        raise UnusableError(name, "its manifest is damaged: its own hash doesn't match", "take another backup")
+        raise UnusableError(name, "its manifest is damaged: its own hash doesn't match", "restore another backup")
     if found.name != name:
         raise UnusableError(
-            name, "its manifest is another backup's", "take another backup", got=ascii(found.name)[:100]
+            name, "its manifest is another backup's", "restore another backup", got=ascii(found.name)[:100]
         )
     return found
 

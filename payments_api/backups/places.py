@@ -17,6 +17,7 @@ from payments_api.backups.manifest import MANIFEST_SUFFIX, PAYLOAD_SUFFIX, Backu
 from payments_api.backups.mistakes import BackupError, WrongInputError, reason
 from payments_api.backups.owners import give_to_owner
 from payments_api.backups.s3 import S3Place
+from payments_api.backups.workshop import full_disk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -110,7 +111,8 @@ class DirectoryPlace:
 
     def fetch(self, name: str, target: Path) -> None:
         try:
-            shutil.copyfile(self._path / name, target)
+            with full_disk(target.parent):
+                shutil.copyfile(self._path / name, target)
         except FileNotFoundError:
             raise missing(name, self.shown) from None
         except OSError as error:

@@ -12,9 +12,11 @@ import re
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from payments_api.backups.manifest import missing
 from payments_api.backups.mistakes import BackupError, WrongInputError
+from payments_api.backups.workshop import full_disk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 _BUCKET: Final = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(?P<prefix>[A-Za-z0-9_./-]*))?")
 _SECRETS: Final = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+_IN_HEADERS: Final = (*_SECRETS, "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_DEFAULT_REGION")
+_ENDPOINTS: Final = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 _PART_BYTES: Final = 5 << 20
 """The least that S3 accepts as a part of an upload. Source: Amazon S3 User Guide, 'Multipart upload limits'."""
 _REQUEST_S: Final = "BACKUP_REQUEST_TIMEOUT_S"
@@ -39,13 +43,15 @@ class S3Place:
     def __init__(self, where: str, environment: Mapping[str, str]) -> None:
         """WrongInputError for an invalid bucket name, or without keys: the network is never asked for any."""
         match = _BUCKET.fullmatch(where)
-        if match is None:
+        prefix = (match["prefix"] or "").strip("/") if match else ""
+        if match is None or (prefix and not {"", ".", ".."}.isdisjoint(prefix.split("/"))):
             raise WrongInputError("BACKUP_TO", "no bucket and prefix", "write s3://bucket/prefix", got=ascii(where))
         if lacking := [name for name in _SECRETS if not environment.get(name)]:
             raise WrongInputError(" and ".join(lacking), "not set", f"{where} needs them in the environment")
+        _check_words(environment)
         self.shown = where.rstrip("/")
         self._hidden = [environment[name] for name in (*_SECRETS, "AWS_SESSION_TOKEN") if environment.get(name)]
-        self._store = _open_store(match["bucket"], (match["prefix"] or "").strip("/"), environment)
+        self._store = _open_store(match["bucket"], prefix, environment)
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -74,11 +80,13 @@ class S3Place:
         import obstore
 
         try:
-            with target.open("wb") as written:
+            with full_disk(target.parent), target.open("wb") as written:
                 size = obstore.head(self._store, name)["size"]
                 for start in range(0, size, _PART_BYTES):
                     end = min(start + _PART_BYTES, size)
                     written.write(obstore.get_range(self._store, name, start=start, end=end))
+        except BackupError:
+            raise
         except FileNotFoundError:
             raise missing(name, self.shown) from None
         except Exception as error:  # noqa: BLE001 - as above
@@ -109,7 +117,7 @@ class S3Place:
 def _open_store(bucket: str, prefix: str, environment: Mapping[str, str]) -> S3Store:
     from obstore.store import S3Store
 
-    endpoint = environment.get("AWS_ENDPOINT_URL_S3") or environment.get("AWS_ENDPOINT_URL")
+    endpoint = _endpoint(environment)
     timeout = _request_timeout(environment.get(_REQUEST_S) or "60")
     config: S3Config = {
         "access_key_id": environment["AWS_ACCESS_KEY_ID"],
@@ -125,7 +133,7 @@ def _open_store(bucket: str, prefix: str, environment: Mapping[str, str]) -> S3S
         prefix=prefix,
         config=config,
         client_options={
-            "allow_http": bool(endpoint) and str(endpoint).startswith("http://"),
+            "allow_http": endpoint is not None and urlsplit(endpoint).scheme == "http",
             "connect_timeout": timedelta(seconds=5),
             "timeout": timeout,
         },
@@ -135,6 +143,31 @@ def _open_store(bucket: str, prefix: str, environment: Mapping[str, str]) -> S3S
             "backoff": {"init_backoff": timedelta(seconds=0.2), "max_backoff": timedelta(seconds=5), "base": 2},
         },
     )
+
+
+def _check_words(environment: Mapping[str, str]) -> None:
+    """What no header can hold isn't refused by obstore, but ends in a panic of its Rust code, a page long."""
+    for name in _IN_HEADERS:
+        if not re.fullmatch(r"[\x21-\x7e]*", environment.get(name, "")):
+            remedy = "write it without, even at its end"
+            raise WrongInputError(name, "contains a space, a line break or a character that isn't ASCII", remedy)
+
+
+def _endpoint(environment: Mapping[str, str]) -> str | None:
+    """None for Amazon's own."""
+    name = next((name for name in _ENDPOINTS if environment.get(name)), None)
+    if name is None:
+        return None
+    text = environment[name]
+    try:
+        url = urlsplit(text)
+        is_usable = url.scheme in {"http", "https"} and url.hostname and url.port != 0 and "@" not in url.netloc
+    except ValueError:
+        is_usable = False
+    if not is_usable or not re.fullmatch(r"[\x21-\x7e]+", text) or "?" in text or "#" in text:
+        shown = "one with a password" if "@" in text else ascii(text)
+        raise WrongInputError(name, "no usable URL", "write it like https://fly.storage.tigris.dev", got=shown)
+    return text
 
 
 def _request_timeout(text: str) -> timedelta:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from payments_api.backups.mistakes import BackupError, reason
 from payments_api.backups.owners import give_to_owner
@@ -12,6 +13,8 @@ from payments_api.backups.owners import give_to_owner
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 @contextmanager
@@ -35,4 +38,19 @@ def disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise BackupError(path, "can't be written", "check its free space and permissions", got=reason(error)) from None
+        raise _unwritable(path, error) from None
+
+
+@contextmanager
+def full_disk(path: Path) -> Iterator[None]:
+    """For reading elsewhere and writing here: what is full is here, whatever else goes wrong there."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise _unwritable(path, error) from None
+
+
+def _unwritable(path: Path, error: OSError) -> BackupError:
+    return BackupError(path, "can't be written", "check its free space and permissions", got=reason(error))

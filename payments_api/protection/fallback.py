@@ -92,6 +92,9 @@ class FallbackStore:
                 task.cancel()
                 with suppress(asyncio.CancelledError):
                     await task
+        # Whoever starts again, as tests do, tries it anew.
+        self._probing = self._calming = None
+        self._metrics.uses_store(self._name)
         with suppress(Exception):
             await asyncio.wait_for(self._shared.aclose(), self._timeout_s)
 

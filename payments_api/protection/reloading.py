@@ -152,7 +152,9 @@ class Watcher:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
+        """Also after `stop`."""
         if self._looks and self._thread is None:
+            self._is_stopping = False
             self._thread = threading.Thread(target=self._watch, name="protection-lists", daemon=True)
             self._thread.start()
 

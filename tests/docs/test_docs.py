@@ -5,19 +5,24 @@ from __future__ import annotations
 import io
 import json
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from rich.console import Console
 
 from bench.tables.documents import DOCUMENTS as TABLED
 from bench.tables.documents import refreshed
+from docs.make_sample import fingerprint
 from loadproof.analysis.frames.run import load_run
 from loadproof.analysis.judge.verdict import verdict_on_run
 from loadproof.analysis.outputs.tables import terminal_view
 from loadproof.analysis.outputs.verdictschema import verdict_schema
+from loadproof.analysis.report.run_page import run_files
 from loadproof.outcome import UNSENT, Outcome
+from loadproof.rundir import files
 from loadproof.rundir.rows import COUNTERS, HISTOGRAMS, USER_TIMES, JournalRow
 from loadproof.scenario.document import parse_yaml
 from loadproof.scenario.loading import load_scenario
@@ -36,6 +41,7 @@ DOCUMENTS = [
     ROOT / "payments_api/README.md",
     ROOT / "deploy/fly/README.md",
 ]
+SAMPLE = ROOT / "reports/sample"
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 GLOSSARY = (ROOT / "docs/glossary.md").read_text(encoding="utf-8")
@@ -161,9 +167,38 @@ def test_tables_are_those_of_the_benchmarks(document):
 def test_the_terminal_output_in_the_readme_is_that_of_the_sample():
     """Line by line, with rows left out."""
     console = Console(width=110, file=io.StringIO())
-    console.print(terminal_view(verdict_on_run(load_run(ROOT / "reports/sample"))))
+    console.print(terminal_view(verdict_on_run(load_run(SAMPLE))))
     (shown,) = re.findall(r"^```text\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
     assert set(shown.splitlines()) <= set(console.file.getvalue().splitlines())
+
+
+@pytest.mark.long
+@pytest.mark.drawn
+def test_the_sample_is_what_its_run_comes_to_today(tmp_path):
+    """Byte for byte but for the curves; `make picture` writes it anew."""
+    run = load_run(shutil.copytree(SAMPLE, tmp_path / "sample"))
+    files.write_all(run_files(run, verdict_on_run(run)))
+    for name in (files.VERDICT, files.SUMMARY, files.JUNIT, files.REPORT):
+        then, now = ((path / name).read_text(encoding="utf-8") for path in (SAMPLE, run.path))
+        assert without_curves(then) == without_curves(now), name
+
+
+def without_curves(page: str) -> str:
+    return re.sub(r"<svg.*?</svg>", "", page, flags=re.DOTALL)
+
+
+def test_the_picture_in_the_readme_is_that_of_the_sample():
+    """`make picture` takes it anew."""
+    with Image.open(SAMPLE / "report.png") as picture:
+        assert picture.info["shows"] == fingerprint((SAMPLE / files.REPORT).read_text(encoding="utf-8"))
+
+
+def test_contributors_find_every_package():
+    """In the layout of the code."""
+    layout = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split("```")[3]
+    listed = set(re.findall(r"^    (\w+)/", layout, re.MULTILINE))
+    packages = [path for half in ("loadproof", "analysis") for path in (ROOT / half).iterdir() if path.is_dir()]
+    assert {path.name for path in packages if not path.is_symlink()} - {"__pycache__"} <= listed
 
 
 def test_the_readme_names_the_exit_codes():

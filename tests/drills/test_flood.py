@@ -14,6 +14,7 @@ from drills.target import running_target
 LENGTH = Length(calm_s=10, flood_s=20, rise_s=5)
 
 
+@pytest.mark.long
 @pytest.mark.process
 def test_the_flooder_counts_each_answer_and_is_admitted_its_quota():
     with running_target() as target:

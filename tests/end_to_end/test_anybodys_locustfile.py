@@ -459,10 +459,8 @@ def end_it(exception, **_):
 }
 
 
-OFTEN = ("given up by gevent's timeout",)
-
-
-@pytest.mark.parametrize("how", [pytest.param(how, marks=[] if how in OFTEN else pytest.mark.long) for how in LIES])
+@pytest.mark.long
+@pytest.mark.parametrize("how", LIES)
 def test_a_bad_target_does_not_pass_however_its_requests_are_lost(tmp_path, how):
     """Half of them failed, or never ended: that is counted, or it is said that it can't be."""
     with scripted() as server:

@@ -246,14 +246,8 @@ def test_the_time_that_workers_take_to_come_is_none_of_the_runs(tmp_path, monkey
     assert read_manifest(only_run(tmp_path / "out")).ending == "completed", done.stdout + done.stderr
 
 
-@pytest.mark.parametrize(
-    ("number", "code"),
-    [
-        (signal.SIGTERM, 143),
-        pytest.param(signal.SIGHUP, 143, marks=pytest.mark.long),
-        pytest.param(signal.SIGINT, 130, marks=pytest.mark.long),
-    ],
-)
+@pytest.mark.long
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 143), (signal.SIGINT, 130)])
 def test_a_worker_without_a_master_waits_until_it_is_stopped(number, code):
     """The signal ends it at once, with all that it started, and is its code and its last word."""
     worker = Background("worker", f"127.0.0.1:{free_port()}", LOADPROOF_SECRET=SECRET)

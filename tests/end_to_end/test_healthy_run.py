@@ -94,14 +94,17 @@ def test_locusts_history_ends_with_the_final_counts(healthy):
 
 
 def test_locusts_times_and_ours_agree_to_their_rounding(healthy):
-    """Locust's mean is that of our service times plus connecting, to half a millisecond and a bucket's width."""
+    """Locust's mean is that of our service times plus connecting, to a bucket's width.
+
+    And what lies between connecting and sending: on a busy machine the wait for a core.
+    """
     rows = load_run(healthy.path).intervals
     rows = rows[rows["endpoint"] == "health"]
     total_us = rows["count"] * MIDPOINT_US[rows["bucket"]]
     requests = rows.loc[rows["series"] == "service", "count"].sum()
     ours_ms = total_us[rows["series"].isin(["service", "connect"])].sum() / requests / 1000
     locust = pd.read_csv(healthy.path / "locust_stats.csv").set_index("Name").loc["health", "Average Response Time"]
-    assert locust == pytest.approx(ours_ms, rel=0.01, abs=0.5)
+    assert 0.99 * ours_ms - 0.5 <= locust <= 1.01 * ours_ms + 5
 
 
 def test_bursts_are_recorded(healthy):

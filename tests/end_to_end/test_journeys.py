@@ -129,13 +129,21 @@ def test_a_scenario_that_names_too_little_is_told_what_to_add(suite):
 @pytest.mark.parametrize(
     ("feeder", "told"),
     [
-        ({"file": "nobody.csv"}, "nobody.csv: can't be read"),
+        pytest.param({"file": "nobody.csv"}, "nobody.csv: can't be read", marks=pytest.mark.long),
         (
             {"file": "customers.csv", "order": "unique"},
             "feeders.customers: too few rows for 20 clients that have one each",
         ),
-        ({"file": "customers.csv", "at_end": "stop"}, "feeders.customers: too few rows for 120 turns"),
-        ({"file": "customers.csv", "order": "random", "at_end": "stop"}, "no effect with `order: random`"),
+        pytest.param(
+            {"file": "customers.csv", "at_end": "stop"},
+            "feeders.customers: too few rows for 120 turns",
+            marks=pytest.mark.long,
+        ),
+        pytest.param(
+            {"file": "customers.csv", "order": "random", "at_end": "stop"},
+            "no effect with `order: random`",
+            marks=pytest.mark.long,
+        ),
         (None, "shopper.py: takes rows of a feeder that the scenario doesn't have, got 'customers'"),
     ],
 )

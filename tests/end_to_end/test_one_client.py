@@ -91,7 +91,11 @@ def new_certificate_of_others(directory: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("variable", "what"), [("SSL_CERT_FILE", "no certificates can be read"), ("SSL_CERT_DIR", "no such")]
+    ("variable", "what"),
+    [
+        ("SSL_CERT_FILE", "no certificates can be read"),
+        pytest.param("SSL_CERT_DIR", "no such", marks=pytest.mark.long),
+    ],
 )
 def test_authorities_that_are_not_there_are_told_before_the_run(tmp_path, variable, what):
     """OpenSSL would say nothing, and trust nobody."""

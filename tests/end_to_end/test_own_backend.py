@@ -38,7 +38,8 @@ def test_check_says_what_it_will_do_to_whom(other_api):
     assert "from 10 clients (closed model, clients by source-address)" in told
 
 
-@pytest.mark.parametrize("name", ["check", pytest.param("run", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["check", "run"])
 def test_a_dry_run_sends_one_request_of_each_kind_and_shows_the_answers(other_api, name, tmp_path):
     """In the words of the target file, with the outcome that each would be counted as."""
     done = command(name, "--dry-run", url=other_api)

@@ -51,7 +51,8 @@ def sightings(text: bytes, *secrets: bytes) -> list[bytes]:
     return [secret for secret in (*secrets, *parts) if secret in text]
 
 
-@pytest.mark.parametrize(("workers", "verify"), [(1, True), pytest.param(2, False, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize(("workers", "verify"), [(1, True), (2, False)])
 def test_all_that_asks_the_target_goes_one_way(tmp_path, workers, verify):
     """Through a tunnel, as somebody, to a server of another name; no key and no password is left behind."""
     server, client = pair(tmp_path, "server"), pair(tmp_path, "client")

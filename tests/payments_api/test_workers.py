@@ -133,7 +133,9 @@ def test_a_signal_that_comes_before_it_serves_ends_it(workers):
 
 @pytest.mark.process
 @pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.long)])
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, *(pytest.param(one, marks=pytest.mark.long) for one in (signal.SIGHUP, signal.SIGQUIT))]
+)
 def test_a_target_that_is_stopped_leaves_no_files(tmp_path, number, workers):
     """A terminal that closes stops it, too."""
     with running_target(TMPDIR=str(tmp_path), WORKERS=workers) as target:

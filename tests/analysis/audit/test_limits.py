@@ -103,6 +103,7 @@ def test_a_fault_breaks_its_promise_whether_the_algorithm_is_declared_or_not(fau
         ("fixed-window", AlignedWindow(N, W, 0.3)),
         ("fixed-window", Gcra(N, W, N)),
         ("aligned-window", FixedWindow(N, W)),
+        ("sliding-counter", AlignedWindow(N, W, 0.3)),
         ("token-bucket", FixedWindow(N, W)),
         ("token-bucket", MovingLog(N, W)),
     ],
@@ -356,9 +357,30 @@ def test_what_another_limit_does_to_spellings_is_no_fault_of_this_one():
         ({"rate_limit_policy": '"health";q=5;w=60'}, "w=60"),
         ({"rate_limit": '"health";r=5;t=2'}, "r=5"),
         ({"rate_limit": '"health";r=2;t=2'}, "r=2"),
-        ({"rate_limit": "limit=5, remaining=4"}, None),
+        ({"rate_limit": '"health";r=4;t=3'}, None),
+        ({"rate_limit": '"health";r=4;t=4'}, "t=4"),
+        ({"rate_limit": '"health";r=4;t=-1'}, "RateLimit can't be read"),
+        ({"rate_limit": '"health";r=3.5;t=2'}, "RateLimit can't be read"),
+        ({"rate_limit": '"health";r=4;t=2;pk=:aGk=:, "day";r=90'}, None),
+        ({"rate_limit": "health;r=4;t=2", "rate_limit_policy": "health;q=5;w=2"}, None),
+        ({"rate_limit": "limit=5, remaining=4", "rate_limit_policy": "5;w=2"}, None),
+        ({"rate_limit": "limit=5, remaining=2, reset=1"}, "r=2"),
+        ({"rate_limit_policy": "9;w=2"}, "q=9"),
+        ({"rate_limit": "many"}, None),
+        ({"rate_limit": "4 of 5"}, "RateLimit can't be read"),
+        ({"rate_limit_policy": "5 per second"}, "RateLimit-Policy can't be read"),
     ],
 )
 def test_rate_limit_fields_say_what_is_declared_and_what_is_left(noted, what):
     audited = audit(frame([row("a", 1.0, 1.002, 200, **noted)]))
     assert [what in offence.what for offence in audited.offences] == ([True] if what else [])
+
+
+def test_fields_that_say_nothing_are_no_evidence():
+    rows = [row("a", moment, moment + 0.01, 200, rate_limit="many") for moment in EVERY_TENTH]
+    assert words(audit(frame(rows)))["RateLimit fields"] is Word.INCONCLUSIVE
+
+
+def test_a_refusal_has_nothing_less_than_nothing_left():
+    audited = audit(frame([row("a", 1.0, 1.002, 429, "1", rate_limit='"health";r=-1;t=1')]))
+    assert any("can't be read" in offence.what for offence in audited.offences)

@@ -5,9 +5,6 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from MLRsearch.target_spec import TargetSpec
-from MLRsearch.target_stat import TargetStat
-from MLRsearch.trial_measurement import MeasurementResult
 
 from loadproof.analysis.capacity.classification import Bound, Measured, Terms, bound_of, conditional_throughput
 
@@ -76,6 +73,11 @@ def test_too_few_seconds_forward_nothing():
 )
 def test_the_library_agrees(trials, exceed_ratio, duration_sum_s):
     """On classes, and on the loss that conditional throughput is computed from."""
+    # It inspects all modules while it is imported: seconds, in a process that has loaded as many as a test's.
+    from MLRsearch.target_spec import TargetSpec
+    from MLRsearch.target_stat import TargetStat
+    from MLRsearch.trial_measurement import MeasurementResult
+
     terms = Terms(10, duration_sum_s, 0.01, exceed_ratio)
     theirs = TargetStat(TargetSpec(0.01, exceed_ratio, None, 10.0, duration_sum_s, 2, False, None))
     for duration_s, loss_ratio in trials:

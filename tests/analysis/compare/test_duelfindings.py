@@ -30,7 +30,7 @@ def test_a_decided_duel_tells_its_looks_and_that_nobody_knows_its_false_alarms(t
     assert {word for word, _ in found} == {Word.PASS}
     how, rate = (what for _, what in found)
     assert how == "6 runs of each side in ABBA blocks; looks after 4, 6 of each were fixed beforehand"
-    assert next(findings_of(held(), tmp_path)).remedy == "decided because all is well"
+    assert next(findings_of(held(), tmp_path)).remedy == "it ended because all is well"
     assert "is not known yet" in rate
 
 
@@ -47,7 +47,11 @@ def test_what_a_duel_of_equals_found_is_called_a_false_alarm(tmp_path):
     (tmp_path / "one").mkdir()
     equal = held(kind="aa", changed=2)
     write_duel(tmp_path / "one", equal)
-    assert any("each of the 2 rows that changed is a false alarm" in what for _, what in told(equal, tmp_path))
+    assert any(
+        what.endswith("2 rows are called changed: false alarms, all of them") for _, what in told(equal, tmp_path)
+    )
+    quiet = held(kind="aa", changed=0)
+    assert any(what.endswith("no row is called changed: no false alarm") for _, what in told(quiet, tmp_path))
     assert any(what.startswith("1 of 1 duel of equals") for _, what in told(held(), tmp_path))
 
 

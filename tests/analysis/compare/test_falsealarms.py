@@ -16,7 +16,7 @@ def test_their_share_has_its_exact_interval():
         alarms = FalseAlarms(found, duels)
         exact = stats.binomtest(found, duels).proportion_ci(method="exact")
         assert (alarms.low, alarms.high) == pytest.approx((exact.low, exact.high))
-    assert str(FalseAlarms(0, 1)) == "0 of 1 duel of equals on this machine found a change (0% to 98%)"
+    assert str(FalseAlarms(0, 1)) == "0 of 1 duel of equals on this machine found a change (95 % interval 0 % to 98 %)"
 
 
 def test_only_decided_duels_of_equals_of_this_scenario_and_machine_count(tmp_path):

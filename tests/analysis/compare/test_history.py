@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from loadproof.analysis.compare.changepoints import best_p
 from loadproof.analysis.compare.history import RunHistory, Stretch, Trend, history_of, judged, largest_p
 from loadproof.analysis.compare.replicates import Replicate, Row
 from loadproof.analysis.compare.sides import machine_of
@@ -81,7 +82,31 @@ def test_a_release_that_is_slower_is_told_with_when_and_how_much(tmp_path):
     assert row.level == pytest.approx(0.12, rel=0.05)
     assert 0.02 < row.spread < 0.04
     assert [one.row for one in history.latest_regressions] == [P95]
-    assert headline(history) == "1 row regressed within the latest runs, and still is."
+    assert headline(history) == "1 row regressed within the last 10 runs, and has not recovered."
+
+
+def test_a_regression_that_recovered_a_little_is_still_one(tmp_path):
+    """Though the latest change is for the better."""
+    recovered = series() * np.select([np.arange(40) >= 36, np.arange(40) >= 32], [1.35, 1.5], 1.0)
+    history = history_with(tmp_path, recovered)
+    assert [event.trend for event in row_of(history).events] == [Trend.REGRESSED, Trend.IMPROVED]
+    assert row_of(history).trend is Trend.REGRESSED
+    assert [one.row for one in history.latest_regressions] == [P95]
+
+
+def test_a_recent_improvement_is_news(tmp_path):
+    """And not said to be an earlier one."""
+    history = history_with(tmp_path, series()[::-1] / (1 + 0.2 * (np.arange(40) >= 35)))
+    assert headline(history) == "1 row improved within the last 10 runs; nothing regressed in them."
+
+
+def test_rows_that_never_vary_hide_nothing_in_others(tmp_path):
+    """They can't have changed, so they are no chances to be wrong."""
+    values = series(n=24, seed=7) * np.where(np.arange(24) >= 21, 1.06, 1.0)
+    assert 0.025 < best_p(np.log(values)) < 0.05
+    assert row_of(history_with(tmp_path, values)).trend is Trend.REGRESSED
+    wavering = 1 - 0.01 * (np.arange(24) % 2)
+    assert row_of(history_with(tmp_path, values, good=wavering)).trend is Trend.STABLE
 
 
 def test_an_old_regression_is_no_news(tmp_path):
@@ -89,7 +114,7 @@ def test_an_old_regression_is_no_news(tmp_path):
     history = history_with(tmp_path, series(slower_from=15))
     assert history.latest_regressions == ()
     assert row_of(history).trend is Trend.REGRESSED
-    assert headline(history).startswith("Nothing new: 1 row of 2")
+    assert headline(history).startswith("Nothing new: 1 of 2 rows")
 
 
 def test_a_change_that_went_away_is_told_as_such(tmp_path):

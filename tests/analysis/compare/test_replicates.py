@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from loadproof.analysis.compare.replicates import Row, replicates, row_of, sources_of, usable_replicates
+from loadproof.analysis.compare.replicates import Row, replicate_of, replicates, row_of, sources_of, usable_replicates
+from loadproof.analysis.estimates.metrics import counted_estimate
+from loadproof.analysis.estimates.scope import in_scope
 from loadproof.analysis.estimates.summary import summary
 from loadproof.analysis.frames.run import load_run
 from loadproof.errors import InvalidRunError, RunDirectoryError
@@ -44,6 +46,18 @@ def test_each_endpoint_and_phase_has_a_row_of_each_metric(path):
     assert not [row for row in run.values if row.phase == "warm-up"]
     assert len([row for row in run.values if row.phase == "steady"]) == 7 * 5
     assert run.histograms["balance", "more"].sum() == by_place["balance", "more"].response[0.5].n
+
+
+def test_a_run_is_read_once_for_each_scope_and_not_for_each_row(path, monkeypatch):
+    """A history has dozens of rows of each of its runs; their values are those of one row at a time."""
+    run = load_run(path)
+    one_by_one = {row: counted_estimate(source.metric, run, source.scope) for row, source in sources_of(PLAN).items()}
+    read = []
+    monkeypatch.setattr(
+        "loadproof.analysis.estimates.metrics.in_scope", lambda rows, scope: read.append(scope) or in_scope(rows, scope)
+    )
+    assert replicate_of(run).estimates == one_by_one
+    assert len(read) == len(set(read)) < len(one_by_one) / 5
 
 
 def test_what_thresholds_name_is_a_row():

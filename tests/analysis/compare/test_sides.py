@@ -38,6 +38,17 @@ def test_runs_that_can_not_be_compared_are_refused_with_all_reasons(runs):
     assert machine.got == "2 cores Linux → 8 cores aarch64"
 
 
+def test_a_faster_machine_on_one_side_is_no_faster_release(runs):
+    """Though one run of it was made on the same machine as the others; equal shares cancel out."""
+    host = {"system": "Linux 6 aarch64", "cores": "8"}
+    moved = [runs[4], *(changed(run, host=host) for run in runs[5:8])]
+    with pytest.raises(InputError) as refused:
+        check_sides(runs[:4], moved)
+    (machines,) = refused.value.problems
+    assert machines.got == "2 cores Linux → 1 on 2 cores Linux, 3 on 8 cores aarch64"
+    check_sides([runs[0], changed(runs[1], host=host)], [runs[2], changed(runs[3], host=host)])
+
+
 def test_other_thresholds_are_no_other_scenario(runs):
     """Nor is another margin, or another setting of the target, which is told."""
     other = plan_of_releases("p(95) < 1 s", margin="2 %", settings={"limiter": "off"}, description="other")

@@ -61,7 +61,7 @@ def test_a_file_of_any_name_is_known_by_its_first_line(tmp_path, name):
 def test_a_file_that_is_none_of_them_is_refused(tmp_path, content):
     """With what stood there."""
     (tmp_path / "requests.csv").write_bytes(content)
-    with pytest.raises(InputError, match="none of Locust's CSVs"):
+    with pytest.raises(InputError, match="not one of Locust's CSVs"):
         csv_set(tmp_path / "requests.csv")
 
 

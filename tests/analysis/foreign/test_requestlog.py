@@ -154,7 +154,7 @@ def test_a_threshold_that_decides_nothing_is_refused(logged, tmp_path, threshold
         (None, "can't be read"),
         ("", "can't be read"),
         ("a,b\n1,2\n", "no column seconds, name, response_ms, status"),
-        ("seconds,name,response_ms,status\n", "no request in it"),
+        ("seconds,name,response_ms,status\n", "no requests"),
         ("seconds,name,response_ms,status\nx,y,z,w\n", "not its only line can be read, got 'x,y,z,w'"),
         ("seconds,name,response_ms,status\n1,GET /a, b,5,200\n" * 2, "not one of its 3 lines can be read"),
         ("seconds,name,response_ms,status\n1,a,5,OK\n2,a,5,OK\n", "no status in it is a number, got 'OK'"),
@@ -293,7 +293,7 @@ def test_whatever_bytes_a_log_has_it_gives_requests_or_a_reason(tmp_path_factory
         log = read_log(path)
     except InputError as error:
         assert str(path) in str(error)
-        assert "no request in it" not in str(error) or not b"".join(pieces).strip(b"\r\n")
+        assert "no requests" not in str(error) or not b"".join(pieces).strip(b"\r\n")
         return
     assert log.requests == log.traffic.intervals.loc[log.traffic.intervals["series"] == "completed", "count"].sum() > 0
     assert log.requests >= path.read_bytes().splitlines(keepends=True).count(ROW)

@@ -28,11 +28,10 @@ def drawn_here() -> str:
     return str(drawing.svg("told"))
 
 
+@pytest.mark.long
 @pytest.mark.drawn
 @pytest.mark.process
-@pytest.mark.parametrize(
-    "backend", ["foo", pytest.param("module://matplotlib_inline.backend_inline", marks=pytest.mark.long)]
-)
+@pytest.mark.parametrize("backend", ["foo", "module://matplotlib_inline.backend_inline"])
 def test_neither_a_backend_nor_a_style_of_somebodys_is_drawn_with(tmp_path, backend):
     """One that is not there, that of a notebook; settings named by a variable, and those at home."""
     (tmp_path / "mine").write_text(RC)

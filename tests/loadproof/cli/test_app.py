@@ -1,19 +1,20 @@
-"""How the program ends: each exit code once, of a process as a shell sees it."""
+"""How the program ends: its exit codes, as a shell sees them."""
 
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 
+import jinja2
 import pytest
 
 from loadproof.analysis.judge.verdict import EXIT_CODES
+from loadproof.analysis.report import page
 from loadproof.analysis.word import Word
 from loadproof.rundir import files
 from simulation.rundirs import outcomes, scenario, write_run
-from tests.commands import ROOT, loadproof, only_run, scenario_file
+from tests.commands import ROOT, in_process, loadproof, only_run, scenario_file
 
 pytestmark = pytest.mark.process
 
@@ -45,16 +46,13 @@ def test_the_program_ends_with_2_when_nothing_was_measured():
     assert "nowhere.yaml: can't be read" in done.stderr
 
 
-def test_a_bug_is_exit_code_70_with_its_traceback(tmp_path):
+def test_a_bug_is_exit_code_70_with_its_traceback(tmp_path, monkeypatch):
     """A template that isn't there is ours to mend, not the user's."""
-    copy = tmp_path / "copy"
-    for package in ("loadproof", "locustfiles"):
-        shutil.copytree(ROOT / package, copy / package)
-    (copy / "loadproof" / "analysis" / "report" / "templates" / "report.html").unlink()
-    elsewhere = {"PYTHONPATH": str(copy), "PYTHONSAFEPATH": "1"}
-    done = loadproof("report", write_run(tmp_path / "run"), program="loadproof", **elsewhere)
+    monkeypatch.setattr(page.TEMPLATES, "loader", jinja2.DictLoader({}))
+    done = in_process("report", write_run(tmp_path))
     assert done.returncode == 70, done.stderr
     assert "Traceback" in done.stderr
+    assert "TemplateNotFound" in done.stderr
 
 
 def without_reader(*arguments: object, reader: str = "true") -> subprocess.CompletedProcess[str]:

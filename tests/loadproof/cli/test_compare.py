@@ -76,6 +76,6 @@ def test_what_can_not_be_compared_is_refused_and_leaves_nothing(runs, tmp_path):
     assert "the same run more than once" in refused("compare", v1, "--", v1, *out)
     assert "a run of another scenario" in refused("compare", v1, "--", other, *out)
     assert "no readable manifest" in refused("compare", v1, "--", tmp_path / "none", *out)
-    for margin, what in (("5", "expected a ratio"), ("0 %", "no fraction"), ("200 %", "no fraction")):
+    for margin, what in (("5", "expected a ratio"), ("0 %", "out of range"), ("200 %", "out of range")):
         assert what in refused("compare", v1, "--", other, "--margin", margin)
     assert not (tmp_path / "out").exists()

@@ -61,11 +61,12 @@ def test_a_directory_without_a_journal_is_refused(tmp_path):
     assert done.stderr == f"{tmp_path / files.JOURNAL}: can't be read: No such file or directory; {remedy}\n"
 
 
+@pytest.mark.long
 @pytest.mark.process
 @pytest.mark.parametrize(
     ("pipe", "code", "told"),
     [
-        pytest.param("| head -n 2", 0, "", marks=pytest.mark.long),
+        ("| head -n 2", 0, ""),
         ("> /dev/full", 2, "standard output: can't be written: No space left on device\n"),
     ],
 )

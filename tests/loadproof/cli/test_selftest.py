@@ -17,7 +17,7 @@ from loadproof.cli import selftest as command
 from loadproof.errors import OutputError
 from loadproof.plan.phases import peak_rps
 from loadproof.run import selftests
-from loadproof.run.selftest import Trial, Tried, perform
+from loadproof.run.selftest import ScriptedRun, Tried, perform
 from loadproof.run.stopping import StopSignal
 from loadproof.rundir.manifest import read_manifest
 from loadproof.rundir.selftest import Accuracy, Found, Rate, SelfTest, Size, read_selftest
@@ -136,7 +136,7 @@ def test_the_report_tells_it_where_the_measurement_is_told(tmp_path):
 
 def test_the_busiest_phase_decides_which_scenarios_fit():
     """On average over it."""
-    assert peak_rps(Trial("x", rate_rps=700).scenario) == pytest.approx(700)
+    assert peak_rps(ScriptedRun("x", rate_rps=700).scenario) == pytest.approx(700)
     fits = {size.scenario: size.fits for size in command._sizes(500)}
     assert fits["smoke"]
     assert not fits["spike-1000"]
@@ -146,7 +146,7 @@ def test_the_busiest_phase_decides_which_scenarios_fit():
 def stopped(tmp_path_factory):
     """One run whose server stands still: all that a trial does."""
     out = tmp_path_factory.mktemp("selftest")
-    return perform(Trial("stopped-server", rate_rps=100, seconds=4, stopped="server"), out, StopSignal())
+    return perform(ScriptedRun("stopped-server", rate_rps=100, seconds=4, stopped="server"), out, StopSignal())
 
 
 @pytest.mark.long
@@ -161,6 +161,7 @@ def test_a_trial_leaves_a_run_and_the_servers_own_log(stopped):
     assert median.reported_s >= 0.98 * median.true_s
 
 
+@pytest.mark.long
 @pytest.mark.process
 def test_what_is_late_is_told(stopped, tmp_path):
     """A lag that no request had is none; a log of nothing shows nothing."""

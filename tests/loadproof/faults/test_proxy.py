@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
-from loadproof.faults.proxy import Proxy
+from loadproof.faults.proxy import FaultProxy
 from loadproof.scenario.faults import Latency, LimitData, LowBandwidth, ResetPeer, SlowClose, Timeout
 from tests.servers import serving
 
@@ -28,7 +28,7 @@ class Proxied:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
-        self.proxy = Proxy(host, int(port))
+        self.proxy = FaultProxy(host, int(port))
         self.port = asyncio.run_coroutine_threadsafe(self.proxy.listen(), self._loop).result(PATIENCE_S)
 
     def call(self, method, *arguments) -> None:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from loadproof.analysis.capacity.capacity import Found, capacity_of
 from loadproof.cli.capacity import known_by
-from loadproof.run.capacity import AROUND, BEYOND, SearchStoppedError, TrialPlan, UnsendableError, common_loss
+from loadproof.run.boundsearch import common_loss
+from loadproof.run.capacity import AROUND, BEYOND, SearchStoppedError, TrialPlan, UnsendableError
 from loadproof.rundir.trials import GoalLoss, Search, Trial
 from simulation.trials import LogisticTarget, search_for, trial
 

@@ -10,7 +10,7 @@ import pytest
 from loadproof.plan.interleaving import SIDES
 from loadproof.run import lane
 from loadproof.run.assignment import Assignment
-from loadproof.run.lane import Beside, Lane, lanes, run_both
+from loadproof.run.lane import Lane, LaneRun, lanes, run_both
 from loadproof.run.locust import CrewOptions
 from loadproof.run.shipped import LOCUSTFILES
 from loadproof.rundir.manifest import read_manifest
@@ -49,7 +49,7 @@ def both(tmp_path):
         runs = []
         for side in SIDES:
             (tmp_path / side).mkdir()
-            runs.append(Beside(replace(assignment, command=side), tmp_path / side, whole))
+            runs.append(LaneRun(replace(assignment, command=side), tmp_path / side, whole))
         yield tuple(runs)
 
 

@@ -103,8 +103,8 @@ def test_csv_and_json_lines_are_read(tmp_path):
         ("twice.csv", b"a,a\n1,2\n", "columns without a name of their own, got 'a, a'"),
         ("code.csv", b"a\n\xff\xfe\n", "can't be read: 'utf-8' codec"),
         ("quote.csv", b'a\n"b\n', "can't be read: "),
-        ("list.jsonl", b'{"a": 1}\n[1]\n', "list.jsonl:2: no JSON object, got '[1]'"),
-        ("cut.jsonl", b'{"a": 1\n', "cut.jsonl:1: no JSON object"),
+        ("list.jsonl", b'{"a": 1}\n[1]\n', "list.jsonl:2: not a JSON object, got '[1]'"),
+        ("cut.jsonl", b'{"a": 1\n', "cut.jsonl:1: not a JSON object"),
     ],
 )
 def test_a_file_that_is_no_good_is_told_with_its_line(tmp_path, name, content, told):

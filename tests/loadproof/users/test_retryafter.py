@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from loadproof.http.answers import Answer
 from loadproof.outcome import Outcome
 from loadproof.rundir.rows import RETRY_BROKEN, RETRY_KEPT, RETRY_MISSING, RETRY_UNREADABLE
-from loadproof.users.retryafter import Promise, Standing, promising_nothing, retry_after_s
+from loadproof.users.retryafter import RetryPromise, Standing, promising_nothing, retry_after_s
 
 
 def saying(text: str | None) -> Answer:
@@ -79,7 +79,7 @@ def test_the_first_request_after_the_moment_tests_a_promise():
     """One before it doesn't, and no second one does."""
     standing = Standing()
     assert standing.take_due(5.0) is None
-    standing.promise = promise = Promise(from_s=10.0, intended_s=3.0)
+    standing.promise = promise = RetryPromise(from_s=10.0, intended_s=3.0)
     assert standing.take_due(9.999) is None
     assert standing.take_due(10.0) is promise
     assert standing.take_due(11.0) is None
@@ -99,4 +99,4 @@ def test_the_first_request_after_the_moment_tests_a_promise():
 )
 def test_whoever_is_let_in_was_told_the_truth(outcome, became):
     """A request that failed for another reason says nothing of it."""
-    assert Promise.became(outcome) == became
+    assert RetryPromise.became(outcome) == became

@@ -201,3 +201,36 @@ def test_while_the_application_runs_it_is_watched(server, tmp_path):
     assert "database-unreadable: the ledger can't be read" in server.texts[0]
     assert "database-unreadable: recovered after" in server.texts[1]
     assert not {thread.name for thread in set(threading.enumerate()) - before if thread.name.startswith("alerts")}
+
+
+def test_what_no_file_can_hold_is_told_all_the_same(server):
+    """The path of a list may be no UTF-8; whoever reports it ends no thread."""
+    with running(server) as (alerts, _):
+        alerts.report("list-deny-not-reloaded", "/etc/d\udcff.txt: gone")
+        alerts.report("redis-lost", "refused")
+        assert server.wait_for(lambda telegram: len(telegram.texts) == 2)
+    assert "/etc/d\\udcff.txt: gone" in server.texts[0]
+
+
+def test_one_report_that_fails_for_whatever_reason_ends_nothing(caplog):
+    with running() as (alerts, _):
+        alerts.report("list-\udcff", "x")
+        alerts.report("redis-lost", "refused")
+        assert eventually(lambda: set(alerts.open()) == {"redis-lost"})
+    assert "can't store an incident" in caplog.text
+
+
+def test_an_application_may_start_again_in_the_same_process(server, tmp_path):
+    """As it does under its own tests, once for each."""
+    path = tmp_path / "ledger.sqlite3"
+    create_database(str(path), 2)
+    registry = CollectorRegistry()
+    alerts = Alerts(AlertOptions(telegram=Chat(TOKEN, CHAT, server.url)), AlertMetrics(registry))
+
+    async def once(name: str) -> None:
+        async with alerts.running(str(path), lambda: (0, 0)):
+            alerts.report(name, "x")
+
+    for name in ("first", "second"):
+        asyncio.run(once(name))
+    assert [text.split("\n")[1] for text in server.texts] == ["first: x", "second: x"]

@@ -73,6 +73,7 @@ def test_what_does_not_go_together_is_refused(environment, line):
         ("SENTRY_DSN", "https://sentry.io/42"),
         ("SENTRY_DSN", "https://key@sentry.io/project"),
         ("SENTRY_DSN", "https://key@[::1/42"),
+        ("SENTRY_DSN", "https://key@sentry..io/42"),
         ("SENTRY_DSN", "https://key@sentry.io/42?x=1"),
         ("SENTRY_RELEASE", "a b"),
         ("TELEGRAM_ALERT_TOKEN", "bot" + TOKEN),

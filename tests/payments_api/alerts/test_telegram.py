@@ -136,3 +136,7 @@ def test_the_token_is_in_no_log(server, caplog):
     refusal("http://127.0.0.1:1")
     assert TOKEN not in caplog.text
     assert TOKEN not in repr(Chat(TOKEN, CHAT, server.url))
+
+
+def test_a_host_that_can_be_no_name_is_told_as_one_that_is_not_found():
+    assert str(refusal("http://a..b")) == "its name can't be resolved"

@@ -152,3 +152,23 @@ def test_the_pulse_tells_a_stall_that_is_over():
         pulse.note()
     assert pulse.take_worst_s() == pytest.approx(2.75)
     assert pulse.take_worst_s() == 0.0
+
+
+def test_a_look_that_fails_is_not_the_last(caplog):
+    """Somebody's own counts may raise."""
+    looks, heard = [], Heard()
+
+    def counts() -> tuple[int, int]:
+        looks.append(1)
+        if len(looks) == 1:
+            raise KeyError("not counted yet")
+        return 0, 0
+
+    watch = Watch(AlertOptions(window_s=0.1), Probes(counts, lambda: "gone", lambda: 1.0, lambda: 0.0), heard)
+    watch.start()
+    until_s = time.monotonic() + 10
+    while not heard.calls and time.monotonic() < until_s:
+        time.sleep(0.01)
+    watch.stop()
+    assert heard.calls == [("database-unreadable", "gone")]
+    assert "not counted yet" in caplog.text

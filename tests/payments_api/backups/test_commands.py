@@ -123,7 +123,7 @@ def test_help_says_what_it_does_and_its_exit_codes(capsys, command):
     """And what the environment has to have."""
     code, out, _ = said(capsys, command, "--help")
     assert code == 0
-    assert "exit codes: 0 done; 1 the backup, the check or the restore failed; 2 bad input." in out
+    assert "exit codes: 0 done; 1 the backup, the check or the restore failed; 2 bad input; 130 interrupted." in out
     assert "AWS_SECRET_ACCESS_KEY" in out
     assert ("BACKUP_KEEP_DAYS" in out) is (command == "backup")
 
@@ -187,3 +187,30 @@ def test_what_is_slow_is_given_up_after_its_time(ledger):
     place = ledger.parent.parent / "place"
     place.mkdir()
     back_up(ledger, place)
+
+
+def test_an_interrupt_is_one_line(ledger, place, capsys, monkeypatch):
+    """Ctrl-C, and not where it was."""
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(commands, "take_backup", interrupted)
+    assert said(capsys, "backup", "--database", ledger, "--to", place) == (
+        130,
+        "",
+        "backup: interrupted; run it again\n",
+    )
+
+
+def test_whoever_only_reads_is_told_of_a_wrong_timeout_too(place, capsys, monkeypatch):
+    """It would otherwise be waited for a day."""
+    monkeypatch.setenv("BACKUP_TIMEOUT_S", "1h")
+    code, _, err = said(capsys, "verify", "--from", place)
+    assert (code, err) == (2, "BACKUP_TIMEOUT_S: not a number of seconds, got '1h'; give one from 1 to 86400\n")
+
+
+def test_the_help_names_the_program_that_was_started(capsys):
+    with pytest.raises(SystemExit):
+        commands.main(["verify", "--help"], program="python -m shop.backups")
+    assert capsys.readouterr().out.startswith("usage: python -m shop.backups verify ")

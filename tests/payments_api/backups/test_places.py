@@ -168,7 +168,10 @@ def test_a_storage_that_is_not_there_is_told(ledger, storage):
         take_backup(ledger, Storage(gone, "bucket").place, keep=KEEP)
 
 
-@pytest.mark.parametrize("where", ["s3://", "s3://B", "s3://bucket?key=x", "s3://user:word@bucket"])
+@pytest.mark.parametrize(
+    "where",
+    ["s3://", "s3://B", "s3://bucket?key=x", "s3://user:word@bucket", "s3://bucket/../x", "s3://bucket/a//x"],
+)
 def test_what_is_no_bucket_is_refused(where):
     """Also where somebody wrote a secret into it."""
     with pytest.raises(WrongInputError, match="write s3://bucket/prefix"):
@@ -183,6 +186,38 @@ def test_without_keys_nobody_is_asked_for_some():
         open_place("s3://bucket", {})
     with pytest.raises(WrongInputError, match=r"^BACKUP_REQUEST_TIMEOUT_S: not a number of seconds, got 'x'"):
         open_place("s3://bucket", credentials("") | {"BACKUP_REQUEST_TIMEOUT_S": "x"})
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    ["127.0.0.1:9", "ftp://127.0.0.1", "http://127.0.0.1 :9", "http://127.0.0.1:99999", "http://127.0.0.1:9?x=1"],
+)
+def test_an_endpoint_that_is_no_url_is_refused(endpoint):
+    """obstore takes most of them, and panics when it is to use them."""
+    with pytest.raises(WrongInputError, match=rf"^AWS_ENDPOINT_URL_S3: no usable URL, got '{re.escape(endpoint)}'"):
+        open_place("s3://bucket", credentials(endpoint))
+
+
+def test_an_endpoint_with_a_password_is_refused_and_not_shown():
+    with pytest.raises(WrongInputError, match=r"^AWS_ENDPOINT_URL_S3: no usable URL, got one with a password; write"):
+        open_place("s3://bucket", credentials("http://user:word@127.0.0.1"))
+
+
+@pytest.mark.parametrize("name", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION"])
+def test_a_key_that_no_header_can_hold_is_refused_and_not_shown(name):
+    """Read from a file, it ends with the file's line break."""
+    with pytest.raises(WrongInputError, match=rf"^{name}: contains a space, a line break or a .*; write it without"):
+        open_place("s3://bucket", credentials("http://127.0.0.1:9") | {name: "word\n"})
+
+
+@pytest.mark.parametrize("where", ["directory", "s3"])
+def test_a_disk_that_is_full_here_is_not_blamed_on_the_place(ledger, place, tmp_path, where, request):
+    """/dev/full takes nothing, and the message names the disk that it stands for."""
+    opened = DirectoryPlace(place) if where == "directory" else request.getfixturevalue("storage").place
+    name = take_backup(ledger, opened, keep=KEEP).manifest.name
+    (tmp_path / "manifest.json").symlink_to("/dev/full")
+    with pytest.raises(BackupError, match=rf"^{tmp_path}: can't be written, got No space left on device; check"):
+        opened.fetch(f"{name}.json", tmp_path / "manifest.json")
 
 
 def test_a_directory_that_is_not_there_is_not_made(tmp_path):

@@ -115,7 +115,8 @@ def test_monitoring_has_no_rate_limit_fields(limited):
     }
 
 
-@pytest.mark.parametrize("limiter", [pytest.param("local", marks=pytest.mark.long), "slowapi"])
+@pytest.mark.long
+@pytest.mark.parametrize("limiter", ["local", "slowapi"])
 def test_waiting_as_long_as_asked_is_enough(limiter):
     """Retry-After is rounded up: whoever waits that long is admitted."""
     with running_target(LIMITER=limiter, LIMIT_HEALTH="2/s") as target, session_from("127.2.0.7") as session:
@@ -150,6 +151,7 @@ def test_the_limiter_can_be_off(shared_target):
         assert statuses(session, [f"{shared_target.url}/health"] * 70) == [200] * 70
 
 
+@pytest.mark.long
 def test_penalties_through_the_api():
     """Each violation costs more; all endpoints are refused meanwhile, and waiting as long as asked is enough."""
     settings = {"LIMIT_HEALTH": "2/s", "PENALTY_BASE": "1", "PENALTY_CAP": "3"}

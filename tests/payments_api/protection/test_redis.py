@@ -431,6 +431,40 @@ def test_a_cluster_is_told_as_what_it_is():
     assert "Redis Cluster, which is not supported; name a server that has all keys" in detail
 
 
+def test_an_application_that_starts_again_tries_redis_anew():
+    """In the same process, as under its own tests; what was lost before says nothing of now."""
+
+    class Store:
+        is_there = False
+
+        async def probe(self, _: float) -> None:
+            if not self.is_there:
+                raise ConnectionError("refused")
+
+        async def aclose(self) -> None: ...
+
+    shared, registry = Store(), CollectorRegistry()
+    store = FallbackStore(
+        shared,
+        LocalStore(LIMITS, most_clients=100),
+        timeout_s=TIMEOUT_S,
+        metrics=ProtectionMetrics(registry),
+        on_problem=lambda *_: None,
+    )
+
+    async def start() -> bool:
+        await store.try_out()
+        try:
+            return store.is_shared
+        finally:
+            await store.aclose()
+
+    assert asyncio.run(start()) is False
+    shared.is_there = True
+    assert asyncio.run(start()) is True
+    assert registry.get_sample_value("limiter_store", {"store": "local"}) == 0
+
+
 def test_a_redis_that_was_never_there_is_no_reason_not_to_start():
     """Local limits from the first request on, and an incident before it."""
     with (

@@ -130,6 +130,10 @@ def test_the_watcher_looks_by_itself_and_ends_when_told(listed):
     until(lambda: len(listed.file.value) == 2)
     watcher.stop()
     assert "protection-lists" not in {thread.name for thread in threading.enumerate()}
+    watcher.start()
+    listed.path.write_text("10.0.0.0/8\n::1\n::2\n")
+    until(lambda: len(listed.file.value) == 3)
+    watcher.stop()
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("/dev/zero")])

@@ -1,0 +1,86 @@
+"""What a comparison says in one sentence, and what to do next."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from loadproof.analysis.compare.comparison import compare
+from loadproof.analysis.compare.conclusion import conclusion_of, signed_text
+from loadproof.analysis.compare.replicates import Row
+from loadproof.analysis.compare.welch import Scale
+from loadproof.analysis.outputs.comparisontables import facts_of
+from simulation.releases import PHASE, Noise, plan_of_releases, release
+
+P95 = Row("balance", PHASE, "p(95)")
+
+
+@pytest.fixture(scope="module")
+def sides():
+    """Six runs of each of two equal releases, in turn; a threshold allows one row more than the margin."""
+    random, noise = np.random.default_rng(5), Noise(between=0.002)
+    plan = plan_of_releases("p(95) <= 1.25 * baseline")
+    return tuple(release(random, 6, noise=noise, first=first, step=2, plan=plan) for first in (0, 1))
+
+
+def with_row(runs, change):
+    """The same runs with a row changed, or without it."""
+    estimates = [{row: change(row, estimate) for row, estimate in run.estimates.items()} for run in runs]
+    return [
+        replace(run, estimates={row: value for row, value in each.items() if value is not None})
+        for run, each in zip(runs, estimates, strict=True)
+    ]
+
+
+def slower(factor):
+    def change(row, estimate):
+        if row != P95:
+            return estimate
+        return replace(estimate, **{name: factor * getattr(estimate, name) for name in ("value", "low", "high")})
+
+    return change
+
+
+def test_a_row_with_a_wider_margin_is_not_said_to_be_within_the_common_one(sides):
+    """12 % slower, of 25 % that are allowed."""
+    reason = conclusion_of(compare(sides[0], with_row(sides[1], slower(1.12)))).reason
+    within = "Every row that a threshold names is within 5 % of the baseline"
+    assert reason == f"{within}, but p(95) of balance in steady within the 25 % that its threshold allows."
+
+
+def test_a_row_without_values_is_no_matter_of_noise(sides):
+    """More runs would have none, too."""
+    gone = with_row(sides[1], lambda row, estimate: None if row == P95 else estimate)
+    found = conclusion_of(compare(sides[0], gone))
+    assert "p(95) of balance in steady has no values in the candidate's runs" in found.reason
+    assert found.next_step == (
+        "Find out in the reports of the candidate's runs why balance has nothing to measure there."
+    )
+
+
+def test_whatever_changed_between_equals_is_called_a_false_alarm(sides):
+    """And is no reason to mend anything; nor is a release better than itself the next baseline."""
+    worse = replace(compare(sides[0], with_row(sides[1], slower(1.6))), of_equals=True)
+    found = conclusion_of(worse)
+    assert found.reason.startswith("A false alarm: both sides are the same release; worse: p(95) of balance")
+    assert "Fix" not in found.next_step
+    equal = conclusion_of(replace(compare(*sides), of_equals=True))
+    assert equal.reason.startswith("No false alarm: every row that a threshold names is within 5 %")
+    assert "baseline of the next release" not in equal.next_step
+    thin = conclusion_of(replace(compare(sides[0][:1], sides[1][:1]), of_equals=True))
+    assert thin.reason.startswith("No false alarm: nothing is called changed, but it isn't shown to be equal either")
+
+
+def test_a_test_is_named_only_where_one_was_made(sides):
+    """Single runs are not tested."""
+    assert facts_of(compare(sides[0][:1], sides[1][:1])).startswith("1 and 1 runs of synthetic. A change within 5 %")
+    assert ", compared within blocks made beside each other. " in facts_of(compare(*sides))
+
+
+def test_nothing_has_no_minus():
+    """Of either scale."""
+    assert signed_text(-0.00001, Scale.DIFFERENCE) == "+0.00 points"
+    assert signed_text(-0.0001, Scale.RELATIVE) == "+0.0 %"
+    assert signed_text(-0.0123, Scale.RELATIVE) == "-1.2 %"
