@@ -29,7 +29,7 @@ from loadproof.run.locust import Generator
 from loadproof.run.stopping import StopSignal
 from loadproof.run.watch import Watch
 from loadproof.rundir.manifest import write_manifest
-from loadproof.users.workload import Post
+from loadproof.users.post import Post
 from simulation.clock import FakeTime
 from simulation.disk import filling_up
 from simulation.network import Target

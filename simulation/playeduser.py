@@ -9,8 +9,8 @@ from gevent.pool import Group
 from locust.env import Environment
 
 from loadproof.http.answers import Answer
+from loadproof.users.post import Post
 from loadproof.users.user import ApiUser
-from loadproof.users.workload import Post
 from simulation.clock import FakeTime
 from simulation.rundirs import manifest, scenario
 

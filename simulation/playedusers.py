@@ -13,7 +13,7 @@ from loadproof.users.user import ApiUser
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from loadproof.users.workload import Post
+    from loadproof.users.post import Post
     from simulation.clock import FakeClock
 
 

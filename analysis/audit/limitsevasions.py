@@ -16,7 +16,12 @@ if TYPE_CHECKING:
     from loadproof.scenario.limits import DeclaredLimit
 
 _NO_BYPASS: Final = "no bypass"
-_PROMISES: Final = {"path": _NO_BYPASS, "method": _NO_BYPASS, "headers": "spoofed headers count for nothing"}
+_PROMISES: Final = {
+    "path": _NO_BYPASS,
+    "method": _NO_BYPASS,
+    "connection": _NO_BYPASS,
+    "headers": "spoofed headers count for nothing",
+}
 """By the way in which they try."""
 EVASIONS: Final = tuple(dict.fromkeys(_PROMISES.values()))
 

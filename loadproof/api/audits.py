@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from loadproof.api.calls import Api, Reply, body_fields, update_id_of
 from loadproof.api.payloads import encode_json
-from loadproof.api.signing import SIGNATURES, new_webhook_secret
+from loadproof.api.signing import SIGNATURES, blanked, downgraded, new_webhook_secret
 from loadproof.scenario.operations import PaymentsOperation, SnapshotOperation
 
 if TYPE_CHECKING:
@@ -21,7 +21,19 @@ if TYPE_CHECKING:
     from loadproof.api.calls import Call
     from loadproof.scenario.operations import Operation
 
-How = Literal["pair", "again", "other-form", "same-body", "forged", "stale", "unsigned"]
+How = Literal[
+    "pair",
+    "again",
+    "other-form",
+    "same-body",
+    "forged",
+    "stale",
+    "unsigned",
+    "blank",
+    "downgraded",
+    "altered",
+    "renamed",
+]
 _MINOR_UNITS: Final = 100
 _LONG_AGO_S: Final = 3600.0
 """Older than any receiver should accept: Standard Webhooks and Stripe allow five minutes."""
@@ -77,13 +89,26 @@ class AuditApi(Api):
         body = right.request.body
         if how == "other-form":
             body = json.dumps(json.loads(body), indent=1).encode()
-        elif how == "same-body":
+        elif how in {"same-body", "renamed"}:
             body = encode_json(body_fields(self._endpoints.webhooks, event))
+        return self._delivery(event_id, body, self._proof(how, event_id, body, event))
+
+    def _proof(self, how: How, event_id: str, body: bytes, event: Mapping[str, Any]) -> dict[str, str]:
+        """Headers with the signature, right or wrong in one way."""
         if how == "unsigned":
-            return self._delivery(event_id, body, {})
-        secret = new_webhook_secret() if how == "forged" else self._webhook_secret
-        at_s = time.time() - _LONG_AGO_S if how == "stale" else None
-        return self._delivery(event_id, body, SIGNATURES[self.signature](event_id, body, secret, at_s))
+            return {}
+        sign, another = SIGNATURES[self.signature], f"{event_id[:-1]}{(int(event_id[-1], 16) + 1) % 16:x}"
+        if how == "altered":
+            # The id is in it.
+            return sign(event_id, self.deliver(another, event).request.body, self._webhook_secret)
+        if how == "renamed":
+            own = sign(event_id, body, self._webhook_secret)
+            signed = sign(another, body, self._webhook_secret)
+            return {name: own[name] if own[name] == event_id else text for name, text in signed.items()}
+        secret = new_webhook_secret() if how in {"forged", "downgraded"} else self._webhook_secret
+        headers = sign(event_id, body, secret, time.time() - _LONG_AGO_S if how == "stale" else None)
+        changed = {"blank": blanked, "downgraded": downgraded}.get(how)
+        return changed(headers) if changed else headers
 
     def payment_in(self, reply: Reply) -> dict[str, Any]:
         return self._payment(reply.answer.json, reply.operation)

@@ -46,15 +46,21 @@ class Guise:
             request = request.with_headers(merged(request.headers, {"User-Agent": note[USER_AGENT]}))
         if self._evades is not None:
             note[EVADES] = random.choice(self._evades)
-            request = _evading(request, note[EVADES], random)
+            request = _evading(request, note[EVADES], random, is_named=self._user_agents is not None)
         return Call(self._operation or call.operation, request, call.name, call.sent, note, call.finds)
 
 
-def _evading(request: Request, way: str, random: Random) -> Request:
+def _evading(request: Request, way: str, random: Random, *, is_named: bool) -> Request:
+    """`is_named`: its User-Agent is to stay as it is."""
     changed: dict[str, Any] = vars(request).copy()
-    if way == "headers":
+    if way == "connection":
+        # Its port is another one, so that who counts by address and port finds a new client.
+        changed["headers"] = merged(request.headers, {"Connection": "close"})
+    elif way == "headers":
         stranger = f"203.0.113.{random.randrange(1, 255)}"
         own = dict.fromkeys(NAMES_A_STRANGER, stranger) | {"Forwarded": f"for={stranger}"}
+        if not is_named:
+            own["User-Agent"] = f"Mozilla/5.0 (X11; Linux x86_64) {random.getrandbits(32):x}"
         changed["headers"] = merged(request.headers, own)
     elif way == "method" and request.method == "GET":
         changed["method"] = "HEAD"

@@ -5,9 +5,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import re
 import secrets
 import time
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_PROOF: Final = re.compile(r"v1([,=]).+")
 
 
 def new_webhook_secret() -> str:
@@ -65,3 +71,17 @@ SIGNATURES: Final[dict[str, Sign]] = {
     "telegram": telegram_headers,
     "none": no_headers,
 }
+
+
+def blanked(headers: Mapping[str, str]) -> dict[str, str]:
+    """The same, with nothing where the proof is; all of a header if nothing else is in it."""
+    without = {name: _PROOF.sub(r"v1\1", text) for name, text in headers.items()}
+    return without if without != headers else dict.fromkeys(headers, "")
+
+
+def downgraded(headers: Mapping[str, str]) -> dict[str, str]:
+    """The same, as if it had been signed in a way that no receiver should accept.
+
+    Source: https://docs.stripe.com/webhooks: 'to prevent downgrade attacks, ignore all schemes that aren't v1'.
+    """
+    return {name: _PROOF.sub(lambda proof: f"v0{proof[0][2:]}", text) for name, text in headers.items()}

@@ -28,9 +28,9 @@ from loadproof.recording.skew import Skew
 from loadproof.rundir.manifest import Manifest
 from loadproof.rundir.rows import GeneratorRow
 from loadproof.scenario.targetauth import token_url_of
+from loadproof.users.post import THIS_PROCESS
 from loadproof.users.tokenkeeper import keep_token
 from loadproof.users.user import take_likes
-from loadproof.users.workload import THIS_PROCESS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from loadproof.errors import Problem
     from loadproof.recording.runwriter import RunWriter
-    from loadproof.users.workload import Post
+    from loadproof.users.post import Post
 
 _LEAD_S: Final = 2.0
 _TOKEN_S: Final = 3.0

@@ -17,8 +17,8 @@ from loadproof.generator.executor import Arrival, Executor
 from loadproof.plan.arrivals import ArrivalPlan
 from loadproof.plan.clients import clients_of
 from loadproof.plan.pacing import Due
+from loadproof.users.post import THIS_PROCESS, Post
 from loadproof.users.user import ApiUser, api_users, sets_up
-from loadproof.users.workload import THIS_PROCESS, Post
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -129,7 +129,7 @@ class ArrivalDispatcher(User):
     def _new_user(self, arrival: Arrival) -> ApiUser:
         made = self._made[arrival.endpoint]
         made[arrival.client] += 1
-        client = self.workload.client(arrival.client)
+        client = self.workload.clients.client(arrival.client)
         user = self._classes[arrival.endpoint](self.environment, client, made[arrival.client])
         try:
             user.on_start()

@@ -27,9 +27,9 @@ from loadproof.outcome import MISSED, Outcome
 from loadproof.plan.pacing import Due
 from loadproof.rundir.journal import LONGEST
 from loadproof.rundir.rows import ABANDONED, UNREPORTED, WANTS
+from loadproof.users.post import THIS_PROCESS
 from loadproof.users.tokenkeeper import Recorded
 from loadproof.users.user import ApiUser
-from loadproof.users.workload import THIS_PROCESS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     from locust.env import Environment
 
     from loadproof.recording.recorder import Recorder
-    from loadproof.users.workload import Post, Workload
+    from loadproof.users.post import Post
+    from loadproof.users.workload import Workload
 
 _CLOCKS_DIFFER_S: Final = 0.05
 """By less, the two readings of the clocks do."""

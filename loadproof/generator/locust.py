@@ -10,7 +10,7 @@ from loadproof.generator.leftovers import end_children
 from loadproof.generator.maskedoutput import mask_outputs
 from loadproof.internals.locust import ignore_setting_files
 from loadproof.users import entrance
-from loadproof.users.workload import THIS_PROCESS
+from loadproof.users.post import THIS_PROCESS
 
 if __name__ == "__main__":
     # Before Locust's loggers take the streams.

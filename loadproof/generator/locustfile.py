@@ -35,7 +35,7 @@ from loadproof.internals.locust import (
 from loadproof.recording.announcements import StopAsked, StrangerRefused
 from loadproof.recording.runwriter import RunWriter
 from loadproof.rundir.manifest import read_manifest
-from loadproof.users import workload
+from loadproof.users.post import THIS_PROCESS
 from loadproof.users.tokenkeeper import keep_token
 from loadproof.users.user import api_users, take_likes
 
@@ -59,7 +59,7 @@ class LoadproofShape(shape.PlanShape):
     dispatcher = LoadproofDispatcher
 
 
-raised = Raised(masked=lambda error: workload.workload().mask(str(error)))
+raised = Raised(masked=lambda error: THIS_PROCESS.workload().mask(str(error)))
 tell_exceptions(raised.by_listener, raised.in_greenlet)
 
 
@@ -84,7 +84,7 @@ def _set_up(environment: Environment, **_: Any) -> None:
     path = Path(named)
     manifest = read_manifest(path)
     writer = RunWriter(path, manifest)
-    workload.assign(manifest, rank=0, workers=1)
+    THIS_PROCESS.assign(manifest, rank=0, workers=1)
     environment.dispatcher_class = UserAllotment
     take_likes(environment, manifest.scenario)
     for cls in api_users(environment):
@@ -121,11 +121,11 @@ def _hold_token(environment: Environment) -> None:
 
 def _masked_error(error: BaseException) -> BaseException:
     """Without the secrets of the run that this process has a part in at the time."""
-    return workload.workload().mask.error(error)
+    return THIS_PROCESS.workload().mask.error(error)
 
 
 def _masked_text(text: str) -> str:
-    return workload.workload().mask(text)
+    return THIS_PROCESS.workload().mask(text)
 
 
 def _take_stop_button(web_ui: WebUI, plan: PlanShape, writer: RunWriter) -> None:

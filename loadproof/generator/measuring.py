@@ -9,8 +9,8 @@ import gevent
 from gevent.lock import Semaphore
 
 from loadproof.recording.locuststats import LocustStatistics
+from loadproof.users.post import THIS_PROCESS
 from loadproof.users.user import api_users
-from loadproof.users.workload import THIS_PROCESS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from loadproof.recording.recorder import Recorder
     from loadproof.recording.reports import SecondReport
-    from loadproof.users.workload import Post
+    from loadproof.users.post import Post
 
 
 _GARBAGE_THRESHOLDS: Final = (50_000, 50, 100)

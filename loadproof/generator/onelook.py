@@ -26,7 +26,7 @@ from loadproof.http.origin import Origin
 from loadproof.plan.pacing import Due
 from loadproof.recording.norecorder import NoRecorder
 from loadproof.rundir.manifest import Manifest
-from loadproof.users import workload
+from loadproof.users.post import THIS_PROCESS
 from loadproof.users.tokenkeeper import token_keeper
 from loadproof.users.user import ApiUser, like
 
@@ -84,7 +84,7 @@ def _look(manifest: Manifest, locustfiles: Path) -> list[Look]:
     Of somebody's own locustfile, what its users send first.
     """
     noting, environment = _Noting(), Environment()
-    mask = workload.assign(manifest, rank=0, workers=1, recorder=noting).mask
+    mask = THIS_PROCESS.assign(manifest, rank=0, workers=1, recorder=noting).mask
     hearing = _Hearing(environment, noting)
     looks: list[Look] = []
     base_url = manifest.target.base_url
@@ -111,7 +111,7 @@ def _look(manifest: Manifest, locustfiles: Path) -> list[Look]:
 def _looks_at(hearing: _Hearing, user: Sender, base_url: str) -> list[Look]:
     """Everything that it has just sent."""
     user.post.clock.sleep(_LEFT_S)
-    closes = not user.workload.connections(user.identity, base_url).are_kept
+    closes = not user.workload.clients.connections(user.identity, base_url).are_kept
     base_path = Origin.of(base_url).base_path
     looks = [_look_at(outcome, event, user.workload.mask, base_path=base_path) for outcome, event in hearing.take()]
     return [replace(look, closes=look.status is not None and closes) for look in looks]
@@ -171,7 +171,7 @@ def _text_of(answer: Answer) -> str:
 
 if __name__ == "__main__":
     output = sys.stdout
-    workload.THIS_PROCESS.masks.append(mask_outputs())
+    THIS_PROCESS.masks.append(mask_outputs())
     HostGuard().install()
     # What a user prints is not part of the output.
     with redirect_stdout(sys.stderr):

@@ -10,8 +10,8 @@ from locust import LoadTestShape
 from loadproof.internals.locust import call_ours_last
 from loadproof.plan.phases import changes_of, users_made_at
 from loadproof.recording.announcements import Begun, PlanIsOver
+from loadproof.users.post import THIS_PROCESS, Post
 from loadproof.users.user import ApiUser, api_users, sets_up
-from loadproof.users.workload import THIS_PROCESS, Post
 
 if TYPE_CHECKING:
     from locust import User

@@ -9,10 +9,11 @@ from loadproof.httpuser import terms
 from loadproof.httpuser.locusts import LocustsFastSession, LocustsSession
 from loadproof.internals.locust import take_places
 from loadproof.scenario.targetway import way_of
-from loadproof.users.workload import THIS_PROCESS
+from loadproof.users.post import THIS_PROCESS
 
 if TYPE_CHECKING:
-    from loadproof.users.workload import Post, Workload
+    from loadproof.users.post import Post
+    from loadproof.users.workload import Workload
 
 
 def hand_terms(post: Post = THIS_PROCESS) -> None:

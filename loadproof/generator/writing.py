@@ -9,7 +9,7 @@ import gevent
 from loadproof.errors import OutputError
 from loadproof.recording.announcements import DiskFull
 from loadproof.recording.locustcsv import LocustCsv
-from loadproof.users.workload import THIS_PROCESS
+from loadproof.users.post import THIS_PROCESS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from loadproof.recording.reports import SecondReport
     from loadproof.recording.runwriter import RunWriter
-    from loadproof.users.workload import Post
+    from loadproof.users.post import Post
 
 
 _TICK_DELAY_S: Final = 0.2

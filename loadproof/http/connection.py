@@ -187,7 +187,7 @@ class Connection:
             finally:
                 # Its traceback references this frame, which references it: a cycle for each failure.
                 del ended
-        if not (is_sent and self._parser.keeps_alive):
+        if packet.is_last or not (is_sent and self._parser.keeps_alive):
             self._mark_surplus(timing)
             self.close()
         return ended

@@ -25,6 +25,8 @@ class Packet(NamedTuple):
     may_be_repeated: bool
     accepted: str | None
     """The request's Accept-Encoding."""
+    is_last: bool = False
+    """It says that its connection ends with its answer. Source: RFC 9112, section 9.6."""
 
 
 def make_packet(origin: Origin, headers: Mapping[str, str], request: Request) -> Packet:
@@ -40,4 +42,5 @@ def make_packet(origin: Origin, headers: Mapping[str, str], request: Request) ->
         is_head=request.method == "HEAD",
         may_be_repeated=request.may_be_repeated,
         accepted=next((value for name, value in sent.items() if name.lower() == "accept-encoding"), None),
+        is_last=any(name.lower() == "connection" and value.lower() == "close" for name, value in sent.items()),
     )

@@ -19,9 +19,9 @@ SIGNATURE_HEADERS: Final = {
     "none": (),
 }
 FALSE_DELIVERIES: Final = {
-    "standard": ("forged", "stale", "unsigned"),
-    "stripe": ("forged", "stale", "unsigned"),
-    "telegram": ("forged", "unsigned"),
+    "standard": ("forged", "stale", "unsigned", "blank", "downgraded", "altered", "renamed"),
+    "stripe": ("forged", "stale", "unsigned", "blank", "downgraded", "altered"),
+    "telegram": ("forged", "unsigned", "blank"),
     "none": (),
 }
 """Kinds of deliveries that each way of signing lets a receiver refuse."""

@@ -11,7 +11,7 @@ from loadproof.scenario.settings import NetworkText  # noqa: TC001 - pydantic re
 from loadproof.scenario.strict import Duration, Name, Share, Strict
 
 UserAgent = Annotated[str, StringConstraints(pattern=r"^[ -~]*$", max_length=300)]
-Evasion = Literal["path", "method", "headers"]
+Evasion = Literal["path", "method", "headers", "connection"]
 EVADES, USER_AGENT = "evades", "user_agent"
 """Words of a request's note: how it tried to get around a limit, and as whose it came."""
 NAMES_A_STRANGER: Final = ("X-Forwarded-For", "X-Real-IP", "True-Client-IP", "CF-Connecting-IP", "Fly-Client-IP")
@@ -38,10 +38,10 @@ class UserMix(Strict):
     user_agents: Annotated[list[UserAgent], Field(min_length=1, max_length=100)] | None = Field(
         None, description="Each request comes with one of these in its User-Agent."
     )
-    evades: Annotated[list[Evasion], Field(min_length=1, max_length=3)] | None = Field(
+    evades: Annotated[list[Evasion], Field(min_length=1, max_length=4)] | None = Field(
         None,
-        description="They try to get around limits: by other spellings of the path, by HEAD, or by headers that name "
-        "a stranger, such as X-Forwarded-For. Any answer but a failure is right.",
+        description="They try to get around limits: by other spellings of the path, by HEAD, by headers that name a "
+        "stranger, such as X-Forwarded-For, or by a connection for each request. Any answer but a failure is right.",
     )
     expect: Status | Annotated[list[Status], Field(min_length=1)] | None = Field(
         None, description="Status, or several, that is right for them, whatever the answer says; such as 403."

@@ -53,7 +53,7 @@ class Sender(TurnTaker):
     def __init__(self, environment: Environment, identity: Client | None = None, number: int = 0) -> None:
         """If several users share a client and endpoint, each has its own `number` and therefore its own choices."""
         super().__init__(environment, identity, number)
-        self._connections = self.workload.connections(self.identity, self.host or "")
+        self._connections = self.workload.clients.connections(self.identity, self.host or "")
         self._standings: dict[str, Standing] = {}
         """By request name."""
         self._back_offs_s: dict[str, float] = {}
@@ -62,7 +62,7 @@ class Sender(TurnTaker):
         self._last_end: tuple[Outcome, Exception | None] = Outcome.OK, None
         """Of the last request."""
         self._guise = self.workload.guise(self.endpoint)
-        self._seen_as = self.workload.seen_as(self.identity, self.host or "") if self._recorder.journals else ""
+        self._seen_as = self.workload.clients.seen_as(self.identity, self.host or "") if self._recorder.journals else ""
         """For the journal: how the target's limits see it."""
 
     @property
@@ -175,7 +175,7 @@ class Sender(TurnTaker):
                 f"request '{name}' is not in the scenario: add it to mix.{self.endpoint}.requests"
             )
         name = self.endpoint if is_unknown else name
-        standing = self.workload.standing(self.identity, name)
+        standing = self.workload.clients.standing(self.identity, name)
         if not is_setup:
             self._standings[name] = standing
         return name, standing

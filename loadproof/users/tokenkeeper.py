@@ -22,9 +22,9 @@ from loadproof.scenario.operations import Operation
 from loadproof.scenario.targetauth import token_url_of
 from loadproof.users.credentials import Credential
 from loadproof.users.judging import UnexpectedAnswerError
+from loadproof.users.post import THIS_PROCESS, Post
 from loadproof.users.retryafter import retry_after_s
 from loadproof.users.sending import Sender
-from loadproof.users.workload import THIS_PROCESS, Post
 
 if TYPE_CHECKING:
     from locust.env import Environment

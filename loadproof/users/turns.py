@@ -10,7 +10,7 @@ from locust import User
 from loadproof.internals.locust import is_stopping
 from loadproof.outcome import BACKED_OFF, MISSED
 from loadproof.plan.pacing import Due
-from loadproof.users.workload import THIS_PROCESS, Post
+from loadproof.users.post import THIS_PROCESS, Post
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -42,7 +42,7 @@ class TurnTaker(User):
         self.workload = self.post.workload()
         if identity is None:
             # Whoever is a client again makes choices of its own: the same ids would be the first one's.
-            identity, number = self.workload.next_client(self.endpoint)
+            identity, number = self.workload.clients.take(self.endpoint)
         self.identity = identity
         self.random = self.identity.random(f"{self.endpoint}/{number}")
         self._recorder = self.workload.recorder
@@ -110,7 +110,7 @@ class TurnTaker(User):
         self._end_back_off(now_s)
         if self._not_before_s < math.inf:
             self._time.left(self.endpoint, now_s)
-            self.workload.leave_client(self.endpoint, self.identity)
+            self.workload.clients.leave(self.endpoint, self.identity)
 
     def stop(self, force: bool = False) -> bool:
         """Like Locust's; what it is still waiting for no longer keeps it from any turns."""

@@ -1,53 +1,39 @@
-"""What the users of this process share: the plan, the clients, the payloads, the connections, the recorder.
-
-`loadproof run` assigns it; in plain `locust -f locustfiles`, users keep the default pace and only Locust's own
-statistics are recorded.
-"""
+"""What the users of this process share: the plan, the clients, the payloads, the feeders, the recorder."""
 
 from __future__ import annotations
 
 import functools
 import os
-import secrets
-from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
-from heapq import heappop, heappush
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from loadproof.api.calls import Api
 from loadproof.api.guises import Guise
 from loadproof.api.payloads import make_payloads
 from loadproof.api.signing import DEVELOPMENT_SECRET
-from loadproof.http.client import ClientConnections, Exchanging
-from loadproof.http.connection import Connection
-from loadproof.http.messages import RequestTimeouts
-from loadproof.http.origin import Origin
-from loadproof.plan.clients import SHARED, Client, make_client, marks_of, own_address
 from loadproof.plan.pacing import Due, next_due
 from loadproof.plan.phases import plan_phases, step_ahead, steps_of
 from loadproof.recording.clock import SYSTEM_CLOCK
-from loadproof.recording.norecorder import NoRecorder
-from loadproof.recording.recorder import Recorder
 from loadproof.rundir.manifest import TargetFacts
 from loadproof.scenario.feeder import read_rows
-from loadproof.scenario.targetvariables import check_hosts, masker_of, secret_variables
-from loadproof.scenario.targetway import way_of
+from loadproof.scenario.targetvariables import masker_of, secret_variables
+from loadproof.users.clients import Clients
 from loadproof.users.feeders import Feed
 from loadproof.users.groups import Groups
 from loadproof.users.habits import ENDLESS, PLAIN, habits_of
-from loadproof.users.retryafter import Standing
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from loadproof.recording.clock import Clock
-    from loadproof.rundir.manifest import Manifest
+    from loadproof.recording.norecorder import NoRecorder
+    from loadproof.recording.recorder import Recorder
     from loadproof.scenario.masking import Masker
     from loadproof.scenario.scenario import Scenario
+    from loadproof.users.clients import Connect
     from loadproof.users.credentials import Credential
 
-_REFERENCE: Final = TargetFacts(kind="own", base_url="", limits={})
-_CLIENTS_BESIDE_THE_MIX: Final = 40_000
+REFERENCE: Final = TargetFacts(kind="own", base_url="", limits={})
 _payloads_of = functools.lru_cache(maxsize=1)(make_payloads)
 """A simulation has many workloads with one seed."""
 
@@ -62,7 +48,7 @@ class Workload:
         seed: int,
         recorder: Recorder | NoRecorder,
         run_id: str,
-        target: TargetFacts = _REFERENCE,
+        target: TargetFacts = REFERENCE,
         rank: int = 0,
         workers: int = 1,
         clock: Clock = SYSTEM_CLOCK,
@@ -83,14 +69,14 @@ class Workload:
         self.run_id = run_id
         self.recorder = recorder
         self.payloads = _payloads_of(seed)
+        self.clients = Clients(scenario, self.habits, target, seed=seed, rank=rank, workers=workers, connect=connect)
         secret = os.environ.get(target.endpoints.webhooks.secret, DEVELOPMENT_SECRET)
         self.target = target
         self.api = Api(target.endpoints, headers=target.headers, webhook_secret=secret, auth=target.auth)
-        self.mask, *_ = self._masks = masks or _masks_of(target)
+        self.mask, *_ = self._masks = masks or masks_of(target)
         """Removes from texts that are recorded what the target file keeps secret, and tokens that were obtained."""
         self.credential: Credential | None = None
         """What all users of the process send, if it had to be obtained."""
-        self._account_ids = target.account_ids
         self._limited = frozenset(target.limits if self.habits.keeps_to_limits else ())
         self.monotonic_s = clock.now_s
         self.start_s = self.monotonic_s()
@@ -100,17 +86,7 @@ class Workload:
         self._plain_until_s = next((span.start_s for span in self.spans if span.bursts_s), self.spans[-1].end_s)
         """Until then a user sends at its pace, whatever the phases."""
         self.has_bursts = any(span.bursts_s for span in self.spans)
-        self._made: Counter[str] = Counter()
-        """By kind of user, how many clients there have been."""
-        self._left: defaultdict[str, list[int]] = defaultdict(list)
-        """By kind of user, a heap of clients whose users are gone."""
         self._feeds: dict[str, Feed] = {}
-        self._lives: Counter[int] = Counter()
-        """By client, how many users have been it."""
-        self._connect = connect or self._open_connection
-        self._connections: dict[int, ClientConnections] = {}
-        self._standings: defaultdict[tuple[int, str], Standing] = defaultdict(Standing)
-        self._origin_of = functools.cache(functools.partial(_allowed_origin, target))
 
     def learn(self, token: str) -> None:
         """Nobody is to see it from now on."""
@@ -183,145 +159,10 @@ class Workload:
             return Due(due_s)
         return next_due(self.spans, previous_s=previous_s, now_s=now_s, every_s=every_s, offset_s=offset_s)
 
-    def next_client(self, kind: str) -> tuple[Client, int]:
-        """A client that no user of this kind is now, and how many have been it before.
-
-        Kinds and workers take turns, so no two users are one client. Where users come and go, clients come again: the
-        target has accounts for as many as there are at a time.
-        """
-        index = heappop(self._left[kind]) if self._left[kind] else self._new_index(kind)
-        self._lives[index] += 1
-        return self.client(index), self._lives[index] - 1
-
-    def leave_client(self, kind: str, client: Client) -> None:
-        """Its user is gone: the next one of this kind may be it."""
-        heappush(self._left[kind], client.index)
-
-    def _new_index(self, kind: str) -> int:
-        kinds = sorted(self.habits.mix)
-        number = self.rank + self.workers * self._made[kind]
-        self._made[kind] += 1
-        if kind not in kinds:
-            # Only plain Locust has users besides the mix; their clients start far from the others'.
-            return _CLIENTS_BESIDE_THE_MIX + number
-        return number * len(kinds) + kinds.index(kind)
-
-    def client(self, index: int) -> Client:
-        by_address = self.habits.clients == "source-address"
-        own = own_address(index, self._scenario) if self._scenario and by_address else None
-        return make_client(index, seed=self.seed, by_address=by_address, account_ids=self._account_ids, own_address=own)
-
-    def connections(self, client: Client, base_url: str) -> ClientConnections:
-        if client.index not in self._connections:
-            self._connections[client.index] = ClientConnections(functools.partial(self._connect, client, base_url))
-        return self._connections[client.index]
-
-    def seen_as(self, client: Client, base_url: str) -> str:
-        """How the target's limits see the client."""
-        address, marks = self._marks_of(client, self._origin_of(base_url).host)
-        return address or next(iter(marks.values()), SHARED)
-
-    def _marks_of(self, client: Client, host: str) -> tuple[str | None, dict[str, str]]:
-        """Source address and headers by which a target at `host` tells the client from others."""
-        address, marks = marks_of(client.index, self.habits.clients, host)
-        return (client.address if address else None), marks
-
     def guise(self, kind: str) -> Guise | None:
         """In which users of this kind come; None: as they are."""
         return Guise.of(self.habits.mix.get(kind))
 
-    def standing(self, client: Client, endpoint: str) -> Standing:
-        """What the target's limits promised to the identity that they see as this client."""
-        shared = self.habits.clients == "shared"
-        return self._standings[0 if shared else client.index, endpoint]
 
-    def _open_connection(self, client: Client, base_url: str) -> Exchanging:
-        timeouts, origin = self.habits.timeouts, self._origin_of(base_url)
-        address, marks = self._marks_of(client, origin.host)
-        return Connection(
-            origin,
-            RequestTimeouts(timeouts.connect, timeouts.total, timeouts.first_byte, timeouts.keep_alive_idle),
-            source_address=address,
-            headers=marks,
-        )
-
-
-Connect = Callable[[Client, str], Exchanging]
-"""A connection from this client to this base URL."""
-
-
-def _masks_of(target: TargetFacts) -> list[Masker]:
+def masks_of(target: TargetFacts) -> list[Masker]:
     return [masker_of(secret_variables(target))]
-
-
-def _allowed_origin(target: TargetFacts, base_url: str) -> Origin:
-    """UnsafeTargetError in each process too: Locust's own options and messages can name another host."""
-    check_hosts(target.model_copy(update={"base_url": base_url}))
-    return Origin.of(base_url, way_of(target, base_url))
-
-
-class Post:
-    """A process's place in the run: its clock, and the workload assigned to it. A simulation has several."""
-
-    def __init__(self, clock: Clock = SYSTEM_CLOCK, connect: Connect | None = None) -> None:
-        self.clock = clock
-        self._connect = connect
-        self._workload: Workload | None = None
-        self.masks: list[Masker] = []
-        """Those of the process's own outputs."""
-
-    def workload(self) -> Workload:
-        """What was assigned to it, or plain Locust's workload."""
-        if self._workload is None:
-            recorder, run_id = NoRecorder(), secrets.token_hex()
-            self._workload = Workload(
-                None,
-                seed=0,
-                recorder=recorder,
-                run_id=run_id,
-                clock=self.clock,
-                connect=self._connect,
-                masks=[*_masks_of(_REFERENCE), *self.masks],
-            )
-        return self._workload
-
-    def assign(self, manifest: Manifest, *, rank: int, workers: int, recorder: NoRecorder | None = None) -> Workload:
-        """Make it the worker with this rank (from 0) in the run.
-
-        `recorder` stands in for the one a run would create.
-        """
-        (mask,) = _masks_of(manifest.target)
-        self._workload = Workload(
-            manifest.scenario,
-            seed=manifest.seed,
-            recorder=recorder or self._recorder(manifest, rank, mask),
-            run_id=manifest.run_id,
-            target=manifest.target,
-            rank=rank,
-            workers=workers,
-            clock=self.clock,
-            connect=self._connect,
-            masks=[mask, *self.masks],
-        )
-        return self._workload
-
-    def _recorder(self, manifest: Manifest, rank: int, mask: Masker) -> Recorder:
-        return Recorder(
-            manifest.phases,
-            deadline_s=manifest.scenario.deadline,
-            group_deadlines_s={name: group.deadline for name, group in manifest.scenario.groups.items()},
-            worker=str(rank + 1),
-            clock=self.clock,
-            mask=mask,
-            journals=manifest.scenario.records_requests,
-        )
-
-    def leave(self) -> None:
-        """Forget what was assigned."""
-        self._workload = None
-
-
-THIS_PROCESS: Final = Post()
-"""For users that Locust creates without passing anything of ours."""
-workload = THIS_PROCESS.workload
-assign = THIS_PROCESS.assign

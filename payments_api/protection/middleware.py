@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from payments_api.protection.paths import path_of
 from payments_api.protection.ratelimitheaders import Header, state_header
 from payments_api.protection.repeating import Repeating
 
@@ -27,13 +28,14 @@ class ProtectionMiddleware:
             return
         ours = self._protection
         client = ours.clients.of(scope)
+        path = path_of(scope)
         if ours.is_denied(client.address):
             await ours.denied.answer(scope, receive, send)
-        elif ours.is_hidden(scope):
+        elif ours.is_hidden(path, scope):
             await ours.hidden.answer(scope, receive, send)
         elif ours.is_allowed(client.address):
             await self._app(scope, receive, send)
-        elif ours.places.is_monitoring(scope["path"], scope.get("method", "")):
+        elif ours.places.is_monitoring(path, scope.get("method", "")):
             await self._monitoring(scope, receive, send)
         elif ours.is_bot(scope["headers"]):
             await ours.bot.answer(scope, receive, send)
@@ -45,7 +47,7 @@ class ProtectionMiddleware:
         if ours.limits is None:
             await self._app(scope, receive, send)
             return
-        endpoint = ours.places.endpoint_of(scope["path"])
+        endpoint = ours.places.endpoint_of(path_of(scope))
         decision = await ours.limits.decide(endpoint, client)
         policy, state = ours.policies[endpoint], state_header(endpoint, decision.remaining, decision.wait_s)
         if decision.is_admitted:

@@ -54,7 +54,7 @@ VARIABLES: Final[dict[str, tuple[str, str]]] = {
 """Name, then default and meaning."""
 
 _PRIVATE: Final = {"private": frozenset({METRICS})}
-_LIMIT: Final = r"[1-9]\d{0,8}/(s|min|h)"
+LIMIT: Final = r"[1-9]\d{0,8}/(s|min|h)"
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,9 @@ class Options:
 
     limiter: str = "local"
     limits: Mapping[str, str] = field(default_factory=lambda: {OTHER: "60/min"})
-    """By the first segment of a path; `other` for everything without a limit of its own."""
+    """By the first segment of a path, after `prefix`; `other` for everything without a limit of its own."""
+    prefix: str = ""
+    """What the paths of limited endpoints begin with, like /api/v1."""
     most_clients: int = 50_000
     redis_url: str = ""
     redis_timeout_s: float = 0.25
@@ -99,7 +101,7 @@ def read_options(read: Read) -> Options:
     return Options(
         limiter=read("LIMITER", matching(r"local|redis|slowapi|off", "use local, redis, slowapi or off")),
         limits={
-            name: read(f"LIMIT_{name.upper()}", matching(_LIMIT, "write it like 60/min (s, min, h)"))
+            name: read(f"LIMIT_{name.upper()}", matching(LIMIT, "write it like 60/min (s, min, h)"))
             for name in (*ENDPOINTS, OTHER)
         },
         most_clients=read("MOST_CLIENTS", whole_number(100, 5_000_000)),

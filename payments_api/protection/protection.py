@@ -16,6 +16,7 @@ from payments_api.protection.fallback import FallbackStore, SharedStore
 from payments_api.protection.limits import Limits
 from payments_api.protection.metrics import ProtectionMetrics
 from payments_api.protection.networks import Address, NetworkSet, parse_allowed, parse_networks
+from payments_api.protection.optionchecks import check_options
 from payments_api.protection.options import Options, bots_file
 from payments_api.protection.paths import Places
 from payments_api.protection.ratelimitheaders import policy_header
@@ -39,17 +40,18 @@ def log_problem(name: str, detail: str) -> None:
 
 
 class Protection:
-    """What `ProtectionMiddleware` asks; ValueError if a list can't be read."""
+    """What `ProtectionMiddleware` asks; ValueError if a list can't be read, or an option would have no effect."""
 
     def __init__(
         self, options: Options, *, metrics: ProtectionMetrics | None = None, on_problem: OnProblem = log_problem
     ) -> None:
+        check_options(options)
         self._options = options
         self._metrics = metrics or ProtectionMetrics()
         self._on_problem = Reporter(on_problem)
         self.clients = Clients(options.client_header, options.trusted_networks)
         self.repeated = self._metrics.repeated
-        self.places = Places(options.limits, monitoring=options.monitoring)
+        self.places = Places(options.limits, monitoring=options.monitoring, prefix=options.prefix)
         self._deny = self._networks("deny", options.deny_file, parse_networks)
         self._allow = self._networks("allow", options.allow_file, parse_allowed)
         self._bots: ReloadedFile[BotRules] | None = None
@@ -75,9 +77,9 @@ class Protection:
         self._metrics.denied.inc()
         return True
 
-    def is_hidden(self, scope: Scope) -> bool:
+    def is_hidden(self, path: str, scope: Scope) -> bool:
         """A private path requested through the proxy; whether its header is believed doesn't matter."""
-        if scope["path"] not in self._options.private or not self.clients.has_header(scope):
+        if path not in self._options.private or not self.clients.has_header(scope):
             return False
         self._metrics.hidden.inc()
         return True

@@ -330,7 +330,12 @@ def test_what_a_bot_is_refused_spends_nothing_of_its_clients_limit():
 
 @pytest.mark.parametrize(
     ("way", "promise"),
-    [("path", "no bypass"), ("method", "no bypass"), ("headers", "spoofed headers count for nothing")],
+    [
+        ("path", "no bypass"),
+        ("method", "no bypass"),
+        ("connection", "no bypass"),
+        ("headers", "spoofed headers count for nothing"),
+    ],
 )
 def test_whoever_gets_around_a_limit_is_found_by_how(way, promise):
     """And has kept the quota of ordinary clients."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
 
 from loadproof.api.audits import AuditApi, effects_in
 from loadproof.api.calls import Reply
-from loadproof.api.signing import new_webhook_secret
+from loadproof.api.signing import new_webhook_secret, standard_headers
 from loadproof.http.answers import Answer
 from loadproof.scenario.operations import FALSE_DELIVERIES, Endpoints, Operation
 
@@ -73,9 +74,41 @@ def test_false_deliveries_differ_from_the_right_one_in_what_proves_it(signature)
     right = found.deliver_as("pair", NAME, EVENT).request
     for how in FALSE_DELIVERIES[signature]:
         false = found.deliver_as(how, NAME, EVENT).request
-        assert false.body == right.body
+        assert (false.body == right.body) == (how != "renamed")
         assert false.headers != right.headers
     form = found.deliver_as("other-form", NAME, EVENT).request
     assert (form.body != right.body, json.loads(form.body)) == (True, json.loads(right.body))
     bodies = {found.deliver_as("same-body", event, EVENT).request.body for event in (NAME, NAME[:-1] + "d")}
     assert len(bodies) == 1
+
+
+PROOFS = {"standard": "webhook-signature", "stripe": "Stripe-Signature", "telegram": "X-Telegram-Bot-Api-Secret-Token"}
+
+
+@pytest.mark.parametrize(
+    ("signature", "how", "proof"),
+    [
+        ("standard", "blank", r"v1,"),
+        ("stripe", "blank", r"t=\d+,v1="),
+        ("telegram", "blank", r""),
+        ("standard", "downgraded", r"v0,.{44}"),
+        ("stripe", "downgraded", r"t=\d+,v0=[0-9a-f]{64}"),
+    ],
+)
+def test_a_signature_can_be_empty_or_of_no_version_that_counts(signature, how, proof):
+    """A comparison that stops at the end of the shorter one takes the first for right."""
+    headers = api(webhooks={"signature": signature}).deliver_as(how, NAME, EVENT).request.headers
+    assert re.fullmatch(proof, headers[PROOFS[signature]])
+
+
+@pytest.mark.parametrize("how", ["altered", "renamed"])
+def test_a_right_signature_can_be_that_of_another_event(how):
+    """It proves nothing of this one's body, or of its id."""
+    found = api()
+    false = found.deliver_as(how, NAME, EVENT).request
+    another, other_body = NAME[:-1] + "d", found.deliver(NAME[:-1] + "d", EVENT).request.body
+    assert false.headers["webhook-id"] == NAME
+    signed_id, signed_body = (NAME, other_body) if how == "altered" else (another, false.body)
+    signed_s = float(false.headers["webhook-timestamp"])
+    right = standard_headers(signed_id, signed_body, SECRET, signed_s)
+    assert false.headers["webhook-signature"] == right["webhook-signature"]

@@ -90,3 +90,18 @@ def test_a_strangers_headers_come_beside_the_own_ones():
     headers = guise(evades=["headers"]).on(READING, CHANCE).request.headers
     assert {"X-Forwarded-For", "X-Real-IP", "Forwarded", "X-Own"} <= set(headers)
     assert headers["X-Forwarded-For"].startswith("203.0.113.")
+
+
+def test_their_user_agent_is_another_each_time_unless_it_is_theirs():
+    """Who counts by address and User-Agent finds a new client."""
+    sent = [guise(evades=["headers"]).on(READING, CHANCE).request.headers for _ in range(5)]
+    assert len({headers["User-Agent"] for headers in sent}) == 5
+    assert not any("user-agent" in headers for headers in sent)
+    bot = guise(evades=["headers"], user_agents=["a/1"]).on(READING, CHANCE)
+    assert bot.request.headers["User-Agent"] == "a/1"
+
+
+def test_a_connection_for_each_request_is_closed_with_its_answer():
+    sent = guise(evades=["connection"]).on(READING, CHANCE)
+    assert sent.request.headers["Connection"] == "close"
+    assert (sent.request.path, sent.note["evades"] if sent.note else "") == (READING.request.path, "connection")

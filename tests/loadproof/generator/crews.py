@@ -18,8 +18,8 @@ from loadproof.plan.pacing import Due
 from loadproof.recording.announcements import Announcement, announcement_of, line_of
 from loadproof.recording.runwriter import RunWriter
 from loadproof.rundir.manifest import Manifest, write_manifest
+from loadproof.users.post import Post
 from loadproof.users.user import ApiUser
-from loadproof.users.workload import Post
 from simulation.clock import FakeClock, FakeTime
 from simulation.rundirs import manifest, scenario
 from simulation.wire import FakeRunner, Wire

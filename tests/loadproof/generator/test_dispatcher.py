@@ -18,8 +18,8 @@ from loadproof.http.answers import Answer
 from loadproof.http.messages import ConnectionFailedError
 from loadproof.outcome import DROPPED
 from loadproof.recording.second import Moments, tables_of
+from loadproof.users.post import Post
 from loadproof.users.user import ApiUser
-from loadproof.users.workload import Post
 from simulation.clock import FakeTime
 from simulation.rundirs import manifest, open_scenario
 

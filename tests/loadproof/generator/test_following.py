@@ -26,7 +26,7 @@ from loadproof.generator.following import Following, _began_s
 from loadproof.generator.paces import pace_s
 from loadproof.httpuser.session import HttpSession as OurSession
 from loadproof.rundir.rows import NEVER_SENT, JournalRow
-from loadproof.users.workload import Post
+from loadproof.users.post import Post
 from simulation.rundirs import manifest, scenario
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from tests.unpatched import locust  # isort: skip
 from loadproof.generator.shape import PlanShape
 from loadproof.plan.phases import MADE_AHEAD_S
 from loadproof.recording.announcements import Begun
+from loadproof.users.post import Post
 from loadproof.users.user import ApiUser
-from loadproof.users.workload import Post
 from simulation.clock import FakeTime
 from simulation.rundirs import manifest, open_scenario, scenario
 

@@ -41,6 +41,21 @@ def test_a_connection_is_kept_and_used_again():
     assert second.connect_s == 0
 
 
+def test_a_request_that_says_so_is_the_last_on_its_connection():
+    """Though the server would have kept it."""
+    numbers = []
+
+    def script(connection: socket.socket, number: int) -> None:
+        numbers.append(number)
+        answering(OK, OK)(connection, number)
+
+    with serving(script) as url:
+        connection = connection_to(url)
+        for headers in ({"connection": "Close"}, {}):
+            connection.exchange(Request("GET", "/", headers=headers), Timing())
+    assert numbers == [0, 1]
+
+
 def leaving_after(first: bytes, *, reset: bool = False) -> Script:
     """The first connection answers once and takes the next request, but leaves without a word; others answer."""
 

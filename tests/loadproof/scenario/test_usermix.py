@@ -30,7 +30,7 @@ def checked(other: dict[str, object], plan: dict[str, object] = CLOSED, **more: 
     ("other", "plan"),
     [
         ({"user_agents": ["sqlmap/1", ""], "expect": [401, 403]}, CLOSED),
-        ({"addresses": "127.129.0.0/16", "evades": ["path", "method", "headers"]}, CLOSED),
+        ({"addresses": "127.129.0.0/16", "evades": ["path", "method", "headers", "connection"]}, CLOSED),
         ({"clients": 1, "addresses": "127.129.0.1"}, OPEN),
     ],
 )

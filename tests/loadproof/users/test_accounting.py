@@ -17,8 +17,8 @@ from locust.env import Environment
 
 from loadproof.plan.pacing import Due
 from loadproof.recording.recorder import Recorder
+from loadproof.users.post import Post
 from loadproof.users.user import ApiUser, expect
-from loadproof.users.workload import Post
 from simulation.rundirs import manifest, scenario
 from tests.mixtures import WAYS, Mixture, answering_by
 from tests.profiles import simulations

@@ -17,7 +17,7 @@ from loadproof.outcome import MISSED, Outcome
 from loadproof.plan.pacing import Due
 from loadproof.rundir.manifest import TargetFacts
 from loadproof.rundir.rows import REPEATED, RETRY_BROKEN, RETRY_KEPT
-from loadproof.users.workload import Post
+from loadproof.users.post import Post
 from simulation.clock import FakeTime
 from simulation.playeduser import PlayedUser, ask
 from simulation.rundirs import manifest, scenario
@@ -168,7 +168,7 @@ def test_clients_have_the_accounts_that_the_target_names():
     )
     recorded = manifest(scenario()).model_copy(update={"target": target})
     work = Post(FakeTime().clock()).assign(recorded, rank=0, workers=1)
-    client = work.client(0)
+    client = work.clients.client(0)
     assert {client.read_account, *client.paying_accounts} <= set(target.account_ids)
 
 

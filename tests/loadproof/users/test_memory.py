@@ -18,7 +18,7 @@ from tests import unpatched  # noqa: F401 - before locust
 from locust.env import Environment  # isort: skip
 
 from loadproof.recording.locuststats import LocustStatistics
-from loadproof.users import workload as workloads
+from loadproof.users.post import THIS_PROCESS
 from locustfiles.balance import BalanceUser
 from simulation.rundirs import manifest, scenario
 
@@ -61,19 +61,19 @@ def garbage() -> Iterator[str]:
 def failing_users(base_url: str):
     """A user of a real recorder, with Locust's own statistics behind it; and a second's work of both."""
     recorded = manifest(scenario())
-    work = workloads.assign(recorded.model_copy(update={"target": recorded.target}), rank=0, workers=1)
+    work = THIS_PROCESS.assign(recorded.model_copy(update={"target": recorded.target}), rank=0, workers=1)
     environment = Environment(user_classes=[BalanceUser])
     environment.create_local_runner()
     BalanceUser.host = base_url
     work.begin(0.0)
     work.recorder.feed(LocustStatistics(environment))
-    return BalanceUser(environment, work.client(0)), work.recorder
+    return BalanceUser(environment, work.clients.client(0)), work.recorder
 
 
 @pytest.fixture(autouse=True)
 def no_workload_left():
     yield
-    workloads.THIS_PROCESS.leave()
+    THIS_PROCESS.leave()
     BalanceUser.host = None
 
 
@@ -85,7 +85,7 @@ def traced_bytes(recorder: Recorder, second: int) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("failing_target", [refused, garbage])
+@pytest.mark.parametrize("failing_target", [refused, pytest.param(garbage, marks=pytest.mark.long)])
 def test_failing_requests_do_not_grow_memory(failing_target: Callable[[], AbstractContextManager[str]]):
     """Not by an exception a request, nor by less; measured from when all has been made once."""
     with failing_target() as url:

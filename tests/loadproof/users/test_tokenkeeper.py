@@ -13,9 +13,9 @@ from loadproof.errors import TargetError
 from loadproof.plan.pacing import Due
 from loadproof.rundir.manifest import TargetFacts
 from loadproof.rundir.rows import TOKEN
+from loadproof.users.post import Post
 from loadproof.users.tokenkeeper import keep_token
 from loadproof.users.user import ApiUser
-from loadproof.users.workload import Post
 from simulation.rundirs import manifest, scenario
 from tests.guarded import CLIENT, SECRET, guarded
 

@@ -18,8 +18,8 @@ from loadproof.http.messages import RequestTimeouts
 from loadproof.http.origin import Origin
 from loadproof.recording.norecorder import NoRecorder
 from loadproof.scenario.operations import Endpoints
+from loadproof.users.post import Post
 from loadproof.users.user import expect
-from loadproof.users.workload import Post
 from locustfiles.balance import BalanceUser
 from locustfiles.health import HealthUser
 from locustfiles.transactions import TransactionUser

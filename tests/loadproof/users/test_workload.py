@@ -19,8 +19,8 @@ from loadproof.plan.pacing import Due
 from loadproof.recording.norecorder import NoRecorder
 from loadproof.recording.recorder import Recorder
 from loadproof.users.habits import habits_of
+from loadproof.users.post import Post
 from loadproof.users.user import take_likes
-from loadproof.users.workload import Post, Workload
 from simulation.clock import FakeTime
 from simulation.playeduser import PlayedUser
 from simulation.rundirs import manifest, scenario
@@ -28,7 +28,7 @@ from simulation.rundirs import manifest, scenario
 
 def exchange(base_url: str) -> None:
     work = Post().workload()
-    work.connections(work.client(0), base_url).exchange(Request("GET", "/"), Timing())
+    work.clients.connections(work.clients.client(0), base_url).exchange(Request("GET", "/"), Timing())
 
 
 @pytest.mark.parametrize("base_url", ["http://192.0.2.1:1", "http://127.1:1", ""])
@@ -54,8 +54,8 @@ def work_of(rank: int = 0, workers: int = 1, run=None, **plan: object):
 MIX = {"balance": {"share": "50 %", "every": "2 s"}, "health": {"share": "50 %"}}
 
 
-def indices(work: Workload, kind: str, count: int) -> list[int]:
-    return [work.next_client(kind)[0].index for _ in range(count)]
+def indices(work, kind: str, count: int) -> list[int]:
+    return [work.clients.take(kind)[0].index for _ in range(count)]
 
 
 def test_no_two_users_are_one_client_and_the_number_of_workers_changes_none():
@@ -73,10 +73,10 @@ def test_no_two_users_are_one_client_and_the_number_of_workers_changes_none():
 def test_users_that_come_again_are_the_clients_that_left():
     """The lowest first, each with how many have been it before; a target has no accounts for ever new ones."""
     work = work_of(mix=MIX)
-    clients = [work.next_client("health")[0] for _ in range(3)]
+    clients = [work.clients.take("health")[0] for _ in range(3)]
     for client in (clients[2], clients[0]):
-        work.leave_client("health", client)
-    again = [work.next_client("health") for _ in range(3)]
+        work.clients.leave("health", client)
+    again = [work.clients.take("health") for _ in range(3)]
     assert [(client.index, lives) for client, lives in again] == [(1, 1), (5, 1), (7, 0)]
 
 
@@ -111,27 +111,29 @@ def test_limits_hold_unless_throttling_is_expected():
 def test_a_promise_is_of_whom_the_limits_see():
     """Each client for itself, and each endpoint; all of them together where they share an address."""
     own, shared = work_of(), work_of(clients="shared")
-    assert (own.client(1).address is None, shared.client(1).address is None) == (False, True)
-    first, second = own.client(1), own.client(2)
-    assert own.standing(first, "health") is own.standing(first, "health")
-    assert own.standing(first, "health") is not own.standing(second, "health")
-    assert own.standing(first, "health") is not own.standing(first, "balance")
-    assert shared.standing(first, "health") is shared.standing(second, "health")
-    assert own.connections(first, "http://127.0.0.1:1") is own.connections(first, "http://127.0.0.1:1")
-    assert own.connections(first, "http://127.0.0.1:1") is not own.connections(second, "http://127.0.0.1:1")
+    assert (own.clients.client(1).address is None, shared.clients.client(1).address is None) == (False, True)
+    first, second = own.clients.client(1), own.clients.client(2)
+    assert own.clients.standing(first, "health") is own.clients.standing(first, "health")
+    assert own.clients.standing(first, "health") is not own.clients.standing(second, "health")
+    assert own.clients.standing(first, "health") is not own.clients.standing(first, "balance")
+    assert shared.clients.standing(first, "health") is shared.clients.standing(second, "health")
+    assert own.clients.connections(first, "http://127.0.0.1:1") is own.clients.connections(first, "http://127.0.0.1:1")
+    assert own.clients.connections(first, "http://127.0.0.1:1") is not own.clients.connections(
+        second, "http://127.0.0.1:1"
+    )
 
 
 def test_a_connection_has_the_scenarios_timeouts_and_the_clients_address():
     """Or the header that its marks are in."""
     timeouts = {"connect": "3 s", "first_byte": "4 s", "total": "5 s", "keep_alive_idle": "6 s"}
     work = work_of(timeouts=timeouts)
-    client = work.client(1)
-    made = work._open_connection(client, "http://127.0.0.1:1")
+    client = work.clients.client(1)
+    made = work.clients._open_connection(client, "http://127.0.0.1:1")
     assert (type(made), made.origin.host) == (Connection, "127.0.0.1")
     assert (made._connect._duration_s, made._first_byte._duration_s, made._total._duration_s) == (3.0, 4.0, 5.0)
     assert made._keep_alive_idle_s == 6.0
     assert made._source_address == marks_of(1, "source-address", "127.0.0.1")[0] is not None
-    marked = work_of(clients={"header": "X-Client"})._open_connection(client, "http://127.0.0.1:1")
+    marked = work_of(clients={"header": "X-Client"}).clients._open_connection(client, "http://127.0.0.1:1")
     assert (marked._source_address, list(marked._headers)) == (None, ["X-Client"])
 
 
@@ -172,8 +174,8 @@ def test_a_process_has_what_was_assigned_and_else_plain_locusts():
     assert isinstance(plain.recorder, NoRecorder)
     assert plain.monotonic_s == post.clock.now_s
     connect = object()
-    assert Post(connect=connect).workload()._connect is connect
-    assert Post(connect=connect).assign(manifest(scenario()), rank=0, workers=1)._connect is connect
+    assert Post(connect=connect).workload().clients._connect is connect
+    assert Post(connect=connect).assign(manifest(scenario()), rank=0, workers=1).clients._connect is connect
     assert len(plain.run_id) == 64
     assert plain.run_id != Post().workload().run_id
     recorded = manifest(scenario()).model_copy(update={"seed": 7})
@@ -237,11 +239,11 @@ def test_a_kind_with_addresses_of_its_own_connects_from_there():
     """The journal names the client by it, too."""
     DENIED["denied"]["addresses"] = "127.129.0.0/16"
     work = work_of(mix=DENIED)
-    client, _ = work.next_client("denied")
+    client, _ = work.clients.take("denied")
     assert (client.index, client.address) == (0, "127.129.0.1")
-    assert work._open_connection(client, "http://127.0.0.1:1")._source_address == client.address
-    assert work.seen_as(client, "http://127.0.0.1:1") == client.address
-    assert work.client(1).address == marks_of(1, "source-address", "127.0.0.1")[0]
+    assert work.clients._open_connection(client, "http://127.0.0.1:1")._source_address == client.address
+    assert work.clients.seen_as(client, "http://127.0.0.1:1") == client.address
+    assert work.clients.client(1).address == marks_of(1, "source-address", "127.0.0.1")[0]
 
 
 def test_a_kind_that_is_like_another_has_a_class_of_its_own():

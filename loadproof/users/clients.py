@@ -1,0 +1,127 @@
+"""Who users are to the target: clients with accounts, an address or a header, and connections of their own."""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING, Final
+
+from loadproof.http.client import ClientConnections, Exchanging
+from loadproof.http.connection import Connection
+from loadproof.http.messages import RequestTimeouts
+from loadproof.http.origin import Origin
+from loadproof.plan.clients import SHARED, Client, make_client, marks_of, own_address
+from loadproof.scenario.targetvariables import check_hosts
+from loadproof.scenario.targetway import way_of
+from loadproof.users.retryafter import Standing
+
+if TYPE_CHECKING:
+    from loadproof.rundir.manifest import TargetFacts
+    from loadproof.scenario.scenario import Scenario
+    from loadproof.users.habits import Habits
+
+_CLIENTS_BESIDE_THE_MIX: Final = 40_000
+
+Connect = Callable[[Client, str], Exchanging]
+"""A connection from this client to this base URL."""
+
+
+class Clients:
+    """Those of one process."""
+
+    def __init__(
+        self,
+        scenario: Scenario | None,
+        habits: Habits,
+        target: TargetFacts,
+        *,
+        seed: int,
+        rank: int,
+        workers: int,
+        connect: Connect | None = None,
+    ) -> None:
+        """Plain Locust has no scenario; `connect` stands in for real connections."""
+        self._scenario = scenario
+        self._habits = habits
+        self._account_ids = target.account_ids
+        self._seed = seed
+        self._rank = rank
+        self._workers = workers
+        self._made: Counter[str] = Counter()
+        """By kind of user, how many clients there have been."""
+        self._left: defaultdict[str, list[int]] = defaultdict(list)
+        """By kind of user, a heap of clients whose users are gone."""
+        self._lives: Counter[int] = Counter()
+        """By client, how many users have been it."""
+        self._connect = connect or self._open_connection
+        self._connections: dict[int, ClientConnections] = {}
+        self._standings: defaultdict[tuple[int, str], Standing] = defaultdict(Standing)
+        self._origin_of = functools.cache(functools.partial(_allowed_origin, target))
+
+    def take(self, kind: str) -> tuple[Client, int]:
+        """A client that no user of this kind is now, and how many have been it before.
+
+        Kinds and workers take turns, so no two users are one client. Where users come and go, clients come again: the
+        target has accounts for as many as there are at a time.
+        """
+        index = heappop(self._left[kind]) if self._left[kind] else self._new_index(kind)
+        self._lives[index] += 1
+        return self.client(index), self._lives[index] - 1
+
+    def leave(self, kind: str, client: Client) -> None:
+        """Its user is gone: the next one of this kind may be it."""
+        heappush(self._left[kind], client.index)
+
+    def _new_index(self, kind: str) -> int:
+        kinds = sorted(self._habits.mix)
+        number = self._rank + self._workers * self._made[kind]
+        self._made[kind] += 1
+        if kind not in kinds:
+            # Only plain Locust has users besides the mix; their clients start far from the others'.
+            return _CLIENTS_BESIDE_THE_MIX + number
+        return number * len(kinds) + kinds.index(kind)
+
+    def client(self, index: int) -> Client:
+        by_address = self._habits.clients == "source-address"
+        own = own_address(index, self._scenario) if self._scenario and by_address else None
+        return make_client(
+            index, seed=self._seed, by_address=by_address, account_ids=self._account_ids, own_address=own
+        )
+
+    def connections(self, client: Client, base_url: str) -> ClientConnections:
+        if client.index not in self._connections:
+            self._connections[client.index] = ClientConnections(functools.partial(self._connect, client, base_url))
+        return self._connections[client.index]
+
+    def seen_as(self, client: Client, base_url: str) -> str:
+        """How the target's limits see the client."""
+        address, marks = self._marks_of(client, self._origin_of(base_url).host)
+        return address or next(iter(marks.values()), SHARED)
+
+    def _marks_of(self, client: Client, host: str) -> tuple[str | None, dict[str, str]]:
+        """Source address and headers by which a target at `host` tells the client from others."""
+        address, marks = marks_of(client.index, self._habits.clients, host)
+        return (client.address if address else None), marks
+
+    def standing(self, client: Client, endpoint: str) -> Standing:
+        """What the target's limits promised to the identity that they see as this client."""
+        shared = self._habits.clients == "shared"
+        return self._standings[0 if shared else client.index, endpoint]
+
+    def _open_connection(self, client: Client, base_url: str) -> Exchanging:
+        timeouts, origin = self._habits.timeouts, self._origin_of(base_url)
+        address, marks = self._marks_of(client, origin.host)
+        return Connection(
+            origin,
+            RequestTimeouts(timeouts.connect, timeouts.total, timeouts.first_byte, timeouts.keep_alive_idle),
+            source_address=address,
+            headers=marks,
+        )
+
+
+def _allowed_origin(target: TargetFacts, base_url: str) -> Origin:
+    """UnsafeTargetError in each process too: Locust's own options and messages can name another host."""
+    check_hosts(target.model_copy(update={"base_url": base_url}))
+    return Origin.of(base_url, way_of(target, base_url))

@@ -1,0 +1,86 @@
+"""A process's place in a run: its clock, and the workload that it was assigned.
+
+`loadproof run` assigns it; in plain `locust -f locustfiles`, users keep the default pace and only Locust's own
+statistics are recorded.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Final
+
+from loadproof.recording.clock import SYSTEM_CLOCK
+from loadproof.recording.norecorder import NoRecorder
+from loadproof.recording.recorder import Recorder
+from loadproof.users.workload import REFERENCE, Workload, masks_of
+
+if TYPE_CHECKING:
+    from loadproof.recording.clock import Clock
+    from loadproof.rundir.manifest import Manifest
+    from loadproof.scenario.masking import Masker
+    from loadproof.users.clients import Connect
+
+
+class Post:
+    """One per process; a simulation has several."""
+
+    def __init__(self, clock: Clock = SYSTEM_CLOCK, connect: Connect | None = None) -> None:
+        self.clock = clock
+        self._connect = connect
+        self._workload: Workload | None = None
+        self.masks: list[Masker] = []
+        """Those of the process's own outputs."""
+
+    def workload(self) -> Workload:
+        """What was assigned to it, or plain Locust's workload."""
+        if self._workload is None:
+            recorder, run_id = NoRecorder(), secrets.token_hex()
+            self._workload = Workload(
+                None,
+                seed=0,
+                recorder=recorder,
+                run_id=run_id,
+                clock=self.clock,
+                connect=self._connect,
+                masks=[*masks_of(REFERENCE), *self.masks],
+            )
+        return self._workload
+
+    def assign(self, manifest: Manifest, *, rank: int, workers: int, recorder: NoRecorder | None = None) -> Workload:
+        """Make it the worker with this rank (from 0) in the run.
+
+        `recorder` stands in for the one a run would create.
+        """
+        (mask,) = masks_of(manifest.target)
+        self._workload = Workload(
+            manifest.scenario,
+            seed=manifest.seed,
+            recorder=recorder or self._recorder(manifest, rank, mask),
+            run_id=manifest.run_id,
+            target=manifest.target,
+            rank=rank,
+            workers=workers,
+            clock=self.clock,
+            connect=self._connect,
+            masks=[mask, *self.masks],
+        )
+        return self._workload
+
+    def _recorder(self, manifest: Manifest, rank: int, mask: Masker) -> Recorder:
+        return Recorder(
+            manifest.phases,
+            deadline_s=manifest.scenario.deadline,
+            group_deadlines_s={name: group.deadline for name, group in manifest.scenario.groups.items()},
+            worker=str(rank + 1),
+            clock=self.clock,
+            mask=mask,
+            journals=manifest.scenario.records_requests,
+        )
+
+    def leave(self) -> None:
+        """Forget what was assigned."""
+        self._workload = None
+
+
+THIS_PROCESS: Final = Post()
+"""For users that Locust creates without passing anything of ours."""
