@@ -19,6 +19,7 @@ from loadproof.run.notify import shown_arguments
 from loadproof.run.preflight import has_many_addresses, host_of, preflight
 from loadproof.run.shipped import scenario_file
 from loadproof.scenario.loading import ContradictionError, load_scenario
+from loadproof.scenario.safety import allowed_hosts
 from loadproof.scenario.targetfile import TargetFile, load_target
 from loadproof.scenario.targetvariables import check_hosts
 
@@ -46,6 +47,7 @@ def prepare(
     text: str | None = None,
     seed: int,
     crew: CrewOptions,
+    release: str = "",
     allow_host: Sequence[str] = (),
     is_to_run: bool = True,
     may_command: bool = False,
@@ -61,7 +63,8 @@ def prepare(
     except ContradictionError as error:
         problems, scenario = list(error.problems), error.scenario
     if scenario.locustfile is not None:
-        crew = replace(crew, locustfiles=path.parent / scenario.locustfile)
+        locustfile = path.parent / scenario.locustfile
+        crew = replace(crew, locustfiles=locustfile, allowed_hosts=allowed_hosts(allow_host))
         if target is None and (hosts := hosts_named_in(crew.locustfiles, allow_host if is_to_run else None)):
             crew, target = replace(crew, hosts=tuple(hosts)), TargetFile(base_url=hosts[0])
     scenario = _with_fitting_clients(scenario, target)
@@ -86,6 +89,7 @@ def prepare(
         command=shlex.join(["loadproof", *shown_arguments(sys.argv[1:])]),
         crew=crew,
         scenario_text=text,
+        release=release,
     )
 
 
@@ -106,6 +110,7 @@ def prepare_all(
     settings: Mapping[str, str] | None = None,
     seed: int,
     crew: CrewOptions,
+    release: str = "",
     allow_host: Sequence[str] = (),
     is_to_run: bool = True,
     may_command: bool = False,
@@ -121,6 +126,7 @@ def prepare_all(
                 settings=settings,
                 seed=seed,
                 crew=crew,
+                release=release,
                 allow_host=allow_host,
                 is_to_run=is_to_run,
                 may_command=may_command,

@@ -23,6 +23,7 @@ from loadproof.run import webui
 from loadproof.run.extras import API, require
 from loadproof.run.ports import LOOPBACK, check_free_ports
 from loadproof.run.stopping import StopSignal
+from loadproof.scenario.safety import allowed_hosts
 
 
 def ui(
@@ -52,4 +53,5 @@ def ui(
         tell_faults(target_file)
         users = locustfile or checked_locustfiles(locustfiles)
         console.print(Text(f"Locust's web UI: http://127.0.0.1:{port} (Ctrl-C to stop)"))
-        webui.serve(target_file, locustfiles=users, hosts=hosts, port=port, stop_signal=stop_signal)
+        allowed = allowed_hosts(allow_host or ()) if locustfile else ()
+        webui.serve(target_file, locustfiles=users, hosts=hosts, allowed=allowed, port=port, stop_signal=stop_signal)

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import functools
 import ipaddress
+import os
 import socket
 from typing import TYPE_CHECKING, Any, Final
 
 import gevent.socket
+from gevent.monkey import get_original
 
 from loadproof.errors import Problem, UnsafeTargetError
 from loadproof.scenario.safety import ALLOWED_VARIABLE, may_load
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _OF_NETWORKS: Final = frozenset({socket.AF_INET, socket.AF_INET6})
+_SENDING: Final = ("connect", "connect_ex", "sendto", "sendmsg")
+_PROXIES: Final = ("http_proxy", "https_proxy", "all_proxy")
 
 
 class HostGuard:
@@ -29,19 +33,32 @@ class HostGuard:
         """Of hosts that were named, as they were resolved."""
 
     def install(self) -> None:
-        """For every socket and name of this process, from now on."""
+        """For every socket and name of this process, from now on.
+
+        The environment's proxies are forgotten: who connects to one may be on the way to anybody.
+        """
+        for variable in [name for name in os.environ if name.lower() in _PROXIES]:
+            del os.environ[variable]
         modules: tuple[Any, ...] = (socket, gevent.socket)
         for module in modules:
             module.getaddrinfo = self._resolving(module.getaddrinfo)
-        for name in ("connect", "connect_ex", "sendto", "sendmsg"):
-            setattr(socket.socket, name, self._asked(getattr(socket.socket, name)))
+        # Whichever gevent has put in the place of the other, which threads still use.
+        for cls in {socket.socket, gevent.socket.socket, get_original("socket", "socket")}:
+            for name in _SENDING:
+                setattr(cls, name, self._asked(getattr(cls, name)))
 
     def _resolving(self, resolve: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(resolve)
         def resolve_known(host: Any, *rest: Any, **options: Any) -> Any:
             found = resolve(host, *rest, **options)
-            if isinstance(host, str) and may_load(host):
-                self._addresses.update(str(address[0]) for *_, address in found)
+            name = host.decode() if isinstance(host, bytes) else host
+            # Anybody may load this machine, by whatever name.
+            addresses = {str(address[0]) for *_, address in found if not may_load(_plain(str(address[0])))}
+            if name and may_load(name):
+                self._addresses |= addresses
+            elif name and name not in addresses and not addresses.isdisjoint(self._addresses):
+                # Many hosts may share one address, which says nothing of who is meant.
+                raise _refusal(name)
             return found
 
         return resolve_known
@@ -57,8 +74,12 @@ class HostGuard:
 
     def _check(self, host: str) -> None:
         if host not in self._addresses and not may_load(_plain(host)):
-            remedy = f"if you may load it, name it with --allow-host or in {ALLOWED_VARIABLE}"
-            raise UnsafeTargetError(Problem("locustfile", "this host is not on the allow list", remedy, got=host))
+            raise _refusal(host)
+
+
+def _refusal(host: str) -> UnsafeTargetError:
+    remedy = f"if you may load it, name it with --allow-host or in {ALLOWED_VARIABLE}"
+    return UnsafeTargetError(Problem("locustfile", "this host is not on the allow list", remedy, got=host))
 
 
 def _plain(host: str) -> str:

@@ -14,6 +14,7 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from loadproof.http.tls import SYSTEM
 from loadproof.httpuser import terms
 from loadproof.internals.locust import complete_url
+from loadproof.scenario.safety import check_host
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,6 +83,8 @@ class LocustsSession(TermsSession):
 
     def send(self, request: PreparedRequest, **options: Any) -> Response:
         """As requests', each step of a redirect."""
+        if options.get("proxies", self.proxies):
+            _check_behind_proxy(request.url)
         if self._terms and not self._terms.is_own(str(request.url)):
             options["verify"], options["cert"] = self._terms.elsewhere(options.get("verify"), options.get("cert"))
         return super().send(request, **options)
@@ -121,6 +124,8 @@ class LocustsFastSession(fasthttp.FastHttpSession):
             agent.request_type = functools.partial(_FastRequest, own)
             if client_pool is None:
                 agent.clientpool = _Pools(own, agent.clientpool, elsewhere)
+        if (client_pool.client_args if client_pool else options).get("proxy_host"):
+            self.client.clientpool = cast("Any", _PoolBehindProxy(self.client.clientpool))
 
     def request(self, method: str, url: str, *positional: Any, **options: Any) -> Any:
         """As Locust's; to the target with what the target file says of it."""
@@ -159,6 +164,25 @@ class _Pools:
     def close(self) -> None:
         self._pool.close()
         self._others.close()
+
+
+class _PoolBehindProxy:
+    """Connections to a proxy, for hosts that may be loaded."""
+
+    def __init__(self, pool: Any) -> None:
+        self._pool = pool
+
+    def get_client(self, url: Any) -> Any:
+        _check_behind_proxy(str(url))
+        return self._pool.get_client(url)
+
+    def close(self) -> None:
+        self._pool.close()
+
+
+def _check_behind_proxy(url: str | None) -> None:
+    """UnsafeTargetError for a host that is not allowed: whoever watches what is connected to sees only the proxy."""
+    check_host(url or "", (), "locustfile")
 
 
 def _looked_after(own: terms.Terms | None, response: Any, request: Any, name: str = "") -> Any:

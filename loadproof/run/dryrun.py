@@ -31,11 +31,13 @@ def dry_run(assignment: Assignment) -> list[Look]:
         else:
             base_url, secret = target.base_url, {}
         manifest = new_manifest(assignment, f"dry-run-{secrets.token_hex(8)}", base_url)
+        crew = assignment.crew
+        permitted = permissions_of(manifest.target, crew.hosts, crew.allowed_hosts)
         done = children.run_to_end(
-            children.python("loadproof.generator.onelook", str(assignment.crew.locustfiles.resolve())),
+            children.python("loadproof.generator.onelook", str(crew.locustfiles.resolve())),
             # Somebody's own locustfile may open files where its owner is.
             directory=Path.cwd() if assignment.scenario.locustfile else directory,
-            environment=children.environment_with(secret | permissions_of(manifest.target, assignment.crew.hosts)),
+            environment=children.environment_with(secret | permitted),
             text=manifest.model_dump_json(),
         )
     if done.returncode:

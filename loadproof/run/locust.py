@@ -56,6 +56,8 @@ class CrewOptions:
     """Where Locust's web UI shows the run, on 127.0.0.1; None: no UI."""
     hosts: tuple[str, ...] = ()
     """Base URLs that the users of somebody's own locustfile name."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Hosts that they may load besides, wherever they name them."""
 
     @property
     def local_workers(self) -> int:
@@ -89,7 +91,7 @@ def running_generator(
 ) -> Iterator[Generator]:
     """The generator for this run directory; all of its processes are gone at the end."""
     log = path / files.GENERATOR_LOG
-    environment = {**secret, **permissions_of(manifest.target, crew.hosts)}
+    environment = {**secret, **permissions_of(manifest.target, crew.hosts, crew.allowed_hosts)}
     if crew.is_distributed:
         environment[variables.SECRET] = crew.secret or new_crew_secret()
     # Somebody's own locustfile may open files where its owner is.

@@ -31,11 +31,18 @@ _ACCOUNTS: Final = 240_000
 
 
 def serve(
-    target: TargetFile | None, *, locustfiles: Path, hosts: Sequence[str], port: int, stop_signal: StopSignal
+    target: TargetFile | None,
+    *,
+    locustfiles: Path,
+    hosts: Sequence[str],
+    allowed: Sequence[str],
+    port: int,
+    stop_signal: StopSignal,
 ) -> None:
     """Serve until a signal arrives; only Locust's own statistics are recorded.
 
-    `hosts` are base URLs that the users of somebody's own locustfile name: what is loaded where there is no target.
+    `hosts` are base URLs that the users of somebody's own locustfile name: what is loaded where there is no target;
+    `allowed` are hosts that they may load besides.
     """
     generator_cores, target_cores = children.share_cores()
     allow_open_files(MOST_CONNECTIONS)
@@ -51,8 +58,8 @@ def serve(
             base_url = stack.enter_context(embedded).base_url
         address = (*(("--host", base_url) if base_url else ()), "--web-host", LOOPBACK, "--web-port", str(port))
         command = children.python(MODULE, "-f", str(locustfiles.resolve()), *address)
-        named = [urlsplit(host).hostname or "" for host in hosts]
-        permitted = permit([LOOPBACK, *named], secret) if target is None else permissions_of(target, hosts)
+        named = [*(urlsplit(host).hostname or "" for host in hosts), *allowed]
+        permitted = permit([LOOPBACK, *named], secret) if target is None else permissions_of(target, hosts, allowed)
         environment = secret | permitted | stack.enter_context(ending_leftovers())
         # Somebody's own locustfile may open files where its owner is.
         directory = Path.cwd() if locustfiles.is_file() else directory

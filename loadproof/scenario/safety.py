@@ -66,6 +66,11 @@ def may_load(host: str, allowed: Iterable[str] = ()) -> bool:
     return is_loopback(host) or host.lower() in names
 
 
+def allowed_hosts(allowed: Iterable[str] = ()) -> tuple[str, ...]:
+    """Hosts that were named, here or in the environment."""
+    return (*allowed, *_listed(ALLOWED_VARIABLE))
+
+
 def allowed_variables() -> set[str]:
     """Variables that this process may read for the target of a master elsewhere."""
     return set(_listed(ALLOWED_VARIABLES))

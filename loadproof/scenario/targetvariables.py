@@ -116,9 +116,9 @@ def secret_variables(target: Target) -> list[str]:
     return list(dict.fromkeys(variable for _, variable in named_variables(target, {"webhooks"})))
 
 
-def permissions_of(target: Target, base_urls: Iterable[str] = ()) -> dict[str, str]:
+def permissions_of(target: Target, base_urls: Iterable[str] = (), hosts: Iterable[str] = ()) -> dict[str, str]:
     """The environment of a child that may only load this target, and these, read its variables and use its files."""
-    hosts = [urlsplit(url).hostname or "" for url in (*_urls_of(target).values(), *base_urls)]
+    hosts = [*(urlsplit(url).hostname or "" for url in (*_urls_of(target).values(), *base_urls)), *hosts]
     return permit(hosts, secret_variables(target), target.tls.identity.values() if target.tls else ())
 
 

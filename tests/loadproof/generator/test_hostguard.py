@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.unpatched import locust  # isort: skip # noqa: F401 - before what it patches
 
+import os
 import socket
 
 import gevent.socket
@@ -18,13 +19,21 @@ def guard(monkeypatch):
     """In this process, for one test."""
     for module in (socket, gevent.socket):
         monkeypatch.setattr(module, "getaddrinfo", module.getaddrinfo)
-    for name in ("connect", "connect_ex", "sendto", "sendmsg"):
-        monkeypatch.setattr(socket.socket, name, getattr(socket.socket, name))
+    for cls in (socket.socket, gevent.socket.socket):
+        for name in ("connect", "connect_ex", "sendto", "sendmsg"):
+            monkeypatch.setattr(cls, name, getattr(cls, name))
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:3128")
     monkeypatch.setenv("LOADPROOF_ALLOW_HOSTS", "named.example")
     installed = HostGuard()
-    monkeypatch.setattr(socket, "getaddrinfo", lambda host, *_: [(2, 1, 6, "", (f"192.0.2.{len(host)}", 80))])
+    monkeypatch.setattr(socket, "getaddrinfo", lambda host, *_: [(2, 1, 6, "", (_address_of(host), 80))])
     installed.install()
     return installed
+
+
+def _address_of(host):
+    if host.startswith("local"):
+        return "127.0.0.1"
+    return host if host.startswith("192.") else f"192.0.2.{len(host)}"
 
 
 @pytest.fixture
@@ -68,6 +77,29 @@ def test_the_addresses_of_a_named_host_are_allowed_once_it_was_resolved(guard):
     guard._check("192.0.2.13")
     with pytest.raises(UnsafeTargetError):
         guard._check("192.0.2.17")
+
+
+def test_an_address_that_a_named_host_shares_leads_to_no_other_host():
+    """Like that of a load balancer; whoever asks for the address itself has been told of it."""
+    socket.getaddrinfo("named.example", 80)
+    for other in ("other.example", "OTHER.example"):
+        with pytest.raises(UnsafeTargetError, match=other):
+            socket.getaddrinfo(other, 80)
+    socket.getaddrinfo("192.0.2.13", 80)
+    for own in ("", "localhost", "local.example"):
+        socket.getaddrinfo(own, 80)
+
+
+def test_gevents_sockets_and_pythons_are_asked_whichever_has_replaced_the_other():
+    """Threads of gevent's pool have Python's."""
+    for cls in (socket.socket, gevent.socket.socket):
+        with cls(type=socket.SOCK_DGRAM) as connecting, pytest.raises(UnsafeTargetError):
+            connecting.connect(("192.0.2.1", 9))
+
+
+def test_a_proxy_of_the_environment_is_no_way_to_anybody():
+    """Who connects to it is seen, and not to whom it leads."""
+    assert not [name for name in os.environ if name.lower().endswith("_proxy") and name.lower() != "no_proxy"]
 
 
 def test_a_socket_of_this_machine_is_nobodys_business(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 
@@ -23,6 +24,8 @@ from loadproof.users import credentials  # isort: skip
 from loadproof.users.tokenkeeper import keep_token  # isort: skip
 from loadproof.users.post import Post  # isort: skip
 from simulation.rundirs import manifest, scenario  # isort: skip
+from loadproof.errors import UnsafeTargetError  # isort: skip
+from geventhttpclient.client import HTTPClientPool  # isort: skip
 from locust import clients  # isort: skip
 from locust.contrib import fasthttp  # isort: skip
 from locust.contrib.fasthttp import FastHttpUser  # isort: skip
@@ -310,6 +313,38 @@ def test_a_proxy_gets_whole_addresses_of_http(client_of, monkeypatch):
         "1",
         None,
     ]
+
+
+def test_a_proxy_is_no_way_to_hosts_that_nobody_named(client_of, kind):
+    """By an address or a redirect: whoever watches what is connected to sees only the proxy."""
+    heard, moved = [], b"HTTP/1.1 302 Found\r\nLocation: http://elsewhere.example/\r\nContent-Length: 0\r\n\r\n"
+
+    def script(connection: socket.socket, _: int) -> None:
+        while request := read_request(connection):
+            heard.append(request.split(b" ")[1])
+            connection.sendall(moved)
+
+    with serving(script) as proxy_url:
+        client = client_of("http://127.0.0.1:9", proxy=proxy_url)
+        with pytest.raises(UnsafeTargetError):
+            client.get("http://other.example/")
+        with contextlib.suppress(UnsafeTargetError):
+            assert client.status("/") == 0
+    assert heard == [b"http://127.0.0.1:9/"]
+
+
+def test_a_proxy_of_a_fast_users_own_is_none_either(monkeypatch, made):
+    """Of its class, or of connections that it shares with others."""
+    heard = Heard()
+    with serving(heard.script) as proxy_url:
+        own = {"proxy_host": "127.0.0.1", "proxy_port": int(proxy_url.rpartition(":")[2])}
+        for number, says in enumerate([own, {"client_pool": HTTPClientPool(**own)}]):
+            monkeypatch.setitem(ALL, "own", (type("Own", (FastHttpUser,), says), {}))
+            made.append(Client("own", "http://127.0.0.1:9", {}))
+            assert made[number].status("/health") == 200
+            with pytest.raises(UnsafeTargetError):
+                made[number].get("http://other.example/")
+    assert len(heard.requests) == 2
 
 
 def test_a_token_that_is_refused_is_renewed_once_and_the_next_request_has_the_new_one(client_of, monkeypatch):

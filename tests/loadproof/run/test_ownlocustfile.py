@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 import yaml
 
+from loadproof.cli.preparing import prepare
+from loadproof.run.locust import CrewOptions
 from loadproof.run.ownlocustfile import brought
+from loadproof.run.shipped import LOCUSTFILES
+from loadproof.scenario.targetfile import TargetFile
+from loadproof.scenario.targetvariables import permissions_of
 from tests.loadproof.cli.refusals import refused
 
 pytestmark = pytest.mark.process
@@ -190,6 +195,15 @@ def test_a_file_is_looked_at_where_its_owner_is(tmp_path, monkeypatch):
     (tmp_path / "rows.csv").write_text("1")
     monkeypatch.chdir(tmp_path)
     assert [role.name for role in brought(file).roles] == ["Fit"]
+
+
+def test_hosts_that_were_named_may_be_loaded_wherever_a_locustfile_names_them(tmp_path, monkeypatch):
+    """By an option or in the environment: not only as the `host` of a class."""
+    monkeypatch.setenv("LOADPROOF_ALLOW_HOSTS", "also.example")
+    target, none = TargetFile(base_url="http://127.0.0.1:1"), CrewOptions(LOCUSTFILES)
+    crew = prepare(scenario_with(tmp_path), target, seed=1, crew=none, allow_host=["auth.example"]).crew
+    permitted = permissions_of(target, crew.hosts, crew.allowed_hosts)
+    assert permitted["LOADPROOF_ALLOW_HOSTS"] == "127.0.0.1,auth.example,also.example"
 
 
 def test_options_that_a_scenario_leaves_without_effect_are_refused_together(tmp_path):
