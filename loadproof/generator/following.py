@@ -17,7 +17,7 @@ from greenlet import GreenletExit
 from locust.contrib.fasthttp import FastHttpUser
 from locust.exception import StopUser
 
-from loadproof.generator.heard import Heard, Names, headers_of, outcome_of, status_of, told_later
+from loadproof.generator.heard import Heard, Names, headers_of, is_elsewhere, outcome_of, status_of, told_later
 from loadproof.generator.lives import AskedRequest, Life, Usual
 from loadproof.generator.paces import last_wait, pace_s
 from loadproof.http.messages import Request, Timing
@@ -278,6 +278,8 @@ class Following:
         answered = _answered_with(told.response, longest) if told and recorder.journals else (0, "")
         recorder.started()
         recorder.finished(endpoint, method, outcome, due, timing, told.body_bytes if told else 0)
+        if told and is_elsewhere(told.url, self._work.target.base_url):
+            recorder.elsewhere(endpoint, due)
         self._journal(endpoint, outcome, due, began_s, ended_s=ended_s, answered=answered)
         if life is None:
             return
