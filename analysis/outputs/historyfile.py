@@ -41,6 +41,9 @@ class RunJson(JsonModel):
     run_id: str = from_("manifest", "run_id")
     started_unix_s: float = from_("manifest", "start_unix_s")
     revision: str = from_("manifest", "revision")
+    """Of loadproof's own source."""
+    release: str = from_("manifest", "release_shown")
+    """What was loaded; empty if nobody named it."""
 
 
 class EventJson(JsonModel):
@@ -129,8 +132,9 @@ def shift_text(row: RowHistory, event: Event) -> str:
 
 
 def run_text(run: Replicate) -> str:
-    """By day and revision, as people look for it."""
-    return f"{date_text(run.manifest.start_unix_s)[:10]}, {run.manifest.revision}"
+    """By day and release, as people look for it."""
+    day, release = date_text(run.manifest.start_unix_s)[:10], run.manifest.release_shown
+    return f"{day}, {release}" if release else day
 
 
 def since_text(stretch: Stretch, event: Event) -> str:

@@ -22,6 +22,7 @@ from loadproof.analysis.outputs.historyfile import (
     history_markdown,
     history_schema,
     history_terminal,
+    run_text,
 )
 from loadproof.analysis.report.history_page import history_files, render_history
 from loadproof.errors import InvalidRunError
@@ -150,6 +151,19 @@ def test_stable_runs_show_no_change(tmp_path):
     history = history_with(tmp_path, series())
     assert headline(history) == "No change in 2 rows over 40 runs."
     assert re.search(r"stable \| balance, steady \| p\\\(95\\\) \| [\d.]+ ms", history_markdown(history))
+
+
+def test_a_run_is_shown_with_the_release_that_was_loaded(tmp_path):
+    """As it was named; loadproof's own revision is that of the embedded API, and nobody else's release."""
+    (run,) = runs_with(tmp_path, [0.1])
+    own = run.manifest.target.model_copy(update={"kind": "own"})
+
+    def shown(**changes):
+        return run_text(replace(run, manifest=run.manifest.model_copy(update=changes)))
+
+    assert shown() == "2026-11-23, r0"
+    assert shown(target=own) == "2026-11-23"
+    assert shown(target=own, release="v1.4.2") == shown(release="v1.4.2") == "2026-11-23, v1.4.2"
 
 
 def test_below_20_runs_there_are_too_few(tmp_path):
