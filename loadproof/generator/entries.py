@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from loadproof.generator.heard import headers_of, status_of
+from loadproof.generator.heard import headers_of, is_elsewhere, status_of
 from loadproof.generator.lives import Usual
 from loadproof.http.messages import Timing
 from loadproof.outcome import MISSED, Outcome
@@ -87,6 +87,8 @@ class Entries:
         answered = _answered_with(told.response, longest) if told and recorder.journals else (0, "")
         recorder.started()
         recorder.finished(endpoint, method, outcome, due, timing, told.body_bytes if told else 0)
+        if told and is_elsewhere(told.url, self._work.target.base_url):
+            recorder.elsewhere(endpoint, due)
         self._journal(endpoint, outcome, due, began_s, ended_s=ended_s, answered=answered)
         if life is None:
             return
