@@ -102,6 +102,11 @@ def audit_backup(record: BackupRecord, *, one_in: float) -> Audited:
         _compare(contents, own)
         _add_up(contents, balances)
         _sum(contents, total)
+        if later := _later(record.under_load, contents, record.doubt_us):
+            for promise in (there, own, balances, total):
+                promise.lacks(
+                    f"what was served isn't this backup: it has {later:,} payments that were sent after it had ended"
+                )
     else:
         for promise in (there, own, balances, total):
             promise.lacks(_UNTRIED)
@@ -217,6 +222,17 @@ def _look_before(tried: Tried, contents: _Contents, promise: Promise, doubt_us: 
         promise.lacks(f"clocks may be {doubt_us / 1e6:,.0f} s apart, so that nobody knows what came before it")
     elif recent < _RECENT_NEEDED and not promise.offences:
         promise.lacks(f"{recent} of them in the last second before it began, needs {_RECENT_NEEDED}")
+
+
+def _later(tried: Tried, contents: _Contents, doubt_us: int) -> int:
+    """Payments in it that no backup can have, because they were first sent when it had surely ended.
+
+    Whoever reads them reads the live database, or another backup.
+    """
+    until_us = tried.ended_us + doubt_us
+    return sum(
+        bool(contents.orders_of(story)) and story.booked_from_us > until_us for story in contents.stories.values()
+    )
 
 
 def _look_for_all(contents: _Contents, promise: Promise) -> None:

@@ -95,6 +95,16 @@ def test_any_moment_from_its_start_to_its_end_is_right(by_id, count):
 
 
 @pytest.mark.parametrize("by_id", [False, True], ids=["lists", "ids"])
+def test_what_is_newer_than_the_backup_is_not_that_backup(by_id):
+    """Who restores nothing and serves the live database has every payment, also those that no backup can have."""
+    live = record(tried(ledger(COUNT, by_id=by_id)), tried(ledger(COUNT, by_id=by_id)))
+    assert {words(live)[name] for name in (THERE, OWN, BALANCES, SUM)} == {Word.INCONCLUSIVE}
+    told = "what was served isn't this backup: it has 11 payments that were sent after it had ended"
+    assert str(audit_backup(live, one_in=ONE_IN)).count(told) >= 4
+    assert "isn't this backup" not in str(audit_backup(replace(live, doubt_us=9_000_000), one_in=ONE_IN))
+
+
+@pytest.mark.parametrize("by_id", [False, True])
 def test_one_payment_that_was_acknowledged_before_it_began_is_missed(by_id):
     """The last of them: it was acknowledged 0.05 s before."""
     found = audit_backup(record(tried(ledger(39, by_id=by_id))), one_in=ONE_IN)
