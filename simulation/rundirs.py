@@ -8,18 +8,21 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from loadproof.histogram import bucket_of
+from loadproof.histogram import buckets_of
 from loadproof.outcome import Outcome
-from loadproof.plan.phases import PhaseSpan, expected_requests, phase_at, plan_phases
+from loadproof.plan.phases import PhaseSpan, expected_requests, plan_phases
 from loadproof.rundir import files
 from loadproof.rundir.intervals import append_intervals
 from loadproof.rundir.manifest import Ending, Manifest, TargetFacts, write_manifest
-from loadproof.rundir.rows import EventRow, GeneratorRow, IntervalRow, TargetRow
+from loadproof.rundir.rows import EventRow, GeneratorRow, TargetRow
 from loadproof.scenario.scenario import Scenario
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 START_UNIX_S = 1_795_413_600.0
 
@@ -162,7 +165,7 @@ def write_run(
         endpoint = list(plan.mix)[number % len(plan.mix)]
         cells[int(spans[-1].start_s), spans[-1].name, endpoint, "dropped", "dropped", 0] += 1
     if cells:
-        rows = [IntervalRow._make((*key, count)) for key, count in sorted(cells.items())]
+        rows = [(*key, count) for key, count in sorted(cells.items())]
         append_intervals(path / files.INTERVALS, rows)
     truth = GeneratorTruth(**generator)
     files.append_rows(path / files.GENERATOR, truth.rows(sent_in, seconds=math.ceil(lived_s), lag_ms=lag_ms))
@@ -193,19 +196,31 @@ def _cells_of(
             times = np.repeat(span.bursts_s, -(-n // len(span.bursts_s)))[:n]
         times = times[times < lived_s]
         responses_s = random.lognormal(np.log(median_ms.get(endpoint, 20.0) / 1000), 0.4, len(times))
-        for at_s, response_s, outcome in zip(
-            times, responses_s, outcomes_of(random, endpoint, len(times)), strict=True
+        found = np.array(outcomes_of(random, endpoint, len(times)), dtype=str)
+        seconds = times.astype(int).tolist()
+        sent_in.update(seconds)
+        at = [(name, endpoint, outcome) for name, outcome in zip(_phases_at(spans, times), found.tolist(), strict=True)]
+        lag_s = lag_ms / 1000
+        for series, times_s in (
+            ("response", responses_s),
+            ("service", responses_s - lag_s),
+            ("lag", np.full(len(times), lag_s)),
         ):
-            second = int(at_s)
-            sent_in[second] += 1
-            key = (second, phase_at(spans, at_s).name, endpoint, outcome)
-            cells[*key, "response", bucket_of(round(response_s * 1e6))] += 1
-            cells[*key, "service", bucket_of(round((response_s - lag_ms / 1000) * 1e6))] += 1
-            cells[*key, "lag", bucket_of(round(lag_ms * 1000))] += 1
-            if outcome == Outcome.OK and response_s <= plan.deadline:
-                cells[*key, "good", 0] += 1
-            cells[int(at_s + response_s), *key[1:], "completed", 0] += 1
+            buckets = buckets_of(times_s).tolist()
+            cells.update(
+                (second, *key, series, bucket) for second, key, bucket in zip(seconds, at, buckets, strict=True)
+            )
+        is_good = (found == Outcome.OK) & (responses_s <= plan.deadline)
+        cells.update((seconds[n], *at[n], "good", 0) for n in np.flatnonzero(is_good))
+        ended = (times + responses_s).astype(int).tolist()
+        cells.update((second, *key, "completed", 0) for second, key in zip(ended, at, strict=True))
     return cells, sent_in
+
+
+def _phases_at(spans: Sequence[PhaseSpan], times_s: NDArray[np.float64]) -> list[str]:
+    """The name of each time's phase, like `phase_at`."""
+    places = np.searchsorted([span.end_s for span in spans[:-1]], times_s, side="right")
+    return [spans[place].name for place in places.tolist()]
 
 
 def _target_rows(seconds: int) -> list[TargetRow]:

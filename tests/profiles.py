@@ -26,6 +26,8 @@ _FALSE_ALARM: Final = 0.01
 settings.register_profile("quarter", max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("all", max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("all" if IS_FULL else "quarter")
+costly: Final = settings(max_examples=400 if IS_FULL else 10)
+"""For properties each example of which takes a twentieth of a second or more: fewer in `make test`."""
 
 
 def simulations(full: int) -> int:

@@ -20,6 +20,16 @@ def tree_of(file: Path) -> ast.Module:
     return _tree(file.read_text(encoding="utf-8"))
 
 
+def nodes_of(file: Path) -> tuple[ast.AST, ...]:
+    """All nodes of its tree."""
+    return _nodes(file.read_text(encoding="utf-8"))
+
+
+@functools.cache
+def _nodes(text: str) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(_tree(text)))
+
+
 @functools.cache
 def _tree(text: str) -> ast.Module:
     for _ in range(_ATTEMPTS - 1):

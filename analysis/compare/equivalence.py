@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
-from scipy import stats
-
 from loadproof.analysis.compare.welch import Scale
+from loadproof.analysis.estimates.distributions import t_tail
 
 if TYPE_CHECKING:
     from loadproof.analysis.compare.welch import Change
@@ -32,7 +31,7 @@ def equivalence_p(change: Change, margin: float) -> float:
         return math.nan
     room = margin_on(change.scale, margin) - abs(change.difference)
     # Of the two tests the one at the nearer end of the margin decides.
-    return float(stats.t.sf(room / change.standard_error, change.degrees))
+    return t_tail(room / change.standard_error, change.degrees)
 
 
 def is_equivalent(change: Change, margin: float) -> bool:

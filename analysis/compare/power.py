@@ -7,7 +7,7 @@ import math
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from loadproof.analysis.compare.equivalence import LEVEL, margin_on
 from loadproof.analysis.estimates.distributions import t_quantile
@@ -56,4 +56,4 @@ def runs_to_decide(change: Change, *, margin: float, level: float) -> int | None
 def _reach(tail: float, power: float) -> NDArray[np.float64]:
     """How many standard errors away a difference is found at this level as often as that, by so many runs a side."""
     degrees = 2.0 * _RUNS - 2
-    return np.asarray(stats.t.ppf(1 - tail, degrees) + stats.t.ppf(power, degrees), dtype=np.float64)
+    return np.asarray(special.stdtrit(degrees, 1 - tail) + special.stdtrit(degrees, power), dtype=np.float64)

@@ -34,7 +34,7 @@ def check_sides(baseline: Runs, candidate: Runs) -> list[Finding]:
     problems += _machines(baseline, candidate)
     if problems:
         raise InputError(problems)
-    return [*_differing(baseline, candidate), *_order(baseline, candidate)]
+    return [*_differing(baseline, candidate), *_order(baseline, candidate), *_releases(baseline, candidate)]
 
 
 def _repeated(runs: Runs) -> Iterator[Problem]:
@@ -91,6 +91,18 @@ def _differing(baseline: Runs, candidate: Runs) -> Iterator[Finding]:
         if was != now:
             what = f"the sides differ in {name}: {', '.join(was)} → {', '.join(now)}"
             yield Finding(Word.PASS, what, "if that is not the change you want to measure, make it the same")
+
+
+def _releases(baseline: Runs, candidate: Runs) -> Iterator[Finding]:
+    """Sides that are no two releases, by the names that their runs were given."""
+    was, now = ({run.manifest.release for run in runs} - {""} for runs in (baseline, candidate))
+    for side, names in (("baseline", was), ("candidate", now)):
+        if len(names) > 1:
+            what = f"the runs of the {side} are of several releases: {', '.join(sorted(names))}"
+            yield Finding(Word.PASS, what, "leave out those that you don't ask about")
+    if len(was) == 1 and was == now:
+        what = f"both sides are release {next(iter(was))}"
+        yield Finding(Word.PASS, what, "if that is not a test of equals, check which runs you gave")
 
 
 def _order(baseline: Runs, candidate: Runs) -> Iterator[Finding]:

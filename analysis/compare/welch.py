@@ -12,9 +12,8 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from scipy import stats
 
-from loadproof.analysis.estimates.distributions import t_quantile
+from loadproof.analysis.estimates.distributions import t_quantile, t_tail
 from loadproof.analysis.estimates.estimate import Estimate
 from loadproof.plan.evidence import CONFIDENCE
 
@@ -93,7 +92,7 @@ def change(
         ratio=scale.shown(middle),
         low=scale.shown(middle - half),
         high=scale.shown(middle + half),
-        p=2 * float(stats.t.sf(abs(middle) / error, degrees)) if error > 0 else math.nan,
+        p=2 * t_tail(abs(middle) / error, degrees) if error > 0 else math.nan,
         baseline_n=was.size,
         candidate_n=now.size,
         standard_error=error,
@@ -103,13 +102,18 @@ def change(
 
 
 def _between_groups(was: Values, now: Values, least_sd: float) -> tuple[float, float, float]:
-    """Difference of means, its standard error, degrees of freedom; the last two are NaN with a single run on a side."""
+    """Difference of means, its standard error, degrees of freedom; the last two are NaN with a single run on a side.
+
+    scipy.stats has all of this, and takes a hundred times as long.
+    """
     middle = float(now.mean() - was.mean())
     if min(was.size, now.size) < 2:
         return middle, math.nan, math.nan
-    was, now = _spread(was, least_sd), _spread(now, least_sd)
-    error = math.hypot(*(float(stats.sem(values)) for values in (was, now)))
-    return middle, error, float(stats.ttest_ind(now, was, equal_var=False).df)
+    sides = (_spread(was, least_sd), _spread(now, least_sd))
+    variances = [float(values.var(ddof=1)) / values.size for values in sides]
+    of_degrees = sum(variance**2 / (values.size - 1) for variance, values in zip(variances, sides, strict=True))
+    degrees = sum(variances) ** 2 / of_degrees if of_degrees > 0 else math.nan
+    return middle, math.sqrt(sum(variances)), degrees
 
 
 def _spread(values: Values, least_sd: float) -> Values:

@@ -10,6 +10,7 @@ import numpy as np
 
 from loadproof.analysis.estimates.distributions import binomial_quantile, t_quantile
 from loadproof.analysis.estimates.overtime import answered, quantiles_over_time
+from loadproof.analysis.frames.cellsums import by_second
 from loadproof.plan.evidence import CALM_SECONDS, SECONDS_BEFORE
 
 if TYPE_CHECKING:
@@ -117,12 +118,14 @@ def goodput_ratio(seconds: pd.DataFrame) -> float:
 def seconds_between(run: Run, rows: pd.DataFrame, start_s: float, end_s: float) -> pd.DataFrame:
     """Each whole second between these that the run lived through: p95 in s (NaN without an `ok`), counts and ratio."""
     seconds = range(math.ceil(start_s), math.floor(min(end_s, run.measured_s)))
-    inside = rows[rows["second"].isin(seconds)]
+    at = rows["second"].to_numpy()
+    inside = rows[(at >= seconds.start) & (at < seconds.stop)]
     p95 = quantiles_over_time(answered(inside))[0.95].reindex(seconds)
-    offered = inside[inside["series"].isin(["response", "dropped"])].groupby("second")["count"].sum()
-    good = inside[inside["series"] == "good"].groupby("second")["count"].sum()
+    counts = by_second(inside, "series", max(seconds.stop, 0)).reindex(
+        index=seconds, columns=["response", "dropped", "good"], fill_value=0
+    )
     table = p95.to_frame("p95")
-    table["offered"] = offered.reindex(seconds, fill_value=0)
-    table["good"] = good.reindex(seconds, fill_value=0)
+    table["offered"] = counts["response"] + counts["dropped"]
+    table["good"] = counts["good"]
     table["ratio"] = table["good"] / table["offered"].where(table["offered"] > 0)
     return table

@@ -24,6 +24,11 @@ def t_quantile(probability: float, freedom: float) -> float:
     return float(special.stdtrit(freedom, probability))
 
 
+def t_tail(value: float, freedom: float) -> float:
+    """The probability of more than this value of Student's t with this many degrees of freedom."""
+    return float(special.stdtr(freedom, -value))
+
+
 def binomial_quantile(
     probability: float | NDArray[np.float64], trials: ArrayLike, success: float | NDArray[np.float64]
 ) -> NDArray[np.float64]:

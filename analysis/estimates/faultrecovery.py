@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from loadproof.analysis.estimates.calm import GOODPUT_SHARE, Calm, seconds_between
 from loadproof.analysis.estimates.estimate import Estimate
 from loadproof.analysis.estimates.recovery import Aftermath, Recovery, lost_in, recovery_in, unrest_before, unrest_in
+from loadproof.analysis.frames.cellsums import among
 from loadproof.analysis.frames.faults import faults_in
 from loadproof.plan.evidence import CALM_SECONDS
 from loadproof.plan.faultspans import Incident, fault_spans, merged
@@ -148,7 +149,7 @@ def _before(run: Run, rows: pd.DataFrame, span: PhaseSpan, first: Incident) -> p
 
 
 def _rows(run: Run, endpoints: tuple[str, ...]) -> pd.DataFrame:
-    return run.intervals[run.intervals["endpoint"].isin(endpoints)]
+    return run.intervals[among(run.intervals["endpoint"], endpoints)]
 
 
 def _fewest_in_step(run: Run, endpoints: tuple[str, ...]) -> float:

@@ -25,10 +25,10 @@ from loadproof.analysis.estimates.estimate import (
     rate_estimate,
     ratio_estimate,
 )
-from loadproof.analysis.estimates.scope import answers_of, in_scope
+from loadproof.analysis.estimates.scope import answers_of, in_scope, times_of
 from loadproof.analysis.estimates.seconds import Noise, Seconds, Sums
 from loadproof.analysis.frames.bursts import bursts
-from loadproof.analysis.frames.cellsums import histogram
+from loadproof.analysis.frames.cellsums import among, histogram
 from loadproof.histogram import MIDPOINT_US, UPPER_US
 from loadproof.units import Dimension
 
@@ -61,7 +61,7 @@ class Reading:
     @cached_property
     def times(self) -> pd.DataFrame:
         """The rows of the scope's series and outcome."""
-        return self.rows[(self.rows["series"] == self.scope.series) & (self.rows["outcome"] == self.scope.outcome)]
+        return times_of(self.rows, self.scope)
 
     @cached_property
     def sizes(self) -> NDArray[np.int64]:
@@ -203,8 +203,10 @@ def estimator_of(metric: Metric) -> Estimator:
 
 def counted_in(rows: pd.DataFrame, counted: Counted) -> pd.DataFrame:
     """The rows of these requests."""
-    rows = rows[rows["series"].isin(counted.series)]
-    return rows if counted.outcomes is None else rows[rows["outcome"].isin(counted.outcomes)]
+    chosen = among(rows["series"], counted.series)
+    if counted.outcomes is not None:
+        chosen &= among(rows["outcome"], counted.outcomes)
+    return rows[chosen]
 
 
 def counted_estimate(metric: Metric, traffic: Traffic, scope: Scope) -> Estimate | None:

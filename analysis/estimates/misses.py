@@ -9,7 +9,7 @@ import numpy as np
 
 from loadproof.analysis.estimates.distributions import binomial_tail
 from loadproof.analysis.estimates.metrics import ratio_parts
-from loadproof.analysis.estimates.scope import rows_of
+from loadproof.analysis.estimates.scope import rows_of, times_of
 from loadproof.analysis.estimates.seconds import Seconds
 from loadproof.histogram import LOWER_US
 from loadproof.scenario.expectation import Metric
@@ -86,7 +86,7 @@ def misses_of(expectation: Expectation, traffic: Traffic, scope: Scope) -> Misse
     metric, rows = expectation.metric, rows_of(traffic, scope)
     seconds = Seconds.of(traffic, scope.phases)
     if metric.quantile is not None:
-        times = rows[(rows["series"] == scope.series) & (rows["outcome"] == scope.outcome)]
+        times = times_of(rows, scope)
         slow = times[LOWER_US[times["bucket"]] >= expectation.limit * 1e6]
         return Misses(1 - metric.quantile, slow, times, seconds) if expectation.wants_low else None
     if metric.kind.is_ratio:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from loadproof.analysis.estimates.metrics import QUANTILES
-from loadproof.analysis.frames.cellsums import sums_by
+from loadproof.analysis.frames.cellsums import among, by_second
 from loadproof.histogram import BUCKETS, MIDPOINT_US
 from loadproof.outcome import Outcome
 
@@ -32,23 +32,22 @@ class OverTime(NamedTuple):
 
 
 def over_time(traffic: Traffic) -> OverTime:
-    """Counts and outcomes, from a single pass over the cells."""
-    sums = sums_by(traffic.intervals, "second", "series", "outcome")
-    counts = _each_second(traffic, sums.groupby(level=["second", "series"], observed=True).sum(), list(_COUNTED))
-    counts = counts.rename(columns=_COUNTED).assign(offered=lambda table: table["sent"] + table["dropped"])
-    sent = sums[sums.index.get_level_values("series") == "response"].droplevel("series")
-    return OverTime(counts, _each_second(traffic, sent, list(map(str, Outcome))))
+    """Counts and outcomes."""
+    cells = traffic.intervals
+    sent = by_second(cells[among(cells["series"], ("response",))], "outcome", int(traffic.measured_s))
+    return OverTime(counts_over_time(traffic), sent.reindex(columns=list(map(str, Outcome)), fill_value=0))
 
 
-def _each_second(traffic: Traffic, sums: pd.Series, columns: list[str]) -> pd.DataFrame:
-    """From sums by second and another key: a row for each second of the run, a column for each of `columns`."""
-    table = sums.unstack(fill_value=0)  # noqa: PD010 - nothing is left to aggregate
-    return table.reindex(index=pd.RangeIndex(int(traffic.measured_s)), columns=columns, fill_value=0)
+def counts_over_time(traffic: Traffic) -> pd.DataFrame:
+    """The counts of `over_time`."""
+    counted = by_second(traffic.intervals, "series", int(traffic.measured_s))
+    counts = counted.reindex(columns=list(_COUNTED), fill_value=0).rename(columns=_COUNTED)
+    return counts.assign(offered=counts["sent"] + counts["dropped"])
 
 
 def answered(rows: pd.DataFrame) -> pd.DataFrame:
     """The response times of `ok` answers: columns second, endpoint, bucket, count."""
-    chosen = (rows["series"] == "response") & (rows["outcome"] == str(Outcome.OK))
+    chosen = among(rows["series"], ("response",)) & among(rows["outcome"], (Outcome.OK,))
     return rows.loc[chosen, ["second", "endpoint", "bucket", "count"]]
 
 
@@ -81,7 +80,8 @@ def broken_at_gaps(table: pd.DataFrame) -> pd.DataFrame:
 
 def mean_over_time(answers: pd.DataFrame) -> pd.Series:
     """The mean response time in s of answers, by second."""
-    us = answers.assign(us=answers["count"] * MIDPOINT_US[answers["bucket"]])
-    sums = us.groupby("second")[["us", "count"]].sum()
-    means: pd.Series = sums["us"] / sums["count"] * 1e-6
-    return means
+    seconds, counts = answers["second"].to_numpy(dtype=np.int64), answers["count"].to_numpy(dtype=np.int64)
+    us = np.bincount(seconds, weights=counts * MIDPOINT_US[answers["bucket"].to_numpy(dtype=np.int64)])
+    n = np.bincount(seconds, weights=counts)
+    answered_in = np.flatnonzero(n)
+    return pd.Series(us[answered_in] / n[answered_in] * 1e-6, index=answered_in)

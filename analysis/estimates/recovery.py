@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from loadproof.analysis.estimates.calm import FEWEST_GOOD, Calm, goodput_ratio, seconds_between
-from loadproof.analysis.frames.cellsums import sums_by
+from loadproof.analysis.estimates.scope import Scope, in_scope
+from loadproof.analysis.frames.cellsums import among, series_counts
 from loadproof.plan.evidence import CALM_SECONDS
 from loadproof.plan.phases import calm_before
 from loadproof.rundir.rows import RETRIED
@@ -49,7 +50,7 @@ class Aftermath:
     def of(rows: pd.DataFrame, before: pd.DataFrame, after: pd.DataFrame) -> Aftermath:
         """`rows` are a run's intervals, the others tables of `seconds_between`."""
         end = after.tail(CALM_SECONDS)
-        sums = sums_by(rows[rows["second"].isin(end.index)], "series")
+        sums = series_counts(rows[rows["second"].isin(end.index)])
         return Aftermath(
             goodput_before_rps=float(before["good"].mean()),
             goodput_rps=float(end["good"].mean()),
@@ -91,7 +92,7 @@ def recovery_in(run: Run, phase: str, endpoints: tuple[str, ...]) -> Recovery | 
     if compared is None:
         return None
     before, after = spans[compared], spans[place]
-    rows = run.intervals[run.intervals["endpoint"].isin(endpoints)]
+    rows = run.intervals[among(run.intervals["endpoint"], endpoints)]
     was, became = _seconds(run, rows, before), _seconds(run, rows, after)
     calm = Calm.of(run, was, may_be_idle=before.rate_rps is not None)
     if calm is None or len(became) < CALM_SECONDS:
@@ -122,7 +123,7 @@ def unrest_before(run: Run, phase: str, endpoints: tuple[str, ...]) -> str | Non
     compared = calm_before(spans, place)
     if compared is None:
         return None
-    rows = run.intervals[run.intervals["endpoint"].isin(endpoints)]
+    rows = run.intervals[among(run.intervals["endpoint"], endpoints)]
     return unrest_in(_seconds(run, rows, spans[compared]), f"{spans[compared].name} before it")
 
 
@@ -136,21 +137,21 @@ def unrest_in(seconds: pd.DataFrame, what: str) -> str | None:
 
 def lost_in(rows: pd.DataFrame, start_s: float, end_s: float) -> int:
     """Offered from one second to before another, but not goodput."""
-    sums = sums_by(rows[rows["second"].between(start_s, end_s - 1)], "series")
+    sums = series_counts(rows[rows["second"].between(start_s, end_s - 1)])
     return int(sums.get("response", 0) + sums.get("dropped", 0) - sums.get("good", 0))
 
 
 def _drained_s(run: Run, triggers: Sequence[PhaseSpan], endpoints: tuple[str, ...]) -> float | None:
     """To the nearest second, from the answers' own seconds."""
     names = [span.name for span in triggers]
-    rows = run.intervals[run.intervals["phase"].isin(names) & run.intervals["endpoint"].isin(endpoints)]
-    ended = rows.loc[rows["series"] == "completed", "second"]
+    rows = in_scope(run.intervals, Scope(tuple(names), endpoints))
+    ended = rows.loc[among(rows["series"], ("completed",)), "second"]
     return None if ended.empty else max(0.0, float(ended.max()) + 1 - triggers[-1].end_s)
 
 
 def seconds_around(run: Run, recovery: Recovery, endpoints: tuple[str, ...]) -> pd.DataFrame:
     """From the calm before to well after recovery; index: second, columns: those of `seconds_between`."""
-    rows = run.intervals[run.intervals["endpoint"].isin(endpoints)]
+    rows = run.intervals[among(run.intervals["endpoint"], endpoints)]
     before = next(span for span in run.phases if span.name == recovery.before)
     last_s = recovery.ended_s + (recovery.looked_s if recovery.took_s is None else recovery.took_s + 2 * CALM_SECONDS)
     return seconds_between(run, rows, before.start_s, run.measured_s).loc[: int(last_s)]

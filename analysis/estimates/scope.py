@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from loadproof.analysis.frames.cellsums import sums_by
+from loadproof.analysis.frames.cellsums import among, counts_by
 from loadproof.outcome import Outcome
 from loadproof.rundir.rows import REPEATED, RETRIED, SURPLUS, WANTS
 
@@ -88,17 +88,19 @@ def rows_of(traffic: Traffic, scope: Scope) -> pd.DataFrame:
 
 def in_scope(intervals: pd.DataFrame, scope: Scope) -> pd.DataFrame:
     """Not copied if the scope covers everything, because that may be a lot."""
-    for column, wanted in (("phase", scope.phases), ("endpoint", scope.endpoints)):
-        inside = intervals[column].isin(wanted)
-        if not inside.all():
-            intervals = intervals[inside]
-    return intervals
+    inside = among(intervals["phase"], scope.phases) & among(intervals["endpoint"], scope.endpoints)
+    return intervals if inside.all() else intervals[inside]
 
 
 def answers_of(intervals: pd.DataFrame, endpoints: Sequence[str]) -> pd.DataFrame:
     """In the seconds in which they arrived."""
-    return intervals[(intervals["series"] == "completed") & intervals["endpoint"].isin(endpoints)]
+    return intervals[among(intervals["series"], ("completed",)) & among(intervals["endpoint"], endpoints)]
+
+
+def times_of(rows: pd.DataFrame, scope: Scope) -> pd.DataFrame:
+    """Those of the scope's series and outcome."""
+    return rows[among(rows["series"], (scope.series,)) & among(rows["outcome"], (scope.outcome,))]
 
 
 def tally(rows: pd.DataFrame) -> Tally:
-    return Tally.of(cast("dict[tuple[str, str], int]", sums_by(rows, "series", "outcome").to_dict()))
+    return Tally.of(counts_by(rows, "series", "outcome"))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from loadproof.analysis.estimates.estimate import quantile_estimate
-from loadproof.analysis.frames.cellsums import histogram, sums_by
+from loadproof.analysis.frames.cellsums import histogram, series_counts
 from loadproof.outcome import Outcome
 from loadproof.rundir.rows import RETRY_BROKEN, RETRY_KEPT, RETRY_MISSING, RETRY_UNREADABLE
 from loadproof.units import format_duration
@@ -67,7 +67,7 @@ def shedding_in(run: Run, rows: pd.DataFrame) -> Shedding | None:
     if p95 is None:
         return None
     served = quantile_estimate(histogram(rows, "response", Outcome.OK), 0.95)
-    counts = sums_by(rows, "series")
+    counts = series_counts(rows)
     # A worker doesn't know how much another worker's request used up of what the target promised both.
     is_tested = run.manifest.workers == 1 or run.manifest.scenario.clients != "shared"
     return Shedding(

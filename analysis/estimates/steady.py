@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from loadproof.analysis.estimates.correlation import FEWEST_SECONDS, neighbours_correlation
-from loadproof.analysis.estimates.overtime import answered, mean_over_time, over_time
+from loadproof.analysis.estimates.overtime import answered, counts_over_time, mean_over_time
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -83,17 +83,20 @@ class Alike:
 
 def too_alike(run: Run) -> Iterator[Alike]:
     """Among the phases that thresholds read."""
-    counts = over_time(run).counts
+    long = [(span, flat) for span, flat in _read_phases(run) if len(flat) >= FEWEST_SECONDS]
+    if not long:
+        return
+    counts = counts_over_time(run)
     watched = (
         mean_over_time(answered(run.intervals)),
         1 - counts["good"] / counts["offered"].where(counts["offered"] > 0),
     )
-    for span, flat in _read_phases(run):
+    for span, flat in long:
         known = [values.reindex(flat).dropna().to_numpy() for values in watched]
-        long = [neighbours_correlation(values) for values in known if values.size >= FEWEST_SECONDS]
-        alike = Alike(span.name, max(long, default=0.0), len(flat))
-        if alike.is_too_short:
-            yield alike
+        alike = [neighbours_correlation(values) for values in known if values.size >= FEWEST_SECONDS]
+        found = Alike(span.name, max(alike, default=0.0), len(flat))
+        if found.is_too_short:
+            yield found
 
 
 def too_short(run: Run) -> Iterator[PhaseSpan]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from loadproof.analysis.frames.cellsums import histogram
+from loadproof.analysis.frames.cellsums import among, histogram
 from loadproof.analysis.judge import planned
 from loadproof.analysis.judge.disturbance import LESS_LOAD, Disturbance, in_phase, measured_phases, seconds_of_rows
 from loadproof.analysis.judge.finding import Finding
@@ -106,7 +106,7 @@ def _could_turn(run: Run, seconds: frozenset[int]) -> bool:
 
 
 def _busy(run: Run) -> Iterator[Disturbance]:
-    for worker, rows in _measured_seconds(run).groupby("worker"):
+    for worker, rows in _measured_by_worker(run):
         busy = rows[rows["cpu_ratio"] >= BUSY_CPU]
         if len(busy) >= HABIT_SECONDS:
             lag = format_duration(float(busy["lag_p99_s"].max()))
@@ -115,7 +115,7 @@ def _busy(run: Run) -> Iterator[Disturbance]:
 
 
 def _waiting(run: Run) -> Iterator[Disturbance]:
-    for worker, rows in _measured_seconds(run).groupby("worker"):
+    for worker, rows in _measured_by_worker(run):
         share = rows["wait_ratio"] / (rows["wait_ratio"] + rows["cpu_ratio"]).clip(lower=0.02)
         shared, waiting = rows[share >= SHARING], rows[rows["wait_ratio"] >= WAITING]
         if len(shared) >= HABIT_SECONDS:
@@ -127,7 +127,7 @@ def _waiting(run: Run) -> Iterator[Disturbance]:
 
 def _starved_loop(run: Run) -> Iterator[Disturbance]:
     remedy = LESS_LOAD if run.manifest.scenario.locustfile is None else f"{_UNBLOCK}, {LESS_LOAD}"
-    for worker, rows in _measured_seconds(run).groupby("worker"):
+    for worker, rows in _measured_by_worker(run):
         starved = rows[rows["loop_delay_s"] > LOOP_DELAY_S]
         if len(starved):
             worst_s = float(starved["loop_delay_s"].max())
@@ -165,7 +165,7 @@ def _late_sends(run: Run) -> Iterator[Disturbance]:
 
 
 def _lag_counts(run: Run, span: PhaseSpan) -> NDArray[np.int64]:
-    return histogram(run.intervals[run.intervals["phase"] == span.name], "lag")
+    return histogram(run.intervals[among(run.intervals["phase"], (span.name,))], "lag")
 
 
 def _lag_limit_s(run: Run, span: PhaseSpan) -> float:
@@ -206,10 +206,17 @@ def _stolen(run: Run) -> Iterator[Disturbance]:
 
 def _measured_seconds(run: Run) -> pd.DataFrame:
     """The generator's rows outside of warm-up."""
-    inside = np.zeros(len(run.generator), dtype=bool)
+    seconds = run.generator["second"].to_numpy()
+    inside = np.zeros(len(seconds), dtype=bool)
     for span in measured_phases(run):
-        inside |= run.generator["second"].between(math.ceil(span.start_s), span.end_s - 1).to_numpy()
+        inside |= (seconds >= math.ceil(span.start_s)) & (seconds <= span.end_s - 1)
     return run.generator[inside]
+
+
+@functools.lru_cache(maxsize=2)
+def _measured_by_worker(run: Run) -> tuple[tuple[str, pd.DataFrame], ...]:
+    """The same for each worker."""
+    return tuple((str(worker), rows) for worker, rows in _measured_seconds(run).groupby("worker"))
 
 
 RULES: Final[tuple[Callable[[Run], Iterator[Disturbance]], ...]] = (

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from loadproof.analysis.estimates.scope import tally
 from loadproof.analysis.frames.bursts import bursts
-from loadproof.analysis.frames.cellsums import sums_by
+from loadproof.analysis.frames.cellsums import among, sums_by
 from loadproof.analysis.judge.disturbance import LESS_LOAD, Disturbance, measured_phases, seconds_of_rows
 from loadproof.outcome import DROPPED
 from loadproof.plan.phases import expected_arrivals, seconds_of, users_asked_at
@@ -54,7 +54,9 @@ def _dropped_while_free(run: Run) -> Iterator[Disturbance]:
 
 def _own_want(run: Run) -> Iterator[Disturbance]:
     """What this machine lacked a port, file or memory for says nothing about the target."""
-    wanting = run.intervals[run.intervals["series"].isin(WANTS.values())]
+    wanting = run.intervals[among(run.intervals["series"], WANTS.values())]
+    if wanting.empty:
+        return
     for (phase, series), rows in wanting.groupby(["phase", "series"], observed=True):
         counts = tally(run.intervals[run.intervals["phase"] == phase])
         unsent, begun = int(rows["count"].sum()), counts.offered + counts.unsent

@@ -14,7 +14,7 @@ from loadproof.analysis.estimates.estimate import wilson
 from loadproof.analysis.estimates.faultrecovery import recovery_estimate, why_unknown
 from loadproof.analysis.estimates.metrics import counted_estimate, counted_estimates, estimator_of, ratio_parts
 from loadproof.analysis.estimates.misses import misses_of
-from loadproof.analysis.estimates.scope import Scope, rows_of
+from loadproof.analysis.estimates.scope import Scope, rows_of, times_of
 from loadproof.analysis.estimates.seconds import Noise, Seconds, share_of
 from loadproof.analysis.judge.judgement import (
     Answer,
@@ -187,8 +187,7 @@ def _closed_at_limit(
 
 
 def _times(traffic: Traffic, scope: Scope) -> pd.DataFrame:
-    rows = rows_of(traffic, scope)
-    return rows[(rows["series"] == scope.series) & (rows["outcome"] == scope.outcome)]
+    return times_of(rows_of(traffic, scope), scope)
 
 
 def _deciding_samples(expectation: Expectation, estimate: Estimate, traffic: Traffic, scope: Scope) -> str:

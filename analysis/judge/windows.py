@@ -14,6 +14,7 @@ import numpy as np
 
 from loadproof.analysis.estimates.estimate import Estimate, Precision, mapped, quantile_estimate, wilson
 from loadproof.analysis.estimates.metrics import Rate, counted_in, estimator_of, ratio_parts, rows_read
+from loadproof.analysis.estimates.scope import times_of
 from loadproof.analysis.frames.cellsums import histogram
 from loadproof.analysis.judge.judgement import Answer, Judgement, deciding_text, interval_text, lacking_text
 from loadproof.analysis.word import Word
@@ -161,7 +162,7 @@ class _Share(NamedTuple):
 def _share(expectation: Expectation, rows: pd.DataFrame, scope: Scope) -> _Share:
     metric = expectation.metric
     if metric.quantile is not None:
-        times = rows[(rows["series"] == scope.series) & (rows["outcome"] == scope.outcome)]
+        times = times_of(rows, scope)
         return _Share(times[UPPER_US[times["bucket"]] * 1e-6 <= expectation.limit], times)
     estimator = estimator_of(metric)
     if isinstance(estimator, Rate):

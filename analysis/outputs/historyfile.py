@@ -41,6 +41,9 @@ class RunJson(JsonModel):
     run_id: str = from_("manifest", "run_id")
     started_unix_s: float = from_("manifest", "start_unix_s")
     revision: str = from_("manifest", "revision")
+    """Of loadproof's own source."""
+    release: str = from_("manifest", "release_shown")
+    """What was loaded; empty if nobody named it."""
 
 
 class EventJson(JsonModel):
@@ -100,6 +103,9 @@ def history_json(history: RunHistory) -> str:
 
 def headline(history: RunHistory) -> str:
     """One sentence: what the latest runs show."""
+    if history.broken:
+        which = "the latest run" if history.broken == 1 else f"each of the latest {history.broken} runs"
+        return f"The target ended {which}, so nothing is known of what it does now."
     stretch = history.stretches[0]
     if not stretch.is_long_enough:
         here = f"{len(stretch.runs)} on this machine, {FEWEST} are needed"
@@ -129,8 +135,9 @@ def shift_text(row: RowHistory, event: Event) -> str:
 
 
 def run_text(run: Replicate) -> str:
-    """By day and revision, as people look for it."""
-    return f"{date_text(run.manifest.start_unix_s)[:10]}, {run.manifest.revision}"
+    """By day and release, as people look for it."""
+    day, release = date_text(run.manifest.start_unix_s)[:10], run.manifest.release_shown
+    return f"{day}, {release}" if release else day
 
 
 def since_text(stretch: Stretch, event: Event) -> str:

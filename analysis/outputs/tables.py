@@ -164,6 +164,7 @@ def _source(run: Run) -> str:
     """Which run, when, against what, and by which loadproof."""
     manifest = run.manifest
     target = f"the {manifest.target.kind} target {manifest.target.address}".strip()
+    target += f", release {manifest.release}" if manifest.release else ""
     date = date_text(manifest.start_unix_s)
     return f"Run {manifest.run_id}, {date}, against {target}, by loadproof at revision {manifest.revision}."
 

@@ -112,6 +112,7 @@ def _about(run: Run) -> str:
     """When, against what, and by which loadproof."""
     manifest = run.manifest
     target = manifest.target.address or f"{manifest.target.kind} target"
+    target += f", release {manifest.release}" if manifest.release else ""
     return " · ".join([date_text(manifest.start_unix_s), target, f"loadproof at revision {manifest.revision}"])
 
 
@@ -260,6 +261,7 @@ def _environment(run: Run) -> dict[str, str]:
         "seed": str(manifest.seed),
         "workers": str(manifest.workers),
         "revision": manifest.revision,
+        **({"release": manifest.release} if manifest.release else {}),
         **manifest.host,
         "versions": ", ".join(f"{name} {version}" for name, version in manifest.versions.items()),
     }

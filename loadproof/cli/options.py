@@ -23,6 +23,8 @@ target_option: Final = functools.partial(typer.Option, rich_help_panel="Target")
 distributed_option: Final = functools.partial(typer.Option, rich_help_panel="Distributed")
 output_option: Final = functools.partial(typer.Option, rich_help_panel="Output and CI")
 
+_LONGEST_RELEASE: Final = 80
+
 FilesArgument = Annotated[
     list[Path], typer.Argument(metavar="SCENARIO", help="Scenario files, or names of built-in scenarios.")
 ]
@@ -55,6 +57,15 @@ TargetOption = Annotated[
     Path | None,
     target_option(
         metavar="FILE", help="Target file: your API's address, paths and limits (default: start the reference API)."
+    ),
+]
+ReleaseOption = Annotated[
+    str,
+    target_option(
+        metavar="NAME",
+        envvar="TARGET_RELEASE",
+        show_default=False,
+        help="Version or commit of what is loaded, as reports and `history` name it.",
     ),
 ]
 HostsOption = Annotated[
@@ -100,6 +111,15 @@ def overrides(settings: list[str] | None) -> dict[str, str]:
     if problems:
         raise InputError(problems)
     return {key: value for key, _, value in pairs}
+
+
+def checked_release(text: str) -> str:
+    """The name without blanks around it; InputError if it can't be shown on a line."""
+    name = text.strip()
+    if len(name) > _LONGEST_RELEASE or not name.isprintable():
+        what = f"not a name of at most {_LONGEST_RELEASE} printable characters"
+        raise InputError(Problem("--release", what, "write a version or a commit, like v1.4.2", got=text))
+    return name
 
 
 def checked_locustfiles(directory: Path) -> Path:

@@ -47,6 +47,7 @@ def prepare(
     text: str | None = None,
     seed: int,
     crew: CrewOptions,
+    release: str = "",
     allow_host: Sequence[str] = (),
     is_to_run: bool = True,
     may_command: bool = False,
@@ -88,6 +89,7 @@ def prepare(
         command=shlex.join(["loadproof", *shown_arguments(sys.argv[1:])]),
         crew=crew,
         scenario_text=text,
+        release=release,
     )
 
 
@@ -108,6 +110,7 @@ def prepare_all(
     settings: Mapping[str, str] | None = None,
     seed: int,
     crew: CrewOptions,
+    release: str = "",
     allow_host: Sequence[str] = (),
     is_to_run: bool = True,
     may_command: bool = False,
@@ -123,6 +126,7 @@ def prepare_all(
                 settings=settings,
                 seed=seed,
                 crew=crew,
+                release=release,
                 allow_host=allow_host,
                 is_to_run=is_to_run,
                 may_command=may_command,

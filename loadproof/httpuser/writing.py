@@ -74,8 +74,8 @@ class Form(NamedTuple):
         """With this body, whose Content-Type is `kind`, if the locustfile has not set another."""
         kind = b"" if self.has_type else kind
         content = b"%bContent-Length: %d\r\n%b%b\r\n%b" % (self.start, len(body), kind, self.end, body)
-        _, _, is_head, may_be_repeated, accepted = self.bare
-        return Packet(None, content, is_head, may_be_repeated, accepted)
+        _, _, is_head, may_be_repeated, accepted, is_last = self.bare
+        return Packet(None, content, is_head, may_be_repeated, accepted, is_last)
 
 
 class _Common(NamedTuple):

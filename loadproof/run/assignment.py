@@ -36,6 +36,8 @@ class Assignment:
     crew: CrewOptions
     scenario_text: str | None = None
     """None: what the file says."""
+    release: str = ""
+    """What is loaded, as whoever runs it calls it."""
 
 
 def _facts_of(target: TargetFile) -> dict[str, Any]:
@@ -83,6 +85,7 @@ def new_manifest(assignment: Assignment, run_id: str, base_url: str) -> Manifest
         phases=plan_phases(scenario),
         workers=assignment.crew.workers,
         revision=environment.revision(),
+        release=assignment.release,
         versions=environment.versions(),
         host=environment.host(),
         start_unix_s=time.time(),

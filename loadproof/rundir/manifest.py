@@ -85,6 +85,9 @@ class Manifest(Strict):
     phases: list[PhaseSpan]
     workers: int
     revision: str
+    """Of loadproof's own source."""
+    release: str = ""
+    """What was loaded, as whoever ran it calls it; empty if nobody said so."""
     versions: dict[str, str]
     host: dict[str, str]
     start_unix_s: float
@@ -98,6 +101,11 @@ class Manifest(Strict):
         if self.target.kind == "embedded":
             return embedded_limits(self.scenario.settings)
         return {name: declared(limit) for name, limit in self.target.limits.items()}
+
+    @property
+    def release_shown(self) -> str:
+        """The release that was loaded: as it was named, or the embedded target's revision; empty if unknown."""
+        return self.release or (self.revision if self.target.kind == "embedded" else "")
 
     @property
     def declared_access(self) -> Access | None:

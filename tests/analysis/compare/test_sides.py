@@ -64,6 +64,19 @@ def test_what_differs_between_the_sides_is_told(runs):
     assert told == ["the sides differ in seed: 1 → 2"]
 
 
+def test_sides_that_are_no_two_releases_are_told(runs):
+    """By the names that the runs were given; without names nobody knows."""
+    was, now = at(runs[:2], 1, 4), at(runs[2:4], 2, 3)
+
+    def told(*names):
+        named = [changed(run, release=name) for run, name in zip((*was, *now), names, strict=True)]
+        return [each.what for each in check_sides(named[:2], named[2:])]
+
+    assert told("v1", "v1", "v2", "v3") == ["the runs of the candidate are of several releases: v2, v3"]
+    assert told("v1", "v1", "v1", "v1") == ["both sides are release v1"]
+    assert told("v1", "v1", "v2", "v2") == told("", "", "", "") == []
+
+
 def test_runs_are_in_blocks_by_the_order_of_their_starts(runs):
     """The shortest stretches with as many of either side, from four runs on."""
     abba = interleaved(at(runs[:4], 1, 4, 5, 8), at(runs[4:8], 2, 3, 6, 7))

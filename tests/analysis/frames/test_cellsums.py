@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from loadproof.analysis.frames import cellsums
@@ -20,12 +21,20 @@ def rows(tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 1000, 10**6])
 def test_blocks_change_no_sum(rows, monkeypatch, size):
-    """Of one column, of two, of a histogram."""
+    """Of one column, of two, of seconds, of a histogram."""
     some = rows[:50] if size == 1 else rows
     monkeypatch.setattr(cellsums, "_BLOCK_ROWS", size)
     for columns in (["series"], ["second", "outcome"]):
         expected = some.groupby(columns, observed=True)["count"].sum()
         assert cellsums.sums_by(some, *columns).to_dict() == expected.to_dict()
+    expected = some.groupby(["series", "outcome"], observed=True)["count"].sum()
+    assert cellsums.counts_by(some, "series", "outcome") == expected.to_dict()
+    assert cellsums.series_counts(some) == some.groupby("series", observed=True)["count"].sum().to_dict()
+    early = some[some["second"] < 20]
+    expected = early.groupby(["second", "outcome"], observed=True)["count"].sum()
+    counted = cellsums.by_second(some, "outcome", 20)
+    assert counted.index.tolist() == list(range(20))
+    assert {key: count for key, count in counted.stack().items() if count} == expected.to_dict()  # noqa: PD013
     chosen = some[(some["series"] == "response") & (some["outcome"] == "timeout")]
     expected = np.bincount(chosen["bucket"], weights=chosen["count"], minlength=BUCKETS)
     assert (cellsums.histogram(some, "response", "timeout") == expected).all()
@@ -36,6 +45,16 @@ def test_no_rows_have_no_sums(rows):
     """But a histogram of zeros."""
     assert cellsums.sums_by(rows[:0], "series", "outcome").empty
     assert cellsums.histogram(rows[:0], "response").tolist() == [0] * BUCKETS
+    assert cellsums.counts_by(rows[:0], "series", "outcome") == cellsums.series_counts(rows[:0]) == {}
+    assert cellsums.by_second(rows[:0], "series", 3).to_numpy().sum() == 0
+
+
+@pytest.mark.parametrize("kind", ["category", "object"])
+def test_rows_are_chosen_by_their_values(kind):
+    """Whether a column is coded or not; a row without a value is not among any."""
+    column = pd.Series(["a", "b", None, "a"], dtype=kind)
+    assert cellsums.among(column, ("a", "c")).tolist() == [True, False, False, True]
+    assert cellsums.among(column[:0], ("a",)).tolist() == []
 
 
 def test_sums_by_key_are_those_of_all_blocks_together(monkeypatch):

@@ -112,6 +112,7 @@ def test_long_names_leave_the_plot_its_room():
     assert len(axes.get_legend().get_texts()[0].get_text()) < 50
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.drawn
 def test_no_chart_of_a_page_shows_tex(tmp_path):

@@ -69,6 +69,12 @@ def test_nothing_is_loaded_from_anywhere(page):
     assert "default-src 'none'" in page
 
 
+def test_no_chart_shows_tex(page):
+    """Neither an axis nor a legend; those of load curves have a longer test."""
+    assert page.count("<figure") >= 3
+    assert "mathdefault" not in page
+
+
 def test_the_verdict_its_reason_and_the_next_step_come_first(page):
     """Before any table or chart."""
     first_table = page.index("<table")

@@ -18,6 +18,7 @@ from loadproof.recording.reports import SecondReport
 from loadproof.scenario.targetauth import Auth
 from simulation.rundirs import scenario
 from tests.loadproof.generator.crews import Distributed, Local
+from tests.profiles import costly
 
 
 @pytest.fixture
@@ -158,6 +159,7 @@ def test_an_answer_that_never_comes_is_not_waited_for_for_ever(three):
 
 
 @pytest.mark.slow
+@costly
 @given(
     ahead_s=st.lists(st.floats(-3, 30), min_size=1, max_size=3),
     way_s=st.floats(0.0001, 0.2),
@@ -391,6 +393,7 @@ def test_a_worker_that_never_reported_at_all_is_lost_too(three):
 
 
 @pytest.mark.slow
+@costly
 @given(
     times_s=st.lists(st.tuples(st.integers(0, 2), st.floats(0, 6)), max_size=30),
     end_s=st.floats(3, 9),

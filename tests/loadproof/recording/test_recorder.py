@@ -30,6 +30,7 @@ from loadproof.recording.runwriter import RunWriter
 from loadproof.rundir.manifest import write_manifest
 from loadproof.rundir.rows import ABANDONED, WANTS
 from simulation.rundirs import manifest, scenario
+from tests.profiles import costly
 
 event = st.tuples(
     st.sampled_from(["finished", "abandoned", "unsent", "dropped"]),
@@ -86,6 +87,7 @@ def written(path, reports):
 
 
 @pytest.mark.slow
+@costly
 @given(st.lists(event, max_size=60), st.integers(1, 20), st.integers(1, 5), st.randoms(use_true_random=False))
 def test_the_numbers_are_the_same_for_any_split_over_workers_in_any_order(
     tmp_path_factory, events, every, workers, chance: random.Random
@@ -114,6 +116,7 @@ def test_the_numbers_are_the_same_for_any_split_over_workers_in_any_order(
 
 
 @pytest.mark.slow
+@costly
 @given(st.lists(event, max_size=60))
 def test_every_request_is_counted_once(tmp_path_factory, events):
     """sent = sum of outcomes + unsent + abandoned; offered = sent + dropped; good is at most ok."""

@@ -85,7 +85,7 @@ def traced_bytes(recorder: Recorder, second: int) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("failing_target", [refused, garbage])
+@pytest.mark.parametrize("failing_target", [refused, pytest.param(garbage, marks=pytest.mark.long)])
 def test_failing_requests_do_not_grow_memory(failing_target: Callable[[], AbstractContextManager[str]]):
     """Not by an exception a request, nor by less; measured from when all has been made once."""
     with failing_target() as url:
