@@ -62,6 +62,8 @@ class Tried:
     verified: CommandRun | None = None
     restored: CommandRun | None = None
     served: Observation | None = None
+    strayed: Observation | None = None
+    """A payment to what was restored that was at the target afterwards."""
 
     @property
     def can_be_read(self) -> bool:
@@ -163,6 +165,10 @@ def _serves(record: BackupRecord) -> Promise:
         if served.trouble and served.outcome:
             promise.broken(served.trouble, (asdict(served),))
         promise.lacks(served.trouble)
+    for strayed in (tried.strayed for tried in record.tries):
+        if strayed is not None:
+            what = "a payment to it was at the target afterwards: it serves the target's own payments, and no backup"
+            promise.broken(what, (asdict(strayed),))
     if not seen:
         promise.lacks(_UNTRIED)
     return promise

@@ -113,6 +113,13 @@ def test_one_payment_that_was_acknowledged_before_it_began_is_missed(by_id):
     assert offence.what == "acknowledged 0.050 s before it began, and not there: 1 from a to b"
 
 
+def test_what_serves_the_targets_own_payments_is_no_backup():
+    """A `restore` that does nothing, and a `serve` that finds the target's database."""
+    strayed = Observation("strayed", "after", "c", 1, 2, 201, "ok", {}, {"payment": "p", "is_there": True})
+    shown = record(tried(ledger(COUNT), strayed=strayed))
+    assert {promise for promise, word in words(shown).items() if word is Word.FAIL} == {SERVES}
+
+
 def test_a_second_backup_shows_what_the_time_of_the_first_one_hid():
     """One that lost its newest 8 payments still has the 40 from before it began; at rest it lacks some."""
     shown = record(tried(ledger(48 - 8)), tried(ledger(COUNT - 8)))
