@@ -119,6 +119,7 @@ def _tried(run: Run, journal: pd.DataFrame, done: Sequence[CommandRun], when: Wh
         verified=last.get(VERIFY),
         restored=last.get(RESTORE),
         served=next((seen for seen in observations if seen.kind == "health"), None),
+        strayed=next((seen for seen in observations if seen.kind == "strayed" and seen.said.get("is_there")), None),
     )
 
 

@@ -62,6 +62,8 @@ class Tried:
     verified: CommandRun | None = None
     restored: CommandRun | None = None
     served: Observation | None = None
+    strayed: Observation | None = None
+    """A payment to what was restored that was at the target afterwards."""
 
     @property
     def can_be_read(self) -> bool:
@@ -100,6 +102,11 @@ def audit_backup(record: BackupRecord, *, one_in: float) -> Audited:
         _compare(contents, own)
         _add_up(contents, balances)
         _sum(contents, total)
+        if later := _later(record.under_load, contents, record.doubt_us):
+            for promise in (there, own, balances, total):
+                promise.lacks(
+                    f"what was served isn't this backup: it has {later:,} payments that were sent after it had ended"
+                )
     else:
         for promise in (there, own, balances, total):
             promise.lacks(_UNTRIED)
@@ -158,6 +165,10 @@ def _serves(record: BackupRecord) -> Promise:
         if served.trouble and served.outcome:
             promise.broken(served.trouble, (asdict(served),))
         promise.lacks(served.trouble)
+    for strayed in (tried.strayed for tried in record.tries):
+        if strayed is not None:
+            what = "a payment to it was at the target afterwards: it serves the target's own payments, and no backup"
+            promise.broken(what, (asdict(strayed),))
     if not seen:
         promise.lacks(_UNTRIED)
     return promise
@@ -211,6 +222,17 @@ def _look_before(tried: Tried, contents: _Contents, promise: Promise, doubt_us: 
         promise.lacks(f"clocks may be {doubt_us / 1e6:,.0f} s apart, so that nobody knows what came before it")
     elif recent < _RECENT_NEEDED and not promise.offences:
         promise.lacks(f"{recent} of them in the last second before it began, needs {_RECENT_NEEDED}")
+
+
+def _later(tried: Tried, contents: _Contents, doubt_us: int) -> int:
+    """Payments in it that no backup can have, because they were first sent when it had surely ended.
+
+    Whoever reads them reads the live database, or another backup.
+    """
+    until_us = tried.ended_us + doubt_us
+    return sum(
+        bool(contents.orders_of(story)) and story.booked_from_us > until_us for story in contents.stories.values()
+    )
 
 
 def _look_for_all(contents: _Contents, promise: Promise) -> None:

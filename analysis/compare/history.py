@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -22,10 +23,10 @@ from loadproof.analysis.compare.comparedrow import least_sd, scale_of, values_of
 from loadproof.analysis.compare.equivalence import margin_on
 from loadproof.analysis.compare.replicates import sources_of, usable_replicates
 from loadproof.analysis.compare.sides import machine_of, traffic_of
-from loadproof.errors import Problem
+from loadproof.errors import InputError, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -136,6 +137,8 @@ class RunHistory:
     stretches: tuple[Stretch, ...]
     """The machine of the latest run comes first."""
     left_out: tuple[Problem, ...]
+    broken: int = 0
+    """Runs after the last one with values on the latest run's machine: the target ended every one of them."""
 
     @property
     def latest_regressions(self) -> tuple[RowHistory, ...]:
@@ -157,8 +160,8 @@ class RunHistory:
 def history_of(paths: Sequence[Path], *, smallest: float | None = None) -> RunHistory:
     """Of these run directories, which are of one scenario; the error of the first if none of them can be used.
 
-    Changes below `smallest` are shown, and are no news; of shares of requests, below a tenth of it. None: the margin of
-    the scenario.
+    InputError if the target ended all of these. Changes below `smallest` are shown, and are no news; of shares of
+    requests, below a tenth of it. None: the margin of the scenario.
     """
     usable, errors = usable_replicates(paths)
     left_out = [problem for error in errors for problem in error.problems]
@@ -175,10 +178,20 @@ def history_of(paths: Sequence[Path], *, smallest: float | None = None) -> RunHi
             left_out.append(Problem(str(run.path), what, "read its own report", got=run.manifest.ending))
         else:
             machines[machine_of(run.manifest)].append(run)
+    if not machines:
+        raise InputError(left_out)
+    broken = len(list(takewhile(lambda run: run.broke, _alike(reversed(usable), latest))))
     newest_first = sorted(machines.items(), key=lambda item: item[1][-1].manifest.start_unix_s, reverse=True)
     least = latest.scenario.margin if smallest is None else smallest
     stretches = judged([(machine, tuple(runs)) for machine, runs in newest_first], least)
-    return RunHistory(latest.scenario.name, stretches, tuple(left_out))
+    return RunHistory(latest.scenario.name, stretches, tuple(left_out), broken)
+
+
+def _alike(runs: Iterable[Replicate], latest: Manifest) -> Iterator[Replicate]:
+    """Those of the latest run's machine that can be put beside it."""
+    for run in runs:
+        if machine_of(run.manifest) == machine_of(latest) and not _differs(run.manifest, latest):
+            yield run
 
 
 def _differs(theirs: Manifest, latest: Manifest) -> str:

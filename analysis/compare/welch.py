@@ -109,10 +109,11 @@ def _between_groups(was: Values, now: Values, least_sd: float) -> tuple[float, f
     middle = float(now.mean() - was.mean())
     if min(was.size, now.size) < 2:
         return middle, math.nan, math.nan
-    was, now = _spread(was, least_sd), _spread(now, least_sd)
-    sides = [(float(values.var(ddof=1)) / values.size, values.size - 1) for values in (was, now)]
-    variance = sum(own for own, _ in sides)
-    return middle, math.sqrt(variance), variance**2 / sum(own**2 / degrees for own, degrees in sides)
+    sides = (_spread(was, least_sd), _spread(now, least_sd))
+    variances = [float(values.var(ddof=1)) / values.size for values in sides]
+    of_degrees = sum(variance**2 / (values.size - 1) for variance, values in zip(variances, sides, strict=True))
+    degrees = sum(variances) ** 2 / of_degrees if of_degrees > 0 else math.nan
+    return middle, math.sqrt(sum(variances)), degrees
 
 
 def _spread(values: Values, least_sd: float) -> Values:

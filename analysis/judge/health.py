@@ -19,9 +19,9 @@ from loadproof.analysis.judge.thresholds import judge_threshold
 from loadproof.analysis.judge.unread import unread
 from loadproof.analysis.word import Word
 from loadproof.errors import printable
-from loadproof.outcome import Outcome
+from loadproof.outcome import SETUP, Outcome
 from loadproof.rundir import files
-from loadproof.rundir.rows import LISTENER_RAISED, MOST_NAMES, OTHERS, REDIS_DIED, UNREPORTED
+from loadproof.rundir.rows import ELSEWHERE, LISTENER_RAISED, MOST_NAMES, OTHERS, REDIS_DIED, UNREPORTED
 from loadproof.scenario.faults import Backup
 from loadproof.scenario.strict import nearest
 from loadproof.units import format_duration
@@ -236,6 +236,17 @@ def _unreported(run: Run) -> Iterator[Finding]:
         yield Finding(word, what, "use `catch_response=True` in a `with` that nothing breaks off")
 
 
+def _elsewhere(run: Run) -> Iterator[Finding]:
+    """A locustfile may load several hosts; one that never asks the target shows nothing of it."""
+    cells = run.intervals[run.intervals["phase"] != SETUP]
+    times, sent = int(cells.loc[cells["series"] == ELSEWHERE, "count"].sum()), tally(cells).sent
+    if not times:
+        return
+    word = Word.INVALID if times >= sent else Word.PASS
+    what = f"{times:,} of {sent:,} requests went to other addresses than the target's, {run.manifest.target.address}"
+    yield Finding(word, what, "give paths instead of whole URLs, or name as the target what is to be judged")
+
+
 def _lost_redis(run: Run) -> Iterator[Finding]:
     """Then each process counted by itself, and a client may have been admitted once for each of them."""
     if run.manifest.target.redis is None:
@@ -263,6 +274,7 @@ RULES: Final[tuple[Callable[[Run], Iterator[Finding]], ...]] = (
     _raised,
     _names,
     _unreported,
+    _elsewhere,
     _deliberate_faults,
     _planned_faults,
     _unverified,

@@ -103,6 +103,9 @@ def history_json(history: RunHistory) -> str:
 
 def headline(history: RunHistory) -> str:
     """One sentence: what the latest runs show."""
+    if history.broken:
+        which = "the latest run" if history.broken == 1 else f"each of the latest {history.broken} runs"
+        return f"The target ended {which}, so nothing is known of what it does now."
     stretch = history.stretches[0]
     if not stretch.is_long_enough:
         here = f"{len(stretch.runs)} on this machine, {FEWEST} are needed"

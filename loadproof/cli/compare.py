@@ -137,14 +137,23 @@ def _sides(runs: Sequence[Path], baseline: Sequence[Path], candidate: Sequence[P
 
 
 def runs_below(paths: Sequence[Path]) -> list[Path]:
-    """Run directories as they are; of other directories the run directories in them, by name."""
-    found: list[Path] = []
-    for path in paths:
-        inside = (
-            [] if (path / files.MANIFEST).exists() else sorted(each.parent for each in path.glob(f"*/{files.MANIFEST}"))
+    """Run directories as they are; of other directories the run directories in them, by name.
+
+    InputError with all that are neither.
+    """
+    found = {path: _runs_in(path) for path in paths}
+    remedy = "give run directories, or a directory that holds some"
+    if empty := [path for path, runs in found.items() if not runs]:
+        raise InputError(
+            Problem(str(path), "no runs in it" if path.is_dir() else "no such directory", remedy) for path in empty
         )
-        found += inside or [path]
-    return found
+    return [run for path in paths for run in found[path]]
+
+
+def _runs_in(path: Path) -> list[Path]:
+    if (path / files.MANIFEST).exists():
+        return [path]
+    return sorted(manifest.parent for manifest in path.glob(f"*/{files.MANIFEST}"))
 
 
 def _margin(text: str) -> float:

@@ -57,6 +57,8 @@ def history(
 
 
 def _exit_code(found: RunHistory) -> ExitCode:
+    if found.broken:
+        return ExitCode.FAIL
     if not found.stretches[0].is_long_enough:
         return ExitCode.INCONCLUSIVE
     return ExitCode.FAIL if found.latest_regressions else ExitCode.PASS

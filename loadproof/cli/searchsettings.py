@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from loadproof.errors import InputError, Problem
 from loadproof.plan.excess import exceeded_limits
 from loadproof.plan.phases import plan_phases
-from loadproof.plan.trials import Goal, goals_of, trial_of
+from loadproof.plan.trials import Goal, goals_of, trial_of, unread_by
 from loadproof.run.assignment import declared_limits
 from loadproof.rundir.trials import Search, SearchGoal
 from loadproof.scenario.scenario import Threshold
@@ -58,6 +58,8 @@ def checked_search(assignment: Assignment, asked: SearchOptions, before: Search 
         what = "no threshold that a trial can be judged by"
         remedy = "add one like `p(95) < 200 ms` or `goodput_ratio >= 99 %`, or give --goal"
         problems.append(Problem(f"{where} thresholds", what, remedy, got=", ".join(others)))
+    elif not problems:
+        problems += _kept_by_refusals(scenario, chosen, "--goal" if asked.goals else f"{where} thresholds")
     if problems:
         raise InputError(problems)
     search = _search(assignment, asked, chosen, others)
@@ -96,6 +98,17 @@ def _chosen_goals(scenario: Scenario, texts: Sequence[str], problems: list[Probl
         for text in others
     ]
     return chosen, others
+
+
+def _kept_by_refusals(scenario: Scenario, goals: Sequence[Goal], where: str) -> Iterator[Problem]:
+    """Goals that no load can break, and traffic that a target may refuse at any load and keep them all."""
+    for goal in goals:
+        if goal.loss_ratio >= 1:
+            yield Problem(where, "no load can break this goal", "use one that can be missed", got=goal.name)
+    if unread := unread_by(scenario, goals):
+        what = f"a target that refuses all of {', '.join(unread)} would keep every goal, and hold any load"
+        remedy = "add one like `p(95) < 200 ms` or `goodput_ratio >= 99 %`"
+        yield Problem(where, what, remedy, got=", ".join(goal.name for goal in goals))
 
 
 def _search(assignment: Assignment, asked: SearchOptions, goals: Sequence[Goal], others: list[str]) -> Search:

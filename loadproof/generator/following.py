@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -17,16 +16,14 @@ from greenlet import GreenletExit
 from locust.contrib.fasthttp import FastHttpUser
 from locust.exception import StopUser
 
-from loadproof.generator.heard import Heard, Names, headers_of, outcome_of, status_of, told_later
-from loadproof.generator.lives import AskedRequest, Life, Usual
+from loadproof.generator.entries import Entries
+from loadproof.generator.heard import Heard, Names, outcome_of, status_of, told_later
+from loadproof.generator.lives import AskedRequest, Life
 from loadproof.generator.paces import last_wait, pace_s
-from loadproof.http.messages import Request, Timing
+from loadproof.http.messages import Request
 from loadproof.httpuser.session import HttpSession
 from loadproof.internals.locust import body_read, follow_requests, follow_users, hear_requests, is_stopping
-from loadproof.outcome import MISSED, Outcome
-from loadproof.plan.pacing import Due
-from loadproof.rundir.journal import LONGEST
-from loadproof.rundir.rows import ABANDONED, UNREPORTED, WANTS
+from loadproof.outcome import Outcome
 from loadproof.users.post import THIS_PROCESS
 from loadproof.users.tokenkeeper import Recorded
 from loadproof.users.user import ApiUser
@@ -64,14 +61,13 @@ class Following:
     def __init__(self, environment: Environment, post: Post = THIS_PROCESS) -> None:
         self._post = post
         self._names = Names()
+        self._entries = Entries(post)
         self._lives: WeakKeyDictionary[greenlet, Life] = WeakKeyDictionary()
-        self._usual: defaultdict[str, Usual] = defaultdict(Usual)
         self._asking: dict[greenlet, AskedRequest] = {}
         """Requests that have not ended, by the greenlet that waits."""
         self._untold: dict[object, AskedRequest] = {}
         """Those that have, of which Locust has not been told; by what its event will have."""
         self._is_over = False
-        self._has_begun = False
         hear_requests(environment, self._hear_whatever)
         environment.events.test_start.add_listener(self._begin)
         follow_users(self._live, self._take_turn)
@@ -93,7 +89,7 @@ class Following:
     def _begin(self, **_: Any) -> None:
         """An answer that never comes is none, also for users who would wait for a minute: unless they say so."""
         FastHttpUser.connection_timeout, FastHttpUser.network_timeout = self._timeouts_s()
-        self._is_over, self._has_begun = False, True
+        self._is_over, self._entries.is_begun = False, True
         self._recorder.at_end(self._end)
 
     def _end(self) -> None:
@@ -101,9 +97,9 @@ class Following:
         for waiting, asked in list(self._asking.items()):
             self._cut_off(waiting, asked)
         for asked in self._untold.values():
-            self._leave_unreported(asked)
+            self._entries.add_unreported(asked)
         self._untold.clear()
-        self._is_over, self._has_begun = True, False
+        self._is_over, self._entries.is_begun = True, False
 
     def _life(self) -> Life | None:
         """Of the user whose greenlet this is, or who began it."""
@@ -159,7 +155,7 @@ class Following:
         """With its task, each `with` of it has ended."""
         own = [key for key, asked in self._untold.items() if asked.life is life and asked.is_of_task]
         for key in own:
-            self._leave_unreported(self._untold.pop(key))
+            self._entries.add_unreported(self._untold.pop(key))
 
     def _send(self, method: str, name: str, send: Callable[[], Any]) -> Any:
         """A request of one of Locust's clients: known while it lasts, if it never ends, and if nobody reports it."""
@@ -199,30 +195,18 @@ class Following:
         elif self._answered(waiting) is None:
             return
         elif isinstance(error, GreenletExit | gevent.Timeout | TimeoutError):
-            self._fail(asked)
+            self._entries.add_timeout(asked)
         else:
-            self._leave_unreported(asked)
-
-    def _leave_unreported(self, asked: AskedRequest) -> None:
-        due = Due(asked.began_s)
-        self._recorder.unreported(asked.endpoint, due)
-        self._journal(asked.endpoint, UNREPORTED, due, asked.began_s)
+            self._entries.add_unreported(asked)
 
     def _cut_off(self, waiting: greenlet, asked: AskedRequest) -> None:
         """Its user was to end: what it had been waiting for longer than it is worth has failed."""
         if self._answered(waiting) is None:
             return
         if self._work.now_s() - asked.began_s > self._work.habits.deadline_s:
-            self._fail(asked)
+            self._entries.add_timeout(asked)
         else:
-            due, _ = self._due(asked.life, asked.began_s)
-            self._recorder.started()
-            self._recorder.abandoned(asked.endpoint, due)
-            self._journal(asked.endpoint, ABANDONED, due, asked.began_s)
-
-    def _fail(self, asked: AskedRequest) -> None:
-        now_s = self._work.now_s()
-        self._record(asked.life, asked.endpoint, asked.method, Outcome.TIMEOUT, began_s=asked.began_s, ended_s=now_s)
+            self._entries.add_abandoned(asked)
 
     def _hear_whatever(self, told: Mapping[str, Any]) -> None:
         """Nothing that an event says may raise where it was fired, nor lose the request."""
@@ -232,9 +216,8 @@ class Following:
             self._hear(Heard.of(told))
         except Exception:  # noqa: BLE001 - of whatever somebody's client put into it
             _log.exception("a request event that can't be understood")
-            endpoint, due = self._names.of("-", "-"), Due(self._work.now_s())
-            self._recorder.unreported(endpoint, due)
-            self._journal(endpoint, UNREPORTED, due, due.at_s)
+            unknown = AskedRequest(self._names.of("-", "-"), "-", self._work.now_s(), life=None, is_of_task=False)
+            self._entries.add_unreported(unknown)
 
     def _hear(self, told: Heard) -> None:
         """A request has ended, as Locust's event tells."""
@@ -247,97 +230,13 @@ class Following:
         endpoint, outcome = self._names.of(told.kind, told.name), outcome_of(told.response, told.exception)
         if isinstance(outcome, Outcome):
             ended_s = min(now_s, began_s + told.took_s)
-            self._record(life, endpoint, told.kind, outcome, began_s=began_s, ended_s=ended_s, told=told)
+            self._entries.add(life, endpoint, told.kind, outcome, began_s=began_s, ended_s=ended_s, told=told)
         else:
-            due, _ = self._due(life, began_s)
-            self._recorder.started()
-            self._recorder.unsent(endpoint, outcome, due)
-            self._journal(endpoint, WANTS[outcome], due, began_s)
+            self._entries.add_unsent(life, endpoint, outcome, began_s)
         if told.exception is not None:
             status = status_of(told.response)
             answer = None if status is None else HeardAnswer(status, body_read(told.response))
             self._recorder.failed(endpoint, Request(told.kind, told.url), answer, told.exception)
-
-    def _record(
-        self,
-        life: Life | None,
-        endpoint: str,
-        method: str,
-        outcome: Outcome,
-        *,
-        began_s: float,
-        ended_s: float,
-        told: Heard | None = None,
-    ) -> None:
-        recorder, timing, start_s = self._recorder, Timing(), self._work.start_s
-        timing.began_s = timing.sent_s = start_s + began_s
-        timing.ended_s = start_s + ended_s
-        due, is_first = self._due(life, began_s)
-        # First of all, since whatever a client of somebody's own calls its response can raise.
-        longest = LONGEST + self._work.mask.reach
-        answered = _answered_with(told.response, longest) if told and recorder.journals else (0, "")
-        recorder.started()
-        recorder.finished(endpoint, method, outcome, due, timing, told.body_bytes if told else 0)
-        self._journal(endpoint, outcome, due, began_s, ended_s=ended_s, answered=answered)
-        if life is None:
-            return
-        life.active_s = max(life.active_s, ended_s)
-        life.answering_s += ended_s - began_s
-        if not due.is_setup:
-            if is_first:
-                life.sent.clear()
-            life.sent.append(endpoint)
-            self._count_kept(life, endpoint, began_s, ended_s)
-
-    def _journal(
-        self,
-        endpoint: str,
-        outcome: str,
-        due: Due,
-        began_s: float,
-        *,
-        ended_s: float | None = None,
-        answered: tuple[int, str] = (0, ""),
-    ) -> None:
-        """In addition to what counts it; its user has said nothing that could be noted."""
-        recorder, start_s = self._recorder, self._work.start_s
-        if recorder.journals:
-            ended_s = self._work.now_s() if ended_s is None else ended_s
-            moments_s = start_s + began_s, start_s + ended_s
-            recorder.ended(("shared", endpoint, due, *moments_s, answered[0], outcome, answered[1], False, None, None))
-
-    def _due(self, life: Life | None, began_s: float) -> tuple[Due, bool]:
-        """What this request's task waited for, if it is the first of a paced user's; else when it began."""
-        ends_s = self._work.spans[-1].end_s
-        is_setup = began_s >= ends_s or not self._has_begun
-        is_setup |= life is not None and (life.is_leaving or not life.is_set_up)
-        if is_setup or life is None:
-            return Due(began_s, is_setup=is_setup), False
-        is_first, life.has_sent = not life.has_sent, True
-        return Due(began_s - life.lag_s if is_first else began_s), is_first
-
-    def _count_kept(self, life: Life, endpoint: str, began_s: float, ended_s: float) -> None:
-        """What an unpaced user would have sent, as often as usual, while an answer was later than it may be.
-
-        A paced user's turns say it themselves.
-        """
-        usual = self._usual[life.kind]
-        if life.began_s is not None:
-            usual.seconds += max(0.0, began_s - life.began_s - life.kept_s)
-            usual.requests += 1
-        deadline_s = self._work.habits.deadline_s
-        life.began_s, life.kept_s = began_s, max(0.0, ended_s - began_s - deadline_s)
-        if life.kept_s and life.pace_s is None and usual.seconds:
-            from_s = max(began_s + deadline_s, life.kept_until_s)
-            life.kept_until_s = max(life.kept_until_s, min(ended_s, self._work.spans[-1].end_s))
-            every_s = usual.seconds / usual.requests
-            time_ = self._recorder.user_time
-            time_.kept_waiting([endpoint], MISSED, from_s, life.kept_until_s, every_s=every_s)
-
-
-def _answered_with(response: Any, longest: int) -> tuple[int, str]:
-    """Its status, or 0, and so much of its Retry-After."""
-    return status_of(response) or 0, headers_of(response).get("retry-after", "")[:longest]
 
 
 def _began_s(now_s: float, took_s: float, start_time: float | None) -> float:

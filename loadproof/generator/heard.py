@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from requests.exceptions import RequestException
 from requests.exceptions import Timeout as RequestTimeout
 
 from loadproof.http.messages import TransportError, WantError
+from loadproof.http.origin import LOCALHOST, Origin
 from loadproof.http.stream import failure_of
 from loadproof.outcome import Outcome, classify
 from loadproof.rundir.rows import MOST_NAMES, OTHERS
@@ -24,6 +26,10 @@ if TYPE_CHECKING:
 _LONGEST_NAME: Final = 300
 _UNWRITABLE: Final = re.compile(r'[,"\x00-\x1f\x7f-\x9f]')
 _MOST_CAUSES: Final = 20
+_HERE: Final = frozenset({LOCALHOST, "127.0.0.1", "::1"})
+"""Names of one host."""
+_USUAL_PORTS: Final = frozenset({80, 443})
+"""Of one server, which sends from the first to the second."""
 
 
 class ReportedError(Exception):
@@ -66,6 +72,24 @@ class Heard(NamedTuple):
 
 def _number(value: object) -> float:
     return float(value) if isinstance(value, int | float) and math.isfinite(value) else 0.0
+
+
+def is_elsewhere(url: str, base_url: str) -> bool:
+    """The URL of a request names another host or port than the target's; False for what is no URL of HTTP."""
+    asked, target = _address("/".join(url.split("/", 3)[:3])), _address(base_url)
+    return None not in {asked, target} and asked != target
+
+
+@functools.lru_cache(maxsize=MOST_NAMES)
+def _address(url: str) -> tuple[str, int] | None:
+    if not url.lower().startswith(("http://", "https://")):
+        return None
+    try:
+        origin = Origin.of(url)
+    except ValueError:
+        return None
+    host = LOCALHOST if origin.host in _HERE else origin.host
+    return host, 0 if origin.port in _USUAL_PORTS else origin.port
 
 
 def told_later(answer: Any) -> object:

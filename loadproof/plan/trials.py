@@ -24,6 +24,10 @@ STEPS: Final = (0.25, 0.5, 0.75, 1.0)
 """Shares of the highest load, at which the generator alone is measured."""
 
 
+_MOST_LOST: Final = 0.99
+"""A goal that allows more to be lost is kept by a target that answers almost nothing."""
+
+
 @dataclass(frozen=True)
 class Goal:
     """A threshold as a share of requests that may be lost."""
@@ -32,6 +36,12 @@ class Goal:
     """Of all phases."""
     loss_ratio: float
     """At most this share may be lost, 0-1."""
+
+    @property
+    def wants_answers(self) -> bool:
+        """A target that refuses everything loses it: refusals are no errors, and never correct answers."""
+        kind = self.threshold.expectation.metric.kind
+        return self.loss_ratio <= _MOST_LOST and (kind.should_be_high or not kind.is_ratio)
 
     @property
     def name(self) -> str:
@@ -57,6 +67,12 @@ def goals_of(scenario: Scenario) -> tuple[list[Goal], list[str]]:
             goals[goal.name] = goal
     others |= {f"audit of {audit}": None for audit in scenario.audits}
     return list(goals.values()), list(others)
+
+
+def unread_by(scenario: Scenario, goals: Sequence[Goal]) -> list[str]:
+    """Requests that a target could refuse altogether while it keeps every goal."""
+    read = {name for goal in goals if goal.wants_answers for name in scenario.endpoints_of(goal.threshold)}
+    return [name for name in scenario.endpoints if name not in read]
 
 
 def _allowed(threshold: Threshold) -> float | None:

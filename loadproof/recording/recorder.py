@@ -22,6 +22,7 @@ from loadproof.recording.second import Second, tables_of
 from loadproof.recording.usertime import UserTime
 from loadproof.rundir.rows import (
     ABANDONED,
+    ELSEWHERE,
     FOLLOWED,
     NEVER_SENT,
     REPEATED,
@@ -224,6 +225,10 @@ class Recorder:
     def unreported(self, endpoint: str, due: Due) -> None:
         """Somebody's own client sent it and has its answer; what it was worth was told to nobody."""
         self._count(endpoint, due, UNREPORTED)
+
+    def elsewhere(self, endpoint: str, due: Due) -> None:
+        """Beside what it came to: it was sent to somebody else than the target."""
+        self._count(endpoint, due, ELSEWHERE)
 
     def retry_after(self, endpoint: str, *, intended_s: float, became: str) -> None:
         """What became of a refusal's Retry-After: one of rundir's four counters."""

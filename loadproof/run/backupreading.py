@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import random
 import time
+import uuid
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from loadproof.outcome import Outcome
+from loadproof.outcome import Outcome, Said, said_by
 from loadproof.run.inquiry import Inquirer, UnaskedError
-from loadproof.run.ledgerreading import LedgerReading, observed
+from loadproof.run.ledgerreading import UNREADABLE, LedgerReading, observed
 from loadproof.run.ports import LOOPBACK, free_port
 from loadproof.rundir.observations import Observation
 from loadproof.scenario.commands import RESTORE, SERVE, VERIFY
@@ -80,9 +83,42 @@ class BackupReading:
             if not seen.trouble:
                 reading = LedgerReading(api, inquirer, self._accounts, is_exclusive=facts.exclusive_accounts)
                 yield from reading.books(when, sent)
+                yield from self._strayed(api, inquirer, when)
         finally:
             inquirer.close()
             serving.stop()
+
+    def _strayed(self, api: AuditApi, inquirer: Inquirer, when: When) -> Iterator[Observation]:
+        """What is paid to a copy isn't at the target. Nothing if the copy takes no payment, which nobody promised."""
+        debit, credit = self._accounts[:2]
+        # An odd one, because a copy may give it the id that another payment has at the target.
+        amount = random.randrange(1_001, 9_999)
+        call = api.pay(debit=debit, credit=credit, amount=amount, key=str(uuid.uuid4()))
+        asked = {"debit": debit, "credit": credit, "amount": amount}
+        try:
+            paid = observed("strayed", when, asked, inquirer.ask(call), api.payment_in)
+            payment = paid.said.get("payment")
+            if payment and said_by(paid.status, paid.outcome, is_repeated=False) is Said.ACKNOWLEDGED:
+                own = {**asked, "payment": payment}
+                is_there = any(own.items() <= seen.items() for seen in self._at_target(payment, debit))
+                yield replace(paid, said={"payment": payment, "is_there": is_there})
+        except UnaskedError:
+            return
+
+    def _at_target(self, payment: str, account: str) -> list[dict[str, Any]]:
+        """This payment, or all of the account, as the target has them now; none if it doesn't show any."""
+        api = self._api_of(self._manifest.target)
+        with closing(Inquirer(self._manifest, longest_s=_LEAVING_S, stop_requested=self._stop_requested)) as inquirer:
+            if api.can_read_payments:
+                seen = observed("payment", "after", {}, inquirer.ask(api.read_payment(payment)), api.payment_in)
+                return [{**seen.said, "payment": payment}]
+            if api.payments is None or "{account}" not in api.payments.path:
+                return []
+            reply = inquirer.ask(api.list_payments(account)).reply
+            try:
+                return api.payments_in(reply) if reply else []
+            except UNREADABLE:
+                return []
 
     def _until_it_serves(self, inquirer: Inquirer, api: AuditApi, serving: StartedCommand) -> Observation:
         """Its answer once it is healthy; or `trouble`, why it is not, with an outcome if that is its own doing."""

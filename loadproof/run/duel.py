@@ -75,10 +75,13 @@ def fight(path: Path, duel: Duel, referee: Referee, stop_signal: StopSignal) -> 
     OutputError if its record can't be written. Whatever ends it, what was measured stays.
     """
     duel = _noted(path, duel.model_copy(update={"ending": "running", "reason": ""}))
-    before = len(duel.runs)
+    before, looked = len(duel.runs), None
     while duel.ending == "running":
-        if (look := _look_due(duel)) is not None and (why := referee.decide(duel, look)):
-            return _noted(path, duel.model_copy(update={"ending": "decided", "reason": why}))
+        # An INVALID run after a look doesn't make it another one.
+        if (look := _look_due(duel)) is not None and look != looked:
+            looked = look
+            if why := referee.decide(duel, look):
+                return _noted(path, duel.model_copy(update={"ending": "decided", "reason": why}))
         turn = duel.turns[len(duel.counted)]
         performed = None if stop_signal else referee.perform(turn, duel)
         if performed is None:

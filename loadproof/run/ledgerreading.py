@@ -29,7 +29,7 @@ _MOST_UNSETTLED: Final = 10
 """A target that doesn't settle so many payments is asked once about each of the others."""
 _PAUSE_S: Final = 0.5
 _LONGEST_PAUSE_S: Final = 2.0
-_UNREADABLE: Final = (LookupError, TypeError, ValueError, ArithmeticError)
+UNREADABLE: Final = (LookupError, TypeError, ValueError, ArithmeticError)
 
 
 class LedgerReading:
@@ -233,7 +233,7 @@ def observed(
     if outcome == Outcome.OK and inquired.reply is not None:
         try:
             said = told(inquired.reply)
-        except _UNREADABLE:
+        except UNREADABLE:
             outcome = Outcome.INVALID
     times = inquired.sent_us, inquired.ended_us
     return Observation(kind, when, inquired.client, *times, inquired.status, str(outcome), asked, said)

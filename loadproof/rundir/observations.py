@@ -18,11 +18,22 @@ from loadproof.rundir.files import append
 from loadproof.rundir.members import MemberLines, packed
 
 Kind = Literal[
-    "replay", "race", "reuse", "overdraft", "payment", "payments", "balance", "snapshot", "deliver", "effects", "health"
+    "replay",
+    "race",
+    "reuse",
+    "overdraft",
+    "payment",
+    "payments",
+    "balance",
+    "snapshot",
+    "deliver",
+    "effects",
+    "health",
+    "strayed",
 ]
 """Payments under a key that was used before, under one key twice at once, under a used key with another body, and two
 of which the account covers one; a payment read, payments listed, balances read; an event delivered, its effects read;
-whether it serves at all.
+whether it serves at all; whether a payment to what was restored is at the target.
 """
 When = Literal["before", "during", "after", "restored", "rested"]
 """In relation to the load; of what its last backup was restored to, and what one that was taken after it was."""

@@ -24,12 +24,14 @@ UNREAD: Final = "unread"
 """A counter with a response time: answers that count as `invalid` because loadproof doesn't read that much."""
 UNREPORTED: Final = "unreported"
 """A counter, of a locustfile's requests: they ended, and their user didn't say how."""
+ELSEWHERE: Final = "elsewhere"
+"""A counter, of a locustfile's requests: their URL is not the target's."""
 ABANDONED: Final = "abandoned"
 UNJUDGED: Final = (ABANDONED, *WANTS.values(), UNREPORTED)
 """Series of requests that ended without an outcome; each stands in place of it where a request has a row of its own."""
 COUNTERS: Final = (
     *("good", "completed", NEVER_SENT, ABANDONED, *WANTS.values(), SENT_NOTHING, SET_OUT, FOLLOWED),
-    *(RETRIED, REPEATED, SURPLUS, UNREAD, UNREPORTED),
+    *(RETRIED, REPEATED, SURPLUS, UNREAD, UNREPORTED, ELSEWHERE),
     *(RETRY_KEPT, RETRY_BROKEN, RETRY_MISSING, RETRY_UNREADABLE),
 )
 """Series that only count, in the second of the intended start, and but for UNREAD with bucket 0: correct within the

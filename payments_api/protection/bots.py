@@ -10,6 +10,7 @@ from typing import Final
 RULES_FILE: Final = Path(__file__).with_name("bots.txt")
 _ACTIONS: Final = ("allow", "deny", "strict")
 _NONE: Final = "(none)"
+_COMMENT: Final = re.compile(r"(^|\s)#.*")
 _LONGEST: Final = 512
 _REMEMBERED: Final = 4096
 
@@ -43,16 +44,19 @@ class BotRules:
 
 
 def parse_rules(text: str) -> BotRules:
-    """One rule per line: an action and a part of the User-Agent; ValueError names the lines that are wrong."""
+    """One rule per line: an action and a part of the User-Agent; ValueError names the lines that are wrong.
+
+    `#` at the beginning of a line, or after a space, starts a comment.
+    """
     parts: dict[str, list[str]] = {action: [] for action in _ACTIONS}
     errors: list[str] = []
     for number, line in enumerate(text.splitlines(), start=1):
-        content = line.strip()
-        if not content or content.startswith("#"):
+        content = _COMMENT.sub("", line).strip()
+        if not content:
             continue
-        action, _, part = content.partition(" ")
-        if action in parts and part.strip():
-            parts[action].append(part.strip())
+        action, part = [*content.split(maxsplit=1), ""][:2]
+        if action in parts and part:
+            parts[action].append(part)
         else:
             errors.append(f"line {number}: got {content[:60]!a}; write allow, deny or strict, and a part of the name")
     if errors:

@@ -76,6 +76,8 @@ class FallbackStore:
             await self._shared.probe(max(self._timeout_s, _START_TIMEOUT_S))
         except Exception as error:  # noqa: BLE001 - whatever it is, local limits hold
             self._lose(error)
+        else:
+            self._metrics.uses_store(self._name)
 
     async def take(self, endpoint: str, client: str) -> Standing:
         if self._probing is None:
@@ -94,7 +96,6 @@ class FallbackStore:
                     await task
         # Whoever starts again, as tests do, tries it anew.
         self._probing = self._calming = None
-        self._metrics.uses_store(self._name)
         with suppress(Exception):
             await asyncio.wait_for(self._shared.aclose(), self._timeout_s)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
 from limits import parse
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from payments_api.protection.penalties import LocalPenalties
 
 _PROBE: Final = parse("1000000/second")
+_THREADS: Final = 4
+"""More would only wait for each other's turns in the interpreter."""
 
 
 class SlowapiStore:
@@ -36,8 +39,8 @@ class SlowapiStore:
     - neither `in_memory_fallback_enabled` nor `swallow_errors`: the first only covers the counting, so that a look at
       what is left raises all the same, and the second lets everybody in. What Redis leaves open is raised, for
       `FallbackStore` to decide, as with LIMITER=redis;
-    - socket timeouts, without which a Redis that hangs stops the event loop; a thread for each question keeps the loop
-      free meanwhile.
+    - socket timeouts, without which a Redis that hangs stops the event loop; a few threads ask, and the loop is free
+      meanwhile.
 
     Its memory is not bounded by clients, and penalties are local: they are not slowapi's.
     """
@@ -65,21 +68,17 @@ class SlowapiStore:
         # slowapi reads RATELIMIT_ENABLED from the environment and from a file .env, wherever it is started.
         self._limiter.enabled = True
         self._counters = {name: self._counter(name, limit) for name, limit in self._texts().items()}
+        self._failures = 0
+        self._open_threads()
 
     async def take(self, endpoint: str, client: str) -> Standing:
-        # A request takes several commands, each with a timeout of its own.
-        async with asyncio.timeout(self._timeout_s if self._is_remote else None):
-            return await take_or_punish(self, self._penalties, endpoint, client)
+        return await take_or_punish(self, self._penalties, endpoint, client)
 
     async def count(self, endpoint: str, client: str) -> Standing:
-        if self._is_remote:
-            return await asyncio.to_thread(self._count, endpoint, client)
-        return self._count(endpoint, client)
+        return await self._ask(self._count, endpoint, client) if self._is_remote else self._count(endpoint, client)
 
     async def look(self, endpoint: str, client: str) -> Standing:
-        if self._is_remote:
-            return await asyncio.to_thread(self._look, endpoint, client)
-        return self._look(endpoint, client)
+        return await self._ask(self._look, endpoint, client) if self._is_remote else self._look(endpoint, client)
 
     async def probe(self, timeout_s: float) -> None:
         """Like a request: a server that answers but can't write is not back."""
@@ -96,6 +95,30 @@ class SlowapiStore:
         if self._is_remote:
             storage: Any = self._limiter.limiter.storage
             storage.storage.connection_pool.disconnect()
+            self._threads.shutdown(wait=False)
+            self._open_threads()
+
+    def _open_threads(self) -> None:
+        self._threads = ThreadPoolExecutor(_THREADS, "slowapi")
+        self._free = asyncio.Semaphore(_THREADS)
+
+    async def _ask(self, question: Callable[[str, str], Standing], endpoint: str, client: str) -> Standing:
+        """In a thread, and in time. Waiting for a free one isn't Redis's fault, and ends with the first failure."""
+        failures = self._failures
+        async with self._free:
+            if self._failures != failures:
+                raise ConnectionError("it failed to answer others meanwhile")
+            asked = asyncio.get_running_loop().run_in_executor(self._threads, question, endpoint, client)
+            try:
+                # It takes several commands, each with a timeout of its own.
+                answered, _ = await asyncio.wait([asked], timeout=self._timeout_s)
+            finally:
+                asked.cancel()
+            if not answered or asked.exception() is not None:
+                self._failures += 1
+            if not answered:
+                raise TimeoutError("no answer in time")
+            return asked.result()
 
     def _texts(self) -> dict[str, str]:
         return {name: str(limit) for name, limit in self._limits.items()}

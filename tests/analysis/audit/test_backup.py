@@ -95,12 +95,29 @@ def test_any_moment_from_its_start_to_its_end_is_right(by_id, count):
 
 
 @pytest.mark.parametrize("by_id", [False, True], ids=["lists", "ids"])
+def test_what_is_newer_than_the_backup_is_not_that_backup(by_id):
+    """Who restores nothing and serves the live database has every payment, also those that no backup can have."""
+    live = record(tried(ledger(COUNT, by_id=by_id)), tried(ledger(COUNT, by_id=by_id)))
+    assert {words(live)[name] for name in (THERE, OWN, BALANCES, SUM)} == {Word.INCONCLUSIVE}
+    told = "what was served isn't this backup: it has 11 payments that were sent after it had ended"
+    assert str(audit_backup(live, one_in=ONE_IN)).count(told) >= 4
+    assert "isn't this backup" not in str(audit_backup(replace(live, doubt_us=9_000_000), one_in=ONE_IN))
+
+
+@pytest.mark.parametrize("by_id", [False, True])
 def test_one_payment_that_was_acknowledged_before_it_began_is_missed(by_id):
     """The last of them: it was acknowledged 0.05 s before."""
     found = audit_backup(record(tried(ledger(39, by_id=by_id))), one_in=ONE_IN)
     assert {one.promise for one in found.evidence if one.word is Word.FAIL} == {THERE}
     (offence,) = found.offences
     assert offence.what == "acknowledged 0.050 s before it began, and not there: 1 from a to b"
+
+
+def test_what_serves_the_targets_own_payments_is_no_backup():
+    """A `restore` that does nothing, and a `serve` that finds the target's database."""
+    strayed = Observation("strayed", "after", "c", 1, 2, 201, "ok", {}, {"payment": "p", "is_there": True})
+    shown = record(tried(ledger(COUNT), strayed=strayed))
+    assert {promise for promise, word in words(shown).items() if word is Word.FAIL} == {SERVES}
 
 
 def test_a_second_backup_shows_what_the_time_of_the_first_one_hid():

@@ -25,7 +25,7 @@ from loadproof.analysis.outputs.historyfile import (
     run_text,
 )
 from loadproof.analysis.report.history_page import history_files, render_history
-from loadproof.errors import InvalidRunError
+from loadproof.errors import InputError, InvalidRunError
 from loadproof.rundir.manifest import read_manifest, write_manifest
 from simulation.rundirs import manifest, scenario, write_run
 from simulation.traffic import autocorrelated
@@ -240,6 +240,25 @@ def test_runs_that_are_no_measurement_are_left_out(directory, tmp_path):
     assert "INVALID" in history.left_out[0].what
     with pytest.raises(InvalidRunError, match="INVALID"):
         history_of([broken])
+
+
+@pytest.mark.parametrize("ending", ["target_died", "aborted"])
+def test_a_target_that_ended_the_latest_runs_is_news(directory, tmp_path, ending):
+    """Exit code 1, however stable it was before; once a later run has values, it is over."""
+    for number, name in ((2, "run-2"), (5, "run-5"), (6, "run-6")):
+        run = write_run(tmp_path / "runs" / name, seed=number)
+        told = {"run_id": name, "start_unix_s": 1_795_413_600.0 + number * DAY_S}
+        told["ending"] = "completed" if number == 2 else ending
+        write_manifest(run, read_manifest(run).model_copy(update=told))
+    broke = [tmp_path / "runs" / name for name in ("run-2", "run-5", "run-6")]
+    history = history_of(broke)
+    assert headline(history).startswith("The target ended each of the latest 2 runs")
+    assert [len(stretch.runs) for stretch in history.stretches] == [1]
+    assert in_process("history", tmp_path / "runs", "--out", tmp_path / "out").returncode == 1
+    assert history_of([*broke[1:], directory / "run-3"]).broken == 2
+    assert history_of([broke[0], directory / "run-3"]).broken == 0
+    with pytest.raises(InputError, match="the target ended the run"):
+        history_of(broke[1:])
 
 
 def test_the_command_writes_its_files_and_says_too_few(directory, tmp_path):

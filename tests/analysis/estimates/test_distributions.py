@@ -1,4 +1,4 @@
-"""Quantiles as scipy.stats has them."""
+"""Quantiles and tails as scipy.stats has them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadproof.analysis.estimates.distributions import binomial_quantile, normal_quantile, t_quantile
+from loadproof.analysis.estimates.distributions import binomial_quantile, normal_quantile, t_quantile, t_tail
 
 PROBABILITIES = st.floats(1e-6, 1 - 1e-6)
 
@@ -26,6 +26,14 @@ def test_quantiles_of_t(probability, freedom):
     from scipy import stats
 
     assert t_quantile(probability, freedom) == pytest.approx(stats.t.ppf(probability, freedom), rel=1e-6, abs=1e-9)
+
+
+@given(st.floats(-50, 50), st.floats(1, 1e6))
+def test_tails_of_t(value, freedom):
+    """Both of them, and for degrees of freedom that are not whole."""
+    from scipy import stats
+
+    assert t_tail(value, freedom) == pytest.approx(stats.t.sf(value, freedom), rel=1e-6, abs=1e-300)
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from loadproof.histogram import bucket_of
 from loadproof.rundir import files
 from loadproof.rundir.intervals import append_intervals
 from loadproof.rundir.manifest import read_manifest, write_manifest
-from loadproof.rundir.rows import REPEATED, UNREPORTED, WANTS, EventRow, GeneratorRow, IntervalRow
+from loadproof.rundir.rows import ELSEWHERE, REPEATED, UNREPORTED, WANTS, EventRow, GeneratorRow, IntervalRow
 from loadproof.scenario.faults import Backup, Fault, NamedCommand, Pause
 from loadproof.scenario.targetway import TlsSettings
 from simulation.rundirs import open_scenario, outcomes, scenario, write_run
@@ -216,6 +216,18 @@ def test_what_nobody_said_of_a_request_is_never_passed_over(tmp_path, untold, wo
     verdict = verdict_on_run(load_run(path))
     assert verdict.word is word
     assert f"didn't say what became of {untold} request{'s' if untold > 1 else ''}" in verdict.reason
+
+
+@pytest.mark.parametrize("is_all", [False, True])
+def test_a_target_that_was_never_asked_does_not_pass(tmp_path, is_all):
+    """A locustfile of whole URLs loads whom they name, whichever target was given."""
+    path = write_run(tmp_path)
+    times = tally(load_run(path).intervals).sent if is_all else 1
+    append_intervals(path / files.INTERVALS, [IntervalRow(12, "steady", "balance", "", ELSEWHERE, 0, times)])
+    verdict = verdict_on_run(load_run(path))
+    (finding,) = (one for one in verdict.findings if "other addresses than the target's" in one.what)
+    assert finding.what.startswith(f"{times:,} of ")
+    assert (finding.word, verdict.word) == ((Word.INVALID, Word.INVALID) if is_all else (Word.PASS, Word.PASS))
 
 
 @pytest.mark.slow

@@ -75,7 +75,10 @@ def test_what_can_not_be_compared_is_refused_and_leaves_nothing(runs, tmp_path):
     assert "as arguments and as options" in refused("compare", v1, "--", v1, "--baseline", v1)
     assert "the same run more than once" in refused("compare", v1, "--", v1, *out)
     assert "a run of another scenario" in refused("compare", v1, "--", other, *out)
-    assert "no readable manifest" in refused("compare", v1, "--", tmp_path / "none", *out)
+    nowhere = refused("compare", v1, "--", tmp_path / "none", *out)
+    assert nowhere.startswith(f"{tmp_path / 'none'}: no such directory; give run directories, or a directory that")
+    (tmp_path / "empty").mkdir()
+    assert "empty: no runs in it; give run directories" in refused("compare", v1, "--", tmp_path / "empty", *out)
     for margin, what in (("5", "expected a ratio"), ("0 %", "out of range"), ("200 %", "out of range")):
         assert what in refused("compare", v1, "--", other, "--margin", margin)
     assert not (tmp_path / "out").exists()

@@ -114,6 +114,20 @@ def test_what_an_own_client_tells_of_is_counted_and_set_up_is_apart(follow):
     assert 500 <= counted["steady", "User", "present_ms"] <= 700
 
 
+def test_what_went_to_somebody_else_than_the_target_is_counted(follow):
+    """By the URL that Locust's event has; whoever has none is trusted."""
+
+    class User(Calling):
+        @task
+        def ask(self):
+            self.call("there", url="http://127.0.0.1:1/items")
+            self.call("own")
+
+    counted = follow(User)
+    assert counted["steady", "RPC there", "elsewhere"] == counted["steady", "RPC there", "response"] >= 3
+    assert counted["steady", "RPC own", "elsewhere"] == 0
+
+
 def test_a_row_of_the_journal_says_what_locusts_event_does(follow):
     """Its times, and of an HTTP answer its status and Retry-After; of others none."""
     refused = SimpleNamespace(status_code=429, headers={"Retry-After": 'soon, "ish"'})

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from locust.exception import CatchResponseError
 
-from loadproof.generator.heard import Names, outcome_of
+from loadproof.generator.heard import Names, is_elsewhere, outcome_of
 from loadproof.outcome import Outcome
 from loadproof.rundir.rows import MOST_NAMES
 
@@ -29,6 +29,26 @@ def test_any_name_can_be_written(kind, name):
     assert not set('",\r\n\0') & set(written)
     assert 1 <= len(written) <= 300
     assert written == written.strip()
+
+
+@pytest.mark.parametrize(
+    ("url", "elsewhere"),
+    [
+        ("http://localhost:8000/a?b=http://x", False),
+        ("HTTP://127.0.0.1:8000", False),
+        ("http://127.0.0.1:8001/a", True),
+        ("http://127.0.0.1/a", True),
+        ("https://127.0.0.2:8000/a", True),
+        ("http://[::1/a", False),
+        ("/items", False),
+        ("GET http", False),
+    ],
+)
+def test_who_was_asked_is_told_by_the_url(url, elsewhere):
+    """Names of loopback are one host; what is no URL accuses nobody."""
+    assert is_elsewhere(url, "http://127.0.0.1:8000") == elsewhere
+    assert not is_elsewhere("http://api.example/a", "https://api.example/base")
+    assert not is_elsewhere(url, "")
 
 
 def test_names_are_what_locust_shows_with_the_method_first():

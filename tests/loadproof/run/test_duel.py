@@ -65,6 +65,12 @@ def test_an_invalid_run_is_repeated_in_its_place_and_counted(tmp_path):
     assert ended.runs[2].invalid == "starved"
 
 
+def test_an_invalid_run_after_a_look_is_no_second_look(tmp_path):
+    """Nothing is known that was not known before."""
+    _, referee = fought(tmp_path, at_8={"invalid": "starved"}, at_9={"invalid": "starved"})
+    assert referee.looked == [(0, 4), (1, 6)]
+
+
 def test_a_run_that_is_invalid_again_and_again_ends_the_duel(tmp_path):
     """With what was measured."""
     always = {f"at_{number}": {"invalid": "starved"} for number in range(5, 20)}

@@ -40,9 +40,16 @@ def serving_vault(file: Path) -> Iterator[str]:
 
 
 def target_of(
-    url: str, file: Path, *, backup: str = "online", restore: str = "whole", serve: tuple[str, ...] = ()
+    url: str,
+    file: Path,
+    *,
+    backup: str = "online",
+    restore: str = "whole",
+    serve: tuple[str, ...] = (),
+    is_live: bool = False,
 ) -> dict[str, Any]:
-    """As in a target file."""
+    """As in a target file; `is_live`: what is restored is not what is served."""
+    served = str(file) if is_live else "{restored}/vault.sqlite3"
     return {
         "base_url": url,
         "accounts": ACCOUNTS,
@@ -56,6 +63,6 @@ def target_of(
         "commands": {
             "backup": [*PROGRAM, "backup", backup, str(file), "{backup}"],
             "restore": [*PROGRAM, "restore", restore, "{backup}", "{restored}/vault.sqlite3"],
-            "serve": [*PROGRAM, "serve", "{restored}/vault.sqlite3", "{port}", *serve],
+            "serve": [*PROGRAM, "serve", served, "{port}", *serve],
         },
     }

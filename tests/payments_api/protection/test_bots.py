@@ -51,6 +51,13 @@ def test_rules_are_texts_not_patterns():
     assert not parse_rules("deny a.c").refuses(b"abc", is_strict=True)
 
 
+def test_a_rule_may_have_a_comment_of_its_own():
+    """As networks in lists do; with it as a part of the name, the rule would refuse nobody."""
+    rules = parse_rules("deny curl/ # ours are newer\n  # no rule\ndeny\twget\ndeny C#bot\n")
+    assert len(rules) == 3
+    assert all(rules.refuses(text, is_strict=False) for text in (b"curl/8.5.0", b"Wget/1.25", b"C#bot/1"))
+
+
 def test_no_rules_refuse_nobody():
     """An empty file is in order."""
     rules = parse_rules("# nothing\n\n")

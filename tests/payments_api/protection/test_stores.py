@@ -1,4 +1,4 @@
-"""What stores answer when the machine's clock on the wall is set."""
+"""What stores answer when the machine's clock on the wall is set, or when many ask at once."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from payments_api.protection.options import Options
 from payments_api.protection.penalties import LocalPenalties, PenaltyRule
 from payments_api.protection.redisstore import RedisStore
 from payments_api.protection.slowapistore import SlowapiStore
+from payments_api.protection.stores import Standing
 
 if TYPE_CHECKING:
     from payments_api.protection.stores import Store
@@ -48,3 +49,36 @@ def test_a_clock_that_is_set_back_has_nobody_wait_longer_than_a_window_and_a_pen
         with RedisServer() as server:
             found_s = asyncio.run(refused_s(RedisStore(LIMITS, RULE, server.url, 1.0)))
     assert 50 < found_s <= 61
+
+
+def crowd(timeout_s: float, answer_s: float) -> tuple[list[object], float]:
+    """What forty requests at once get of a server that answers after this time, and how long the slowest took."""
+    options = Options(limiter="slowapi", limits=LIMITS, redis_url="redis://127.0.0.1:9", redis_timeout_s=timeout_s)
+    store = SlowapiStore(options, None)
+
+    def answer(_endpoint: str, _client: str) -> Standing:
+        time.sleep(answer_s)
+        return Standing(True, 1, 0.0)
+
+    store._count = answer
+
+    async def ask() -> list[object]:
+        found = await asyncio.gather(*(store.take("other", str(n)) for n in range(40)), return_exceptions=True)
+        await store.aclose()
+        return found
+
+    began_s = time.monotonic()
+    return asyncio.run(ask()), time.monotonic() - began_s
+
+
+def test_a_crowd_does_not_make_a_server_that_answers_a_lost_one():
+    """slowapi's questions are asked in threads: whoever waits for one waits for us."""
+    found, _ = crowd(timeout_s=0.2, answer_s=0.04)
+    assert found == [Standing(True, 1, 0.0)] * 40
+
+
+def test_nobody_of_a_crowd_waits_for_a_lost_server_longer_than_the_first():
+    found, slowest_s = crowd(timeout_s=0.2, answer_s=0.5)
+    assert {type(error) for error in found} == {TimeoutError, ConnectionError}
+    # Four hold a thread, which ends with its own socket's timeout.
+    assert slowest_s < 1.5
