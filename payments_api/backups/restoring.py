@@ -70,10 +70,14 @@ def refuse_occupied(database: Path) -> None:
     for suffix in _BESIDE:
         path = database.with_name(database.name + suffix)
         if os.path.lexists(path):
-            who = _users_of(path)
+            who = _users_of(os.path.realpath(path))
             what = f"is in use by process {', '.join(who)}" if who else "already exists"
             remedy = "stop the API, and move the database away with its -wal and -shm, or restore to another path"
             raise WrongInputError(path, what, remedy)
+    # So /proc calls a file without a name. Whoever serves it would go on, and take payments that nobody finds again.
+    if who := _users_of(f"{os.path.realpath(database)} (deleted)"):
+        what = f"was deleted, but is still in use by process {', '.join(who)}"
+        raise WrongInputError(database, what, "stop the API first, or restore to another path")
 
 
 def choose(
@@ -199,9 +203,9 @@ def _give_name(file: Path, database: Path) -> None:
         raise BackupError(database, "can't be named", "use a file system that has links", got=reason(error)) from None
 
 
-def _users_of(path: Path) -> list[str]:
-    """Processes that have it open, as far as we may see."""
-    target, users = os.path.realpath(path), []
+def _users_of(target: str) -> list[str]:
+    """Processes that have it open, as far as we may see. Source: proc_pid_fd(5)."""
+    users = []
     for descriptors in Path("/proc").glob("[0-9]*/fd"):
         try:
             if any(str(entry.readlink()) == target for entry in descriptors.iterdir()):

@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -199,6 +200,14 @@ def test_contributors_find_every_package():
     listed = set(re.findall(r"^    (\w+)/", layout, re.MULTILINE))
     packages = [path for half in ("loadproof", "analysis") for path in (ROOT / half).iterdir() if path.is_dir()]
     assert {path.name for path in packages if not path.is_symlink()} - {"__pycache__"} <= listed
+
+
+def test_contributors_find_every_mark():
+    """As pytest knows them."""
+    table = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("## Tests")[2].partition("## Style")[0]
+    pytest_of = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["pytest"]
+    marks = pytest_of["ini_options"]["markers"]
+    assert {mark.partition(":")[0] for mark in marks} == set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE))
 
 
 def test_the_readme_names_the_exit_codes():

@@ -64,6 +64,17 @@ def test_the_latest_is_restored_or_the_one_that_is_named(ledger, place, target):
     assert transactions(earlier) == early
 
 
+def test_a_database_that_was_deleted_under_the_api_is_still_in_use(ledger, place, target):
+    """The API would go on with the file that has no name, beside the restored one."""
+    back_up(ledger, place)
+    with closing(sqlite3.connect(target)) as database:
+        database.execute("CREATE TABLE x (y)")
+        target.unlink()
+        with pytest.raises(WrongInputError, match=f"was deleted, but is still in use by process {os.getpid()}; stop"):
+            restore_unproved(place, target)
+    restore_unproved(place, target)
+
+
 @pytest.mark.parametrize("suffix", ["", "-wal", "-shm", "-journal"])
 def test_nothing_of_a_database_may_be_there(ledger, place, target, suffix):
     """A log that stayed behind would be played into the restored one."""
