@@ -16,7 +16,7 @@ from loadproof.analysis.inert import shortened
 from loadproof.analysis.judge.finding import Finding
 from loadproof.analysis.judge.health import MOST_RAISED
 from loadproof.analysis.judge.judgement import Judgement, judge_estimate
-from loadproof.analysis.judge.verdict import PRECEDENCE, Verdict, deciding_reason, sentence
+from loadproof.analysis.judge.verdict import PRECEDENCE, Verdict, all_hold, deciding_reason, sentence
 from loadproof.analysis.word import Word
 from loadproof.errors import printable
 from loadproof.plan.evidence import samples_needed
@@ -58,8 +58,7 @@ def verdict_on_csvs(thresholds: tuple[FileThreshold, ...], run: LocustRun) -> Ve
     word = next(word for word in PRECEDENCE if word in words)
     deciding = [judgement for judgement in judgements if judgement.word is word]
     if word is Word.PASS:
-        many = f"all {len(judgements)} thresholds hold" if len(judgements) > 1 else "the threshold holds"
-        reason = sentence(f"{many}; these files can't show whether the generator kept up")
+        reason = sentence(f"{all_hold(len(judgements))}; these files can't show whether the generator kept up")
     elif deciding:
         # No capital letter: it may begin with a name.
         reason = deciding_reason(deciding)

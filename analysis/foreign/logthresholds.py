@@ -12,7 +12,7 @@ from loadproof.analysis.foreign.texts import could_be
 from loadproof.analysis.foreign.thresholdfile import read_thresholds
 from loadproof.analysis.judge.judgement import Answer, Judgement
 from loadproof.analysis.judge.thresholds import judge_scope
-from loadproof.analysis.judge.verdict import PRECEDENCE, Verdict, deciding_reason, outage_step, sentence
+from loadproof.analysis.judge.verdict import PRECEDENCE, Verdict, all_hold, deciding_reason, outage_step, sentence
 from loadproof.analysis.word import Word
 from loadproof.errors import printable
 from loadproof.histogram import BUCKETS
@@ -77,7 +77,7 @@ def verdict_on_log(thresholds: tuple[FileThreshold, ...], log: RequestLog) -> Ve
     word = next(word for word in PRECEDENCE if word in {judgement.word for judgement in judgements})
     deciding = [judgement for judgement in judgements if judgement.word is word]
     if word is Word.PASS:
-        reason = f"all {len(judgements)} thresholds hold; a log can't show whether the generator kept up"
+        reason = f"{all_hold(len(judgements))}; a log can't show whether the generator kept up"
     else:
         reason = deciding_reason(deciding)
     first = thresholds[judgements.index(deciding[0])]

@@ -77,7 +77,7 @@ def verdict_on_run(run: Run, baseline: Run | None = None, beside_runs: Sequence[
     deciding = [judgement for judgement in judgements if judgement.word is word]
     moves = largest_moves(run, baseline) if baseline else []
     if word is Word.PASS:
-        reason = f"all {len(judgements) + len(audits)} thresholds hold, and the generator kept up"
+        reason = f"{all_hold(len(judgements) + len(audits))}, and the generator kept up"
         next_step = _next_after_pass(moves)
     elif deciding_finding is not None:
         reason, next_step = deciding_finding.what, f"{sentence(deciding_finding.remedy)}."
@@ -139,6 +139,11 @@ def exit_code(verdict: Verdict, manifest: Manifest) -> ExitCode:
             return ExitCode.TERMINATED
         case _:
             return EXIT_CODES[verdict.word]
+
+
+def all_hold(n: int) -> str:
+    """How a PASS begins, of so many thresholds."""
+    return f"all {n:,} thresholds hold" if n > 1 else "the threshold holds"
 
 
 def deciding_reason(deciding: list[Judgement]) -> str:

@@ -35,6 +35,20 @@ if TYPE_CHECKING:
 _CUT_SHORT: Final = frozenset({"interrupted", "terminated"})
 
 
+def lost_run(duel: Duel) -> str:
+    """Why the latest run doesn't count, and what follows; empty if it counts."""
+    why = duel.runs[-1].invalid
+    if not why:
+        return ""
+    match duel.ending:
+        case "died":
+            return f"died: {why}"
+        case "running":
+            return f"INVALID, to be repeated: {why}"
+        case _:
+            return f"INVALID again: {why}"
+
+
 class DuelReferee:
     """Makes a duel's runs and judges them; `standing` is what was known at the latest look."""
 
@@ -157,7 +171,7 @@ class DuelReferee:
         """One line: what became of the run, and what is known so far."""
         run = duel.runs[-1]
         most = 2 * duel.looks[-1]
-        what = f"INVALID, to be repeated: {run.invalid}" if run.invalid else self._so_far(duel)
+        what = lost_run(duel) or self._so_far(duel)
         say(f"{len(duel.counted)} of at most {most} runs · {run.side} · {what}")
 
     def _so_far(self, duel: Duel) -> str:

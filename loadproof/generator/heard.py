@@ -76,8 +76,8 @@ def _number(value: object) -> float:
 
 def is_elsewhere(url: str, base_url: str) -> bool:
     """The URL of a request names another host or port than the target's; False for what is no URL of HTTP."""
-    address = _address("/".join(url.split("/", 3)[:3]))
-    return address is not None and address != _address(base_url)
+    asked, target = _address("/".join(url.split("/", 3)[:3])), _address(base_url)
+    return None not in {asked, target} and asked != target
 
 
 @functools.lru_cache(maxsize=MOST_NAMES)

@@ -54,6 +54,11 @@ def test_the_first_that_decides_is_told_and_how_many_more(others, more):
     assert deciding_reason([judgement] * (others + 1)) == text + more
 
 
+def test_a_pass_of_one_threshold_says_so():
+    """It is not all of one."""
+    assert verdict_on_run(run_with(GOODPUT, ok=50)).reason == "The threshold holds, and the generator kept up."
+
+
 def test_a_pass_counts_its_thresholds_and_is_the_next_baseline():
     """There is nothing to do."""
     verdict = verdict_on_run(run_with(GOODPUT, "error_ratio < 10 %", ok=50))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from loadproof.cli import duel as duel_command
+from loadproof.cli import dueljudging
 from loadproof.cli.duel import LOOKS, QUICK_LOOKS
 from loadproof.run.duel import looks_problem
-from loadproof.rundir.duel import DUEL, read_duel, write_duel
+from loadproof.rundir.duel import DUEL, DuelRun, read_duel, write_duel
 from tests.commands import in_process, scenario_file
 from tests.loadproof.cli.refusals import refused
 from tests.planned import PLANNED
@@ -150,6 +151,24 @@ def test_a_machine_without_two_halves_holds_no_duet(tmp_path, monkeypatch):
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2})
     text = refused("duel", scenario_file(tmp_path), "--baseline", URL, "--aa", "--duet", "--out", tmp_path / "reports")
     assert "--duet: two releases and two generators at the same time need 4 cores, got '3'; leave it out" in text
+
+
+@pytest.mark.parametrize(
+    ("ending", "told"),
+    [
+        ("running", "INVALID, to be repeated: code 7"),
+        ("died", "died: code 7"),
+        ("unmeasured", "INVALID again: code 7"),
+    ],
+)
+def test_a_run_that_does_not_count_is_said_to_be_repeated_only_if_it_is(monkeypatch, ending, told):
+    """A release that died is no INVALID measurement."""
+    said = []
+    monkeypatch.setattr(dueljudging, "say", said.append)
+    lost = DuelRun(run="candidate/a", side="candidate", block=0, invalid="code 7")
+    duel = PLANNED.model_copy(update={"ending": ending, "runs": (lost,)})
+    dueljudging.DuelReferee.after_run(None, duel)
+    assert said == [f"0 of at most 12 runs · candidate · {told}"]
 
 
 def test_the_looks_that_are_shipped_are_allowed():

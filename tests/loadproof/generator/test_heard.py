@@ -48,6 +48,7 @@ def test_who_was_asked_is_told_by_the_url(url, elsewhere):
     """Names of loopback are one host; what is no URL accuses nobody."""
     assert is_elsewhere(url, "http://127.0.0.1:8000") == elsewhere
     assert not is_elsewhere("http://api.example/a", "https://api.example/base")
+    assert not is_elsewhere(url, "")
 
 
 def test_names_are_what_locust_shows_with_the_method_first():

@@ -143,7 +143,7 @@ REFUSED = {
         ),
     ),
     "endless shape": (FIT + SHAPE.format(body="return 1, 1"), (), "it does not end within 24 hours"),
-    "raising shape": (FIT + SHAPE.format(body="return self.runner.x"), (), "asked from second to second, it raises"),
+    "raising shape": (FIT + SHAPE.format(body="return self.x"), (), "asked from second to second, it raises"),
     "choosing shape": (
         FIT + SHAPE.format(body="return (1, 1, [Fit]) if self.get_run_time() < 2 else None"),
         (),
