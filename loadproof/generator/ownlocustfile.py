@@ -9,6 +9,8 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 from unittest import mock
 
+from loadproof.scenario.writtenname import written_name
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
@@ -43,7 +45,7 @@ def _request(call: ast.Call) -> str | None:
         name = call.args[0] if call.args else words.get("url")
     if call.func.attr not in _METHODS or not (isinstance(name, ast.Constant) and isinstance(name.value, str)):
         return None
-    return f"{call.func.attr.upper()} {name.value}"
+    return f"{call.func.attr.upper()} {written_name(name.value)}"
 
 
 def stages_of(shapes: list[Any]) -> tuple[list[dict[str, Any]], str]:
