@@ -54,11 +54,11 @@ def run_of(
     """As if recorded; each request is for `balance`, and `good` if it was ok and within the deadline."""
     spans = plan_phases(plan)
     ends_s = np.array([span.end_s for span in spans])
-    outcome = np.broadcast_to(np.asarray(outcomes), at_s.shape)
     cells = _Cells(plan, spans)
+    outcome = np.broadcast_to(cells.outcomes(outcomes), at_s.shape)
     phase = np.minimum(np.searchsorted(ends_s, at_s, side="right"), len(spans) - 1)
     bucket = buckets_of(response_s)
-    good = (outcome == "ok") & (response_s <= plan.deadline)
+    good = (outcome == cells.outcomes(["ok"])) & (response_s <= plan.deadline)
     second, nowhere = at_s.astype(int), np.zeros_like(bucket)
     cells.add(second, phase, outcome, "response", bucket)
     cells.add(second, phase, outcome, "service", bucket)
@@ -77,7 +77,7 @@ def run_of_seconds(
     phase = np.minimum(np.searchsorted([span.end_s for span in spans], seconds, side="right"), len(spans) - 1)
     bucket = np.full(seconds.size, buckets_of(np.array([took_s]))[0])
     for (endpoint, outcome), counts in counted.items():
-        outcomes = np.array([outcome])
+        outcomes = cells.outcomes([outcome])
         for series in ("response", "completed", *(["good"] if outcome == "ok" else [])):
             where = bucket if series in HISTOGRAMS else np.zeros_like(bucket)
             cells.add(seconds, phase, outcomes, series, where, endpoint=endpoint, counts=counts)
@@ -116,22 +116,26 @@ class _Cells:
         self._keys: list[NDArray[np.int64]] = []
         self._counts: list[NDArray[np.int64]] = []
 
+    def outcomes(self, names: Sequence[str] | NDArray[np.str_]) -> NDArray[np.int64]:
+        """Their numbers, shape as given: once for all series, because texts take long."""
+        return np.asarray(self._kinds["outcome"].get_indexer(pd.Index(np.asarray(names))), dtype=np.int64)
+
     def add(
         self,
         second: NDArray[np.int64],
         phase: NDArray[np.int64],
-        outcome: NDArray[np.str_],
+        outcome: NDArray[np.int64],
         series: str,
         bucket: NDArray[np.int64],
         *,
         endpoint: str = "balance",
         counts: NDArray[np.int64] | None = None,
     ) -> None:
-        """Add one of each, or `counts` of them; `phase` is its number."""
+        """Add one of each, or `counts` of them; `phase` and `outcome` are their numbers."""
         codes = [
             phase,
             self._kinds["endpoint"].get_indexer(pd.Index([endpoint])),
-            self._kinds["outcome"].get_indexer(pd.Index(outcome)),
+            outcome,
             self._kinds["series"].get_indexer(pd.Index([series])),
         ]
         keys = second

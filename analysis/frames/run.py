@@ -8,6 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
 from loadproof.analysis.frames.failures import Raised, raised_in
 from loadproof.analysis.frames.intervalcells import IntervalCells, no_cells
 from loadproof.analysis.frames.lines import parsed
@@ -80,10 +82,10 @@ class Run:
         """Until when the generator lived, apart from its jitter; 0 if it left no record."""
         if self.generator.empty:
             return 0.0
-        lengths_s = self.generator["length_s"]
-        whole_s = lengths_s.round().clip(lower=1)
-        is_whole = (lengths_s - whole_s).abs() <= _JITTER_S
-        return float((self.generator["second"] + lengths_s.where(~is_whole, whole_s)).max())
+        lengths_s, seconds = (self.generator[name].to_numpy(dtype=np.float64) for name in ("length_s", "second"))
+        whole_s = np.maximum(lengths_s.round(), 1.0)
+        is_whole = np.abs(lengths_s - whole_s) <= _JITTER_S
+        return float((seconds + np.where(is_whole, whole_s, lengths_s)).max())
 
 
 def load_run(path: Path, manifest: Manifest | None = None) -> Run:

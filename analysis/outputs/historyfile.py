@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from pydantic import WrapValidator
@@ -29,6 +30,7 @@ FORMAT: Final = 1
 _Finite = Annotated[float | None, WrapValidator(lambda value, _: value if math.isfinite(value) else None)]
 _MOST_TOLD: Final = 12
 """Rows in the terminal; the page has all."""
+_MOST_REASONS: Final = 5
 STYLES: Final = {
     Trend.REGRESSED: "bold red",
     Trend.IMPROVED: "bold green",
@@ -210,6 +212,8 @@ def history_terminal(history: RunHistory) -> Group:
     if len(events) > _MOST_TOLD:
         parts.append(Text(f"… and {len(events) - _MOST_TOLD} more in the report"))
     parts += [Text(f"{escaped(title(other))}: a history of its own, in the report") for other in history.stretches[1:]]
-    if history.left_out:
-        parts.append(Text(f"{len(history.left_out)} runs are left out: the report has the reasons"))
+    reasons = Counter(problem.what for problem in history.left_out).most_common()
+    parts += [Text(escaped(f"{count} left out: {what}")) for what, count in reasons[:_MOST_REASONS]]
+    if rest := sum(count for _, count in reasons[_MOST_REASONS:]):
+        parts.append(Text(f"{rest} left out for other reasons: the report has them"))
     return Group(*parts)

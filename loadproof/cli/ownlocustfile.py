@@ -129,7 +129,7 @@ class OwnLocustfile:
             if found.shape_error:
                 what, remedy = (
                     f"its shape can't be turned into phases: {found.shape_error}",
-                    "give a scenario with phases",
+                    "remove it, and give --users and --duration, or a scenario with phases",
                 )
                 raise InputError(Problem(file.name, what, remedy))
             stages = found.stages

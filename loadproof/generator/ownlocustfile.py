@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import ast
 import math
+import time
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Final
+from unittest import mock
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 _METHODS: Final = frozenset({"get", "post", "put", "patch", "delete", "head", "options"})
@@ -49,27 +52,58 @@ def stages_of(shapes: list[Any]) -> tuple[list[dict[str, Any]], str]:
         return [], ""
     if len(shapes) > 1:
         return [], "there are several"
-    ticks: list[tuple[int, float]] = []
     try:
-        shape, seconds = shapes[0], _Seconds()
-        shape.get_run_time = seconds.now
-        while (tick := shape.tick()) is not None:
-            if len(tick) > 2 and tick[2]:
-                return [], "it chooses user classes itself"
-            ticks.append((round(tick[0]), float(tick[1])))
-            seconds.at_s += 1
-            if seconds.at_s > _LONGEST_S:
-                return [], f"it does not end within {_LONGEST_S // 3600} hours"
+        return _phases(_asked_for(shapes[0]))
+    except _NoPhasesError as error:
+        return [], str(error)
     except Exception as error:  # noqa: BLE001 - it is the user's own code
         return [], f"asked from second to second, it raises {type(error).__name__}: {error}"
-    return _phases(ticks)
 
 
-class _Seconds:
-    at_s = 0
+class _NoPhasesError(Exception):
+    """Why a shape can't be turned into any."""
 
-    def now(self) -> float:
-        return float(self.at_s)
+
+def _asked_for(shape: Any) -> list[tuple[int, float]]:
+    """Users and spawn rate of each second."""
+    wanted: list[tuple[int, float]] = []
+    with _seconds_as_asked(shape) as ticks:
+        for tick in ticks:
+            if len(tick) > 2 and tick[2]:
+                raise _NoPhasesError("it chooses user classes itself")
+            wanted.append((round(tick[0]), float(tick[1])))
+            if len(wanted) > _LONGEST_S:
+                raise _NoPhasesError(f"it does not end within {_LONGEST_S // 3600} hours")
+    return wanted
+
+
+@contextmanager
+def _seconds_as_asked(shape: Any) -> Iterator[Iterator[Any]]:
+    """Its ticks, each a second after the one before by all of Python's clocks; nobody sleeps.
+
+    Source: locust/runners.py 2.47, Runner.start_shape and shape_worker; locust/shape.py reads `time.perf_counter`.
+    """
+    at_s, shape.runner = 0, _NoRunner()
+
+    def ticked() -> Iterator[Any]:
+        nonlocal at_s
+        shape.reset_time()
+        while (tick := shape.tick()) is not None:
+            yield tick
+            at_s += 1
+
+    with ExitStack() as patched:
+        patched.enter_context(mock.patch.object(time, "sleep"))
+        for name in ("time", "monotonic", "perf_counter"):
+            # Whole, so that differences are exact.
+            began_s = math.floor(getattr(time, name)())
+            patched.enter_context(mock.patch.object(time, name, lambda began_s=began_s: float(began_s + at_s)))
+        yield ticked()
+
+
+class _NoRunner:
+    def __getattr__(self, name: str) -> Any:
+        raise _NoPhasesError(f"it asks Locust's runner for `{name}`, which is known during a run only")
 
 
 def _phases(ticks: list[tuple[int, float]]) -> tuple[list[dict[str, Any]], str]:

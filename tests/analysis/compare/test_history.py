@@ -25,7 +25,7 @@ from loadproof.analysis.outputs.historyfile import (
     run_text,
 )
 from loadproof.analysis.report.history_page import history_files, render_history
-from loadproof.errors import InputError, InvalidRunError
+from loadproof.errors import InputError, InvalidRunError, Problem
 from loadproof.rundir.manifest import read_manifest, write_manifest
 from simulation.rundirs import manifest, scenario, write_run
 from simulation.traffic import autocorrelated
@@ -230,6 +230,18 @@ def test_runs_are_sorted_by_time_and_machine_and_others_are_left_out(directory):
         "run-0": "not like the latest run: other phases",
         "run-4": "not like the latest run: other target",
     }
+
+
+def test_why_runs_are_left_out_is_told_at_once(tmp_path):
+    """The most common reasons first: a latest run that is unlike all others leaves nothing to see."""
+    left_out = tuple(Problem("run", what, "none") for what in ["a", *"bcdef", "a"])
+    history = replace(history_with(tmp_path, series(n=20)), left_out=left_out)
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(history_terminal(history))
+    told = [line.strip() for line in console.export_text().splitlines() if "left out" in line]
+    assert told[0] == "2 left out: a"
+    assert len(told) == 6
+    assert told[-1] == "1 left out for other reasons: the report has them"
 
 
 def test_runs_that_are_no_measurement_are_left_out(directory, tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from tests.unpatched import locust  # isort: skip
@@ -50,14 +52,12 @@ def test_a_request_whose_name_is_worked_out_is_not_known(call, tmp_path):
     assert client_requests(tmp_path / "own.py")[3] is None
 
 
-class Shape:
+class Shape(locust.LoadTestShape):
     """Ticks by the second."""
 
     def __init__(self, *ticks) -> None:
+        super().__init__()
         self.ticks = ticks
-
-    def get_run_time(self) -> float:
-        raise AssertionError("its clock is ours")
 
     def tick(self):
         second = int(self.get_run_time())
@@ -86,6 +86,50 @@ def test_what_can_not_be_phases_says_why():
     assert phases(*[(1 + second, 1) for second in range(300)]).startswith("it has 300 stages")
     assert stages_of([Shape(), Shape()])[1] == "there are several"
     assert stages_of([]) == ([], "")
+
+
+def test_a_shape_that_sets_its_time_back_begins_again():
+    """As in Locust: three rounds of four ticks, of which each but the last sets it back."""
+
+    class Rounds(Shape):
+        def tick(self):
+            if self.get_run_time() > 3:
+                self.ticks = self.ticks[1:]
+                self.reset_time()
+            return (self.ticks[0], 100) if self.ticks else None
+
+    found, error = stages_of([Rounds(5, 10, 15)])
+    assert ([(phase["users"], phase["duration"]) for phase in found], error) == (
+        [(5, "4 s"), (10, "4 s"), (15, "4 s")],
+        "",
+    )
+
+
+@pytest.mark.parametrize("clock", ["time", "monotonic", "perf_counter"])
+def test_a_shape_may_read_any_clock_and_sleep(clock):
+    """Nobody waits for it."""
+
+    class Timed(Shape):
+        began_s = None
+
+        def tick(self):
+            self.began_s = self.began_s or getattr(time, clock)()
+            time.sleep(0.9)
+            return (7, 100) if getattr(time, clock)() - self.began_s < 60 else None
+
+    began_s = time.monotonic()
+    assert stages_of([Timed()]) == ([{"name": "stage-1", "duration": "60 s", "users": 7}], "")
+    assert time.monotonic() - began_s < 9
+
+
+def test_a_shape_that_needs_a_run_to_say_what_it_wants_says_so():
+    """Like the options of a command line, or how many users there are."""
+
+    class Asking(Shape):
+        def tick(self):
+            return self.get_current_user_count() + 1, 1
+
+    assert stages_of([Asking()])[1] == "it asks Locust's runner for `user_count`, which is known during a run only"
 
 
 def tagged_users() -> dict[str, type[locust.User]]:

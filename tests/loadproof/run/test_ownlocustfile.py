@@ -69,6 +69,7 @@ REFUSED = {
     "syntax": ("def f(:", LOAD, "can't be loaded, got 'SyntaxError: "),
     "import": ("import nobody_has_this", LOAD, "No module named 'nobody_has_this'\"; install that where"),
     "leaves": ("import sys; sys.exit(3)", LOAD, "can't be loaded, got 'SystemExit: 3'; fix it: nothing was sent"),
+    "leaves at once": ("import os; os._exit(0)", LOAD, "can't be loaded, got 'SystemExit: os._exit(0)'; fix it"),
     "leaves with a word": (
         "import sys; print('no shop.ini'); sys.exit(3)",
         LOAD,
@@ -143,7 +144,7 @@ REFUSED = {
         ),
     ),
     "endless shape": (FIT + SHAPE.format(body="return 1, 1"), (), "it does not end within 24 hours"),
-    "raising shape": (FIT + SHAPE.format(body="return self.runner.x"), (), "asked from second to second, it raises"),
+    "raising shape": (FIT + SHAPE.format(body="return self.x"), (), "asked from second to second, it raises"),
     "choosing shape": (
         FIT + SHAPE.format(body="return (1, 1, [Fit]) if self.get_run_time() < 2 else None"),
         (),
