@@ -83,7 +83,7 @@ def _asked_for(shape: Any) -> list[tuple[int, float]]:
 def _seconds_as_asked(shape: Any) -> Iterator[Iterator[Any]]:
     """Its ticks, each a second after the one before by all of Python's clocks; nobody sleeps.
 
-    Source: locust/runners.py 2.47, Runner.start_shape and shape_worker; locust/shape.py reads `time.perf_counter`.
+    Source: locust/runners.py 2.47, Runner.start_shape and shape_worker; locust/shape.py reads `perf_counter`.
     """
     at_s, shape.runner = 0, _NoRunner()
 
