@@ -6,7 +6,6 @@ import math
 from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from pydantic import WrapValidator
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
@@ -16,7 +15,7 @@ from loadproof.analysis.compare.history import RECENT, Trend
 from loadproof.analysis.compare.welch import Scale
 from loadproof.analysis.inert import markdown
 from loadproof.analysis.outputs.dates import date_text
-from loadproof.analysis.outputs.jsonmodel import JsonModel, by, from_
+from loadproof.analysis.outputs.jsonmodel import Finite, JsonModel, by, from_
 from loadproof.errors import escaped
 from loadproof.units import format_quantity
 
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from loadproof.analysis.compare.replicates import Replicate
 
 FORMAT: Final = 1
-_Finite = Annotated[float | None, WrapValidator(lambda value, _: value if math.isfinite(value) else None)]
 _MOST_TOLD: Final = 12
 """Rows in the terminal; the page has all."""
 _MOST_REASONS: Final = 5
@@ -73,7 +71,7 @@ class RowHistoryJson(JsonModel):
     metric: str = from_("row", "metric")
     trend: str
     level: float
-    spread: _Finite
+    spread: Finite
     runs: list[int]
     values: Annotated[list[float], by(list)]
     odd: list[int]
