@@ -65,6 +65,7 @@ class LevelChange:
     shift: float
     low: float
     high: float
+    """`shift` is between `low` and `high` with 95 % confidence."""
     p: float
     """How often noise alone looks as much like a change, at any run."""
 

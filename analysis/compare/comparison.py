@@ -61,6 +61,8 @@ class Comparison:
     """Runs of one block were compared with each other."""
     of_equals: bool = False
     """Both sides are the same release, so whatever changed is a false alarm."""
+    looks: tuple[int, ...] = ()
+    """Runs of a side after which a duel looked; empty if it was none."""
 
     @property
     def scenario(self) -> Scenario:

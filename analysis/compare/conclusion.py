@@ -12,6 +12,7 @@ from loadproof.analysis.compare.power import MOST_RUNS
 from loadproof.analysis.compare.welch import Scale
 from loadproof.analysis.judge.verdict import deciding_reason, sentence
 from loadproof.analysis.word import Word
+from loadproof.plan.interleaving import MOST_PAIRS, PER_BLOCK
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -161,24 +162,34 @@ def _inconclusive(comparison: Comparison) -> tuple[str, str]:
         else f"; a change of {signed_text(worst.detectable, worst.change.scale)} would have shown"
     )
     of_all = f"{len(rows)} of {len(comparison.deciding_rows)} rows are undecided"
-    return f"{of_all}: {_text(worst)}{found}", _more_runs(rows, worst)
+    return f"{of_all}: {_text(worst)}{found}", _more_runs(rows, worst, comparison.looks)
 
 
-def _more_runs(rows: Sequence[ComparedRow], worst: ComparedRow) -> str:
+def _more_runs(rows: Sequence[ComparedRow], worst: ComparedRow, looks: Sequence[int]) -> str:
     if worst.change is None:
         return (
             f"Find out in the reports of {_empty_sides(worst)} why {worst.row.endpoint} has nothing to measure there."
         )
     needed = [row.runs_to_decide for row in rows if row.runs_to_decide is not None]
     if needed and len(needed) == len(rows):
-        return (
-            f"Make about {max(needed)} runs of each release, alternately: so many would decide in four of five cases."
-        )
+        return _as_many(max(needed), looks)
     if worst.between_runs_share < _MOSTLY:
         return "Make longer runs: most of the noise is within a run. Or raise the scenario's margin."
     return (
         f"Find out why runs of one release differ so much: {MOST_RUNS} of each would not decide. Or raise the margin."
     )
+
+
+def _as_many(runs: int, looks: Sequence[int]) -> str:
+    """How to make so many runs a side; a duel's looks stay as far apart in proportion, and even as its blocks are."""
+    would = "so many would decide in four of five cases"
+    if not looks:
+        return f"Make about {runs} runs of each release, alternately: {would}."
+    if runs > MOST_PAIRS:
+        what = f"about {runs} runs of each release would decide, more than a duel makes"
+        return f"Make longer runs, or raise the scenario's margin: {what}."
+    longer = ",".join(str(PER_BLOCK * math.ceil(look * runs / looks[-1] / PER_BLOCK)) for look in looks)
+    return f"Duel again with `--looks {longer}`, about {runs} runs of each release: {would}."
 
 
 _PARTS: Final = {

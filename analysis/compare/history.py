@@ -54,19 +54,12 @@ class Trend(StrEnum):
 
 
 @dataclass(frozen=True)
-class Event:
-    """One change of a row, from run `first` on; sizes are relative to before, of shares of requests differences."""
+class Event(LevelChange):
+    """A level change as people read it: its runs are numbered within the machine, so those without a value count.
 
-    first: int
-    earliest: int
-    latest: int
-    """`first` is between these with 95 % confidence."""
-    until: int | None
-    """The first run back at the old level; None: it lasts."""
-    shift: float
-    low: float
-    high: float
-    p: float
+    Sizes are relative to before; of shares of requests they are differences.
+    """
+
     trend: Trend
 
 

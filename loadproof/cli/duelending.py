@@ -62,7 +62,8 @@ def conclude(
         write_duel(path, duel)
         found = findings_of(duel, path.parent)
         findings = (*found, *standing.comparison.findings)
-        comparison = replace(standing.comparison, findings=findings, of_equals=duel.kind == "aa")
+        is_aa = duel.kind == "aa"
+        comparison = replace(standing.comparison, findings=findings, of_equals=is_aa, looks=duel.looks)
         return _shown(comparison, path, policy)
     code = _code_of(duel)
     say(f"{code.name}: {duel.reason or duel.ending}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -17,6 +16,7 @@ from loadproof.http.origin import LOCALHOST, Origin
 from loadproof.http.stream import failure_of
 from loadproof.outcome import Outcome, classify
 from loadproof.rundir.rows import MOST_NAMES, OTHERS
+from loadproof.scenario.writtenname import written_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from loadproof.http.messages import Want
 
 _LONGEST_NAME: Final = 300
-_UNWRITABLE: Final = re.compile(r'[,"\x00-\x1f\x7f-\x9f]')
 _MOST_CAUSES: Final = 20
 _HERE: Final = frozenset({LOCALHOST, "127.0.0.1", "::1"})
 """Names of one host."""
@@ -113,13 +112,8 @@ class Names:
         if (known := self._written.get(key)) is not None:
             return known
         if len(self._written) >= MOST_NAMES:
-            return f"{_written(key[0])} {OTHERS}"
-        return self._written.setdefault(key, f"{_written(key[0])} {_written(key[1])}"[:_LONGEST_NAME])
-
-
-def _written(text: str) -> str:
-    text = " ".join(text.split()) or "-"
-    return _UNWRITABLE.sub(lambda match: f"%{ord(match[0]):02X}", text)
+            return f"{written_name(key[0])} {OTHERS}"
+        return self._written.setdefault(key, f"{written_name(key[0])} {written_name(key[1])}"[:_LONGEST_NAME])
 
 
 def outcome_of(response: Any, exception: BaseException | None) -> Outcome | Want:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from locust.main import main
 
 from loadproof.generator.hostguard import HostGuard
-from loadproof.generator.lastwords import say_what_ended_it
+from loadproof.generator.lastwords import say_what_ended_it, say_who_leaves_at_once
 from loadproof.generator.leftovers import end_children
 from loadproof.generator.maskedoutput import mask_outputs
 from loadproof.internals.locust import ignore_setting_files
@@ -15,6 +15,7 @@ from loadproof.users.post import THIS_PROCESS
 if __name__ == "__main__":
     # Before Locust's loggers take the streams.
     THIS_PROCESS.masks.append(mask_outputs())
+    say_who_leaves_at_once()
     ignore_setting_files()
     HostGuard().install()
     # Also where no user of ours, whose import does it, is loaded: whoever opens a web UI's form may name any host.

@@ -9,6 +9,8 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 from unittest import mock
 
+from loadproof.scenario.writtenname import written_name
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
@@ -43,7 +45,7 @@ def _request(call: ast.Call) -> str | None:
         name = call.args[0] if call.args else words.get("url")
     if call.func.attr not in _METHODS or not (isinstance(name, ast.Constant) and isinstance(name.value, str)):
         return None
-    return f"{call.func.attr.upper()} {name.value}"
+    return f"{call.func.attr.upper()} {written_name(name.value)}"
 
 
 def stages_of(shapes: list[Any]) -> tuple[list[dict[str, Any]], str]:
@@ -81,7 +83,7 @@ def _asked_for(shape: Any) -> list[tuple[int, float]]:
 def _seconds_as_asked(shape: Any) -> Iterator[Iterator[Any]]:
     """Its ticks, each a second after the one before by all of Python's clocks; nobody sleeps.
 
-    Source: locust/runners.py 2.47, Runner.start_shape and shape_worker; locust/shape.py reads `time.perf_counter`.
+    Source: locust/runners.py 2.47, Runner.start_shape and shape_worker; locust/shape.py reads `perf_counter`.
     """
     at_s, shape.runner = 0, _NoRunner()
 

@@ -9,6 +9,8 @@ Side = Literal["baseline", "candidate"]
 SIDES: Final[tuple[Side, ...]] = get_args(Side)
 PER_BLOCK: Final = 2
 """Runs of each side in a block."""
+MOST_PAIRS: Final = 100
+"""Runs of each side in a duel."""
 
 
 class Turn(NamedTuple):

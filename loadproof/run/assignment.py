@@ -12,7 +12,7 @@ from loadproof.plan.phases import plan_phases
 from loadproof.run import environment
 from loadproof.run.embedded import deliberate_faults
 from loadproof.run.reference import AUDITED, is_asked
-from loadproof.rundir.manifest import Manifest, TargetFacts
+from loadproof.rundir.manifest import USERS_CODE, Manifest, TargetFacts
 from loadproof.scenario.operations import Endpoints
 from loadproof.scenario.targetway import trust_of
 
@@ -66,6 +66,11 @@ def declared_limits(scenario: Scenario, target: TargetFile | None) -> dict[str, 
     return dict(scenario.settings.limits) if scenario.settings.limiter != "off" else {}
 
 
+def _users_code(assignment: Assignment) -> str:
+    kinds = {entry.like or name for name, entry in assignment.scenario.mix.items()}
+    return environment.users_code(assignment.crew.locustfiles, kinds)
+
+
 def new_manifest(assignment: Assignment, run_id: str, base_url: str) -> Manifest:
     """The manifest of a run that is about to start; the base URL of an embedded target may not be known yet."""
     scenario, target = assignment.scenario, assignment.target
@@ -86,7 +91,7 @@ def new_manifest(assignment: Assignment, run_id: str, base_url: str) -> Manifest
         workers=assignment.crew.workers,
         revision=environment.revision(),
         release=assignment.release,
-        versions=environment.versions(),
+        versions={**environment.versions(), USERS_CODE: _users_code(assignment)},
         host=environment.host(),
         start_unix_s=time.time(),
     )

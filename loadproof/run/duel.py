@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
-from loadproof.plan.interleaving import PER_BLOCK
+from loadproof.plan.interleaving import MOST_PAIRS, PER_BLOCK
 from loadproof.rundir.duel import Duel, DuelRun, write_duel
 
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ MOST_REPEATS: Final = 3
 """Of one run that is INVALID."""
 SHORTEST_LOOK: Final = 4
 """Runs of a side: fewer say next to nothing about how much runs differ by themselves."""
-MOST_RUNS: Final = 100
-"""Of a side."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +62,8 @@ def looks_problem(looks: tuple[int, ...]) -> str | None:
         return f"a look at fewer than {SHORTEST_LOOK} runs of a side, which can't tell noise from a change"
     if odd := [look for look in looks if look % PER_BLOCK]:
         return f"a look in the middle of a block ({odd[0]} runs of a side): blocks have two runs of each side"
-    if looks[-1] > MOST_RUNS:
-        return f"more than {MOST_RUNS} runs of a side"
+    if looks[-1] > MOST_PAIRS:
+        return f"more than {MOST_PAIRS} runs of a side"
     return None
 
 

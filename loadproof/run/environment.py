@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import subprocess
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import psutil
 
 from loadproof import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _PACKAGES: Final = ("locust", "gevent", "httptools", "numpy", "fastapi", "uvicorn", "limits")
 _ROOT: Final = Path(__file__).resolve().parent.parent
@@ -50,6 +54,23 @@ def versions() -> dict[str, str]:
         with suppress(metadata.PackageNotFoundError):
             installed[name] = metadata.version(name)
     return installed
+
+
+def users_code(locustfiles: Path, kinds: Iterable[str]) -> str:
+    """Twelve digits that are others if these kinds of users have other files; those that only they import don't count.
+
+    `locustfiles` is a directory with a file for each kind, beside what they share (`_*.py`), or the one file of all.
+    """
+    shared = sorted(locustfiles.glob("_*.py"))
+    files = (
+        [locustfiles] if locustfiles.is_file() else [*(locustfiles / f"{kind}.py" for kind in sorted(kinds)), *shared]
+    )
+    digest = hashlib.sha256()
+    for file in files:
+        # Whether it can be read is told where it is loaded.
+        with suppress(OSError):
+            digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
+    return digest.hexdigest()[:12]
 
 
 def host() -> dict[str, str]:

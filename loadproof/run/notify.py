@@ -76,7 +76,7 @@ def channels_of(texts: Sequence[str]) -> tuple[Channel, ...]:
 def shown_text(text: str) -> str:
     """A `--notify` value for logs: a webhook's path and query may be all that protects it."""
     if text.startswith(_TELEGRAM):
-        return text
+        return _without_token(text)
     try:
         url = urlsplit(text)
         host = url.hostname
@@ -182,11 +182,17 @@ def _asked_s(answer: Answer) -> float:
     return retry_after_s(answer) or 0.0
 
 
+def _without_token(text: str) -> str:
+    """Somebody may have put the token where the chat belongs."""
+    return _TOKEN.sub("…", text)
+
+
 def _telegram(text: str) -> Channel:
     chat = text.removeprefix(_TELEGRAM)
     problems = []
     if not text.startswith(_TELEGRAM) or not _CHAT.fullmatch(chat):
-        problems.append(Problem(FLAG, "not a Telegram chat", "write it like telegram:-1001234567890", got=text))
+        shown = _without_token(text)
+        problems.append(Problem(FLAG, "not a Telegram chat", "write it like telegram:-1001234567890", got=shown))
     token = os.environ.get(variables.TELEGRAM_TOKEN, "")
     if not _TOKEN.fullmatch(token):
         what = "no token of a bot" if not token else "not a token of a bot"

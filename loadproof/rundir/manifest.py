@@ -19,6 +19,8 @@ from loadproof.scenario.targetauth import Auth  # noqa: TC001 - pydantic resolve
 from loadproof.scenario.targetway import TlsSettings  # noqa: TC001 - pydantic resolves it
 
 FORMAT: Final = 1
+USERS_CODE: Final = "users' code"
+"""Beside the versions: digits that stand for what the users' files say."""
 
 
 class RedisFacts(Strict):

@@ -27,6 +27,7 @@ from loadproof.scenario.retries import Retries  # noqa: TC001 - pydantic resolve
 from loadproof.scenario.settings import Settings
 from loadproof.scenario.strict import Duration, Name, Rate, Share, Strict
 from loadproof.scenario.usermix import UserMix
+from loadproof.scenario.writtenname import written_name
 
 Users = Annotated[int, Field(ge=1, le=100_000)]
 RequestName = Annotated[str, StringConstraints(min_length=1, max_length=300, pattern=r"^\S(.*\S)?$")]
@@ -300,6 +301,8 @@ class Scenario(Strict):
     def endpoints_of(self, threshold: Threshold) -> tuple[str, ...]:
         """Requests that it reads, in place of a kind of user all that it sends; every request if it names none."""
         named = _names(threshold.endpoint)
+        if self.locustfile is not None:
+            named = tuple(map(written_name, named))
         endpoints = [name for one in named for name in (self.requests_of(one) if one in self.mix else (one,))]
         return tuple(dict.fromkeys(endpoints)) or self.endpoints
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
+from payments_api.alerts.apart import Apart
 from payments_api.alerts.conditions import Condition, ErrorRatio
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ _BEAT_S: Final = 0.25
 _LONGEST_TICK_S: Final = 5.0
 _TICKS_A_WINDOW: Final = 10
 _DATABASE_WAIT_S: Final = 1.0
+_HANGS_S: Final = 10.0
+"""What takes longer to read is as good as unreadable."""
+_DISK_WAIT_S: Final = 1.0
 _log: Final = logging.getLogger(__name__)
 
 
@@ -78,11 +82,13 @@ class Probes:
 
 
 def probes_of(database: str, answers_and_errors: Callable[[], tuple[int, int]], pulse: Pulse) -> Probes:
-    """The real ones."""
+    """The real ones. A file system that hangs is one incident, and hides no other."""
+    path = Path(database)
+    unanswered = f"the ledger can't be read: no answer for {_HANGS_S:g} s"
     return Probes(
         answers_and_errors,
-        lambda: database_trouble(Path(database)),
-        lambda: disk_free_ratio(Path(database).parent),
+        Apart(lambda: database_trouble(path), within_s=_HANGS_S, hangs=unanswered),
+        Apart(lambda: disk_free_ratio(path.parent), within_s=_DISK_WAIT_S, hangs=1.0),
         pulse.take_worst_s,
     )
 

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.statistics
 
 PARTS = 8
 """Of the seeds, so that several processes may have some each."""
-SEEDS = 10_000 if IS_FULL else 48
+SEEDS = 10_000 if IS_FULL else 200
 ENDED_BEFORE = frozenset({"interrupted", "terminated", "target_died"})
 """What ended the run had its word before anything got lost."""
 FAILED_ONCE = {

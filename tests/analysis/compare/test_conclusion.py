@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +13,7 @@ from loadproof.analysis.compare.conclusion import conclusion_of, signed_text
 from loadproof.analysis.compare.replicates import Row
 from loadproof.analysis.compare.welch import Scale
 from loadproof.analysis.outputs.comparisontables import facts_of
+from loadproof.run.duel import looks_problem
 from simulation.releases import PHASE, Noise, plan_of_releases, release
 
 P95 = Row("balance", PHASE, "p(95)")
@@ -71,6 +73,33 @@ def test_whatever_changed_between_equals_is_called_a_false_alarm(sides):
     assert "baseline of the next release" not in equal.next_step
     thin = conclusion_of(replace(compare(sides[0][:1], sides[1][:1]), of_equals=True))
     assert thin.reason.startswith("No false alarm: nothing is called changed, but it isn't shown to be equal either")
+
+
+@pytest.fixture(scope="module")
+def undecided():
+    """Four noisy runs of each of two equal releases, in turn."""
+    random, noise = np.random.default_rng(5), Noise(between=0.05)
+    plan = plan_of_releases("p(95) <= 1.05 * baseline")
+    return compare(*(release(random, 4, noise=noise, first=first, step=2, plan=plan) for first in (0, 1)))
+
+
+def test_an_undecided_duel_says_with_which_looks_to_repeat_it(undecided):
+    """They are fixed beforehand: with the same ones it would end as early again."""
+    advice = conclusion_of(undecided).next_step
+    runs = int(re.fullmatch(r"Make about (\d+) runs of each release, alternately: so many would .*", advice)[1])
+    of_duel = conclusion_of(replace(undecided, looks=(4, 6, 8, 12))).next_step
+    looks = [int(look) for look in re.match(r"Duel again with `--looks ([\d,]+)`, about", of_duel)[1].split(",")]
+    assert looks_problem(tuple(looks)) is None
+    assert runs <= looks[-1] <= runs + 1
+
+
+def test_no_duel_is_advised_that_is_longer_than_duels_may_be(undecided):
+    """`--looks` would refuse it."""
+    rows = tuple(replace(row, runs_to_decide=150) for row in undecided.rows)
+    assert conclusion_of(replace(undecided, rows=rows, looks=(4, 6, 8, 12))).next_step == (
+        "Make longer runs, or raise the scenario's margin: "
+        "about 150 runs of each release would decide, more than a duel makes."
+    )
 
 
 def test_a_test_is_named_only_where_one_was_made(sides):

@@ -64,7 +64,7 @@ def test_a_metric_that_counts_takes_one_line(mixed, monkeypatch, *, like, name, 
             assert judge_scope(threshold, mixed, STEADY).word is word
 
 
-@pytest.mark.parametrize("name", [name for name, kind in METRICS.items() if kind.counted and kind.counted.outcomes])
+@pytest.mark.parametrize("name", [name for name, kind in METRICS.items() if kind.is_ratio and kind.counted.outcomes])
 def test_a_ratio_of_outcomes_counts_those_that_its_line_in_the_grammar_names(mixed, name):
     """Of all that was sent."""
     counts = tally(rows_of(mixed, STEADY))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from functools import partial
 from importlib import util
@@ -10,7 +11,7 @@ import pytest
 
 from tests.unpatched import locust  # isort: skip
 
-from loadproof.generator.lastwords import said_in, say_what_ended_it, say_who_ends_it
+from loadproof.generator.lastwords import said_in, say_what_ended_it, say_who_ends_it, say_who_leaves_at_once
 
 OWN = """
 import sys
@@ -20,6 +21,10 @@ def leave():
 
 def call(function):
     function()
+
+def leave_at_once():
+    import os
+    os._exit(4)
 """
 
 
@@ -51,6 +56,18 @@ def test_the_innermost_place_of_somebodys_own_is_told(own, capsys, tmp_path):
     assert said_in(log) == ", ended by own_leaving.py, line 5, in leave: SystemExit: 3"
     own.call(say_who_ends_it)
     assert capsys.readouterr().err == "\nended by own_leaving.py, line 8, in call\n"
+
+
+def test_who_leaves_at_once_is_told_and_a_fork_is_not(own, capsys, monkeypatch):
+    """A fork ends in this way by itself."""
+    left = []
+    monkeypatch.setattr(os, "_exit", left.append)
+    say_who_leaves_at_once()
+    own.leave_at_once()
+    assert capsys.readouterr().err == "\nended by own_leaving.py, line 12, in leave_at_once: os._exit(4)\n"
+    monkeypatch.setattr(os, "getpid", lambda: 0)
+    own.leave_at_once()
+    assert (left, capsys.readouterr().err) == ([4, 4], "")
 
 
 def test_an_end_of_locusts_or_pythons_own_has_no_last_words(capsys, tmp_path):

@@ -14,6 +14,7 @@ from locust.user.task import filter_tasks_by_tags
 
 from loadproof.generator.cast import Locustfile
 from loadproof.generator.casting import _role
+from loadproof.generator.heard import Names
 from loadproof.generator.ownlocustfile import client_requests, stages_of
 from loadproof.run.ownlocustfile import _is_left, _tag_problems
 from simulation.rundirs import scenario
@@ -34,6 +35,15 @@ def test_requests_that_are_written_out_are_known(tmp_path):
     """By their method and the name that they will have."""
     (tmp_path / "own.py").write_text(CALLS.replace("{unknown}", "pass"))
     assert client_requests(tmp_path / "own.py") == ["GET /items", "POST cart", "DELETE /cart"]
+
+
+def test_a_name_that_no_cell_can_hold_is_the_same_in_a_threshold_as_in_a_run(tmp_path):
+    """Commas and quotes are written as in a URL."""
+    (tmp_path / "own.py").write_text(CALLS.replace("{unknown}", "self.client.get('/', name='a,  \"b\"')"))
+    asked = scenario(locustfile="own.py", thresholds=[{"endpoint": 'a, "b"', "expect": "p(95) < 1 s"}])
+    known = client_requests(tmp_path / "own.py")[3]
+    assert known == Names().of("GET", 'a,  "b"') == "GET a%2C %22b%22"
+    assert asked.with_requests([known]).endpoints_of(asked.thresholds[0]) == (known,)
 
 
 @pytest.mark.parametrize(

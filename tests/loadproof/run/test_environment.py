@@ -33,3 +33,19 @@ def test_installed_below_somebodys_repository_it_has_no_revision(tmp_path, monke
         subprocess.run(["git", *command], cwd=tmp_path, check=True)
     monkeypatch.setattr(environment, "_ROOT", package)
     assert environment.revision() == "unknown"
+
+
+def test_other_files_of_users_are_other_code(tmp_path):
+    """What a kind that isn't in the mix does is nobody's concern; what all share is."""
+    for name in ("items.py", "other.py", "_shared.py"):
+        (tmp_path / name).write_text("first")
+    told = [environment.users_code(tmp_path, ["items"])]
+    for name in ("other.py", "items.py", "_shared.py"):
+        (tmp_path / name).write_text("second")
+        told.append(environment.users_code(tmp_path, ["items"]))
+    assert told[0] == told[1]
+    assert len(set(told)) == 3
+    own = environment.users_code(tmp_path / "items.py", [])
+    (tmp_path / "items.py").write_text("third")
+    assert environment.users_code(tmp_path / "items.py", []) != own
+    assert len(environment.users_code(tmp_path, ["gone"])) == 12

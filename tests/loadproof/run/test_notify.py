@@ -220,6 +220,15 @@ def test_what_can_not_be_told_is_one_line_before_the_run(telegram, text, told_li
     assert "pass" not in str(raised.value)
 
 
+@pytest.mark.parametrize("text", [f"telegram:{TOKEN}", f"telegram:{TOKEN}/{CHAT}", f"telegrambot{TOKEN}"])
+def test_a_token_in_place_of_a_chat_is_not_shown(telegram, text):
+    """An easy mistake, and standard error is a CI job's log."""
+    with pytest.raises(InputError, match="not a Telegram chat") as raised:
+        channels_of([text])
+    shown = f"{raised.value} {shown_text(text)} {shown_arguments(['--notify', text])}"
+    assert TOKEN.partition(":")[2] not in shown
+
+
 def test_all_that_is_missing_is_told_at_once(monkeypatch):
     monkeypatch.setenv(variables.NOTIFY_SECRET, "whsec_not base64")
     monkeypatch.setenv(variables.TELEGRAM_API_URL, "nowhere")

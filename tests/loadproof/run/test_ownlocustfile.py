@@ -69,6 +69,7 @@ REFUSED = {
     "syntax": ("def f(:", LOAD, "can't be loaded, got 'SyntaxError: "),
     "import": ("import nobody_has_this", LOAD, "No module named 'nobody_has_this'\"; install that where"),
     "leaves": ("import sys; sys.exit(3)", LOAD, "can't be loaded, got 'SystemExit: 3'; fix it: nothing was sent"),
+    "leaves at once": ("import os; os._exit(0)", LOAD, "can't be loaded, got 'SystemExit: os._exit(0)'; fix it"),
     "leaves with a word": (
         "import sys; print('no shop.ini'); sys.exit(3)",
         LOAD,

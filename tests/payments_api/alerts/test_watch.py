@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import sqlite3
 import time
+from dataclasses import replace
 
 import pytest
 
+from payments_api.alerts import watch as watching
 from payments_api.alerts.options import AlertOptions
-from payments_api.alerts.watch import Probes, Pulse, Watch, database_trouble, disk_free_ratio
+from payments_api.alerts.watch import Probes, Pulse, Watch, database_trouble, disk_free_ratio, probes_of
 from payments_api.ledger import create_database
 
 
@@ -25,6 +28,11 @@ class Heard:
 
     def recovered(self, name: str) -> None:
         self.calls.append((name, None))
+
+    def wait_for(self, calls: int) -> None:
+        until_s = time.monotonic() + 10
+        while len(self.calls) < calls and time.monotonic() < until_s:
+            time.sleep(0.01)
 
 
 class World:
@@ -166,9 +174,29 @@ def test_a_look_that_fails_is_not_the_last(caplog):
 
     watch = Watch(AlertOptions(window_s=0.1), Probes(counts, lambda: "gone", lambda: 1.0, lambda: 0.0), heard)
     watch.start()
-    until_s = time.monotonic() + 10
-    while not heard.calls and time.monotonic() < until_s:
-        time.sleep(0.01)
+    heard.wait_for(1)
     watch.stop()
     assert heard.calls == [("database-unreadable", "gone")]
     assert "not counted yet" in caplog.text
+
+
+def test_a_file_system_that_hangs_is_an_incident_and_hides_no_other(tmp_path, monkeypatch):
+    """Opening a pipe that nobody writes to hangs, as a file on a dead mount does."""
+    monkeypatch.setattr(watching, "_HANGS_S", 0.1)
+    path, heard, stalls_s = tmp_path / "ledger.sqlite3", Heard(), iter([0.0, 2.0])
+    os.mkfifo(path)
+    probes = replace(probes_of(str(path), lambda: (0, 0), Pulse()), worst_stall_s=lambda: next(stalls_s, 0.0))
+    watch = Watch(AlertOptions(window_s=0.5), probes, heard)
+    watch.start()
+    heard.wait_for(2)
+    began = list(heard.calls)
+    os.close(os.open(path, os.O_RDWR | os.O_NONBLOCK))
+    path.unlink()
+    create_database(str(path), 2)
+    heard.wait_for(4)
+    watch.stop()
+    assert began == [
+        ("database-unreadable", "the ledger can't be read: no answer for 0.1 s"),
+        ("event-loop-stalled", "the event loop stood still for 2.0 s"),
+    ]
+    assert sorted(heard.calls[2:]) == [("database-unreadable", None), ("event-loop-stalled", None)]
