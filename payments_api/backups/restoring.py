@@ -193,9 +193,10 @@ def _settle(file: Path, manifest: Manifest) -> None:
 
 def _give_name(file: Path, database: Path) -> None:
     """Atomically, and never replacing another: a link fails if the name is taken, a rename would not."""
+    # Before it has its name: killed in between, we would leave a database that the API can't open.
+    give_to_owner(file)
     try:
         os.link(file, database)
-        give_to_owner(database)
         sync(database.parent)
     except FileExistsError:
         raise WrongInputError(database, "was created meanwhile", "restore to another path") from None

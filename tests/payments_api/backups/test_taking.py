@@ -17,7 +17,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from payments_api.backups import taking
+from payments_api.backups import restoring, taking
 from payments_api.backups.checking import check_ledger
 from payments_api.backups.copying import copy_database
 from payments_api.backups.locking import lock_of, locked
@@ -235,6 +235,18 @@ def test_what_root_makes_belongs_to_whoever_serves(ledger, place):
     made = [*place.iterdir(), *ledger.parent.glob(".*lock"), ledger.parent / "restored.sqlite3"]
     assert len(made) == 6
     assert {(path.stat().st_uid, path.stat().st_gid) for path in made} == {(10_001, 10_002)}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can act for others")
+def test_a_restored_file_belongs_to_whoever_serves_before_it_has_its_name(ledger, place, monkeypatch):
+    """If the restore is killed between the two, the API must still be able to serve it."""
+    os.chown(ledger.parent, 10_001, 10_002)
+    back_up(ledger, place)
+    owners = []
+    monkeypatch.setattr(os, "link", lambda file, _: owners.append((file.stat().st_uid, file.stat().st_gid)))
+    monkeypatch.setattr(restoring, "sync", lambda _: None)
+    restore_unproved(place, ledger.parent / "restored.sqlite3")
+    assert owners == [(10_001, 10_002)]
 
 
 def test_nobody_else_can_read_a_backup(ledger, place):
