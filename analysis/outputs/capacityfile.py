@@ -182,7 +182,8 @@ def facts(search: Search, result: Capacity) -> Iterator[str]:
         why = f"; requests that were not good ended {outcomes}" if outcomes else ""
         yield f"Breaks first: {goals}{why}."
     if result.knee is not None:
-        yield f"Knee: up to {rate(result.knee.load_rps)} offered, goodput keeps up with the load."
+        up_to = f"up to {rate(result.knee.load_rps)} offered, goodput keeps up with the load"
+        yield f"No knee yet: {up_to}." if result.found is Found.TOO_LOW else f"Knee: {up_to}."
     if result.peak is not None:
         yield f"Most goodput: {rate(result.peak.goodput_rps)}, at {rate(result.peak.load_rps)} offered."
     if result.together.throughput_rps is not None:
@@ -190,6 +191,8 @@ def facts(search: Search, result: Capacity) -> Iterator[str]:
         yield f"Conditional throughput (RFC 9971): {rate(result.together.throughput_rps)} of good answers at {at}."
     if result.beyond is not None:
         yield beyond_text(result.beyond, result.value_rps)
+    elif result.found in {Found.FOUND, Found.ROUGH}:
+        yield "What more load than it holds would do is not known: no valid trial was made there."
     if search.ceiling_rps:
         up_to = "at least " if not search.ceiling_note else ""
         yield f"The generator alone sends {up_to}{rate(search.ceiling_rps)} on time on this machine."

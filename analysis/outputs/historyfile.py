@@ -20,7 +20,7 @@ from loadproof.errors import escaped
 from loadproof.units import format_quantity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from loadproof.analysis.compare.history import Event, RowHistory, RunHistory, Stretch
     from loadproof.analysis.compare.replicates import Replicate
@@ -120,6 +120,30 @@ def headline(history: RunHistory) -> str:
     return f"Nothing new: {len(changed)} of {_rows(len(stretch.rows))} changed earlier, or changed and went back."
 
 
+def next_step(history: RunHistory) -> str:
+    stretch = history.stretches[0]
+    if history.broken:
+        return "Find out in the latest run's report, and in the target's own log, why it ended."
+    if not stretch.is_long_enough:
+        lacking = FEWEST - len(stretch.runs)
+        runs = "run" if lacking == 1 else "runs"
+        return f"Make {lacking} more {runs} on this machine, or `loadproof compare` two releases."
+    if not history.latest_regressions:
+        return "Nothing to do."
+    row, event = _surest(history.latest_regressions, len(stretch.runs) - RECENT)
+    what = f"{row.row.metric} of {row.row.endpoint} in {row.row.phase} by {shift_text(row, event)}"
+    return (
+        f"Look for what changed at {since_text(stretch, event)}: it moved {what}, which is the surest change. "
+        "`loadproof duel` shows whether it was the release."
+    )
+
+
+def _surest(rows: Sequence[RowHistory], since: int) -> tuple[RowHistory, Event]:
+    """Of the regressions since this run the one that noise alone is least likely to look like."""
+    regressions = [(row, event) for row in rows for event in row.events if event.trend is Trend.REGRESSED]
+    return min(((row, event) for row, event in regressions if event.first >= since), key=lambda pair: pair[1].p)
+
+
 def _have(n: int) -> str:
     return "has" if n == 1 else "have"
 
@@ -169,7 +193,8 @@ def event_rows(stretch: Stretch) -> Iterator[tuple[Trend, str, str, str, str, st
 
 
 def history_markdown(history: RunHistory) -> str:
-    lines = [f"## History of {markdown(history.scenario)}", "", markdown(headline(history)), ""]
+    lines = [f"## History of {markdown(history.scenario)}", "", f"**{markdown(headline(history))}**  "]
+    lines += [f"**Next:** {markdown(next_step(history))}", ""]
     for stretch in history.stretches:
         lines += [f"### {markdown(title(stretch))}", ""]
         if events := list(event_rows(stretch)):
@@ -214,4 +239,5 @@ def history_terminal(history: RunHistory) -> Group:
     parts += [Text(escaped(f"{count} left out: {what}")) for what, count in reasons[:_MOST_REASONS]]
     if rest := sum(count for _, count in reasons[_MOST_REASONS:]):
         parts.append(Text(f"{rest} left out for other reasons: the report has them"))
+    parts.append(Text(escaped(f"Next: {next_step(history)}")))
     return Group(*parts)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 
 import pytest
 import yaml
 
 from drills.target import running_target
+from loadproof.cli.gate import RUNS_BESIDE_BASELINE
+from loadproof.run.shipped import SCENARIOS
 from loadproof.rundir.manifest import read_manifest
+from loadproof.scenario.loading import load_scenario
 from tests.commands import ROOT, words_of
 
 GATE = yaml.safe_load((ROOT / ".github/workflows/load.yml").read_text(encoding="utf-8"))["jobs"]["gate"]
@@ -31,6 +35,16 @@ def run_commands(copy, **variables: str) -> subprocess.CompletedProcess[str]:
         timeout=150,
         check=False,
     )
+
+
+def test_a_job_is_not_cut_off_in_the_middle_of_its_gate():
+    """With a baseline, every scenario of a release runs several times; each run may take 20 s besides its phases."""
+    by_event = re.findall(r"'([\w -]+)'", re.sub(r"== '\w+'", "", GATE["env"]["SCENARIOS"]))
+    with_baseline, alone = map(int, re.findall(r"\d+", str(GATE["timeout-minutes"])))
+    for names in by_event:
+        once_s = sum(load_scenario(SCENARIOS / f"{name}.yaml").duration_s + 20 for name in names.split())
+        assert once_s < 60 * alone
+        assert RUNS_BESIDE_BASELINE * once_s < 60 * with_baseline
 
 
 @pytest.mark.long

@@ -22,6 +22,7 @@ from loadproof.analysis.outputs.historyfile import (
     history_markdown,
     history_schema,
     history_terminal,
+    next_step,
     run_text,
 )
 from loadproof.analysis.report.history_page import history_files, render_history
@@ -84,6 +85,27 @@ def test_a_release_that_is_slower_is_told_with_when_and_how_much(tmp_path):
     assert 0.02 < row.spread < 0.04
     assert [one.row for one in history.latest_regressions] == [P95]
     assert headline(history) == "1 row regressed within the last 10 runs, and has not recovered."
+
+
+def test_the_next_step_is_said_wherever_the_headline_is(tmp_path):
+    """With the place and the size of the surest change, so that nobody has to search the table for them."""
+    history = history_with(tmp_path, series(slower_from=35))
+    assert re.fullmatch(
+        r"Look for what changed at run 36 \(.*, r35\).*: it moved p\(95\) of balance in steady by \+1\d.*, "
+        r"which is the surest change\. `loadproof duel` shows whether it was the release\.",
+        next_step(history),
+    )
+    console = Console(file=io.StringIO(), width=200)
+    console.print(history_terminal(history))
+    for shown in (history_markdown(history).replace("**", ""), render_history(history), console.file.getvalue()):
+        assert "Next:" in shown
+        assert "Look for what changed at run 36" in shown
+
+
+def test_a_short_history_says_how_many_runs_it_lacks(tmp_path):
+    """And one without news asks for nothing."""
+    assert next_step(history_with(tmp_path, series(n=19))).startswith("Make 1 more run on this machine, or")
+    assert next_step(history_with(tmp_path, series())) == "Nothing to do."
 
 
 def test_a_regression_that_recovered_a_little_is_still_one(tmp_path):

@@ -17,6 +17,7 @@ from loadproof.analysis.outputs.capacityfile import (
     capacity_markdown,
     capacity_schema,
     capacity_terminal,
+    facts,
     load_text,
     sentence_of,
 )
@@ -94,6 +95,18 @@ def test_every_output_says_what_was_found_how_and_what_comes_after():
         assert "recovery <= 10 s" in text
     assert "loss ratio 5 %, exceed ratio 50 %, final trial duration 10 s, duration sum 10 s" in markdown
     assert "Min load 100 rps, max load 4,000 rps; the first 2 s of each trial are discarded" in markdown
+
+
+def test_what_was_not_reached_is_not_left_out():
+    """No knee where every load was served, and no silence where the trial beyond it measured the generator only."""
+    search = two_goals()
+    held = capacity_of(search, [one for one in FOUND if one.load_rps == 900])
+    assert held.found is Found.TOO_LOW
+    assert "No knee yet: up to 900 rps offered, goodput keeps up with the load." in list(facts(search, held))
+    starved = [*FOUND[:-1], FOUND[-1].model_copy(update={"invalid": "late"})]
+    unknown = "What more load than it holds would do is not known: no valid trial was made there."
+    assert unknown in list(facts(search, capacity_of(search, starved)))
+    assert unknown not in list(facts(search, capacity_of(search, FOUND)))
 
 
 @pytest.mark.parametrize("trials", [[], FOUND[:1], FOUND], ids=["none", "one", "all"])
