@@ -82,7 +82,13 @@ def coverage() -> str:
 
 def history() -> str:
     found = read_results("history")
-    head = ("simulated histories, run-to-run sd 3 %", "neighbours' correlation", "told a change", "n", "95 % interval")
+    head = (
+        "simulated histories, run-to-run sd 3 %",
+        "neighbours' correlation",
+        "reported a change",
+        "n",
+        "95 % interval",
+    )
 
     def rows(name: str, text: Callable[[dict[str, Any]], str]) -> list[tuple[object, ...]]:
         return [
