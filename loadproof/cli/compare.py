@@ -142,12 +142,17 @@ def runs_below(paths: Sequence[Path]) -> list[Path]:
     InputError with all that are neither.
     """
     found = {path: _runs_in(path) for path in paths}
-    remedy = "give run directories, or a directory that holds some"
     if empty := [path for path, runs in found.items() if not runs]:
-        raise InputError(
-            Problem(str(path), "no runs in it" if path.is_dir() else "no such directory", remedy) for path in empty
-        )
+        raise InputError(map(_no_runs, empty))
     return [run for path in paths for run in found[path]]
+
+
+def _no_runs(path: Path) -> Problem:
+    """A gate's runs are in a directory of its own, below the one that it was given."""
+    what = "no runs in it" if path.is_dir() else "no such directory"
+    deeper = sorted({manifest.parents[1] for manifest in path.glob(f"*/*/{files.MANIFEST}")})
+    remedy = f"give one that holds some, like {deeper[-1]}" if deeper else ""
+    return Problem(str(path), what, remedy or "give run directories, or a directory that holds some")
 
 
 def _runs_in(path: Path) -> list[Path]:

@@ -62,7 +62,7 @@ class Request:
     repeatable: bool | None = None
     """May be sent again if a kept-alive connection turns out to be closed and nothing was received.
 
-    None: as HTTP says about its method.
+    None: if its method is idempotent. Source: RFC 9110, section 9.2.2.
     """
 
     follow_redirects: bool = False

@@ -17,6 +17,8 @@ _BLOCK_BYTES: Final = 65_536
 
 @dataclass(frozen=True)
 class Proxy:
+    """An HTTP proxy between the generator and the target."""
+
     host: str
     port: int
     authorization: str | None = field(default=None, repr=False)

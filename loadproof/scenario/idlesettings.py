@@ -20,6 +20,7 @@ _IdleSetting = tuple[YamlPath, str, str | None, str]
 
 
 def idle_settings(scenario: Scenario) -> Iterator[_IdleSetting]:
+    """Settings of the embedded target that have no effect in this scenario."""
     settings = scenario.settings
     if settings.limiter == "off":
         for key in ("limits", "penalties"):

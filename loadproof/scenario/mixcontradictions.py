@@ -21,6 +21,7 @@ _Contradiction = tuple[YamlPath, str, str | None, str]
 
 
 def mix_contradictions(scenario: Scenario) -> Iterator[_Contradiction]:
+    """What in the mix contradicts itself, or the rest of the scenario."""
     if not scenario.mix:
         yield ("mix",), "empty", None, "name at least one kind of user, or leave it out for the default"
         return

@@ -24,8 +24,11 @@ _STANDARD: Final = str.maketrans("-_", "+/")
 
 
 class SecretForm(NamedTuple):
+    """One way in which a secret may be written."""
+
     text: str
     name: str
+    """The environment variable that has the secret."""
     is_exact: bool
     """Upper and lower case differ, as in base64."""
 

@@ -84,6 +84,7 @@ Duration = Annotated[float, Quantity(Dimension.DURATION, "s"), Field(gt=0, le=_W
 Rate = Annotated[float, Quantity(Dimension.RATE, "rps"), Field(gt=0, le=100_000)]
 Bandwidth = Annotated[float, Quantity(Dimension.BANDWIDTH, "kB/s"), Field(gt=0, le=1e10)]
 Share = Annotated[float, Quantity(Dimension.RATIO, "%"), Field(gt=0, le=1)]
+"""Written with a unit, and read in SI units: s, 1/s, bytes/s, and 0-1."""
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
 
 

@@ -90,6 +90,7 @@ def way_of(target: Reached, base_url: str | None = None) -> Way:
 
 
 def trust_of(tls: TlsSettings | None) -> Trust:
+    """What to verify the target's certificate with, and which to show it; without settings, as the system does."""
     return Trust(**tls.model_dump()) if tls else SYSTEM
 
 

@@ -31,6 +31,8 @@ class Longest(NamedTuple):
 
 
 class Vacuity(NamedTuple):
+    """Why a threshold says nothing, and what to write instead."""
+
     what: str
     remedy: str
 

@@ -165,4 +165,5 @@ class Workload:
 
 
 def masks_of(target: TargetFacts) -> list[Masker]:
+    """What hides the target's secrets in texts."""
     return [masker_of(secret_variables(target))]

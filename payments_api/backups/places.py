@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 _PARTIAL: Final = ".partial-"
 _LOCK: Final = ".backup-lock"
-_OTHERS_S: Final = 60.0
-"""How long to wait for another database's backup into the same directory."""
+_OTHERS_S: Final = 1800.0
+"""How long to wait for another database's backup into the same directory: by default all start at the same time."""
 
 
 class Place(Protocol):

@@ -61,6 +61,7 @@ def take_backup(
     `step` is told what comes next.
     """
     size = size_of(database)
+    step(f"waiting for its turn in {place.shown}")
     with locked(lock_of(database)), workshop_of(database) as work, place.writing():
         _see_to_space(work, size)
         step("copying")

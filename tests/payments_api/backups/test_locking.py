@@ -7,11 +7,14 @@ import fcntl
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
+from payments_api.backups import locking
 from payments_api.backups.locking import locked, try_lock
 from payments_api.backups.mistakes import BackupError, BusyError
+from payments_api.backups.places import DirectoryPlace
 
 
 def test_one_has_it_and_the_next_gets_it_afterwards(tmp_path):
@@ -83,3 +86,18 @@ def test_a_full_disk_takes_no_lock_away(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "pwrite", refuse)
     with locked(tmp_path / "lock"), pytest.raises(BusyError, match="got process unknown"), locked(tmp_path / "lock"):
         pass
+
+
+def test_another_databases_slow_backup_into_the_same_directory_is_waited_for(tmp_path, monkeypatch):
+    """All start at the same time of day by default; ten minutes are no failure."""
+    clock = SimpleNamespace(now_s=0.0)
+    held = try_lock(tmp_path / ".backup-lock")
+
+    def sleep(_: float) -> None:
+        clock.now_s += 30
+        if clock.now_s == 600:
+            os.close(held)
+
+    monkeypatch.setattr(locking, "time", SimpleNamespace(monotonic=lambda: clock.now_s, sleep=sleep))
+    with DirectoryPlace(tmp_path).writing():
+        assert clock.now_s == 600
