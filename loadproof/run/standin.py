@@ -1,12 +1,13 @@
-"""`python -m loadproof.run.standin`: a server that answers everything at once, so that only the generator is measured.
+"""`python -m loadproof.run.standin PID`: a server that answers at once, so that only the generator is measured.
 
-It writes its port to its output, and serves until it is terminated. It reads requests as loadproof's own client sends
-them: a head, and as much body as its Content-Length says.
+It writes its port to its output, and serves until it is terminated or the process that started it, PID, is gone. It
+reads requests as loadproof's own client sends them: a head, and as much body as its Content-Length says.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import sys
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 _ANSWER: Final = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 _LENGTH: Final = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _BACKLOG: Final = 4096
+_PARENT_POLL_S: Final = 0.5
 
 
 class _Standin(asyncio.Protocol):
@@ -46,18 +48,19 @@ class _Standin(asyncio.Protocol):
         self._waiting = waiting
 
 
-async def _serve() -> None:
+async def _serve(parent: int) -> None:
     server = await asyncio.get_running_loop().create_server(_Standin, "127.0.0.1", 0, backlog=_BACKLOG)
     sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
     sys.stdout.flush()
-    await server.serve_forever()
+    while os.getppid() == parent:  # noqa: ASYNC110 - nobody tells us that it is gone
+        await asyncio.sleep(_PARENT_POLL_S)
 
 
 @contextmanager
 def standin(directory: Path, cores: set[int]) -> Iterator[str]:
     """Serving in a process of its own until the end; its base URL."""
     child = children.start(
-        children.python("loadproof.run.standin"),
+        children.python("loadproof.run.standin", str(os.getpid())),
         directory=directory,
         environment={},
         cores=cores,
@@ -75,4 +78,4 @@ def standin(directory: Path, cores: set[int]) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve())
+    asyncio.run(_serve(int(sys.argv[1])))

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
+from contextlib import suppress
 
+import psutil
 import pytest
 
 from loadproof.run.standin import standin
+from tests.commands import ROOT
 
 pytestmark = pytest.mark.process
 
@@ -25,3 +30,25 @@ def test_it_answers_every_request_once(tmp_path):
             connection.shutdown(socket.SHUT_WR)
             answers = b"".join(iter(lambda: connection.recv(4096), b""))
         assert answers.count(b"HTTP/1.1 200 OK") == answers.count(b"{}") == 3
+
+
+def test_it_does_not_outlive_whoever_started_it(tmp_path):
+    """Who was killed, and stopped nothing."""
+    code = """
+import os, sys
+from pathlib import Path
+import psutil
+from loadproof.run.standin import standin
+with standin(Path(sys.argv[1]), set()):
+    print(psutil.Process().children()[0].pid, flush=True)
+    sys.stdin.read()
+"""
+    command = [sys.executable, "-c", code, tmp_path]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as run:
+        server = psutil.Process(int(run.stdout.readline()))
+        run.kill()
+    try:
+        assert psutil.wait_procs([server], timeout=10)[1] == []
+    finally:
+        with suppress(psutil.NoSuchProcess):
+            server.kill()
