@@ -20,6 +20,7 @@ from payments_api.backups.commands import COMMANDS
 from payments_api.backups.commands import main as run_command
 from payments_api.ledgerfile import UnusableDatabaseError, create_database
 from payments_api.mutants.switching import switch_on
+from payments_api.parentage import is_orphan, under_parent
 from payments_api.protection.fairness import FairShare, fair
 from payments_api.settings import VARIABLES, Settings, SettingsError, read_settings
 from payments_api.workers import Stop, supervise, tell_ready
@@ -38,9 +39,9 @@ _OUTLIVE_PARENT_S: Final = 3.0
 class _Server(uvicorn.Server):
     """Tells that it is ready, and stops when its parent is gone, if asked to."""
 
-    def __init__(self, config: uvicorn.Config, *, exit_with_parent: bool) -> None:
+    def __init__(self, config: uvicorn.Config, *, parent: int | None) -> None:
         super().__init__(config)
-        self._parent = os.getppid() if exit_with_parent else None
+        self._parent = parent
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -53,7 +54,7 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
     def _watch_parent(self) -> None:
-        while os.getppid() == self._parent:
+        while not is_orphan(self._parent):
             time.sleep(_PARENT_POLL_S)
         time.sleep(_OUTLIVE_PARENT_S)
         self.should_exit = True
@@ -74,7 +75,11 @@ def main() -> int:
         return 2
     # uvicorn has handlers of its own while it serves, and raises a signal again when it has stopped in an orderly way.
     stop = Stop()
-    with _temporary_directory(settings, is_worker=options.fd is not None) as directory:
+    parent = None if options.exit_with_parent is None else options.exit_with_parent or os.getppid()
+    with (
+        under_parent(parent, options.directory),
+        _temporary_directory(settings, options.directory, is_worker=options.fd is not None) as directory,
+    ):
         database = settings.database or os.path.join(directory, "ledger.sqlite3")  # noqa: PTH118
         if options.fd is None:
             try:
@@ -89,7 +94,7 @@ def main() -> int:
                 listener,
                 database,
                 directory,
-                exit_with_parent=options.exit_with_parent,
+                parent=parent,
                 stop=stop,
                 passes_on_hangup=settings.protection.has_files,
             )
@@ -97,7 +102,7 @@ def main() -> int:
         if settings.protection.has_files:
             # Without lists there is nothing to reload, and it ends the program, as when its terminal closes.
             signal.signal(signal.SIGHUP, lambda *_: app.state.protection.reload())
-        return _serve(app, listener, exit_with_parent=options.exit_with_parent, stop=stop)
+        return _serve(app, listener, parent=parent, stop=stop)
 
 
 def _run_command(arguments: list[str]) -> int:
@@ -109,14 +114,14 @@ def _run_command(arguments: list[str]) -> int:
     return run_command(arguments)
 
 
-def _temporary_directory(settings: Settings, *, is_worker: bool) -> AbstractContextManager[str]:
+def _temporary_directory(settings: Settings, within: str | None, *, is_worker: bool) -> AbstractContextManager[str]:
     """For the ledger, and for what workers share; none is made for who needs neither."""
     if settings.database and (is_worker or settings.workers == 1):
         return nullcontext("")
-    return tempfile.TemporaryDirectory(prefix="loadproof-target-")
+    return tempfile.TemporaryDirectory(prefix="loadproof-target-", dir=within)
 
 
-def _serve(app: FastAPI, listener: socket.socket, *, exit_with_parent: bool, stop: Stop) -> int:
+def _serve(app: FastAPI, listener: socket.socket, *, parent: int | None, stop: Stop) -> int:
     share = FairShare(app.state.protection.clients, on_waited=app.state.metrics.protection.deferred)
     config = uvicorn.Config(
         app,
@@ -129,7 +134,7 @@ def _serve(app: FastAPI, listener: socket.socket, *, exit_with_parent: bool, sto
         timeout_graceful_shutdown=_GRACEFUL_S,
         backlog=4096,
     )
-    server = _Server(config, exit_with_parent=exit_with_parent)
+    server = _Server(config, parent=parent)
     stop.then = server.stop
     if stop.is_wanted:
         return 0
@@ -151,7 +156,15 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument("--host", help="overrides HOST")
     parser.add_argument("--port", help="overrides PORT")
     parser.add_argument(
-        "--exit-with-parent", action="store_true", help="exit when the process that started this one exits"
+        "--exit-with-parent",
+        nargs="?",
+        const=0,
+        type=int,
+        metavar="PID",
+        help="exit when the process that started this one exits; with its PID, also if it does so at once",
+    )
+    parser.add_argument(
+        "--directory", help="for temporary files; removed after an exit with the parent, which removes it otherwise"
     )
     parser.add_argument("--fd", type=int, help=argparse.SUPPRESS)
     return parser.parse_args()

@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from payments_api.metrics import SHARED_DIRECTORY
+from payments_api.parentage import is_orphan
 
 if TYPE_CHECKING:
     import socket
@@ -49,7 +50,7 @@ def supervise(
     database: str,
     directory: str,
     *,
-    exit_with_parent: bool,
+    parent: int | None,
     stop: Stop,
     passes_on_hangup: bool = False,
 ) -> int:
@@ -58,7 +59,8 @@ def supervise(
     `directory` is where they count together, and is used by nothing else.
     """
     listener.set_inheritable(True)
-    command = [sys.executable, "-m", "payments_api", "--fd", str(listener.fileno()), "--exit-with-parent"]
+    ours = ["--fd", str(listener.fileno()), "--exit-with-parent", str(os.getpid())]
+    command = [sys.executable, "-m", "payments_api", *ours]
     environment = {**os.environ, "DATABASE": database, SHARED_DIRECTORY: directory}
     processes = [
         subprocess.Popen(command, env=environment, pass_fds=[listener.fileno()], stdout=subprocess.PIPE)
@@ -69,13 +71,14 @@ def supervise(
             # Only now: a worker without a handler yet would be ended by it.
             signal.signal(signal.SIGHUP, lambda *_: _hang_up(processes))
         tell_ready(listener)
-    parent = os.getppid()
     while not stop.is_wanted and all(process.poll() is None for process in processes):
-        if exit_with_parent and os.getppid() != parent:
+        if is_orphan(parent):
             break
         time.sleep(_POLL_S)
     for process in processes:
         process.terminate()
+        # Whoever stopped the whole group may be gone, and only we were told to go on.
+        process.send_signal(signal.SIGCONT)
     return max(abs(process.wait()) for process in processes)
 
 

@@ -178,6 +178,14 @@ class Background:
         return alive
 
 
+def becomes(process: psutil.Process, status: str) -> None:
+    """Within 5 s."""
+    deadline_s = time.monotonic() + 5
+    while process.status() != status:
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
+
+
 def verdict_of(run: Path) -> dict[str, Any]:
     return json.loads((run / files.VERDICT).read_text())
 

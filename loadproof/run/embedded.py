@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -58,15 +59,26 @@ class EmbeddedTarget(OwnServer):
     ready_prefix = READY_PREFIX
 
     def __init__(
-        self, settings: Mapping[str, str], *, cores: set[int], log: Path, stop_requested: Callable[[], bool]
+        self,
+        settings: Mapping[str, str],
+        *,
+        temporary: str,
+        cores: set[int],
+        log: Path,
+        stop_requested: Callable[[], bool],
     ) -> None:
-        """Started, on the port of the settings or on a free one; `wait_until_ready` has to follow."""
+        """Started, on the port of the settings or on a free one; `wait_until_ready` has to follow.
+
+        `temporary` is a directory for its files, which it removes if we are killed.
+        """
         self._settings = settings
+        self._temporary = temporary
         super().__init__(cores=cores, log=log, stop_requested=stop_requested, port=settings.get("PORT", "0"))
 
     def _start(self, port: str) -> subprocess.Popen[bytes]:
+        ours = ["--exit-with-parent", str(os.getpid()), "--directory", self._temporary]
         return start(
-            python("payments_api", "--port", port, "--exit-with-parent"),
+            python("payments_api", "--port", port, *ours),
             directory=self._log.parent,
             environment={**self._settings, **with_modules_in(DIRECTORY)},
             cores=self._cores,
@@ -77,11 +89,18 @@ class EmbeddedTarget(OwnServer):
 
 
 @contextmanager
+def targets_directory() -> Iterator[str]:
+    """For its ledger and whatever else it keeps while it runs: a target that is killed removes nothing."""
+    with tempfile.TemporaryDirectory(prefix="loadproof-target-", ignore_cleanup_errors=True) as directory:
+        yield directory
+
+
+@contextmanager
 def embedded_target(
-    settings: Mapping[str, str], *, cores: set[int], log: Path, stop_requested: Callable[[], bool]
+    settings: Mapping[str, str], *, temporary: str, cores: set[int], log: Path, stop_requested: Callable[[], bool]
 ) -> Iterator[EmbeddedTarget]:
     """The reference target on loopback, ready unless the wait for it was stopped; gone at the end."""
-    target = EmbeddedTarget(settings, cores=cores, log=log, stop_requested=stop_requested)
+    target = EmbeddedTarget(settings, temporary=temporary, cores=cores, log=log, stop_requested=stop_requested)
     try:
         target.wait_until_ready()
         yield target

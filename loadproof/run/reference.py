@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from loadproof.plan.clients import ACCOUNTS_PER_CLIENT, highest_client_index
-from loadproof.run.embedded import embedded_target
+from loadproof.run.embedded import embedded_target, targets_directory
 from loadproof.run.faults import Faults
 from loadproof.run.ports import free_port
 from loadproof.run.referencecommands import reference_commands
@@ -67,8 +66,10 @@ def reference_target(
     faults = faults or Faults()
     with (
         shared_redis(scenario, cores=cores, log=directory / "redis.log", stop_requested=stop_requested) as redis,
-        _kept_ledger(scenario, faults) as kept,
+        targets_directory() as temporary,
     ):
+        faults.adopt(temporary)
+        kept = _kept_ledger(scenario, temporary)
         if redis is None:
             yield ReferenceTarget(None)
             return
@@ -83,21 +84,19 @@ def reference_target(
                 keeper=faults.keeper,
                 run=directory,
             )
-        with embedded_target(settings, cores=cores, log=log, stop_requested=stop_requested) as embedded:
+        with embedded_target(
+            settings, temporary=temporary, cores=cores, log=log, stop_requested=stop_requested
+        ) as embedded:
             faults.servers["target"] = embedded
             # By now it has refused any address that it can't parse, which might contain a password anywhere.
             yield ReferenceTarget(embedded, redis.facts if embedded.base_url else None)
 
 
-@contextmanager
-def _kept_ledger(scenario: Scenario, faults: Faults) -> Iterator[dict[str, str]]:
+def _kept_ledger(scenario: Scenario, directory: str) -> dict[str, str]:
     """A ledger that others than the target's process know, and a port, if that is to go and come back, or backed up."""
     if not any(isinstance(fault, Kill | Restart | Backup) and fault.of == "target" for fault in scenario.faults):
-        yield {}
-        return
-    with tempfile.TemporaryDirectory(prefix="loadproof-ledger-", ignore_cleanup_errors=True) as directory:
-        faults.adopt(directory)
-        yield {"DATABASE": str(Path(directory) / "ledger.sqlite3"), "PORT": str(free_port())}
+        return {}
+    return {"DATABASE": str(Path(directory) / "ledger.sqlite3"), "PORT": str(free_port())}
 
 
 def embedded_settings(scenario: Scenario) -> dict[str, str]:

@@ -12,7 +12,7 @@ from loadproof import variables
 from loadproof.api import signing
 from loadproof.generator.leftovers import ending_leftovers
 from loadproof.run import children
-from loadproof.run.embedded import embedded_target
+from loadproof.run.embedded import embedded_target, targets_directory
 from loadproof.run.locust import MODULE
 from loadproof.run.openfiles import MOST_CONNECTIONS, allow_open_files
 from loadproof.run.ports import LOOPBACK
@@ -54,7 +54,10 @@ def serve(
         if is_embedded:
             settings = {"ACCOUNTS": str(_ACCOUNTS), **secret}
             log, stopped = directory / "target.log", stop_signal.__bool__
-            embedded = embedded_target(settings, cores=target_cores, log=log, stop_requested=stopped)
+            temporary = stack.enter_context(targets_directory())
+            embedded = embedded_target(
+                settings, temporary=temporary, cores=target_cores, log=log, stop_requested=stopped
+            )
             base_url = stack.enter_context(embedded).base_url
         address = (*(("--host", base_url) if base_url else ()), "--web-host", LOOPBACK, "--web-port", str(port))
         command = children.python(MODULE, "-f", str(locustfiles.resolve()), *address)

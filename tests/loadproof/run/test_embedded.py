@@ -2,15 +2,40 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
+import psutil
 import pytest
 
 from loadproof.errors import TargetError
 from loadproof.run import embedded, readiness
+from tests.commands import becomes
 
 pytestmark = pytest.mark.process
+
+
+@contextmanager
+def started(tmp_path, **settings: str) -> Iterator[embedded.EmbeddedTarget]:
+    with (
+        embedded.targets_directory() as temporary,
+        embedded.embedded_target(
+            settings, temporary=temporary, cores=set(), log=tmp_path / "log", stop_requested=lambda: False
+        ) as found,
+    ):
+        yield found
+
+
+@pytest.fixture
+def temporary(tmp_path, monkeypatch):
+    """The only place for temporary files, also of child processes."""
+    directory = tmp_path / "temporary"
+    directory.mkdir()
+    monkeypatch.setenv("TMPDIR", str(directory))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    return directory
 
 
 @contextmanager
@@ -19,7 +44,7 @@ def starting(tmp_path, monkeypatch, at_start: str) -> Iterator[str]:
     (tmp_path / "sitecustomize.py").write_text(at_start)
     monkeypatch.setattr(readiness, "_TIMEOUT_S", 10.0)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    with embedded.embedded_target({}, cores=set(), log=tmp_path / "log", stop_requested=lambda: False) as found:
+    with started(tmp_path) as found:
         yield found.base_url
 
 
@@ -36,3 +61,46 @@ def test_one_that_ends_before_it_is_ready_is_told_at_once(tmp_path, monkeypatch)
     code = "import sys; print('an empty line follows', flush=True); print(flush=True); sys.exit('no luck')"
     with pytest.raises(TargetError, match="did not get ready, got"), starting(tmp_path, monkeypatch, code):
         pass
+
+
+def test_one_that_somebody_kills_leaves_nothing(tmp_path, temporary):
+    """It can't remove its ledger itself."""
+    with started(tmp_path) as target:
+        assert list(temporary.glob("**/ledger.sqlite3"))
+        target.process.kill()
+        target.process.wait()
+    assert list(temporary.iterdir()) == []
+
+
+RUN = """
+import sys, time
+from pathlib import Path
+from loadproof.run.faultkeeper import fault_keeper
+from tests.loadproof.run.test_embedded import started
+path = Path(sys.argv[1])
+with fault_keeper(path, cores=set()) as keeper, started(path, WORKERS=sys.argv[2]) as target:
+    keeper.pause(target.process.pid)
+    print(target.process.pid, flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_one_that_is_paused_when_all_who_could_resume_it_are_killed_leaves_nothing(tmp_path, temporary, workers):
+    """First who paused it, then the run."""
+    with subprocess.Popen([sys.executable, "-c", RUN, tmp_path, workers], stdout=subprocess.PIPE) as run:
+        target = psutil.Process(int(run.stdout.readline()))
+        stopped = [target, *target.children()]
+        keeper = next(one for one in psutil.Process(run.pid).children() if "loadproof.faults.keeper" in one.cmdline())
+        for one in stopped:
+            becomes(one, psutil.STATUS_STOPPED)
+        keeper.kill()
+        run.kill()
+    try:
+        assert psutil.wait_procs(stopped, timeout=20)[1] == []
+        assert list(temporary.iterdir()) == []
+    finally:
+        for one in stopped:
+            with suppress(psutil.NoSuchProcess):
+                one.kill()

@@ -22,6 +22,7 @@ from loadproof.run.faults import Faults
 from loadproof.rundir.manifest import TargetFacts
 from loadproof.scenario.faults import Kill, Latency, Pause, ResetPeer
 from loadproof.scenario.targetway import TlsSettings
+from tests.commands import becomes
 from tests.servers import Heard, serving
 
 pytestmark = pytest.mark.process
@@ -44,13 +45,6 @@ def sleeping():
     finally:
         process.kill()
         process.wait()
-
-
-def becomes(process: psutil.Process, status: str) -> None:
-    deadline_s = time.monotonic() + 5
-    while process.status() != status:
-        assert time.monotonic() < deadline_s
-        time.sleep(0.01)
 
 
 def test_a_server_behind_the_proxy_keeps_its_name(keeper):
