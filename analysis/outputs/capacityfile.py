@@ -161,7 +161,7 @@ def sentence_of(result: Capacity) -> str:
     return f"Not found: {result.why}.{known}"
 
 
-def next_step(result: Capacity) -> str:
+def capacity_next_step(result: Capacity) -> str:
     return _NEXT[result.found]
 
 
@@ -251,7 +251,7 @@ def capacity_markdown(search: Search, result: Capacity) -> str:
         "",
         f"**{markdown(sentence_of(result))}**  ",
         f"{markdown(estimated_text(search, result))}  ",
-        f"**Next:** {markdown(next_step(result))}",
+        f"**Next:** {markdown(capacity_next_step(result))}",
         "",
         f"| {' | '.join(GOAL_HEAD)} |",
         "|---|---|---|---|---|",
@@ -273,5 +273,5 @@ def capacity_terminal(search: Search, result: Capacity) -> Group:
         table.add_row(*(Text(escaped(cell)) for cell in goal_cells(goal)))
     style = _STYLES[EXIT_CODES[result.found]]
     head = Text.assemble((result.found, style), "  ", escaped(sentence_of(result)))
-    texts = [estimated_text(search, result), *facts(search, result), f"Next: {next_step(result)}"]
+    texts = [estimated_text(search, result), *facts(search, result), f"Next: {capacity_next_step(result)}"]
     return Group(head, table, *(Text(escaped(text)) for text in texts))

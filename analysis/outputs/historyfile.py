@@ -120,7 +120,7 @@ def headline(history: RunHistory) -> str:
     return f"Nothing new: {len(changed)} of {_rows(len(stretch.rows))} changed earlier, or changed and went back."
 
 
-def next_step(history: RunHistory) -> str:
+def history_step(history: RunHistory) -> str:
     stretch = history.stretches[0]
     if history.broken:
         return "Find out in the latest run's report, and in the target's own log, why it ended."
@@ -194,7 +194,7 @@ def event_rows(stretch: Stretch) -> Iterator[tuple[Trend, str, str, str, str, st
 
 def history_markdown(history: RunHistory) -> str:
     lines = [f"## History of {markdown(history.scenario)}", "", f"**{markdown(headline(history))}**  "]
-    lines += [f"**Next:** {markdown(next_step(history))}", ""]
+    lines += [f"**Next:** {markdown(history_step(history))}", ""]
     for stretch in history.stretches:
         lines += [f"### {markdown(title(stretch))}", ""]
         if events := list(event_rows(stretch)):
@@ -239,5 +239,5 @@ def history_terminal(history: RunHistory) -> Group:
     parts += [Text(escaped(f"{count} left out: {what}")) for what, count in reasons[:_MOST_REASONS]]
     if rest := sum(count for _, count in reasons[_MOST_REASONS:]):
         parts.append(Text(f"{rest} left out for other reasons: the report has them"))
-    parts.append(Text(escaped(f"Next: {next_step(history)}")))
+    parts.append(Text(escaped(f"Next: {history_step(history)}")))
     return Group(*parts)

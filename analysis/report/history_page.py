@@ -39,7 +39,7 @@ def render_history(history: RunHistory) -> str:
     return TEMPLATES.get_template("history.html").render(
         history=history,
         headline=historyfile.headline(history),
-        next_step=historyfile.next_step(history),
+        next_step=historyfile.history_step(history),
         has_news=bool(history.latest_regressions),
         stretches=[_view(number, stretch) for number, stretch in enumerate(history.stretches)],
         fewest=FEWEST,

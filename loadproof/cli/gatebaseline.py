@@ -38,7 +38,7 @@ def open_judgements(scenario: Scenario) -> tuple[Judgement, ...]:
     from loadproof.analysis.word import Word
 
     return tuple(
-        Judgement(threshold, Word.INCONCLUSIVE, None, "all runs together decide it, in the end")
+        Judgement(threshold, Word.INCONCLUSIVE, None, "not decided yet: all runs together decide it, in the end")
         for threshold in scenario.thresholds
         if threshold.expectation.of_baseline
     )

@@ -21,8 +21,8 @@ from loadproof.analysis.outputs.historyfile import (
     history_json,
     history_markdown,
     history_schema,
+    history_step,
     history_terminal,
-    next_step,
     run_text,
 )
 from loadproof.analysis.report.history_page import history_files, render_history
@@ -93,7 +93,7 @@ def test_the_next_step_is_said_wherever_the_headline_is(tmp_path):
     assert re.fullmatch(
         r"Look for what changed at run 36 \(.*, r35\).*: it moved p\(95\) of balance in steady by \+1\d.*, "
         r"which is the surest change\. `loadproof duel` shows whether it was the release\.",
-        next_step(history),
+        history_step(history),
     )
     console = Console(file=io.StringIO(), width=200)
     console.print(history_terminal(history))
@@ -104,8 +104,8 @@ def test_the_next_step_is_said_wherever_the_headline_is(tmp_path):
 
 def test_a_short_history_says_how_many_runs_it_lacks(tmp_path):
     """And one without news asks for nothing."""
-    assert next_step(history_with(tmp_path, series(n=19))).startswith("Make 1 more run on this machine, or")
-    assert next_step(history_with(tmp_path, series())) == "Nothing to do."
+    assert history_step(history_with(tmp_path, series(n=19))).startswith("Make 1 more run on this machine, or")
+    assert history_step(history_with(tmp_path, series())) == "Nothing to do."
 
 
 def test_a_regression_that_recovered_a_little_is_still_one(tmp_path):
