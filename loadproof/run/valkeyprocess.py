@@ -6,6 +6,7 @@ directory belongs to the server and is removed with it. Port 0 is any that is fr
 
 from __future__ import annotations
 
+import ctypes
 import math
 import os
 import shutil
@@ -30,6 +31,8 @@ _POLL_S: Final = 0.1
 _LOG_CHARACTERS: Final = 100_000
 _OUTLIVE_PARENT_S: Final = 5.0
 """A target that lost the same parent stops first; otherwise each process would count its last requests by itself."""
+_SIGNAL_OF_PARENTS_DEATH: Final = 1
+"""PR_SET_PDEATHSIG. Source: linux/prctl.h."""
 
 
 class _Stop:
@@ -45,6 +48,9 @@ class _Stop:
 def main() -> int:
     parent, directory, port = int(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
     stop = _Stop()
+    if sys.platform == "linux":
+        # Paused together with the server, we would not see that the run is gone, and maybe who paused us, too.
+        ctypes.CDLL(None, use_errno=True).prctl(_SIGNAL_OF_PARENTS_DEATH, signal.SIGCONT, 0, 0, 0)
     try:
         return _serve(parent, directory, port, stop)
     except Exception as error:  # noqa: BLE001 - whatever the package raises, one line of it is told
@@ -61,6 +67,8 @@ def _serve(parent: int, directory: Path, port: int, stop: _Stop) -> int:
         sys.stdout.flush()
         _wait(parent, process, stop)
     finally:
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGCONT)
         # Nothing in it is worth a clean shutdown: there is no persistence.
         server.terminate()
         _show_log(server.log_path)

@@ -72,18 +72,22 @@ def test_a_server_whose_keeper_was_killed_is_gone_all_the_same(tmp_path, monkeyp
 
 
 @pytest.mark.process
-def test_a_server_does_not_outlive_a_run_that_was_killed(tmp_path):
-    """By more than a moment; its directory goes with it."""
+@pytest.mark.parametrize("state", ["running", pytest.param("paused", marks=pytest.mark.long)])
+def test_a_server_does_not_outlive_a_run_that_was_killed(tmp_path, state):
+    """By more than a moment; its directory goes with it. Nobody else lets one go on that is paused."""
     code = (
         "import os, subprocess, sys\n"
         "command = [sys.executable, '-m', 'loadproof.run.valkeyprocess', str(os.getpid()), sys.argv[1], '0']\n"
-        "keeper = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)\n"
+        "keeper = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)\n"
         "print(keeper.pid, keeper.stdout.readline(), flush=True)\n"
+        "if sys.argv[2] == 'paused': os.killpg(keeper.pid, 19)\n"
         "os.kill(os.getpid(), 9)\n"
     )
     directory = tmp_path / "server"
     directory.mkdir()
-    with subprocess.Popen([sys.executable, "-c", code, directory], cwd=ROOT, stdout=subprocess.PIPE, text=True) as run:
+    with subprocess.Popen(
+        [sys.executable, "-c", code, directory, state], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as run:
         keeper = psutil.Process(int(run.stdout.readline().split()[0]))
     (server,) = keeper.children()
     assert Path(server.cwd()) == directory
