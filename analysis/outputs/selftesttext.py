@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Final
 
 from loadproof.analysis.estimates.estimate import ratio_estimate
 from loadproof.analysis.outputs.dates import date_text
+from loadproof.rundir.selftest import read_selftest
 from loadproof.units import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from loadproof.rundir.manifest import Manifest
     from loadproof.rundir.selftest import Found, Rate, SelfTest
@@ -18,6 +20,15 @@ if TYPE_CHECKING:
 OLD_DAYS: Final = 30
 _DAY_S: Final = 86_400
 _OF_MACHINE: Final = ("cpu", "cores", "memory", "system")
+
+
+def selftest_note(run: Path, manifest: Manifest) -> list[str]:
+    """All that the machine's self-test found, if the run carries one, and why it may not hold any more."""
+    selftest = read_selftest(run)
+    if selftest is None:
+        return []
+    doubtful = doubt(selftest, manifest.host, manifest.start_unix_s)
+    return [*sentences(selftest), *([f"Note: {doubtful}."] if doubtful else [])]
 
 
 def selftest_line(selftest: SelfTest, manifest: Manifest) -> str:

@@ -8,12 +8,14 @@ import numpy as np
 
 from loadproof.analysis.capacity.capacity import Capacity, Found
 from loadproof.analysis.outputs import capacityfile
+from loadproof.analysis.outputs.selftesttext import selftest_note
 from loadproof.analysis.report.drawing import FAINT, INK, LINES, SHADE, chart, log_durations, log_numbers, right_axes
 from loadproof.analysis.report.page import TEMPLATES
 from loadproof.analysis.word import Word
 from loadproof.errors import ExitCode
 from loadproof.rundir import files
-from loadproof.rundir.trials import CAPACITY
+from loadproof.rundir.manifest import read_manifest
+from loadproof.rundir.trials import CAPACITY, RUNS
 from loadproof.units import Dimension, format_duration, format_quantity
 
 if TYPE_CHECKING:
@@ -39,12 +41,12 @@ def write_capacity(directory: Path, search: Search, trials: Sequence[Trial], res
         {
             directory / CAPACITY: capacityfile.capacity_json(search, trials, result),
             directory / files.SUMMARY: capacityfile.capacity_markdown(search, result),
-            directory / files.REPORT: capacity_page(search, trials, result),
+            directory / files.REPORT: capacity_page(search, trials, result, _selftest(directory, trials)),
         }
     )
 
 
-def capacity_page(search: Search, trials: Sequence[Trial], result: Capacity) -> str:
+def capacity_page(search: Search, trials: Sequence[Trial], result: Capacity, selftest: Sequence[str]) -> str:
     valid = [trial for trial in trials if trial.is_valid]
     return TEMPLATES.get_template("capacity.html").render(
         search=search,
@@ -56,11 +58,19 @@ def capacity_page(search: Search, trials: Sequence[Trial], result: Capacity) -> 
         facts=list(capacityfile.facts(search, result)),
         head=capacityfile.GOAL_HEAD,
         goals=[capacityfile.goal_cells(goal) for goal in (result.together, *result.goals)],
+        selftest=selftest,
         attributes=list(capacityfile.attributes_text(search)),
         load_chart=_load_chart(valid, result) if valid else None,
         loss_chart=_loss_chart(valid, result) if valid else None,
         trials=[_row(trial) for trial in trials],
     )
+
+
+def _selftest(directory: Path, trials: Sequence[Trial]) -> list[str]:
+    """What the latest trial carries of its machine's self-test."""
+    runs = [directory / RUNS / trial.run for trial in trials]
+    latest = next((run for run in reversed(runs) if run.is_dir()), None)
+    return selftest_note(latest, read_manifest(latest)) if latest else []
 
 
 def _row(trial: Trial) -> dict[str, object]:

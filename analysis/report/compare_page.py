@@ -12,6 +12,7 @@ from loadproof.analysis.outputs.comparisonfile import ComparisonJson, OfComparis
 from loadproof.analysis.outputs.comparisonresults import comparison_junit
 from loadproof.analysis.outputs.comparisontables import HEAD, comparison_markdown, facts_of, row_cells
 from loadproof.analysis.outputs.dates import date_text
+from loadproof.analysis.outputs.selftesttext import selftest_note
 from loadproof.analysis.report.comparecharts import runs_chart, shift_chart
 from loadproof.analysis.report.page import TEMPLATES, threshold_row
 from loadproof.rundir import files
@@ -48,11 +49,13 @@ def comparison_files(comparison: Comparison, directory: Path) -> dict[Path, str]
 
 def render_comparison(comparison: Comparison, conclusion: Conclusion, shifts: Sequence[Shift]) -> str:
     """The entire page; the same bytes for the same runs."""
+    latest = max((*comparison.baseline, *comparison.candidate), key=lambda run: run.manifest.start_unix_s)
     timed = [row for row in (*comparison.deciding_rows, *comparison.rows) if row.metric.kind.reads_times]
     return TEMPLATES.get_template("compare.html").render(
         conclusion=conclusion,
         name=comparison.scenario.name,
         about=facts_of(comparison),
+        selftest=selftest_note(latest.path, latest.manifest),
         trouble=[finding for finding in comparison.findings if not finding.is_note],
         notes=[finding for finding in comparison.findings if finding.is_note],
         head=_HEAD,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from loadproof.analysis.compare.changepoints import FEWEST
 from loadproof.analysis.compare.history import FALSE_ALARMS, RECENT, Trend
 from loadproof.analysis.outputs import historyfile
+from loadproof.analysis.outputs.selftesttext import selftest_note
 from loadproof.analysis.report.drawing import FAINT, LINES, SHADE, chart, log_durations
 from loadproof.analysis.report.page import TEMPLATES
 from loadproof.errors import escaped
@@ -36,8 +37,10 @@ def history_files(history: RunHistory, directory: Path) -> dict[Path, str]:
 
 def render_history(history: RunHistory) -> str:
     """The entire page."""
+    latest = history.stretches[0].runs[-1]
     return TEMPLATES.get_template("history.html").render(
         history=history,
+        selftest=selftest_note(latest.path, latest.manifest),
         headline=historyfile.headline(history),
         next_step=historyfile.history_step(history),
         has_news=bool(history.latest_regressions),

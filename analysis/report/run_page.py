@@ -19,7 +19,7 @@ from loadproof.analysis.judge.judgement import ONE_RUN_A_SIDE
 from loadproof.analysis.judge.verdict import badness
 from loadproof.analysis.outputs import tables
 from loadproof.analysis.outputs.dates import date_text
-from loadproof.analysis.outputs.selftesttext import doubt, sentences
+from loadproof.analysis.outputs.selftesttext import selftest_note
 from loadproof.analysis.outputs.tables import offered_text, phase_name
 from loadproof.analysis.report import charts
 from loadproof.analysis.report.degradationview import degradation_view
@@ -27,7 +27,6 @@ from loadproof.analysis.report.page import TEMPLATES, audit_row, threshold_row
 from loadproof.histogram import LOWER_US, value_at_rank
 from loadproof.outcome import Outcome
 from loadproof.rundir import files
-from loadproof.rundir.selftest import read_selftest
 from loadproof.scenario.limits import limit_text
 from loadproof.units import Dimension, format_duration, format_quantity
 
@@ -100,7 +99,7 @@ def render_run_page(run: Run, verdict: Verdict, baseline: Run | None = None) -> 
         has_retries=run.manifest.scenario.retries is not None,
         has_unsent=any(row.tally.unsent for row in summary(run)),
         generator=_generator_facts(run),
-        selftest=_selftest(run),
+        selftest=selftest_note(run.path, run.manifest),
         environment=_environment(run),
         scenario_yaml=yaml.safe_dump(
             manifest.scenario.model_dump(mode="json", exclude_defaults=True), sort_keys=False, allow_unicode=True
@@ -194,15 +193,6 @@ def _generator_facts(run: Run) -> str:
         f"At its busiest second the generator used {worst['cpu_ratio']:.0%} of a core; its event loop was late by at "
         f"most {format_duration(float(worst['loop_delay_s']))}. {_lateness(run)}"
     )
-
-
-def _selftest(run: Run) -> list[str]:
-    """What the machine's self-test found, if the run carries one, and why it may not hold any more."""
-    selftest = read_selftest(run.path)
-    if selftest is None:
-        return []
-    doubtful = doubt(selftest, run.manifest.host, run.manifest.start_unix_s)
-    return [*sentences(selftest), *([f"Note: {doubtful}."] if doubtful else [])]
 
 
 def _lateness(run: Run) -> str:

@@ -22,7 +22,6 @@ from loadproof.run.locustsettings import settings_found
 from loadproof.run.openfiles import closing_problem
 from loadproof.run.probe import probe_within
 from loadproof.run.progress import Progress
-from loadproof.run.selftests import carry
 from loadproof.rundir.files import INTERVALS, create_run_directory
 from loadproof.units import format_duration
 
@@ -49,7 +48,6 @@ def run_into(
         tell_closing(assignment.target, scenario, keeps=keeps)
     tell_faults(assignment.target)
     run_directory = create_run_directory(out, scenario.name)
-    carry(run_directory)
     progress = Progress(
         console,
         duration_s=scenario.duration_s,

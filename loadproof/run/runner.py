@@ -20,6 +20,7 @@ from loadproof.run.commands import commands_of
 from loadproof.run.faults import faults_of
 from loadproof.run.openfiles import allow_open_files, connections_needed
 from loadproof.run.reference import reference_target
+from loadproof.run.selftests import carry
 from loadproof.run.shipped import scenario_file
 from loadproof.run.stopping import UnheededStopError
 from loadproof.run.watch import Broken, Watch, stop_patience_s, with_ending
@@ -56,6 +57,7 @@ def run(
     scenario = assignment.scenario
     text = assignment.scenario_text or scenario_file(assignment.scenario_file).read_text(encoding="utf-8")
     files.write_whole(path / files.SCENARIO, text)
+    carry(path)
     allow_open_files(connections_needed(scenario))
     generator_cores, target_cores = children.share_cores(assignment.crew.local_workers)
     secret = _webhook_secret(assignment)

@@ -8,10 +8,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from loadproof.analysis.capacity.capacity import capacity_of
 from loadproof.analysis.compare.calibration import accuracy_of, lag_of
+from loadproof.analysis.compare.comparison import compare
+from loadproof.analysis.compare.history import history_of
+from loadproof.analysis.compare.replicates import replicates
 from loadproof.analysis.frames.run import load_run
 from loadproof.analysis.judge.verdict import verdict_on_run
 from loadproof.analysis.outputs.selftesttext import doubt, selftest_line, sentences, sizes
+from loadproof.analysis.report.capacity_page import write_capacity
+from loadproof.analysis.report.compare_page import comparison_files
+from loadproof.analysis.report.history_page import render_history
 from loadproof.analysis.report.run_page import render_run_page
 from loadproof.cli import selftest as command
 from loadproof.errors import OutputError
@@ -19,9 +26,14 @@ from loadproof.plan.phases import peak_rps
 from loadproof.run import selftests
 from loadproof.run.selftest import ScriptedRun, Tried, perform
 from loadproof.run.stopping import StopSignal
+from loadproof.rundir.files import REPORT
+from loadproof.rundir.files import SELFTEST as SELFTEST_FILE
 from loadproof.rundir.manifest import read_manifest
 from loadproof.rundir.selftest import Accuracy, Found, Rate, SelfTest, Size, read_selftest
+from loadproof.rundir.trials import RUNS
 from simulation.rundirs import START_UNIX_S, scenario, write_run
+from simulation.trials import search_for
+from tests.analysis.capacity.searched import FOUND
 from tests.commands import in_process
 
 HOST = {"cpu": "A", "cores": "2", "memory": "8.0 GiB", "system": "Linux 6.1 x86_64"}
@@ -132,6 +144,24 @@ def test_the_report_tells_it_where_the_measurement_is_told(tmp_path):
     page = render_run_page(run, verdict).partition("Can you trust this result?")[2]
     assert "Self-test of 2026-11-18" in page
     assert "the machine has changed since" in page
+
+
+@pytest.mark.slow
+def test_pages_on_several_runs_tell_it_too(tmp_path):
+    """A comparison's, a history's and a capacity's: as their latest run carries it."""
+    trials = [trial.model_copy(update={"run": f"run-{number}"}) for number, trial in enumerate(FOUND[:2])]
+    runs = [write_run(tmp_path / RUNS / trial.run) for trial in trials]
+    for run in runs:
+        (run / SELFTEST_FILE).write_text(SELFTEST.model_dump_json())
+    one, other = replicates(runs)
+    history, search = history_of(runs), search_for(100.0, 4000.0)
+    write_capacity(tmp_path, search, trials, capacity_of(search, trials))
+    for page in (
+        comparison_files(compare([one], [other]), tmp_path)[tmp_path / REPORT],
+        render_history(history),
+        (tmp_path / REPORT).read_text(),
+    ):
+        assert "Self-test of 2026-11-18" in page
 
 
 def test_the_busiest_phase_decides_which_scenarios_fit():
