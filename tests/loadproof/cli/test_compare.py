@@ -79,8 +79,10 @@ def test_what_can_not_be_compared_is_refused_and_leaves_nothing(runs, tmp_path):
     assert nowhere.startswith(f"{tmp_path / 'none'}: no such directory; give run directories, or a directory that")
     (tmp_path / "empty").mkdir()
     assert "empty: no runs in it; give run directories" in refused("compare", v1, "--", tmp_path / "empty", *out)
-    deeper = refused("compare", v1, "--", runs, *out)
-    assert deeper.startswith(f"{runs}: no runs in it; give one that holds some, like {runs}/v")
+    (tmp_path / "gate").mkdir()
+    (tmp_path / "gate" / "v1").symlink_to(v1.parent)
+    deeper = refused("compare", v1, "--", tmp_path / "gate", *out)
+    assert deeper.startswith(f"{tmp_path / 'gate'}: no runs in it; give one that holds some, like {tmp_path}/gate/v1")
     for margin, what in (("5", "expected a ratio"), ("0 %", "out of range"), ("200 %", "out of range")):
         assert what in refused("compare", v1, "--", other, "--margin", margin)
     assert not (tmp_path / "out").exists()

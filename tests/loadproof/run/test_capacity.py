@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from loadproof.analysis.capacity.capacity import Found, capacity_of
 from loadproof.cli.capacity import known_by
-from loadproof.run.boundsearch import common_loss
 from loadproof.run.capacity import AROUND, BEYOND, SearchStoppedError, TrialPlan, UnsendableError
 from loadproof.rundir.trials import GoalLoss, Search, Trial
 from simulation.trials import LogisticTarget, search_for, trial
@@ -144,11 +143,19 @@ def test_a_stopped_search_makes_no_more_trials():
         plan(measure).make()
 
 
+@pytest.fixture(scope="module")
+def common_loss():
+    """The library inspects all modules while it is imported: seconds, where as many are loaded as by all tests."""
+    from loadproof.run import boundsearch
+
+    return boundsearch.common_loss
+
+
 ratios = st.integers(0, 1000)
 
 
 @given(lost=st.lists(st.tuples(ratios, st.sampled_from([0.0, 0.001, 0.01, 0.05, 0.5])), min_size=1, max_size=4))
-def test_goals_of_different_strictness_become_one_loss_ratio(lost):
+def test_goals_of_different_strictness_become_one_loss_ratio(common_loss, lost):
     """Above the common limit, also as whole parts of a million, if and only if any of them was missed."""
     one = trial(1, 100.0, 10.0, "search", lost=0, of=1).model_copy(
         update={
@@ -161,13 +168,13 @@ def test_goals_of_different_strictness_become_one_loss_ratio(lost):
     assert (round(1e6 * ratio) / 1e6 > limit) is not one.is_kept
 
 
-def test_the_rest_of_a_load_that_was_too_high_is_what_was_answered_late():
+def test_the_rest_of_a_load_that_was_too_high_is_what_was_answered_late(common_loss):
     """A queue answers as much as it can: that is where to look next."""
     one = trial(1, 400.0, 10.0, "search", lost=4000, of=4000, answered=1000)
     assert common_loss(one, 0.05) == pytest.approx(0.75)
 
 
-def test_a_target_that_died_lost_everything():
+def test_a_target_that_died_lost_everything(common_loss):
     """Whatever it answered before."""
     one = trial(1, 100.0, 10.0, "search", lost=0, of=100).model_copy(update={"ending": "target_died"})
     assert common_loss(one, 0.05) == 1.0
