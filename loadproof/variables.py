@@ -16,6 +16,8 @@ LISTENER_FD: Final = "LOADPROOF_LISTENER_FD"
 """The descriptor of the socket on which the master listens for its workers."""
 MARK: Final = "LOADPROOF_MARK"
 """By what one of Locust's processes has, and all that it starts inherit: what outlives it is ended."""
+PARENT: Final = "LOADPROOF_PARENT"
+"""The process that started Locust's: they end with it, even if it is gone before they can look."""
 NOTIFY_SECRET: Final = "LOADPROOF_NOTIFY_SECRET"  # noqa: S105 - the variable's name
 """The key that proves to notified webhooks that the verdict comes from us: whsec_ and base64."""
 TELEGRAM_TOKEN: Final = "LOADPROOF_TELEGRAM_TOKEN"  # noqa: S105 - the variable's name

@@ -67,7 +67,7 @@ tell_exceptions(raised.by_listener, raised.in_greenlet)
 def _set_up(environment: Environment, **_: Any) -> None:
     raised.runner = environment.runner
     environment.events.test_stopping.add_listener(lambda **_: say_who_ends_it())
-    gevent.spawn(_quit_with_parent, environment.runner, os.getppid())
+    gevent.spawn(_quit_with_parent, environment.runner, int(os.environ.get(variables.PARENT, os.getppid())))
     follow_strangers(environment, LoadproofDispatcher)
     # After it, so that what it hears is masked.
     mask_events(environment, error=_masked_error, text=_masked_text)

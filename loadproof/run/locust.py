@@ -98,7 +98,7 @@ def running_generator(
     directory = Path.cwd() if manifest.scenario.locustfile else path
     read_end, write_end = os.pipe()
     with ExitStack() as stack:
-        environment |= stack.enter_context(ending_leftovers())
+        environment |= stack.enter_context(ending_leftovers()) | _parent()
         stack.callback(os.close, read_end)
         stack.callback(mask_file, log, masker_of(secret_variables(manifest.target), {**os.environ, **secret}))
         command = [*_locust(crew.locustfiles), "--only-summary", *_run_options(manifest, crew), *_shown_by(crew)]
@@ -156,7 +156,7 @@ def work_for(options: WorkerOptions, stop_signal: StopSignal, *, once: bool) -> 
         # As on the master, which may be another machine.
         place = nullcontext(Path.cwd()) if options.locustfiles.is_file() else children.empty_directory()
         with place as directory, ending_leftovers() as mark:
-            environment = {**options.environment, **mark}
+            environment = {**options.environment, **mark, **_parent()}
             child = children.start(command, directory=directory, environment=environment, cores=set(), log=None)
             while child.poll() is None and not stop_signal:
                 time.sleep(_POLL_S)
@@ -166,6 +166,10 @@ def work_for(options: WorkerOptions, stop_signal: StopSignal, *, once: bool) -> 
             break
         time.sleep(_POLL_S)
     return code
+
+
+def _parent() -> dict[str, str]:
+    return {variables.PARENT: str(os.getpid())}
 
 
 def _locust(locustfiles: Path) -> list[str]:

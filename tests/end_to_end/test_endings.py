@@ -139,6 +139,17 @@ def test_nothing_survives_the_runner_being_killed(tmp_path):
 
 
 @pytest.mark.long
+def test_a_runner_that_is_killed_before_its_generator_can_look_leaves_nothing(tmp_path):
+    """It imports Locust then, and would take whoever inherits it for the one that started it."""
+    run = Background("run", scenario_file(tmp_path, **ENDLESS), "--out", tmp_path / "out")
+    run.child(GENERATOR)
+    run.children()
+    run.process.kill()
+    run.process.communicate()
+    assert run.survivors() == []
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_generator_that_somebody_stops_has_not_run_its_plan(tmp_path, number):
     """However orderly it ends: what it did not send is no pass."""
