@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import signal
 import threading
 import time
@@ -15,6 +16,7 @@ import psutil
 import yaml
 from rich.console import Console
 
+from loadproof import variables
 from loadproof.run import readiness, runner
 from loadproof.run.assignment import Assignment
 from loadproof.run.children import python, share_cores, start, stop
@@ -117,7 +119,7 @@ def _truth_server(trial: ScriptedRun, run: Path, stop_signal: StopSignal) -> Ite
     server = start(
         python("loadproof.run.truthserver", trial.script, str(trial.seed), str(run / _LOG)),
         directory=run,
-        environment={},
+        environment={variables.PARENT: str(os.getpid())},
         cores=share_cores()[1],
         log=run / "target.log",
         pipe_output=True,

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import heapq
+import os
 import re
 import select
 import signal
@@ -23,6 +24,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+
+from loadproof import variables
 
 _ACCOUNT = re.compile(rb"^GET /balance/(\S+) ")
 STOP_EVERY_S, STOP_S = 20.0, 2.0
@@ -83,9 +86,10 @@ class TruthServer:
         self.log = array("d")
         self.is_stopped = False
 
-    def serve(self) -> None:
+    def serve(self, parent: int) -> None:
+        """Until it is stopped, or this parent is gone."""
         order = 0
-        while not self.is_stopped:
+        while not self.is_stopped and os.getppid() == parent:
             wait_s = max(0.0, self._due[0][0] - time.time()) if self._due else 0.2
             for descriptor, _ in self._epoll.poll(min(wait_s, 0.2)):
                 if descriptor == self._listener.fileno():
@@ -138,6 +142,7 @@ class TruthServer:
 
 def main() -> None:
     script, seed, log = sys.argv[1:]
+    parent = int(os.environ.get(variables.PARENT, os.getppid()))
     server = TruthServer(script, int(seed))
 
     def stop(*_: object) -> None:
@@ -146,7 +151,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, stop)
     sys.stdout.write(f"{server.port}\n")
     sys.stdout.flush()
-    server.serve()
+    server.serve(parent)
     with Path(log).open("wb") as file:
         np.save(file, np.frombuffer(server.log).reshape(-1, 2))
 

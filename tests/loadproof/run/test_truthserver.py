@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ import pytest
 import requests
 
 from bench.truth import Script, quantiles_of
+from loadproof import variables
 from loadproof.run.truthserver import after_a_stop, delays_s
 from tests.commands import ROOT
 
@@ -51,3 +53,11 @@ def test_quantiles_are_the_smallest_values_that_enough_dont_exceed():
     """As those of the histograms they are compared with."""
     assert quantiles_of(np.arange(1.0, 1001.0)) == {0.5: 500, 0.9: 900, 0.95: 950, 0.99: 990, 0.999: 999}
     assert Script("x", 1, 1).gaps == ()
+
+
+@pytest.mark.process
+def test_it_ends_with_whoever_started_it(tmp_path):
+    """Even if that one was gone before it could look: it takes no other for its parent."""
+    command = [sys.executable, "-m", "loadproof.run.truthserver", "none", "1", str(tmp_path / "log.npy")]
+    done = subprocess.run(command, cwd=ROOT, env={**os.environ, variables.PARENT: "1"}, check=False, timeout=20)
+    assert done.returncode == 0
