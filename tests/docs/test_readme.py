@@ -16,6 +16,8 @@ from tests.other_api import SIGNING_KEY, TOKEN, running_other_api
 
 BLOCKS = re.findall(r"^```sh\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
 TWO_COMMANDS, *OTHERS = BLOCKS
+WRITTEN = dict(re.findall(r"^cat > (\S+) <<'EOF'\n(.*?)^EOF$", "".join(OTHERS), re.DOTALL | re.MULTILINE))
+"""Files that a block writes, and later ones read: another process may have typed that block."""
 MAKES_LOAD = re.compile(r"loadproof (run|gate) (?!.*--dry-run)", re.DOTALL).search
 
 
@@ -30,6 +32,9 @@ def test_the_first_block_is_the_two_commands():
 def type_in(copy: Path, block: str) -> subprocess.CompletedProcess[str]:
     """As it stands; the example's own address is replaced by a server of the tests."""
     assert len(block.splitlines()) <= 18
+    for name, content in WRITTEN.items():
+        if name in block and f"cat > {name}" not in block:
+            (copy / name).write_text(content, encoding="utf-8")
     with running_other_api() as url:
         target = {"TARGET_URL": url} if "fly-app" in block else {}
         return subprocess.run(
