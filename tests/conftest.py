@@ -52,10 +52,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if len(quiet) > MOST_QUIET or any(path.parent.name != "end_to_end" for path in quiet):
         raise pytest.UsageError(f"at most {MOST_QUIET} tests are marked quiet, all of them in tests/end_to_end")
     for item in items if config.getoption("loadgroup", default=False) else ():
-        for mark in item.iter_markers("xdist_group"):
-            grouped = f"{item.nodeid}@{mark.args[0]}"
+        if group := _group_of(item):
+            grouped = f"{item.nodeid}@{group}"
             item._id = NodeId.parse(grouped)
             assert item.nodeid == grouped
+
+
+def _group_of(item: pytest.Item) -> str:
+    """As its mark has it; else that of its module if it uses a fixture of it, which each process would make anew."""
+    if mark := item.get_closest_marker("xdist_group"):
+        return str(mark.args[0])
+    fixtures = [definition for found in item._fixtureinfo.name2fixturedefs.values() for definition in found]
+    return item.path.stem if any(definition.scope == "module" for definition in fixtures) else ""
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
