@@ -85,7 +85,8 @@ def run(tmp_path, code: str, server, *options: object, users: int = 6, duration:
     done = in_process(*command, "--set", "record=requests", TARGET_URL=server.url)
     path = only_run(tmp_path / "reports")
     recorded = load_run(path)
-    assert count_journal(recorded).by_kind == count_intervals(recorded)
+    # A run that ends before its first request has no journal.
+    assert recorded.intervals.empty or count_journal(recorded).by_kind == count_intervals(recorded)
     return done, path
 
 
