@@ -35,7 +35,7 @@ def test_a_right_target_keeps_all_promises_and_is_not_asked_again(tmp_path):
     in_process("run", file, "--out", tmp_path / "out")
     run = only_run(tmp_path / "out")
     assert set(words(run).values()) == {"PASS"}
-    assert len(words(run)) == 15
+    assert len(words(run)) == 16
     before = (run / files.AUDIT).read_bytes()
     in_process("report", run)
     assert (run / files.AUDIT).read_bytes() == before
