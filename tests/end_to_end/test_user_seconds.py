@@ -88,7 +88,7 @@ def test_users_whom_their_on_start_ended_are_missed(tmp_path):
     raising = "assert id(self) and self.identity.index % 2"
     with serving(answering(*[ALIVE] * 50, then_close=False)) as url:
         run = run_of(tmp_path, url, on_start=raising)
-    assert "users were not there" in findings_of(run, Word.INVALID)
+    assert "users were missing" in findings_of(run, Word.INVALID)
 
 
 @pytest.mark.long
@@ -97,7 +97,7 @@ def test_users_whose_own_code_takes_longer_than_their_pace_are_no_slow_target(tm
     slow = ASK + "\n        self.pause(1.5)"
     with serving(answering(*[ALIVE] * 50, then_close=False)) as url:
         run = run_of(tmp_path, url, task=slow)
-    assert "their own code took too long" in findings_of(run, Word.INVALID)
+    assert "their own code or the event loop took too long" in findings_of(run, Word.INVALID)
     assert "missed" not in set(run.intervals["outcome"][run.intervals["count"] > 0])
 
 
