@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import psutil
 import pytest
 
 from loadproof.analysis.estimates.overtime import answered, quantiles_over_time
@@ -80,7 +81,7 @@ def test_a_run_whose_keeper_and_redis_are_killed_is_invalid_and_leaves_nothing(t
     events = run.wait_for(tmp_path / "out/*/events.csv")
     run.eventually(lambda: "fault_begun" in events.read_text())
     for name in ("loadproof.faults.keeper", "valkey"):
-        victims = [each for each in run.children() if any(name in word for word in each.cmdline())]
+        victims = [each for each in run.children() if any(name in word for word in words_of_command(each))]
         victims[-1].kill()
     assert run.end() == 4
     assert run.survivors() == []
@@ -88,6 +89,14 @@ def test_a_run_whose_keeper_and_redis_are_killed_is_invalid_and_leaves_nothing(t
     path = only_run(tmp_path / "out")
     assert found(path, "the Redis of this run died by ") == {"INVALID"}
     assert found(path, "pause of target, could not be done or undone") == {"INVALID"}
+
+
+def words_of_command(process: psutil.Process) -> list[str]:
+    """None of a process that has ended meanwhile."""
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
 
 
 def test_a_redis_that_the_run_does_not_start_cannot_be_killed(tmp_path):

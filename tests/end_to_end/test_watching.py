@@ -64,9 +64,9 @@ def terminate() -> None:
 
 
 def kill_target() -> None:
-    for child in psutil.Process().children(recursive=True):
-        if "payments_api" in child.cmdline():
-            child.kill()
+    """The run's own: other tests of this process may share one that they started before."""
+    targets = [child for child in psutil.Process().children(recursive=True) if "payments_api" in child.cmdline()]
+    max(targets, key=psutil.Process.create_time).kill()
 
 
 @pytest.mark.parametrize(
