@@ -32,11 +32,11 @@ def test_each_check_bites_when_the_target_is_broken(tmp_path):
         "model": "open",
         "client_count": 40,
         "mix": {endpoint: {"share": "25 %"} for endpoint in FAULTS},
-        "phases": [{"name": "steady", "duration": "4 s", "rate": "100 rps"}],
+        "phases": [{"name": "steady", "duration": "4 s", "rate": "50 rps"}],
         "thresholds": [
             {"endpoint": "balance", "expect": "p(50) < 400 ms"},
-            {"endpoint": "balance", "expect": "error_ratio < 5 %"},
-            *({"endpoint": endpoint, "expect": "error_ratio < 5 %"} for endpoint in OUTCOMES),
+            {"endpoint": "balance", "expect": "error_ratio < 10 %"},
+            *({"endpoint": endpoint, "expect": "error_ratio < 10 %"} for endpoint in OUTCOMES),
             {"expect": "goodput_ratio >= 90 %"},
         ],
     }
@@ -44,10 +44,10 @@ def test_each_check_bites_when_the_target_is_broken(tmp_path):
     path = only_run(tmp_path / "out")
     assert words_of(path) == {
         ("balance · all phases", "p(50) < 400 ms"): "FAIL",
-        ("balance · all phases", "error_ratio < 5 %"): "PASS",
-        ("transactions · all phases", "error_ratio < 5 %"): "FAIL",
-        ("health · all phases", "error_ratio < 5 %"): "FAIL",
-        ("webhooks · all phases", "error_ratio < 5 %"): "FAIL",
+        ("balance · all phases", "error_ratio < 10 %"): "PASS",
+        ("transactions · all phases", "error_ratio < 10 %"): "FAIL",
+        ("health · all phases", "error_ratio < 10 %"): "FAIL",
+        ("webhooks · all phases", "error_ratio < 10 %"): "FAIL",
         ("all endpoints · all phases", "goodput_ratio >= 90 %"): "FAIL",
     }, done.stdout
     run = load_run(path)
