@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
 _ITEM: Final = re.compile(
     r'(?:"[^"\\]*"|[A-Za-z*][\w!#$%&\'*+.^`|~:/-]*|(?P<amount>\d+))'
-    r"(?P<parameters>(?:\s*;\s*[a-z*][a-z0-9_.*-]*(?:=[^;,]+)?)*)"
+    r"(?P<parameters>(?:\s*+;\s*+[a-z*][a-z0-9_.*-]*+(?:=[^;,]++)?+)*+)"
 )
+"""Possessive: blanks that two parts could take would be tried in all divisions, for ever in a field made for that."""
 _BETWEEN: Final = re.compile(r"\s*,\s*")
 _OF_DRAFT_07: Final = {"limit": "q", "remaining": "r", "reset": "t"}
 _MEMBER: Final = re.compile(r"(limit|remaining|reset)=(\d+)(?:\s*;[^,]*)?")

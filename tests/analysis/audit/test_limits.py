@@ -14,6 +14,7 @@ import pytest
 from loadproof.analysis.audit.limits import audit_limits
 from loadproof.analysis.audit.limitsrefusals import Before
 from loadproof.analysis.word import Word
+from loadproof.rundir.journal import LONGEST
 from loadproof.scenario.limits import Access, Bots, DeclaredLimit
 from loadproof.scenario.settings import Penalties
 from simulation.limiters import (
@@ -384,6 +385,14 @@ def test_rate_limit_fields_say_what_is_declared_and_what_is_left(noted, what):
 def test_fields_that_say_nothing_are_no_evidence():
     rows = [row("a", moment, moment + 0.01, 200, rate_limit="many") for moment in EVERY_TENTH]
     assert words(audit(frame(rows)))["RateLimit fields"] is Word.INCONCLUSIVE
+
+
+@pytest.mark.timeout(20)
+def test_a_field_made_to_be_read_for_ever_is_read_at_once():
+    """Its blanks could belong to what stands before or behind them, in more ways than can be tried."""
+    field = '"health"' + 20 * (";a=1" + 10 * " ") + ";="
+    audited = audit(frame([row("a", 1.0, 1.002, 200, rate_limit=field[:LONGEST])]))
+    assert any("can't be read" in offence.what for offence in audited.offences)
 
 
 def test_a_refusal_has_nothing_less_than_nothing_left():
