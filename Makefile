@@ -12,7 +12,7 @@ SCENARIOS ?= load-100 spike-1000 soak-10m
 GATE ?=
 WAY ?= direct
 MUTATION_S ?= 480
-TEST_PROCESSES ?= 4
+TEST_PROCESSES ?= 3
 PYTEST = $(BIN)/python -m pytest --durations=10 --durations-min=1
 SIDE_BY_SIDE = -n $(TEST_PROCESSES) --dist loadgroup
 TRACED = $(if $(COVERAGE),--cov --cov-report= --cov-fail-under=0)

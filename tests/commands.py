@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import gzip
 import importlib
 import io
@@ -20,12 +21,15 @@ from typing import Any
 from unittest import mock
 
 import psutil
+import typer.main
 import yaml
 
 from loadproof.cli import app
 from loadproof.rundir import files
 
 ROOT = Path(__file__).parent.parent
+_COMMANDS = functools.cache(typer.main.get_command)
+"""Made from the same functions each time, in half of the time that a refusal takes."""
 GENERATOR = "loadproof.generator.locust"
 """The module that each process of a generator runs."""
 SHIPPED = [
@@ -80,6 +84,7 @@ def in_process(*arguments: object, **environment: str) -> subprocess.CompletedPr
     with (
         mock.patch.dict(os.environ, environment),
         mock.patch.object(sys, "argv", command),
+        mock.patch("typer.main.get_command", _COMMANDS),
         contextlib.chdir(ROOT),
         contextlib.redirect_stdout(output),
         contextlib.redirect_stderr(errors),

@@ -18,7 +18,7 @@ from tests import profiles
 from tests.commands import FinishedRun, finished_run
 from tests.quiet import SKIPPED
 
-pytest_plugins = ["tests.greenlets"]
+pytest_plugins = ["tests.collecting", "tests.greenlets"]
 
 # Tables as wide as in a terminal of 200 columns: the console of this process asks once.
 os.environ["COLUMNS"] = "200"

@@ -124,7 +124,8 @@ def judge(environment, **_):
 """
 
 
-@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("workers", [1, 2])
 def test_every_style_is_counted_as_the_server_counts_it(tmp_path, workers):
     """Two clients of Locust's, nested tasks, a custom client; set-up apart; names as they are given, with methods.
 

@@ -226,7 +226,9 @@ def test_a_dry_run_shows_how_a_token_is_obtained_and_never_the_token(tmp_path, p
     ("broken", "told"),
     [
         ({}, "no access token: status 401 (invalid_client)"),
-        ({"token_url": "http://127.0.0.1:1/token"}, "no access token: Connection refused"),
+        pytest.param(
+            {"token_url": "http://127.0.0.1:1/token"}, "no access token: Connection refused", marks=pytest.mark.long
+        ),
         ({"token_url": "http://192.0.2.1/token"}, "this host is not on the allow list, got '192.0.2.1'"),
     ],
     ids=["wrong secret", "down", "not allowed"],

@@ -66,6 +66,7 @@ def test_a_user_that_logs_in_once_has_its_token_in_each_journey(suite, tmp_path)
     assert shop.served == Counter(NAMES)
 
 
+@pytest.mark.long
 def test_thresholds_of_requests_and_of_their_group_are_judged(suite, tmp_path):
     """What the shop served is what is told; probing and looking are no part of it."""
     with running_shop() as shop:

@@ -69,6 +69,7 @@ def standing_still(after: int, for_s: float):
     return script
 
 
+@pytest.mark.long
 def test_what_a_standing_target_kept_users_from_sending_is_no_goodput(tmp_path):
     """Two of eight seconds: only ten requests are late, but about twenty of eighty turns were not good."""
     with serving(standing_still(20, 2.5)) as url:

@@ -28,9 +28,10 @@ def test_whole_runs_of_one_release_differ_for_certain_in_one_of_twenty_pairs(noi
     assert fewest_by_chance(times, 0.035) <= alarms_of_welch(times, runs=5, noise=noise) <= most_by_chance(times, 0.055)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("runs", "alternately"),
-    [(5, True), pytest.param(5, False, marks=pytest.mark.long), pytest.param(8, True, marks=pytest.mark.long)],
+    [(5, True), (5, False), (8, True)],
 )
 def test_equal_releases_seldom_regress_in_any_of_all_rows(runs, alternately):
     """Half of the false alarms of the family: the other half is better."""

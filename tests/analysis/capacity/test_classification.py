@@ -64,6 +64,7 @@ def test_too_few_seconds_forward_nothing():
     assert conditional_throughput(100, [Measured(10, 0.0)] * 3, terms) == 100
 
 
+@pytest.mark.long
 @given(
     trials=st.lists(
         st.tuples(st.sampled_from([1.0, 5.0, 10.0]), st.sampled_from([0.0, 0.01, 0.02, 0.5])), min_size=1, max_size=20

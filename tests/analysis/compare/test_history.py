@@ -276,7 +276,7 @@ def test_runs_that_are_no_measurement_are_left_out(directory, tmp_path):
         history_of([broken])
 
 
-@pytest.mark.parametrize("ending", ["target_died", "aborted"])
+@pytest.mark.parametrize("ending", ["target_died", pytest.param("aborted", marks=pytest.mark.long)])
 def test_a_target_that_ended_the_latest_runs_is_news(directory, tmp_path, ending):
     """Exit code 1, however stable it was before; once a later run has values, it is over."""
     for number, name in ((2, "run-2"), (5, "run-5"), (6, "run-6")):

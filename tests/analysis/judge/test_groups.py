@@ -88,6 +88,7 @@ def test_nothing_else_reads_a_group(tmp_path):
     assert (row.endpoint, row.tally.sent, row.tally.good) == ("checkout", 600, 540)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.drawn
 def test_what_failed_of_a_group_is_the_reason_and_where_to_look(tmp_path):

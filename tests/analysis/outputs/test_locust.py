@@ -123,6 +123,7 @@ def test_two_runs_and_exceptions_of_the_locustfile_are_told_everywhere(tmp_path)
     assert "19 rarer ones" in summary
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_thousands_of_endpoints_are_cut_to_the_worst(tmp_path):
     """And it is said how many were left out."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 from collections.abc import Iterator
@@ -18,6 +19,12 @@ from simulation.rundirs import outcomes, write_run
 from tests.hostile import HOSTILE
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+OFTEN = {(1280, "light", True), (1280, "dark", False), (400, "light", False), (400, "dark", True)}
+"""Of width, scheme and script: each two together."""
+SETTINGS = [
+    pytest.param(*setting, marks=() if setting in OFTEN else pytest.mark.long)
+    for setting in itertools.product((1280, 400), ("light", "dark"), (True, False))
+]
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
@@ -70,9 +77,7 @@ def opened(chromium):
         context.close()
 
 
-@pytest.mark.parametrize("width", [1280, 400])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("script", [True, False])
+@pytest.mark.parametrize(("width", "scheme", "script"), SETTINGS)
 def test_the_report_is_whole_in_every_setting(opened, page_file, width, scheme, script):
     """Wide or narrow, light or dark, with and without JavaScript: no sideways scrolling, no request, all charts."""
     page = opened(page_file, viewport={"width": width, "height": 900}, color_scheme=scheme, java_script_enabled=script)

@@ -48,7 +48,9 @@ def starting(tmp_path, monkeypatch, at_start: str) -> Iterator[str]:
         yield found.base_url
 
 
-@pytest.mark.parametrize("warning", ["a warning", "", "\\n\\na warning\\n"])
+@pytest.mark.parametrize(
+    "warning", ["\\n\\na warning\\n", *(pytest.param(one, marks=pytest.mark.long) for one in ("a warning", ""))]
+)
 def test_a_line_before_the_ready_one_hides_nothing(tmp_path, monkeypatch, warning):
     """They come together, for they were in one buffer; what it was is in the log."""
     with starting(tmp_path, monkeypatch, f"print('{warning}')") as base_url:

@@ -227,7 +227,10 @@ def test_a_directory_that_cannot_be_looked_through_is_one_problem(tmp_path):
             found_in(directory)
 
 
-@pytest.mark.parametrize("line", ["raise RuntimeError(token)", "print(token, flush=True)\nos._exit(3)"])
+@pytest.mark.parametrize(
+    "line",
+    [pytest.param("raise RuntimeError(token)", marks=pytest.mark.long), "print(token, flush=True)\nos._exit(3)"],
+)
 def test_what_a_file_shows_of_a_secret_while_it_is_loaded_is_masked(tmp_path, monkeypatch, line):
     """In the message of what it raises, and in what it prints."""
     monkeypatch.setenv("API_TOKEN", "t0ken-t0ken")

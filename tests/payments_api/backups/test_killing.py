@@ -40,7 +40,7 @@ def kill_at_lines(command: str, *, every: int, bucket: str = "", **environment: 
     return lines
 
 
-@pytest.mark.parametrize("command", ["backup", "restore"])
+@pytest.mark.parametrize("command", ["backup", pytest.param("restore", marks=pytest.mark.long)])
 def test_killed_at_one_line_of_ten_nothing_is_lost(command):
     """The short form of the one below."""
     assert kill_at_lines(command, every=10) > 100
