@@ -50,6 +50,8 @@ class LogTimes:
     def seconds(self, written: pd.Series[float]) -> pd.Series[float]:
         """By the unit of the first ones; a text may be a time in ISO 8601, in UTC if it names no zone."""
         times = numbers_in(written)
+        # `1e999`, say: no time, and nothing to compare a time with.
+        times = times.where(np.isfinite(times))
         if not self._divisor and times.notna().any():
             typical = float(times.abs().median())
             self._divisor, self.unit = next((known for known in _UNITS if typical <= LAST_S * known[0]), _UNITS[0])

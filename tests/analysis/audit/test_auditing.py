@@ -60,6 +60,7 @@ def run_of(path, limiter: Limiter | None, kind: str = "own"):
     return load_run(run)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("limiter", "word"),
     [(MovingLog(5, 2.0), Word.PASS), (MovingLog(6, 2.0), Word.FAIL), (None, Word.INCONCLUSIVE)],
@@ -72,12 +73,14 @@ def test_an_audit_decides_with_the_other_thresholds(tmp_path, limiter, word):
     assert ("audit.json" in verdict.next_step) is (word is Word.FAIL)
 
 
+@pytest.mark.slow
 def test_of_an_embedded_target_the_algorithm_is_known(tmp_path):
     """What its settings say counts: five a second, in a moving window."""
     verdict = verdict_on_run(run_of(tmp_path / "run", FixedWindow(5, 1.0), kind="embedded"))
     assert [promise.word for promise in verdict.audits[0].evidence][:1] == [Word.FAIL]
 
 
+@pytest.mark.slow
 def test_each_process_counts_for_itself_once_redis_was_lost(tmp_path):
     """As a sample of /metrics says; and some were counted before."""
     run = run_of(tmp_path / "run", MovingLog(5, 1.0), kind="embedded")
@@ -89,6 +92,7 @@ def test_each_process_counts_for_itself_once_redis_was_lost(tmp_path):
     assert audits_of(replace(run, target=lost))[0].evidence[0].word is Word.PASS
 
 
+@pytest.mark.slow
 def test_every_output_has_the_audit_and_its_promises(tmp_path):
     run = run_of(tmp_path / "run", MovingLog(6, 2.0))
     verdict = verdict_on_run(run)
@@ -109,6 +113,7 @@ def test_every_output_has_the_audit_and_its_promises(tmp_path):
     assert any("audit of limits" in line for line in github_annotations([Gated("x", run, verdict)], lenient=False))
 
 
+@pytest.mark.slow
 def test_without_an_audit_there_is_no_file_of_one(tmp_path):
     run = load_run(write_run(tmp_path / "run"))
     assert files.AUDIT not in {path.name for path in run_files(run, verdict_on_run(run))}
@@ -132,6 +137,7 @@ def test_no_samples_are_never_a_pass_and_one_offence_is_always_a_fail():
     assert promise_word(broken=0, n=10, needed=10) is Word.PASS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("limiter", "word"),
     [(MovingLog(5, 2.0), Word.INCONCLUSIVE), (MovingLog(4, 2.0), Word.INCONCLUSIVE), (MovingLog(8, 2.0), Word.FAIL)],

@@ -54,6 +54,7 @@ def broken(limiter: Distributed, *losses: Loss) -> set[str]:
     return {evidence.promise for evidence in found.evidence if evidence.word is Word.FAIL}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_paused", [True, False], ids=["paused", "killed"])
 def test_each_process_may_admit_as_much_while_redis_is_gone_and_no_longer(is_paused):
     journal = journal_of(Distributed(is_paused=is_paused), MUCH, 3)
@@ -61,6 +62,7 @@ def test_each_process_may_admit_as_much_while_redis_is_gone_and_no_longer(is_pau
     assert "health: quota" in broken(Distributed(is_paused=is_paused))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("limiter", "promise"),
     [
@@ -75,6 +77,7 @@ def test_what_processes_do_wrong_without_redis_is_found(limiter, promise):
     assert promise in broken(limiter, LOST)
 
 
+@pytest.mark.slow
 def test_while_redis_fails_in_part_any_of_them_may_have_counted():
     """It is slow, say: some requests are counted there."""
     slow = Loss(10.0, 21.0, 21.0, 21.0)
@@ -104,6 +107,7 @@ def run_with(tmp_path, *faults: dict[str, str], rises: tuple[float, ...] = ()):
     return replace(run, events=pd.DataFrame(rows, columns=EventRow._fields), target=target)
 
 
+@pytest.mark.slow
 def test_a_run_tells_when_redis_was_gone_for_sure_and_when_it_may_have_been(tmp_path):
     (loss,) = redis_losses(run_with(tmp_path, KILL))
     assert (loss.from_s, loss.gone_s, loss.until_s, loss.back_s) == pytest.approx((9.9, 10.3, 13.9, 17.7))
@@ -111,6 +115,7 @@ def test_a_run_tells_when_redis_was_gone_for_sure_and_when_it_may_have_been(tmp_
     assert (joined.from_s, joined.gone_s, joined.until_s) == pytest.approx((9.9, 18.7, 18.7))
 
 
+@pytest.mark.slow
 def test_a_loss_that_nobody_planned_is_believed_unless_it_goes_on_after_a_fault(tmp_path):
     """Whoever doesn't find Redis again is held to the shared limit."""
     (_, other) = redis_losses(run_with(tmp_path, KILL, rises=(11.0, 12.0, 25.0)))

@@ -187,6 +187,7 @@ def words(found: Audited) -> dict[str, Word]:
     return {evidence.promise: evidence.word for evidence in found.evidence}
 
 
+@pytest.mark.slow
 def test_a_right_receiver_keeps_every_promise():
     """Though answers are lost, and users deliver again."""
     for seed in range(5):

@@ -240,6 +240,7 @@ def directory(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_runs_are_sorted_by_time_and_machine_and_others_are_left_out(directory):
     """With the reason."""
     history = history_of(sorted(directory.iterdir(), reverse=True))
@@ -266,6 +267,7 @@ def test_why_runs_are_left_out_is_told_at_once(tmp_path):
     assert told[-1] == "1 left out for other reasons: the report has them"
 
 
+@pytest.mark.slow
 def test_runs_that_are_no_measurement_are_left_out(directory, tmp_path):
     """Only where there is no other is that an error."""
     broken = write_run(tmp_path / "broken", lost=5)
@@ -276,6 +278,7 @@ def test_runs_that_are_no_measurement_are_left_out(directory, tmp_path):
         history_of([broken])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["target_died", pytest.param("aborted", marks=pytest.mark.long)])
 def test_a_target_that_ended_the_latest_runs_is_news(directory, tmp_path, ending):
     """Exit code 1, however stable it was before; once a later run has values, it is over."""
@@ -295,6 +298,7 @@ def test_a_target_that_ended_the_latest_runs_is_news(directory, tmp_path, ending
         history_of(broke[1:])
 
 
+@pytest.mark.slow
 def test_the_command_writes_its_files_and_says_too_few(directory, tmp_path):
     """Exit code 3: nothing can be told yet."""
     done = in_process("history", directory, "--out", tmp_path)
@@ -322,6 +326,7 @@ def test_wrong_arguments_are_one_message(directory, arguments, message):
     assert done.stderr.strip() == message
 
 
+@pytest.mark.slow
 @pytest.mark.drawn
 def test_outputs_hold_what_was_found_and_nothing_that_is_markup(tmp_path):
     """JSON by its schema; names of others are text."""

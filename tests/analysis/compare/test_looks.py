@@ -11,6 +11,7 @@ from loadproof.analysis.compare.looks import changed, equivalence_level, nominal
 RUNS = (4, 6, 8, 12)
 
 
+@pytest.mark.slow
 def test_a_duel_of_equals_crosses_no_bound_as_often_as_planned():
     """Whatever crosses a bound first: the chance to cross none, of a Brownian motion seen at these times."""
     levels = nominal_levels(RUNS, 0.05)

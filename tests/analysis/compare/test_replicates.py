@@ -34,6 +34,7 @@ def path(tmp_path_factory):
     return write_run(tmp_path_factory.mktemp("runs") / "run", plan=PLAN)
 
 
+@pytest.mark.slow
 def test_each_endpoint_and_phase_has_a_row_of_each_metric(path):
     """Of measured phases; all endpoints together come first."""
     (run,) = replicates([path])
@@ -48,6 +49,7 @@ def test_each_endpoint_and_phase_has_a_row_of_each_metric(path):
     assert run.histograms["balance", "more"].sum() == by_place["balance", "more"].response[0.5].n
 
 
+@pytest.mark.slow
 def test_a_run_is_read_once_for_each_scope_and_not_for_each_row(path, monkeypatch):
     """A history has dozens of rows of each of its runs; their values are those of one row at a time."""
     run = load_run(path)
@@ -80,11 +82,13 @@ def test_a_scenario_of_one_endpoint_has_no_second_row_of_it():
     assert {row.endpoint for row in sources_of(plan)} == {"balance"}
 
 
+@pytest.mark.slow
 def test_blocks_are_those_that_are_given(path):
     """One for each run."""
     assert [run.block for run in replicates([path, path], [3, 4])] == [3, 4]
 
 
+@pytest.mark.slow
 def test_runs_that_are_no_measurement_are_named_all_at_once(path, tmp_path):
     """And those that can't be read."""
     late = write_run(tmp_path / "late", plan=PLAN, lag_ms=60)

@@ -37,6 +37,7 @@ def test_a_much_slower_release_is_seen_at_the_first_look():
     assert found.changed == 1
 
 
+@pytest.mark.slow
 def test_what_is_not_obvious_waits_for_the_last_look():
     """Noise that hides it, and then a word for everything."""
     noisy = sides(8, between=0.2)
@@ -52,6 +53,7 @@ def test_what_is_not_obvious_waits_for_the_last_look():
     assert row.adjusted_p == min(1.0, 3 * row.change.p)
 
 
+@pytest.mark.slow
 def test_equal_releases_are_called_so_as_soon_as_that_is_clear():
     """Every row that a threshold names."""
     found = standing(sides(6, between=0.004), RUNS, 1)
@@ -60,6 +62,7 @@ def test_equal_releases_are_called_so_as_soon_as_that_is_clear():
     assert found.changed == 0
 
 
+@pytest.mark.slow
 def test_a_change_within_the_margin_is_no_regression_however_certain():
     """The margin is what a threshold allows beside the baseline."""
     plan = plan_of_releases("p(95) <= 1.50 * baseline")
@@ -71,6 +74,7 @@ def test_a_change_within_the_margin_is_no_regression_however_certain():
     assert found.comparison.judgements == ()
 
 
+@pytest.mark.slow
 def test_a_look_counts_only_the_runs_that_it_had():
     """What a later look sees of an earlier one is what that one saw."""
     pair = sides(8, slower=0.5)

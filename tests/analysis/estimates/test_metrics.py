@@ -148,6 +148,7 @@ def test_the_spread_is_the_worst_burst(tmp_path):
     assert measured(run, "spread < 1 s", STEADY) is None
 
 
+@pytest.mark.slow
 def test_what_was_not_there_is_none(tmp_path):
     """Of an endpoint without requests there is no quantile, no ratio."""
     write_run(tmp_path)

@@ -142,6 +142,7 @@ def test_two_columns_of_one_name_are_refused(tmp_path, twice):
         read_log(path)
 
 
+@pytest.mark.slow
 def test_an_outage_of_which_nobody_wrote_a_time_is_one(tmp_path):
     """Each line has a status, and none a time; where a text stands instead, it is refused."""
     log = log_of(tmp_path, "", bads=0, good=1, end="1,/pay,,504\n" * 1000)

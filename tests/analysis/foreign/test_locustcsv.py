@@ -243,6 +243,7 @@ def test_headers_alone_are_refused(tmp_path):
     assert "each file is empty" in refusal(tmp_path / "run")
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.sampled_from([b"\n", b"\r", b'"', b",", b"GET", b"/x", b"\xb1\xa8", b"\x00", b"N/A", b"7", ROW, b"\xff\xfe"])
@@ -265,6 +266,7 @@ def test_whatever_bytes_a_file_has_it_gives_rows_or_a_reason(tmp_path_factory, p
         assert run.total.requests >= 1000
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.binary(min_size=1, max_size=6).filter(lambda name: not set(name) & set(b'",\r\n')), min_size=1, unique=True

@@ -76,6 +76,7 @@ TIMES = st.one_of(
 )
 
 
+@pytest.mark.slow
 @given(
     st.lists(TIMES, min_size=1, max_size=60),
     st.integers(1, 400),

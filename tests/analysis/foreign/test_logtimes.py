@@ -35,6 +35,14 @@ def test_a_column_that_names_its_unit_is_read_in_it(tmp_path, factor, start_s):
     assert (log.requests, log.traffic.measured_s, log.traffic.start_unix_s, log.notes) == (2000, 20.0, start_s, ())
 
 
+@pytest.mark.parametrize("infinite", ["1e999", "-inf"])
+def test_what_is_beyond_all_numbers_is_no_time(tmp_path, infinite):
+    """However many there are, side by side: it costs its lines, and tells nothing of the unit."""
+    times = [f"{1_700_000_000_000 + 10 * number}" for number in range(1000)]
+    log = logged(tmp_path, [infinite, *times, *[infinite] * 1500])
+    assert (log.requests, log.traffic.measured_s, log.traffic.start_unix_s) == (1000, 10.0, 1_700_000_000)
+
+
 @pytest.mark.parametrize("factor", [1000, 10**6, 10**9])
 @pytest.mark.parametrize("decimals", [0, 1])
 def test_a_smaller_unit_since_the_start_is_unclear_and_refused(tmp_path, factor, decimals):

@@ -71,6 +71,7 @@ def test_every_request_is_counted_in_its_place(logged, monkeypatch):
     pd.testing.assert_series_equal(*sums)
 
 
+@pytest.mark.slow
 def test_a_large_log_is_read_more_coarsely(logged, monkeypatch):
     """To less than two percent, and it says so."""
     table, log = logged
@@ -284,6 +285,7 @@ _PIECES = [
 ]
 
 
+@pytest.mark.slow
 @given(st.lists(st.sampled_from(_PIECES), max_size=30), st.booleans())
 def test_whatever_bytes_a_log_has_it_gives_requests_or_a_reason(tmp_path_factory, pieces, headed):
     """Never another exception, and never 'no request' of a log with requests."""
@@ -309,6 +311,7 @@ def test_numbers_of_hundreds_of_digits_are_none(tmp_path, column):
     assert read_log(path).requests == (1 if column == 0 else 2)
 
 
+@pytest.mark.slow
 def test_hostile_names_are_text(tmp_path):
     """In the page and in every other file."""
     path = tmp_path / "requests.csv"

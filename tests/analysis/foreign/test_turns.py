@@ -28,6 +28,7 @@ def kinds(degradation):
     return [turn.kind for turn in degradation.turns]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cumulative", [False, True])
 def test_throughput_that_stops_growing_is_found_where_it_does(tmp_path, cumulative):
     """At 40 users, whatever the percentiles are."""

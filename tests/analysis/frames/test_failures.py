@@ -34,6 +34,7 @@ def test_a_reason_is_no_python(error, reason):
     assert reason_of(error) == reason
 
 
+@pytest.mark.slow
 @given(st.text())
 def test_any_text_of_an_exception_comes_back(text):
     """Quotes, backslashes and line breaks, too."""

@@ -42,6 +42,7 @@ def test_a_missing_file_is_told_and_the_rest_is_read(tmp_path, name):
     verdict_on_run(run)
 
 
+@pytest.mark.slow
 def test_a_service_without_metrics_lacks_nothing(tmp_path):
     """Of somebody's own service nobody promised /metrics; only the embedded target has them for sure."""
     write_run(tmp_path)

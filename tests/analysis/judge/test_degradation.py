@@ -126,6 +126,7 @@ def test_what_was_planned_is_told_beside_what_was_offered():
     assert view["planned"] == "Arrivals per second; each runs one task of a user"
 
 
+@pytest.mark.slow
 def test_where_every_goal_held_no_capacity_is_claimed():
     """Only that it held as far as was looked."""
     run = served(stairs([50, 60], seconds=20), capacity_rps=400)

@@ -77,6 +77,7 @@ def test_a_threshold_on_a_group_reads_the_group(tmp_path, expect, word):
     assert found.word is word, found.reason
 
 
+@pytest.mark.slow
 def test_nothing_else_reads_a_group(tmp_path):
     """Neither totals nor tables of requests; they are as if there were none."""
     (tmp_path / "without").mkdir()

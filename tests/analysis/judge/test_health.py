@@ -54,6 +54,7 @@ def test_a_planned_fault_that_came_and_went_is_a_note(tmp_path):
     assert "on purpose: pause of target at 1 s" in [finding.what for finding in verdict.findings]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("happened", "what"),
     [
@@ -72,6 +73,7 @@ def test_a_planned_fault_that_did_not_happen_proves_nothing(tmp_path, happened, 
     assert what in [finding.what for finding in verdict.findings]
 
 
+@pytest.mark.slow
 def test_a_target_that_does_not_come_back_after_its_crash_fails(tmp_path):
     """That is its answer to the fault, and no failure of ours to undo it."""
     lost = {"reason": "did not get ready", "is_targets": True}
@@ -80,6 +82,7 @@ def test_a_target_that_does_not_come_back_after_its_crash_fails(tmp_path):
     assert verdict.reason == "The target did not come back after pause: 'did not get ready'."
 
 
+@pytest.mark.slow
 def test_a_backup_that_failed_is_the_targets_and_another_command_is_not(tmp_path):
     """One is what the target promises; without the other, nothing has happened to it."""
     timed = {"phase": "steady", "lasts": "1 s"}
@@ -98,6 +101,7 @@ def test_a_backup_that_failed_is_the_targets_and_another_command_is_not(tmp_path
     assert verdict.reason.startswith("Faults[0], command cut, could not be done or undone: 'it exited with 1'")
 
 
+@pytest.mark.slow
 def test_a_generator_that_nobody_watched_proves_nothing(tmp_path):
     """Its whole record is lost."""
     path = write_run(tmp_path)
@@ -107,6 +111,7 @@ def test_a_generator_that_nobody_watched_proves_nothing(tmp_path):
     assert "no record of its own health" in verdict.reason
 
 
+@pytest.mark.slow
 def test_a_healthy_run_passes_without_findings(tmp_path):
     """Silence is the rule."""
     verdict = verdict_on_run(load_run(write_run(tmp_path)))
@@ -208,6 +213,7 @@ def test_requests_that_were_sent_twice_are_told(tmp_path, repeated, is_told):
     assert any("were sent twice" in finding.what for finding in verdict_on_run(run).findings) == is_told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("untold", "word"), [(1, Word.INCONCLUSIVE), (500, Word.INVALID)])
 def test_what_nobody_said_of_a_request_is_never_passed_over(tmp_path, untold, word):
     """A few may be all that a threshold on few errors allows."""
@@ -218,6 +224,7 @@ def test_what_nobody_said_of_a_request_is_never_passed_over(tmp_path, untold, wo
     assert f"didn't say what became of {untold} request{'s' if untold > 1 else ''}" in verdict.reason
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_all", [False, True])
 def test_a_target_that_was_never_asked_does_not_pass(tmp_path, is_all):
     """A locustfile of whole URLs loads whom they name, whichever target was given."""
@@ -355,6 +362,7 @@ def test_the_exit_code_is_the_verdicts_or_the_signals(tmp_path, knobs, code):
     assert exit_code(verdict_on_run(run), run.manifest) is code
 
 
+@pytest.mark.slow
 def test_every_verdict_says_what_to_do_next(tmp_path):
     """And names the threshold that decided, with its numbers."""
     verdict = verdict_on_run(load_run(write_run(tmp_path, median_ms={"balance": 400.0})))
@@ -364,6 +372,7 @@ def test_every_verdict_says_what_to_do_next(tmp_path):
     assert "Look at balance in steady" in verdict.next_step
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("tls", "is_told"), [(None, False), ({}, False), ({"verify": False}, True)])
 def test_a_certificate_that_nobody_verified_is_a_note(tmp_path, tls, is_told):
     """Whoever answered was measured; the word is the same."""

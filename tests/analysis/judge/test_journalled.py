@@ -33,6 +33,7 @@ def journalled_run(path, *, without: int = 0, more=(), record="requests", **knob
     return load_run(path)
 
 
+@pytest.mark.slow
 def test_the_same_requests_in_both_are_no_finding(tmp_path):
     """Set-up, and what ended without an outcome, included."""
     ends = (ABANDONED, WANTS["ports"])
@@ -45,6 +46,7 @@ def test_the_same_requests_in_both_are_no_finding(tmp_path):
     assert [one.what for one in verdict_on_run(run).findings if files.JOURNAL in one.what] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["completed", "target_died"])
 def test_a_journal_that_lacks_a_request_is_a_bug_of_ours(tmp_path, ending):
     """It was there to the end."""
@@ -58,6 +60,7 @@ def test_a_journal_that_lacks_a_request_is_a_bug_of_ours(tmp_path, ending):
     assert "this is a bug in loadproof" in finding.remedy
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["running", "generator_died", "disk_full", "terminated"])
 def test_a_run_that_was_cut_off_between_its_files_has_no_bug(tmp_path, ending):
     """A report is in one of them, and was not yet in the other."""
@@ -67,6 +70,7 @@ def test_a_run_that_was_cut_off_between_its_files_has_no_bug(tmp_path, ending):
     assert finding.what.startswith("the run was cut off between two files: ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["running", "completed"])
 def test_a_torn_journal_is_damage_and_no_bug(tmp_path, ending):
     """Whoever needs what is missing has to say so."""
@@ -78,6 +82,7 @@ def test_a_torn_journal_is_damage_and_no_bug(tmp_path, ending):
     assert finding.what == "journal.csv.gz is torn: what follows its last whole row is lost"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("ending", "record", "word"),
     [
@@ -96,6 +101,7 @@ def test_a_journal_that_is_missing_is_told_where_one_was_asked_for(tmp_path, end
     assert told == (["journal.csv.gz is missing"] if record else [])
 
 
+@pytest.mark.slow
 def test_damaged_intervals_are_not_held_against_the_journal(tmp_path):
     """Their own damage is told."""
     run = journalled_run(tmp_path)

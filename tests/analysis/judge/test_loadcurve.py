@@ -33,6 +33,7 @@ def curve() -> LoadCurve:
     return load_curve(served(plan))
 
 
+@pytest.mark.slow
 def test_past_its_capacity_a_queue_answers_too_late(curve):
     """Goodput collapses, while throughput stays."""
     assert curve.collapse is not None
@@ -140,6 +141,7 @@ def test_a_step_at_which_the_generator_was_late_tells_nothing():
     assert finding.word is Word.PASS
 
 
+@pytest.mark.slow
 def test_a_steps_intervals_are_those_of_a_threshold_on_it():
     """Seconds that are alike tell less, here as there; as if independent, they would be far narrower."""
     plan = stairs([50, 60])
@@ -189,6 +191,7 @@ def test_a_phase_has_one_throughput_wherever_it_is_told():
     assert judge_threshold(plan.thresholds[-1], run).estimate.value == truth[1]
 
 
+@pytest.mark.slow
 def test_no_more_are_in_flight_than_may_be():
     """What a queue answers after the step is in flight in it only for as long as the step lasts."""
     phases = [
@@ -232,6 +235,7 @@ def test_one_load_is_no_curve():
     assert load_curve(served(plan)) is None
 
 
+@pytest.mark.slow
 def test_what_was_after_the_most_load_is_told_apart():
     """Going back is for recovery to judge, and moves no capacity."""
     phases = [
@@ -259,6 +263,7 @@ def test_goals_of_other_phases_count_where_a_step_has_none():
     assert [goal.expect for goal in goals(plan, "at-300")][:2] == ["p(95) < 10 ms", "p(95) < 100 ms"]
 
 
+@pytest.mark.slow
 def test_without_goals_no_step_is_said_to_hold():
     """Nor to break."""
     plan = stairs(thresholds=[{"expect": "goodput >= 1 rps"}])

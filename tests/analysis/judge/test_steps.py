@@ -142,6 +142,7 @@ def test_no_law_has_more_than_all_of_its_work_in_line(contention, crosstalk):
     assert max(law.contention, law.crosstalk) <= 1
 
 
+@pytest.mark.slow
 def test_a_steps_intervals_are_those_of_its_seconds_at_full_load():
     """Its ramp tells nothing of how much they are alike: as if that had been a phase of its own."""
     low, high = {"name": "low", "duration": "10 s", "rate": "50 rps"}, {"name": "high", "rate": "100 rps"}

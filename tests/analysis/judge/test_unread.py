@@ -74,6 +74,7 @@ def test_goodput_hangs_on_what_was_not_read_if_it_came_in_time(tmp_path, answer_
     assert verdict.word is word, verdict.reason
 
 
+@pytest.mark.slow
 def test_what_was_not_read_is_told_with_what_names_the_limit(tmp_path):
     """And, where nothing depends on it, that nothing does."""
     (finding,) = unread(run_with(tmp_path, unread=1))

@@ -45,6 +45,7 @@ def gated(tmp_path_factory) -> dict[str, Gated]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("names", "lenient", "code"),
     [
@@ -65,6 +66,7 @@ def test_the_worst_decides(gated, names, lenient, code):
     assert json.loads(gate_json(chosen, lenient=lenient))["exit_code"] == code
 
 
+@pytest.mark.slow
 def test_every_scenario_is_in_every_summary(gated):
     """With its word and its reason."""
     everyone = list(gated.values())

@@ -100,6 +100,7 @@ def test_what_the_files_cannot_show_is_said_everywhere(tmp_path, cumulative):
         assert ("since the start, which hides" in text) == cumulative
 
 
+@pytest.mark.slow
 def test_what_could_not_be_looked_at_is_said_everywhere(tmp_path):
     """And 'no turning point found' nowhere."""
     found = examined(
@@ -111,6 +112,7 @@ def test_what_could_not_be_looked_at_is_said_everywhere(tmp_path):
         assert "Low load was too short" in text
 
 
+@pytest.mark.slow
 def test_two_runs_and_exceptions_of_the_locustfile_are_told_everywhere(tmp_path):
     """In the terminal and the summary, too."""
     prefix = write_history(tmp_path / "run", users=lambda s: s % 60, rate_rps=lambda _: 20, seconds=120, restart_s=60)
@@ -181,6 +183,7 @@ def test_a_run_where_everything_failed_never_passes_by_its_times(tmp_path):
     assert "failures per second" in render_csv_page(examined(prefix))
 
 
+@pytest.mark.slow
 def test_timestamps_from_anywhere_give_a_report(tmp_path):
     """Year 0, far future, backwards, twice."""
     prefix = write_history(tmp_path / "run", users=lambda _: 5, rate_rps=lambda _: 50, seconds=40)
@@ -192,6 +195,7 @@ def test_timestamps_from_anywhere_give_a_report(tmp_path):
     assert "<h2>Source</h2>" in render_csv_page(examined(prefix))
 
 
+@pytest.mark.slow
 def test_the_same_csvs_give_the_same_bytes(tmp_path):
     """No clock, no random identifiers."""
     prefix = write_history(tmp_path / "run", users=lambda s: s, rate_rps=lambda s: s, seconds=90, noise=0.1)

@@ -44,6 +44,7 @@ def told(*gated, is_gate=False, lenient=False, report=REPORT):
     return json.loads(notice_json(gated, report, is_gate=is_gate, lenient=lenient))
 
 
+@pytest.mark.slow
 def test_one_verdict_is_told_with_word_reason_target_counts_and_report(failed):
     notice = told(failed)
     assert (notice["type"], notice["format"], notice["word"], notice["exit_code"]) == (
@@ -65,6 +66,7 @@ def test_counts_add_up_to_what_was_sent(failed):
     assert set(counts) == {"sent", "dropped", *Outcome}
 
 
+@pytest.mark.slow
 def test_a_gate_is_told_by_its_worst_word_with_all_below(passed, failed):
     notice = told(passed, failed, is_gate=True)
     assert (notice["type"], notice["word"], notice["exit_code"]) == ("loadproof.gate", "FAIL", 1)
@@ -113,6 +115,7 @@ def test_the_text_is_inert_and_of_bounded_length():
     assert "\\x1b[31mred\\nline" in text
 
 
+@pytest.mark.slow
 def test_the_worst_word_is_told_whatever_the_order(passed, thin):
     """Where both let the gate pass, too."""
     for order in ((passed, thin), (thin, passed)):

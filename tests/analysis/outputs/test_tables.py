@@ -46,6 +46,7 @@ def hostile(tmp_path):
     return run, verdict_on_run(run)
 
 
+@pytest.mark.slow
 def test_every_output_says_the_same_word(failing):
     """JSON, Markdown, JUnit, terminal."""
     run, verdict = failing
@@ -56,6 +57,7 @@ def test_every_output_says_the_same_word(failing):
     assert "FAIL" in _printed(verdict)
 
 
+@pytest.mark.slow
 def test_every_output_gives_both_answers_and_says_which_decided(failing):
     """Whether it was kept in this run, and would be the next time."""
     run, verdict = failing
@@ -109,6 +111,7 @@ def test_junit_cases_keep_their_names_whatever_was_measured(tmp_path, knobs, bro
     assert (suite.find("system-out") is not None) == ("steal" in knobs)
 
 
+@pytest.mark.slow
 def test_junit_times_are_seconds_of_the_load_that_was_read(failing):
     """And the suite began when the run did."""
     suite = ElementTree.fromstring(junit_xml(*failing))
@@ -137,6 +140,7 @@ def test_a_note_is_no_pass(tmp_path):
     assert "| NOTE | 20% of the machine" in tables.summary_markdown(run, verdict)
 
 
+@pytest.mark.slow
 def test_verdict_json_has_value_interval_limit_and_n(failing):
     """All that a program needs to decide otherwise."""
     run, verdict = failing
@@ -153,6 +157,7 @@ def test_an_open_interval_is_null_in_json(tmp_path):
     assert "NaN" not in text
 
 
+@pytest.mark.slow
 def test_hostile_text_is_inert_in_every_output(hostile):
     """No control character, no XML break, no Markdown link, no terminal escape."""
     run, verdict = hostile
@@ -164,6 +169,7 @@ def test_hostile_text_is_inert_in_every_output(hostile):
     assert "<img" not in tables.summary_markdown(run, verdict).replace("\\<", "")
 
 
+@pytest.mark.slow
 def test_rich_markup_in_a_run_is_shown_as_it_is(tmp_path):
     """`[red]` is text here."""
     path = write_run(tmp_path / "run", ending="target_died")

@@ -45,6 +45,7 @@ def figure(monkeypatch):
     return drawn
 
 
+@pytest.mark.slow
 def test_what_was_lost_is_drawn_at_the_loads_that_were_tested_only(curve, figure):
     """As bars: an area from 120 to 300 requests a second would tell of loads that nobody sent."""
     lost_chart(curve)
@@ -98,6 +99,7 @@ def test_charts_over_time_read_the_table_that_they_are_handed(tmp_path):
     assert drawn[0] == drawn[1]
 
 
+@pytest.mark.slow
 @pytest.mark.drawn
 def test_long_names_leave_the_plot_its_room():
     """Names of requests are often whole paths."""

@@ -25,7 +25,7 @@ from simulation.rundirs import outcomes, scenario, write_run
 from tests.commands import ROOT
 from tests.hostile import HOSTILE
 
-pytestmark = pytest.mark.xdist_group("pages")
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pages")]
 """That share the pages made here."""
 
 
@@ -89,7 +89,6 @@ def test_the_header_says_when_against_what_and_by_which_revision(page):
     assert "2026-11-23 06:00:00 UTC · http://127.0.0.1:8000 · loadproof at revision 0123456789ab" in header
 
 
-@pytest.mark.slow
 def test_a_report_of_a_long_run_stays_small(tmp_path):
     """An hour of phases is drawn with as many points as a picture can show."""
     plan = scenario(
@@ -98,7 +97,6 @@ def test_a_report_of_a_long_run_stays_small(tmp_path):
     assert len(rendered(write_run(tmp_path / "run", plan=plan)).encode()) < 900_000
 
 
-@pytest.mark.slow
 @pytest.mark.drawn
 def test_the_same_run_gives_the_same_bytes(failed, page):
     """No clock, no random identifiers in the SVG."""
@@ -126,7 +124,6 @@ def damage(file: Path, how: str) -> None:
         file.write_bytes(DAMAGES[how](file.read_bytes()))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "how", "word", "told"),
     [
@@ -150,7 +147,6 @@ def test_damaged_files_are_judged_by_what_is_left(tmp_path, name, how, word, tol
     assert told in " ".join([verdict.reason, *run.damage])
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("how", ["missing", "garbage", "torn"])
 def test_damaged_files_still_give_a_report(tmp_path, how):
     """All of them at once."""
@@ -160,7 +156,6 @@ def test_damaged_files_still_give_a_report(tmp_path, how):
     assert '<p class="word">INVALID</p>' in rendered(path)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("ending", "lived_s"),
     [*(("interrupted", lived_s) for lived_s in (0.0, 0.5, 3.0, 6.0, 37.0)), ("target_died", 3.0), ("running", 6.0)],

@@ -8,7 +8,7 @@ import yaml
 from tests.loadproof.cli.refusals import refused
 
 # Who looks at the same locustfiles shares what was found there, a second's work, in one process.
-pytestmark = pytest.mark.xdist_group("locustfiles")
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("locustfiles")]
 
 OPEN = {
     "name": "searched",

@@ -257,6 +257,7 @@ commands:
 """
 
 
+@pytest.mark.slow
 def test_commands_of_a_target_file_need_permission_and_are_shown(tmp_path):
     """Whoever gives it has seen what runs, and with the names of variables in place of their values."""
     file, target = scenario_file(tmp_path, **BACKED_UP), tmp_path / "target.yaml"
@@ -270,6 +271,7 @@ def test_commands_of_a_target_file_need_permission_and_are_shown(tmp_path):
     assert "unused" not in done.stdout
 
 
+@pytest.mark.slow
 def test_commands_that_are_not_there_are_refused_together(tmp_path):
     """In the target file, on this machine, in the environment; with permission, too."""
     file, target = scenario_file(tmp_path, **BACKED_UP), tmp_path / "target.yaml"

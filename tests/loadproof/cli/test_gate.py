@@ -23,6 +23,7 @@ from simulation.rundirs import scenario, write_run
 from tests.commands import in_process
 
 
+@pytest.mark.slow
 def test_paths_stay_whole_in_a_narrow_log(tmp_path, monkeypatch):
     """Each on one line below the table, where nothing cuts them."""
     output = io.StringIO()

@@ -31,6 +31,7 @@ def run(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_journal_is_printed_as_csv(run):
     """Under one header."""
     done = in_process("journal", run)
@@ -38,6 +39,7 @@ def test_a_journal_is_printed_as_csv(run):
     assert done.stdout == HEADER + journal_lines(ROWS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [0, 5, 180_000])
 def test_of_a_torn_journal_whole_rows_are_printed(run, size):
     """And that it is torn; a file that was only just begun has none."""

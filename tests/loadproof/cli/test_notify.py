@@ -76,6 +76,7 @@ def test_a_notice_that_fails_is_one_line_and_changes_no_exit_code(tmp_path):
     assert "secret-path" not in done.stderr + done.stdout
 
 
+@pytest.mark.slow
 def test_a_run_that_could_not_be_measured_is_told_too(tmp_path):
     """Its target is down: exit code 2, and who waits for the verdict knows why there is none."""
     with webhook() as (url, bodies):

@@ -27,6 +27,7 @@ def test_a_run_directory_of_another_format_is_refused(tmp_path):
     assert "not a run directory, and none of nowhere_stats.csv" in refused("report", tmp_path / "nowhere")
 
 
+@pytest.mark.slow
 def test_report_takes_the_prefix_of_anyones_csvs(tmp_path):
     """Four files beside them; without thresholds no verdict and exit code 0, with them the verdict's."""
     capture = shutil.copytree(ROOT / "tests/captures/2.32.10-killed", tmp_path / "csvs")

@@ -135,6 +135,7 @@ def replace_host(host, at_unix_s):
     return manifest(scenario()).model_copy(update={"host": host, "start_unix_s": at_unix_s})
 
 
+@pytest.mark.slow
 def test_the_report_tells_it_where_the_measurement_is_told(tmp_path):
     """And nothing without it."""
     run = load_run(write_run(tmp_path / "run"))
@@ -164,6 +165,7 @@ def test_pages_on_several_runs_tell_it_too(tmp_path):
         assert "Self-test of 2026-11-18" in page
 
 
+@pytest.mark.slow
 def test_the_busiest_phase_decides_which_scenarios_fit():
     """On average over it."""
     assert peak_rps(ScriptedRun("x", rate_rps=700).scenario) == pytest.approx(700)

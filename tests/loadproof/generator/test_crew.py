@@ -33,6 +33,7 @@ def lost(run: Distributed) -> list[str]:
     return [announced.detail for announced in run.told if isinstance(announced, WorkerLost)]
 
 
+@pytest.mark.slow
 def test_one_process_measures_and_writes(tmp_path):
     """A report a second, and the rest when it quits."""
     with closing(Local(tmp_path)) as local:
@@ -55,6 +56,7 @@ def test_one_process_measures_and_writes(tmp_path):
         assert local.wire.failures == []
 
 
+@pytest.mark.slow
 def test_every_worker_is_told_its_part(three):
     """Its rank by the order of ids, how many there are, and a second 0 that is the same moment for all."""
     three.begin()
@@ -67,6 +69,7 @@ def test_every_worker_is_told_its_part(three):
     assert three.wire.failures == []
 
 
+@pytest.mark.slow
 def test_the_plan_is_over_when_its_last_phase_is(three):
     """Only then do workers wait for what is in flight before they stop their users."""
     three.begin()
@@ -150,6 +153,7 @@ def test_answers_do_not_wait_for_users_to_be_stopped(three):
     assert MIDPOINT_US[responses["bucket"].max()] == pytest.approx(100_000, rel=0.01)
 
 
+@pytest.mark.slow
 def test_an_answer_that_never_comes_is_not_waited_for_for_ever(three):
     """For as long as a request may take, and a second."""
     three.begin()
@@ -196,6 +200,7 @@ def test_a_worker_whose_clock_is_ahead_begins_early_by_as_much(tmp_path):
         assert 0 < doubt_us < 10_000
 
 
+@pytest.mark.slow
 def test_a_worker_that_falls_silent_is_told_lost_once(three):
     """After six seconds; the others go on, and the end doesn't wait for it."""
     three.begin()
@@ -355,6 +360,7 @@ def test_a_worker_without_a_token_refuses_its_part(tmp_path, monkeypatch, capsys
     assert told in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_master_waits_for_the_last_words_only_so_long(three):
     """For the scenario's timeouts and six seconds, of a worker that goes on reporting and never says its last word."""
     three.begin()
@@ -374,6 +380,7 @@ def test_the_end_waits_for_a_worker_that_is_gone_until_it_is_lost(three):
     assert 5 < three.end() < 7.1
 
 
+@pytest.mark.slow
 def test_workers_may_be_silent_while_their_listeners_are_called(three):
     """For as long as second 0 is later for it."""
     three.wire.cut("worker-3")

@@ -127,6 +127,7 @@ def test_workers_share_the_arrivals():
     assert [seen[1] for seen in sorted(together)] == [seen[1] for seen in alone.network.came]
 
 
+@pytest.mark.slow
 def test_users_of_a_client_are_used_again():
     """As many as it has requests in flight at a time."""
     quick, slow = Worker(answer_s=0.001), Worker(answer_s=30.0)

@@ -52,6 +52,7 @@ def test_a_report_comes_at_each_full_second(local):
     assert [report.generator and report.generator[0] for report in seen] == [None, 0, 1, 2, 3, 4]
 
 
+@pytest.mark.slow
 def test_a_second_has_one_row_with_its_length_and_the_plan_s_end_is_the_last(local):
     """What comes after it, the stop above all, takes CPU time that is no second of the run; its counts are kept."""
     busy_s = used_by(local)

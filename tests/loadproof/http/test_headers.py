@@ -94,6 +94,7 @@ def test_a_path_that_no_request_line_can_hold_is_not_sent(path):
         send(Connection, "http://127.0.0.1:1", Request("GET", path))
 
 
+@pytest.mark.slow
 @given(st.lists(st.dictionaries(NAMES, st.text("ab", min_size=1)), max_size=4))
 def test_merging_keeps_each_name_once_and_the_last_value(parts):
     """As a list that is read from its end."""

@@ -201,6 +201,7 @@ def test_files_of_settings_are_not_read(tmp_path, monkeypatch):
         assert argument_parser.parse_locustfile_option().locustfile == "x.py"
 
 
+@pytest.mark.slow
 def test_default_arguments_are_built_once(monkeypatch):
     """The worker asks for them by the name that we replace; `keep_default_arguments`."""
     built = []
@@ -509,6 +510,7 @@ def test_all_that_we_use_is_tried_here():
     assert set(re.findall(r"\bours\.(\w+)\(", Path(__file__).read_text(encoding="utf-8"))) == functions
 
 
+@pytest.mark.slow
 def test_errors_reach_locusts_records_masked():
     """Of requests, of tasks and of events that users' own code fires; `mask_events`."""
     environment = Environment()

@@ -108,6 +108,7 @@ def test_callbacks_switch_and_throw_but_never_wait():
         assert seen == [1, 2, 3, "ended", "must not wait"]
 
 
+@pytest.mark.slow
 def test_private_parts_of_others_stand_in_one_file_each():
     """Ruff's SLF001 finds them, and nobody outside waves it aside; names of theirs that Python mangles, too.
 
@@ -217,6 +218,7 @@ def inherited_by(heir: type) -> list[type]:
     return [base for base in heir.__mro__ if base.__module__.partition(".")[0] in LIBRARIES]
 
 
+@pytest.mark.slow
 def test_what_extends_their_classes_leaves_what_is_private_in_them_alone():
     """Ruff takes `self` for one's own, whatever it inherits."""
     found, inherited = {}, set()

@@ -113,6 +113,7 @@ def test_where_users_go_and_come_again_both_may_be_there_for_a_while():
     assert highest_client_index(scenario(phases=[steady, more, fewer], thresholds=goodput)) == 2 * 20 * 4 - 1
 
 
+@pytest.mark.slow
 def test_payloads_are_the_same_for_the_same_seed():
     """Made before the load starts."""
     assert make_payloads(3, size=5) == make_payloads(3, size=5) != make_payloads(4, size=5)

@@ -81,6 +81,7 @@ def test_no_send_is_within_every_limit():
     assert exceeded_limits(tiny, plan_phases(tiny), DEFAULT_LIMITS, seed=1) == []
 
 
+@pytest.mark.slow
 @given(st.integers(1, 20), st.integers(0, 1000), st.sampled_from(["s", "min"]))
 def test_the_worst_window_is_that_of_a_search_through_all_clients(clients, seed, period):
     """What turns say without looking at any client."""

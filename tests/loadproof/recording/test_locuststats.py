@@ -18,6 +18,7 @@ Environment = locust.env.Environment
 NAMES = ("num_requests", "num_failures", "min_response_time", "max_response_time", "response_times")
 
 
+@pytest.mark.slow
 @given(st.lists(st.floats(0, 70), min_size=1, max_size=60), st.integers(1, 10))
 def test_many_at_once_are_as_many_one_by_one(response_s, parts):
     """Counts, extremes, sums, rounded times and bytes, of the entry and in total."""

@@ -39,6 +39,7 @@ def test_a_wall_clock_that_was_set_is_told_from_a_machine_that_slept(step_s):
     assert between(AT_REST, slept)[3:] == pytest.approx((0, 30))
 
 
+@pytest.mark.slow
 def test_this_process_is_seen_to_work():
     """Real readings: a busy tenth of a second on the CPU's own clock."""
     clock = VitalsClock()

@@ -59,6 +59,7 @@ def test_whatever_needs_an_extra_asks_for_it_first(without_pandas, command, extr
     assert f"install loadproof again with the extra {extra}" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_plan_for_a_target_that_cant_be_started_is_refused(without_pandas):
     """Beside all else that is wrong."""
     text = refused("check", "smoke", "--dry-run", "--set", "deadline=1 h")
@@ -73,6 +74,7 @@ def test_a_scenario_is_checked_where_it_could_not_run(without_pandas):
     assert "note: loadproof: can't start the reference API without uvicorn; install loadproof again" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_target_of_ones_own_needs_no_reference_api(without_pandas, tmp_path):
     """Nor does a look at the plan need what judges."""
     target = tmp_path / "target.yaml"

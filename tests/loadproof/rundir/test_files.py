@@ -22,6 +22,7 @@ from tests.loadproof.rundir.disks import small_disk
 ROWS = [IntervalRow(second, "steady", "balance", "ok", "response", 100 + second, 1) for second in range(50)]
 
 
+@pytest.mark.slow
 def test_intervals_survive_being_torn_at_any_byte(tmp_path):
     """A prefix of the file gives a prefix of the rows: nothing invented, nothing raised."""
     whole = tmp_path / "whole"
@@ -145,6 +146,7 @@ def _append_as_one_of_two(path: Path, kind: str) -> None:
         files.append_rows(path, [EventRow(float(second), kind, "x" * 50)])
 
 
+@pytest.mark.slow
 def test_two_processes_append_whole_rows_under_one_header(tmp_path):
     """The generator's and the runner's events stand in one file."""
     path = tmp_path / "events.csv"

@@ -43,6 +43,7 @@ def read(path) -> list[list[str]]:
     return list(csv.reader(io.StringIO(text, newline="")))[1:]
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.text(max_size=50), NOTES), min_size=1, max_size=5))
 def test_whatever_a_header_or_a_note_says_is_read_back(tmp_path_factory, said):
     """One line a row, in which no character moves a cursor; what can't be shown in a header is escaped."""
@@ -92,6 +93,7 @@ def test_what_is_too_long_for_a_row_is_cut():
     assert len(noted_text(long)) < 3000
 
 
+@pytest.mark.slow
 def test_a_journal_torn_at_any_byte_is_a_prefix_of_whole_rows(tmp_path):
     """And says that it is torn, unless it ends where a member does."""
     whole, torn, ends = tmp_path / "whole", tmp_path / "torn", {0}

@@ -177,6 +177,7 @@ def test_check_refuses_what_changes_nothing(tmp_path, changes, message):
     assert message in refused("check", scenario_file(tmp_path, **settings | thresholds | changes))
 
 
+@pytest.mark.slow
 def test_settings_that_each_have_an_effect_pass_the_check(tmp_path):
     """Networks beside each other, a wider one that is let through around a narrower one that isn't."""
     settings = {
@@ -231,6 +232,7 @@ def test_a_target_file_says_nothing_in_vain(tmp_path, endpoints, message):
         load_target(file)
 
 
+@pytest.mark.slow
 def test_a_limit_of_no_kind_of_traffic_is_refused(tmp_path):
     """A typing error would leave the real one unchecked."""
     file = tmp_path / "target.yaml"

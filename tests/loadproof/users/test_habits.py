@@ -95,6 +95,7 @@ def median_s(run) -> float:
     return value_at_rank(counts, int(counts.sum()) // 2) * 1e-6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("plan", PLANS)
 def test_turns_whose_task_sends_nothing_are_missing_load(tmp_path, plan):
     """In both models and in bursts: half of what was planned was never there."""
@@ -116,6 +117,7 @@ def test_many_requests_of_one_task_hide_no_turn_of_another(tmp_path, plan):
     assert "of health sent nothing" in invalid(run)
 
 
+@pytest.mark.slow
 def test_whoever_begins_anew_at_once_waits_for_its_turn(tmp_path):
     """Locust comes again without a wait: nothing is sent ahead of its time, and nothing beyond the plan."""
     run = run_of(tmp_path, "closed", slow=True, tasks=[begins_anew_at_once])
@@ -123,6 +125,7 @@ def test_whoever_begins_anew_at_once_waits_for_its_turn(tmp_path):
     assert tally(run.intervals).sent == pytest.approx(80, abs=2)
 
 
+@pytest.mark.slow
 def test_requests_side_by_side_hide_no_slowness_of_the_users_own(tmp_path):
     """Their answers are waited for at the same time, and that is counted once."""
     assert "of the planned user-seconds were lost" in invalid(run_of(tmp_path, "closed", slow=True, tasks=[dawdles]))
@@ -137,6 +140,7 @@ def test_what_on_stop_sends_is_set_up_also_after_a_mistake_in_the_last_task(tmp_
     assert tally(run.setup).sent == 20
 
 
+@pytest.mark.slow
 def test_users_who_are_stopped_in_their_on_start_are_missing_nowhere_else(tmp_path):
     """A warm-up of many who are slow to begin says nothing of the few that are measured."""
     phases = [
@@ -153,6 +157,7 @@ def test_users_who_are_stopped_in_their_on_start_are_missing_nowhere_else(tmp_pa
     assert invalid(run_of(tmp_path, "closed", on_start=on_start, phases=phases)) == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [ValueError("mine"), gevent.Timeout(1)])
 def test_whatever_ends_an_on_start_costs_no_arrival_of_others(tmp_path, error):
     """In the open model a user may be made when its arrival comes."""
@@ -190,6 +195,7 @@ def test_a_task_may_send_at_once_what_it_waits_for(tmp_path, plan):
     assert median_s(run) == pytest.approx(SLOW_S, rel=0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_user_who_never_comes_to_its_first_turn_is_missing(tmp_path, workers):
     """An on_start that waits for what never comes, such as an account of a pool that is empty."""

@@ -124,6 +124,7 @@ def test_reporting_never_waits_for_a_chat_that_hangs(server):
     assert time.monotonic() - began_s < 5
 
 
+@pytest.mark.slow
 def test_more_reports_than_the_queue_holds_are_counted_as_dropped():
     registry = CollectorRegistry()
     alerts = Alerts(AlertOptions(), AlertMetrics(registry))

@@ -286,6 +286,7 @@ def test_what_a_good_backup_warns_of_is_passed_through_once(ledger, place, hear,
     assert reports == []
 
 
+@pytest.mark.slow
 def test_metrics_tell_the_newest_good_backup_the_last_success_and_failures(ledger, place, hear, monkeypatch):
     """The newest one also where it was there before; one from the future is none."""
     registry = CollectorRegistry()
@@ -337,6 +338,7 @@ def test_a_lock_that_cannot_be_had_is_told_once_and_backups_begin_when_it_can(
     assert reports[1][0] == "backup-recovered"
 
 
+@pytest.mark.slow
 def test_a_lock_that_cannot_be_had_leaves_the_watch_for_overdue_ones(ledger, place, hear, reports, monkeypatch):
     """By what the place has."""
     monkeypatch.setattr(background, "_TICK_S", 0.02)

@@ -63,6 +63,7 @@ def test_a_broken_promise_is_found(tmp_path, promise):
         check_ledger(path, name="copy")
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_in_a_page_is_found(tmp_path):
     """Wherever in a page of payments it is, SQLite or the books notice, or it is in no row."""
     path = new_ledger(tmp_path / "ledger.sqlite3", payments=40)

@@ -58,6 +58,7 @@ def test_variables_do_as_well_as_options(ledger, place, capsys, monkeypatch):
     assert said(capsys, "verify")[0] == 0
 
 
+@pytest.mark.slow
 def test_verify_says_of_each_backup_whether_it_is_good(ledger, place, capsys):
     """One or all; 1 if any is not."""
     good = back_up(ledger, place).manifest.name

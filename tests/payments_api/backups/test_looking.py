@@ -35,6 +35,7 @@ def test_a_backup_with_a_manifest_alone_is_none(ledger, place, line):
     assert told[0].startswith(f"{bad}: {line.format(bad)}")
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("storage")
 def test_in_a_bucket_too(ledger, storage):
     """Sizes come with the list."""

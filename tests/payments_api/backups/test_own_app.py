@@ -42,6 +42,7 @@ def carried_to(directory: Path) -> Path:
     return database
 
 
+@pytest.mark.slow
 def test_two_files_are_about_the_application_and_the_examples_have_the_same_names():
     """No other imports anything of ours from outside the folder."""
     wanted = set()

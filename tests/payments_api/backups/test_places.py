@@ -92,6 +92,7 @@ def test_a_bucket_needs_no_prefix(ledger, tmp_path, storage):
     assert restore(place, tmp_path / "restored.sqlite3", None, prove=unproved).manifest.name == name
 
 
+@pytest.mark.slow
 def test_other_objects_in_the_bucket_are_no_backups(ledger, storage):
     """Nor are those deeper down."""
     for key in (
@@ -105,6 +106,7 @@ def test_other_objects_in_the_bucket_are_no_backups(ledger, storage):
     assert len(storage.listed()) == 5
 
 
+@pytest.mark.slow
 def test_a_payload_that_is_gone_from_s3_is_named(ledger, tmp_path, storage):
     """Somebody removed it, and not its manifest."""
     name = take_backup(ledger, storage.place, keep=KEEP).manifest.name

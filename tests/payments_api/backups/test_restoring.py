@@ -261,6 +261,7 @@ def test_what_is_no_manifest_is_refused(text):
         parse_manifest(text, name="name")
 
 
+@pytest.mark.slow
 def test_a_payload_that_unpacks_to_more_than_it_says_is_cut_short(ledger, place, target):
     """A bomb fills no disk."""
     name = back_up(ledger, place).manifest.name

@@ -89,6 +89,7 @@ def test_a_ledger_keeps_its_id_when_it_is_started_again_moved_or_restored(ledger
     assert identity(tmp_path / "restored.sqlite3") == before
 
 
+@pytest.mark.slow
 def test_a_ledger_without_an_id_gets_one_at_its_next_start(ledger, place):
     """Its backups from before are a ledger of that stem: read and verified, and thrown out by nobody else."""
     forget_identity(ledger)

@@ -58,6 +58,7 @@ def steady_writes(database: Path) -> Iterator[list[int]]:
         thread.join()
 
 
+@pytest.mark.slow
 def test_a_copy_under_steady_writes_ends_and_its_books_balance(ledger, tmp_path):
     """Several, each with all that was acknowledged before it."""
     with steady_writes(ledger) as acknowledged:
@@ -198,6 +199,7 @@ def test_without_room_to_copy_nothing_is_copied(ledger, place, monkeypatch):
     assert leftovers(ledger.parent) == []
 
 
+@pytest.mark.slow
 def test_old_backups_go_and_other_files_stay(ledger, place):
     """Somebody else's notes, other ledgers' backups, and files that only look alike."""
     other = new_ledger(ledger.parent / "other.sqlite3")

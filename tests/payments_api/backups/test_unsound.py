@@ -27,6 +27,7 @@ def kept(place: Path) -> list[str]:
     return sorted(path.name for path in place.glob("*.unsound.gz"))
 
 
+@pytest.mark.slow
 def test_a_ledger_whose_books_do_not_balance_is_kept_and_is_no_backup(ledger, place, tmp_path):
     """With what was paid since; the earlier backup stays the latest."""
     good = back_up(ledger, place).manifest.name
@@ -58,6 +59,7 @@ def test_a_copy_that_cannot_be_kept_hides_no_reason(ledger, place, monkeypatch):
     assert line.endswith("; its state is not kept: place: full; free some space")
 
 
+@pytest.mark.slow
 def test_one_a_day_is_kept_and_seven_of_them(ledger, place):
     """However often a backup is tried, and in whatever direction the clock goes; others' are left alone."""
     (place / "other-20260301T030000.000Z-00000000.unsound.gz").touch()

@@ -47,6 +47,7 @@ PROMISES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PROMISES)
 def test_a_client_is_counted_as_itself_but_for_its_mutant(name, tmp_path, monkeypatch):
     number = 8 if name == "clients-forgotten" else None

@@ -39,6 +39,7 @@ PROMISES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PROMISES)
 def test_a_backup_has_everything_but_for_its_mutant(name, tmp_path, monkeypatch):
     assert is_broken_by(name, PROMISES[name], tmp_path, monkeypatch)
@@ -48,6 +49,7 @@ class EndlessError(Exception):
     """It has started anew so often that it never ends."""
 
 
+@pytest.mark.slow
 def test_a_stepped_backup_never_ends_while_somebody_pays(tmp_path, monkeypatch):
     """Whatever the pause: what is paid in it starts the copy anew. Once nobody pays, it ends."""
     ledger, pauses = new_ledger(tmp_path / "ledger.sqlite3"), itertools.count(1)

@@ -84,6 +84,7 @@ networks_6 = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(networks=st.lists(networks_4 | networks_6, max_size=8), number=st.integers(0, 2**32 - 1), data=st.data())
 def test_the_quick_look_up_agrees_with_the_slow_one(networks, number, data):
     """For any address, and for those at the edges of the networks."""
@@ -92,6 +93,7 @@ def test_the_quick_look_up_agrees_with_the_slow_one(networks, number, data):
     assert (looked_up in NetworkSet(networks)) is any(looked_up in network for network in networks)
 
 
+@pytest.mark.slow
 def test_ten_thousand_networks_cost_microseconds():
     """An address that is in none has to be looked up in all."""
     lines = [f"{10 + number % 90}.{number // 256 % 256}.{number % 256}.0/{24 + number % 9}" for number in range(10_000)]
