@@ -22,7 +22,9 @@ from loadproof.generator.lives import AskedRequest, Life
 from loadproof.generator.paces import last_wait, pace_s
 from loadproof.http.messages import Request
 from loadproof.httpuser.session import HttpSession
-from loadproof.internals.locust import body_read, follow_requests, follow_users, hear_requests, is_stopping
+from loadproof.internals.locustclients import body_read, follow_requests
+from loadproof.internals.locustevents import hear_requests
+from loadproof.internals.locustusers import follow_users, is_stopping
 from loadproof.outcome import Outcome
 from loadproof.users.post import THIS_PROCESS
 from loadproof.users.tokenkeeper import Recorded

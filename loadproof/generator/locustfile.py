@@ -23,15 +23,8 @@ from loadproof.generator.measuring import look_for_garbage_rarely
 from loadproof.generator.raised import Raised
 from loadproof.generator.sockets import SocketKeys, watch_strangers
 from loadproof.generator.targetterms import hand_terms
-from loadproof.internals.locust import (
-    end_with,
-    keep_default_arguments,
-    mask_events,
-    master_socket,
-    prepare_sockets,
-    take_stop_button,
-    tell_exceptions,
-)
+from loadproof.internals.locust import keep_default_arguments, master_socket, prepare_sockets, take_stop_button
+from loadproof.internals.locustevents import end_with, mask_events, tell_exceptions
 from loadproof.recording.announcements import StopAsked, StrangerRefused
 from loadproof.recording.runwriter import RunWriter
 from loadproof.rundir.manifest import read_manifest
