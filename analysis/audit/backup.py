@@ -50,7 +50,7 @@ _EMPTY: Final = "no payment is in it"
 
 
 @dataclass(frozen=True)
-class Tried:
+class TriedBackup:
     """One backup, and what came of it as far as it was tried. Times are µs from the run's start."""
 
     ledger: LedgerRecord
@@ -76,15 +76,15 @@ class BackupRecord:
 
     taken: Sequence[CommandRun]
     """Those under load, in the order in which they ended."""
-    under_load: Tried | None = None
+    under_load: TriedBackup | None = None
     """The last of them."""
-    at_rest: Tried | None = None
+    at_rest: TriedBackup | None = None
     """One that was taken when nobody paid any more."""
     doubt_us: int = 0
     """How far times of backups may be off beside those of the journal."""
 
     @property
-    def tries(self) -> list[Tried]:
+    def tries(self) -> list[TriedBackup]:
         return [tried for tried in (self.under_load, self.at_rest) if tried is not None]
 
 
@@ -177,7 +177,7 @@ def _serves(record: BackupRecord) -> Promise:
 class _Contents:
     """The restored ledger beside the stories of the load's payments."""
 
-    def __init__(self, tried: Tried) -> None:
+    def __init__(self, tried: TriedBackup) -> None:
         self.record = tried.ledger
         self.stories = stories_of(self.record.attempts)
         self.books = Books(self.record, self.stories)
@@ -208,7 +208,7 @@ class _Contents:
         return [story for story in stories if self.orders_of(story) is None and story.said is not Said.REFUSED]
 
 
-def _look_before(tried: Tried, contents: _Contents, promise: Promise, doubt_us: int) -> None:
+def _look_before(tried: TriedBackup, contents: _Contents, promise: Promise, doubt_us: int) -> None:
     """For what was acknowledged when it had surely not begun."""
     until_us, recent = tried.began_us - doubt_us, 0
     for story in contents.stories.values():
@@ -224,7 +224,7 @@ def _look_before(tried: Tried, contents: _Contents, promise: Promise, doubt_us: 
         promise.lacks(f"{recent} of them in the last second before it began, needs {_RECENT_NEEDED}")
 
 
-def _later(tried: Tried, contents: _Contents, doubt_us: int) -> int:
+def _later(tried: TriedBackup, contents: _Contents, doubt_us: int) -> int:
     """Payments in it that no backup can have, because they were first sent when it had surely ended.
 
     Whoever reads them reads the live database, or another backup.
