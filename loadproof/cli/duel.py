@@ -146,7 +146,7 @@ def duel(
             if read_duel(path).runs:
                 say(f"what was measured stays; go on with: {resume_command(path)}")
             raise
-    raise typer.Exit(conclude(path, ended, referee.standing, referee.sides(ended), policy))
+    raise typer.Exit(conclude(path, ended, referee.interim, referee.sides(ended), policy))
 
 
 def _given(file: Path | None) -> Path:
