@@ -13,12 +13,13 @@ import typer
 from loadproof.cli.options import load_option
 from loadproof.errors import InputError, Problem
 from loadproof.run.ownlocustfile import brought, hosts_of
-from loadproof.scenario.locustfile import LoadOptions, scenario_text
+from loadproof.scenario.locustfile import LoadOptions, scenario_text, seconds_of
 from loadproof.scenario.safety import check_host
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from loadproof.generator.cast import Locustfile
     from loadproof.scenario.targetfile import TargetFile
 
 _FROM_OPTIONS: Final = Path("command line")
@@ -121,19 +122,42 @@ class OwnLocustfile:
             tags=self.tags or (),
             exclude_tags=self.exclude_tags or (),
         )
-        stages: Sequence[dict[str, Any]] = ()
-        if found.has_shape and not found.shape_error and (self.users or self.duration):
-            remedy = "leave out --users and --duration: it says them"
-            raise InputError(Problem(file.name, "has a shape class of its own", remedy))
-        if found.has_shape and self.users is None and self.duration is None:
-            if found.shape_error:
-                what, remedy = (
-                    f"its shape can't be turned into phases: {found.shape_error}",
-                    "remove it, and give --users and --duration, or a scenario with phases",
-                )
-                raise InputError(Problem(file.name, what, remedy))
-            stages = found.stages
+        stages = self._stages(file, found) if found.has_shape else ()
         return scenario_text(asked, stages, embedded=target is None and not hosts_of(found, file.name))
+
+    def _stages(self, file: Path, found: Locustfile) -> Sequence[dict[str, Any]]:
+        """Phases that its shape asks for; none: what is said of users and duration beside it is refused later."""
+        given = any(value is not None for value in (self.users, self.duration, self.spawn_rate))
+        if given and found.shape_takes_options:
+            found = brought(file, shape_options=(self.users, self.spawn_rate, self._run_time()))
+        elif given and not found.shape_error:
+            remedy = "leave out --users, --duration and --spawn-rate: it says them"
+            raise InputError(Problem(file.name, "has a shape class of its own", remedy))
+        elif given:
+            return ()
+        if found.shape_error:
+            what = f"its shape can't be turned into phases: {found.shape_error}"
+            raise InputError(Problem(file.name, what, self._way_out(found)))
+        return found.stages
+
+    def _run_time(self) -> int | None:
+        if self.duration is None:
+            return None
+        seconds = seconds_of(self.duration)
+        if not seconds.is_integer() or seconds < 1:
+            what = "not a number of whole seconds, which are what a shape is asked for"
+            raise InputError(Problem("--duration", what, "round it", got=self.duration))
+        return int(seconds)
+
+    def _way_out(self, found: Locustfile) -> str:
+        if found.shape_takes_options and (self.users is None or self.duration is None):
+            return "give --users and --duration, which it goes by"
+        if found.shape_chooses:
+            return (
+                "let its ticks be users and spawn rate alone, and the classes' `weight` say the mix; "
+                "or remove it, and give each mix a file of its own"
+            )
+        return "remove it, and give --users and --duration, or a scenario with phases"
 
 
 def hosts_named_in(locustfile: Path, allow_host: Sequence[str] | None) -> list[str]:

@@ -45,6 +45,10 @@ class Locustfile:
     """The shape of somebody's own locustfile, as a scenario's phases."""
     shape_error: str = ""
     """Why it can't be one."""
+    shape_takes_options: bool = False
+    """It goes by Locust's --users, --spawn-rate and --run-time."""
+    shape_chooses: bool = False
+    """It says itself which user classes there are, and not always all."""
     requests: list[str] = field(default_factory=list)
     """Names that its calls give to requests, as far as they are written out."""
     feeders: list[str] = field(default_factory=list)

@@ -1,6 +1,7 @@
 """The process that inspects locustfiles: each of our own in a directory, or the one file that somebody brought.
 
-Prints what Locust finds in each, as lines of JSON.
+Prints what Locust finds in each, as lines of JSON. The second argument is what a shape is told of `CommonOptions`: a
+JSON array.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from loadproof.generator.cast import Locustfile, Role
 from loadproof.generator.hostguard import HostGuard
 from loadproof.generator.leftovers import end_children
 from loadproof.generator.maskedoutput import mask_outputs
-from loadproof.generator.ownlocustfile import client_requests, stages_of, startable
+from loadproof.generator.ownlocustfile import CHOOSES, CommonOptions, client_requests, stages_of, startable
 from loadproof.httpuser.user import HttpUser
 from loadproof.users.user import ApiUser
 
@@ -54,7 +55,7 @@ _CLIENTS: Final[dict[type[User], Client]] = {
 """The first one that a user derives from."""
 
 
-def cast(path: Path) -> Iterator[Locustfile]:
+def cast(path: Path, options: CommonOptions) -> Iterator[Locustfile]:
     """Everything that Locust would load, one file at a time: a mistake in one file says nothing about the others."""
     for file in [path] if path.is_file() else sorted(path.glob("[!_]*.py")):
         try:
@@ -65,7 +66,7 @@ def cast(path: Path) -> Iterator[Locustfile]:
             yield Locustfile(file.stem, error=traceback.format_exception_only(error)[-1].strip())
             continue
         if path.is_file():
-            yield _brought(file, users, shapes)
+            yield _brought(file, users, shapes, options)
         else:
             # A class that a file imports belongs to the other file, unless it is this file's kind of traffic.
             own = (user for user in users.values() if file.stem in {user.__module__, getattr(user, "endpoint", None)})
@@ -80,16 +81,18 @@ def cast(path: Path) -> Iterator[Locustfile]:
             )
 
 
-def _brought(file: Path, users: dict[str, Any], shapes: list[Any]) -> Locustfile:
+def _brought(file: Path, users: dict[str, Any], shapes: list[Any], options: CommonOptions) -> Locustfile:
     """Somebody's own locustfile, of which Locust runs every user class."""
     users = startable(users)
-    stages, shape_error = stages_of(shapes)
+    stages, shape_error = stages_of(shapes, users.values(), options)
     names = client_requests(file)
     return Locustfile(
         file.stem,
         has_shape=bool(shapes),
         stages=stages,
         shape_error=shape_error,
+        shape_chooses=shape_error.startswith(CHOOSES),
+        shape_takes_options=options.are_read or any(shape.use_common_options for shape in shapes),
         requests=_known(names),
         # Requests may also be sent by a module that it imports.
         has_other_requests=None in names or any(user.__module__ != file.stem for user in users.values()),
@@ -207,7 +210,7 @@ if __name__ == "__main__":
     output, mask = sys.stdout, mask_outputs()
     HostGuard().install()
     _stay(os.getpid())
-    for locustfile in cast(Path(sys.argv[1])):
+    for locustfile in cast(Path(sys.argv[1]), CommonOptions(*json.loads(sys.argv[2]))):
         # Only the message: a value like `true` is also a word of JSON.
         masked = replace(locustfile, error=mask(locustfile.error))
         output.write(json.dumps(asdict(masked)) + "\n")

@@ -6,19 +6,22 @@ import ast
 import math
 import time
 from contextlib import ExitStack, contextmanager
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 from unittest import mock
 
 from loadproof.scenario.writtenname import written_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
 _METHODS: Final = frozenset({"get", "post", "put", "patch", "delete", "head", "options"})
 _LONGEST_S: Final = 86_400
 """A shape that is asked for longer than this doesn't end."""
 _MOST_STAGES: Final = 200
+CHOOSES: Final = "it chooses user classes itself"
+"""So that the mix is another one in each of its stages, which phases don't have."""
 
 
 def startable(users: Mapping[str, Any]) -> dict[str, Any]:
@@ -48,14 +51,39 @@ def _request(call: ast.Call) -> str | None:
     return f"{call.func.attr.upper()} {written_name(name.value)}"
 
 
-def stages_of(shapes: list[Any]) -> tuple[list[dict[str, Any]], str]:
-    """The phases that a shape of Locust's asks for from second to second, or why there are none."""
+class CommonOptions:
+    """Locust's options that a shape may read, as a run without a web UI has them; `run_time` in whole seconds.
+
+    Source: locust/main.py 2.47, start_automatic_run.
+    """
+
+    def __init__(
+        self, num_users: int | None = None, spawn_rate: float | None = None, run_time: int | None = None
+    ) -> None:
+        self._values = {"num_users": num_users or 1, "spawn_rate": spawn_rate or 1, "run_time": run_time}
+        self.are_read = False
+        self.longest_s = run_time
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name not in self._values:
+            raise _NoPhasesError(f"it asks for Locust's option `{name}`, which loadproof doesn't have")
+        self.are_read = True
+        return self._values[name]
+
+
+def stages_of(
+    shapes: list[Any], users: Collection[Any] = (), options: CommonOptions | None = None
+) -> tuple[list[dict[str, Any]], str]:
+    """The phases that a shape of Locust's asks for from second to second, or why there are none.
+
+    `users` are all user classes that there are.
+    """
     if not shapes:
         return [], ""
     if len(shapes) > 1:
         return [], "there are several"
     try:
-        return _phases(_asked_for(shapes[0]))
+        return _phases(_asked_for(shapes[0], users, options or CommonOptions()))
     except _NoPhasesError as error:
         return [], str(error)
     except Exception as error:  # noqa: BLE001 - it is the user's own code
@@ -66,13 +94,16 @@ class _NoPhasesError(Exception):
     """Why a shape can't be turned into any."""
 
 
-def _asked_for(shape: Any) -> list[tuple[int, float]]:
-    """Users and spawn rate of each second."""
+def _asked_for(shape: Any, users: Collection[Any], options: CommonOptions) -> list[tuple[int, float]]:
+    """Users and spawn rate of each second, for as long as `--run-time` lets it."""
     wanted: list[tuple[int, float]] = []
-    with _seconds_as_asked(shape) as ticks:
+    with _seconds_as_asked(shape, options) as ticks:
         for tick in ticks:
-            if len(tick) > 2 and tick[2]:
-                raise _NoPhasesError("it chooses user classes itself")
+            if len(wanted) == options.longest_s:
+                break
+            if len(tick) > 2 and tick[2] and {*tick[2]} != {*users}:
+                chosen = ", ".join(str(getattr(cls, "__name__", cls)) for cls in tick[2])
+                raise _NoPhasesError(f"{CHOOSES} ({chosen} in second {len(wanted)})")
             wanted.append((round(tick[0]), float(tick[1])))
             if len(wanted) > _LONGEST_S:
                 raise _NoPhasesError(f"it does not end within {_LONGEST_S // 3600} hours")
@@ -80,12 +111,12 @@ def _asked_for(shape: Any) -> list[tuple[int, float]]:
 
 
 @contextmanager
-def _seconds_as_asked(shape: Any) -> Iterator[Iterator[Any]]:
+def _seconds_as_asked(shape: Any, options: CommonOptions) -> Iterator[Iterator[Any]]:
     """Its ticks, each a second after the one before by all of Python's clocks; nobody sleeps.
 
     Source: locust/runners.py 2.47, Runner.start_shape and shape_worker; locust/shape.py reads `perf_counter`.
     """
-    at_s, shape.runner = 0, _NoRunner()
+    at_s, shape.runner = 0, _NoRunner(options)
 
     def ticked() -> Iterator[Any]:
         nonlocal at_s
@@ -104,6 +135,9 @@ def _seconds_as_asked(shape: Any) -> Iterator[Iterator[Any]]:
 
 
 class _NoRunner:
+    def __init__(self, options: CommonOptions) -> None:
+        self.environment = SimpleNamespace(parsed_options=options)
+
     def __getattr__(self, name: str) -> Any:
         raise _NoPhasesError(f"it asks Locust's runner for `{name}`, which is known during a run only")
 

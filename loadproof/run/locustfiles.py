@@ -31,14 +31,18 @@ def known_endpoints(path: Path) -> list[str]:
 
 
 @functools.cache
-def found_in(directory: Path, secret: tuple[str, ...] = ()) -> tuple[Locustfile, ...]:
-    """What Locust finds there, or in that one file; values of these variables are masked.
+def found_in(
+    directory: Path, secret: tuple[str, ...] = (), shape_options: tuple[float | None, ...] = ()
+) -> tuple[Locustfile, ...]:
+    """What Locust finds there, or in that one file; values of the variables in `secret` are masked.
+
+    `shape_options` are what a shape is told of users, users per second and seconds, as far as they are known.
 
     It is loaded in a separate process, because Locust changes the process that loads it.
     """
     with children.empty_directory() as elsewhere:
         done = children.run_to_end(
-            children.python("loadproof.generator.casting", str(directory.resolve())),
+            children.python("loadproof.generator.casting", str(directory.resolve()), json.dumps(shape_options)),
             # Somebody's own locustfile may open files, and import modules, where its owner is.
             directory=Path.cwd() if directory.is_file() else elsewhere,
             environment=children.environment_with(permit(variables=secret)),

@@ -24,13 +24,13 @@ _OF_AN_OLDER_LOCUST: Final = re.compile(
 """Source: locust 2.47, locust/util/deprecation.py."""
 
 
-def brought(path: Path, secret: tuple[str, ...] = ()) -> Locustfile:
-    """What Locust finds in the file; InputError if it can't be loaded."""
+def brought(path: Path, secret: tuple[str, ...] = (), shape_options: tuple[float | None, ...] = ()) -> Locustfile:
+    """What Locust finds in the file, as `found_in` does; InputError if it can't be loaded."""
     if not path.is_file() or path.suffix != ".py":
         what = "not a Python file" if path.exists() else "no such file"
         raise InputError(Problem("locustfile", what, "give the path of a locustfile", got=str(path)))
     # One inspection, however the path is written.
-    (file,) = found_in(path.resolve(), secret)
+    (file,) = found_in(path.resolve(), secret, shape_options)
     if file.error:
         raise InputError(Problem(path.name, "can't be loaded", _remedy_for(file.error), got=file.error))
     return file
@@ -56,7 +56,7 @@ def brought_problems(file: Locustfile, scenario: Scenario, where: str) -> Iterat
     """What would keep it from doing what the scenario says."""
     if not file.roles:
         yield Problem(where, "no user class in it", "derive one from HttpUser, and give it a @task")
-    if file.has_shape and not (file.stages and _is_shaped_by(scenario, file)):
+    if file.has_shape and not _is_shaped_by(scenario, file):
         what, remedy = "has a shape class of its own", "remove it: the scenario's phases say how many users there are"
         yield Problem(where, what, remedy)
     yield from _tag_problems(file, scenario, where)
@@ -108,7 +108,11 @@ def _is_left(own: list[str] | None, tags: list[str], excluded: list[str]) -> boo
 
 
 def _is_shaped_by(scenario: Scenario, file: Locustfile) -> bool:
-    return [phase.name for phase in scenario.phases] == [stage["name"] for stage in file.stages]
+    """The scenario's phases are its stages; of a shape that goes by options, those of whichever they were."""
+    names = [phase.name for phase in scenario.phases]
+    if file.shape_takes_options:
+        return names == [f"stage-{number}" for number in range(1, len(names) + 1)]
+    return bool(file.stages) and names == [stage["name"] for stage in file.stages]
 
 
 def _never_sent(file: Locustfile, scenario: Scenario) -> Iterator[Problem]:

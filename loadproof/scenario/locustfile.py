@@ -101,10 +101,7 @@ def _phases(asked: LoadOptions) -> list[dict[str, Any]]:
     ]
     if problems:
         raise InputError(problems)
-    try:
-        duration_s = parse_quantity(asked.duration, Dimension.DURATION)
-    except ValueError as error:
-        raise InputError(Problem("--duration", "not understood", str(error), got=asked.duration)) from None
+    duration_s = seconds_of(str(asked.duration))
     if asked.spawn_rate is not None and not _SLOWEST <= asked.spawn_rate < math.inf:
         what = "not a number of users per second"
         raise InputError(Problem("--spawn-rate", what, f"write at least {_SLOWEST:g}", got=f"{asked.spawn_rate:g}"))
@@ -116,6 +113,14 @@ def _phases(asked: LoadOptions) -> list[dict[str, Any]]:
         {"name": "warm-up", "warm_up": True, "duration": ramp, "users": asked.users, "ramp": ramp},
         {"name": "steady", "duration": f"{duration_s:g} s", "users": asked.users},
     ]
+
+
+def seconds_of(duration: str) -> float:
+    """What `--duration` says; InputError if it says nothing that is one."""
+    try:
+        return parse_quantity(duration, Dimension.DURATION)
+    except ValueError as error:
+        raise InputError(Problem("--duration", "not understood", str(error), got=duration)) from None
 
 
 def _threshold(text: str) -> dict[str, str]:

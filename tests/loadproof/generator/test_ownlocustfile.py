@@ -15,7 +15,7 @@ from locust.user.task import filter_tasks_by_tags
 from loadproof.generator.cast import Locustfile
 from loadproof.generator.casting import _role
 from loadproof.generator.heard import Names
-from loadproof.generator.ownlocustfile import client_requests, stages_of
+from loadproof.generator.ownlocustfile import CommonOptions, client_requests, stages_of
 from loadproof.run.ownlocustfile import _is_left, _tag_problems
 from simulation.rundirs import scenario
 
@@ -140,6 +140,59 @@ def test_a_shape_that_needs_a_run_to_say_what_it_wants_says_so():
             return self.get_current_user_count() + 1, 1
 
     assert stages_of([Asking()])[1] == "it asks Locust's runner for `user_count`, which is known during a run only"
+
+
+class ByOptions(locust.LoadTestShape):
+    """Goes by the command line, as Locust's `use_common_options` lets it."""
+
+    use_common_options = True
+
+    def tick(self):
+        options = self.runner.environment.parsed_options
+        if options.run_time is None or self.get_run_time() < options.run_time + 60:
+            return options.num_users, options.spawn_rate
+        return None
+
+
+def test_a_shape_is_told_locusts_options():
+    """Which end it as well: Locust stops any shape at --run-time."""
+    options = CommonOptions(num_users=30, spawn_rate=10, run_time=5)
+    assert stages_of([ByOptions()], options=options) == (
+        [{"name": "stage-1", "duration": "5 s", "users": 30, "ramp": "3 s"}],
+        "",
+    )
+    assert options.are_read
+
+
+def test_a_shape_that_is_told_nothing_has_locusts_defaults():
+    """One user, and no end of it but its own."""
+
+    class Once(ByOptions):
+        def tick(self):
+            return super().tick() if self.get_run_time() < 3 else None
+
+    assert stages_of([Once()])[0] == [{"name": "stage-1", "duration": "3 s", "users": 1}]
+
+
+def test_an_option_that_there_is_not_is_named():
+    """One of the file's own, say."""
+
+    class Asking(Shape):
+        def tick(self):
+            return self.runner.environment.parsed_options.peak, 1
+
+    assert stages_of([Asking()])[1] == "it asks for Locust's option `peak`, which loadproof doesn't have"
+
+
+def test_a_shape_that_chooses_all_user_classes_chooses_none():
+    """Any others would be another mix in each stage, which phases don't have."""
+    first, second = (type(name, (locust.User,), {}) for name in ("First", "Second"))
+    both = [first, second]
+    assert stages_of([Shape((1, 1, both[::-1]), (1, 1, None), (1, 1))], both)[0][0]["duration"] == "3 s"
+    assert stages_of([Shape((1, 1, both), (1, 1, [second]))], both) == (
+        [],
+        "it chooses user classes itself (Second in second 1)",
+    )
 
 
 def tagged_users() -> dict[str, type[locust.User]]:

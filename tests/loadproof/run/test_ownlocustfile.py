@@ -5,12 +5,14 @@ from __future__ import annotations
 import pytest
 import yaml
 
+from loadproof.cli.ownlocustfile import OwnLocustfile
 from loadproof.cli.preparing import prepare
 from loadproof.run.locust import CrewOptions
-from loadproof.run.ownlocustfile import brought
+from loadproof.run.ownlocustfile import brought, brought_problems
 from loadproof.run.shipped import LOCUSTFILES
 from loadproof.scenario.targetfile import TargetFile
 from loadproof.scenario.targetvariables import permissions_of
+from simulation.rundirs import scenario
 from tests.loadproof.cli.refusals import refused
 
 pytestmark = pytest.mark.process
@@ -18,6 +20,15 @@ pytestmark = pytest.mark.process
 HEAD = "from locust import *\n\n"
 FIT = 'class Fit(HttpUser):\n    @task\n    def look(self):\n        self.client.get("/items")\n'
 SHAPE = "class Steps(LoadTestShape):\n    def tick(self):\n        {body}\n"
+OTHER = "class Other(Fit):\n    pass\n"
+BY_OPTIONS = """
+class ByOptions(LoadTestShape):
+    use_common_options = True
+
+    def tick(self):
+        options = self.runner.environment.parsed_options
+        return (options.num_users, 100) if self.get_run_time() < options.run_time else None
+"""
 TAGGED = """
 class Reader(HttpUser):
     @tag("read")
@@ -146,14 +157,29 @@ REFUSED = {
     "endless shape": (FIT + SHAPE.format(body="return 1, 1"), (), "it does not end within 24 hours"),
     "raising shape": (FIT + SHAPE.format(body="return self.x"), (), "asked from second to second, it raises"),
     "choosing shape": (
-        FIT + SHAPE.format(body="return (1, 1, [Fit]) if self.get_run_time() < 2 else None"),
+        FIT + OTHER + SHAPE.format(body="return (1, 1, [Fit]) if self.get_run_time() < 2 else None"),
         (),
-        "it chooses user classes itself",
+        "it chooses user classes itself (Fit in second 0); let its ticks be users and spawn rate alone, and",
+    ),
+    "shape without its options": (
+        FIT + BY_OPTIONS,
+        (),
+        "between instances of 'float' and 'NoneType'; give --users and --duration, which it goes by",
+    ),
+    "shape and half a second": (
+        FIT + BY_OPTIONS,
+        ("--users", 2, "--duration", "2500 ms"),
+        "--duration: not a number of whole seconds, which are what a shape is asked for, got '2500 ms'; round it",
+    ),
+    "shape and spawn rate": (
+        FIT + SHAPE.format(body="return (1, 1) if self.get_run_time() < 2 else None"),
+        ("--spawn-rate", 3),
+        "own.py: has a shape class of its own; leave out --users, --duration and --spawn-rate: it says them",
     ),
     "shape and users": (
         FIT + SHAPE.format(body="return (1, 1) if self.get_run_time() < 2 else None"),
         LOAD,
-        "own.py: has a shape class of its own; leave out --users and --duration: it says them",
+        "own.py: has a shape class of its own; leave out --users, --duration and --spawn-rate: it says them",
     ),
     "odd shape and users": (
         FIT + SHAPE.format(body="return 1, 1"),
@@ -215,6 +241,22 @@ def test_options_that_a_scenario_leaves_without_effect_are_refused_together(tmp_
         "--expect: no effect with a scenario; leave it out, or set it in the scenario",
     ]
     assert refused("run") == "SCENARIO: missing; name a scenario, or a locustfile with --locustfile\n"
+
+
+def test_a_shape_that_goes_by_options_is_given_those_of_the_command_line(tmp_path):
+    """Also when the scenario that they become is run again: then its phases say them."""
+    (tmp_path / "own.py").write_text(HEAD + FIT + BY_OPTIONS)
+    nothing = dict.fromkeys(("spawn_rate", "expect", "deadline", "tags", "exclude_tags"))
+    own = OwnLocustfile(tmp_path / "own.py", 3, "4s", **nothing)
+    source = own.source(None, {}, TargetFile(base_url="http://127.0.0.1:1"))
+    phases = yaml.safe_load(source.text)["phases"]
+    assert phases == [{"name": "stage-1", "duration": "4 s", "users": 3}]
+    expected = [{"expect": "goodput_ratio >= 10 %"}]
+    planned = scenario(locustfile="own.py", phases=phases, thresholds=expected)
+    assert not list(brought_problems(brought(tmp_path / "own.py"), planned, "own.py"))
+    others = scenario(locustfile="own.py", phases=[phases[0] | {"name": "steady"}], thresholds=expected)
+    (problem,) = brought_problems(brought(tmp_path / "own.py"), others, "own.py")
+    assert problem.what == "has a shape class of its own"
 
 
 def scenario_with(tmp_path, **changes: object):
