@@ -81,13 +81,9 @@ def main() -> int:
         _temporary_directory(settings, options.directory, is_worker=options.fd is not None) as directory,
     ):
         database = settings.database or os.path.join(directory, "ledger.sqlite3")  # noqa: PTH118
-        if options.fd is None:
-            try:
-                create_database(database, settings.accounts)
-            except UnusableDatabaseError as error:
-                listener.close()
-                sys.stderr.write(f"{error}\n")
-                return 2
+        if options.fd is None and not _has_database(database, settings.accounts):
+            listener.close()
+            return 2
         if settings.workers > 1 and options.fd is None:
             return supervise(
                 settings.workers,
@@ -103,6 +99,16 @@ def main() -> int:
             # Without lists there is nothing to reload, and it ends the program, as when its terminal closes.
             signal.signal(signal.SIGHUP, lambda *_: app.state.protection.reload())
         return _serve(app, listener, parent=parent, stop=stop)
+
+
+def _has_database(path: str, accounts: int) -> bool:
+    """Created if there was none; what is wrong with it goes to standard error."""
+    try:
+        create_database(path, accounts)
+    except UnusableDatabaseError as error:
+        sys.stderr.write(f"{error}\n")
+        return False
+    return True
 
 
 def _run_command(arguments: list[str]) -> int:

@@ -26,7 +26,7 @@ from loadproof.cli.options import (
     output_option,
     overrides,
 )
-from loadproof.cli.preparing import allowed_target, prepare
+from loadproof.cli.preparing import RunOptions, allowed_target, prepare
 from loadproof.cli.running import tell_faults, tell_ignored_settings
 from loadproof.cli.searchsettings import SearchOptions, checked_search
 from loadproof.cli.terminal import note
@@ -94,9 +94,8 @@ def capacity(
     with stop_signal.installed():
         target_file = allowed_target(target, allow_host)
         crew = CrewOptions(checked_locustfiles(locustfiles), workers)
-        assignment = prepare(
-            file, target_file, settings=overrides(settings), seed=seed, crew=crew, allow_host=allow_host or ()
-        )
+        options = RunOptions(crew, target_file, overrides(settings), seed, allow_host=allow_host or ())
+        assignment = prepare(file, options)
         asked = SearchOptions(lowest, highest, trial, quick, goals or [])
         search, wanted = checked_search(assignment, asked, read_search(resume) if resume else None)
         tell_faults(target_file)

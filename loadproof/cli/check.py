@@ -17,7 +17,7 @@ from loadproof.cli.options import (
     checked_locustfiles,
     overrides,
 )
-from loadproof.cli.preparing import allowed_target, prepare_all
+from loadproof.cli.preparing import RunOptions, allowed_target, prepare_all
 from loadproof.cli.running import look, tell_ignored_settings
 from loadproof.run.locust import CrewOptions
 from loadproof.scenario.targetfile import load_target
@@ -37,15 +37,15 @@ def check(
     tell_ignored_settings()
     target_file = allowed_target(target, allow_host) if dry_run else load_target(target)
     crew = CrewOptions(checked_locustfiles(locustfiles))
-    assignments = prepare_all(
-        files,
+    options = RunOptions(
+        crew,
         target_file,
         settings=overrides(settings),
         seed=seed,
-        crew=crew,
         allow_host=allow_host or (),
         is_to_run=dry_run,
         may_command=allow_commands,
     )
+    assignments = prepare_all(files, options)
     if dry_run:
         raise typer.Exit(max(map(look, assignments)))

@@ -30,7 +30,7 @@ from loadproof.cli.options import (
     overrides,
     target_option,
 )
-from loadproof.cli.preparing import prepare
+from loadproof.cli.preparing import RunOptions, prepare
 from loadproof.cli.running import tell_ignored_settings
 from loadproof.errors import InputError, LoadproofError, Problem, RunDirectoryError
 from loadproof.plan.interleaving import SIDES, Side
@@ -231,15 +231,8 @@ def _assignment(
     duel: Duel, target: TargetFile, crew: CrewOptions, resume: Path | None, allowed: list[str]
 ) -> Assignment:
     text = _scenario_of(resume) if resume else None
-    assignment = prepare(
-        Path(duel.scenario_file),
-        target,
-        settings=duel.settings,
-        text=text,
-        seed=duel.seed,
-        crew=crew,
-        allow_host=allowed,
-    )
+    options = RunOptions(crew, target, duel.settings, duel.seed, allow_host=allowed)
+    assignment = prepare(Path(duel.scenario_file), options, text=text)
     # A threshold that ends a run early would leave it without values.
     kept = [threshold.model_copy(update={"abort": False}) for threshold in assignment.scenario.thresholds]
     audits = [other for other in assignment.scenario.all_thresholds if other not in assignment.scenario.thresholds]

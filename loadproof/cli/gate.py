@@ -33,7 +33,7 @@ from loadproof.cli.options import (
     output_option,
     overrides,
 )
-from loadproof.cli.preparing import allowed_target, prepare_all
+from loadproof.cli.preparing import RunOptions, allowed_target, prepare_all
 from loadproof.cli.running import run_into, tell_ignored_settings
 from loadproof.errors import ExitCode, LoadproofError, OutputError
 from loadproof.run.extras import JUDGE, require
@@ -84,45 +84,62 @@ def gate(
 ) -> None:
     """Run several scenarios and exit with the worst verdict."""
     require(JUDGE)
-    from loadproof.analysis.outputs import gate as gates
-
     stop_signal = StopSignal()
     policy = judging.Policy(inconclusive, annotate, channels_of(notify or ()))
     tell_ignored_settings()
     with stop_signal.installed():
         target_file = allowed_target(target, allow_host)
-        crew = CrewOptions(checked_locustfiles(locustfiles), workers)
-        assignments = prepare_all(
-            files,
+        options = RunOptions(
+            CrewOptions(checked_locustfiles(locustfiles), workers),
             target_file,
             settings=overrides(settings),
             seed=seed,
             release=checked_release(release),
-            crew=crew,
             allow_host=allow_host or (),
             may_command=allow_commands,
         )
+        assignments = prepare_all(files, options)
         before = baseline_runs(baseline or [], [assignment.scenario.name for assignment in assignments])
         assignments *= runs or (RUNS_BESIDE_BASELINE if before else 1)
         directory = create_run_directory(out, "gate")
-        gated: list[gates.Gated] = []
-        unwritten: OutputError | None = None
-        for done, assignment in enumerate(assignments):
-            gated.append(_gated(assignment, directory, stop_signal, is_compared=bool(before)))
-            rest = [_unrun(left, stop_signal) for left in assignments[done + 1 :]]
-            # Whatever ends the gate, its files list the scenarios that did not run.
-            unwritten = _write(directory, [*gated, *rest], lenient=policy.is_lenient)
+        gated, unwritten = _run_all(assignments, directory, stop_signal, policy, is_compared=bool(before))
     if before and not stop_signal:
         gated = beside_baseline(gated, before, directory)
         unwritten = _write(directory, gated, lenient=policy.is_lenient)
     _show(gated, directory)
+    raise typer.Exit(_told(gated, unwritten, directory, policy))
+
+
+def _run_all(
+    assignments: list[Assignment],
+    directory: Path,
+    stop_signal: StopSignal,
+    policy: judging.Policy,
+    *,
+    is_compared: bool,
+) -> tuple[list[Gated], OutputError | None]:
+    """What came of each, and why the gate's files could not be written, if so."""
+    gated: list[Gated] = []
+    unwritten: OutputError | None = None
+    for done, assignment in enumerate(assignments):
+        gated.append(_gated(assignment, directory, stop_signal, is_compared=is_compared))
+        rest = [_unrun(left, stop_signal) for left in assignments[done + 1 :]]
+        # Whatever ends the gate, its files list the scenarios that did not run.
+        unwritten = _write(directory, [*gated, *rest], lenient=policy.is_lenient)
+    return gated, unwritten
+
+
+def _told(gated: list[Gated], unwritten: OutputError | None, directory: Path, policy: judging.Policy) -> ExitCode:
+    """The exit code, after everybody who waits for the result has been told of it."""
+    from loadproof.analysis.outputs import gate as gates
+
     outcomes = gated if unwritten is None else [*gated, _unwritten(unwritten)]
     policy.tell_all(outcomes, summary=directory / SUMMARY, report=directory / SUMMARY, is_gate=True)
     code = gates.worst_exit_code(gated, lenient=policy.is_lenient)
-    if unwritten is not None:
-        console.print(Text(f"INVALID  {unwritten}"), soft_wrap=True)
-        code = gates.worst_of([code, ExitCode.INVALID])
-    raise typer.Exit(code)
+    if unwritten is None:
+        return code
+    console.print(Text(f"INVALID  {unwritten}"), soft_wrap=True)
+    return gates.worst_of([code, ExitCode.INVALID])
 
 
 def _show(gated: list[Gated], directory: Path) -> None:

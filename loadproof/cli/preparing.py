@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -31,6 +31,24 @@ if TYPE_CHECKING:
     from loadproof.scenario.scenario import Scenario
 
 
+@dataclass(frozen=True)
+class RunOptions:
+    """What the command line says of a run, whatever its scenario."""
+
+    crew: CrewOptions
+    target: TargetFile | None = None
+    """None: the embedded one."""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """Overrides of the scenario."""
+    seed: int = 1
+    release: str = ""
+    allow_host: Sequence[str] = ()
+    is_to_run: bool = True
+    """False: nothing is sent."""
+    may_command: bool = False
+    """The target file's commands may be run."""
+
+
 def allowed_target(path: Path | None, allow_host: list[str] | None) -> TargetFile | None:
     """The target, if it may be loaded; UnsafeTargetError otherwise."""
     target = load_target(path)
@@ -39,58 +57,49 @@ def allowed_target(path: Path | None, allow_host: list[str] | None) -> TargetFil
     return target
 
 
-def prepare(
-    file: Path,
-    target: TargetFile | None,
-    *,
-    settings: Mapping[str, str] | None = None,
-    text: str | None = None,
-    seed: int,
-    crew: CrewOptions,
-    release: str = "",
-    allow_host: Sequence[str] = (),
-    is_to_run: bool = True,
-    may_command: bool = False,
-) -> Assignment:
+def prepare(file: Path, options: RunOptions, *, text: str | None = None) -> Assignment:
     """The scenario with its overrides, valid for this target; InputError with everything that is wrong.
 
     `text` is in place of the file's.
     """
-    problems: list[Problem] = []
     path = file if text else scenario_file(file)
-    try:
-        scenario = load_scenario(path, settings, text=text)
-    except ContradictionError as error:
-        problems, scenario = list(error.problems), error.scenario
+    scenario, problems = _loaded(path, options.settings, text)
     if scenario.locustfile is not None:
-        locustfile = path.parent / scenario.locustfile
-        crew = replace(crew, locustfiles=locustfile, allowed_hosts=allowed_hosts(allow_host))
-        if target is None and (hosts := hosts_named_in(crew.locustfiles, allow_host if is_to_run else None)):
-            crew, target = replace(crew, hosts=tuple(hosts)), TargetFile(base_url=hosts[0])
+        options = _with_own_locustfile(options, path.parent / scenario.locustfile)
+    target, crew = options.target, options.crew
     scenario = _with_fitting_clients(scenario, target)
     problems += preflight(
         scenario,
         where=str(file),
-        seed=seed,
+        seed=options.seed,
         limits=declared_limits(scenario, target),
         target=target,
         crew=crew,
         is_sound=not problems,
-        is_to_run=is_to_run,
-        may_command=may_command,
+        is_to_run=options.is_to_run,
+        may_command=options.may_command,
     )
     if problems:
         raise InputError(problems)
-    return Assignment(
-        scenario=scenario,
-        scenario_file=file,
-        target=target,
-        seed=seed,
-        command=shlex.join(["loadproof", *shown_arguments(sys.argv[1:])]),
-        crew=crew,
-        scenario_text=text,
-        release=release,
-    )
+    command = shlex.join(["loadproof", *shown_arguments(sys.argv[1:])])
+    return Assignment(scenario, file, target, options.seed, command, crew, scenario_text=text, release=options.release)
+
+
+def _loaded(path: Path, settings: Mapping[str, str], text: str | None) -> tuple[Scenario, list[Problem]]:
+    """Also one that contradicts itself, so that all else that is wrong with it can be reported at once."""
+    try:
+        return load_scenario(path, settings, text=text), []
+    except ContradictionError as error:
+        return error.scenario, list(error.problems)
+
+
+def _with_own_locustfile(options: RunOptions, locustfile: Path) -> RunOptions:
+    """Its users instead of ours, and as the target what they name, if nothing else is said."""
+    allow_host = options.allow_host
+    crew = replace(options.crew, locustfiles=locustfile, allowed_hosts=allowed_hosts(allow_host))
+    if options.target is None and (hosts := hosts_named_in(locustfile, allow_host if options.is_to_run else None)):
+        return replace(options, crew=replace(crew, hosts=tuple(hosts)), target=TargetFile(base_url=hosts[0]))
+    return replace(options, crew=crew)
 
 
 def _with_fitting_clients(scenario: Scenario, target: TargetFile | None) -> Scenario:
@@ -103,44 +112,27 @@ def _with_fitting_clients(scenario: Scenario, target: TargetFile | None) -> Scen
     return scenario.model_copy(update={"clients": "shared"})
 
 
-def prepare_all(
-    files: list[Path],
-    target: TargetFile | None,
-    *,
-    settings: Mapping[str, str] | None = None,
-    seed: int,
-    crew: CrewOptions,
-    release: str = "",
-    allow_host: Sequence[str] = (),
-    is_to_run: bool = True,
-    may_command: bool = False,
-) -> list[Assignment]:
+def prepare_all(files: Sequence[Path], options: RunOptions) -> list[Assignment]:
     """Prepare all scenarios and print what each would do; InputError with everything that is wrong in any of them."""
     problems: list[Problem] = []
     assignments = []
     for file in files:
         try:
-            assignment = prepare(
-                file,
-                target,
-                settings=settings,
-                seed=seed,
-                crew=crew,
-                release=release,
-                allow_host=allow_host,
-                is_to_run=is_to_run,
-                may_command=may_command,
-            )
+            assignment = prepare(file, options)
         except LoadproofError as error:
             problems += error.problems
         else:
             assignments.append(assignment)
-            console.print(Text(plan_sentence(assignment)))
-            console.print(plan_table(assignment.scenario))
-            if started := commands_sentence(assignment):
-                console.print(Text(started), soft_wrap=True)
-            for problem in plan_notes(assignment):
-                console.print(Text(f"note: {problem}"), soft_wrap=True)
+            _show_plan(assignment)
     if problems:
         raise InputError(problems)
     return assignments
+
+
+def _show_plan(assignment: Assignment) -> None:
+    console.print(Text(plan_sentence(assignment)))
+    console.print(plan_table(assignment.scenario))
+    if started := commands_sentence(assignment):
+        console.print(Text(started), soft_wrap=True)
+    for problem in plan_notes(assignment):
+        console.print(Text(f"note: {problem}"), soft_wrap=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -45,7 +45,7 @@ from loadproof.cli.ownlocustfile import (
     TagsOption,
     UsersOption,
 )
-from loadproof.cli.preparing import allowed_target, prepare
+from loadproof.cli.preparing import RunOptions, allowed_target, prepare
 from loadproof.cli.running import look, run_into, tell_ignored_settings
 from loadproof.errors import LoadproofError
 from loadproof.run.extras import JUDGE, require
@@ -55,6 +55,12 @@ from loadproof.run.ports import LOOPBACK, check_free_ports
 from loadproof.run.probe import probe
 from loadproof.run.secret import shared_secret
 from loadproof.run.stopping import StopSignal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from loadproof.errors import ExitCode
+    from loadproof.run.assignment import Assignment
 
 TargetWaitOption = Annotated[
     int, target_option(metavar="SECONDS", help="How long to wait for the target to come up.", min=0)
@@ -105,29 +111,23 @@ def run(
     if baseline or not dry_run:
         require(JUDGE)
     with stop_signal.installed():
-        listening = address(listen, "--listen") if listen else None
-        secret = shared_secret("--listen") if listen else ""
-        check_free_ports({"--listen": listening, "--ui-port": (LOOPBACK, ui_port) if ui_port else None})
-        crew = CrewOptions(checked_locustfiles(locustfiles), workers, listening, wait, secret, ui_port)
+        crew = _crew(locustfiles, workers, listen, wait_s=wait, ui_port=ui_port)
         target_file = allowed_target(target, allow_host)
         own = OwnLocustfile(locustfile, users, duration, spawn_rate, expect, deadline, tags, exclude_tags)
         source = own.source(file, overrides(settings), target_file)
-        assignment = prepare(
-            source.file,
+        options = RunOptions(
+            crew,
             target_file,
             settings=source.settings,
-            text=source.text,
             seed=seed,
             release=checked_release(release),
-            crew=crew,
             allow_host=allow_host or (),
             may_command=allow_commands,
         )
+        assignment = prepare(source.file, options, text=source.text)
         before = judging.load_baseline(baseline, assignment.scenario)
         if dry_run:
-            if assignment.target is not None:
-                probe(assignment.target, assignment.scenario)
-            raise typer.Exit(look(assignment))
+            raise typer.Exit(_look_once(assignment))
         try:
             run_directory, ended = run_into(out, assignment, stop_signal, target_wait_s=target_wait)
             code = judging.judge_and_tell(run_directory, before, console, policy, ended=ended)
@@ -135,3 +135,18 @@ def run(
             policy.tell_trouble(assignment.scenario.name, error)
             raise
     raise typer.Exit(code)
+
+
+def _crew(locustfiles: Path, workers: int, listen: str | None, *, wait_s: int, ui_port: int | None) -> CrewOptions:
+    """Who generates the load; InputError if they could not meet, or not be shown."""
+    listening = address(listen, "--listen") if listen else None
+    secret = shared_secret("--listen") if listen else ""
+    check_free_ports({"--listen": listening, "--ui-port": (LOOPBACK, ui_port) if ui_port else None})
+    return CrewOptions(checked_locustfiles(locustfiles), workers, listening, wait_s, secret, ui_port)
+
+
+def _look_once(assignment: Assignment) -> ExitCode:
+    """One request of each kind, if the target answers at all."""
+    if assignment.target is not None:
+        probe(assignment.target, assignment.scenario)
+    return look(assignment)

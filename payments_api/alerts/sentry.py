@@ -19,6 +19,16 @@ _LONGEST_VALUE: Final = 300
 _ACCOUNTS: Final = re.compile(r"acct-\w+")
 _KEPT_OF_REQUEST: Final = ("method",)
 _SHUTDOWN_S: Final = 2
+_COLLECTED: Final = {
+    "user_info": False,
+    "cookies": {"mode": "off"},
+    "http_headers": {"request": {"mode": "off"}},
+    "http_bodies": [],
+    "url_query_params": {"mode": "off"},
+    # A handler's local variables are its request: orders, keys, accounts.
+    "stack_frame_variables": False,
+}
+"""Of people and their requests, nothing."""
 
 
 def start_sentry(options: Sentry | None, secrets: Iterable[str] = ()) -> None:
@@ -34,31 +44,24 @@ def start_sentry(options: Sentry | None, secrets: Iterable[str] = ()) -> None:
     from sentry_sdk.integrations.threading import ThreadingIntegration
 
     hidden = [secret for secret in secrets if secret]
+    integrations = [
+        StarletteIntegration(transaction_style="endpoint"),
+        FastApiIntegration(transaction_style="endpoint"),
+        DedupeIntegration(),
+        ExcepthookIntegration(),
+        ThreadingIntegration(),
+    ]
     sentry_sdk.init(
         dsn=options.dsn,
         environment=options.environment,
         release=options.release or None,
-        data_collection={
-            "user_info": False,
-            "cookies": {"mode": "off"},
-            "http_headers": {"request": {"mode": "off"}},
-            "http_bodies": [],
-            "url_query_params": {"mode": "off"},
-            # A handler's local variables are its request: orders, keys, accounts.
-            "stack_frame_variables": False,
-        },
+        data_collection=cast("Any", _COLLECTED),
         max_request_body_size="never",
         max_breadcrumbs=0,
         # Listed explicitly: the default ones send the command line, log lines and the addresses that are called.
         default_integrations=False,
         auto_enabling_integrations=False,
-        integrations=[
-            StarletteIntegration(transaction_style="endpoint"),
-            FastApiIntegration(transaction_style="endpoint"),
-            DedupeIntegration(),
-            ExcepthookIntegration(),
-            ThreadingIntegration(),
-        ],
+        integrations=integrations,
         auto_session_tracking=False,
         # Otherwise Brotli if it happens to be installed, which not every server with Sentry's protocol accepts.
         _experiments=cast("Any", {"transport_compression_algo": "gzip"}),

@@ -73,11 +73,7 @@ def take_backup(
             contents = check_ledger(copy, name=f"the copy of {database}")
         except UnusableError as error:
             step(f"keeping the copy in {place.shown}")
-            try:
-                what = f"kept as {keep_unsound(database, copy, place, taken_at)}, which is no backup"
-            except BackupError as also:
-                what = f"not kept: {also}"
-            error.args = (f"{error}; its state is {what}",)
+            error.args = (f"{error}; its state is {_kept_unsound(database, copy, place, taken_at)}",)
             raise
         step("packing")
         with disk_errors(work):
@@ -86,16 +82,7 @@ def take_backup(
         _throw_out_unfinished(place, taken_at)
         name = _next_name(database, copy, place, taken_at)
         with disk_errors(work):
-            manifest = Manifest(
-                name=name,
-                created_at=taken_at,
-                ledger_id=ledger_id_of(copy),
-                schema_version=schema_of(copy),
-                sqlite=sqlite3.sqlite_version,
-                payload=hash_file(packed),
-                database=hash_file(copy),
-                contents=contents,
-            )
+            manifest = _manifest_of(copy, packed, contents, name=name, taken_at=taken_at)
             written.write_bytes(manifest.to_bytes())
         place.put(packed, name + PAYLOAD_SUFFIX)
         # Last: with it the backup exists.
@@ -103,6 +90,28 @@ def take_backup(
         step(f"deleting old backups in {place.shown}")
         deleted = _throw_out_old(place, name, keep)
     return Taken(manifest, deleted, place.device == database.stat().st_dev)
+
+
+def _kept_unsound(database: Path, copy: Path, place: Place, taken_at: datetime) -> str:
+    """What became of a copy that is no backup, for the error that says what is wrong with it."""
+    try:
+        return f"kept as {keep_unsound(database, copy, place, taken_at)}, which is no backup"
+    except BackupError as error:
+        return f"not kept: {error}"
+
+
+def _manifest_of(copy: Path, packed: Path, contents: dict[str, int], *, name: str, taken_at: datetime) -> Manifest:
+    """What a backup says of itself."""
+    return Manifest(
+        name=name,
+        created_at=taken_at,
+        ledger_id=ledger_id_of(copy),
+        schema_version=schema_of(copy),
+        sqlite=sqlite3.sqlite_version,
+        payload=hash_file(packed),
+        database=hash_file(copy),
+        contents=contents,
+    )
 
 
 def _next_name(database: Path, copy: Path, place: Place, taken_at: datetime) -> str:

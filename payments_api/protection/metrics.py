@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Final
 
 from prometheus_client import REGISTRY, Counter, Gauge
@@ -18,64 +19,33 @@ class ProtectionMetrics:
     """Children are created once: looking labels up costs more than counting."""
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
-        self._decisions = Counter(
-            "limiter_decisions", "Requests checked against a limit.", ["endpoint", "decision"], registry=registry
-        )
-        self._refusals = Counter(
-            "protection_refusals", "Requests refused, by what refused them.", ["by"], registry=registry
-        )
+        counter, gauge = functools.partial(Counter, registry=registry), functools.partial(Gauge, registry=registry)
+        self._decisions = counter("limiter_decisions", "Requests checked against a limit.", ["endpoint", "decision"])
+        self._refusals = counter("protection_refusals", "Requests refused, by what refused them.", ["by"])
         self.denied = self._refusals.labels("deny-list")
         self.hidden = self._refusals.labels("private")
         self.bots = self._refusals.labels("bots")
         self._limit = self._refusals.labels("limit")
         self._penalty = self._refusals.labels("penalty")
-        self.allowed = Counter("protection_allowed", "Requests that the allow list let through.", registry=registry)
-        self._deferred = Counter(
-            "protection_deferred",
-            "Chunks and requests that waited because their client had had its share of the event loop.",
-            registry=registry,
-        )
-        self.deferred: Callable[[int], None] = self._deferred.inc
-        self._repeated = Counter(
-            "protection_repeated", "Requests for monitoring answered with the latest answer.", registry=registry
-        )
-        self.repeated: Callable[[], None] = self._repeated.inc
-        self._store = Gauge(
-            "limiter_store",
-            "Processes that count there; each one that counts locally applies its own limits.",
-            ["store"],
-            registry=registry,
-            multiprocess_mode="livesum",
-        )
-        self.store_failures = Counter("limiter_store_failures", "Queries that Redis did not answer.", registry=registry)
-        self.fallbacks = Counter(
-            "limiter_fallbacks", "Queries answered locally because Redis was lost.", registry=registry
-        )
-        self.evicted = Gauge(
-            "limiter_store_evicted_keys",
-            "Keys that Redis has evicted since it started; counts may be among them.",
-            registry=registry,
-            multiprocess_mode="livemax",
-        )
-        self._windows = Gauge(
-            "limiter_windows",
-            "Clients and endpoints remembered locally.",
-            registry=registry,
-            multiprocess_mode="livesum",
-        )
-        self.entries = Gauge(
-            "protection_list_entries",
-            "Networks and rules in use, by list.",
-            ["list"],
-            registry=registry,
-            multiprocess_mode="livemax",
-        )
-        self.list_failures = Counter(
-            "protection_list_failures", "Versions of a list that could not be read.", ["list"], registry=registry
-        )
-        self._forgotten = Counter(
-            "limiter_forgotten", "Clients forgotten within their window because memory was full.", registry=registry
-        )
+        self.allowed = counter("protection_allowed", "Requests that the allow list let through.")
+        waited = "Chunks and requests that waited because their client had had its share of the event loop."
+        self.deferred: Callable[[int], None] = counter("protection_deferred", waited).inc
+        repeated = "Requests for monitoring answered with the latest answer."
+        self.repeated: Callable[[], None] = counter("protection_repeated", repeated).inc
+        stores = "Processes that count there; each one that counts locally applies its own limits."
+        self._store = gauge("limiter_store", stores, ["store"], multiprocess_mode="livesum")
+        self.store_failures = counter("limiter_store_failures", "Queries that Redis did not answer.")
+        self.fallbacks = counter("limiter_fallbacks", "Queries answered locally because Redis was lost.")
+        evicted = "Keys that Redis has evicted since it started; counts may be among them."
+        self.evicted = gauge("limiter_store_evicted_keys", evicted, multiprocess_mode="livemax")
+        windows = "Clients and endpoints remembered locally."
+        self._windows = gauge("limiter_windows", windows, multiprocess_mode="livesum")
+        entries = "Networks and rules in use, by list."
+        self.entries = gauge("protection_list_entries", entries, ["list"], multiprocess_mode="livemax")
+        unread = "Versions of a list that could not be read."
+        self.list_failures = counter("protection_list_failures", unread, ["list"])
+        forgotten = "Clients forgotten within their window because memory was full."
+        self._forgotten = counter("limiter_forgotten", forgotten)
         self._by_endpoint: dict[tuple[str, str], Counter] = {}
 
     def prepare(self, endpoints: Collection[str]) -> None:

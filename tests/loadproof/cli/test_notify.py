@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from drills.faketelegram import CHAT, TOKEN, Answer, fake_telegram
-from loadproof.cli.preparing import prepare
+from loadproof.cli.preparing import RunOptions, prepare
 from loadproof.run.locust import CrewOptions
 from loadproof.run.shipped import LOCUSTFILES
 from simulation.rundirs import write_run
@@ -122,5 +122,5 @@ def test_whom_nobody_can_tell_is_refused_before_anything_is_sent(tmp_path, comma
 def test_the_command_that_a_manifest_keeps_shows_of_a_webhook_the_host_only(tmp_path, monkeypatch):
     """Its path may be all that keeps others out."""
     monkeypatch.setattr(sys, "argv", ["loadproof", "run", "x.yaml", "--notify", "https://example.org/secret-path"])
-    assignment = prepare(scenario_file(tmp_path), None, settings={}, seed=1, crew=CrewOptions(LOCUSTFILES, 1))
+    assignment = prepare(scenario_file(tmp_path), RunOptions(CrewOptions(LOCUSTFILES, 1)))
     assert assignment.command == "loadproof run x.yaml --notify 'https://example.org/…'"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from loadproof.cli.options import DEFAULT_LOCUSTFILES
-from loadproof.cli.preparing import prepare_all
+from loadproof.cli.preparing import RunOptions, prepare_all
 from loadproof.errors import InputError, Problem
 from loadproof.run.assignment import new_manifest
 from loadproof.run.locust import CrewOptions
@@ -18,8 +18,8 @@ from tests.loadproof.cli.refusals import refused
 def test_it_is_an_option_or_a_variable(monkeypatch, command, function):
     """The option is nearer to hand."""
 
-    def preparing(*_, release, **__):
-        raise InputError(Problem("the release", release or "without a name", "none"))
+    def preparing(_, options, **__):
+        raise InputError(Problem("the release", options.release or "without a name", "none"))
 
     monkeypatch.setattr(f"loadproof.cli.{command}.{function}", preparing)
     assert "the release: v2;" in refused(command, "smoke", "--release", " v2 ", TARGET_RELEASE="v1")
@@ -31,7 +31,7 @@ def test_it_is_in_the_manifest_of_each_run(tmp_path):
     """For histories."""
     crew = CrewOptions(DEFAULT_LOCUSTFILES, 1)
     target = TargetFile(base_url="http://127.0.0.1:1")
-    (assignment,) = prepare_all([scenario_file(tmp_path)], target, seed=1, crew=crew, release="v1.4.2")
+    (assignment,) = prepare_all([scenario_file(tmp_path)], RunOptions(crew, target, release="v1.4.2"))
     manifest = new_manifest(assignment, "a-run", target.base_url)
     assert manifest.release == manifest.release_shown == "v1.4.2"
 

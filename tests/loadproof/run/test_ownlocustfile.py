@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from loadproof.cli.ownlocustfile import OwnLocustfile
-from loadproof.cli.preparing import prepare
+from loadproof.cli.preparing import RunOptions, prepare
 from loadproof.run.locust import CrewOptions
 from loadproof.run.ownlocustfile import brought, brought_problems
 from loadproof.run.shipped import LOCUSTFILES
@@ -228,7 +228,7 @@ def test_hosts_that_were_named_may_be_loaded_wherever_a_locustfile_names_them(tm
     """By an option or in the environment: not only as the `host` of a class."""
     monkeypatch.setenv("LOADPROOF_ALLOW_HOSTS", "also.example")
     target, none = TargetFile(base_url="http://127.0.0.1:1"), CrewOptions(LOCUSTFILES)
-    crew = prepare(scenario_with(tmp_path), target, seed=1, crew=none, allow_host=["auth.example"]).crew
+    crew = prepare(scenario_with(tmp_path), RunOptions(none, target, allow_host=["auth.example"])).crew
     permitted = permissions_of(target, crew.hosts, crew.allowed_hosts)
     assert permitted["LOADPROOF_ALLOW_HOSTS"] == "127.0.0.1,auth.example,also.example"
 
