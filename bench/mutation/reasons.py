@@ -45,7 +45,7 @@ REASONS: Final[tuple[tuple[str, str], ...]] = (
     ("*workload.py _REFERENCE: *limits*", "the type's default"),
     ("*ApiUser.send: 0.0 → 1.0", "nobody asks any more about a user who is cut off"),
     ("*._plan_next: Gt → GtE", "only if two moments are equal to the last digit"),
-    ("*Clients.promise_tracker: 0 → 1", "a number that only labels all clients together"),
+    ("*Workload.standing: 0 → 1", "a number that only labels all clients together"),
     ("*loadcurve.py Step.past: 0 → 1", "a single request that was not goodput, where nearly all were"),
     ("*ChunkedBody._take_chunk: 2 → 3", "the line below refuses the same"),
     ("*_GARBAGE_THRESHOLDS: *", "how often Python collects garbage: `bench/request_profile.py`"),
