@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from loadproof.analysis.compare.changepoints import FEWEST
-from loadproof.analysis.compare.history import RECENT, Trend
+from loadproof.analysis.compare.history import Trend
 from loadproof.analysis.compare.welch import Scale
 from loadproof.analysis.inert import markdown
 from loadproof.analysis.outputs.dates import date_text
+from loadproof.analysis.outputs.historyconclusion import (
+    history_conclusion,
+    shift_text,
+    since_text,
+)
 from loadproof.analysis.outputs.jsonmodel import Finite, JsonModel, by, from_
+from loadproof.analysis.outputs.tables import STYLES as WORD_STYLES
 from loadproof.errors import escaped
 from loadproof.units import format_quantity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
-    from loadproof.analysis.compare.history import Event, RowHistory, RunHistory, Stretch
-    from loadproof.analysis.compare.replicates import Replicate
+    from loadproof.analysis.compare.history import RowHistory, RunHistory, Stretch
+    from loadproof.analysis.outputs.historyconclusion import HistoryConclusion
 
 FORMAT: Final = 1
 _MOST_TOLD: Final = 12
@@ -85,10 +91,28 @@ class StretchJson(JsonModel):
 
 
 class HistoryJson(JsonModel):
+    """`word` is target gone, too few, regressed, improved or nothing new; `verdict` what it is for a gate.
+
+    FAIL alarms: something regressed lately and still is worse, or the target ended the latest run.
+    """
+
+    format: int
+    word: str = from_("conclusion", "word")
+    verdict: str = from_("conclusion", "verdict")
+    reason: str = from_("conclusion", "reason")
+    next_step: str = from_("conclusion", "next_step")
+    scenario: str = from_("history", "scenario")
+    machines: list[StretchJson] = from_("history", "stretches")
+    left_out: list[Annotated[str, by(str)]] = from_("history", "left_out")
+
+
+@dataclass(frozen=True)
+class OfHistory:
+    """What HistoryJson is read from."""
+
+    history: RunHistory
+    conclusion: HistoryConclusion
     format: int = FORMAT
-    scenario: str
-    machines: list[StretchJson] = from_("stretches")
-    left_out: list[Annotated[str, by(str)]]
 
 
 def history_schema() -> dict[str, Any]:
@@ -98,78 +122,7 @@ def history_schema() -> dict[str, Any]:
 
 
 def history_json(history: RunHistory) -> str:
-    return HistoryJson.of(history).text()
-
-
-def headline(history: RunHistory) -> str:
-    """One sentence: what the latest runs show."""
-    if history.broken:
-        which = "the latest run" if history.broken == 1 else f"each of the latest {history.broken} runs"
-        return f"The target ended {which}, so nothing is known of what it does now."
-    stretch = history.stretches[0]
-    if not stretch.is_long_enough:
-        here = f"{len(stretch.runs)} on this machine, {FEWEST} are needed"
-        return f"Too few runs to tell change from noise: {here}."
-    if worse := history.latest_regressions:
-        return f"{_rows(len(worse))} regressed within the last {RECENT} runs, and {_have(len(worse))} not recovered."
-    if better := history.latest_improvements:
-        return f"{_rows(len(better))} improved within the last {RECENT} runs; nothing regressed in them."
-    changed = [row for row in stretch.rows if row.trend not in {Trend.STABLE, Trend.SMALL, Trend.TOO_FEW}]
-    if not changed:
-        return f"No change in {_rows(len(stretch.rows))} over {len(stretch.runs)} runs."
-    return f"Nothing new: {len(changed)} of {_rows(len(stretch.rows))} changed earlier, or changed and went back."
-
-
-def history_step(history: RunHistory) -> str:
-    stretch = history.stretches[0]
-    if history.broken:
-        return "Find out in the latest run's report, and in the target's own log, why it ended."
-    if not stretch.is_long_enough:
-        lacking = FEWEST - len(stretch.runs)
-        runs = "run" if lacking == 1 else "runs"
-        return f"Make {lacking} more {runs} on this machine, or `loadproof compare` two releases."
-    if not history.latest_regressions:
-        return "Nothing to do."
-    row, event = _surest(history.latest_regressions, len(stretch.runs) - RECENT)
-    what = f"{row.row.metric} of {row.row.endpoint} in {row.row.phase} by {shift_text(row, event)}"
-    return (
-        f"Look for what changed at {since_text(stretch, event)}: it moved {what}, which is the surest change. "
-        "`loadproof duel` shows whether it was the release."
-    )
-
-
-def _surest(rows: Sequence[RowHistory], since: int) -> tuple[RowHistory, Event]:
-    """Of the regressions since this run the one that noise alone is least likely to look like."""
-    regressions = [(row, event) for row in rows for event in row.events if event.trend is Trend.REGRESSED]
-    return min(((row, event) for row, event in regressions if event.first >= since), key=lambda pair: pair[1].p)
-
-
-def _have(n: int) -> str:
-    return "has" if n == 1 else "have"
-
-
-def _rows(n: int) -> str:
-    return f"{n} row{'' if n == 1 else 's'}"
-
-
-def shift_text(row: RowHistory, event: Event) -> str:
-    """'+10.2 % (+8.1 to +12.3 %)', of ratios in percentage points."""
-    unit = "points" if row.scale is Scale.DIFFERENCE else "%"
-    return f"{event.shift * 100:+.1f} {unit} ({event.low * 100:+.1f} to {event.high * 100:+.1f})"
-
-
-def run_text(run: Replicate) -> str:
-    """By day and release, as people look for it."""
-    day, release = date_text(run.manifest.start_unix_s)[:10], run.manifest.release_shown
-    return f"{day}, {release}" if release else day
-
-
-def since_text(stretch: Stretch, event: Event) -> str:
-    """When it began, as exactly as that is known, and when it went away."""
-    text = f"run {event.first + 1} ({run_text(stretch.runs[event.first])})"
-    if event.earliest != event.latest:
-        text += f", between runs {event.earliest + 1} and {event.latest + 1}"
-    return text if event.until is None else f"{text}, back since run {event.until + 1}"
+    return HistoryJson.of(OfHistory(history, history_conclusion(history))).text()
 
 
 def level_text(row: RowHistory) -> str:
@@ -193,8 +146,9 @@ def event_rows(stretch: Stretch) -> Iterator[tuple[Trend, str, str, str, str, st
 
 
 def history_markdown(history: RunHistory) -> str:
-    lines = [f"## History of {markdown(history.scenario)}", "", f"**{markdown(headline(history))}**  "]
-    lines += [f"**Next:** {markdown(history_step(history))}", ""]
+    conclusion = history_conclusion(history)
+    lines = [f"## History of {markdown(history.scenario)}: {conclusion.word}", ""]
+    lines += [f"**{markdown(conclusion.reason)}**  ", f"**Next:** {markdown(conclusion.next_step)}", ""]
     for stretch in history.stretches:
         lines += [f"### {markdown(title(stretch))}", ""]
         if events := list(event_rows(stretch)):
@@ -224,8 +178,10 @@ def title(stretch: Stretch) -> str:
 
 def history_terminal(history: RunHistory) -> Group:
     """The headline, and the changes of the latest run's machine; nothing in it is interpreted as markup."""
-    stretch = history.stretches[0]
-    parts: list[Any] = [Text(escaped(f"{history.scenario}: {headline(history)}")), Text(escaped(title(stretch)))]
+    stretch, conclusion = history.stretches[0], history_conclusion(history)
+    reason = escaped(f"{history.scenario}: {conclusion.reason}")
+    head = Text.assemble((conclusion.word, WORD_STYLES[conclusion.verdict]), "  ", reason)
+    parts: list[Any] = [head, Text(escaped(title(stretch)))]
     events = list(event_rows(stretch))
     if events:
         table = Table("", "where", "metric", "change (95 %)", "since")
@@ -239,5 +195,5 @@ def history_terminal(history: RunHistory) -> Group:
     parts += [Text(escaped(f"{count} left out: {what}")) for what, count in reasons[:_MOST_REASONS]]
     if rest := sum(count for _, count in reasons[_MOST_REASONS:]):
         parts.append(Text(f"{rest} left out for other reasons: the report has them"))
-    parts.append(Text(escaped(f"Next: {history_step(history)}")))
+    parts.append(Text(escaped(f"Next: {conclusion.next_step}")))
     return Group(*parts)

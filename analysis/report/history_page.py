@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from loadproof.analysis.compare.changepoints import FEWEST
 from loadproof.analysis.compare.history import FALSE_ALARMS, RECENT, Trend
 from loadproof.analysis.outputs import historyfile
+from loadproof.analysis.outputs.historyconclusion import history_conclusion, run_text
 from loadproof.analysis.outputs.selftesttext import selftest_note
 from loadproof.analysis.report.drawing import FAINT, LINES, SHADE, chart, log_durations
 from loadproof.analysis.report.page import TEMPLATES
@@ -41,9 +42,7 @@ def render_history(history: RunHistory) -> str:
     return TEMPLATES.get_template("history.html").render(
         history=history,
         selftest=selftest_note(latest.path, latest.manifest),
-        headline=historyfile.headline(history),
-        next_step=historyfile.history_step(history),
-        has_news=bool(history.latest_regressions),
+        conclusion=history_conclusion(history),
         stretches=[_view(number, stretch) for number, stretch in enumerate(history.stretches)],
         fewest=FEWEST,
         recent=RECENT,
@@ -60,7 +59,7 @@ def _view(number: int, stretch: Stretch) -> dict[str, Any]:
         "title": historyfile.title(stretch),
         "events": list(historyfile.event_rows(stretch)),
         "places": [_place(f"place-{number}-{at}", of_place) for at, of_place in enumerate(rows)],
-        "runs": [historyfile.run_text(run) for run in stretch.runs],
+        "runs": [run_text(run) for run in stretch.runs],
     }
 
 

@@ -10,7 +10,7 @@ import typer
 
 from loadproof.cli import judging
 from loadproof.cli.options import DEFAULT_OUT, console, output_option
-from loadproof.errors import ExitCode, InputError, Problem, RunDirectoryError
+from loadproof.errors import InputError, Problem, RunDirectoryError
 from loadproof.run.extras import JUDGE, require
 from loadproof.rundir import files
 from loadproof.rundir.manifest import read_manifest
@@ -18,8 +18,6 @@ from loadproof.units import Dimension, parse_quantity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from loadproof.analysis.compare.history import RunHistory
 
 _GATES = "*-gate*"
 """Directories whose runs are a history's, too."""
@@ -45,6 +43,8 @@ def history(
     least = None if smallest is None else _smallest(smallest)
     paths = _runs_of(scenario, _by_scenario(directory))
     from loadproof.analysis.compare.history import history_of
+    from loadproof.analysis.judge.verdict import EXIT_CODES
+    from loadproof.analysis.outputs.historyconclusion import history_conclusion
     from loadproof.analysis.outputs.historyfile import history_terminal
     from loadproof.analysis.report.history_page import history_files
 
@@ -53,15 +53,7 @@ def history(
     files.write_all(history_files(found, written))
     console.print(history_terminal(found))
     judging.show_path(console, "report", written / files.REPORT)
-    raise typer.Exit(_exit_code(found))
-
-
-def _exit_code(found: RunHistory) -> ExitCode:
-    if found.broken:
-        return ExitCode.FAIL
-    if not found.stretches[0].is_long_enough:
-        return ExitCode.INCONCLUSIVE
-    return ExitCode.FAIL if found.latest_regressions else ExitCode.PASS
+    raise typer.Exit(EXIT_CODES[history_conclusion(found).verdict])
 
 
 def _smallest(text: str) -> float:

@@ -16,15 +16,14 @@ from loadproof.analysis.compare.history import RunHistory, Stretch, Trend, histo
 from loadproof.analysis.compare.replicates import Replicate, Row
 from loadproof.analysis.compare.sides import machine_of
 from loadproof.analysis.estimates.estimate import exact
+from loadproof.analysis.outputs.historyconclusion import headline, history_step, run_text
 from loadproof.analysis.outputs.historyfile import (
-    headline,
     history_json,
     history_markdown,
     history_schema,
-    history_step,
     history_terminal,
-    run_text,
 )
+from loadproof.analysis.report import history_page
 from loadproof.analysis.report.history_page import history_files, render_history
 from loadproof.errors import InputError, InvalidRunError, Problem
 from loadproof.rundir.manifest import read_manifest, write_manifest
@@ -265,6 +264,33 @@ def test_why_runs_are_left_out_is_told_at_once(tmp_path):
     assert told[0] == "2 left out: a"
     assert len(told) == 6
     assert told[-1] == "1 left out for other reasons: the report has them"
+
+
+@pytest.mark.parametrize(
+    ("values", "broken", "word", "verdict"),
+    [
+        ({"slower_from": 35}, 0, "regressed", "FAIL"),
+        ({"slower_from": 20}, 0, "nothing new", "PASS"),
+        ({"n": 19}, 0, "too few", "INCONCLUSIVE"),
+        ({}, 1, "target gone", "FAIL"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_every_output_says_whether_it_alarms(tmp_path, monkeypatch, values, broken, word, verdict):
+    """Under the names that compare.json uses, so that a program needs no table of rows; the page has its colour."""
+    history = replace(history_with(tmp_path, series(**values)), broken=broken)
+    content = json.loads(history_json(history))
+    told = {"word": word, "verdict": verdict, "reason": headline(history), "next_step": history_step(history)}
+    assert {key: content[key] for key in told} == told
+    assert list(content)[:5] == ["format", *told]
+    assert f"## History of synthetic: {word}\n" in history_markdown(history)
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(history_terminal(history))
+    assert console.export_text().startswith(f"{word}  synthetic: ")
+    monkeypatch.setattr(history_page, "row_chart", lambda *_: "")
+    header = render_history(history)
+    assert f'class="verdict {verdict.lower()}"' in header
+    assert f'<p class="word">{word}</p>' in header
 
 
 @pytest.mark.slow

@@ -1,0 +1,135 @@
+"""Turns a history into a word, a sentence of what its latest runs show, and what to do next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from loadproof.analysis.compare.changepoints import FEWEST
+from loadproof.analysis.compare.history import RECENT, Trend
+from loadproof.analysis.compare.welch import Scale
+from loadproof.analysis.outputs.dates import date_text
+from loadproof.analysis.word import Word
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from loadproof.analysis.compare.history import Event, RowHistory, RunHistory, Stretch
+    from loadproof.analysis.compare.replicates import Replicate
+
+
+class HistoryWord(StrEnum):
+    """What the latest runs show, as a whole."""
+
+    BROKEN = "target gone"
+    TOO_FEW = "too few"
+    REGRESSED = "regressed"
+    IMPROVED = "improved"
+    NOTHING_NEW = "nothing new"
+
+
+VERDICTS: Final = {
+    HistoryWord.BROKEN: Word.FAIL,
+    HistoryWord.TOO_FEW: Word.INCONCLUSIVE,
+    HistoryWord.REGRESSED: Word.FAIL,
+    HistoryWord.IMPROVED: Word.PASS,
+    HistoryWord.NOTHING_NEW: Word.PASS,
+}
+"""What a history's word is for a gate: it alarms with FAIL."""
+
+
+@dataclass(frozen=True)
+class HistoryConclusion:
+    word: HistoryWord
+    reason: str
+    next_step: str
+
+    @property
+    def verdict(self) -> Word:
+        return VERDICTS[self.word]
+
+
+def history_conclusion(history: RunHistory) -> HistoryConclusion:
+    return HistoryConclusion(history_word(history), headline(history), history_step(history))
+
+
+def history_word(history: RunHistory) -> HistoryWord:
+    if history.broken:
+        return HistoryWord.BROKEN
+    if not history.stretches[0].is_long_enough:
+        return HistoryWord.TOO_FEW
+    if history.latest_regressions:
+        return HistoryWord.REGRESSED
+    return HistoryWord.IMPROVED if history.latest_improvements else HistoryWord.NOTHING_NEW
+
+
+def headline(history: RunHistory) -> str:
+    """One sentence: what the latest runs show."""
+    if history.broken:
+        which = "the latest run" if history.broken == 1 else f"each of the latest {history.broken} runs"
+        return f"The target ended {which}, so nothing is known of what it does now."
+    stretch = history.stretches[0]
+    if not stretch.is_long_enough:
+        here = f"{len(stretch.runs)} on this machine, {FEWEST} are needed"
+        return f"Too few runs to tell change from noise: {here}."
+    if worse := history.latest_regressions:
+        return f"{_rows(len(worse))} regressed within the last {RECENT} runs, and {_have(len(worse))} not recovered."
+    if better := history.latest_improvements:
+        return f"{_rows(len(better))} improved within the last {RECENT} runs; nothing regressed in them."
+    changed = [row for row in stretch.rows if row.trend not in {Trend.STABLE, Trend.SMALL, Trend.TOO_FEW}]
+    if not changed:
+        return f"No change in {_rows(len(stretch.rows))} over {len(stretch.runs)} runs."
+    return f"Nothing new: {len(changed)} of {_rows(len(stretch.rows))} changed earlier, or changed and went back."
+
+
+def history_step(history: RunHistory) -> str:
+    stretch = history.stretches[0]
+    if history.broken:
+        return "Find out in the latest run's report, and in the target's own log, why it ended."
+    if not stretch.is_long_enough:
+        lacking = FEWEST - len(stretch.runs)
+        runs = "run" if lacking == 1 else "runs"
+        return f"Make {lacking} more {runs} on this machine, or `loadproof compare` two releases."
+    if not history.latest_regressions:
+        return "Nothing to do."
+    row, event = _surest(history.latest_regressions, len(stretch.runs) - RECENT)
+    what = f"{row.row.metric} of {row.row.endpoint} in {row.row.phase} by {shift_text(row, event)}"
+    return (
+        f"Look for what changed at {since_text(stretch, event)}: it moved {what}, which is the surest change. "
+        "`loadproof duel` shows whether it was the release."
+    )
+
+
+def _surest(rows: Sequence[RowHistory], since: int) -> tuple[RowHistory, Event]:
+    """Of the regressions since this run the one that noise alone is least likely to look like."""
+    regressions = [(row, event) for row in rows for event in row.events if event.trend is Trend.REGRESSED]
+    return min(((row, event) for row, event in regressions if event.first >= since), key=lambda pair: pair[1].p)
+
+
+def _have(n: int) -> str:
+    return "has" if n == 1 else "have"
+
+
+def _rows(n: int) -> str:
+    return f"{n} row{'' if n == 1 else 's'}"
+
+
+def shift_text(row: RowHistory, event: Event) -> str:
+    """'+10.2 % (+8.1 to +12.3 %)', of ratios in percentage points."""
+    unit = "points" if row.scale is Scale.DIFFERENCE else "%"
+    return f"{event.shift * 100:+.1f} {unit} ({event.low * 100:+.1f} to {event.high * 100:+.1f})"
+
+
+def run_text(run: Replicate) -> str:
+    """By day and release, as people look for it."""
+    day, release = date_text(run.manifest.start_unix_s)[:10], run.manifest.release_shown
+    return f"{day}, {release}" if release else day
+
+
+def since_text(stretch: Stretch, event: Event) -> str:
+    """When it began, as exactly as that is known, and when it went away."""
+    text = f"run {event.first + 1} ({run_text(stretch.runs[event.first])})"
+    if event.earliest != event.latest:
+        text += f", between runs {event.earliest + 1} and {event.latest + 1}"
+    return text if event.until is None else f"{text}, back since run {event.until + 1}"
