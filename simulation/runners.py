@@ -15,7 +15,7 @@ from gevent.event import Event
 from gevent.pool import Group
 from locust.runners import WorkerNode
 
-from loadproof.internals.locust import is_stopping
+from loadproof.internals.locustusers import is_stopping
 from simulation.wire import FakeRunner
 
 if TYPE_CHECKING:

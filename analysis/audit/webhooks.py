@@ -37,7 +37,7 @@ FORMS_NEEDED: Final = 5
 LATER_NEEDED: Final = 5
 FORGED_NEEDED: Final = 5
 """Of each kind. These depend on no timing."""
-FALSE_KINDS: Final = ("forged", "stale", "unsigned", "blank", "downgraded", "altered", "renamed")
+FALSE_KINDS: Final = ("forged", "stale", "unsigned", "blank", "downgraded", "altered", "renamed", "replayed")
 _NO_EFFECTS: Final = "the target file declares no `effects`, which shows an event's"
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from loadproof.api.calls import Api, Reply, body_fields, update_id_of
 from loadproof.api.payloads import encode_json
 from loadproof.api.signing import SIGNATURES, blanked, downgraded, new_webhook_secret
-from loadproof.scenario.operations import PaymentsOperation, SnapshotOperation
+from loadproof.scenario.operations import SIGNATURE_HEADERS, PaymentsOperation, SnapshotOperation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -33,6 +33,7 @@ How = Literal[
     "downgraded",
     "altered",
     "renamed",
+    "replayed",
 ]
 _MINOR_UNITS: Final = 100
 _LONG_AGO_S: Final = 3600.0
@@ -92,6 +93,17 @@ class AuditApi(Api):
         elif how in {"same-body", "renamed"}:
             body = encode_json(body_fields(self._endpoints.webhooks, event))
         return self._delivery(event_id, body, self._proof(how, event_id, body, event))
+
+    def deliver_for_replay(self, event_id: str, event: Mapping[str, Any]) -> Call:
+        """A right delivery, of which as much is the same for every event as the signature allows."""
+        return self.deliver_as("same-body" if self.signature == "standard" else "pair", event_id, event)
+
+    def replay(self, captured: Call, event_id: str, event: Mapping[str, Any]) -> Call:
+        """Another event with the captured delivery's own signature and timestamp: only its id is new."""
+        own = self.deliver_for_replay(event_id, event).request
+        names = SIGNATURE_HEADERS[self.signature]
+        proof = {name: captured.request.headers[name] for name in names if own.headers[name] != event_id}
+        return self._delivery(event_id, own.body, {**own.headers, **proof})
 
     def _proof(self, how: How, event_id: str, body: bytes, event: Mapping[str, Any]) -> dict[str, str]:
         """Headers with the signature, right or wrong in one way."""

@@ -17,9 +17,7 @@ if TYPE_CHECKING:
     from loadproof.generator.heard import Heard
     from loadproof.generator.lives import AskedRequest, Life
     from loadproof.http.messages import Want
-    from loadproof.recording.recorder import Recorder
     from loadproof.users.post import Post
-    from loadproof.users.workload import Workload
 
 
 class Entries:
@@ -32,38 +30,29 @@ class Entries:
         self.is_begun = False
         """What comes before and after is set-up."""
 
-    @property
-    def _work(self) -> Workload:
-        return self._post.workload()
-
-    @property
-    def _recorder(self) -> Recorder:
-        recorder: Recorder = self._work.recorder  # type: ignore[assignment]  # runs have a real one
-        return recorder
-
     def add_unreported(self, asked: AskedRequest) -> None:
         """It has ended, and nobody says how."""
         due = Due(asked.began_s)
-        self._recorder.unreported(asked.endpoint, due)
+        self._post.recorder.unreported(asked.endpoint, due)
         self._journal(asked.endpoint, UNREPORTED, due, asked.began_s)
 
     def add_abandoned(self, asked: AskedRequest) -> None:
         """The end of the run cut it off."""
         due, _ = self._due(asked.life, asked.began_s)
-        self._recorder.started()
-        self._recorder.abandoned(asked.endpoint, due)
+        self._post.recorder.started()
+        self._post.recorder.abandoned(asked.endpoint, due)
         self._journal(asked.endpoint, ABANDONED, due, asked.began_s)
 
     def add_timeout(self, asked: AskedRequest) -> None:
         """It was given up now."""
-        now_s = self._work.now_s()
+        now_s = self._post.workload().now_s()
         self.add(asked.life, asked.endpoint, asked.method, Outcome.TIMEOUT, began_s=asked.began_s, ended_s=now_s)
 
     def add_unsent(self, life: Life | None, endpoint: str, want: Want, began_s: float) -> None:
         """This machine lacked what it takes to send it."""
         due, _ = self._due(life, began_s)
-        self._recorder.started()
-        self._recorder.unsent(endpoint, want, due)
+        self._post.recorder.started()
+        self._post.recorder.unsent(endpoint, want, due)
         self._journal(endpoint, WANTS[want], due, began_s)
 
     def add(
@@ -78,16 +67,16 @@ class Entries:
         told: Heard | None = None,
     ) -> None:
         """A request with an outcome; `told` is what Locust's event said of it, if there was one."""
-        recorder, timing, start_s = self._recorder, Timing(), self._work.start_s
-        timing.began_s = timing.sent_s = start_s + began_s
-        timing.ended_s = start_s + ended_s
+        recorder, work, timing = self._post.recorder, self._post.workload(), Timing()
+        timing.began_s = timing.sent_s = work.start_s + began_s
+        timing.ended_s = work.start_s + ended_s
         due, is_first = self._due(life, began_s)
         # First of all, since whatever a client of somebody's own calls its response can raise.
-        longest = LONGEST + self._work.mask.reach
+        longest = LONGEST + work.mask.reach
         answered = _answered_with(told.response, longest) if told and recorder.journals else (0, "")
         recorder.started()
         recorder.finished(endpoint, method, outcome, due, timing, told.body_bytes if told else 0)
-        if told and is_elsewhere(told.url, self._work.target.base_url):
+        if told and is_elsewhere(told.url, work.target.base_url):
             recorder.elsewhere(endpoint, due)
         self._journal(endpoint, outcome, due, began_s, ended_s=ended_s, answered=answered)
         if life is None:
@@ -111,15 +100,15 @@ class Entries:
         answered: tuple[int, str] = (0, ""),
     ) -> None:
         """In addition to what counts it; its user has said nothing that could be noted."""
-        recorder, start_s = self._recorder, self._work.start_s
+        recorder, work = self._post.recorder, self._post.workload()
         if recorder.journals:
-            ended_s = self._work.now_s() if ended_s is None else ended_s
-            moments_s = start_s + began_s, start_s + ended_s
+            ended_s = work.now_s() if ended_s is None else ended_s
+            moments_s = work.start_s + began_s, work.start_s + ended_s
             recorder.ended(("shared", endpoint, due, *moments_s, answered[0], outcome, answered[1], False, None, None))
 
     def _due(self, life: Life | None, began_s: float) -> tuple[Due, bool]:
         """What this request's task waited for, if it is the first of a paced user's; else when it began."""
-        ends_s = self._work.spans[-1].end_s
+        ends_s = self._post.workload().spans[-1].end_s
         is_setup = began_s >= ends_s or not self.is_begun
         is_setup |= life is not None and (life.is_leaving or not life.is_set_up)
         if is_setup or life is None:
@@ -136,13 +125,13 @@ class Entries:
         if life.began_s is not None:
             usual.seconds += max(0.0, began_s - life.began_s - life.kept_s)
             usual.requests += 1
-        deadline_s = self._work.habits.deadline_s
+        deadline_s = self._post.workload().habits.deadline_s
         life.began_s, life.kept_s = began_s, max(0.0, ended_s - began_s - deadline_s)
         if life.kept_s and life.pace_s is None and usual.seconds:
             from_s = max(began_s + deadline_s, life.kept_until_s)
-            life.kept_until_s = max(life.kept_until_s, min(ended_s, self._work.spans[-1].end_s))
+            life.kept_until_s = max(life.kept_until_s, min(ended_s, self._post.workload().spans[-1].end_s))
             every_s = usual.seconds / usual.requests
-            time_ = self._recorder.user_time
+            time_ = self._post.recorder.user_time
             time_.kept_waiting([endpoint], MISSED, from_s, life.kept_until_s, every_s=every_s)
 
 

@@ -22,7 +22,9 @@ from loadproof.generator.lives import AskedRequest, Life
 from loadproof.generator.paces import last_wait, pace_s
 from loadproof.http.messages import Request
 from loadproof.httpuser.session import HttpSession
-from loadproof.internals.locust import body_read, follow_requests, follow_users, hear_requests, is_stopping
+from loadproof.internals.locustclients import body_read, follow_requests
+from loadproof.internals.locustevents import hear_requests
+from loadproof.internals.locustusers import follow_users, is_stopping
 from loadproof.outcome import Outcome
 from loadproof.users.post import THIS_PROCESS
 from loadproof.users.tokenkeeper import Recorded
@@ -35,9 +37,7 @@ if TYPE_CHECKING:
     from locust import User
     from locust.env import Environment
 
-    from loadproof.recording.recorder import Recorder
     from loadproof.users.post import Post
-    from loadproof.users.workload import Workload
 
 _CLOCKS_DIFFER_S: Final = 0.05
 """By less, the two readings of the clocks do."""
@@ -73,24 +73,15 @@ class Following:
         follow_users(self._live, self._take_turn)
         follow_requests(self._send, timeouts_s=self._timeouts_s, heirs=(HttpSession,))
 
-    @property
-    def _work(self) -> Workload:
-        return self._post.workload()
-
-    @property
-    def _recorder(self) -> Recorder:
-        recorder: Recorder = self._work.recorder  # type: ignore[assignment]  # runs have a real one
-        return recorder
-
     def _timeouts_s(self) -> tuple[float, float]:
-        timeouts = self._work.habits.timeouts
+        timeouts = self._post.workload().habits.timeouts
         return timeouts.connect, timeouts.total
 
     def _begin(self, **_: Any) -> None:
         """An answer that never comes is none, also for users who would wait for a minute: unless they say so."""
         FastHttpUser.connection_timeout, FastHttpUser.network_timeout = self._timeouts_s()
         self._is_over, self._entries.is_begun = False, True
-        self._recorder.at_end(self._end)
+        self._post.recorder.at_end(self._end)
 
     def _end(self) -> None:
         """Whoever still waits, in a greenlet that nobody stopped, waited in vain."""
@@ -118,12 +109,12 @@ class Following:
 
     def _live(self, user: User, run: Callable[[], None]) -> None:
         """A user's life: it begins at the step for which it was made."""
-        work, kind = self._work, type(user).__name__
+        work, kind = self._post.workload(), type(user).__name__
         came_s = work.now_s()
         first_s = work.first_step(came_s)
         current: Any = gevent.getcurrent()
         life = self._lives[current] = Life(user, current, kind, pace_s(user), due_s=first_s, active_s=first_s)
-        self._recorder.user_time.came(kind, came_s)
+        self._post.recorder.user_time.came(kind, came_s)
         leave, user.on_stop = user.on_stop, lambda: self._leave_by(life, leave)  # type: ignore[method-assign]
         try:
             self._post.clock.sleep(max(0.0, first_s - work.now_s()))
@@ -131,7 +122,7 @@ class Following:
         finally:
             # What it knows holds its greenlet, which would keep both for ever.
             del self._lives[current]
-            self._recorder.user_time.left(kind, work.now_s())
+            self._post.recorder.user_time.left(kind, work.now_s())
 
     def _leave_by(self, life: Life, on_stop: Callable[[], None]) -> None:
         life.is_leaving = True
@@ -142,12 +133,12 @@ class Following:
         if life is None:
             execute()
             return
-        user_time, longest_s = self._recorder.user_time, self._work.habits.timeouts.total
-        life.begin_turn(last_wait(user), self._work.now_s(), user_time)
+        user_time, work = self._post.recorder.user_time, self._post.workload()
+        life.begin_turn(last_wait(user), work.now_s(), user_time)
         try:
             execute()
         finally:
-            life.end_turn(self._work.now_s(), longest_s=longest_s, user_time=user_time)
+            life.end_turn(work.now_s(), longest_s=work.habits.timeouts.total, user_time=user_time)
             if self._untold:
                 self._give_up_untold(life)
 
@@ -162,15 +153,16 @@ class Following:
         current: Any = gevent.getcurrent()
         if current in self._asking:
             return send()
-        life, now_s = self._life(), self._work.now_s()
+        life, work = self._life(), self._post.workload()
+        now_s = work.now_s()
         is_of_task = life is not None and life.greenlet is current
         if life is not None:
             life.has_client = True
-            if is_of_task and not life.is_leaving and now_s >= self._work.spans[-1].end_s and is_stopping(life.user):
+            if is_of_task and not life.is_leaving and now_s >= work.spans[-1].end_s and is_stopping(life.user):
                 # Its task would go on for as long as Locust waits for it.
                 raise StopUser
         asked = self._asking[current] = AskedRequest(self._names.of(method, name), method, now_s, life, is_of_task)
-        self._recorder.waiting_begins()
+        self._post.recorder.waiting_begins()
         try:
             answer = send()
         except BaseException as error:
@@ -185,7 +177,7 @@ class Following:
         """What it was waiting for until now."""
         asked = self._asking.pop(waiting, None)
         if asked is not None:
-            self._recorder.waiting_ends()
+            self._post.recorder.waiting_ends()
         return asked
 
     def _give_up(self, waiting: greenlet, asked: AskedRequest, error: BaseException) -> None:
@@ -203,7 +195,8 @@ class Following:
         """Its user was to end: what it had been waiting for longer than it is worth has failed."""
         if self._answered(waiting) is None:
             return
-        if self._work.now_s() - asked.began_s > self._work.habits.deadline_s:
+        work = self._post.workload()
+        if work.now_s() - asked.began_s > work.habits.deadline_s:
             self._entries.add_timeout(asked)
         else:
             self._entries.add_abandoned(asked)
@@ -216,13 +209,14 @@ class Following:
             self._hear(Heard.of(told))
         except Exception:  # noqa: BLE001 - of whatever somebody's client put into it
             _log.exception("a request event that can't be understood")
-            unknown = AskedRequest(self._names.of("-", "-"), "-", self._work.now_s(), life=None, is_of_task=False)
+            now_s = self._post.workload().now_s()
+            unknown = AskedRequest(self._names.of("-", "-"), "-", now_s, life=None, is_of_task=False)
             self._entries.add_unreported(unknown)
 
     def _hear(self, told: Heard) -> None:
         """A request has ended, as Locust's event tells."""
         current: Any = gevent.getcurrent()
-        life, now_s = self._life(), self._work.now_s()
+        life, now_s = self._life(), self._post.workload().now_s()
         asked = self._answered(current)
         if asked is None:
             self._untold.pop(told.start_time, None)
@@ -236,7 +230,7 @@ class Following:
         if told.exception is not None:
             status = status_of(told.response)
             answer = None if status is None else HeardAnswer(status, body_read(told.response))
-            self._recorder.failed(endpoint, Request(told.kind, told.url), answer, told.exception)
+            self._post.recorder.failed(endpoint, Request(told.kind, told.url), answer, told.exception)
 
 
 def _began_s(now_s: float, took_s: float, start_time: float | None) -> float:

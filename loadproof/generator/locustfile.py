@@ -23,15 +23,8 @@ from loadproof.generator.measuring import look_for_garbage_rarely
 from loadproof.generator.raised import Raised
 from loadproof.generator.sockets import SocketKeys, watch_strangers
 from loadproof.generator.targetterms import hand_terms
-from loadproof.internals.locust import (
-    end_with,
-    keep_default_arguments,
-    mask_events,
-    master_socket,
-    prepare_sockets,
-    take_stop_button,
-    tell_exceptions,
-)
+from loadproof.internals.locust import keep_default_arguments, master_socket, prepare_sockets, take_stop_button
+from loadproof.internals.locustevents import end_with, mask_events, tell_exceptions
 from loadproof.recording.announcements import StopAsked, StrangerRefused
 from loadproof.recording.runwriter import RunWriter
 from loadproof.rundir.manifest import read_manifest
@@ -44,6 +37,7 @@ if TYPE_CHECKING:
     from locust.web import WebUI
 
     from loadproof.generator.shape import PlanShape
+    from loadproof.rundir.manifest import Manifest
 
 # Locust loads this file before it creates its runner and, with it, the sockets.
 prepare_sockets(SocketKeys().prepare)
@@ -74,14 +68,21 @@ def _set_up(environment: Environment, **_: Any) -> None:
     if not isinstance(environment.runner, MasterRunner):
         environment.events.test_start.add_listener(look_for_garbage_rarely)
     if isinstance(environment.runner, WorkerRunner):
-        keep_default_arguments()
-        part = WorkerCrew(environment)
-        end_with(environment, lambda: int(part.has_refused))
-        return
-    named = os.environ.get(variables.RUN)
-    if named is None:
-        raise SystemExit(f"{Path(__file__).name}: no run directory; use `loadproof run`, or -f locustfiles alone")
-    path = Path(named)
+        _set_up_worker(environment)
+    else:
+        _set_up_leader(environment)
+
+
+def _set_up_worker(environment: Environment) -> None:
+    """It waits for its master, which says what its part is."""
+    keep_default_arguments()
+    part = WorkerCrew(environment)
+    end_with(environment, lambda: int(part.has_refused))
+
+
+def _set_up_leader(environment: Environment) -> None:
+    """The process that keeps to the plan and writes the run directory."""
+    path = _run_directory()
     manifest = read_manifest(path)
     writer = RunWriter(path, manifest)
     THIS_PROCESS.assign(manifest, rank=0, workers=1)
@@ -94,21 +95,32 @@ def _set_up(environment: Environment, **_: Any) -> None:
     plan.begins_at_unix_s = float(os.environ.get(variables.BEGINS_AT, "-inf"))
     if manifest.scenario.locustfile is not None:
         plan.begin_after(environment.events.test_start)
-    if isinstance(environment.runner, MasterRunner):
-        crew = MasterCrew(environment, writer, manifest)
-        plan.lead(crew, writer)
-        # Locust only ever calls it.
-        environment.dispatcher_class = functools.partial(UserAllotment, has_part=crew.has_part)  # type: ignore[assignment]
-        watch_strangers(master_socket(environment.runner), lambda: writer.announce(StrangerRefused()))
-        end_with(environment, lambda: int(not crew.is_sound))
-    else:
-        alone = LocalCrew(environment, writer)
-        plan.lead(alone, writer)
-        end_with(environment, lambda: int(not alone.is_sound))
+    crew = _crew_of(environment, writer, manifest)
+    plan.lead(crew, writer)
+    end_with(environment, lambda: int(not crew.is_sound))
+    if not isinstance(environment.runner, MasterRunner):
         _hold_token(environment)
     gevent.signal_handler(signal.SIGUSR1, plan.end_early)
     if environment.web_ui is not None:
         _take_stop_button(environment.web_ui, plan, writer)
+
+
+def _run_directory() -> Path:
+    named = os.environ.get(variables.RUN)
+    if named is None:
+        raise SystemExit(f"{Path(__file__).name}: no run directory; use `loadproof run`, or -f locustfiles alone")
+    return Path(named)
+
+
+def _crew_of(environment: Environment, writer: RunWriter, manifest: Manifest) -> MasterCrew | LocalCrew:
+    """Who sends: this process's workers, or the process itself."""
+    if isinstance(environment.runner, MasterRunner):
+        crew = MasterCrew(environment, writer, manifest)
+        # Locust only ever calls it.
+        environment.dispatcher_class = functools.partial(UserAllotment, has_part=crew.has_part)  # type: ignore[assignment]
+        watch_strangers(master_socket(environment.runner), lambda: writer.announce(StrangerRefused()))
+        return crew
+    return LocalCrew(environment, writer)
 
 
 def _hold_token(environment: Environment) -> None:

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from locust.env import Environment
 
-    from loadproof.recording.recorder import Recorder
     from loadproof.recording.reports import SecondReport
     from loadproof.users.post import Post
 
@@ -57,26 +56,21 @@ class Measuring:
         """It has begun, and nothing of it has failed."""
         return bool(self._greenlets) and not any(greenlet.exception for greenlet in self._greenlets)
 
-    @property
-    def _recorder(self) -> Recorder:
-        recorder: Recorder = self._post.workload().recorder  # type: ignore[assignment]  # runs have a real one
-        return recorder
-
     def _begin(self, **_: Any) -> None:
         if self._statistics is not None:
-            self._recorder.feed(self._statistics)
-        self._greenlets = [gevent.spawn(self._recorder.probe_event_loop), gevent.spawn(self._report_every_second)]
+            self._post.recorder.feed(self._statistics)
+        self._greenlets = [gevent.spawn(self._post.recorder.probe_event_loop), gevent.spawn(self._report_every_second)]
 
     def _report_every_second(self) -> None:
         while True:
             now_s = self._post.workload().now_s()
-            self._post.clock.sleep(self._recorder.second_ends_s(now_s) - now_s)
+            self._post.clock.sleep(self._post.recorder.second_ends_s(now_s) - now_s)
             self._take()
 
     def _end_seconds(self, **_: Any) -> None:
         """Runs before the users are stopped: stopping them takes longer than a second, and is not part of the run."""
         if self._greenlets:
-            self._recorder.end_early(self._post.workload().now_s())
+            self._post.recorder.end_early(self._post.workload().now_s())
             self._take()
 
     def finish(self) -> None:
@@ -87,4 +81,4 @@ class Measuring:
     def _take(self, *, last: bool = False) -> None:
         with self._taking:
             now_s = self._post.workload().now_s()
-            self._report(self._recorder.take(now_s, int(self._runner.user_count), last=last))
+            self._report(self._post.recorder.take(now_s, int(self._runner.user_count), last=last))

@@ -13,7 +13,7 @@ from locust.util.load_locustfile import load_locustfile
 from loadproof.generator.heard import Names, outcome_of, status_of
 from loadproof.generator.look import SENT_NOTHING, Look
 from loadproof.generator.ownlocustfile import startable
-from loadproof.internals.locust import body_read
+from loadproof.internals.locustclients import body_read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from locust import constant_pacing, constant_throughput
 
-from loadproof.internals.locust import last_pacing
+from loadproof.internals.locustusers import last_pacing
 
 if TYPE_CHECKING:
     from locust import User

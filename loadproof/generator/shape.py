@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from locust import LoadTestShape
 
-from loadproof.internals.locust import call_ours_last
+from loadproof.internals.locustevents import call_ours_last
 from loadproof.plan.phases import changes_of, users_made_at
 from loadproof.recording.announcements import Begun, PlanIsOver
 from loadproof.users.post import THIS_PROCESS, Post

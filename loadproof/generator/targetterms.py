@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from loadproof.http.origin import Origin
 from loadproof.httpuser import terms
 from loadproof.httpuser.locusts import LocustsFastSession, LocustsSession
-from loadproof.internals.locust import take_places
+from loadproof.internals.locustclients import take_places
 from loadproof.scenario.targetway import way_of
 from loadproof.users.post import THIS_PROCESS
 

@@ -13,7 +13,7 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from loadproof.http.tls import SYSTEM
 from loadproof.httpuser import terms
-from loadproof.internals.locust import complete_url
+from loadproof.internals.locustclients import complete_url
 from loadproof.scenario.safety import check_host
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from requests.utils import get_encoding_from_headers
 from urllib3 import HTTPHeaderDict, HTTPResponse
 
 from loadproof.http.bodies import unwrapped
-from loadproof.internals.locust import is_reported
+from loadproof.internals.locustclients import is_reported
 from loadproof.internals.requests import cookies_set_by, prepared
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from loadproof.httpuser.transport import Transport, check_support, timeouts_of
 from loadproof.httpuser.unsupported import not_supported
 from loadproof.httpuser.watched import WatchedCookies, WatchedHeaders
 from loadproof.httpuser.writing import Writer
-from loadproof.internals.locust import complete_url, report_to
+from loadproof.internals.locustclients import complete_url, report_to
 from loadproof.internals.requests import keep_cookies, merged_cookies
 
 if TYPE_CHECKING:

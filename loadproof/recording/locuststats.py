@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from locust import stats as locust_stats
 
-from loadproof.internals.locust import only_the_runner_listens
+from loadproof.internals.locustevents import only_the_runner_listens
 
 if TYPE_CHECKING:
     from locust.env import Environment

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import signal
@@ -25,7 +26,7 @@ from loadproof.rundir import files
 from loadproof.scenario.targetvariables import masker_of, permissions_of, secret_variables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from socket import socket
 
     from loadproof.run.stopping import StopSignal
@@ -101,35 +102,42 @@ def running_generator(
         environment |= stack.enter_context(ending_leftovers()) | _parent()
         stack.callback(os.close, read_end)
         stack.callback(mask_file, log, masker_of(secret_variables(manifest.target), {**os.environ, **secret}))
-        command = [*_locust(crew.locustfiles), "--only-summary", *_run_options(manifest, crew), *_shown_by(crew)]
-        of_leader = {variables.RUN: str(path.resolve()), variables.PROGRESS_FD: str(write_end)}
-        # Ours until the leader has them: if somebody else holds the port open, it outlives the leader.
-        with ExitStack() as handed_over:
-            handed_over.callback(os.close, write_end)
-            pass_fds, port = [write_end], 0
-            if crew.is_distributed:
-                listener = handed_over.enter_context(_listening(crew))
-                port = listener.getsockname()[1]
-                command += _master_options(crew, port)
-                of_leader[variables.LISTENER_FD] = str(listener.fileno())
-                pass_fds.append(listener.fileno())
-            leader = children.start(
-                command,
-                directory=directory,
-                environment=environment | of_leader,
-                cores=cores,
-                log=log,
-                pass_fds=pass_fds,
-            )
+        start = functools.partial(children.start, directory=directory, cores=cores, log=log)
+        leader, port = _start_leader(start, manifest, path, crew, environment=environment, progress_end=write_end)
         stack.callback(children.stop, leader)
         workers = []
         for _ in range(crew.workers if crew.workers > 1 and not crew.listen else 0):
             # The master's tags come with the users that they are to choose.
             command = [*_worker_command(crew.locustfiles, LOOPBACK, port), *_host_option(manifest, crew)]
-            worker = children.start(command, directory=directory, environment=environment, cores=cores, log=log)
+            worker = start(command, environment=environment)
             stack.callback(children.stop, worker)
             workers.append(worker)
         yield Generator(leader, read_end, workers, wait_s=crew.wait_s if crew.is_distributed else 0)
+
+
+def _start_leader(
+    start: Callable[..., subprocess.Popen[bytes]],
+    manifest: Manifest,
+    path: Path,
+    crew: CrewOptions,
+    *,
+    environment: Mapping[str, str],
+    progress_end: int,
+) -> tuple[subprocess.Popen[bytes], int]:
+    """The process that writes the run directory, and the port where workers connect to it; 0: there are none."""
+    command = [*_locust(crew.locustfiles), "--only-summary", *_run_options(manifest, crew), *_shown_by(crew)]
+    own = {variables.RUN: str(path.resolve()), variables.PROGRESS_FD: str(progress_end)}
+    # Ours until the leader has them: if somebody else holds the port open, it outlives the leader.
+    with ExitStack() as handed_over:
+        handed_over.callback(os.close, progress_end)
+        pass_fds, port = [progress_end], 0
+        if crew.is_distributed:
+            listener = handed_over.enter_context(_listening(crew))
+            port = listener.getsockname()[1]
+            command += _master_options(crew, port)
+            own[variables.LISTENER_FD] = str(listener.fileno())
+            pass_fds.append(listener.fileno())
+        return start(command, environment={**environment, **own}, pass_fds=pass_fds), port
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from loadproof.api.audits import AuditApi, How
+    from loadproof.api.calls import Call
     from loadproof.run.inquiry import Inquirer
     from loadproof.run.journalreading import Sent
     from loadproof.rundir.observations import When
@@ -76,11 +77,25 @@ class WebhookReading:
                 yield from self._deliver(first, "same-body")
                 yield from self._deliver(second, "same-body")
             for how in FALSE_DELIVERIES[self._api.signature]:
-                yield from self._deliver(new_event(), how)  # type: ignore[arg-type]  # each of them is one
+                if how == "replayed":
+                    yield from self._replay(new_event(), new_event())
+                else:
+                    yield from self._deliver(new_event(), how)  # type: ignore[arg-type]  # each of them is one
+
+    def _replay(self, first: str, second: str) -> Iterator[Observation]:
+        """A signature that was accepted comes again with another id; what wasn't accepted would show nothing."""
+        captured = self._api.deliver_for_replay(first, self._event)
+        for seen in self._send([captured], {"event": first, "how": "pair"}):
+            yield seen
+            if said_by(seen.status, seen.outcome, is_repeated=False) is Said.ACKNOWLEDGED:
+                again = self._api.replay(captured, second, self._event)
+                yield from self._send([again], {"event": second, "how": "replayed"})
 
     def _deliver(self, event: str, how: How, *, times: int = 1, when: When = "after") -> Iterator[Observation]:
-        asked = {"event": event, "how": how}
-        calls = [self._api.deliver_as(how, event, self._event)] * times
+        call = self._api.deliver_as(how, event, self._event)
+        yield from self._send([call] * times, {"event": event, "how": how}, when)
+
+    def _send(self, calls: list[Call], asked: dict[str, Any], when: When = "after") -> Iterator[Observation]:
         try:
             for inquired in self._inquirer.ask_together(calls):
                 yield observed("deliver", when, asked, inquired, lambda _: {})

@@ -19,8 +19,8 @@ SIGNATURE_HEADERS: Final = {
     "none": (),
 }
 FALSE_DELIVERIES: Final = {
-    "standard": ("forged", "stale", "unsigned", "blank", "downgraded", "altered", "renamed"),
-    "stripe": ("forged", "stale", "unsigned", "blank", "downgraded", "altered"),
+    "standard": ("forged", "stale", "unsigned", "blank", "downgraded", "altered", "renamed", "replayed"),
+    "stripe": ("forged", "stale", "unsigned", "blank", "downgraded", "altered", "replayed"),
     "telegram": ("forged", "unsigned", "blank"),
     "none": (),
 }

@@ -46,6 +46,12 @@ class Post:
             )
         return self._workload
 
+    @property
+    def recorder(self) -> Recorder:
+        """What the run that was assigned to it is recorded with; plain Locust's workload has none."""
+        recorder: Recorder = self.workload().recorder  # type: ignore[assignment]  # runs have a real one
+        return recorder
+
     def assign(self, manifest: Manifest, *, rank: int, workers: int, recorder: NoRecorder | None = None) -> Workload:
         """Make it the worker with this rank (from 0) in the run.
 
@@ -55,7 +61,7 @@ class Post:
         self._workload = Workload(
             manifest.scenario,
             seed=manifest.seed,
-            recorder=recorder or self._recorder(manifest, rank, mask),
+            recorder=recorder or self._new_recorder(manifest, rank, mask),
             run_id=manifest.run_id,
             target=manifest.target,
             rank=rank,
@@ -66,7 +72,7 @@ class Post:
         )
         return self._workload
 
-    def _recorder(self, manifest: Manifest, rank: int, mask: Masker) -> Recorder:
+    def _new_recorder(self, manifest: Manifest, rank: int, mask: Masker) -> Recorder:
         return Recorder(
             manifest.phases,
             deadline_s=manifest.scenario.deadline,

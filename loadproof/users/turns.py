@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from locust import User
 
-from loadproof.internals.locust import is_stopping
+from loadproof.internals.locustusers import is_stopping
 from loadproof.outcome import BACKED_OFF, MISSED
 from loadproof.plan.pacing import Due
 from loadproof.users.post import THIS_PROCESS, Post

@@ -60,6 +60,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
         books.check_then_insert,
         events.webhook_by_body,
         events.webhook_marked_first,
+        events.webhook_signature_remembered,
         copies.backup_without_log,
         copies.backup_stepped,
         copies.restore_skips_newest,

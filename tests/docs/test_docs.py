@@ -23,6 +23,9 @@ from loadproof.analysis.outputs.tables import terminal_view
 from loadproof.analysis.outputs.verdictschema import verdict_schema
 from loadproof.analysis.report.run_page import run_files
 from loadproof.outcome import UNSENT, Outcome
+from loadproof.plan.decidability import undecidable
+from loadproof.plan.faultspans import fault_spans
+from loadproof.plan.phases import plan_phases
 from loadproof.rundir import files
 from loadproof.rundir.rows import COUNTERS, HISTOGRAMS, USER_TIMES, JournalRow
 from loadproof.scenario.document import parse_yaml
@@ -119,6 +122,29 @@ def test_the_example_in_the_scenarios_readme_is_a_scenario(tmp_path):
     file.write_text(re.search(r"^```yaml\n(.*?)^```", text, re.DOTALL | re.MULTILINE)[1], encoding="utf-8")
     done = in_process("check", file)
     assert done.returncode == 0, done.stderr
+
+
+def test_thresholds_around_a_fault_in_the_scenarios_readme_can_be_decided(tmp_path):
+    """Before, during and after it, in phases of their own."""
+    text = (ROOT / "scenarios/README.md").read_text(encoding="utf-8").partition("## Faults")[2].partition("\n## ")[0]
+    (example,) = [
+        block for block in re.findall(r"^```yaml\n(.*?)^```", text, re.DOTALL | re.MULTILINE) if "phases:" in block
+    ]
+    file = tmp_path / "around.yaml"
+    file.write_text(
+        f"name: around\ndescription: A fault in a phase of its own.\ndeadline: 1 s\n{example}", encoding="utf-8"
+    )
+    scenario = load_scenario(file)
+    expected = {
+        (span.name, name): 60 * (span.end_s - span.start_s) for span in plan_phases(scenario) for name in ("balance",)
+    }
+    (fault,) = fault_spans(scenario.faults, plan_phases(scenario))
+    assert [(span.name, span.start_s, span.end_s) for span in plan_phases(scenario)][1] == (
+        "slow",
+        fault.start_s,
+        fault.end_s,
+    )
+    assert list(undecidable(scenario, expected, where="")) == []
 
 
 def test_every_setting_of_the_embedded_target_is_explained_and_in_the_example():

@@ -107,6 +107,13 @@ class Trusting(Receiver):
         return how in {"forged", "unsigned"}
 
 
+class Remembering(Receiver):
+    """Takes a signature for right because it was right for another event."""
+
+    def is_refused(self, how: str) -> bool:
+        return how != "replayed" and super().is_refused(how)
+
+
 class Careless(Receiver):
     """Adds the effect before it looks at the signature."""
 
@@ -205,6 +212,7 @@ def test_a_right_receiver_keeps_every_promise():
         (Forgetful, {LATER, ONE_EFFECT}),
         (Trusting, {NO_EFFECT}),
         (Careless, {NO_EFFECT}),
+        (Remembering, {NO_EFFECT}),
     ],
 )
 def test_each_fault_breaks_its_promise(receiver, promises):

@@ -1,4 +1,4 @@
-"""Locust is what `loadproof.internals.locust` takes it for; whoever upgrades it reads here what changed."""
+"""Locust is what `loadproof.internals` takes it for; whoever upgrades it reads here what changed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import gevent
@@ -42,6 +42,7 @@ from loadproof.generator.shape import _CALLS_EVERY_S
 from loadproof.httpuser.session import HttpSession as OurSession
 from loadproof.httpuser.user import HttpUser
 from loadproof.internals import locust as ours
+from loadproof.internals import locustclients, locustevents, locustusers
 
 
 @contextmanager
@@ -65,13 +66,13 @@ class Waiting(locust.User):
 
 def test_a_user_tells_whether_it_is_to_stop():
     """While a task of it runs; `is_stopping`."""
-    with unchanged("User._state is 'stopping' from User.stop until the task ends", "internals/locust.py is_stopping"):
+    with unchanged("User._state is 'stopping' from User.stop until the task ends", "locustusers.py is_stopping"):
         user = Waiting(Environment())
         user.start(Group())
         gevent.sleep(0.01)
-        assert not ours.is_stopping(user)
+        assert not locustusers.is_stopping(user)
         assert not user.stop()
-        assert ours.is_stopping(user)
+        assert locustusers.is_stopping(user)
         user.stop(force=True)
 
 
@@ -82,7 +83,7 @@ class Pausing(locust.User):
 
     def on_start(self) -> None:
         self.done: list[object] = []
-        ours.wait_by(self, self.sleep)
+        locustusers.wait_by(self, self.sleep)
 
     @locust.task
     def pass_by(self) -> None:
@@ -98,7 +99,7 @@ def test_a_user_sleeps_by_the_clock_that_it_is_given():
     """Now and between all of its tasks, as long as its wait time says, and not at all by gevent's; `wait_by`."""
     with unchanged(
         "User.wait is User._taskset_instance.wait, and TaskSet._sleep is how a user sleeps, whoever has it wait",
-        "internals/locust.py wait_by: simulated time stands still without it",
+        "locustusers.py wait_by: simulated time stands still without it",
     ):
         user, group = Pausing(Environment()), Group()
         user.start(group)
@@ -114,13 +115,13 @@ def test_the_request_event_tells_who_listens():
     environment = Environment()
     with unchanged(
         "events.request._handlers holds Runner.__init__'s on_request alone when nobody else listens",
-        "internals/locust.py only_the_runner_listens: each request is told one by one without it, at 11 µs",
+        "locustevents.py only_the_runner_listens: each request is told one by one without it, at 11 µs",
     ):
-        assert not ours.only_the_runner_listens(environment)
+        assert not locustevents.only_the_runner_listens(environment)
         environment.create_local_runner()
-        assert ours.only_the_runner_listens(environment)
+        assert locustevents.only_the_runner_listens(environment)
         environment.events.request.add_listener(lambda **_: None)
-        assert not ours.only_the_runner_listens(environment)
+        assert not locustevents.only_the_runner_listens(environment)
 
 
 def test_history_is_appended_on_demand(tmp_path):
@@ -129,7 +130,7 @@ def test_history_is_appended_on_demand(tmp_path):
     environment.create_local_runner()
     environment.stats.log_request("GET", "balance", 12, 7)
     writer = StatsCSVFileWriter(environment, PERCENTILES_TO_REPORT, str(tmp_path / "locust"), full_history=True)
-    with unchanged("StatsCSVFileWriter._stats_history_data_rows", "internals/locust.py append_history"):
+    with unchanged("StatsCSVFileWriter._stats_history_data_rows", "locust.py append_history"):
         ours.append_history(writer)
         writer.stats_history_flush()
         lines = (tmp_path / "locust_stats_history.csv").read_text().splitlines()
@@ -144,9 +145,7 @@ def test_history_is_appended_on_demand(tmp_path):
 def test_the_dispatcher_knows_its_classes_and_workers():
     """And ours can stand in for it; `planned_classes`, `worker_ids`."""
     nodes = [runners.WorkerNode(name) for name in ("b", "a")]
-    with unchanged(
-        "UsersDispatcher._user_classes and ._worker_nodes", "internals/locust.py planned_classes and worker_ids"
-    ):
+    with unchanged("UsersDispatcher._user_classes and ._worker_nodes", "locust.py planned_classes and worker_ids"):
         dispatcher = UsersDispatcher(nodes, [Waiting])
         assert ours.planned_classes(dispatcher) == [Waiting]
         assert ours.worker_ids(dispatcher) == ["a", "b"]
@@ -163,7 +162,7 @@ def test_a_worker_sends_its_statistics_on_demand():
     environment.events.report_to_master.add_listener(lambda data, **_: data.update(seen=1))
     sent: list[Message] = []
     runner: Any = SimpleNamespace(environment=environment, client_id="w", client=SimpleNamespace(send=sent.append))
-    with unchanged("WorkerRunner._send_stats", "internals/locust.py send_statistics, for the last seconds of a run"):
+    with unchanged("WorkerRunner._send_stats", "locust.py send_statistics, for the last seconds of a run"):
         # A whole one would look for its master.
         runner._send_stats = runners.WorkerRunner._send_stats.__get__(runner)
         ours.send_statistics(runner)
@@ -188,7 +187,7 @@ def test_files_of_settings_are_not_read(tmp_path, monkeypatch):
     parser = argument_parser.LocustArgumentParser
     with unchanged(
         "its parsers hand `default_config_files` to LocustArgumentParser.__init__",
-        "internals/locust.py ignore_setting_files: files that nobody named take tasks out of a run without it",
+        "locust.py ignore_setting_files: files that nobody named take tasks out of a run without it",
     ):
         read = argument_parser.get_parser().parse_args()
         assert (read.tags, read.exclude_tags, read.num_users) == (["fast"], ["slow"], 5)
@@ -208,7 +207,7 @@ def test_default_arguments_are_built_once(monkeypatch):
     monkeypatch.setattr(argument_parser, "default_args_dict", lambda: built.append(1) or {})
     with unchanged(
         "WorkerRunner asks argument_parser.default_args_dict() for each option",
-        "internals/locust.py keep_default_arguments: each step of a ramp stops the event loop for 0.1 s without it",
+        "locust.py keep_default_arguments: each step of a ramp stops the event loop for 0.1 s without it",
     ):
         ours.keep_default_arguments()
         assert [argument_parser.default_args_dict() for _ in range(3)] == [{}] * 3
@@ -222,7 +221,7 @@ def test_sockets_are_prepared_before_they_are_bound_or_connected(monkeypatch):
     prepared: list[tuple[int, bytes]] = []
     with unchanged(
         "Server and Client call BaseSocket.__init__ before they bind or connect `socket`",
-        "internals/locust.py prepare_sockets: anybody could send a run's results without it",
+        "locust.py prepare_sockets: anybody could send a run's results without it",
     ):
         ours.prepare_sockets(lambda socket: prepared.append((socket.type, socket.last_endpoint)))
         server = zmqrpc.Server("127.0.0.1", 0)
@@ -243,7 +242,7 @@ def test_the_stop_button_calls_what_we_want(monkeypatch):
     environment = Environment(user_classes=[Waiting])
     environment.create_local_runner()
     web_ui = environment.create_web_ui("127.0.0.1", 0, delayed_start=True)
-    with unchanged("the route /stop is the view function 'locust.stop'", "internals/locust.py take_stop_button"):
+    with unchanged("the route /stop is the view function 'locust.stop'", "locust.py take_stop_button"):
         assert "locust.stop" in web_ui.app.view_functions
         ours.take_stop_button(web_ui, lambda: {"success": True, "message": "ours"})
         (rule,) = (rule for rule in web_ui.app.url_map.iter_rules() if rule.rule == "/stop")
@@ -319,11 +318,11 @@ def test_lives_tasks_and_requests_of_users_are_followed(session, base, monkeypat
         told.append(what)
         return then()
 
-    with unchanged("User.run, TaskSet.execute_next_task, request of both sessions", "internals/locust.py follow_…"):
-        ours.follow_users(
+    with unchanged("User.run, TaskSet.execute_next_task, request of both sessions", "locustclients.py follow_…"):
+        locustusers.follow_users(
             lambda user, run: noting("life", type(user), then=run), lambda user, do: noting("task", type(user), then=do)
         )
-        ours.follow_requests(
+        locustclients.follow_requests(
             lambda method, name, send: noting(method, name, then=send),
             timeouts_s=lambda: (0.5, 1.0),
             heirs=[OurSession],
@@ -344,8 +343,8 @@ def test_requests_are_heard_ahead_of_listeners_that_keep_them_from_others():
         raise StopUser
 
     environment.events.request.add_listener(end_it)
-    with unchanged("EventHook.fire is called for each request, and may raise StopUser", "internals/locust.py"):
-        ours.hear_requests(environment, heard.append)
+    with unchanged("EventHook.fire is called for each request, and may raise StopUser", "locustevents.py"):
+        locustevents.hear_requests(environment, heard.append)
         with pytest.raises(StopUser):
             environment.events.request.fire(request_type="GET", name="/x")
         assert heard == [{"request_type": "GET", "name": "/x"}]
@@ -354,24 +353,24 @@ def test_requests_are_heard_ahead_of_listeners_that_keep_them_from_others():
 def test_a_pace_says_when_it_was_asked_and_how_long_to_wait():
     """Nothing, if its tasks had taken the time; `last_pacing`."""
     paced = type("Paced", (locust.User,), {"wait_time": locust.constant_pacing(60)})(Environment())
-    with unchanged("constant_pacing keeps _cp_last_run and _cp_last_wait_time", "internals/locust.py last_pacing"):
+    with unchanged("constant_pacing keeps _cp_last_run and _cp_last_wait_time", "locustusers.py last_pacing"):
         before_s = time.perf_counter()
         length_s = paced.wait_time()
-        began_s, told_s = ours.last_pacing(paced)
+        began_s, told_s = locustusers.last_pacing(paced)
         assert 59 < length_s == told_s <= 60
         assert before_s <= began_s <= time.perf_counter()
 
 
 def test_a_body_that_was_read_is_known_and_no_more_is_read():
     """Of both clients' answers; `body_read`."""
-    with unchanged("Response._content is False until it was read, as in requests", "internals/locust.py body_read"):
+    with unchanged("Response._content is False until it was read, as in requests", "locustclients.py body_read"):
         response = requests.Response()
         response.raw = io.BytesIO(b"all of it")
-        assert ours.body_read(response) == b""
+        assert locustclients.body_read(response) == b""
         assert response.content == b"all of it"
-        assert ours.body_read(response) == b"all of it"
-    with unchanged("FastResponse.content keeps what it read", "internals/locust.py body_read"):
-        assert ours.body_read(FastResponse) == b""
+        assert locustclients.body_read(response) == b"all of it"
+    with unchanged("FastResponse.content keeps what it read", "locustclients.py body_read"):
+        assert locustclients.body_read(FastResponse) == b""
 
 
 def test_a_response_reports_itself_once():
@@ -383,14 +382,14 @@ def test_a_response_reports_itself_once():
         response: Any = requests.Response()
         response.status_code = 200
         for meaning, is_left_to_us in ((None, True), ("success", False)):
-            ours.report_to(response, events.request, {"name": "page"}, is_caught=True)
+            locustclients.report_to(response, events.request, {"name": "page"}, is_caught=True)
             with response as entered:
                 getattr(entered, str(meaning), lambda: None)()
-                assert ours.is_reported(response) is is_left_to_us
+                assert locustclients.is_reported(response) is is_left_to_us
         assert heard[0] == {"name": "page", "response": response}
         for kind in (HttpSession, FastHttpSession):
             session = kind("http://127.0.0.1", events.request, user=None)
-            complete = [ours.complete_url(session, url) for url in ("/a", "HTTP://b/")]
+            complete = [locustclients.complete_url(session, url) for url in ("/a", "HTTP://b/")]
             assert complete == ["http://127.0.0.1/a", "HTTP://b/"]
 
 
@@ -400,7 +399,7 @@ def test_locusts_users_take_the_clients_that_they_are_given(monkeypatch):
         monkeypatch.setattr(module, name, getattr(module, name))
     with unchanged("HttpUser.__init__ and FastHttpUser.__init__", "generator/targetterms.py"):
         own, own_fast = type("Own", (HttpSession,), {}), type("OwnFast", (FastHttpSession,), {})
-        ours.take_places(own, own_fast)
+        locustclients.take_places(own, own_fast)
         for base, client in ((locust.HttpUser, own), (FastHttpUser, own_fast)):
             user: Any = type("Visitor", (base,), {"host": "http://127.0.0.1"})(Environment())
             assert type(user.client) is client
@@ -415,8 +414,8 @@ def test_what_a_listener_raises_is_told_and_the_next_one_is_called(monkeypatch):
     hook, heard, told, ended = EventHook(), [], [], []
     hook.add_listener(lambda **_: 1 / 0)
     hook.add_listener(lambda **named: heard.append(named))
-    with unchanged("EventHook._handlers; runners.locust_exception_handler(environment)", "internals/locust.py tell_…"):
-        ours.tell_exceptions(lambda hook, error: told.append((hook, repr(error))), ended.append)
+    with unchanged("EventHook._handlers; runners.locust_exception_handler(environment)", "locustevents.py tell_…"):
+        locustevents.tell_exceptions(lambda hook, error: told.append((hook, repr(error))), ended.append)
         hook.fire(name="a")
         hook.fire(name="b", reverse=True)
         assert (heard, told) == ([{"name": "a"}, {"name": "b"}], [(hook, "ZeroDivisionError('division by zero')")] * 2)
@@ -484,8 +483,8 @@ def test_listeners_of_ours_come_last():
         vars(listener)["__module__"] = f"loadproof.generator.m{number}"
     for listener in (*mine, theirs):
         hook.add_listener(listener)
-    with unchanged("EventHook._handlers are called in their order", "internals/locust.py call_ours_last"):
-        ours.call_ours_last(hook)
+    with unchanged("EventHook._handlers are called in their order", "locustevents.py call_ours_last"):
+        locustevents.call_ours_last(hook)
         hook.fire()
         assert called == ["theirs", 0, 1]
 
@@ -495,7 +494,7 @@ def test_the_exit_code_is_ours():
     environment = Environment()
     environment.events.quitting.add_listener(lambda environment, **_: setattr(environment, "process_exit_code", 1))
     with unchanged("main fires `quitting` in reverse, and then reads environment.process_exit_code", "end_with"):
-        ours.end_with(environment, lambda: 7)
+        locustevents.end_with(environment, lambda: 7)
         environment.events.quitting.fire(environment=environment, reverse=True)
         assert environment.process_exit_code == 7
         source = inspect.getsource(main)
@@ -505,9 +504,17 @@ def test_the_exit_code_is_ours():
 
 def test_all_that_we_use_is_tried_here():
     """A function that is added there has a test, which says what changed."""
-    defined = {name for name, held in vars(ours).items() if getattr(held, "__module__", None) == ours.__name__}
-    functions = {name for name in defined if not name.startswith("_")}
-    assert set(re.findall(r"\bours\.(\w+)\(", Path(__file__).read_text(encoding="utf-8"))) == functions
+    tried = Path(__file__).read_text(encoding="utf-8")
+    modules = {"ours": ours} | {name_of(module): module for module in (locustclients, locustevents, locustusers)}
+    for name, module in modules.items():
+        defined = {name for name, held in vars(module).items() if getattr(held, "__module__", None) == module.__name__}
+        functions = {name for name in defined if not name.startswith("_")}
+        assert set(re.findall(rf"\b{name}\.(\w+)\(", tried)) == functions
+
+
+def name_of(module: ModuleType) -> str:
+    """Without the packages that it is in."""
+    return module.__name__.rpartition(".")[2]
 
 
 @pytest.mark.slow
@@ -515,9 +522,9 @@ def test_errors_reach_locusts_records_masked():
     """Of requests, of tasks and of events that users' own code fires; `mask_events`."""
     environment = Environment()
     runner = environment.create_local_runner()
-    with unchanged("EventHook.fire calls the listeners of request and user_error", "internals/locust.py mask_events"):
+    with unchanged("EventHook.fire calls the listeners of request and user_error", "locustevents.py mask_events"):
         hide = functools.partial(re.sub, "t0ken", "***")
-        ours.mask_events(environment, error=lambda error: ValueError(hide(str(error))), text=hide)
+        locustevents.mask_events(environment, error=lambda error: ValueError(hide(str(error))), text=hide)
         request = {"request_type": "GET", "name": "own t0ken", "response_time": 1, "response_length": 1, "context": {}}
         environment.events.request.fire(**request, exception=RuntimeError("bad t0ken"))
         environment.events.request.fire(**request, exception="bad t0ken in words")

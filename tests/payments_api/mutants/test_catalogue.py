@@ -14,7 +14,8 @@ quota-plus-one quota-race quota-expiry-renewed fixed-called-moving key-global cl
 head-not-counted leftmost-forwarded memory-on-two-processes retry-after-floor retry-after-constant retry-after-negative
 penalty-not-doubled penalty-uncapped penalty-kept lists-after-limits bots-before-allow work-before-limit
 redis-no-timeout redis-fail-open balance-race stale-cache acknowledged-before-commit key-outside-transaction commit-lost
-check-then-insert webhook-by-body webhook-marked-first backup-without-log backup-stepped restore-skips-newest
+check-then-insert webhook-by-body webhook-marked-first webhook-signature-remembered backup-without-log
+backup-stepped restore-skips-newest
 """
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.payments_api.mutants.breaking import is_broken_by, opened
+from loadproof.api.signing import DEVELOPMENT_SECRET, standard_headers
+from tests.payments_api.mutants.breaking import is_broken_by, opened, running_api
 
 
 async def effects_of(directory, *deliveries: tuple[str, bytes]) -> list[str]:
@@ -25,9 +26,23 @@ async def an_accepted_event_has_its_effect(directory) -> bool:
     return await effects_of(directory, *((event, event.encode()) for event in events * 2)) == events
 
 
+async def a_signature_is_one_event_s(directory) -> bool:
+    """An empty body is signed like any other."""
+    async with running_api(directory) as api:
+        proof = {
+            name.replace("-", "_"): text for name, text in standard_headers("first", b"", DEVELOPMENT_SECRET).items()
+        }
+        right, again = [
+            (await api.ask("/webhooks/standard", method="POST", **{**proof, "webhook_id": event})).status
+            for event in ("first", "second")
+        ]
+    return (right, again) == (202, 401)
+
+
 PROMISES = {
     "webhook-by-body": an_equal_body_is_another_event,
     "webhook-marked-first": an_accepted_event_has_its_effect,
+    "webhook-signature-remembered": a_signature_is_one_event_s,
 }
 
 

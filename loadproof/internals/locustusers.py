@@ -1,0 +1,66 @@
+"""Locust's users: when they run, wait, take a task and end.
+
+As with all private parts in this package, `tests/loadproof/internals/test_locust.py` reports which ones changed.
+Source of all: locust 2.47.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+from locust import User
+from locust.user.task import LOCUST_STATE_STOPPING, TaskSet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def is_stopping(user: User) -> bool:
+    """Locust wants this user to end at its next wait. Source: locust/user/users.py, User.stop."""
+    return bool(user._state == LOCUST_STATE_STOPPING)
+
+
+def last_pacing(user: User) -> tuple[float, float]:
+    """When a user's `constant_pacing` was last asked how long to wait, by `time.perf_counter`, and what it said, in s.
+
+    Source: locust/user/wait_time.py, constant_pacing; locust/user/users.py, User.__init__.
+    """
+    return user._cp_last_run, user._cp_last_wait_time
+
+
+def wait_by(user: User, sleep: Callable[[float], None]) -> None:
+    """Make `User.wait` use another clock from now on: the only place where Locust's users sleep.
+
+    Source: locust/user/users.py, User.wait; locust/user/task.py, TaskSet.wait.
+    """
+    tasks: Any = user._taskset_instance
+    tasks._sleep = sleep
+    tasks.wait()
+
+
+def follow_users(
+    live: Callable[[User, Callable[[], None]], None], take_turn: Callable[[User, Callable[[], None]], None]
+) -> None:
+    """From now on, call `live` for each user's life, and `take_turn` for each of its tasks, with what runs it.
+
+    Source: locust/user/users.py, User.run; locust/user/task.py, TaskSet.run, whose only way to a task is
+    execute_next_task: execute_task may be a set's own.
+    """
+    run: Callable[[User], None] = User.run
+
+    def followed_run(user: User) -> None:
+        live(user, functools.partial(run, user))
+
+    User.run = followed_run  # type: ignore[method-assign, misc]  # it is final for users' own classes
+
+    execute: Callable[[TaskSet], None] = TaskSet.execute_next_task
+
+    def execute_followed(tasks: TaskSet) -> None:
+        if isinstance(tasks._task_queue[0], type):
+            # A nested set, whose tasks are followed.
+            execute(tasks)
+        else:
+            take_turn(tasks.user, functools.partial(execute, tasks))
+
+    TaskSet.execute_next_task = execute_followed  # type: ignore[method-assign]
