@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 _REPR: Final = re.compile(r"""[A-Za-z_][\w.]*\((?P<text>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"),?\)""", re.DOTALL)
 """An exception whose only argument is a text, as Locust writes it."""
 _FRAME: Final = re.compile(r'File "(?P<file>[^"]*)", line (?P<line>\d+), in (?P<name>[^\s\\]+)')
+_OF_LIBRARIES: Final = re.compile(
+    r"[/\\](?:(?:site|dist)-packages|lib[/\\]python3\.\d+|loadproof[/\\](?:generator|http|httpuser|internals))[/\\]|^<"
+)
+"""Paths of what users' code calls: installed packages, Python's own, and ours."""
 
 
 class Failure(NamedTuple):
@@ -100,9 +104,10 @@ def _counted(file: Path, column: str) -> Iterator[tuple[int, dict[str, str | Non
 
 
 def _place(traceback: str) -> str:
-    """Where it was raised: the last frame."""
+    """Where it was raised: the last frame of the users' own code, if there is one."""
     frames = list(_FRAME.finditer(traceback))
     if not frames:
         return ""
-    last = frames[-1]
+    own = [frame for frame in frames if not _OF_LIBRARIES.search(frame["file"])]
+    last = (own or frames)[-1]
     return f"{PurePath(last['file']).name}, line {last['line']}, in {last['name']}"

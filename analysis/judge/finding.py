@@ -13,6 +13,8 @@ class Finding:
     """INVALID and FAIL decide, INCONCLUSIVE weakens, PASS is a note."""
     what: str
     remedy: str
+    qualifies: bool = False
+    """Whoever reads that the run passed has to read this as well."""
 
     @property
     def is_note(self) -> bool:

@@ -21,7 +21,7 @@ from loadproof.analysis.word import Word
 from loadproof.errors import printable
 from loadproof.outcome import SETUP, Outcome
 from loadproof.rundir import files
-from loadproof.rundir.rows import ELSEWHERE, LISTENER_RAISED, MOST_NAMES, OTHERS, REDIS_DIED, UNREPORTED
+from loadproof.rundir.rows import ELSEWHERE, ENDED_BY, LISTENER_RAISED, MOST_NAMES, OTHERS, REDIS_DIED, UNREPORTED
 from loadproof.scenario.faults import Backup
 from loadproof.scenario.strict import nearest
 from loadproof.units import format_duration
@@ -35,6 +35,9 @@ _MANY_REPEATED_RATIO: Final = 0.001
 MOST_RAISED: Final = 0.01
 """Exceptions in users' own code, as a share of requests sent; failed set-up, as a share of all set-up."""
 _FIX_USERS: Final = "fix the locustfile; locust_exceptions.csv has the tracebacks"
+_LEAVE_THE_END: Final = (
+    "change it there: the run's end is loadproof's, and what ends it earlier loses its last requests"
+)
 _OUR_DEFECT: Final = "this is a bug in loadproof: keep the run directory and report it"
 
 
@@ -56,7 +59,7 @@ def _ending(run: Run) -> Iterator[Finding]:
                 "check target.log and the target's memory, then run again",
             )
         case "generator_died":
-            remedy = "check generator.log, then run again"
+            remedy = _LEAVE_THE_END if f", {ENDED_BY}" in detail else "check generator.log, then run again"
             yield Finding(Word.INVALID, f"the generator died after {lived}{detail}", remedy)
         case "disk_full":
             yield Finding(
@@ -233,18 +236,30 @@ def _unreported(run: Run) -> Iterator[Finding]:
         what = f"the locustfile's users didn't say what became of {times:,} request{'s' if times > 1 else ''}"
         # Few of them, too, may be what a threshold on few errors allows.
         word = Word.INVALID if times > MOST_RAISED * (times + tally(cells).sent) else Word.INCONCLUSIVE
-        yield Finding(word, what, "use `catch_response=True` in a `with` that nothing breaks off")
+        if run.raised:
+            # Which may be why: of any other reason, the remedy would be this one.
+            what += f", and their code raised {run.raised[0].message or 'exceptions'}"
+            yield Finding(word, what, _FIX_USERS)
+        else:
+            yield Finding(word, what, "use `catch_response=True` in a `with` that nothing breaks off")
 
 
 def _elsewhere(run: Run) -> Iterator[Finding]:
-    """A locustfile may load several hosts; one that never asks the target shows nothing of it."""
+    """A locustfile may load several hosts: thresholds read the answers of all, so most should be the target's."""
     cells = run.intervals[run.intervals["phase"] != SETUP]
     times, sent = int(cells.loc[cells["series"] == ELSEWHERE, "count"].sum()), tally(cells).sent
     if not times:
         return
-    word = Word.INVALID if times >= sent else Word.PASS
     what = f"{times:,} of {sent:,} requests went to other addresses than the target's, {run.manifest.target.address}"
-    yield Finding(word, what, "give paths instead of whole URLs, or name as the target what is to be judged")
+    remedy = "give paths instead of whole URLs, or name as the target what is to be judged"
+    if times >= sent:
+        yield Finding(Word.INVALID, what, remedy)
+    elif times > sent / 2:
+        what += ": most of what the thresholds read says nothing of it"
+        remedy += "; of several hosts, judge one at a time, with tags or a `weight` of 0"
+        yield Finding(Word.INCONCLUSIVE, what, remedy)
+    else:
+        yield Finding(Word.PASS, what, remedy, qualifies=True)
 
 
 def _lost_redis(run: Run) -> Iterator[Finding]:

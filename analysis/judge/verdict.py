@@ -78,6 +78,7 @@ def verdict_on_run(run: Run, baseline: Run | None = None, beside_runs: Sequence[
     moves = largest_moves(run, baseline) if baseline else []
     if word is Word.PASS:
         reason = f"{all_hold(len(judgements) + len(audits))}, and the generator kept up"
+        reason += "".join(f"; but {finding.what}" for finding in findings if finding.qualifies)
         next_step = _next_after_pass(moves)
     elif deciding_finding is not None:
         reason, next_step = deciding_finding.what, f"{sentence(deciding_finding.remedy)}."

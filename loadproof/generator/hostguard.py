@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import gevent.socket
 from gevent.monkey import get_original
+from urllib3 import ProxyManager
 
 from loadproof.errors import Problem, UnsafeTargetError
+from loadproof.httpuser.terms import check_proxy
 from loadproof.scenario.safety import ALLOWED_VARIABLE, may_load
 
 if TYPE_CHECKING:
@@ -46,6 +48,8 @@ class HostGuard:
         for cls in {socket.socket, gevent.socket.socket, get_original("socket", "socket")}:
             for name in _SENDING:
                 setattr(cls, name, self._asked(getattr(cls, name)))
+        # Also under requests: who watches what is connected to sees only the proxy.
+        ProxyManager.connection_from_host = _behind_known(ProxyManager.connection_from_host)  # type: ignore[method-assign]
 
     def _resolving(self, resolve: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(resolve)
@@ -75,6 +79,17 @@ class HostGuard:
     def _check(self, host: str) -> None:
         if host not in self._addresses and not may_load(_plain(host)):
             raise _refusal(host)
+
+
+def _behind_known(pool_of: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(pool_of)
+    def pool_of_known(manager: ProxyManager, host: str | None, *rest: Any, **options: Any) -> Any:
+        if not may_load(_plain((host or "").strip("[]"))):
+            raise _refusal(str(host))
+        check_proxy(manager.proxy and manager.proxy.host, manager.proxy and manager.proxy.port)
+        return pool_of(manager, host, *rest, **options)
+
+    return pool_of_known
 
 
 def _refusal(host: str) -> UnsafeTargetError:

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
 import loadproof
+from loadproof.rundir.rows import ENDED_BY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from traceback import FrameSummary
 
-_BEGINNING: Final = "ended by "
 _READ_BYTES: Final = 65_536
 """Of the log's end."""
 
@@ -47,7 +47,7 @@ def say_who_leaves_at_once() -> None:
 
 
 def _say(words: str) -> None:
-    sys.stderr.write(f"\n{_BEGINNING}{words}\n")
+    sys.stderr.write(f"\n{ENDED_BY}{words}\n")
     sys.stderr.flush()
 
 
@@ -59,7 +59,7 @@ def said_in(log: Path) -> str:
             lines = file.read().decode(errors="replace").splitlines()
     except OSError:
         return ""
-    return next((f", {line}" for line in reversed(lines) if line.startswith(_BEGINNING)), "")
+    return next((f", {line}" for line in reversed(lines) if line.startswith(ENDED_BY)), "")
 
 
 def place_in(frames: Iterable[FrameSummary]) -> str:

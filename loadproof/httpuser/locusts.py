@@ -124,8 +124,10 @@ class LocustsFastSession(fasthttp.FastHttpSession):
             agent.request_type = functools.partial(_FastRequest, own)
             if client_pool is None:
                 agent.clientpool = _Pools(own, agent.clientpool, elsewhere)
-        if (client_pool.client_args if client_pool else options).get("proxy_host"):
-            self.client.clientpool = cast("Any", _PoolBehindProxy(self.client.clientpool))
+        connecting = client_pool.client_args if client_pool else options
+        if connecting.get("proxy_host"):
+            proxy = connecting["proxy_host"], connecting.get("proxy_port")
+            self.client.clientpool = cast("Any", _PoolBehindProxy(self.client.clientpool, *proxy))
 
     def request(self, method: str, url: str, *positional: Any, **options: Any) -> Any:
         """As Locust's; to the target with what the target file says of it."""
@@ -167,13 +169,15 @@ class _Pools:
 
 
 class _PoolBehindProxy:
-    """Connections to a proxy, for hosts that may be loaded."""
+    """Connections to a proxy that the target file names, for hosts that may be loaded."""
 
-    def __init__(self, pool: Any) -> None:
+    def __init__(self, pool: Any, host: object, port: object) -> None:
         self._pool = pool
+        self._proxy = host, port
 
     def get_client(self, url: Any) -> Any:
         _check_behind_proxy(str(url))
+        terms.check_proxy(*self._proxy)
         return self._pool.get_client(url)
 
     def close(self) -> None:

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from requests.utils import default_headers
 
+from loadproof.errors import Problem, UnsafeTargetError
 from loadproof.http.headers import encoded_head
 from loadproof.http.messages import UNAUTHORIZED
 from loadproof.http.origin import Origin, Way
@@ -152,6 +153,15 @@ class _Process:
 
 
 THIS_PROCESS: Final = _Process()
+
+
+def check_proxy(host: object, port: object) -> None:
+    """UnsafeTargetError for a proxy that isn't the target file's: what it does to the load, nobody would be told."""
+    own = THIS_PROCESS.ask()
+    named = own.origin.way.proxy if own else None
+    if named is None or (str(host).strip("[]"), port) != (named.host, named.port):
+        what, remedy = "its own proxy would be between the load and the target", "name it as `proxy` in the target file"
+        raise UnsafeTargetError(Problem("locustfile", what, f"{remedy}, or leave it out", got=f"{host}:{port}"))
 
 
 @functools.lru_cache(256)

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 _OTHERWISE: Final = "use locust.HttpUser"
 UNSUPPORTED: Final[Mapping[str, str]] = {
-    "client.request(proxies=…)": f"name the proxy in the target file, or {_OTHERWISE}",
-    "client.proxies": f"name the proxy in the target file, or {_OTHERWISE}",
+    "client.request(proxies=…)": "name the proxy in the target file",
+    "client.proxies": "name the proxy in the target file",
     "client.trust_env": f"proxies and passwords of the environment are ignored, as in Locust by default; {_OTHERWISE}",
     "client.mount(…)": f"retries, and adapters of your own, have no effect here: delete the call, or {_OTHERWISE}",
     "client.request(timeout=urllib3.Timeout(…))": "give seconds, or a tuple of (connect, read) seconds",

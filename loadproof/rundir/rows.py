@@ -52,6 +52,8 @@ FAULT_BEGUN, FAULT_ENDED, FAULT_FAILED = FAULT_EVENTS = ("fault_begun", "fault_e
 REDIS_DIED: Final = "redis_died"
 """The kind of event when the Redis that the run started ends by itself."""
 
+ENDED_BY: Final = "ended by "
+"""Ahead of the place in the users' own code that ended a generator."""
 LISTENER_RAISED: Final = "a listener raised "
 """How the message begins of an exception that ended no task."""
 MOST_NAMES: Final = 1_000

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadproof.analysis.frames.failures import failures, reason_of
+from loadproof.analysis.frames.failures import failures, raised_in, reason_of
 from loadproof.analysis.frames.run import load_run
 from loadproof.analysis.judge.verdict import verdict_on_run
 from loadproof.analysis.outputs.tables import summary_markdown
@@ -74,3 +74,27 @@ def test_a_failure_has_an_example_from_the_runs_events(tmp_path):
     assert r"| 20 | health | status 500 | GET /health → 500 \<b\>\|no\\x1b |" in summary
     page = render_run_page(run, verdict)
     assert r"<code>GET /health</code> → 500 &lt;b&gt;|no\x1b" in page
+
+
+@pytest.mark.parametrize(
+    ("within", "place"),
+    [
+        ("/venv/lib/python3.11/site-packages/requests/models.py", "own.py, line 1, in look"),
+        ("/usr/lib/python3.11/json/decoder.py", "own.py, line 1, in look"),
+        ("/x/loadproof/generator/hostguard.py", "own.py, line 1, in look"),
+        ("<frozen importlib._bootstrap>", "own.py, line 1, in look"),
+        ("/home/u/loadproof/shared.py", "shared.py, line 2, in f"),
+    ],
+)
+def test_the_place_of_an_exception_is_in_the_users_own_code(tmp_path, within, place):
+    """Where what it called raised it, nobody who wrote it can do anything."""
+    traceback = f' File ""/srv/own.py"", line 1, in look\n File ""{within}"", line 2, in f\n'
+    (tmp_path / files.LOCUST_EXCEPTIONS).write_text(f'Count,Message,Traceback,Nodes\n3,no,"{traceback}",local\n')
+    assert raised_in(tmp_path)[0].place == place
+
+
+def test_what_nobody_wrote_is_raised_where_it_is(tmp_path):
+    """There is no other place."""
+    row = '3,no," File ""/usr/lib/python3.11/json/decoder.py"", line 2, in f\n",local\n'
+    (tmp_path / files.LOCUST_EXCEPTIONS).write_text(f"Count,Message,Traceback,Nodes\n{row}")
+    assert raised_in(tmp_path)[0].place == "decoder.py, line 2, in f"

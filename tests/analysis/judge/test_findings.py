@@ -77,6 +77,14 @@ def test_each_ending_is_told_with_how_far_it_came(ending, word, what, remedy):
     assert told(calm(seconds=20, ending=ending))[0][1] == what.replace(" (x)", "")
 
 
+def test_what_the_users_own_code_ended_is_not_looked_for_in_a_log():
+    """The place is told already."""
+    ended = "Locust ended with code 1, ended by own.py, line 9, in done: os._exit(1); see generator.log"
+    word, what, remedy = told(calm(seconds=20, ending="generator_died", ending_detail=ended))[0]
+    assert (word, ended in what) == ("INVALID", True)
+    assert remedy == "change it there: the run's end is loadproof's, and what ends it earlier loses its last requests"
+
+
 ABORT = [{"expect": "goodput >= 40 rps for 5 s", "abort": True}, {"expect": "error_ratio < 50 %"}]
 GOES_ON = [{"expect": "goodput >= 10 rps for 5 s", "abort": True}, {"expect": "error_ratio < 50 %"}]
 OTHER = [{"expect": "goodput >= 10 rps for 5 s", "abort": True}, {"expect": "goodput >= 9000 rps"}]

@@ -222,19 +222,27 @@ def test_what_nobody_said_of_a_request_is_never_passed_over(tmp_path, untold, wo
     verdict = verdict_on_run(load_run(path))
     assert verdict.word is word
     assert f"didn't say what became of {untold} request{'s' if untold > 1 else ''}" in verdict.reason
+    assert verdict.next_step.startswith("Use `catch_response=True`")
+    (path / files.LOCUST_EXCEPTIONS).write_text(RAISED.format(times=9))
+    verdict = verdict_on_run(load_run(path))
+    assert ", and their code raised division by zero" in verdict.reason
+    assert verdict.next_step.startswith("Fix the locustfile")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("is_all", [False, True])
-def test_a_target_that_was_never_asked_does_not_pass(tmp_path, is_all):
+@pytest.mark.parametrize(
+    ("share", "word"), [(0.001, Word.PASS), (0.5, Word.PASS), (0.6, Word.INCONCLUSIVE), (1, Word.INVALID)]
+)
+def test_answers_of_others_are_no_pass_of_the_target(tmp_path, share, word):
     """A locustfile of whole URLs loads whom they name, whichever target was given."""
     path = write_run(tmp_path)
-    times = tally(load_run(path).intervals).sent if is_all else 1
+    times = int(share * tally(load_run(path).intervals).sent)
     append_intervals(path / files.INTERVALS, [IntervalRow(12, "steady", "balance", "", ELSEWHERE, 0, times)])
     verdict = verdict_on_run(load_run(path))
     (finding,) = (one for one in verdict.findings if "other addresses than the target's" in one.what)
     assert finding.what.startswith(f"{times:,} of ")
-    assert (finding.word, verdict.word) == ((Word.INVALID, Word.INVALID) if is_all else (Word.PASS, Word.PASS))
+    assert (finding.word, verdict.word) == (word, word)
+    assert f"{times:,} of " in verdict.reason
 
 
 @pytest.mark.slow

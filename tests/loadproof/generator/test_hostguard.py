@@ -9,9 +9,15 @@ import socket
 
 import gevent.socket
 import pytest
+import requests
+from urllib3 import ProxyManager
 
 from loadproof.errors import UnsafeTargetError
 from loadproof.generator.hostguard import HostGuard
+from loadproof.http.origin import Origin, Way
+from loadproof.http.proxy import Proxy
+from loadproof.http.tls import SYSTEM
+from loadproof.httpuser import terms
 
 
 @pytest.fixture(autouse=True)
@@ -22,6 +28,7 @@ def guard(monkeypatch):
     for cls in (socket.socket, gevent.socket.socket):
         for name in ("connect", "connect_ex", "sendto", "sendmsg"):
             monkeypatch.setattr(cls, name, getattr(cls, name))
+    monkeypatch.setattr(ProxyManager, "connection_from_host", ProxyManager.connection_from_host)
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:3128")
     monkeypatch.setenv("LOADPROOF_ALLOW_HOSTS", "named.example")
     installed = HostGuard()
@@ -108,3 +115,31 @@ def test_a_socket_of_this_machine_is_nobodys_business(tmp_path):
         listening.bind(str(tmp_path / "s"))
         listening.listen()
         connecting.connect(str(tmp_path / "s"))
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_proxy_that_the_target_file_does_not_name_gets_nothing(listener, scheme):
+    """On loopback, too: neither the target's load, which it would slow down, nor another host's."""
+    port = listener.getsockname()[1]
+    listener.settimeout(0)
+    proxies = {scheme: f"http://u:p4ss@127.0.0.1:{port}"}
+    with pytest.raises(
+        UnsafeTargetError, match=rf"its own proxy .* got '127\.0\.0\.1:{port}'; name it as `proxy`"
+    ) as refused:
+        requests.get(f"{scheme}://127.0.0.1:9/a", proxies=proxies, timeout=1)
+    assert "p4ss" not in str(refused.value)
+    with pytest.raises(UnsafeTargetError, match=r"not on the allow list, got 'somebody\.example'"):
+        requests.get(f"{scheme}://somebody.example/a", proxies=proxies, timeout=1)
+    with pytest.raises(BlockingIOError):
+        listener.accept()
+
+
+def test_the_proxy_of_the_target_file_is_used(monkeypatch):
+    """However the locustfile says it, and for whatever host is allowed."""
+    way = Way(SYSTEM, Proxy("127.0.0.1", 3128))
+    monkeypatch.setattr(terms.THIS_PROCESS, "ask", lambda: terms.Terms(Origin.of("http://127.0.0.1:9", way), {}))
+    for host in ("127.0.0.1", "named.example"):
+        pool = ProxyManager("http://u:p4ss@127.0.0.1:3128").connection_from_host(host, 9)
+        assert (pool.host, pool.port) == ("127.0.0.1", 3128)
+    with pytest.raises(UnsafeTargetError, match="its own proxy"):
+        ProxyManager("http://127.0.0.1:3129").connection_from_host("127.0.0.1", 9)
