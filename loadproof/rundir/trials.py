@@ -3,7 +3,7 @@
 search.json      what is searched, how                                        written whole
 trials.jsonl     a line per trial                                             appended
 trials/          the run directory of each trial
-capacity.json  summary.md  report.html                                        the analysis adds these
+capacity.json  junit.xml  summary.md  report.html                             the analysis adds these
 """
 
 from __future__ import annotations
