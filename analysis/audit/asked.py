@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from loadproof.analysis.audit.backup import BackupRecord, Tried, audit_backup
+from loadproof.analysis.audit.backup import audit_backup
+from loadproof.analysis.audit.backuprecord import BackupRecord, Tried
 from loadproof.analysis.audit.ledger import audit_ledger
 from loadproof.analysis.audit.ledgerrows import PAYMENTS, Declared, ledger_record
 from loadproof.analysis.audit.webhooks import audit_webhooks, webhook_record

@@ -16,10 +16,9 @@ from loadproof.analysis.audit.backup import (
     TAKEN,
     THERE,
     VERIFIED,
-    BackupRecord,
-    Tried,
     audit_backup,
 )
+from loadproof.analysis.audit.backuprecord import BackupRecord, Tried
 from loadproof.analysis.audit.ledgerrecord import Attempt, LedgerRecord, Listed, Listing, Order, PaymentRead
 from loadproof.analysis.word import Word
 from loadproof.outcome import Said

@@ -6,7 +6,7 @@ import pytest
 
 from loadproof.cli import duel as duel_command
 from loadproof.cli import dueljudging
-from loadproof.cli.duel import LOOKS, QUICK_LOOKS
+from loadproof.cli.duelasked import LOOKS, QUICK_LOOKS
 from loadproof.run.duel import looks_problem
 from loadproof.rundir.duel import DUEL, DuelRun, read_duel, write_duel
 from tests.commands import in_process, scenario_file
