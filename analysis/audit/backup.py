@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from loadproof.analysis.audit.audit import Audited
-    from loadproof.analysis.audit.backuprecord import BackupRecord, Tried
+    from loadproof.analysis.audit.backuprecord import BackupRecord, TriedBackup
     from loadproof.analysis.audit.ledgerkeys import KeyStory
     from loadproof.rundir.commands import CommandRun
 
@@ -133,7 +133,7 @@ def _serves(record: BackupRecord) -> Promise:
     return promise
 
 
-def _look_before(tried: Tried, contents: Contents, promise: Promise, doubt_us: int) -> None:
+def _look_before(tried: TriedBackup, contents: Contents, promise: Promise, doubt_us: int) -> None:
     """For what was acknowledged when it had surely not begun."""
     until_us, recent = tried.began_us - doubt_us, 0
     for story in contents.stories.values():
@@ -149,7 +149,7 @@ def _look_before(tried: Tried, contents: Contents, promise: Promise, doubt_us: i
         promise.lacks(f"{recent} of them in the last second before it began, needs {_RECENT_NEEDED}")
 
 
-def _later(tried: Tried, contents: Contents, doubt_us: int) -> int:
+def _later(tried: TriedBackup, contents: Contents, doubt_us: int) -> int:
     """Payments in it that no backup can have, because they were first sent when it had surely ended.
 
     Whoever reads them reads the live database, or another backup.

@@ -9,7 +9,7 @@ from loadproof.analysis.audit.ledgerkeys import stories_of
 from loadproof.outcome import Said
 
 if TYPE_CHECKING:
-    from loadproof.analysis.audit.backuprecord import Tried
+    from loadproof.analysis.audit.backuprecord import TriedBackup
     from loadproof.analysis.audit.ledgerkeys import KeyStory
     from loadproof.analysis.audit.ledgerrecord import Order
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Contents:
     """The restored ledger beside the stories of the load's payments."""
 
-    def __init__(self, tried: Tried) -> None:
+    def __init__(self, tried: TriedBackup) -> None:
         self.record = tried.ledger
         self.stories = stories_of(self.record.attempts)
         self.books = Books(self.record, self.stories)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Tried:
+class TriedBackup:
     """One backup, and what came of it as far as it was tried. Times are µs from the run's start."""
 
     ledger: LedgerRecord
@@ -40,13 +40,13 @@ class BackupRecord:
 
     taken: Sequence[CommandRun]
     """Those under load, in the order in which they ended."""
-    under_load: Tried | None = None
+    under_load: TriedBackup | None = None
     """The last of them."""
-    at_rest: Tried | None = None
+    at_rest: TriedBackup | None = None
     """One that was taken when nobody paid any more."""
     doubt_us: int = 0
     """How far times of backups may be off beside those of the journal."""
 
     @property
-    def tries(self) -> list[Tried]:
+    def tries(self) -> list[TriedBackup]:
         return [tried for tried in (self.under_load, self.at_rest) if tried is not None]

@@ -136,7 +136,7 @@ def duel(
         referee = DuelReferee(path, assignments, stop_signal, wait_s=target_wait)
         show_plan(path, planned, assignments["baseline"].scenario)
         ended = _fought(path, planned, referee, stop_signal)
-    raise typer.Exit(conclude(path, ended, referee.standing, referee.sides(ended), policy))
+    raise typer.Exit(conclude(path, ended, referee.interim, referee.sides(ended), policy))
 
 
 def _fought(path: Path, planned: Duel, referee: DuelReferee, stop_signal: StopSignal) -> Duel:
