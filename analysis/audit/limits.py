@@ -63,20 +63,11 @@ def audit_limits(
     offences: list[Offence] = []
     if access is not None:
         journal, listed, offences = audit_access(journal, access, limits)
-    lines: dict[str, Line] = {}
-    promises: list[tuple[str, LimitPromise]] = []
-    for name, limit in limits.items():
-        ordinary, evading = apart(journal[journal["request"] == name], limit)
-        for share in counter_shares(name, ordinary, limit, losses, processes) if len(ordinary) or not evading else ():
-            lines[share.name] = line_of(share.rows, share.limit)
-        promises += [
-            (share.name, _of_evading(promise, line_of(share.rows, share.limit)))
-            for promise, rows in evading.items()
-            for share in counter_shares(name, rows, limit, losses, processes)
-        ]
+    lines, evasions = _parted(journal, limits, losses, processes)
     waits = {name: waits_of(line, start_unix_s) for name, line in lines.items()}
     punished = {name: (line, waits[name]) for name, line in lines.items() if line.limit.penalties is not None}
     table = pooled(punished) if punished else None
+    promises = [(name, _of_evading(promise, line)) for name, promise, line in evasions]
     free: dict[str, tuple[Line, Refusals]] = {}
     for name, line in lines.items():
         announced = announced_before(table, name, line) if table is not None and name in punished else None
@@ -86,7 +77,7 @@ def audit_limits(
         promises += [(name, promise) for promise in promises_of(line, fits, waits[name], told)]
     if table is not None and not losses:
         # What each process remembers of violations is its own, too.
-        is_new = not any(one.is_unknown for one in (before or {}).values())
+        is_new = not any(known_before.is_unknown for known_before in (before or {}).values())
         promises += penalty_promises(table, {name: free[name] for name in punished}, is_new=is_new)
     return audited(
         LIMITS,
@@ -94,6 +85,24 @@ def audit_limits(
         [*offences, *(offence for name, promise in promises for offence in promise.shown(name))],
         total=len(offences) + sum(promise.broken for _, promise in promises),
     )
+
+
+def _parted(
+    journal: pd.DataFrame, limits: Mapping[str, DeclaredLimit], losses: Sequence[Loss], processes: int
+) -> tuple[dict[str, Line], list[tuple[str, str, Line]]]:
+    """What each limit counts, by name; and by name and promise what was sent to evade it."""
+    lines: dict[str, Line] = {}
+    evasions: list[tuple[str, str, Line]] = []
+    for name, limit in limits.items():
+        ordinary, evading = apart(journal[journal["request"] == name], limit)
+        for share in counter_shares(name, ordinary, limit, losses, processes) if len(ordinary) or not evading else ():
+            lines[share.name] = line_of(share.rows, share.limit)
+        evasions += [
+            (share.name, promise, line_of(share.rows, share.limit))
+            for promise, rows in evading.items()
+            for share in counter_shares(name, rows, limit, losses, processes)
+        ]
+    return lines, evasions
 
 
 def _of_evading(promise: str, line: Line) -> LimitPromise:
@@ -113,4 +122,4 @@ def _fits(line: Line, before: Before, announced: NDArray[np.int64] | None) -> li
             found.is_early[inside] = False
             found.is_right[inside] = True
         fits.append(AlgorithmFit(algorithm, excesses(line, algorithm, windows), found))
-    return sorted(fits, key=lambda one: one.contradictions)
+    return sorted(fits, key=lambda fit: fit.contradictions)
