@@ -36,6 +36,8 @@ def selftest_line(selftest: SelfTest, manifest: Manifest) -> str:
     wrong = sum(rate.n - rate.right for rate in selftest.rates)
     n = sum(rate.n for rate in selftest.rates)
     answers = f"{n} of {n} answers right" if not wrong else f"{wrong} of {n} answers WRONG"
+    if untried := _untried(selftest):
+        answers += f", {untried} not tried"
     doubtful = doubt(selftest, manifest.host, manifest.start_unix_s)
     return f"self-test of {_day(selftest)}: {doubtful or f'{_ceiling(selftest)}, {answers}'}"
 
@@ -71,13 +73,27 @@ def sentences(selftest: SelfTest) -> Iterator[str]:
 
 
 def sizes(selftest: SelfTest) -> str:
-    """Which of the shipped scenarios this machine's generator keeps up."""
+    """Which of the shipped scenarios it can decide; it says so of none if its own measurement was disturbed."""
     if not selftest.ceiling_rps:
         return "It can decide no scenario as it is: if other programs are busy here, run it again without them."
+    if untried := _untried(selftest):
+        what = f"{untried} of {len(selftest.rates)} questions could not be tried, because this machine was too busy"
+        return f"It is not known which scenarios it can decide: {what}. Run it again without other programs."
     fits = [size.scenario for size in selftest.sizes if size.fits]
     beyond = [f"{size.scenario} ({size.peak_rps:,.0f} requests/s)" for size in selftest.sizes if not size.fits]
-    told = f"Shipped scenarios that it can decide: {', '.join(fits) or 'none'}."
+    wrong = sum(rate.n - rate.right for rate in selftest.rates)
+    can = "whose load it keeps up" if wrong else "that it can decide"
+    told = f"Shipped scenarios {can}: {', '.join(fits) or 'none'}."
+    if wrong:
+        told += (
+            f" But answers were WRONG ({wrong}): don't rely on verdicts from here before a self-test gets all right."
+        )
     return f"{told} Too large for one process: {', '.join(beyond)}." if beyond else told
+
+
+def _untried(selftest: SelfTest) -> int:
+    """Questions whose every run was INVALID."""
+    return sum(not rate.n for rate in selftest.rates)
 
 
 def _ceiling(selftest: SelfTest) -> str:

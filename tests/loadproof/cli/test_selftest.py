@@ -243,3 +243,17 @@ def test_a_machine_that_is_right_is_told_so_and_kept(state, tmp_path, monkeypatc
     done = in_process("selftest", "--out", tmp_path / "blind")
     assert done.returncode == 1
     assert done.stdout.count("WRONG") == 3
+
+
+def test_a_machine_whose_selftest_was_disturbed_is_not_called_fit():
+    """However much load its generator kept up: what could not be tried, or was answered wrong, qualifies it."""
+    busy = SELFTEST.rates[0].model_copy(update={"right": 0, "n": 0})
+    right = SELFTEST.rates[0].model_copy(update={"right": 1, "n": 1})
+    disturbed = SELFTEST.model_copy(update={"rates": [right, busy]})
+    assert sizes(disturbed).startswith("It is not known which scenarios it can decide: 1 of 2 questions")
+    manifest = replace_host(HOST, SELFTEST.measured_unix_s)
+    assert selftest_line(disturbed, manifest).endswith("1 of 1 answers right, 1 not tried")
+    wrong = sizes(SELFTEST)
+    assert "that it can decide" not in wrong
+    assert "answers were WRONG (2)" in wrong
+    assert "that it can decide: smoke." in sizes(SELFTEST.model_copy(update={"rates": [right]}))
