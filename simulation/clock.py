@@ -15,7 +15,7 @@ from typing import Final
 import gevent
 from gevent.event import Event
 
-from loadproof.recording.vitals import Reading
+from loadproof.recording.vitals import VitalsReading
 
 Waking = Callable[[float], float]
 """Maps the time when something is due in a process to when the process gets to it: not earlier, never (inf) if dead."""
@@ -119,10 +119,12 @@ class FakeClock:
         finally:
             entry.cancel()
 
-    def vitals(self) -> Reading:
+    def vitals(self) -> VitalsReading:
         """Those of a process that uses no CPU time, on a machine that never sleeps."""
         now_s = self.now_s()
-        return Reading(monotonic_s=now_s, wall_s=self.unix_s(), boot_s=now_s + 1000, cpu_s=0.0, wait_s=0.0, steal_s=0.0)
+        return VitalsReading(
+            monotonic_s=now_s, wall_s=self.unix_s(), boot_s=now_s + 1000, cpu_s=0.0, wait_s=0.0, steal_s=0.0
+        )
 
     def alarm(self, ring: Callable[[], None]) -> FakeAlarm:
         return FakeAlarm(self._time, self, ring)

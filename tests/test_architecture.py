@@ -306,22 +306,13 @@ def test_what_other_tools_left_is_no_run():
     ]
 
 
-def test_a_public_name_of_the_analysis_names_one_thing():
-    """Functions and classes: who finds a name in a sentence or a traceback need not ask which of them it is."""
+def test_a_public_name_names_one_thing():
+    """Classes of both halves, and functions of the analysis: who finds one in a sentence need not ask which it is."""
     places: dict[str, list[str]] = {}
-    for name, file in modules(["analysis"]).items():
+    for name, file in modules(["analysis", "loadproof"]).items():
+        kinds = (ast.ClassDef, ast.FunctionDef) if half_of(name) == JUDGING else ast.ClassDef
         for node in tree_of(file).body:
-            if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
-                places.setdefault(node.name, []).append(name)
-    assert {name: where for name, where in places.items() if len(where) > 1} == {}
-
-
-def test_a_public_class_of_the_engine_names_one_thing():
-    """Likewise; functions may say the same of different things."""
-    places: dict[str, list[str]] = {}
-    for name, file in modules(["loadproof"]).items():
-        for node in tree_of(file).body:
-            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            if isinstance(node, kinds) and not node.name.startswith("_"):
                 places.setdefault(node.name, []).append(name)
     assert {name: where for name, where in places.items() if len(where) > 1} == {}
 

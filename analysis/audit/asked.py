@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from loadproof.analysis.audit.backup import BackupRecord, Tried, audit_backup
+from loadproof.analysis.audit.backup import audit_backup
+from loadproof.analysis.audit.backuprecord import BackupRecord, TriedBackup
 from loadproof.analysis.audit.ledger import audit_ledger
 from loadproof.analysis.audit.ledgerrows import PAYMENTS, Declared, ledger_record
 from loadproof.analysis.audit.webhooks import audit_webhooks, webhook_record
@@ -103,7 +104,7 @@ def backup_audit(run: Run, journal: pd.DataFrame) -> Audited:
     return audit_backup(record, one_in=run.manifest.scenario.one_in("backup"))
 
 
-def _tried(run: Run, journal: pd.DataFrame, done: Sequence[CommandRun], when: When) -> Tried | None:
+def _tried(run: Run, journal: pd.DataFrame, done: Sequence[CommandRun], when: When) -> TriedBackup | None:
     """The last backup among these commands, with what came of it; None if there is none."""
     last = {one.name: one for one in done}
     backup = last.get(BACKUP)
@@ -111,7 +112,7 @@ def _tried(run: Run, journal: pd.DataFrame, done: Sequence[CommandRun], when: Wh
         return None
     observations = _restored(run, when)
     began_us = round(1e6 * (backup.began_unix_s - run.start_unix_s))
-    return Tried(
+    return TriedBackup(
         ledger=ledger_of(run, journal, observations),
         backup=backup,
         began_us=began_us,

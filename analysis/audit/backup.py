@@ -12,25 +12,23 @@ live file.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
 from loadproof.analysis.audit.audit import audited
+from loadproof.analysis.audit.backupcontents import Contents
 from loadproof.analysis.audit.ledger import explained
-from loadproof.analysis.audit.ledgerbooks import Books
-from loadproof.analysis.audit.ledgerkeys import stories_of
 from loadproof.analysis.audit.promise import Promise, range_text
 from loadproof.outcome import Said
 from loadproof.plan.evidence import needed_to_see
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from loadproof.analysis.audit.audit import Audited
+    from loadproof.analysis.audit.backuprecord import BackupRecord, TriedBackup
     from loadproof.analysis.audit.ledgerkeys import KeyStory
-    from loadproof.analysis.audit.ledgerrecord import LedgerRecord, Order
     from loadproof.rundir.commands import CommandRun
-    from loadproof.rundir.observations import Observation
 
 NAME: Final = "backup"
 TAKEN: Final = "a backup under load ends by itself, without an error"
@@ -49,45 +47,6 @@ _UNTRIED: Final = "no backup was restored"
 _EMPTY: Final = "no payment is in it"
 
 
-@dataclass(frozen=True)
-class Tried:
-    """One backup, and what came of it as far as it was tried. Times are µs from the run's start."""
-
-    ledger: LedgerRecord
-    """All payments that it may have, balances before the load, and as `closing`, `listings` and so on the restored."""
-    backup: CommandRun
-    began_us: int
-    """Before that, nothing can have been copied."""
-    ended_us: int
-    verified: CommandRun | None = None
-    restored: CommandRun | None = None
-    served: Observation | None = None
-    strayed: Observation | None = None
-    """A payment to what was restored that was at the target afterwards."""
-
-    @property
-    def can_be_read(self) -> bool:
-        return self.served is not None and not self.served.trouble
-
-
-@dataclass(frozen=True)
-class BackupRecord:
-    """What a run shows of its backups."""
-
-    taken: Sequence[CommandRun]
-    """Those under load, in the order in which they ended."""
-    under_load: Tried | None = None
-    """The last of them."""
-    at_rest: Tried | None = None
-    """One that was taken when nobody paid any more."""
-    doubt_us: int = 0
-    """How far times of backups may be off beside those of the journal."""
-
-    @property
-    def tries(self) -> list[Tried]:
-        return [tried for tried in (self.under_load, self.at_rest) if tried is not None]
-
-
 def audit_backup(record: BackupRecord, *, one_in: float) -> Audited:
     """Every promise of a backup; `3 * one_in` payments acknowledged before it decide whether it lost any."""
     needed = needed_to_see(one_in)
@@ -97,7 +56,7 @@ def audit_backup(record: BackupRecord, *, one_in: float) -> Audited:
     balances, total = Promise(BALANCES, "accounts added up", 2), Promise(SUM, "balances of one moment", 2)
     at_rest = Promise(AT_REST, "acknowledged payments looked for", needed)
     if record.under_load is not None and record.under_load.can_be_read:
-        contents = _Contents(record.under_load)
+        contents = Contents(record.under_load)
         _look_before(record.under_load, contents, there, record.doubt_us)
         _compare(contents, own)
         _add_up(contents, balances)
@@ -111,7 +70,7 @@ def audit_backup(record: BackupRecord, *, one_in: float) -> Audited:
         for promise in (there, own, balances, total):
             promise.lacks(_UNTRIED)
     if record.at_rest is not None and record.at_rest.can_be_read:
-        _look_for_all(_Contents(record.at_rest), at_rest)
+        _look_for_all(Contents(record.at_rest), at_rest)
     else:
         at_rest.lacks(_UNTRIED)
     promises += [there, own, balances, total, at_rest]
@@ -174,41 +133,7 @@ def _serves(record: BackupRecord) -> Promise:
     return promise
 
 
-class _Contents:
-    """The restored ledger beside the stories of the load's payments."""
-
-    def __init__(self, tried: Tried) -> None:
-        self.record = tried.ledger
-        self.stories = stories_of(self.record.attempts)
-        self.books = Books(self.record, self.stories)
-        # Those of the load came before.
-        asked_us = tried.served.sent_us if tried.served else 0
-        self._read = {read.payment: read for read in self.record.payment_reads if read.sent_us >= asked_us}
-        self.is_listed = bool(self.books.accounts or self.books.keys)
-
-    def orders_of(self, story: KeyStory) -> list[Order | None] | None:
-        """Of its copies that are there; None of a copy that doesn't say, and instead of a list if nobody looked."""
-        if self.books.lists(story):
-            return [listed.order for listed in self.books.found.get(story.key, {}).values()]
-        reads = [self._read[payment] for payment in story.payments if payment in self._read]
-        return [read.order for read in reads if read.is_there] if reads else None
-
-    @property
-    def orders(self) -> list[Order | None]:
-        """Of all payments that are there and new since before the load."""
-        if self.is_listed:
-            copies = [listed for found in self.books.found.values() for listed in found.values()]
-            return [listed.order for listed in [*copies, *(listed for listed, _ in self.books.strangers.values())]]
-        return [story.order for story in self.stories.values() if self.orders_of(story)]
-
-    @property
-    def open_stories(self) -> list[KeyStory]:
-        """Of which nobody knows whether they are there."""
-        stories = [] if self.is_listed else self.stories.values()
-        return [story for story in stories if self.orders_of(story) is None and story.said is not Said.REFUSED]
-
-
-def _look_before(tried: Tried, contents: _Contents, promise: Promise, doubt_us: int) -> None:
+def _look_before(tried: TriedBackup, contents: Contents, promise: Promise, doubt_us: int) -> None:
     """For what was acknowledged when it had surely not begun."""
     until_us, recent = tried.began_us - doubt_us, 0
     for story in contents.stories.values():
@@ -224,7 +149,7 @@ def _look_before(tried: Tried, contents: _Contents, promise: Promise, doubt_us: 
         promise.lacks(f"{recent} of them in the last second before it began, needs {_RECENT_NEEDED}")
 
 
-def _later(tried: Tried, contents: _Contents, doubt_us: int) -> int:
+def _later(tried: TriedBackup, contents: Contents, doubt_us: int) -> int:
     """Payments in it that no backup can have, because they were first sent when it had surely ended.
 
     Whoever reads them reads the live database, or another backup.
@@ -235,7 +160,7 @@ def _later(tried: Tried, contents: _Contents, doubt_us: int) -> int:
     )
 
 
-def _look_for_all(contents: _Contents, promise: Promise) -> None:
+def _look_for_all(contents: Contents, promise: Promise) -> None:
     for story in contents.stories.values():
         if story.said is Said.ACKNOWLEDGED:
             _look_for(story, contents, promise, f"acknowledged at {story.booked_until_us / 1e6:.3f} s")
@@ -245,7 +170,7 @@ def _look_for_all(contents: _Contents, promise: Promise) -> None:
         promise.broken(offence.what, offence.rows)
 
 
-def _look_for(story: KeyStory, contents: _Contents, promise: Promise, what: str) -> bool:
+def _look_for(story: KeyStory, contents: Contents, promise: Promise, what: str) -> bool:
     """Whether it is there; if nobody looked, it doesn't count."""
     orders = contents.orders_of(story)
     promise.n += orders is not None
@@ -254,7 +179,7 @@ def _look_for(story: KeyStory, contents: _Contents, promise: Promise, what: str)
     return bool(orders)
 
 
-def _compare(contents: _Contents, promise: Promise) -> None:
+def _compare(contents: Contents, promise: Promise) -> None:
     for story in contents.stories.values():
         orders = contents.orders_of(story) or []
         told = [order for order in orders if order is not None]
@@ -267,7 +192,7 @@ def _compare(contents: _Contents, promise: Promise) -> None:
             promise.broken(f"ordered {story.order}, and there is {told[0]}", story.rows)
 
 
-def _add_up(contents: _Contents, promise: Promise) -> None:
+def _add_up(contents: Contents, promise: Promise) -> None:
     """Each account: what it had before the load, and the postings of the payments that are there."""
     record, books = contents.record, contents.books
     if record.blind_spot:
@@ -289,7 +214,7 @@ def _add_up(contents: _Contents, promise: Promise) -> None:
             promise.broken(f"{account} has {balance:,}, its payments make {range_text(low, high)}", (row,))
 
 
-def _postings(contents: _Contents) -> tuple[Mapping[str, int], Mapping[str, int], Mapping[str, int]]:
+def _postings(contents: Contents) -> tuple[Mapping[str, int], Mapping[str, int], Mapping[str, int]]:
     """By account: what is there for sure, and what may be beyond that at least and at most."""
     sure: Counter[str] = Counter()
     least: Counter[str] = Counter()
@@ -303,7 +228,7 @@ def _postings(contents: _Contents) -> tuple[Mapping[str, int], Mapping[str, int]
     return sure, least, most
 
 
-def _sum(contents: _Contents, promise: Promise) -> None:
+def _sum(contents: Contents, promise: Promise) -> None:
     record = contents.record
     if not record.is_exclusive:
         promise.lacks(record.blind_spot)

@@ -17,9 +17,16 @@ from loadproof.analysis.audit.limitsaccess import audit_access
 from loadproof.analysis.audit.limitsevasions import apart
 from loadproof.analysis.audit.limitsexcess import excesses
 from loadproof.analysis.audit.limitsline import Line, line_of
-from loadproof.analysis.audit.limitslosses import counted
+from loadproof.analysis.audit.limitslosses import counter_shares
 from loadproof.analysis.audit.limitspenalties import announced_before, pooled
-from loadproof.analysis.audit.limitspromises import LimitPromise, Seen, bounds, penalty_promises, promises_of, quota
+from loadproof.analysis.audit.limitspromises import (
+    AlgorithmFit,
+    LimitPromise,
+    bounds,
+    penalty_promises,
+    promises_of,
+    quota,
+)
 from loadproof.analysis.audit.limitsrefusals import Before, Refusals, refusals
 from loadproof.analysis.audit.limitswaits import honesty, waits_of
 from loadproof.analysis.audit.limitswindows import fixed_windows
@@ -56,30 +63,21 @@ def audit_limits(
     offences: list[Offence] = []
     if access is not None:
         journal, listed, offences = audit_access(journal, access, limits)
-    lines: dict[str, Line] = {}
-    promises: list[tuple[str, LimitPromise]] = []
-    for name, limit in limits.items():
-        ordinary, evading = apart(journal[journal["request"] == name], limit)
-        for part in counted(name, ordinary, limit, losses, processes) if len(ordinary) or not evading else ():
-            lines[part.name] = line_of(part.rows, part.limit)
-        promises += [
-            (part.name, _of_evading(promise, line_of(part.rows, part.limit)))
-            for promise, rows in evading.items()
-            for part in counted(name, rows, limit, losses, processes)
-        ]
+    lines, evasions = _parted(journal, limits, losses, processes)
     waits = {name: waits_of(line, start_unix_s) for name, line in lines.items()}
     punished = {name: (line, waits[name]) for name, line in lines.items() if line.limit.penalties is not None}
     table = pooled(punished) if punished else None
+    promises = [(name, _of_evading(promise, line)) for name, promise, line in evasions]
     free: dict[str, tuple[Line, Refusals]] = {}
     for name, line in lines.items():
         announced = announced_before(table, name, line) if table is not None and name in punished else None
-        seen = _seen(line, (before or {}).get(name, _NOTHING_BEFORE), announced)
-        free[name] = line, bounds(seen)
+        fits = _fits(line, (before or {}).get(name, _NOTHING_BEFORE), announced)
+        free[name] = line, bounds(fits)
         told = honesty(line, waits[name], free[name][1], announced)
-        promises += [(name, promise) for promise in promises_of(line, seen, waits[name], told)]
+        promises += [(name, promise) for promise in promises_of(line, fits, waits[name], told)]
     if table is not None and not losses:
         # What each process remembers of violations is its own, too.
-        is_new = not any(one.is_unknown for one in (before or {}).values())
+        is_new = not any(known_before.is_unknown for known_before in (before or {}).values())
         promises += penalty_promises(table, {name: free[name] for name in punished}, is_new=is_new)
     return audited(
         LIMITS,
@@ -89,21 +87,39 @@ def audit_limits(
     )
 
 
+def _parted(
+    journal: pd.DataFrame, limits: Mapping[str, DeclaredLimit], losses: Sequence[Loss], processes: int
+) -> tuple[dict[str, Line], list[tuple[str, str, Line]]]:
+    """What each limit counts, by name; and by name and promise what was sent to evade it."""
+    lines: dict[str, Line] = {}
+    evasions: list[tuple[str, str, Line]] = []
+    for name, limit in limits.items():
+        ordinary, evading = apart(journal[journal["request"] == name], limit)
+        for share in counter_shares(name, ordinary, limit, losses, processes) if len(ordinary) or not evading else ():
+            lines[share.name] = line_of(share.rows, share.limit)
+        evasions += [
+            (share.name, promise, line_of(share.rows, share.limit))
+            for promise, rows in evading.items()
+            for share in counter_shares(name, rows, limit, losses, processes)
+        ]
+    return lines, evasions
+
+
 def _of_evading(promise: str, line: Line) -> LimitPromise:
     """As if each refusal had been announced: which limit it is of, nobody knows."""
-    return quota(line, _seen(line, Before(is_unknown=True), np.full(len(line.rows), np.iinfo(np.int64).max)), promise)
+    return quota(line, _fits(line, Before(is_unknown=True), np.full(len(line.rows), np.iinfo(np.int64).max)), promise)
 
 
-def _seen(line: Line, before: Before, announced: NDArray[np.int64] | None) -> list[Seen]:
-    """As each algorithm that it may have sees it: the one that is declared, or all; those it fits best come first."""
+def _fits(line: Line, before: Before, announced: NDArray[np.int64] | None) -> list[AlgorithmFit]:
+    """How it fits each algorithm that it may have, the declared one or all; those it fits best come first."""
     known = line.limit.algorithm
     windows = fixed_windows(line, known_after_us=line.window_us if before != _NOTHING_BEFORE else 0)
-    seen = []
+    fits = []
     for algorithm in KNOWN_ALGORITHMS if known == "unknown" else (known,):
         found = refusals(line, algorithm, windows, before)
         if announced is not None:
             inside = announced[line.refused] >= line.sent[line.refused]
             found.is_early[inside] = False
             found.is_right[inside] = True
-        seen.append(Seen(algorithm, excesses(line, algorithm, windows), found))
-    return sorted(seen, key=lambda one: one.contradictions)
+        fits.append(AlgorithmFit(algorithm, excesses(line, algorithm, windows), found))
+    return sorted(fits, key=lambda fit: fit.contradictions)

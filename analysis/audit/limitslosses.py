@@ -53,8 +53,8 @@ class Loss:
         return Loss(from_s, back_s, back_s, back_s, is_planned=self.is_planned and other.is_planned)
 
 
-class Counted(NamedTuple):
-    """Requests of one name, with the limit as those held them to it who counted."""
+class CounterShare(NamedTuple):
+    """Requests of one name that the same counters counted, with the limit as these held them to it."""
 
     name: str
     rows: pd.DataFrame
@@ -108,15 +108,15 @@ def _takes_it_all(span: FaultSpan) -> bool:
     return isinstance(fault, Kill | Pause | Restart) or (isinstance(fault, Timeout) and fault.toxicity >= 1)
 
 
-def counted(
+def counter_shares(
     name: str, rows: pd.DataFrame, limit: DeclaredLimit, losses: Sequence[Loss], processes: int
-) -> Iterator[Counted]:
+) -> Iterator[CounterShare]:
     """What Redis counted, as declared; what each process did by itself, and what some of them or Redis may have."""
     if not losses:
-        yield Counted(name, rows, limit)
+        yield CounterShare(name, rows, limit)
         return
     edges = [-math.inf, *(edge for loss in losses for edge in (loss.from_s, loss.back_s)), math.inf]
-    yield Counted(name, _within(rows, limit, list(zip(edges[::2], edges[1::2], strict=True))), limit)
+    yield CounterShare(name, _within(rows, limit, list(zip(edges[::2], edges[1::2], strict=True))), limit)
     for kind, stretches, counters in (
         ("without Redis", [(loss.gone_s, loss.until_s) for loss in losses], processes),
         (
@@ -128,7 +128,7 @@ def counted(
         own = [(from_s, to_s) for from_s, to_s in stretches if from_s < to_s]
         if own:
             alone = {"shared": "process", "processes": counters, "retry_after": False}
-            yield Counted(f"{name} {kind}", _within(rows, limit, own), limit.model_copy(update=alone))
+            yield CounterShare(f"{name} {kind}", _within(rows, limit, own), limit.model_copy(update=alone))
 
 
 def _within(rows: pd.DataFrame, limit: DeclaredLimit, stretches: Sequence[tuple[float, float]]) -> pd.DataFrame:

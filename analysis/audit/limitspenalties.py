@@ -36,7 +36,7 @@ _FAR_US: Final = 1 << 60
 
 
 @dataclass
-class Course:
+class PenaltyRecord:
     """What violations showed; offences are (request name, row of its line, what)."""
 
     grown: int = 0
@@ -97,9 +97,9 @@ def announced_before(table: pd.DataFrame, name: str, line: Line) -> NDArray[np.i
     return np.where(found > NEVER_US, found + line.shift, NEVER_US)
 
 
-def course_of(
+def penalty_record(
     table: pd.DataFrame, rule: Penalties, free: Mapping[str, tuple[Line, Refusals]], *, is_new: bool
-) -> Course:
+) -> PenaltyRecord:
     """Of the four kinds of target, the one with the fewest offences.
 
     Unless the target `is_new`, a client may have any number of violations, and a penalty until something is admitted.
@@ -112,18 +112,18 @@ def course_of(
         low[own], high[own] = refusals.free_low[place] - shift, refusals.free_high[place] - shift
     violations = table.assign(free_low=low, free_high=high)
     violations = violations[~table["is_admitted"]]
-    courses = []
+    records = []
     for keys, is_added in itertools.product((["client"], ["client", "name"]), (True, False)):
-        course = Course()
+        record = PenaltyRecord()
         first = table[table["is_admitted"]].groupby(keys)["ended"].min()
         for key, rows in violations.groupby(keys, sort=False):
             standing = _Standing()
             if not is_new:
                 admitted = first.get(key if len(keys) > 1 else key[0], _FAR_US)
                 standing = _Standing(most=_MOST_STRIKES, end_high=int(admitted))
-            _follow(rows, standing, _Rule(rule, is_added=is_added), course)
-        courses.append(course)
-    return min(courses, key=lambda course: len(course.offences))
+            _follow(rows, standing, _Rule(rule, is_added=is_added), record)
+        records.append(record)
+    return min(records, key=lambda record: len(record.offences))
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ class _Standing:
     end_high: int = NEVER_US
 
 
-def _follow(rows: pd.DataFrame, standing: _Standing, rule: _Rule, course: Course) -> None:
+def _follow(rows: pd.DataFrame, standing: _Standing, rule: _Rule, record: PenaltyRecord) -> None:
     """One client's violations in order."""
     columns = [rows[name].tolist() for name in _Row._fields]
     latest_end = np.maximum.accumulate(rows["ended"].to_numpy())
@@ -185,7 +185,7 @@ def _follow(rows: pd.DataFrame, standing: _Standing, rule: _Rule, course: Course
         if row.ended < standing.end_low:
             at = max(at, int(np.searchsorted(latest_end, standing.end_low, side="left")))
         elif is_told and (row.sent > standing.end_high or _is_new(row, standing)):
-            _violation(row, standing, rule, course)
+            _violation(row, standing, rule, record)
         elif row.until_high - row.ended >= shortest_us:
             # Within the last penalty, or a violation of which nobody knows.
             standing.most = min(standing.most + 1, _MOST_STRIKES)
@@ -197,7 +197,7 @@ def _is_new(row: _Row, standing: _Standing) -> bool:
     return row.until_low > max(standing.end_high, row.free_high) + SECOND_US
 
 
-def _violation(row: _Row, standing: _Standing, rule: _Rule, course: Course) -> None:
+def _violation(row: _Row, standing: _Standing, rule: _Rule, record: PenaltyRecord) -> None:
     memory_us = rule.penalties.memory * SECOND_US
     known = standing.end_low > NEVER_US
     least = max(0, int((row.sent - standing.end_high) // memory_us)) if known else 0
@@ -207,12 +207,12 @@ def _violation(row: _Row, standing: _Standing, rule: _Rule, course: Course) -> N
     low, high = rule.due(row, fewest, most)
     told = f"told to wait {(row.until_high - row.ended) / SECOND_US:g} s"
     if row.until_high < low - _SLACK_US:
-        course.offences.append((row.name, row.row, f"{told}, too short for violation {fewest} at least"))
+        record.offences.append((row.name, row.row, f"{told}, too short for violation {fewest} at least"))
     elif row.until_low > high + _SLACK_US:
-        course.offences.append((row.name, row.row, f"{told}, too long for violation {most} at most"))
+        record.offences.append((row.name, row.row, f"{told}, too long for violation {most} at most"))
     is_at_cap = fewest == rule.most
-    course.capped += is_at_cap
-    course.grown += fewest >= min(2, rule.most)
-    course.forgotten += bool(least) and most <= min(standing.fewest, rule.most)
+    record.capped += is_at_cap
+    record.grown += fewest >= min(2, rule.most)
+    record.forgotten += bool(least) and most <= min(standing.fewest, rule.most)
     standing.fewest, standing.most = fewest, most
     standing.end_low, standing.end_high = row.until_low - SECOND_US, row.until_high

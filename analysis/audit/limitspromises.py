@@ -11,7 +11,7 @@ from loadproof.analysis.audit.audit import MOST_ROWS, Evidence, Offence, promise
 from loadproof.analysis.audit.limitsexcess import most_admitted, over_stretch, over_window
 from loadproof.analysis.audit.limitsfields import stated
 from loadproof.analysis.audit.limitsline import Hits, Line, line_of
-from loadproof.analysis.audit.limitspenalties import course_of
+from loadproof.analysis.audit.limitspenalties import penalty_record
 from loadproof.analysis.audit.limitsrefusals import Refusals
 from loadproof.scenario.limits import limit_text
 from loadproof.units import format_duration
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from loadproof.analysis.audit.limitsline import Excess
-    from loadproof.analysis.audit.limitspenalties import Course
+    from loadproof.analysis.audit.limitspenalties import PenaltyRecord
     from loadproof.analysis.audit.limitswaits import Honesty, Waits
     from loadproof.scenario.settings import Penalties
 
@@ -36,8 +36,8 @@ _MOST_OF_A_PROMISE: Final = 20
 
 
 @dataclass(frozen=True)
-class Seen:
-    """A line as one algorithm sees it."""
+class AlgorithmFit:
+    """How a line fits one algorithm: what in it contradicts that."""
 
     algorithm: str
     excesses: list[Excess]
@@ -70,9 +70,9 @@ class LimitPromise:
             yield Offence(f"{request}: {self.name}", what, line.shown(rows, MOST_ROWS))
 
 
-def bounds(seen: list[Seen]) -> Refusals:
+def bounds(fits: list[AlgorithmFit]) -> Refusals:
     """What holds whichever of the fitting algorithms it is."""
-    found = [one.refusals for one in _fitting(seen)]
+    found = [one.refusals for one in _fitting(fits)]
     return Refusals(
         np.logical_and.reduce([one.is_early for one in found]),
         np.logical_or.reduce([one.is_right for one in found]),
@@ -81,39 +81,39 @@ def bounds(seen: list[Seen]) -> Refusals:
     )
 
 
-def promises_of(line: Line, seen: list[Seen], waits: Waits, told: Honesty) -> Iterator[LimitPromise]:
-    yield quota(line, seen)
+def promises_of(line: Line, fits: list[AlgorithmFit], waits: Waits, told: Honesty) -> Iterator[LimitPromise]:
+    yield quota(line, fits)
     if line.limit.key == "global" or len(line.clients) < 2:
-        yield _not_early(line, seen, line.refused[bounds(seen).is_early])
+        yield _not_early(line, fits, line.refused[bounds(fits).is_early])
     else:
         everybody = line_of(line.rows, line.limit, together=True)
-        strangers, own = _by_whom(line, everybody, bounds(seen))
-        yield _not_early(line, seen, own)
-        yield _isolation(line, everybody, seen, strangers)
+        strangers, own = _by_whom(line, everybody, bounds(fits))
+        yield _not_early(line, fits, own)
+        yield _isolation(line, everybody, fits, strangers)
     if line.limit.retry_after is not False and line.limit.processes == 1:
         # Of several that count by themselves, one can't know what the next one will say.
         yield _retry_after(line, waits, told)
-    fields = stated(line, _fitting(seen)[0].algorithm, bounds(seen))
+    fields = stated(line, _fitting(fits)[0].algorithm, bounds(fits))
     if fields.sent:
         reason = f"{fields.n:,} of {fields.sent:,} answers with RateLimit fields say what is left"
         offences = [(what, line, [row]) for row, what in fields.offences]
         yield LimitPromise("RateLimit fields", fields.n, reason, broken=len(offences), offences=offences)
 
 
-def _fitting(seen: list[Seen]) -> list[Seen]:
+def _fitting(fits: list[AlgorithmFit]) -> list[AlgorithmFit]:
     """Those that it may be; the one that fits best, if nothing does."""
-    return [one for one in seen if not one.contradictions] or seen[:1]
+    return [one for one in fits if not one.contradictions] or fits[:1]
 
 
-def quota(line: Line, seen: list[Seen], name: str = QUOTA) -> LimitPromise:
-    limit, best = line.limit, seen[0]
+def quota(line: Line, fits: list[AlgorithmFit], name: str = QUOTA) -> LimitPromise:
+    limit, best = line.limit, fits[0]
     is_refused = line.is_refused
     follows = np.append(False, ~is_refused[:-1]) & np.append(False, np.diff(line.client) == 0)
     came = np.flatnonzero(is_refused & follows)
     occasions, together = len(came), _on_the_way(line, came)
-    fits = [one.algorithm for one in _fitting(seen)]
-    kind = f" ({' or '.join(fits)} fits)" if limit.algorithm == "unknown" else ""
-    most = max(most_admitted(limit, algorithm) for algorithm in fits)
+    algorithms = [one.algorithm for one in _fitting(fits)]
+    kind = f" ({' or '.join(algorithms)} fits)" if limit.algorithm == "unknown" else ""
+    most = max(most_admitted(limit, algorithm) for algorithm in algorithms)
     window = f"in any {format_duration(limit.period)}"
     reason = f"{limit_text(limit)}{kind}, at most {most} {window}: clients came to it {occasions:,} times"
     reason += f", {together:,} of them with several requests on the way"
@@ -135,8 +135,8 @@ def _on_the_way(line: Line, positions: NDArray[np.int64]) -> int:
     return int((everything.begun(line.ended[positions]) - everything.over(line.sent[positions]) > 1).sum())
 
 
-def _not_early(line: Line, seen: list[Seen], early: NDArray[np.int64]) -> LimitPromise:
-    right = int(bounds(seen).is_right.sum())
+def _not_early(line: Line, fits: list[AlgorithmFit], early: NDArray[np.int64]) -> LimitPromise:
+    right = int(bounds(fits).is_right.sum())
     left = len(line.refused) - right - len(early)
     reason = f"{right:,} of {len(line.refused):,} refusals are right for sure"
     if left:
@@ -168,9 +168,9 @@ def _by_whom(line: Line, everybody: Line, found: Refusals) -> tuple[NDArray[np.i
     return early[counted >= line.limit.amount], early[counted < line.limit.amount]
 
 
-def _isolation(line: Line, everybody: Line, seen: list[Seen], strangers: NDArray[np.int64]) -> LimitPromise:
+def _isolation(line: Line, everybody: Line, fits: list[AlgorithmFit], strangers: NDArray[np.int64]) -> LimitPromise:
     """Admissions that would have been too many, had all clients been one."""
-    most = max(most_admitted(line.limit, one.algorithm) for one in _fitting(seen))
+    most = max(most_admitted(line.limit, one.algorithm) for one in _fitting(fits))
     admitted = np.flatnonzero(everybody.is_admitted)
     sent, ended = everybody.sent[admitted], everybody.ended[admitted]
     counts = everybody.sure.over(sent) - everybody.sure.begun(ended - line.window_us + line.slack_us)
@@ -212,17 +212,19 @@ def penalty_promises(
             rules.setdefault(line.limit.penalties, []).append(name)
     for rule, names in rules.items():
         of_rule = table[table["name"].isin(names)]
-        course = course_of(of_rule, rule, {name: free[name] for name in names}, is_new=is_new)
-        wrong = [(what, free[request][0], [row]) for request, row, what in course.offences]
-        yield from ((names[0], promise) for promise in _penalties(course, rule, wrong))
+        record = penalty_record(of_rule, rule, {name: free[name] for name in names}, is_new=is_new)
+        wrong = [(what, free[request][0], [row]) for request, row, what in record.offences]
+        yield from ((names[0], promise) for promise in _penalties(record, rule, wrong))
 
 
-def _penalties(course: Course, rule: Penalties, wrong: Sequence[tuple[str, Line, list[int]]]) -> Iterator[LimitPromise]:
+def _penalties(
+    record: PenaltyRecord, rule: Penalties, wrong: Sequence[tuple[str, Line, list[int]]]
+) -> Iterator[LimitPromise]:
     """They grow, stop and are forgotten by client, whatever it asked for."""
-    n, needed = course.grown, NEEDED_PENALTIES
+    n, needed = record.grown, NEEDED_PENALTIES
     yield LimitPromise("penalties grow", n, f"{n:,} second or further violations", needed, len(wrong), wrong)
     if rule.cap > rule.base:
-        n = course.capped
+        n = record.capped
         yield LimitPromise("penalties stop at the cap", n, f"{n:,} violations at the cap", needed)
-    n, quiet = course.forgotten, format_duration(rule.memory)
+    n, quiet = record.forgotten, format_duration(rule.memory)
     yield LimitPromise("penalties are forgotten", n, f"{n:,} violations after {quiet} of quiet", needed)

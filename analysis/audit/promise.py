@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 
-class Sent(Protocol):
+class TimedRequest(Protocol):
     """A request with its times in µs, and the row that has its status."""
 
     @property
@@ -24,7 +24,7 @@ class Sent(Protocol):
     def row(self) -> Mapping[str, Any]: ...
 
 
-def overlap(requests: Iterable[Sent]) -> bool:
+def overlap(requests: Iterable[TimedRequest]) -> bool:
     """Two of them were on their way at the same time; they come in the order of their sending."""
     return were_at_once((request.sent_us, request.ended_us, request.row["status"]) for request in requests)
 

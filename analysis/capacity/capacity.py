@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from loadproof.analysis.capacity.classification import Bound, Measured, Terms, bound_of, conditional_throughput
+from loadproof.analysis.capacity.classification import (
+    Bound,
+    GoalAttributes,
+    TrialResult,
+    bound_of,
+    conditional_throughput,
+)
 from loadproof.analysis.capacity.halfpoint import half_point
 
 if TYPE_CHECKING:
@@ -46,7 +52,7 @@ class GoalCapacity:
     """What the trials say about one goal by itself, or about all of them together."""
 
     goal: str
-    terms: Terms | None
+    attributes: GoalAttributes | None
     """None for all goals together: each has its own loss ratio."""
     lower_rps: float | None
     """The relevant lower bound: the highest load that held, below every load that did not."""
@@ -140,20 +146,20 @@ def _why_no_more(search: Search, trials: Sequence[Trial], held_rps: float) -> st
 def _together(search: Search, valid: Sequence[Trial]) -> GoalCapacity:
     """A trial counts as lost if it misses any goal: its loss ratio is 1, or 0."""
     goal = search.goals[0]
-    terms = Terms(goal.final_trial_s, goal.duration_sum_s, 0.5, goal.exceed_ratio)
-    capacity = _capacity(ALL, terms, valid, lambda trial: 0.0 if trial.is_kept else 1.0)
+    attributes = GoalAttributes(goal.final_trial_s, goal.duration_sum_s, 0.5, goal.exceed_ratio)
+    capacity = _capacity(ALL, attributes, valid, lambda trial: 0.0 if trial.is_kept else 1.0)
     throughput = None
     if capacity.lower_rps is not None:
         at = [one for one in valid if one.load_rps == capacity.lower_rps and one.stage == "search"]
-        lost = [Measured(one.duration_s, 1 - one.goodput_rps * one.duration_s / max(one.offered, 1)) for one in at]
-        throughput = conditional_throughput(capacity.lower_rps, lost, terms)
+        lost = [TrialResult(one.duration_s, 1 - one.goodput_rps * one.duration_s / max(one.offered, 1)) for one in at]
+        throughput = conditional_throughput(capacity.lower_rps, lost, attributes)
     return GoalCapacity(ALL, None, capacity.lower_rps, capacity.upper_rps, throughput, capacity.half)
 
 
 def _alone(goal: SearchGoal, valid: Sequence[Trial]) -> GoalCapacity:
     """One of the goals, as if it were the only one."""
-    terms = Terms(goal.final_trial_s, goal.duration_sum_s, goal.loss_ratio, goal.exceed_ratio)
-    return _capacity(goal.goal, terms, valid, lambda trial: _loss(trial, goal.goal))
+    attributes = GoalAttributes(goal.final_trial_s, goal.duration_sum_s, goal.loss_ratio, goal.exceed_ratio)
+    return _capacity(goal.goal, attributes, valid, lambda trial: _loss(trial, goal.goal))
 
 
 def _loss(trial: Trial, name: str) -> float:
@@ -163,26 +169,28 @@ def _loss(trial: Trial, name: str) -> float:
     return loss.ratio
 
 
-def _capacity(name: str, terms: Terms, valid: Sequence[Trial], loss: Callable[[Trial], float]) -> GoalCapacity:
-    by_load: dict[float, list[Measured]] = defaultdict(list)
+def _capacity(
+    name: str, attributes: GoalAttributes, valid: Sequence[Trial], loss: Callable[[Trial], float]
+) -> GoalCapacity:
+    by_load: dict[float, list[TrialResult]] = defaultdict(list)
     for trial in valid:
         # The search has ended before the others: they are not where it would have looked.
         if trial.stage == "search":
-            by_load[trial.load_rps].append(Measured(trial.duration_s, loss(trial)))
-    bounds = {load: bound_of(measured, terms) for load, measured in by_load.items()}
+            by_load[trial.load_rps].append(TrialResult(trial.duration_s, loss(trial)))
+    bounds = {load: bound_of(measured, attributes) for load, measured in by_load.items()}
     upper = min((load for load, bound in bounds.items() if bound is Bound.UPPER), default=math.inf)
     lower = max((load for load, bound in bounds.items() if bound is Bound.LOWER and load < upper), default=None)
-    full = [trial for trial in valid if trial.duration_s >= terms.final_trial_s]
+    full = [trial for trial in valid if trial.duration_s >= attributes.final_trial_s]
     # A second half is made where the first one showed little: it must not narrow the interval by its number alone.
     near = min(_MOST_NEAR, sum(trial.stage == "repeat" for trial in full) or len(full))
     return GoalCapacity(
         goal=name,
-        terms=terms,
+        attributes=attributes,
         lower_rps=lower,
         upper_rps=None if math.isinf(upper) else upper,
-        throughput_rps=None if lower is None else conditional_throughput(lower, by_load[lower], terms),
+        throughput_rps=None if lower is None else conditional_throughput(lower, by_load[lower], attributes),
         half=half_point(
-            [trial.load_rps for trial in full], [loss(trial) <= terms.loss_ratio for trial in full], near=near
+            [trial.load_rps for trial in full], [loss(trial) <= attributes.loss_ratio for trial in full], near=near
         ),
     )
 

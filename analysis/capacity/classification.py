@@ -17,15 +17,15 @@ class Bound(StrEnum):
     UNDECIDED = "undecided"
 
 
-class Measured(NamedTuple):
-    """A trial, as far as it matters here."""
+class TrialResult(NamedTuple):
+    """What of a trial classifies its load."""
 
     duration_s: float
     loss_ratio: float
 
 
 @dataclass(frozen=True)
-class Terms:
+class GoalAttributes:
     """When a goal is kept; times in s, ratios 0-1."""
 
     final_trial_s: float
@@ -34,38 +34,38 @@ class Terms:
     exceed_ratio: float
     """Below 1."""
 
-    def is_full(self, trial: Measured) -> bool:
+    def is_full(self, trial: TrialResult) -> bool:
         """Long enough to count by itself; shorter ones only count against a load."""
         return trial.duration_s >= self.final_trial_s
 
-    def is_lost(self, trial: Measured) -> bool:
+    def is_lost(self, trial: TrialResult) -> bool:
         return trial.loss_ratio > self.loss_ratio
 
 
-def bound_of(trials: Sequence[Measured], terms: Terms) -> Bound:
+def bound_of(trials: Sequence[TrialResult], goal: GoalAttributes) -> Bound:
     """What a load is by all trials at it, in any order: decided if no further trial up to the sum can change it."""
-    kept_s = sum(one.duration_s for one in trials if terms.is_full(one) and not terms.is_lost(one))
-    lost_s = sum(one.duration_s for one in trials if terms.is_full(one) and terms.is_lost(one))
-    short_kept_s = sum(one.duration_s for one in trials if not terms.is_full(one) and not terms.is_lost(one))
-    short_lost_s = sum(one.duration_s for one in trials if not terms.is_full(one) and terms.is_lost(one))
+    kept_s = sum(one.duration_s for one in trials if goal.is_full(one) and not goal.is_lost(one))
+    lost_s = sum(one.duration_s for one in trials if goal.is_full(one) and goal.is_lost(one))
+    short_kept_s = sum(one.duration_s for one in trials if not goal.is_full(one) and not goal.is_lost(one))
+    short_lost_s = sum(one.duration_s for one in trials if not goal.is_full(one) and goal.is_lost(one))
     # Short trials that were kept excuse as many lost ones as the exceed ratio allows, and nothing more.
-    excused_s = short_kept_s * terms.exceed_ratio / (1 - terms.exceed_ratio)
+    excused_s = short_kept_s * goal.exceed_ratio / (1 - goal.exceed_ratio)
     lost_s += max(0.0, short_lost_s - excused_s)
-    whole_s = max(kept_s + lost_s, terms.duration_sum_s)
-    allowed_s = whole_s * terms.exceed_ratio
+    whole_s = max(kept_s + lost_s, goal.duration_sum_s)
+    allowed_s = whole_s * goal.exceed_ratio
     if lost_s > allowed_s:
         return Bound.UPPER
     return Bound.LOWER if whole_s - kept_s <= allowed_s else Bound.UNDECIDED
 
 
-def conditional_throughput(load_rps: float, trials: Sequence[Measured], terms: Terms) -> float:
+def conditional_throughput(load_rps: float, trials: Sequence[TrialResult], goal: GoalAttributes) -> float:
     """What of this load was forwarded in the worst of the full-length trials that the exceed ratio doesn't excuse.
 
     0 with fewer seconds of them than that takes.
     """
-    full = sorted((one for one in trials if terms.is_full(one)), key=lambda one: one.loss_ratio)
-    whole_s = max(sum(one.duration_s for one in full), terms.duration_sum_s)
-    remaining_s = whole_s * (1 - terms.exceed_ratio)
+    full = sorted((one for one in trials if goal.is_full(one)), key=lambda one: one.loss_ratio)
+    whole_s = max(sum(one.duration_s for one in full), goal.duration_sum_s)
+    remaining_s = whole_s * (1 - goal.exceed_ratio)
     loss_ratio = 1.0
     for trial in full:
         if remaining_s <= 0:

@@ -17,7 +17,7 @@ from loadproof.analysis.judge.verdict import verdict_on_run
 from loadproof.analysis.word import Word
 from loadproof.histogram import value_at_rank
 from loadproof.outcome import Outcome
-from loadproof.rundir.selftest import Accuracy, Found
+from loadproof.rundir.selftest import Accuracy, MeasuredChange
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -96,13 +96,13 @@ def p95_of(comparison: Comparison) -> ComparedRow | None:
     return next((row for row in comparison.rows if row.row.metric == _DECIDING), None)
 
 
-def found_in(comparison: Comparison) -> Found | None:
+def p95_change(comparison: Comparison) -> MeasuredChange | None:
     """The change of p(95); None if it has no interval."""
     row = p95_of(comparison)
     if row is None or row.change is None or not math.isfinite(row.change.low):
         return None
     change = row.change
-    return Found(ratio=change.ratio, low=change.low, high=change.high, runs=change.candidate_n)
+    return MeasuredChange(ratio=change.ratio, low=change.low, high=change.high, runs=change.candidate_n)
 
 
 def calls_it_slower(comparison: Comparison) -> bool:

@@ -71,7 +71,7 @@ class LevelChange:
 
 
 @dataclass(frozen=True)
-class Search:
+class ChangePoints:
     """What a series shows."""
 
     changes: tuple[LevelChange, ...]
@@ -180,7 +180,7 @@ def best_p(values: ArrayLike, *, floor: float = 0.0) -> float:
     return p_of_score(float(found.max()), series.size)
 
 
-def changes_in(values: ArrayLike, *, limit: float = 0.05, floor: float = 0.0) -> Search:
+def changes_in(values: ArrayLike, *, limit: float = 0.05, floor: float = 0.0) -> ChangePoints:
     """All changes of one series whose p-value is `limit` at most, in order.
 
     The likeliest change comes first, then what the rest still shows, until it looks like noise. Then each step is
@@ -189,7 +189,7 @@ def changes_in(values: ArrayLike, *, limit: float = 0.05, floor: float = 0.0) ->
     series = np.asarray(values, dtype=np.float64)
     odd = odd_runs(series)
     if series.size < FEWEST:
-        return Search((), odd)
+        return ChangePoints((), odd)
     of_n, base = candidates(series.size), _base(series.size, odd, ())
     bounds: dict[int, float] = {}
     for _ in range(_MOST_CHANGES):
@@ -202,7 +202,7 @@ def changes_in(values: ArrayLike, *, limit: float = 0.05, floor: float = 0.0) ->
         bounds |= {run: min(p, bounds.get(run, 1.0)) for run in ends}
         base = _base(series.size, odd, bounds)
     steps = _placed(series, odd, bounds, floor)
-    return Search(tuple(_told(series, odd, steps, floor)), odd)
+    return ChangePoints(tuple(_told(series, odd, steps, floor)), odd)
 
 
 def odd_runs(series: Floats) -> tuple[int, ...]:

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from loadproof.analysis.compare.changepoints import FEWEST, LevelChange, Search, best_p, changes_in
+from loadproof.analysis.compare.changepoints import FEWEST, ChangePoints, LevelChange, best_p, changes_in
 from loadproof.analysis.compare.comparedrow import least_sd, scale_of, values_of
 from loadproof.analysis.compare.equivalence import margin_on
 from loadproof.analysis.compare.replicates import sources_of, usable_replicates
@@ -245,7 +245,7 @@ class _Series:
         return best_p(self.scaled, floor=self.floor)
 
     def searched(self, limit: float, smallest: float) -> RowHistory:
-        found = changes_in(self.scaled, limit=limit, floor=self.floor) if limit else Search((), ())
+        found = changes_in(self.scaled, limit=limit, floor=self.floor) if limit else ChangePoints((), ())
         events = tuple(self._event(change, smallest) for change in found.changes)
         odd = tuple(self.runs[place] for place in found.odd)
         return RowHistory(self.row, self.metric, self.runs, self.values, events, odd)

@@ -27,7 +27,7 @@ _FINE: Final = frozenset({ChangeWord.EQUIVALENT, ChangeWord.IMPROVED})
 
 
 @dataclass(frozen=True)
-class Standing:
+class InterimResult:
     """What is known at one look."""
 
     comparison: Comparison
@@ -41,7 +41,7 @@ class Standing:
         return sum(row.word in _CHANGED for row in self.comparison.rows)
 
 
-def standing(sides: Sides, runs: tuple[int, ...], look: int) -> Standing:
+def interim_result(sides: Sides, runs: tuple[int, ...], look: int) -> InterimResult:
     """The runs of baseline and candidate, in order, at this look (from 0) of those that were fixed beforehand.
 
     What thresholds allow beside the baseline is the margin of their rows.
@@ -55,7 +55,7 @@ def standing(sides: Sides, runs: tuple[int, ...], look: int) -> Standing:
     level = nominal_levels(runs, FAMILY_ALPHA / max(len(named), 1))[look]
     rows = [_with_word(row, words[row.row], level, len(named)) if row.is_named else row for row in comparison.rows]
     comparison = replace(comparison, rows=tuple(rows), tested=comparison.tested + len(named), judgements=())
-    return Standing(comparison, _reason(words, is_last=is_last))
+    return InterimResult(comparison, _reason(words, is_last=is_last))
 
 
 def _at(named: Sequence[ComparedRow], sides: Sides, count: int) -> dict[Row, ComparedRow]:

@@ -17,7 +17,7 @@ from loadproof.analysis.foreign.locustentries import (
     number_of,
     quantiles_of,
 )
-from loadproof.analysis.foreign.locustupsets import Watch
+from loadproof.analysis.foreign.locustupsets import UpsetDetector
 from loadproof.units import format_duration
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class History:
     def __init__(self, reader: RowReader) -> None:
         self.last: dict[tuple[str, str], dict[str, str]] = {}
         self._total: dict[str, str] | None = None
-        self._watch = Watch()
+        self._detector = UpsetDetector()
         rows = list(self._read(reader))
         self.start_unix_s = min((row["time_s"] for row in rows), default=None)
         self.frame = _history_frame(rows)
@@ -45,7 +45,7 @@ class History:
         self.failures = 0 if math.isnan(last_failures) else int(last_failures)
         self.cumulative = _is_cumulative(self.frame, full_history=bool(self.last))
         self._starts_s = _starts_s(self.frame)
-        self.upsets = self._watch.upsets(self.start_unix_s or 0.0, self.last_run_s)
+        self.upsets = self._detector.upsets(self.start_unix_s or 0.0, self.last_run_s)
 
     @property
     def last_run_s(self) -> float:
@@ -66,7 +66,7 @@ class History:
     def _read(self, reader: RowReader) -> Iterator[dict[str | float, float]]:
         for row in reader.rows():
             at_s = number_of(row["Timestamp"])
-            self._watch.see(row)
+            self._detector.see(row)
             if row["Type"] not in NO_METHOD or row["Name"] != AGGREGATED:
                 self._keep(row, at_s)
             elif math.isnan(at_s) or math.isnan(number_of(row["Total Request Count"])):

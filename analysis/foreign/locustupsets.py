@@ -92,8 +92,8 @@ def backward_sentence(steps: int) -> str:
     return f"the history's timestamps run backwards {f'{steps:,} times' if steps > 1 else 'once'}"
 
 
-class Watch:
-    """Sees each row once."""
+class UpsetDetector:
+    """Sees each row once, in order."""
 
     def __init__(self) -> None:
         self._last: dict[Key, Counts] = {}

@@ -10,7 +10,7 @@ from loadproof.analysis.foreign.leftout import left_out_of, with_untimed
 from loadproof.analysis.foreign.logcells import PHASE
 from loadproof.analysis.foreign.texts import could_be
 from loadproof.analysis.foreign.thresholdfile import read_thresholds
-from loadproof.analysis.judge.judgement import Answer, Judgement
+from loadproof.analysis.judge.judgement import Compliance, Judgement
 from loadproof.analysis.judge.thresholds import judge_scope
 from loadproof.analysis.judge.verdict import PRECEDENCE, Verdict, all_hold, deciding_reason, outage_step, sentence
 from loadproof.analysis.word import Word
@@ -93,7 +93,7 @@ _NEXT_STEPS: Final = {
 
 def _next_step(judgement: Judgement, threshold: FileThreshold, log: RequestLog) -> str:
     outage = outage_step(judgement, log.traffic, _scope(threshold, log)) if judgement.word is not Word.PASS else None
-    is_missed = judgement.in_this_run is Answer.MISSED
+    is_missed = judgement.in_this_run is Compliance.MISSED
     return outage or _NEXT_STEPS[Word.FAIL if is_missed else judgement.word]
 
 

@@ -39,7 +39,9 @@ class TurningPoint:
 
 
 @dataclass(frozen=True)
-class Look:
+class TurnEvidence:
+    """Whether one kind of thing turned, and whether the run could have shown that."""
+
     kind: str
     turn: TurningPoint | None = None
     notes: tuple[str, ...] = ()
@@ -71,7 +73,7 @@ class Timed:
         return f"after {format_duration(row['end_s'])}, at {row['users']:,.0f} users"
 
 
-def look_at_failures(used: pd.DataFrame) -> Look:
+def look_at_failures(used: pd.DataFrame) -> TurnEvidence:
     lows = np.array([ratio.low if ratio else 0.0 for ratio in failure_ratios(used)])
     sums = used[["failures", "requests"]].fillna(0).clip(lower=0).cumsum()
     for index in range(1, len(used)):
@@ -82,20 +84,20 @@ def look_at_failures(used: pd.DataFrame) -> Look:
         share, was = (format_quantity(float(ratio), Dimension.RATIO) for ratio in (share, before.value))
         if index == len(used) - 1:
             note = f"Failures rose only in the last {WINDOW_S} s: {share} of the requests, {was} before."
-            return Look("failures", notes=(note,))
+            return TurnEvidence("failures", notes=(note,))
         if lows[index + 1] > _limit(before):
             word = "rose" if before.low > LEAST_RATIO else "began"
             what = f"failures {word}: {share} of the requests, {was} before"
-            return Look("failures", _turn("failures", used, index, what))
+            return TurnEvidence("failures", _turn("failures", used, index, what))
     # What was there from the start has no beginning that could have been observed.
-    return Look("failures", had_power=bool(lows[0] <= LEAST_RATIO))
+    return TurnEvidence("failures", had_power=bool(lows[0] <= LEAST_RATIO))
 
 
 def _limit(before: Estimate) -> float:
     return max(LEAST_RATIO, min(2 * before.high, before.high + _LEAST_RISE))
 
 
-def look_at_times(timed: Timed, low: NDArray[np.bool_]) -> Look:
+def look_at_times(timed: Timed, low: NDArray[np.bool_]) -> TurnEvidence:
     used, word, times_s = timed.used, timed.word, timed.times_s
     at_low = times_s[low & np.isfinite(times_s)]
     if len(at_low) < _FEWEST_AT_LOW_LOAD:
@@ -103,7 +105,7 @@ def look_at_times(timed: Timed, low: NDArray[np.bool_]) -> Look:
             f"Low load was too short to compare times with: {len(at_low)} x {WINDOW_S} s with times at up to "
             f"{used['users'][low].max():,.0f} users; {_FEWEST_AT_LOW_LOAD} x {WINDOW_S} s are needed."
         )
-        return Look("times", notes=(note, *timed.course()), had_power=False)
+        return TurnEvidence("times", notes=(note, *timed.course()), had_power=False)
     level_s = float(np.median(at_low))
     limit_s = 2 * rounded(level_s * 1000, 1).high
     lowest_s = np.array([rounded(value * 1000, 1).low if math.isfinite(value) else 0.0 for value in times_s])
@@ -112,12 +114,12 @@ def look_at_times(timed: Timed, low: NDArray[np.bool_]) -> Look:
     if index is None:
         now = f"{format_duration(times_s[-1])}, {format_duration(level_s)} at low load"
         last = f"Only in the last {WINDOW_S} s, {word} more than doubled: {now}."
-        return Look("times", notes=(last,) if beyond[-1] else ())
+        return TurnEvidence("times", notes=(last,) if beyond[-1] else ())
     what = f"{word} more than doubled: {format_duration(times_s[index])}, {format_duration(level_s)} at low load"
-    return Look("times", _turn("times", used, index, what))
+    return TurnEvidence("times", _turn("times", used, index, what))
 
 
-def look_at_throughput(used: pd.DataFrame, low: NDArray[np.bool_]) -> Look:
+def look_at_throughput(used: pd.DataFrame, low: NDArray[np.bool_]) -> TurnEvidence:
     top = used["users"].max()
     # What comes after the load's last peak is another matter: a target that recovers, or doesn't.
     climb = used.iloc[: int(np.flatnonzero(used["users"] >= top)[-1]) + 1]
@@ -132,17 +134,17 @@ def look_at_throughput(used: pd.DataFrame, low: NDArray[np.bool_]) -> Look:
             "The climb was too short to tell whether throughput stopped growing: "
             f"{_FEWEST_EACH_SIDE} x {WINDOW_S} s are needed on either side of a load."
         )
-        return Look("throughput", notes=(note,), had_power=False)
+        return TurnEvidence("throughput", notes=(note,), had_power=False)
     best = _best(climb, knots)
     if not best.is_flat_behind:
         notes = tuple(_follows_not(used, low))
-        return Look("throughput", notes=notes, had_power=not notes)
+        return TurnEvidence("throughput", notes=notes, had_power=not notes)
     index = int(np.flatnonzero(users >= best.knot)[0])
     what = (
         f"throughput stopped growing at about {format_quantity(best.at_knot_rps, Dimension.RATE)}, "
         f"while users grew on to {top:,.0f}"
     )
-    return Look("throughput", _turn("throughput", climb, index, what))
+    return TurnEvidence("throughput", _turn("throughput", climb, index, what))
 
 
 def _best(climb: pd.DataFrame, knots: list[float]) -> BentLine:

@@ -73,17 +73,17 @@ def find_turns(run: LocustRun) -> TurnSearch:
         many = f"{len(used)} x {WINDOW_S} s with requests; {FEWEST_WINDOWS} x {WINDOW_S} s are needed."
         return TurnSearch((), f"The history is too short: {many}", notes=(*notes, *timed.course()))
     low, rises = _low_load(used)
-    looks = [look_at_failures(used)]
+    evidence = [look_at_failures(used)]
     if rises:
-        looks += [look_at_throughput(used, low), look_at_times(timed, low)]
+        evidence += [look_at_throughput(used, low), look_at_times(timed, low)]
     else:
         notes += timed.course()
-    turns = sorted((look.turn for look in looks if look.turn is not None), key=lambda turn: turn.at_s)
+    turns = sorted((part.turn for part in evidence if part.turn is not None), key=lambda turn: turn.at_s)
     return TurnSearch(
         tuple(turns),
         _extent(run, used, rises=rises),
-        looked_for=tuple(look.kind for look in looks if look.had_power),
-        notes=(*notes, *(note for look in looks for note in look.notes)),
+        looked_for=tuple(part.kind for part in evidence if part.had_power),
+        notes=(*notes, *(note for part in evidence for note in part.notes)),
     )
 
 

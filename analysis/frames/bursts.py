@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Burst:
-    """Requests that all users sent at the same instant."""
+class ObservedBurst:
+    """Requests that all users sent at the same instant, as they were sent."""
 
     number: int
     at_s: float
@@ -25,7 +25,7 @@ class Burst:
     """Users who were still waiting for an earlier answer at that instant."""
 
 
-def bursts(traffic: Traffic, phases: Sequence[str] | None = None) -> list[Burst]:
+def bursts(traffic: Traffic, phases: Sequence[str] | None = None) -> list[ObservedBurst]:
     """The bursts observed in these phases, or in all; unreadable ones are left out."""
     spans = [span for span in traffic.phases if phases is None or span.name in phases]
     known = []
@@ -36,11 +36,11 @@ def bursts(traffic: Traffic, phases: Sequence[str] | None = None) -> list[Burst]
     return known
 
 
-def _burst(at_s: float, detail: str) -> list[Burst]:
+def _burst(at_s: float, detail: str) -> list[ObservedBurst]:
     try:
         fields: dict[str, Any] = json.loads(detail)
         return [
-            Burst(
+            ObservedBurst(
                 number=int(fields["burst"]),
                 at_s=at_s,
                 sent=int(fields["sent"]),

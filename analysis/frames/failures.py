@@ -39,8 +39,8 @@ class Failure(NamedTuple):
     """Its status and the beginning of its body."""
 
 
-class Raised(NamedTuple):
-    """Raised by a user's own code, outside of its requests' checks; includes warm-up."""
+class RaisedException(NamedTuple):
+    """By a user's own code, outside of its requests' checks; includes warm-up."""
 
     times: int
     message: str
@@ -74,10 +74,10 @@ def _examples_in(events: pd.DataFrame) -> dict[tuple[str, str], tuple[str, str]]
     return examples
 
 
-def raised_in(path: Path) -> tuple[Raised, ...]:
+def raised_in(path: Path) -> tuple[RaisedException, ...]:
     """Those of a run directory, the most frequent first; none if the file can't be read."""
     exceptions = [
-        Raised(times, row.get("Message") or "", _place(row.get("Traceback") or ""))
+        RaisedException(times, row.get("Message") or "", _place(row.get("Traceback") or ""))
         for times, row in _counted(path / files.LOCUST_EXCEPTIONS, "Count")
     ]
     return tuple(sorted(exceptions, reverse=True))

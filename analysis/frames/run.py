@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from loadproof.analysis.frames.failures import Raised, raised_in
+from loadproof.analysis.frames.failures import RaisedException, raised_in
 from loadproof.analysis.frames.intervalcells import IntervalCells, no_cells
 from loadproof.analysis.frames.lines import parsed
 from loadproof.outcome import SETUP
@@ -45,7 +45,7 @@ class Run:
     events: pd.DataFrame
     damage: tuple[str, ...] = field(default=())
     """What was missing or unreadable, a sentence each."""
-    raised: tuple[Raised, ...] = field(default=())
+    raised: tuple[RaisedException, ...] = field(default=())
     """By the users' own code."""
     groups: pd.DataFrame = field(default_factory=no_cells)
     """Requests of one journey that were timed as one; like `intervals`, with the group's name as endpoint."""

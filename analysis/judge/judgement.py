@@ -21,8 +21,8 @@ _MOST_TIMES: Final = 100
 TOO_CLOSE: Final = "too close for a longer run to decide"
 
 
-class Answer(StrEnum):
-    """To one of two questions: did this run keep the threshold, and will the next one?"""
+class Compliance(StrEnum):
+    """Of one run, this or the next, with a threshold."""
 
     KEPT = "kept"
     UNSURE = "unsure"
@@ -52,32 +52,32 @@ class Judgement:
     word: Word
     estimate: Estimate | None
     reason: str
-    in_this_run: Answer | None = None
+    in_this_run: Compliance | None = None
     """From what was observed, with sampling noise only; None if a method doesn't distinguish the two."""
-    next_time: Answer | None = None
+    next_time: Compliance | None = None
     """By inference, where correlated seconds matter; None for what is observed rather than estimated."""
 
     @property
     def decided_by(self) -> str | None:
         """'in this run' or 'next time'; None if both had to hold, or something else decided."""
         if self.word is Word.FAIL:
-            return "in this run" if self.in_this_run is Answer.BROKEN else "next time" if self.next_time else None
+            return "in this run" if self.in_this_run is Compliance.BROKEN else "next time" if self.next_time else None
         if self.word is Word.INCONCLUSIVE and self.in_this_run is not None:
-            return "next time" if self.in_this_run is Answer.KEPT else "in this run"
+            return "next time" if self.in_this_run is Compliance.KEPT else "in this run"
         return None
 
 
-def word_of(in_this_run: Answer, next_time: Answer | None) -> Word:
-    """FAIL if either answer is a violation, PASS if both are kept; INCONCLUSIVE otherwise."""
-    if Answer.BROKEN in {in_this_run, next_time}:
+def word_of(in_this_run: Compliance, next_time: Compliance | None) -> Word:
+    """FAIL if either run breaks the threshold, PASS if both keep it; INCONCLUSIVE otherwise."""
+    if Compliance.BROKEN in {in_this_run, next_time}:
         return Word.FAIL
-    return Word.PASS if {in_this_run, next_time} <= {Answer.KEPT, None} else Word.INCONCLUSIVE
+    return Word.PASS if {in_this_run, next_time} <= {Compliance.KEPT, None} else Word.INCONCLUSIVE
 
 
-def side_of(estimate: Estimate, expectation: Expectation, *, beyond: Answer) -> Answer:
+def side_of(estimate: Estimate, expectation: Expectation, *, beyond: Compliance) -> Compliance:
     """On which side of the limit the whole interval is."""
     ends = [expectation.holds(estimate.low), expectation.holds(estimate.high)]
-    return Answer.KEPT if all(ends) else Answer.UNSURE if any(ends) else beyond
+    return Compliance.KEPT if all(ends) else Compliance.UNSURE if any(ends) else beyond
 
 
 def judge_estimate(threshold: Expected, estimate: Estimate, *, needed: int) -> Judgement:

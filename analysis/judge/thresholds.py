@@ -17,7 +17,7 @@ from loadproof.analysis.estimates.misses import misses_of
 from loadproof.analysis.estimates.scope import Scope, rows_of, times_of
 from loadproof.analysis.estimates.seconds import Noise, Seconds, share_of
 from loadproof.analysis.judge.judgement import (
-    Answer,
+    Compliance,
     Judgement,
     deciding_text,
     judge_beside,
@@ -93,17 +93,17 @@ def _judge_twice(threshold: Expected, traffic: Traffic, scope: Scope) -> Judgeme
         if estimate is not None
     )
     if estimator_of(expectation.metric).is_seen:
-        only = side_of(sampled, expectation, beyond=Answer.BROKEN)
+        only = side_of(sampled, expectation, beyond=Compliance.BROKEN)
         return Judgement(threshold, word_of(only, None), sampled, _seen_reason(sampled, expectation), only)
-    in_this_run = side_of(sampled, expectation, beyond=Answer.MISSED)
+    in_this_run = side_of(sampled, expectation, beyond=Compliance.MISSED)
     misses = misses_of(expectation, traffic, scope)
-    if in_this_run is Answer.MISSED and is_far_beyond(expectation, sampled, misses):
-        in_this_run = Answer.BROKEN
-    next_time = side_of(likely, expectation, beyond=Answer.UNSURE)
-    if side_of(cautious, expectation, beyond=Answer.BROKEN) is Answer.BROKEN:
-        next_time = Answer.BROKEN
+    if in_this_run is Compliance.MISSED and is_far_beyond(expectation, sampled, misses):
+        in_this_run = Compliance.BROKEN
+    next_time = side_of(likely, expectation, beyond=Compliance.UNSURE)
+    if side_of(cautious, expectation, beyond=Compliance.BROKEN) is Compliance.BROKEN:
+        next_time = Compliance.BROKEN
     elif sampled.n < needed:
-        next_time = Answer.UNSURE
+        next_time = Compliance.UNSURE
     judged = Judgement(threshold, word_of(in_this_run, next_time), likely, "", in_this_run, next_time)
     return replace(judged, reason=_reason(judged, sampled, misses, traffic, scope))
 
@@ -130,16 +130,16 @@ def _reason(judged: Judgement, sampled: Estimate, misses: Misses | None, traffic
     """What was observed, and what decided."""
     expectation, estimate = judged.threshold.expectation, judged.estimate or sampled
     needed = samples_needed(expectation)
-    if judged.in_this_run is Answer.BROKEN:
+    if judged.in_this_run is Compliance.BROKEN:
         return f"{seen_text(sampled, expectation)} in this run, {_by_how_much(expectation, misses)}"
     text = seen_text(estimate, expectation)
     if judged.word is not Word.INCONCLUSIVE:
         return text if judged.word is Word.PASS else f"{text}, beyond the limit"
-    if judged.in_this_run is Answer.MISSED:
+    if judged.in_this_run is Compliance.MISSED:
         return f"{text}, beyond the limit in this run, but not far enough for a FAIL, and not certainly next time"
     if estimate.n < needed:
         return text + lacking_text(estimate.n, needed)
-    is_kept = judged.in_this_run is Answer.KEPT
+    is_kept = judged.in_this_run is Compliance.KEPT
     text += ", straddles the limit" + (": kept in this run, but not certainly next time" if is_kept else "")
     # More of the same would only contain more outages.
     is_outage = outage_of(misses, traffic) is not None

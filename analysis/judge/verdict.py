@@ -13,7 +13,7 @@ from loadproof.analysis.estimates.summary import summary
 from loadproof.analysis.judge.degradation import Degradation, degradation_of, notes
 from loadproof.analysis.judge.finding import Finding
 from loadproof.analysis.judge.health import findings_in
-from loadproof.analysis.judge.judgement import ONE_RUN_A_SIDE, TOO_CLOSE, Answer, Judgement
+from loadproof.analysis.judge.judgement import ONE_RUN_A_SIDE, TOO_CLOSE, Compliance, Judgement
 from loadproof.analysis.judge.outage import outage_of
 from loadproof.analysis.judge.thresholds import judge_threshold
 from loadproof.analysis.word import Word
@@ -190,7 +190,7 @@ def _wanting(threshold: Threshold, judgement: Judgement, *, has_baseline: bool) 
         return "The target is right at its limit: change the threshold or the target; a longer run won't decide it."
     if threshold.expectation.metric.name == "recovery":
         return "Find out why the phase before the trigger was not calm or was too short, then run again."
-    if judgement.in_this_run is Answer.MISSED:
+    if judgement.in_this_run is Compliance.MISSED:
         return None
     return "Run longer or with more requests; so far nothing shows that the target is at fault."
 

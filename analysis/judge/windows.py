@@ -16,7 +16,7 @@ from loadproof.analysis.estimates.estimate import Estimate, Precision, mapped, q
 from loadproof.analysis.estimates.metrics import Rate, counted_in, estimator_of, ratio_parts, rows_read
 from loadproof.analysis.estimates.scope import times_of
 from loadproof.analysis.frames.cellsums import histogram
-from loadproof.analysis.judge.judgement import Answer, Judgement, deciding_text, interval_text, lacking_text
+from loadproof.analysis.judge.judgement import Compliance, Judgement, deciding_text, interval_text, lacking_text
 from loadproof.analysis.word import Word
 from loadproof.histogram import UPPER_US
 from loadproof.plan.evidence import confidence_of_each, poisson_bounds, samples_needed, windows_in
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from loadproof.plan.phases import PhaseSpan
     from loadproof.scenario.expectation import Expectation
 
-_ANSWERS: Final = {Word.PASS: Answer.KEPT, Word.INCONCLUSIVE: Answer.UNSURE, Word.FAIL: Answer.BROKEN}
+_COMPLIANCE: Final = {Word.PASS: Compliance.KEPT, Word.INCONCLUSIVE: Compliance.UNSURE, Word.FAIL: Compliance.BROKEN}
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def judge_windows(threshold: Expected, traffic: Traffic, scope: Scope) -> Judgem
         case _:
             reason = f"{value}{_undecided(expectation, window.share, precision_of(expectation, spans).z)}"
     # A window's samples are treated as independent: they say nothing about the next run.
-    return Judgement(threshold, window.word, estimate, reason, in_this_run=_ANSWERS[window.word])
+    return Judgement(threshold, window.word, estimate, reason, in_this_run=_COMPLIANCE[window.word])
 
 
 def _undecided(expectation: Expectation, share: Estimate, z: float) -> str:

@@ -1,4 +1,4 @@
-"""A search's result for programs and terminals: capacity.json and its schema, Markdown, a table, an exit code."""
+"""A search's result for programs and terminals: capacity.json and its schema, Markdown, a table, its verdict."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from rich.text import Text
 from loadproof.analysis.capacity.capacity import Capacity, Found, GoalCapacity
 from loadproof.analysis.inert import markdown
 from loadproof.analysis.outputs.jsonmodel import JsonModel
-from loadproof.errors import ExitCode, escaped
+from loadproof.analysis.outputs.tables import STYLES
+from loadproof.analysis.word import Word
+from loadproof.errors import escaped
 from loadproof.rundir.trials import Search, Trial  # noqa: TC001 - pydantic resolves it
 from loadproof.units import Dimension, format_duration, format_quantity
 
@@ -21,21 +23,16 @@ if TYPE_CHECKING:
 
     from loadproof.analysis.estimates.estimate import Estimate
 
-EXIT_CODES: Final = {
-    Found.FOUND: ExitCode.PASS,
-    Found.ROUGH: ExitCode.PASS,
-    Found.TOO_HIGH: ExitCode.INCONCLUSIVE,
-    Found.TOO_LOW: ExitCode.INCONCLUSIVE,
-    Found.UNFINISHED: ExitCode.INCONCLUSIVE,
-    Found.INVALID: ExitCode.INVALID,
-    Found.DIED: ExitCode.FAIL,
+VERDICTS: Final = {
+    Found.FOUND: Word.PASS,
+    Found.ROUGH: Word.PASS,
+    Found.TOO_HIGH: Word.INCONCLUSIVE,
+    Found.TOO_LOW: Word.INCONCLUSIVE,
+    Found.UNFINISHED: Word.INCONCLUSIVE,
+    Found.INVALID: Word.INVALID,
+    Found.DIED: Word.FAIL,
 }
-_STYLES: Final = {
-    ExitCode.PASS: "bold green",
-    ExitCode.FAIL: "bold red",
-    ExitCode.INCONCLUSIVE: "bold yellow",
-    ExitCode.INVALID: "bold magenta",
-}
+"""What each ending is for a gate."""
 _NEXT: Final = {
     Found.FOUND: "Compare it with the last release's: intervals that don't overlap differ.",
     Found.ROUGH: "For an interval, leave out --quick (about ten minutes), on a machine that does nothing else.",
@@ -89,7 +86,9 @@ class CapacityJson(JsonModel):
 
     format: int = 1
     found: Found
+    verdict: Word
     sentence: str
+    next_step: str
     estimated: str
     search: Search
     all_goals: GoalJson
@@ -105,7 +104,9 @@ class CapacityJson(JsonModel):
 def capacity_json(search: Search, trials: Sequence[Trial], result: Capacity) -> str:
     return CapacityJson(
         found=result.found,
+        verdict=VERDICTS[result.found],
         sentence=sentence_of(result),
+        next_step=capacity_next_step(result),
         estimated=estimated_text(search, result),
         search=search,
         all_goals=GoalJson.of_goal(result.together),
@@ -271,7 +272,7 @@ def capacity_terminal(search: Search, result: Capacity) -> Group:
     table = Table(*GOAL_HEAD)
     for goal in (result.together, *result.goals):
         table.add_row(*(Text(escaped(cell)) for cell in goal_cells(goal)))
-    style = _STYLES[EXIT_CODES[result.found]]
+    style = STYLES[VERDICTS[result.found]]
     head = Text.assemble((result.found, style), "  ", escaped(sentence_of(result)))
     texts = [estimated_text(search, result), *facts(search, result), f"Next: {capacity_next_step(result)}"]
     return Group(head, table, *(Text(escaped(text)) for text in texts))

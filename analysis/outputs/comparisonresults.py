@@ -1,4 +1,4 @@
-"""Writes a comparison for programs: JUnit XML, and annotations for a CI system."""
+"""Turns a comparison into its verdict and test cases, for JUnit XML and annotations."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from loadproof.analysis.compare.comparedrow import ChangeWord
 from loadproof.analysis.compare.conclusion import VERDICTS, conclusion_of, interval_of, signed_text
-from loadproof.analysis.outputs.annotations import workflow_command
-from loadproof.analysis.outputs.junit import TRUSTED, Case, junit_suite
+from loadproof.analysis.outputs.concluded import Concluded
+from loadproof.analysis.outputs.junit import TRUSTED, Case
 from loadproof.analysis.word import Word
 
 if TYPE_CHECKING:
@@ -19,9 +19,13 @@ if TYPE_CHECKING:
 NOTHING_ELSE: Final = "nothing else regressed"
 
 
-def comparison_junit(comparison: Comparison) -> str:
+def concluded_comparison(comparison: Comparison) -> Concluded:
     """A case for each row that decides and each threshold on the baseline, one for all other rows, one for findings."""
-    return junit_suite(f"compare.{comparison.scenario.name}", list(_cases(comparison)), took_s=0.0)
+    conclusion, cases = conclusion_of(comparison), tuple(_cases(comparison))
+    # With too few runs for words, one message is enough.
+    annotated = cases if any(row.word for row in comparison.rows) else ()
+    parts = comparison.scenario.name, conclusion.verdict, conclusion.reason, conclusion.next_step
+    return Concluded("compare", *parts, cases, annotated)
 
 
 def _cases(comparison: Comparison) -> Iterator[Case]:
@@ -53,16 +57,3 @@ def _change(row: ComparedRow) -> str:
         return "no values on one side"
     word = row.word or "too few runs"
     return f"{word}: {signed_text(row.change.ratio, row.change.scale)} ({interval_of(row)})"
-
-
-def comparison_annotations(comparison: Comparison, *, lenient: bool) -> Iterator[str]:
-    """GitHub's workflow commands, for everything that isn't PASS."""
-    conclusion = conclusion_of(comparison)
-    messages = [(conclusion.verdict, conclusion.reason)]
-    # With too few runs for words, one message is enough.
-    cases = _cases(comparison) if any(row.word for row in comparison.rows) else ()
-    messages += [(case.word, f"{case.name}: {case.message}") for case in cases]
-    for word, message in messages:
-        if word is not Word.PASS:
-            kind = "warning" if lenient and word is Word.INCONCLUSIVE else "error"
-            yield workflow_command(kind, f"{comparison.scenario.name}: {word}", message)

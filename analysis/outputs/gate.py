@@ -10,11 +10,10 @@ from xml.etree import ElementTree
 from rich.table import Table
 from rich.text import Text
 
-from loadproof.analysis.compare.conclusion import conclusion_of
 from loadproof.analysis.inert import markdown
 from loadproof.analysis.judge.verdict import EXIT_CODES, PRECEDENCE, exit_code
 from loadproof.analysis.outputs.annotations import workflow_command
-from loadproof.analysis.outputs.comparisonresults import comparison_annotations, comparison_junit
+from loadproof.analysis.outputs.comparisonresults import concluded_comparison
 from loadproof.analysis.outputs.comparisontables import comparison_markdown
 from loadproof.analysis.outputs.junit import junit_xml
 from loadproof.analysis.outputs.tables import STYLES, summary_markdown
@@ -27,9 +26,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from loadproof.analysis.compare.comparison import Comparison
-    from loadproof.analysis.compare.conclusion import Conclusion
     from loadproof.analysis.frames.run import Run
     from loadproof.analysis.judge.verdict import Verdict
+    from loadproof.analysis.outputs.concluded import Concluded
 
 _NOT_MEASURED: Final = "NOT MEASURED"
 
@@ -46,17 +45,22 @@ class Gated:
     """How the program ends if there is no verdict."""
     comparison: Comparison | None = None
     """Of several runs with those of the baseline, in place of a run."""
+    result: Concluded | None = None
+    """Of a search or a history, in place of a run."""
 
     @property
-    def decided(self) -> Verdict | Conclusion | None:
+    def concluded(self) -> Concluded | None:
+        """What several runs came to."""
+        return concluded_comparison(self.comparison) if self.comparison else self.result
+
+    @property
+    def decided(self) -> Verdict | Concluded | None:
         """What came out, if anything did."""
-        return conclusion_of(self.comparison) if self.comparison else self.verdict
+        return self.concluded or self.verdict
 
     @property
     def verdict_word(self) -> Word | None:
-        if self.comparison is not None:
-            return conclusion_of(self.comparison).verdict
-        return self.verdict.word if self.verdict else None
+        return self.decided.word if self.decided else None
 
     @property
     def word(self) -> str:
@@ -134,7 +138,7 @@ def gate_junit(gated: Sequence[Gated]) -> str:
     """One suite per scenario; a scenario that could not be measured is an error."""
     suites = ElementTree.Element("testsuites", name="loadproof")
     for entry in gated:
-        text = comparison_junit(entry.comparison) if entry.comparison else ""
+        text = entry.concluded.junit if entry.concluded else ""
         if entry.run is not None and entry.verdict is not None:
             text = junit_xml(entry.run, entry.verdict)
         if text:
@@ -160,8 +164,8 @@ def gate_table(gated: Sequence[Gated]) -> Table:
 def github_annotations(gated: Sequence[Gated], *, lenient: bool) -> Iterator[str]:
     """A workflow command for each threshold and finding that is not PASS, and for each unmeasured scenario."""
     for entry in gated:
-        if entry.comparison is not None:
-            yield from comparison_annotations(entry.comparison, lenient=lenient)
+        if entry.concluded is not None:
+            yield from entry.concluded.annotations(lenient=lenient)
             continue
         if entry.verdict is None:
             yield workflow_command("error", f"{entry.scenario}: {_NOT_MEASURED}", entry.trouble)

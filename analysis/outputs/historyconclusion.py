@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Final
 from loadproof.analysis.compare.changepoints import FEWEST
 from loadproof.analysis.compare.history import RECENT, Trend
 from loadproof.analysis.compare.welch import Scale
+from loadproof.analysis.outputs.concluded import Concluded
 from loadproof.analysis.outputs.dates import date_text
+from loadproof.analysis.outputs.junit import HELD, Case
 from loadproof.analysis.word import Word
+from loadproof.errors import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +32,7 @@ class HistoryWord(StrEnum):
     NOTHING_NEW = "nothing new"
 
 
+ENOUGH: Final = "enough runs to tell a change from noise"
 VERDICTS: Final = {
     HistoryWord.BROKEN: Word.FAIL,
     HistoryWord.TOO_FEW: Word.INCONCLUSIVE,
@@ -52,6 +56,32 @@ class HistoryConclusion:
 
 def history_conclusion(history: RunHistory) -> HistoryConclusion:
     return HistoryConclusion(history_word(history), headline(history), history_step(history))
+
+
+def concluded_history(history: RunHistory) -> Concluded:
+    """A case for each row of the latest run's machine that has enough runs, one for their number, one for its end."""
+    conclusion = history_conclusion(history)
+    latest, notes = history.stretches[0], "\n".join(map(escaped, map(str, history.left_out)))
+    few = Word.PASS if latest.is_long_enough else Word.INCONCLUSIVE
+    held = Word.FAIL if history.broken else Word.PASS
+    cases = (
+        Case(ENOUGH, few, "" if few is Word.PASS else f"{len(latest.runs)} of {FEWEST} on this machine", 0.0),
+        Case(HELD, held, conclusion.reason if history.broken else "", 0.0),
+        *(_case(history, row) for row in latest.rows if row.trend is not Trend.TOO_FEW),
+    )
+    of_rows = cases[2:]
+    parts = history.scenario, conclusion.verdict, conclusion.reason, conclusion.next_step
+    return Concluded("history", *parts, cases, of_rows, notes)
+
+
+def _case(history: RunHistory, row: RowHistory) -> Case:
+    """It fails as long as a regression is news."""
+    name = f"{row.row.endpoint} · {row.row.phase}: {row.row.metric}"
+    if row not in history.latest_regressions:
+        return Case(name, Word.PASS, "", 0.0)
+    stretch = history.stretches[0]
+    _, event = _surest([row], len(stretch.runs) - RECENT)
+    return Case(name, Word.FAIL, f"{shift_text(row, event)} since {since_text(stretch, event)}", 0.0)
 
 
 def history_word(history: RunHistory) -> HistoryWord:

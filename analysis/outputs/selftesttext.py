@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from loadproof.rundir.manifest import Manifest
-    from loadproof.rundir.selftest import Found, Rate, SelfTest
+    from loadproof.rundir.selftest import HitRate, MeasuredChange, SelfTest
 
 OLD_DAYS: Final = 30
 _DAY_S: Final = 86_400
@@ -87,7 +87,7 @@ def _ceiling(selftest: SelfTest) -> str:
     return f"one process sustains {most} {selftest.ceiling_rps:,.0f} requests/s"
 
 
-def _rate(rate: Rate) -> str:
+def _rate(rate: HitRate) -> str:
     estimate = ratio_estimate(rate.right, rate.n)
     if estimate is None:
         return f"{rate.name}: not tried."
@@ -97,10 +97,10 @@ def _rate(rate: Rate) -> str:
     )
 
 
-def _change(found: Found) -> str:
-    if not math.isfinite(found.low):
-        return f"{found.ratio:+.1%}"
-    return f"{found.ratio:+.1%} (95 % interval {found.low:+.1%} to {found.high:+.1%}, {found.runs} runs a side)"
+def _change(change: MeasuredChange) -> str:
+    if not math.isfinite(change.low):
+        return f"{change.ratio:+.1%}"
+    return f"{change.ratio:+.1%} (95 % interval {change.low:+.1%} to {change.high:+.1%}, {change.runs} runs a side)"
 
 
 def _day(selftest: SelfTest) -> str:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from loadproof.analysis.foreign.locustentries import Entry
     from loadproof.analysis.foreign.requestlog import RequestLog
     from loadproof.analysis.foreign.turns import TurnSearch
-    from loadproof.analysis.frames.bursts import Burst
+    from loadproof.analysis.frames.bursts import ObservedBurst
     from loadproof.analysis.frames.run import Run
     from loadproof.analysis.judge.judgement import Judgement
     from loadproof.analysis.judge.verdict import Verdict
@@ -43,7 +43,7 @@ class OfRun:
     run: Run
     verdict: Verdict
     baseline: Run | None
-    bursts: Sequence[Burst]
+    bursts: Sequence[ObservedBurst]
     summary: Sequence[SummaryRow]
     groups: Sequence[SummaryRow]
     format: int = FORMAT

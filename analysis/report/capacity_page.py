@@ -1,4 +1,4 @@
-"""Writes a search's result: capacity.json, summary.md, and report.html with what each trial showed."""
+"""Writes a search's result: capacity.json, summary.md, junit.xml, and report.html with what each trial showed."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import numpy as np
 
 from loadproof.analysis.capacity.capacity import Capacity, Found
 from loadproof.analysis.outputs import capacityfile
+from loadproof.analysis.outputs.capacityresults import concluded_capacity
 from loadproof.analysis.outputs.selftesttext import selftest_note
 from loadproof.analysis.report.drawing import FAINT, INK, LINES, SHADE, chart, log_durations, log_numbers, right_axes
 from loadproof.analysis.report.page import TEMPLATES
 from loadproof.analysis.word import Word
-from loadproof.errors import ExitCode
 from loadproof.rundir import files
 from loadproof.rundir.manifest import read_manifest
 from loadproof.rundir.trials import CAPACITY, RUNS
@@ -27,13 +27,6 @@ if TYPE_CHECKING:
 
     from loadproof.rundir.trials import Search, Trial
 
-_COLOURS = {
-    ExitCode.PASS: Word.PASS,
-    ExitCode.FAIL: Word.FAIL,
-    ExitCode.INCONCLUSIVE: Word.INCONCLUSIVE,
-    ExitCode.INVALID: Word.INVALID,
-}
-
 
 def write_capacity(directory: Path, search: Search, trials: Sequence[Trial], result: Capacity) -> None:
     """OutputError if they can't be written."""
@@ -41,6 +34,7 @@ def write_capacity(directory: Path, search: Search, trials: Sequence[Trial], res
         {
             directory / CAPACITY: capacityfile.capacity_json(search, trials, result),
             directory / files.SUMMARY: capacityfile.capacity_markdown(search, result),
+            directory / files.JUNIT: concluded_capacity(search, result).junit,
             directory / files.REPORT: capacity_page(search, trials, result, _selftest(directory, trials)),
         }
     )
@@ -51,7 +45,7 @@ def capacity_page(search: Search, trials: Sequence[Trial], result: Capacity, sel
     return TEMPLATES.get_template("capacity.html").render(
         search=search,
         found=result.found,
-        word=_COLOURS[capacityfile.EXIT_CODES[result.found]],
+        word=capacityfile.VERDICTS[result.found],
         sentence=capacityfile.sentence_of(result),
         estimated=capacityfile.estimated_text(search, result),
         next_step=capacityfile.capacity_next_step(result),

@@ -9,7 +9,7 @@ from loadproof.analysis.compare.conclusion import VERDICTS, Conclusion, conclusi
 from loadproof.analysis.compare.equivalence import margin_on
 from loadproof.analysis.compare.shift import Shift, shifts_of
 from loadproof.analysis.outputs.comparisonfile import ComparisonJson, OfComparison
-from loadproof.analysis.outputs.comparisonresults import comparison_junit
+from loadproof.analysis.outputs.comparisonresults import concluded_comparison
 from loadproof.analysis.outputs.comparisontables import HEAD, comparison_markdown, facts_of, row_cells
 from loadproof.analysis.outputs.dates import date_text
 from loadproof.analysis.outputs.selftesttext import selftest_note
@@ -42,7 +42,7 @@ def comparison_files(comparison: Comparison, directory: Path) -> dict[Path, str]
     return {
         directory / COMPARE: ComparisonJson.of(OfComparison(comparison, conclusion, shifts)).text(),
         directory / files.SUMMARY: comparison_markdown(comparison),
-        directory / files.JUNIT: comparison_junit(comparison),
+        directory / files.JUNIT: concluded_comparison(comparison).junit,
         directory / files.REPORT: render_comparison(comparison, conclusion, shifts),
     }
 

@@ -1,4 +1,4 @@
-"""Writes a history to report.html, history.json and summary.md of one directory."""
+"""Writes a history to report.html, history.json, summary.md and junit.xml of one directory."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from loadproof.analysis.compare.changepoints import FEWEST
 from loadproof.analysis.compare.history import FALSE_ALARMS, RECENT, Trend
 from loadproof.analysis.outputs import historyfile
-from loadproof.analysis.outputs.historyconclusion import history_conclusion, run_text
+from loadproof.analysis.outputs.historyconclusion import concluded_history, history_conclusion, run_text
 from loadproof.analysis.outputs.selftesttext import selftest_note
 from loadproof.analysis.report.drawing import FAINT, LINES, SHADE, chart, log_durations
 from loadproof.analysis.report.page import TEMPLATES
@@ -32,6 +32,7 @@ def history_files(history: RunHistory, directory: Path) -> dict[Path, str]:
     return {
         directory / HISTORY: historyfile.history_json(history),
         directory / files.SUMMARY: historyfile.history_markdown(history),
+        directory / files.JUNIT: concluded_history(history).junit,
         directory / files.REPORT: render_history(history),
     }
 

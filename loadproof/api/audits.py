@@ -10,7 +10,7 @@ import time
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from loadproof.api.calls import Api, Reply, body_fields, update_id_of
+from loadproof.api.api import Api, body_fields, update_id_of
 from loadproof.api.payloads import encode_json
 from loadproof.api.signing import SIGNATURES, blanked, downgraded, new_webhook_secret
 from loadproof.scenario.operations import SIGNATURE_HEADERS, PaymentsOperation, SnapshotOperation
@@ -18,7 +18,7 @@ from loadproof.scenario.operations import SIGNATURE_HEADERS, PaymentsOperation, 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from loadproof.api.calls import Call
+    from loadproof.api.calls import Call, Reply
     from loadproof.scenario.operations import Operation
 
 How = Literal[

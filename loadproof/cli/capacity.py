@@ -13,8 +13,11 @@ from loadproof.cli import judging
 from loadproof.cli.options import (
     DEFAULT_LOCUSTFILES,
     DEFAULT_OUT,
+    AnnotateOption,
     HostsOption,
+    InconclusiveOption,
     LocustfilesOption,
+    NotifyOption,
     OutOption,
     SeedOption,
     SettingsOption,
@@ -34,8 +37,9 @@ from loadproof.cli.trialruns import TargetGoneError, TrialRuns
 from loadproof.run.capacity import Known, SearchStoppedError, TrialPlan, UnsendableError
 from loadproof.run.extras import JUDGE, require
 from loadproof.run.locust import CrewOptions
+from loadproof.run.notify import channels_of
 from loadproof.run.stopping import StopSignal
-from loadproof.rundir.files import REPORT, create_run_directory
+from loadproof.rundir.files import REPORT, SUMMARY, create_run_directory
 from loadproof.rundir.trials import read_search, read_trials, write_search
 
 if TYPE_CHECKING:
@@ -86,9 +90,13 @@ def capacity(
     workers: WorkersOption = 1,
     out: OutOption = DEFAULT_OUT,
     resume: ResumeOption = None,
+    inconclusive: InconclusiveOption = "fail",
+    annotate: AnnotateOption = None,
+    notify: NotifyOption = None,
 ) -> None:
     """Find the highest load at which a scenario's thresholds hold."""
     require(JUDGE)
+    policy = judging.Policy(inconclusive, annotate, channels_of(notify or ()))
     stop_signal = StopSignal()
     tell_ignored_settings()
     with stop_signal.installed():
@@ -102,7 +110,7 @@ def capacity(
         directory = resume or create_run_directory(out, f"capacity-{assignment.scenario.name}")
         runs = TrialRuns(assignment, wanted, search, directory, stop_signal)
         result = _searched(runs, search, directory)
-    code = _show(result, read_search(directory), read_trials(directory), directory)
+    code = _show(result, read_search(directory), read_trials(directory), directory, policy)
     raise typer.Exit(stop_signal.exit_code if stop_signal else code)
 
 
@@ -157,11 +165,17 @@ def _with_ceiling(runs: TrialRuns, search: Search, directory: Path) -> Search:
     return search
 
 
-def _show(result: Capacity, search: Search, trials: Sequence[Trial], directory: Path) -> ExitCode:
-    from loadproof.analysis.outputs.capacityfile import EXIT_CODES, capacity_terminal
+def _show(
+    result: Capacity, search: Search, trials: Sequence[Trial], directory: Path, policy: judging.Policy
+) -> ExitCode:
+    from loadproof.analysis.outputs.capacityfile import capacity_terminal
+    from loadproof.analysis.outputs.capacityresults import concluded_capacity
+    from loadproof.analysis.outputs.gate import Gated
     from loadproof.analysis.report.capacity_page import write_capacity
 
     write_capacity(directory, search, trials, result)
     console.print(capacity_terminal(search, result))
     judging.show_path(console, "report", directory / REPORT)
-    return EXIT_CODES[result.found]
+    gated = Gated(search.scenario, result=concluded_capacity(search, result))
+    policy.tell_all([gated], summary=directory / SUMMARY, report=directory / REPORT)
+    return gated.exit_code(lenient=policy.is_lenient)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from loadproof.cli import judging
+from loadproof.cli.duelasked import check_duet, given_scenario, looks_of, refuse_beside, sides_of
 from loadproof.cli.duelending import conclude, resume_command, say, show_plan
 from loadproof.cli.dueljudging import DuelReferee
 from loadproof.cli.options import (
@@ -35,9 +35,8 @@ from loadproof.cli.running import tell_ignored_settings
 from loadproof.errors import InputError, LoadproofError, Problem, RunDirectoryError
 from loadproof.plan.interleaving import SIDES, Side
 from loadproof.run import environment
-from loadproof.run.duel import fight, looks_problem
+from loadproof.run.duel import fight
 from loadproof.run.extras import JUDGE, require
-from loadproof.run.lane import LEAST_CORES
 from loadproof.run.locust import CrewOptions
 from loadproof.run.notify import channels_of
 from loadproof.run.serving import target_at
@@ -50,9 +49,6 @@ from loadproof.scenario.targetfile import load_target
 if TYPE_CHECKING:
     from loadproof.run.assignment import Assignment
     from loadproof.scenario.targetfile import TargetFile
-
-LOOKS: Final = (4, 6, 8, 12)
-QUICK_LOOKS: Final = (4, 6)
 
 KnownOption = Annotated[
     str | None,
@@ -115,13 +111,13 @@ def duel(
         if resume is None:
             planned = Duel(
                 scenario="",
-                scenario_file=str(scenario_file(_given(file)).resolve()),
+                scenario_file=str(scenario_file(given_scenario(file)).resolve()),
                 settings=overrides(settings),
-                sides=_sides(baseline, candidate, is_aa=aa),
+                sides=sides_of(baseline, candidate, is_aa=aa),
                 kind="aa" if aa else "duel",
                 is_quick=quick,
                 is_duet=duet,
-                looks=_looks(looks, is_quick=quick),
+                looks=looks_of(looks, is_quick=quick),
                 seed=seed,
                 target_file=str(target.resolve()) if target else None,
                 locustfiles=str(checked_locustfiles(locustfiles).resolve()),
@@ -130,83 +126,28 @@ def duel(
             )
         else:
             others = (file, baseline, candidate, looks, target, settings)
-            _refuse_beside(resume, *others, is_said=aa or quick or duet)
+            refuse_beside(resume, *others, is_said=aa or quick or duet)
             planned = read_duel(resume)
         assignments = _assignments(planned, resume, allow_host or [])
         planned = planned.model_copy(update={"scenario": assignments["baseline"].scenario.name})
         if planned.is_duet:
-            _check_duet(planned, resume.parent if resume else out)
+            check_duet(planned, resume.parent if resume else out)
         path = resume or _begun(out, planned)
         referee = DuelReferee(path, assignments, stop_signal, wait_s=target_wait)
         show_plan(path, planned, assignments["baseline"].scenario)
-        try:
-            referee.rehearse(planned)
-            ended = fight(path, planned, referee, stop_signal)
-        except LoadproofError:
-            if read_duel(path).runs:
-                say(f"what was measured stays; go on with: {resume_command(path)}")
-            raise
-    raise typer.Exit(conclude(path, ended, referee.standing, referee.sides(ended), policy))
+        ended = _fought(path, planned, referee, stop_signal)
+    raise typer.Exit(conclude(path, ended, referee.interim, referee.sides(ended), policy))
 
 
-def _given(file: Path | None) -> Path:
-    if file is None:
-        raise InputError(Problem("SCENARIO", "missing", "give a scenario file, or --resume DIR"))
-    return file
-
-
-def _sides(baseline: str | None, candidate: str | None, *, is_aa: bool) -> dict[Side, str]:
-    """InputError if they can't be compared."""
-    if baseline is None:
-        raise InputError(Problem("--baseline", "missing", "give the last release's URL, or the command that starts it"))
-    if is_aa:
-        if candidate is not None:
-            raise InputError(Problem("--aa", "compares the baseline with itself", "leave out --candidate"))
-        return dict.fromkeys(SIDES, baseline)
-    if candidate is None:
-        remedy = "give the new release's URL or command, or --aa to compare the baseline with itself"
-        raise InputError(Problem("--candidate", "missing", remedy))
-    if baseline.strip().rstrip("/") == candidate.strip().rstrip("/"):
-        remedy = "give another release, or --aa instead of it to see how often equals are called different"
-        raise InputError(Problem("--candidate", "the same as --baseline", remedy, got=candidate))
-    return {"baseline": baseline, "candidate": candidate}
-
-
-def _looks(text: str | None, *, is_quick: bool) -> tuple[int, ...]:
-    """InputError if nothing can be decided at them."""
-    if text is None:
-        return QUICK_LOOKS if is_quick else LOOKS
-    if is_quick:
-        raise InputError(Problem("--looks", "contradicts --quick, which has its own", "leave one of them out"))
-    parts = [part.strip() for part in text.split(",")]
-    is_list = all(part.isascii() and part.isdecimal() and len(part) < 5 for part in parts)
-    looks = tuple(map(int, parts)) if is_list else ()
-    what = looks_problem(looks) if is_list else "not a list of numbers"
-    if what is not None:
-        raise InputError(Problem("--looks", what, "write even numbers that grow, like 4,6,8,12", got=text))
-    return looks
-
-
-def _check_duet(duel: Duel, reports: Path) -> None:
-    """InputError if this machine has no two halves, or nobody has shown that they are alike."""
-    from loadproof.analysis.compare.falsealarms import false_alarms
-
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-    if cores < LEAST_CORES:
-        what = f"two releases and two generators at the same time need {LEAST_CORES} cores"
-        raise InputError(Problem("--duet", what, "leave it out: the releases then take turns", got=str(cores)))
-    if duel.workers > 1:
-        raise InputError(Problem("--duet", "each half has one generator", "leave out --workers", got=str(duel.workers)))
-    alarms = false_alarms(reports, duel)
-    if duel.kind != "aa" and (alarms.found or not alarms.duels):
-        seen = str(alarms) if alarms.found else "no duel of equals has shown that the halves of this machine are alike"
-        raise InputError(Problem("--duet", seen, "hold one first, with --aa --duet, or take turns without --duet"))
-
-
-def _refuse_beside(resume: Path, *others: object, is_said: bool) -> None:
-    if is_said or any(other is not None for other in others):
-        what = "the duel knows its scenario, releases and looks"
-        raise InputError(Problem(f"--resume {resume}", what, "leave the others out"))
+def _fought(path: Path, planned: Duel, referee: DuelReferee, stop_signal: StopSignal) -> Duel:
+    """The duel at its end; whatever breaks it off, what was measured stays."""
+    try:
+        referee.rehearse(planned)
+        return fight(path, planned, referee, stop_signal)
+    except LoadproofError:
+        if read_duel(path).runs:
+            say(f"what was measured stays; go on with: {resume_command(path)}")
+        raise
 
 
 def _assignments(duel: Duel, resume: Path | None, allowed: list[str]) -> dict[Side, Assignment]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from loadproof.analysis.compare.comparison import Comparison
     from loadproof.analysis.compare.replicates import Replicate
-    from loadproof.analysis.compare.sequential import Standing
+    from loadproof.analysis.compare.sequential import InterimResult
     from loadproof.cli.judging import Policy
     from loadproof.rundir.duel import Duel
     from loadproof.scenario.scenario import Scenario
@@ -50,20 +50,20 @@ def show_plan(path: Path, duel: Duel, scenario: Scenario) -> None:
 def conclude(
     path: Path,
     duel: Duel,
-    standing: Standing | None,
+    interim: InterimResult | None,
     sides: tuple[list[Replicate], list[Replicate]],
     policy: Policy,
 ) -> ExitCode:
     """Write and show what was found, or what there is if nothing was; the exit code."""
     from loadproof.analysis.compare.duelfindings import findings_of
 
-    if duel.ending == "decided" and standing is not None:
-        duel = duel.model_copy(update={"changed": standing.changed})
+    if duel.ending == "decided" and interim is not None:
+        duel = duel.model_copy(update={"changed": interim.changed})
         write_duel(path, duel)
         found = findings_of(duel, path.parent)
-        findings = (*found, *standing.comparison.findings)
+        findings = (*found, *interim.comparison.findings)
         is_aa = duel.kind == "aa"
-        comparison = replace(standing.comparison, findings=findings, of_equals=is_aa, looks=duel.looks)
+        comparison = replace(interim.comparison, findings=findings, of_equals=is_aa, looks=duel.looks)
         return _shown(comparison, path, policy)
     code = _code_of(duel)
     say(f"{code.name}: {duel.reason or duel.ending}")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from loadproof.analysis.compare.replicates import Replicate
-    from loadproof.analysis.compare.sequential import Standing
+    from loadproof.analysis.compare.sequential import InterimResult
     from loadproof.plan.interleaving import Side, Turn
     from loadproof.run.assignment import Assignment
     from loadproof.run.serving import Served
@@ -50,7 +50,7 @@ def lost_run(duel: Duel) -> str:
 
 
 class DuelReferee:
-    """Makes a duel's runs and judges them; `standing` is what was known at the latest look."""
+    """Makes a duel's runs and judges them; `interim` is what was known at the latest look."""
 
     def __init__(
         self, path: Path, assignments: Mapping[Side, Assignment], stop_signal: StopSignal, *, wait_s: float
@@ -64,7 +64,7 @@ class DuelReferee:
         self._replicates: dict[str, Replicate] = {}
         self._performed: dict[Turn, Performed] = {}
         """The other one of a pair that was made at the same time."""
-        self.standing: Standing | None = None
+        self.interim: InterimResult | None = None
 
     def rehearse(self, duel: Duel) -> None:
         """Start each release once: TargetError before anything is measured, rather than an hour later."""
@@ -187,9 +187,9 @@ class DuelReferee:
 
     def decide(self, duel: Duel, look: int) -> str:
         """Why the duel is decided by what is known at this look; empty if it isn't."""
-        from loadproof.analysis.compare.sequential import standing
+        from loadproof.analysis.compare.sequential import interim_result
 
-        self.standing = standing(self.sides(duel), duel.looks, look)
-        if not self.standing.reason:
+        self.interim = interim_result(self.sides(duel), duel.looks, look)
+        if not self.interim.reason:
             say(f"look {look + 1} of {len(duel.looks)}: not decided, it goes on")
-        return self.standing.reason
+        return self.interim.reason

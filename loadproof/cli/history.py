@@ -9,9 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from loadproof.cli import judging
-from loadproof.cli.options import DEFAULT_OUT, console, output_option
+from loadproof.cli.options import (
+    DEFAULT_OUT,
+    AnnotateOption,
+    InconclusiveOption,
+    NotifyOption,
+    console,
+    output_option,
+)
 from loadproof.errors import InputError, Problem, RunDirectoryError
 from loadproof.run.extras import JUDGE, require
+from loadproof.run.notify import channels_of
 from loadproof.rundir import files
 from loadproof.rundir.manifest import read_manifest
 from loadproof.units import Dimension, parse_quantity
@@ -37,14 +45,18 @@ def history(
     out: Annotated[
         Path, output_option(metavar="DIR", help="Directory to create the report's directory in.")
     ] = DEFAULT_OUT,
+    inconclusive: InconclusiveOption = "fail",
+    annotate: AnnotateOption = None,
+    notify: NotifyOption = None,
 ) -> None:
     """Show how a scenario's results changed over all of its runs."""
     require(JUDGE)
+    policy = judging.Policy(inconclusive, annotate, channels_of(notify or ()))
     least = None if smallest is None else _smallest(smallest)
     paths = _runs_of(scenario, _by_scenario(directory))
     from loadproof.analysis.compare.history import history_of
-    from loadproof.analysis.judge.verdict import EXIT_CODES
-    from loadproof.analysis.outputs.historyconclusion import history_conclusion
+    from loadproof.analysis.outputs.gate import Gated
+    from loadproof.analysis.outputs.historyconclusion import concluded_history
     from loadproof.analysis.outputs.historyfile import history_terminal
     from loadproof.analysis.report.history_page import history_files
 
@@ -53,7 +65,9 @@ def history(
     files.write_all(history_files(found, written))
     console.print(history_terminal(found))
     judging.show_path(console, "report", written / files.REPORT)
-    raise typer.Exit(EXIT_CODES[history_conclusion(found).verdict])
+    gated = Gated(found.scenario, result=concluded_history(found))
+    policy.tell_all([gated], summary=written / files.SUMMARY, report=written / files.REPORT)
+    raise typer.Exit(gated.exit_code(lenient=policy.is_lenient))
 
 
 def _smallest(text: str) -> float:

@@ -23,7 +23,7 @@ from loadproof.run.selftest import ScriptedRun, Tried, perform
 from loadproof.run.shipped import SCENARIOS
 from loadproof.run.stopping import StopSignal
 from loadproof.rundir.files import create_run_directory, make_directory
-from loadproof.rundir.selftest import Rate, SelfTest, Size
+from loadproof.rundir.selftest import HitRate, SelfTest, Size
 from loadproof.scenario.loading import load_scenario
 from loadproof.units import format_duration
 
@@ -106,11 +106,11 @@ class _Session:
             lag_p99_s=lag[1] if lag else 0,
             accuracy=calibration.accuracy_of([(tried.run, tried.log) for tried in baseline]),
             rates=[
-                Rate(name=name, expected=expected, right=self.right[case], n=self.n[case])
+                HitRate(name=name, expected=expected, right=self.right[case], n=self.n[case])
                 for case, (name, expected) in _CASES.items()
             ],
-            same=calibration.found_in(same) if same else None,
-            planted=calibration.found_in(planted) if planted else None,
+            same=calibration.p95_change(same) if same else None,
+            planted=calibration.p95_change(planted) if planted else None,
             planted_ratio=_PLANTED,
             sizes=list(_sizes(ceiling_rps)),
         )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from loadproof.rundir.commands import How
 
@@ -88,6 +88,10 @@ class RunningCommand:
             self._how = "stopped"
             self._signal(signal.SIGTERM)
             asyncio.get_running_loop().call_later(_PATIENCE_S, self._kill)
+
+    def when_ended(self, call: Callable[[], None]) -> None:
+        """Call this as soon as its group is gone."""
+        self._watching.add_done_callback(lambda _: call())
 
     async def wait(self) -> None:
         await self._watching

@@ -1,7 +1,8 @@
 """Does a run's faults to its processes, and undoes them: `python -m loadproof.faults.keeper DESCRIPTOR`.
 
 A process of its own, so that a run which is killed leaves nothing paused and no command running: it hears orders, a
-line of JSON each, on a socket that closes with the run, and then ends everything that it has begun.
+line of JSON each, on a socket that closes with the run, and then ends everything that it has begun. If it is killed,
+too, the guard does so.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any, Final
 from pydantic import TypeAdapter
 
 from loadproof.faults.command import CommandOrder, RunningCommand
+from loadproof.faults.guard import Guard
 from loadproof.faults.proxy import FaultProxy
 from loadproof.scenario.faults import NetworkFault
 
@@ -38,6 +40,7 @@ class Keeper:
         self._owed: dict[int, CommandOrder] = {}
         """By the number of a command: what undoes it."""
         self._directories = ExitStack()
+        self._guard = Guard()
 
     async def obey(self, order: dict[str, Any]) -> dict[str, Any]:
         """Answer one order with what came of it."""
@@ -53,13 +56,16 @@ class Keeper:
                 pass
             case {"do": "adopt", "directory": str(directory)}:
                 self._directories.callback(shutil.rmtree, directory, ignore_errors=True)
+                self._guard.tell("directory", directory)
             case {"do": "pause", "group": int(group)}:
+                self._guard.tell("paused", group)
                 os.killpg(group, signal.SIGSTOP)
                 self._paused.add(group)
             case {"do": "continue", "group": int(group)}:
                 self._continue(group)
             case {"do": "directory", "prefix": str(prefix)}:
                 kept = tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True)
+                self._guard.tell("directory", kept.name)
                 return {"directory": self._directories.enter_context(kept)}
             case {"command": str(what), "number": int(number)}:
                 return await self._command(what, number, order)
@@ -70,7 +76,9 @@ class Keeper:
     async def _command(self, what: str, number: int, order: dict[str, Any]) -> dict[str, Any]:
         match what:
             case "run":
-                running = self._commands[number] = await RunningCommand.start(CommandOrder(**order["order"]))
+                if order["undo"] is not None:
+                    self._guard.tell("undo", number, order["undo"])
+                running = await self._run(number, CommandOrder(**order["order"]))
                 if order["undo"] is not None:
                     self._owed[number] = CommandOrder(**order["undo"])
                 return {"group": running.group}
@@ -80,13 +88,26 @@ class Keeper:
                 self._commands[number].stop()
             case "forgive":
                 self._owed.pop(number, None)
+                self._guard.tell("undo", number, None)
         return {}
+
+    async def _run(self, number: int, order: CommandOrder) -> RunningCommand:
+        try:
+            running = self._commands[number] = await RunningCommand.start(order)
+        except OSError:
+            # What was never begun is not undone.
+            self._guard.tell("undo", number, None)
+            raise
+        self._guard.tell("running", running.group)
+        running.when_ended(lambda: self._guard.tell("running", running.group, None))
+        return running
 
     def _continue(self, group: int) -> None:
         self._paused.discard(group)
         # It may have been killed while it was paused.
         with suppress(ProcessLookupError):
             os.killpg(group, signal.SIGCONT)
+        self._guard.tell("paused", group, None)
 
     async def undo(self) -> None:
         for group in tuple(self._paused):
@@ -102,6 +123,7 @@ class Keeper:
             with suppress(OSError):
                 await (await RunningCommand.start(order)).wait()
         self._directories.close()
+        self._guard.dismiss()
 
 
 async def keep(orders: socket.socket) -> None:

@@ -10,19 +10,16 @@ import asyncio
 import random
 import socket
 import struct
-from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from loadproof.scenario.faults import Latency, LimitData, LowBandwidth, ResetPeer, SlowClose, Timeout
+from loadproof.faults.link import Link
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from loadproof.scenario.faults import NetworkFault
 
-_MOST_WAITING_BYTES: Final = 1 << 20
-"""In one link; then its sender is not read any further, as if the network were full."""
 _BACKLOG: Final = 4096
 _RESET: Final = struct.pack("ii", 1, 0)
 """SO_LINGER with no time: closing sends RST. Source: socket(7)."""
@@ -117,8 +114,8 @@ class _Connection:
         self.far: _Far | None = None
         self.opening: asyncio.Task[None] | None = None
         """Kept from being forgotten: the event loop alone wouldn't."""
-        self.upstream = _Link(self)
-        self.downstream = _Link(self)
+        self.upstream = Link(self, proxy.random)
+        self.downstream = Link(self, proxy.random)
 
     def begin(self, number: int, fault: NetworkFault) -> None:
         if self.proxy.random.random() < fault.toxicity:
@@ -156,117 +153,11 @@ class _Connection:
             yield self.far
 
 
-class _Link:
-    """One direction of a connection: bytes wait in order until they may go on."""
-
-    def __init__(self, connection: _Connection) -> None:
-        self._connection = connection
-        self._loop = asyncio.get_running_loop()
-        self._faults: dict[int, NetworkFault] = {}
-        self._timers: dict[int, asyncio.TimerHandle] = {}
-        self._passed: dict[int, int] = {}
-        """Bytes, by the faults that limit them."""
-        self._waiting: deque[tuple[float, bytes | None]] = deque()
-        """When they may go on, in the event loop's time; empty: the sender's end; None: the connection's."""
-        self._waiting_bytes = 0
-        self._last_due_s = 0.0
-        self.has_ended = False
-        self.source: _Side | None = None
-        self.sink: _Side | None = None
-
-    def begin(self, number: int, fault: NetworkFault) -> None:
-        self._faults[number] = fault
-        match fault:
-            case ResetPeer(timeout=after_s):
-                self._timers[number] = self._loop.call_later(after_s or 0.0, self._connection.reset)
-            case Timeout(timeout=float(after_s)):
-                self._timers[number] = self._loop.call_later(after_s, self._connection.close)
-            case LimitData():
-                self._passed[number] = 0
-
-    def end(self, number: int) -> None:
-        if self._faults.pop(number, None) and (timer := self._timers.pop(number, None)):
-            timer.cancel()
-
-    def send(self, chunk: bytes) -> None:
-        """Pass it on: at once if nothing is in its way."""
-        if not self._faults and not self._waiting and self.sink is not None:
-            self.sink.transport.write(chunk)
-        elif not any(isinstance(fault, Timeout) for fault in self._faults.values()):
-            # Through a timeout, nothing: it is lost, as with toxiproxy.
-            self._send_limited(chunk)
-
-    def send_end(self) -> None:
-        """The sender has no more to say."""
-        delays_s = [fault.delay for fault in self._faults.values() if isinstance(fault, SlowClose)]
-        self._wait(b"", self._loop.time() + sum(delays_s))
-
-    def _send_limited(self, chunk: bytes) -> None:
-        """As much of it as may pass, and behind it the connection's end."""
-        is_full = False
-        for number, fault in self._faults.items():
-            if isinstance(fault, LimitData):
-                chunk = chunk[: fault.bytes - self._passed[number]]
-                self._passed[number] += len(chunk)
-                is_full |= self._passed[number] >= fault.bytes
-        if chunk:
-            self._wait(chunk, self._due_s(len(chunk)))
-        if is_full:
-            self._wait(None, self._last_due_s)
-
-    def _due_s(self, size: int) -> float:
-        """When so many bytes, which have just arrived, may go on."""
-        due_s = self._loop.time()
-        for fault in self._faults.values():
-            match fault:
-                case Latency():
-                    jitter_s = fault.jitter or 0.0
-                    due_s += max(0.0, fault.latency + self._connection.proxy.random.uniform(-jitter_s, jitter_s))
-                case LowBandwidth():
-                    due_s = max(due_s, self._last_due_s) + size / fault.rate
-        return due_s
-
-    def _wait(self, chunk: bytes | None, due_s: float) -> None:
-        """Nothing overtakes what was sent before it."""
-        self._last_due_s = max(self._last_due_s, due_s)
-        self._waiting.append((self._last_due_s, chunk))
-        self._waiting_bytes += len(chunk or b"")
-        if self._waiting_bytes > _MOST_WAITING_BYTES and self.source is not None:
-            self.source.transport.pause_reading()
-        if len(self._waiting) == 1:
-            self._loop.call_at(self._last_due_s, self.flush)
-
-    def flush(self) -> None:
-        """Send what is due; called again when the rest is."""
-        if self.sink is None:
-            return
-        while self._waiting and self._waiting[0][0] <= self._loop.time():
-            self._pass(self.sink, self._waiting.popleft()[1])
-        if self._waiting:
-            self._loop.call_at(self._waiting[0][0], self.flush)
-        if self._waiting_bytes <= _MOST_WAITING_BYTES and self.source is not None:
-            self.source.transport.resume_reading()
-
-    def _pass(self, sink: _Side, chunk: bytes | None) -> None:
-        if chunk is None:
-            self._connection.close()
-        elif chunk:
-            self._waiting_bytes -= len(chunk)
-            sink.transport.write(chunk)
-        else:
-            self.has_ended = True
-            # It may have been reset, which nobody has told us yet.
-            with suppress(OSError):
-                if not sink.transport.is_closing():
-                    sink.transport.write_eof()
-            self._connection.close_if_over()
-
-
 class _Side(asyncio.Protocol):
     """One end of a connection: the client's or the server's."""
 
     transport: asyncio.Transport
-    out: _Link
+    out: Link
     """What its peer sends goes there."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -311,8 +202,8 @@ class _Near(_Side):
         self.peer_host: str = transport.get_extra_info("peername")[0]
         self.connection = self._proxy.accept(self)
         self.out = self.connection.upstream
-        self.out.source = self
-        self.connection.downstream.sink = self
+        self.out.source = self.transport
+        self.connection.downstream.sink = self.transport
 
     @property
     def sender(self) -> _Side | None:
@@ -333,8 +224,8 @@ class _Far(_Side):
         super().connection_made(transport)
         self._connection.far = self
         self.out = self._connection.downstream
-        self.out.source = self
-        self._connection.upstream.sink = self
+        self.out.source = self.transport
+        self._connection.upstream.sink = self.transport
         self._connection.upstream.flush()
 
     @property

@@ -29,12 +29,13 @@ def end_children() -> None:
 
 
 @contextmanager
-def ending_leftovers() -> Iterator[dict[str, str]]:
+def ending_leftovers(mark: str | None = None) -> Iterator[dict[str, str]]:
     """Variables for a process of ours: whatever has inherited them is ended at the end, whoever its parent is by then.
 
-    A process that has cleared its environment, or may not be looked at, is left alone.
+    `mark` is one that somebody else looks for, too; by default it is a new one. A process that has cleared its
+    environment, or may not be looked at, is left alone.
     """
-    mark = secrets.token_hex()
+    mark = mark or secrets.token_hex()
     try:
         yield {variables.MARK: mark}
     finally:

@@ -29,7 +29,7 @@ _LOOK_AT_LEAST: Final = 100_000
 
 
 @dataclass(frozen=True)
-class Excess:
+class ExceededLimit:
     """A client that the plan lets exceed a declared limit; `sent` counts requests within the limit's period."""
 
     endpoint: str
@@ -40,13 +40,13 @@ class Excess:
 
 def exceeded_limits(
     scenario: Scenario, spans: Sequence[PhaseSpan], limits: Mapping[str, Written], seed: int
-) -> list[Excess]:
+) -> list[ExceededLimit]:
     """The declared limits that a client of this plan would exceed, each with its busiest window.
 
     Each turn sends each of its kind's requests once. A single shared address, or a limit of all clients together, makes
     all users one client.
     """
-    excesses = []
+    exceeded = []
     for endpoint, written in limits.items():
         limit = declared(written)
         plan = scenario.model_copy(update={"clients": "shared"}) if limit.key == "global" else scenario
@@ -59,8 +59,8 @@ def exceeded_limits(
         ]
         worst = max([sum(together), *of_kinds.values()])
         if worst > limit.amount:
-            excesses.append(Excess(endpoint, limit_text(written), worst))
-    return excesses
+            exceeded.append(ExceededLimit(endpoint, limit_text(written), worst))
+    return exceeded
 
 
 def _busiest_of(kind: str, scenario: Scenario, spans: Sequence[PhaseSpan], period_s: float, seed: int) -> int:

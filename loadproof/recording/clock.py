@@ -16,7 +16,7 @@ import gevent
 from loadproof.recording import vitals
 
 if TYPE_CHECKING:
-    from loadproof.recording.vitals import Reading
+    from loadproof.recording.vitals import VitalsReading
 
 
 class Clock(Protocol):
@@ -31,7 +31,7 @@ class Clock(Protocol):
     def sleep(self, seconds: float) -> None:
         """Let others run for this long; 0: only those that can run now."""
 
-    def vitals(self) -> Reading:
+    def vitals(self) -> VitalsReading:
         """The current state of this process and its machine."""
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from loadproof.recording.second import Second, Tables
-    from loadproof.recording.vitals import Reading
+    from loadproof.recording.vitals import VitalsReading
 
 _EARLY_S: Final = 0.01
 """Waking this little before the end of a second counts as having slept through it."""
@@ -22,7 +22,7 @@ _EARLY_S: Final = 0.01
 class GeneratorRows:
     """A row per second up to the plan's end; the last one is kept until everything that follows it is counted."""
 
-    def __init__(self, worker: str, end_s: float, read_vitals: Callable[[], Reading]) -> None:
+    def __init__(self, worker: str, end_s: float, read_vitals: Callable[[], VitalsReading]) -> None:
         self._worker = worker
         self._end_s = end_s
         """No second is reported beyond it: stopping the users is not part of the run."""

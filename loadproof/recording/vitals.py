@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class Reading(NamedTuple):
+class VitalsReading(NamedTuple):
     """All in s, each since some moment of its own."""
 
     monotonic_s: float
@@ -43,11 +43,11 @@ class Vitals(NamedTuple):
     """How long the machine slept."""
 
 
-def read() -> Reading:
+def read() -> VitalsReading:
     """The current reading. Source: proc_pid_schedstat(5): CPU time, time on a run queue, both in ns."""
     own = psutil.Process().cpu_times()
     on_linux = sys.platform == "linux"
-    return Reading(
+    return VitalsReading(
         monotonic_s=time.monotonic(),
         wall_s=time.time(),
         boot_s=time.clock_gettime(time.CLOCK_BOOTTIME) if on_linux else time.monotonic(),
@@ -67,7 +67,7 @@ def _waited_s(schedstat: Path) -> float:
 class VitalsClock:
     """Compares each reading with the one before."""
 
-    def __init__(self, read: Callable[[], Reading] = read) -> None:
+    def __init__(self, read: Callable[[], VitalsReading] = read) -> None:
         self._read = read
         self._last = read()
 

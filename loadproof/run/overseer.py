@@ -1,7 +1,8 @@
 """Runs somebody's command and ends all of it: `python -m loadproof.run.overseer DESCRIPTOR`.
 
 A process of its own, so that a duel that is killed leaves nothing running: it is told on a socket what to run, and when
-that socket closes it ends the command's whole process group, and whatever else the command has started.
+that socket closes it ends the command's whole process group, and whatever else the command has started. If it is
+killed, the command is told to end, and the duel ends what is left.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ PATIENCE_S: Final = 10.0
 """What a command has to end in, once it is asked to."""
 _ADOPT_ORPHANS: Final = 36
 """PR_SET_CHILD_SUBREAPER. Source: linux/prctl.h."""
+_SIGNAL_OF_PARENTS_DEATH: Final = 1
+"""PR_SET_PDEATHSIG. Source: linux/prctl.h."""
 
 
 def oversee(orders: socket.socket) -> int:
@@ -32,7 +35,7 @@ def oversee(orders: socket.socket) -> int:
     order = json.loads(orders.makefile("rb").readline() or "null")
     if order is None:
         return 0
-    with ending_leftovers() as mark:
+    with ending_leftovers(order["mark"]) as mark:
         # The user's own command line, as they would type it: with variables in front of it, or `cd … &&`.
         child = subprocess.Popen(  # noqa: S602
             order["command"],
@@ -41,6 +44,7 @@ def oversee(orders: socket.socket) -> int:
             env={**order["environment"], **mark},
             stdin=subprocess.DEVNULL,
             start_new_session=True,
+            preexec_fn=_end_with_parent,  # noqa: PLW1509 - there are no threads here
         )
         while child.poll() is None and not select.select([orders], [], [], _LOOK_S)[0]:
             pass
@@ -81,6 +85,12 @@ def _adopt_orphans() -> None:
     """So that a daemon that leaves its group remains our descendant."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_ADOPT_ORPHANS, 1, 0, 0, 0)
+
+
+def _end_with_parent() -> None:
+    """If we are killed; politely, so that a server can end its own workers."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_SIGNAL_OF_PARENTS_DEATH, signal.SIGTERM, 0, 0, 0)
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from loadproof import variables
 from loadproof.errors import InputError, Problem, TargetError
+from loadproof.generator.leftovers import ending_leftovers
 from loadproof.run import children, overseer
 from loadproof.run.maskedlog import mask_file
 from loadproof.run.ports import LOOPBACK, free_port
@@ -154,7 +155,8 @@ def _running(command: str, port: int, *, log: Path, cores: set[int]) -> Iterator
     environment = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
     order = {"command": command, "directory": str(Path.cwd()), "environment": environment | {_PORT: str(port)}}
     ours, theirs = socket.socketpair()
-    with ours:
+    # Whoever ends the command may be killed: then we end what it has left.
+    with ending_leftovers() as mark, ours:
         with theirs:
             process = children.start(
                 children.python("loadproof.run.overseer", str(theirs.fileno())),
@@ -165,7 +167,7 @@ def _running(command: str, port: int, *, log: Path, cores: set[int]) -> Iterator
                 pass_fds=[theirs.fileno()],
             )
         try:
-            ours.sendall(json.dumps(order).encode() + b"\n")
+            ours.sendall(json.dumps(order | {"mark": mark[variables.MARK]}).encode() + b"\n")
             yield process
         finally:
             ours.close()

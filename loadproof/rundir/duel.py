@@ -9,11 +9,12 @@ from pydantic import ValidationError
 
 from loadproof.errors import Problem, RunDirectoryError
 from loadproof.plan.interleaving import SIDES, Side, Turn, turns
-from loadproof.rundir.files import write_whole
+from loadproof.rundir.files import why_unreadable, write_whole
 from loadproof.scenario.strict import Strict
 
 DUEL: Final = "duel.json"
 FORMAT: Final = 1
+_REMEDY: Final = "give a directory that `loadproof duel` of this version created, or leave out --resume"
 Ending = Literal["running", "decided", "interrupted", "terminated", "died", "unmeasured"]
 """`died`: a target did; `unmeasured`: one run was INVALID again and again."""
 
@@ -93,7 +94,8 @@ def read_duel(path: Path) -> Duel:
     file = path / DUEL
     try:
         return Duel.model_validate_json(file.read_text(encoding="utf-8"))
-    except (OSError, ValidationError, ValueError) as error:
+    except OSError as error:
+        raise RunDirectoryError(Problem(str(path), why_unreadable(file, error), _REMEDY)) from None
+    except ValueError as error:
         first = str(error.errors(include_url=False)[0]["msg"]) if isinstance(error, ValidationError) else str(error)
-        remedy = "give the directory of a duel that this loadproof began"
-        raise RunDirectoryError(Problem(str(file), f"no readable duel: {first}", remedy)) from None
+        raise RunDirectoryError(Problem(str(file), f"no readable duel: {first}", _REMEDY)) from None

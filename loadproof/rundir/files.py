@@ -180,6 +180,15 @@ def append(path: Path, chunk: bytes, *, header: bytes = b"") -> None:
         os.close(descriptor)
 
 
+def why_unreadable(path: Path, error: OSError) -> str:
+    """Why a file that makes a directory what it is can't be read."""
+    if not path.parent.is_dir():
+        return "not a directory" if path.parent.exists() else "no such directory"
+    return (
+        f"no {path.name} in it" if isinstance(error, FileNotFoundError) else f"{path.name}: {error.strerror or error}"
+    )
+
+
 def read_lines_text(path: Path) -> str:
     """A CSV's complete lines; a last one without its newline was cut off and is left out."""
     text = path.read_text(encoding="utf-8", errors="replace")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 FORMAT: Final = 1
 
 
-class Found(Strict):
+class MeasuredChange(Strict):
     """A relative change with its 95 % interval, from `runs` runs a side."""
 
     ratio: float
@@ -25,7 +25,7 @@ class Found(Strict):
     runs: int
 
 
-class Rate(Strict):
+class HitRate(Strict):
     """How often the answer was right."""
 
     name: str
@@ -70,10 +70,10 @@ class SelfTest(Strict):
     lag_p99_s: float
     """Of requests at `lag_rps`."""
     accuracy: list[Accuracy]
-    rates: list[Rate]
-    same: Found | None
+    rates: list[HitRate]
+    same: MeasuredChange | None
     """What two groups of runs of the same server differed by, in p(95)."""
-    planted: Found | None
+    planted: MeasuredChange | None
     """The same, of a server that takes `planted_ratio` longer."""
     planted_ratio: float
     sizes: list[Size]

@@ -3,7 +3,7 @@
 search.json      what is searched, how                                        written whole
 trials.jsonl     a line per trial                                             appended
 trials/          the run directory of each trial
-capacity.json  summary.md  report.html                                        the analysis adds these
+capacity.json  junit.xml  summary.md  report.html                             the analysis adds these
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ SEARCH: Final = "search.json"
 TRIALS: Final = "trials.jsonl"
 RUNS: Final = "trials"
 CAPACITY: Final = "capacity.json"
+
+_REMEDY: Final = "give a directory that `loadproof capacity` of this version created, or leave out --resume"
 
 Stage = Literal["search", "repeat", "beyond"]
 """Looking for the capacity, once more around it, or beyond it."""
@@ -142,10 +144,12 @@ def read_search(directory: Path) -> Search:
     path = directory / SEARCH
     try:
         return Search.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValidationError) as error:
-        what = f"no readable search: {type(error).__name__}"
-        remedy = "give a directory that `loadproof capacity` created, with this version"
-        raise RunDirectoryError(Problem(str(path), what, remedy)) from None
+    except OSError as error:
+        raise RunDirectoryError(Problem(str(directory), files.why_unreadable(path, error), _REMEDY)) from None
+    except ValueError as error:
+        first = error.errors(include_url=False)[0]["msg"] if isinstance(error, ValidationError) else error
+        what = f"no readable search: {first}"
+        raise RunDirectoryError(Problem(str(path), what, _REMEDY)) from None
 
 
 def append_trial(directory: Path, trial: Trial) -> None:

@@ -15,7 +15,7 @@ from loadproof.http.origin import Origin
 from loadproof.plan.clients import SHARED, Client, make_client, marks_of, own_address
 from loadproof.scenario.targetvariables import check_hosts
 from loadproof.scenario.targetway import way_of
-from loadproof.users.retryafter import Standing
+from loadproof.users.retryafter import PromiseTracker
 
 if TYPE_CHECKING:
     from loadproof.rundir.manifest import TargetFacts
@@ -57,7 +57,7 @@ class Clients:
         """By client, how many users have been it."""
         self._connect = connect or self._open_connection
         self._connections: dict[int, ClientConnections] = {}
-        self._standings: defaultdict[tuple[int, str], Standing] = defaultdict(Standing)
+        self._trackers: defaultdict[tuple[int, str], PromiseTracker] = defaultdict(PromiseTracker)
         self._origin_of = functools.cache(functools.partial(_allowed_origin, target))
 
     def take(self, kind: str) -> tuple[Client, int]:
@@ -105,10 +105,10 @@ class Clients:
         address, marks = marks_of(client.index, self._habits.clients, host)
         return (client.address if address else None), marks
 
-    def standing(self, client: Client, endpoint: str) -> Standing:
+    def promise_tracker(self, client: Client, endpoint: str) -> PromiseTracker:
         """What the target's limits promised to the identity that they see as this client."""
         shared = self._habits.clients == "shared"
-        return self._standings[0 if shared else client.index, endpoint]
+        return self._trackers[0 if shared else client.index, endpoint]
 
     def _open_connection(self, client: Client, base_url: str) -> Exchanging:
         timeouts, origin = self._habits.timeouts, self._origin_of(base_url)

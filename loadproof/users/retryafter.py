@@ -64,8 +64,8 @@ class RetryPromise:
                 return RETRY_KEPT
 
 
-class Standing:
-    """What the target last promised one client for one endpoint.
+class PromiseTracker:
+    """Keeps what the target last promised one client for one endpoint.
 
     The first request sent after the promised moment tests the promise. If the client is admitted before that, the
     promise is used up and void.

@@ -24,7 +24,7 @@ from loadproof.rundir.journal import LONGEST
 from loadproof.rundir.rows import ABANDONED, WANTS
 from loadproof.users.judging import checked
 from loadproof.users.noting import found_in
-from loadproof.users.retryafter import RetryPromise, Standing, promising_nothing, retry_after_s
+from loadproof.users.retryafter import PromiseTracker, RetryPromise, promising_nothing, retry_after_s
 from loadproof.users.turns import TurnTaker
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Sender(TurnTaker):
         """If several users share a client and endpoint, each has its own `number` and therefore its own choices."""
         super().__init__(environment, identity, number)
         self._connections = self.workload.clients.connections(self.identity, self.host or "")
-        self._standings: dict[str, Standing] = {}
+        self._trackers: dict[str, PromiseTracker] = {}
         """By request name."""
         self._back_offs_s: dict[str, float] = {}
         """By request name, of those that were throttled last: how long the next one waits at most."""
@@ -117,12 +117,12 @@ class Sender(TurnTaker):
         """`used` is the credential in it, with its number; `due` the turn's, or what comes after it, by default."""
         name = call.name or self.endpoint
         is_setup = self._is_setting_up or due is not None
-        standing = None if is_setup else self._standings.get(name)
-        if standing is None:
-            name, standing = self._first_standing(name, is_setup=is_setup)
+        tracker = None if is_setup else self._trackers.get(name)
+        if tracker is None:
+            name, tracker = self._first_tracker(name, is_setup=is_setup)
         due, recorder, timing = due or self._take_due(name), self._recorder, Timing()
         recorder.started(due.burst)
-        tested = standing.promise and standing.take_due(self.workload.monotonic_s())
+        tested = tracker.promise and tracker.take_due(self.workload.monotonic_s())
         try:
             reply, outcome, error = self._exchange(name, call, check, timing)
         except BaseException as cut_off:
@@ -141,9 +141,9 @@ class Sender(TurnTaker):
         if tested and (became := tested.became(outcome)):
             recorder.retry_after(name, intended_s=tested.intended_s, became=became)
         if outcome is Outcome.THROTTLED and reply is not None:
-            self._heed(name, reply.answer, due, timing.ended_s, standing)
+            self._heed(name, reply.answer, due, timing.ended_s, tracker)
             return None
-        standing.promise = None
+        tracker.promise = None
         if self._back_offs_s:
             self._back_offs_s.pop(name, None)
         if used is not None and reply is not None:
@@ -164,8 +164,8 @@ class Sender(TurnTaker):
                 credential.refused(name, number)
             self._count_answering(began_s, self.workload.monotonic_s())
 
-    def _first_standing(self, name: str, *, is_setup: bool) -> tuple[str, Standing]:
-        """The name that counts, and the standing with the target before the first request of it.
+    def _first_tracker(self, name: str, *, is_setup: bool) -> tuple[str, PromiseTracker]:
+        """The name that counts, and the tracker of its promises before the first request of it.
 
         What no threshold reads needs no name in the scenario, and counts as its kind of user.
         """
@@ -175,10 +175,10 @@ class Sender(TurnTaker):
                 f"request '{name}' is not in the scenario: add it to mix.{self.endpoint}.requests"
             )
         name = self.endpoint if is_unknown else name
-        standing = self.workload.clients.standing(self.identity, name)
+        tracker = self.workload.clients.promise_tracker(self.identity, name)
         if not is_setup:
-            self._standings[name] = standing
-        return name, standing
+            self._trackers[name] = tracker
+        return name, tracker
 
     def _end_cut_off(self, name: str, call: Call, error: BaseException, due: Due, timing: Timing) -> None:
         """Cut off by our own stop, or by the user's own code, which has waited as long as it wanted to."""
@@ -288,13 +288,13 @@ class Sender(TurnTaker):
             url=request.path,
         )
 
-    def _heed(self, name: str, answer: Answer, due: Due, ended_s: float, standing: Standing) -> None:
+    def _heed(self, name: str, answer: Answer, due: Due, ended_s: float, tracker: PromiseTracker) -> None:
         """Remember what a refusal promised, and do what the scenario says: wait, longer each time; stop; or nothing."""
         asked_s = retry_after_s(answer)
         if asked_s is None:
             self._recorder.retry_after(name, intended_s=due.at_s, became=promising_nothing(answer))
         else:
-            standing.promise = RetryPromise(ended_s + asked_s, due.at_s)
+            tracker.promise = RetryPromise(ended_s + asked_s, due.at_s)
         match self.workload.habits.when_throttled:
             case "stop" if self._not_before_s == math.inf:
                 # Another request of the same turn has reported it already.

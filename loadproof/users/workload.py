@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from loadproof.api.calls import Api
+from loadproof.api.api import Api
 from loadproof.api.guises import Guise
 from loadproof.api.payloads import make_payloads
 from loadproof.api.signing import DEVELOPMENT_SECRET

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from payments_api.alerts.delivery import Delivery
 from payments_api.alerts.incidents import FILE, IN_MEMORY, Incidents
 from payments_api.alerts.telegram import Telegram
-from payments_api.alerts.watch import Pulse, Watch, probes_of
+from payments_api.alerts.watch import ConditionWatch, Pulse, probes_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -76,7 +76,7 @@ class Alerts:
     async def running(self, database: str, answers_and_errors: Callable[[], tuple[int, int]]) -> AsyncIterator[None]:
         """While the application runs: its own state is watched, and messages are sent."""
         pulse = Pulse()
-        watch = Watch(self._options, probes_of(database, answers_and_errors, pulse), self)
+        watch = ConditionWatch(self._options, probes_of(database, answers_and_errors, pulse), self)
         beating = asyncio.create_task(pulse.beat())
         self.start()
         watch.start()

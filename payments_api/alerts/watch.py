@@ -113,7 +113,7 @@ def disk_free_ratio(directory: Path) -> float:
     return usage.free / usage.total if usage.total else 1.0
 
 
-class Watch:
+class ConditionWatch:
     """Checks repeatedly, and reports what begins and ends."""
 
     def __init__(

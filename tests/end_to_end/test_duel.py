@@ -9,8 +9,7 @@ import sys
 import pytest
 
 from loadproof.analysis.compare import replicates
-from loadproof.cli import duel as duel_command
-from loadproof.cli import dueljudging
+from loadproof.cli import duelasked, dueljudging
 from loadproof.errors import ExitCode
 from loadproof.run import lane
 from loadproof.rundir import files
@@ -82,7 +81,7 @@ def test_a_duet_makes_the_runs_of_a_pair_at_the_same_time(tmp_path, monkeypatch)
     """Here on the same two cores; with the same arrivals."""
     whole = lane.Lane(frozenset({0, 1}), frozenset({0, 1}))
     monkeypatch.setattr(dueljudging, "lanes", lambda _: (whole, whole))
-    monkeypatch.setattr(duel_command, "LEAST_CORES", 2)
+    monkeypatch.setattr(duelasked, "LEAST_CORES", 2)
     monkeypatch.setattr(lane, "_LEAD_S", 20.0)
     monkeypatch.setattr(lane, "_APART_S", 5.0)
     done = in_process(*asked(tmp_path, "--looks", "4", "--baseline", api(20), "--aa", "--duet"))

@@ -16,10 +16,9 @@ from loadproof.analysis.audit.backup import (
     TAKEN,
     THERE,
     VERIFIED,
-    BackupRecord,
-    Tried,
     audit_backup,
 )
+from loadproof.analysis.audit.backuprecord import BackupRecord, TriedBackup
 from loadproof.analysis.audit.ledgerrecord import Attempt, LedgerRecord, Listed, Listing, Order, PaymentRead
 from loadproof.analysis.word import Word
 from loadproof.outcome import Said
@@ -71,12 +70,12 @@ def ledger(count: int, *, by_id: bool = False, attempts: list[Attempt] | None = 
     )
 
 
-def tried(shown: LedgerRecord, **changes: object) -> Tried:
-    right = Tried(shown, ran("backup", 0), BEGAN_US, ENDED_US, None, ran("restore"), SERVED)
+def tried(shown: LedgerRecord, **changes: object) -> TriedBackup:
+    right = TriedBackup(shown, ran("backup", 0), BEGAN_US, ENDED_US, None, ran("restore"), SERVED)
     return replace(right, **changes)
 
 
-def record(first: Tried | None, second: Tried | None = None, **changes: object) -> BackupRecord:
+def record(first: TriedBackup | None, second: TriedBackup | None = None, **changes: object) -> BackupRecord:
     """Of one backup under load, and one that has everything."""
     at_rest = tried(ledger(COUNT)) if first is not None and second is None else second
     taken = [first.backup] if first is not None else []

@@ -6,21 +6,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadproof.analysis.capacity.classification import Bound, Measured, Terms, bound_of, conditional_throughput
+from loadproof.analysis.capacity.classification import (
+    Bound,
+    GoalAttributes,
+    TrialResult,
+    bound_of,
+    conditional_throughput,
+)
 
 GOALS = {
-    "RFC2544": Terms(60, 60, 0.0, 0.0),
-    "TST009": Terms(60, 120, 0.0, 0.5),
-    "1s final": Terms(1, 120, 0.005, 0.5),
-    "20% exceed": Terms(60, 60, 0.005, 0.2),
+    "RFC2544": GoalAttributes(60, 60, 0.0, 0.0),
+    "TST009": GoalAttributes(60, 120, 0.0, 0.5),
+    "1s final": GoalAttributes(1, 120, 0.005, 0.5),
+    "20% exceed": GoalAttributes(60, 60, 0.005, 0.2),
 }
 ADDED = {
-    "first short good": [Measured(1, 0.0)] * 59,
-    "first short bad": [Measured(1, 0.01)],
-    "last short bad": [Measured(1, 0.01)] * 59,
-    "last short good": [Measured(1, 0.0)],
-    "first long bad": [Measured(60, 0.001)],
-    "first long good": [Measured(60, 0.0)],
+    "first short good": [TrialResult(1, 0.0)] * 59,
+    "first short bad": [TrialResult(1, 0.01)],
+    "last short bad": [TrialResult(1, 0.01)] * 59,
+    "last short good": [TrialResult(1, 0.0)],
+    "first long bad": [TrialResult(60, 0.001)],
+    "first long good": [TrialResult(60, 0.0)],
 }
 UPPER, LOWER, OPEN = Bound.UPPER, Bound.LOWER, Bound.UNDECIDED
 PRINTED = {
@@ -36,7 +42,7 @@ CONTRADICTING = {("first long bad", "20% exceed"), ("first long good", "20% exce
 """42.857 % and 27.273 % are more than this goal's exceed ratio of 20 %: by the RFC's own rule, an upper bound."""
 
 
-def trials_by(point: str) -> list[Measured]:
+def trials_by(point: str) -> list[TrialResult]:
     """All that the example has measured at this point."""
     names = list(ADDED)
     return [trial for name in names[: names.index(point) + 1] for trial in ADDED[name]]
@@ -59,9 +65,9 @@ def test_the_conditional_throughputs_of_rfc_9971_are_those_printed(goal, through
 
 def test_too_few_seconds_forward_nothing():
     """What was not measured is taken for lost."""
-    terms = Terms(10, 60, 0.01, 0.5)
-    assert conditional_throughput(100, [Measured(10, 0.0)] * 2, terms) == 0
-    assert conditional_throughput(100, [Measured(10, 0.0)] * 3, terms) == 100
+    goal = GoalAttributes(10, 60, 0.01, 0.5)
+    assert conditional_throughput(100, [TrialResult(10, 0.0)] * 2, goal) == 0
+    assert conditional_throughput(100, [TrialResult(10, 0.0)] * 3, goal) == 100
 
 
 @pytest.mark.long
@@ -79,13 +85,13 @@ def test_the_library_agrees(trials, exceed_ratio, duration_sum_s):
     from MLRsearch.target_stat import TargetStat
     from MLRsearch.trial_measurement import MeasurementResult
 
-    terms = Terms(10, duration_sum_s, 0.01, exceed_ratio)
+    goal = GoalAttributes(10, duration_sum_s, 0.01, exceed_ratio)
     theirs = TargetStat(TargetSpec(0.01, exceed_ratio, None, 10.0, duration_sum_s, 2, False, None))
     for duration_s, loss_ratio in trials:
         theirs.add(MeasurementResult(duration_s, 100.0, offered_count=100, loss_count=round(100 * loss_ratio)))
-    measured = [Measured(*trial) for trial in trials]
+    measured = [TrialResult(*trial) for trial in trials]
     bound = {(True, True): LOWER, (False, False): UPPER, (True, False): OPEN}[theirs.estimates()]
-    assert bound_of(measured, terms) is bound
+    assert bound_of(measured, goal) is bound
     if bound is LOWER:
         expected = 100 * (1 - theirs.pessimistic_loss_ratio)
-        assert conditional_throughput(100, measured, terms) == pytest.approx(expected)
+        assert conditional_throughput(100, measured, goal) == pytest.approx(expected)

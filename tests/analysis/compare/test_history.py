@@ -6,6 +6,7 @@ import io
 import json
 import re
 from dataclasses import replace
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -16,13 +17,15 @@ from loadproof.analysis.compare.history import RunHistory, Stretch, Trend, histo
 from loadproof.analysis.compare.replicates import Replicate, Row
 from loadproof.analysis.compare.sides import machine_of
 from loadproof.analysis.estimates.estimate import exact
-from loadproof.analysis.outputs.historyconclusion import headline, history_step, run_text
+from loadproof.analysis.outputs.gate import Gated, github_annotations
+from loadproof.analysis.outputs.historyconclusion import ENOUGH, concluded_history, headline, history_step, run_text
 from loadproof.analysis.outputs.historyfile import (
     history_json,
     history_markdown,
     history_schema,
     history_terminal,
 )
+from loadproof.analysis.outputs.junit import HELD
 from loadproof.analysis.report import history_page
 from loadproof.analysis.report.history_page import history_files, render_history
 from loadproof.errors import InputError, InvalidRunError, Problem
@@ -291,6 +294,20 @@ def test_every_output_says_whether_it_alarms(tmp_path, monkeypatch, values, brok
     header = render_history(history)
     assert f'class="verdict {verdict.lower()}"' in header
     assert f'<p class="word">{word}</p>' in header
+    concluded = concluded_history(history)
+    broken_cases = {case.get("name") for case in ElementTree.fromstring(concluded.junit) if len(case)}
+    assert (
+        broken_cases
+        == {
+            "regressed": {"balance · steady: p(95)"},
+            "nothing new": set(),
+            "too few": {ENOUGH},
+            "target gone": {HELD},
+        }[word]
+    )
+    lines = list(github_annotations([Gated("synthetic", result=concluded)], lenient=False))
+    assert bool(lines) is (verdict != "PASS")
+    assert all(line.startswith(f"::error title=synthetic%3A {verdict}::") for line in lines)
 
 
 @pytest.mark.slow
@@ -327,11 +344,12 @@ def test_a_target_that_ended_the_latest_runs_is_news(directory, tmp_path, ending
 @pytest.mark.slow
 def test_the_command_writes_its_files_and_says_too_few(directory, tmp_path):
     """Exit code 3: nothing can be told yet."""
-    done = in_process("history", directory, "--out", tmp_path)
+    done = in_process("history", directory, "--out", tmp_path, "--annotate", "github")
     assert done.returncode == 3, done.stderr
     assert "Too few runs" in done.stdout
+    assert "::error title=synthetic%3A INCONCLUSIVE::Too few runs" in done.stdout
     (written,) = tmp_path.iterdir()
-    assert {path.name for path in written.iterdir()} == {"history.json", "summary.md", "report.html"}
+    assert {path.name for path in written.iterdir()} == {"history.json", "junit.xml", "summary.md", "report.html"}
     content = json.loads((written / "history.json").read_text(encoding="utf-8"))
     assert [len(machine["runs"]) for machine in content["machines"]] == [2, 1]
 
@@ -373,5 +391,5 @@ def test_outputs_hold_what_was_found_and_nothing_that_is_markup(tmp_path):
     console.print(history_terminal(history))
     assert "regressed" in console.export_text()
     assert set(history_files(history, tmp_path)) == {
-        tmp_path / name for name in ("history.json", "summary.md", "report.html")
+        tmp_path / name for name in ("history.json", "junit.xml", "summary.md", "report.html")
     }

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from loadproof.analysis.compare.comparedrow import ChangeWord
-from loadproof.analysis.compare.sequential import standing
+from loadproof.analysis.compare.sequential import interim_result
 from simulation.releases import Noise, plan_of_releases, release
 
 RUNS = (4, 6, 8)
@@ -30,7 +30,7 @@ def words(found, *, named):
 
 def test_a_much_slower_release_is_seen_at_the_first_look():
     """Others than what thresholds name have no word then."""
-    found = standing(sides(4, slower=0.5), RUNS, 0)
+    found = interim_result(sides(4, slower=0.5), RUNS, 0)
     assert found.reason == "balance · steady · p(95) regressed"
     assert found.comparison.word is ChangeWord.REGRESSED
     assert words(found, named=False) == {None}
@@ -42,7 +42,7 @@ def test_what_is_not_obvious_waits_for_the_last_look():
     """Noise that hides it, and then a word for everything."""
     noisy = sides(8, between=0.2)
     for look, count in enumerate(RUNS):
-        found = standing(tuple(side[:count] for side in noisy), RUNS, look)
+        found = interim_result(tuple(side[:count] for side in noisy), RUNS, look)
         assert found.reason == ("that was the last look" if count == 8 else "")
         assert ChangeWord.INCONCLUSIVE in words(found, named=True)
         assert (words(found, named=False) == {None}) is (count < 8)
@@ -56,7 +56,7 @@ def test_what_is_not_obvious_waits_for_the_last_look():
 @pytest.mark.slow
 def test_equal_releases_are_called_so_as_soon_as_that_is_clear():
     """Every row that a threshold names."""
-    found = standing(sides(6, between=0.004), RUNS, 1)
+    found = interim_result(sides(6, between=0.004), RUNS, 1)
     assert found.reason == "everything that a threshold names is equivalent or improved"
     assert found.comparison.word is ChangeWord.EQUIVALENT
     assert found.changed == 0
@@ -67,7 +67,7 @@ def test_a_change_within_the_margin_is_no_regression_however_certain():
     """The margin is what a threshold allows beside the baseline."""
     plan = plan_of_releases("p(95) <= 1.50 * baseline")
     pair = sides(8, slower=0.10, between=0.004, plan=plan)
-    found = standing(pair, RUNS, 2)
+    found = interim_result(pair, RUNS, 2)
     row = next(row for row in found.comparison.rows if row.is_named and row.metric.quantile == 0.95)
     assert (row.margin, row.word) == (pytest.approx(0.5), ChangeWord.EQUIVALENT)
     assert row.change.p < 1e-4
@@ -81,5 +81,5 @@ def test_a_look_counts_only_the_runs_that_it_had():
     # From the fifth run on as fast as before: the first look has seen it all the same.
     recovered = [*pair[1][:4], *sides(8, seed=9)[1][4:]]
     recovered = [replace(run, block=place // 2) for place, run in enumerate(recovered)]
-    found = standing((pair[0], recovered), RUNS, 2)
+    found = interim_result((pair[0], recovered), RUNS, 2)
     assert "balance · steady · p(95) regressed" in found.reason

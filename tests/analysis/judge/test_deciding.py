@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from loadproof.analysis.judge.judgement import Answer
+from loadproof.analysis.judge.judgement import Compliance
 from loadproof.analysis.judge.thresholds import judge_threshold
 from loadproof.analysis.word import Word
 from loadproof.histogram import bucket_of
@@ -19,7 +19,7 @@ from simulation.traffic import run_of_seconds
 STEADY = [10] * 20
 """10 % of each second's 100 requests failed."""
 UNSTEADY = [13, 6, 9, 15, 10, 8, 11, 12, 5, 14, 7, 10, 9, 13, 6, 11, 8, 12, 10, 9]
-KEPT, UNSURE, MISSED, BROKEN = Answer.KEPT, Answer.UNSURE, Answer.MISSED, Answer.BROKEN
+KEPT, UNSURE, MISSED, BROKEN = Compliance.KEPT, Compliance.UNSURE, Compliance.MISSED, Compliance.BROKEN
 TEN = "10 % (8.8 % to 11.4 %)"
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from loadproof.analysis.frames.failures import Raised
+from loadproof.analysis.frames.failures import RaisedException
 from loadproof.analysis.judge.health import findings_in
 from loadproof.rundir.manifest import RedisFacts
 from loadproof.rundir.rows import LISTENER_RAISED, REPEATED, SURPLUS
@@ -140,7 +140,7 @@ def test_what_set_up_sent_is_told_where_no_task_sent_anything():
     run = replace(run, setup=cell(run, series="response", count=7), intervals=run.intervals.iloc[:0])
     what = "no request was recorded but 7 of users' on_start and on_stop"
     assert ("INVALID", what, RESTART) in told(run)
-    raised = told(replace(run, raised=(Raised(times=1, message="no", place="a.py, line 1"),)))
+    raised = told(replace(run, raised=(RaisedException(times=1, message="no", place="a.py, line 1"),)))
     assert ("INVALID", what, "fix the locustfile; locust_exceptions.csv has the tracebacks") in raised
 
 
@@ -242,11 +242,14 @@ def test_bytes_beyond_an_answer_are_told(surplus, is_told):
 @pytest.mark.parametrize(("times", "word"), [(20, "PASS"), (21, "INCONCLUSIVE")])
 def test_exceptions_of_the_users_own_code_are_told(times, word):
     """More than one for a hundred requests is another load than was meant, unless a listener raised them."""
-    raised = (Raised(times=times - 1, message="no", place="a.py, line 1"), Raised(times=1, message="", place=""))
+    raised = (
+        RaisedException(times=times - 1, message="no", place="a.py, line 1"),
+        RaisedException(times=1, message="", place=""),
+    )
     what = f"the users' own code raised {times} exceptions, most often no (a.py, line 1)"
     remedy = "fix the locustfile; locust_exceptions.csv has the tracebacks"
     assert told(replace(calm(), raised=raised)) == [(word, what, remedy)]
-    listener = Raised(times=2000, message=f"{LISTENER_RAISED}KeyError: no", place="a.py, line 9")
+    listener = RaisedException(times=2000, message=f"{LISTENER_RAISED}KeyError: no", place="a.py, line 9")
     what = "the users' own code raised 2,000 exceptions, most often a listener raised KeyError: no (a.py, line 9)"
     assert told(replace(calm(), raised=(listener,))) == [("PASS", what, remedy)]
     what = "the users' own code raised 1 exceptions, most often one without text"

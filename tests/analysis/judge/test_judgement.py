@@ -8,7 +8,7 @@ import pytest
 
 from loadproof.analysis.estimates.estimate import Estimate
 from loadproof.analysis.judge.judgement import (
-    Answer,
+    Compliance,
     Judgement,
     deciding_text,
     judge_beside,
@@ -27,15 +27,15 @@ BELOW = Threshold.model_validate({"expect": "p(95) < 200 ms"})
 @pytest.mark.parametrize(
     ("in_this_run", "next_time", "word"),
     [
-        (Answer.KEPT, Answer.KEPT, Word.PASS),
-        (Answer.KEPT, None, Word.PASS),
-        (Answer.KEPT, Answer.UNSURE, Word.INCONCLUSIVE),
-        (Answer.UNSURE, Answer.KEPT, Word.INCONCLUSIVE),
-        (Answer.MISSED, Answer.KEPT, Word.INCONCLUSIVE),
-        (Answer.MISSED, None, Word.INCONCLUSIVE),
-        (Answer.BROKEN, Answer.KEPT, Word.FAIL),
-        (Answer.BROKEN, None, Word.FAIL),
-        (Answer.KEPT, Answer.BROKEN, Word.FAIL),
+        (Compliance.KEPT, Compliance.KEPT, Word.PASS),
+        (Compliance.KEPT, None, Word.PASS),
+        (Compliance.KEPT, Compliance.UNSURE, Word.INCONCLUSIVE),
+        (Compliance.UNSURE, Compliance.KEPT, Word.INCONCLUSIVE),
+        (Compliance.MISSED, Compliance.KEPT, Word.INCONCLUSIVE),
+        (Compliance.MISSED, None, Word.INCONCLUSIVE),
+        (Compliance.BROKEN, Compliance.KEPT, Word.FAIL),
+        (Compliance.BROKEN, None, Word.FAIL),
+        (Compliance.KEPT, Compliance.BROKEN, Word.FAIL),
     ],
 )
 def test_pass_needs_both_answers_and_fail_one(in_this_run, next_time, word):
@@ -46,14 +46,14 @@ def test_pass_needs_both_answers_and_fail_one(in_this_run, next_time, word):
 @pytest.mark.parametrize(
     ("word", "in_this_run", "next_time", "decided_by"),
     [
-        (Word.FAIL, Answer.BROKEN, Answer.UNSURE, "in this run"),
-        (Word.FAIL, Answer.BROKEN, None, "in this run"),
-        (Word.FAIL, Answer.UNSURE, Answer.BROKEN, "next time"),
+        (Word.FAIL, Compliance.BROKEN, Compliance.UNSURE, "in this run"),
+        (Word.FAIL, Compliance.BROKEN, None, "in this run"),
+        (Word.FAIL, Compliance.UNSURE, Compliance.BROKEN, "next time"),
         (Word.FAIL, None, None, None),
-        (Word.INCONCLUSIVE, Answer.KEPT, Answer.UNSURE, "next time"),
-        (Word.INCONCLUSIVE, Answer.MISSED, Answer.UNSURE, "in this run"),
+        (Word.INCONCLUSIVE, Compliance.KEPT, Compliance.UNSURE, "next time"),
+        (Word.INCONCLUSIVE, Compliance.MISSED, Compliance.UNSURE, "in this run"),
         (Word.INCONCLUSIVE, None, None, None),
-        (Word.PASS, Answer.KEPT, Answer.KEPT, None),
+        (Word.PASS, Compliance.KEPT, Compliance.KEPT, None),
     ],
 )
 def test_the_question_that_decided_is_named(word, in_this_run, next_time, decided_by):
@@ -64,11 +64,16 @@ def test_the_question_that_decided_is_named(word, in_this_run, next_time, decide
 
 @pytest.mark.parametrize(
     ("low", "high", "side"),
-    [(0.1, 0.199, Answer.KEPT), (0.1, 0.2, Answer.UNSURE), (0.2, 0.3, Answer.MISSED), (0.199, 0.3, Answer.UNSURE)],
+    [
+        (0.1, 0.199, Compliance.KEPT),
+        (0.1, 0.2, Compliance.UNSURE),
+        (0.2, 0.3, Compliance.MISSED),
+        (0.199, 0.3, Compliance.UNSURE),
+    ],
 )
 def test_an_interval_is_on_a_side_with_both_its_ends(low, high, side):
     """An end that is the limit is beyond it where the limit itself is."""
-    assert side_of(Estimate(low, low, high, 1), BELOW.expectation, beyond=Answer.MISSED) is side
+    assert side_of(Estimate(low, low, high, 1), BELOW.expectation, beyond=Compliance.MISSED) is side
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 
 from loadproof.analysis.estimates.misses import misses_of
 from loadproof.analysis.estimates.scope import Scope
-from loadproof.analysis.judge.judgement import Answer
+from loadproof.analysis.judge.judgement import Compliance
 from loadproof.analysis.judge.outage import outage_of
 from loadproof.analysis.judge.thresholds import judge_threshold
 from loadproof.analysis.judge.verdict import verdict_on_run
@@ -35,7 +35,7 @@ def test_an_outage_of_two_seconds_is_a_fail(expect):
     """However unsure it is whether the next run has one, too."""
     run = run_with(OUTAGE, expect)
     found = judge_threshold(run.manifest.scenario.thresholds[0], run)
-    assert (found.word, found.in_this_run, found.next_time) == (Word.FAIL, Answer.BROKEN, Answer.UNSURE)
+    assert (found.word, found.in_this_run, found.next_time) == (Word.FAIL, Compliance.BROKEN, Compliance.UNSURE)
     assert found.decided_by == "in this run"
     assert "in this run, more than twice what the limit allows" in found.reason
 
@@ -75,8 +75,8 @@ def test_an_outage_within_the_limit_is_named_too():
     (judgement,) = verdict.judgements
     assert (verdict.word, judgement.in_this_run, judgement.next_time) == (
         Word.INCONCLUSIVE,
-        Answer.KEPT,
-        Answer.UNSURE,
+        Compliance.KEPT,
+        Compliance.UNSURE,
     )
     assert judgement.decided_by == "next time"
     assert "An outage began 30 s into the run" in verdict.next_step

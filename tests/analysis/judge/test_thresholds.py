@@ -9,7 +9,7 @@ import pytest
 
 from loadproof.analysis.estimates.estimate import Estimate
 from loadproof.analysis.frames.run import load_run
-from loadproof.analysis.judge.judgement import Answer, judge_estimate
+from loadproof.analysis.judge.judgement import Compliance, judge_estimate
 from loadproof.analysis.judge.thresholds import judge_threshold
 from loadproof.analysis.judge.verdict import verdict_on_run
 from loadproof.analysis.report.page import threshold_row
@@ -192,7 +192,7 @@ def test_a_quantile_far_beyond_its_limit_for_few_too_many_is_only_missed():
     at_s = np.arange(0, 60, 0.01)
     judgement = judge_threshold(threshold, run_of(plan, at_s, np.where(np.arange(at_s.size) % 100 < 7, 0.5, 0.02)))
     assert judgement.estimate.low > 0.3
-    assert judgement.in_this_run is Answer.MISSED
+    assert judgement.in_this_run is Compliance.MISSED
 
 
 @pytest.mark.parametrize(("slower", "word"), [(1.0, Word.PASS), (2.0, Word.FAIL)])

@@ -12,7 +12,7 @@ from loadproof.analysis.estimates.estimate import Estimate
 from loadproof.analysis.estimates.scope import Scope
 from loadproof.analysis.estimates.summary import summary
 from loadproof.analysis.judge.finding import Finding
-from loadproof.analysis.judge.judgement import TOO_CLOSE, Answer, Judgement
+from loadproof.analysis.judge.judgement import TOO_CLOSE, Compliance, Judgement
 from loadproof.analysis.judge.thresholds import judge_threshold
 from loadproof.analysis.judge.verdict import (
     Verdict,
@@ -41,7 +41,7 @@ def run_with(*expects: str, **per_second: int):
     return run_of_seconds(plan, {("health", "ok"): np.full(30, 50), **counted})
 
 
-def judged(expect: str, word: Word, reason: str, in_this_run: Answer | None = None) -> tuple[Threshold, Judgement]:
+def judged(expect: str, word: Word, reason: str, in_this_run: Compliance | None = None) -> tuple[Threshold, Judgement]:
     threshold = Threshold.model_validate({"expect": expect})
     return threshold, Judgement(threshold, word, Estimate(0.1, 0.1, 0.1, 1), reason, in_this_run)
 
@@ -114,9 +114,16 @@ LOOK = "Look at balance in steady, where p95 is 100 ms. "
         ("p(95) <= 1.1 * baseline", Word.INCONCLUSIVE, "x", None, True, "`loadproof compare` several runs of each"),
         ("p(95) < 1 s", Word.INCONCLUSIVE, f"so, {TOO_CLOSE}", None, False, "The target is right at its limit: change"),
         ("recovery <= 1 s", Word.INCONCLUSIVE, "x", None, False, "Find out why the phase before the trigger was not"),
-        ("p(95) < 1 s", Word.INCONCLUSIVE, "x", Answer.KEPT, False, "Run longer or with more requests; so far"),
-        ("p(95) < 1 s", Word.INCONCLUSIVE, "x", Answer.MISSED, False, f"{LOOK}A longer run will show whether"),
-        ("p(95) < 1 s", Word.FAIL, "x", Answer.BROKEN, False, f"{LOOK}Then fix the target, or correct the threshold."),
+        ("p(95) < 1 s", Word.INCONCLUSIVE, "x", Compliance.KEPT, False, "Run longer or with more requests; so far"),
+        ("p(95) < 1 s", Word.INCONCLUSIVE, "x", Compliance.MISSED, False, f"{LOOK}A longer run will show whether"),
+        (
+            "p(95) < 1 s",
+            Word.FAIL,
+            "x",
+            Compliance.BROKEN,
+            False,
+            f"{LOOK}Then fix the target, or correct the threshold.",
+        ),
         ("recovery <= 1 s", Word.FAIL, "x", None, False, "Look at Recovery in the report, and check what kept"),
         ("drift(p(95)) < 10 %", Word.FAIL, "x", None, False, "Look at the drift in the report, and check what keeps"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from xml.etree import ElementTree
 
 import jsonschema_rs
 import pytest
@@ -12,7 +13,6 @@ from rich.console import Console
 from loadproof.analysis.capacity.capacity import Capacity, Found, GoalCapacity, capacity_of
 from loadproof.analysis.estimates.estimate import Estimate
 from loadproof.analysis.outputs.capacityfile import (
-    EXIT_CODES,
     capacity_json,
     capacity_markdown,
     capacity_schema,
@@ -21,6 +21,9 @@ from loadproof.analysis.outputs.capacityfile import (
     load_text,
     sentence_of,
 )
+from loadproof.analysis.outputs.capacityresults import concluded_capacity
+from loadproof.analysis.outputs.gate import Gated, github_annotations
+from loadproof.analysis.outputs.junit import HELD, TRUSTED
 from loadproof.analysis.report.capacity_page import write_capacity
 from loadproof.errors import ExitCode
 from loadproof.rundir import files
@@ -74,9 +77,39 @@ def test_the_result_is_one_sentence(result, text):
 
 def test_every_ending_has_its_exit_code():
     """Of all that there are."""
-    assert EXIT_CODES.keys() == set(Found)
-    assert EXIT_CODES[Found.FOUND] is ExitCode.PASS
-    assert EXIT_CODES[Found.INVALID] is ExitCode.INVALID
+    codes = {
+        found: Gated("x", result=concluded_capacity(two_goals(), result(found))).exit_code(lenient=False)
+        for found in Found
+    }
+    assert codes[Found.FOUND] is codes[Found.ROUGH] is ExitCode.PASS
+    assert codes[Found.INVALID] is ExitCode.INVALID
+    assert codes[Found.DIED] is ExitCode.FAIL
+    assert codes[Found.TOO_HIGH] is codes[Found.TOO_LOW] is codes[Found.UNFINISHED] is ExitCode.INCONCLUSIVE
+
+
+@pytest.mark.parametrize(
+    ("found", "case", "kind"),
+    [
+        (Found.TOO_HIGH, "a capacity was found", "error"),
+        (Found.INVALID, TRUSTED, "error"),
+        (Found.DIED, HELD, "failure"),
+    ],
+)
+def test_a_ci_job_gets_a_test_case_and_an_annotation_of_what_went_wrong(found, case, kind):
+    """And none of what did not; what was found is in the suite's output."""
+    concluded = concluded_capacity(two_goals(), result(found, "because of <this>"))
+    suite = ElementTree.fromstring(concluded.junit)
+    assert suite.get("name") == "loadproof.capacity.simulated"
+    (broken,) = [each for each in suite if each.get("name") == case]
+    assert [(child.tag, child.get("message")) for child in broken] == [(kind, "Not found: because of <this>.")]
+    (line,) = github_annotations([Gated("simulated", result=concluded)], lenient=False)
+    assert line.startswith("::error title=simulated%3A ")
+    assert line.endswith("::Not found: because of <this>.")
+    held = concluded_capacity(two_goals(), result(Found.FOUND, half=Estimate(975.2, 957.1, 993.4, 21)))
+    assert not list(held.annotations(lenient=False))
+    suite = ElementTree.fromstring(held.junit)
+    assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("3", "0", "0")
+    assert suite.findtext("system-out").startswith("It holds 975 rps (957 to 993).")
 
 
 def test_every_output_says_what_was_found_how_and_what_comes_after():
@@ -132,7 +165,7 @@ def test_the_page_draws_every_valid_trial(tmp_path):
     assert page.count("<svg") == 2
     assert "&lt;b&gt;late&lt;/b&gt;" in page
     assert page.count("trials/run-") == len(trials)
-    assert {CAPACITY, files.SUMMARY, files.REPORT} == {file.name for file in tmp_path.iterdir()}
+    assert {CAPACITY, files.JUNIT, files.SUMMARY, files.REPORT} == {file.name for file in tmp_path.iterdir()}
 
 
 def with_strict(one: Trial) -> Trial:

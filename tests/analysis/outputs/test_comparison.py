@@ -15,7 +15,7 @@ from rich.console import Console
 from loadproof.analysis.compare.comparison import compare
 from loadproof.analysis.compare.conclusion import conclusion_of
 from loadproof.analysis.outputs.comparisonfile import comparison_schema
-from loadproof.analysis.outputs.comparisonresults import NOTHING_ELSE, comparison_annotations
+from loadproof.analysis.outputs.comparisonresults import NOTHING_ELSE, concluded_comparison
 from loadproof.analysis.outputs.comparisontables import comparison_view
 from loadproof.analysis.outputs.junit import TRUSTED
 from loadproof.analysis.report.compare_page import COMPARE, comparison_files
@@ -113,11 +113,11 @@ def test_what_decides_has_a_case_each_and_the_rest_one(worse):
 
 def test_annotations_name_what_is_worse(worse):
     """An undecided one is a warning, if that may pass."""
-    commands = list(comparison_annotations(worse, lenient=False))
+    commands = list(concluded_comparison(worse).annotations(lenient=False))
     assert commands[0].startswith("::error title=synthetic%3A FAIL::Worse: p(95) of balance")
     assert any("nothing else regressed: " in command and "health" in command for command in commands)
     few = compared(1)
-    (command,) = comparison_annotations(few, lenient=True)
+    (command,) = concluded_comparison(few).annotations(lenient=True)
     assert command.startswith("::warning title=synthetic%3A INCONCLUSIVE::1 and 1 runs")
 
 

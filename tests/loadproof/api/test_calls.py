@@ -11,7 +11,8 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from loadproof.api.calls import Api, Reply
+from loadproof.api.api import Api
+from loadproof.api.calls import Reply
 from loadproof.http.connection import Answer
 from loadproof.scenario.operations import Endpoints
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadproof.api import guises
-from loadproof.api.calls import Api
+from loadproof.api.api import Api
 from loadproof.api.guises import Guise
 from loadproof.scenario.operations import Endpoints
 from loadproof.scenario.usermix import UserMix

@@ -74,7 +74,12 @@ def test_a_scenario_without_a_goal_is_told_what_would_be_one(scenario):
         (["--goal", "throttled_ratio < 1 %"], "--goal: a target that refuses all of health would keep every goal"),
         (["--goal", "error_ratio <= 100 %"], "--goal: no load can break this goal, got 'error_ratio <= 100 %'"),
         (["--goal", "goodput_ratio >= 0 %"], "--goal: no load can break this goal, got 'goodput_ratio >= 0 %'"),
-        (["--resume", "."], "no readable search"),
+        (
+            ["--resume", "."],
+            ".: no search.json in it; give a directory that `loadproof capacity` of this version created",
+        ),
+        (["--resume", "nowhere"], "nowhere: no such directory; give a directory that `loadproof capacity`"),
+        (["--resume", "README.md"], "README.md: not a directory; give a directory that `loadproof capacity`"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

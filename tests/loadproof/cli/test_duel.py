@@ -6,7 +6,7 @@ import pytest
 
 from loadproof.cli import duel as duel_command
 from loadproof.cli import dueljudging
-from loadproof.cli.duel import LOOKS, QUICK_LOOKS
+from loadproof.cli.duelasked import LOOKS, QUICK_LOOKS
 from loadproof.run.duel import looks_problem
 from loadproof.rundir.duel import DUEL, DuelRun, read_duel, write_duel
 from tests.commands import in_process, scenario_file
@@ -76,13 +76,24 @@ def test_releases_that_clients_reach_in_different_ways_are_not_compared(tmp_path
 
 @pytest.mark.parametrize(
     ("content", "told"),
-    [(None, "No such file"), ("{}", "Field required"), ("[", "no readable duel")],
+    [
+        (None, "no duel.json in it; give a directory that `loadproof duel`"),
+        ("{}", "Field required"),
+        ("[", "no readable duel"),
+    ],
 )
 def test_what_is_no_duel_can_not_be_resumed(tmp_path, content, told):
     """Nothing is written there."""
     if content is not None:
         (tmp_path / DUEL).write_text(content)
     assert told in refused("duel", "--resume", tmp_path)
+
+
+def test_a_directory_that_is_not_there_can_not_be_resumed(tmp_path):
+    """Said in words, with what would be one; the file that it lacks is nobody's business."""
+    there = tmp_path / "nowhere"
+    remedy = "give a directory that `loadproof duel` of this version created, or leave out --resume"
+    assert refused("duel", "--resume", there).strip() == f"{there}: no such directory; {remedy}"
 
 
 def test_a_duel_without_its_scenario_can_not_be_resumed(tmp_path):

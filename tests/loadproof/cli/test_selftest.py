@@ -29,7 +29,7 @@ from loadproof.run.stopping import StopSignal
 from loadproof.rundir.files import REPORT
 from loadproof.rundir.files import SELFTEST as SELFTEST_FILE
 from loadproof.rundir.manifest import read_manifest
-from loadproof.rundir.selftest import Accuracy, Found, Rate, SelfTest, Size, read_selftest
+from loadproof.rundir.selftest import Accuracy, HitRate, MeasuredChange, SelfTest, Size, read_selftest
 from loadproof.rundir.trials import RUNS
 from simulation.rundirs import START_UNIX_S, scenario, write_run
 from simulation.trials import search_for
@@ -49,9 +49,9 @@ SELFTEST = SelfTest(
     lag_p50_s=0.0002,
     lag_p99_s=0.0011,
     accuracy=[Accuracy(quantile=0.95, true_s=0.033, reported_s=0.0332, n=10_000)],
-    rates=[Rate(name="A generator that stood still for 2 s", expected="INVALID", right=20, n=22)],
-    same=Found(ratio=0.004, low=-0.01, high=0.018, runs=4),
-    planted=Found(ratio=0.101, low=0.08, high=0.12, runs=4),
+    rates=[HitRate(name="A generator that stood still for 2 s", expected="INVALID", right=20, n=22)],
+    same=MeasuredChange(ratio=0.004, low=-0.01, high=0.018, runs=4),
+    planted=MeasuredChange(ratio=0.101, low=0.08, high=0.12, runs=4),
     planted_ratio=0.1,
     sizes=[Size(scenario="smoke", peak_rps=10, fits=True), Size(scenario="spike", peak_rps=9000, fits=False)],
 )
@@ -108,7 +108,7 @@ def test_without_any_result_it_says_so():
     nothing = SELFTEST.model_copy(
         update={"ceiling_rps": 0, "lag_rps": 0, "same": None, "planted": None, "accuracy": []}
     )
-    nothing = nothing.model_copy(update={"rates": [Rate(name="A", expected="INVALID", right=0, n=0)]})
+    nothing = nothing.model_copy(update={"rates": [HitRate(name="A", expected="INVALID", right=0, n=0)]})
     assert list(sentences(nothing))[1:] == ["A: not tried."]
     assert "sustained no rate" in next(sentences(nothing))
     assert sizes(nothing).startswith("It can decide no scenario as it is")

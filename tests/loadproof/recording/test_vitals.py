@@ -9,13 +9,13 @@ import psutil
 import pytest
 
 from loadproof.recording import vitals
-from loadproof.recording.vitals import Reading, VitalsClock
+from loadproof.recording.vitals import VitalsClock, VitalsReading
 
-AT_REST = Reading(monotonic_s=100.0, wall_s=1e9, boot_s=150.0, cpu_s=5.0, wait_s=1.0, steal_s=2.0)
+AT_REST = VitalsReading(monotonic_s=100.0, wall_s=1e9, boot_s=150.0, cpu_s=5.0, wait_s=1.0, steal_s=2.0)
 A_SECOND_LATER = AT_REST._replace(monotonic_s=101.0, wall_s=1e9 + 1, boot_s=151.0)
 
 
-def between(first: Reading, second: Reading) -> vitals.Vitals:
+def between(first: VitalsReading, second: VitalsReading) -> vitals.Vitals:
     readings = iter([first, second])
     return VitalsClock(lambda: next(readings)).since_last()
 

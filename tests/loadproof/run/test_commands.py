@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -187,8 +188,9 @@ with fault_keeper(path, cores=set()) as keeper:
 """
 
 
-def test_a_run_that_is_killed_leaves_no_command_and_nothing_undone(tmp_path):
-    """Nor files, nor the process that looks after them."""
+@pytest.mark.parametrize("also_keeper", [False, True])
+def test_a_run_that_is_killed_leaves_no_command_and_nothing_undone(tmp_path, also_keeper):
+    """Nor files, nor the processes that look after them; also if the first of these is killed with it."""
     run = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert run.stdout is not None
     place = run.stdout.readline().strip()
@@ -198,7 +200,11 @@ def test_a_run_that_is_killed_leaves_no_command_and_nothing_undone(tmp_path):
         time.sleep(0.01)
     command = psutil.Process(int((tmp_path / "cut").read_text()))
     (keeper,) = psutil.Process(run.pid).children()
-    left = [keeper, command, *command.children()]
+    left = [keeper, *keeper.children(recursive=True)]
+    assert command in left
+    if also_keeper:
+        run.send_signal(signal.SIGSTOP)
+        keeper.kill()
     run.kill()
     run.communicate()
     assert psutil.wait_procs(left, timeout=20)[1] == []

@@ -130,6 +130,21 @@ def test_nothing_is_left_of_a_command_whose_starter_was_killed(tmp_path, ignored
     assert not alive
 
 
+def test_nothing_is_left_of_a_command_whose_overseer_was_killed(tmp_path):
+    """Its daemons neither, which have left its group; the run only notices that it is gone."""
+    daemon = f"(setsid sleep 95{os.getpid()} &) ; "
+    with up(tmp_path, daemon + SERVER) as (release, _):
+        port = release.target.base_url.rpartition(":")[2]
+        (server,) = marked(f"http.server --bind 127.0.0.1 {port}")
+        (daemon,) = marked(f"sleep 95{os.getpid()}")
+        overseer = server.parent()
+        overseer.kill()
+        assert psutil.wait_procs([server], timeout=10)[1] == []
+        assert "ended" in release.ended()
+    assert psutil.wait_procs([daemon, overseer], timeout=10)[1] == []
+
+
+@pytest.mark.process
 def test_a_url_is_asked_and_left_alone(tmp_path):
     """It has to answer, and later it may have gone."""
     with serving(answering(OK, then_close=True)) as url, up(tmp_path, url) as (release, starting):

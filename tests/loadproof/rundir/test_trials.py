@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from loadproof.errors import OutputError, RunDirectoryError
-from loadproof.rundir.trials import TRIALS, append_trial, read_search, read_trials, write_search
+from loadproof.rundir.trials import SEARCH, TRIALS, append_trial, read_search, read_trials, write_search
 from simulation.trials import search_for, trial
 
 
@@ -30,7 +30,10 @@ def test_a_trial_that_was_cut_off_while_it_was_written_is_left_out(tmp_path):
 
 def test_a_directory_without_a_search_is_refused(tmp_path):
     """And one whose trials were changed."""
-    with pytest.raises(RunDirectoryError, match=r"no readable search.*loadproof capacity"):
+    with pytest.raises(RunDirectoryError, match=r"no search.json in it.*loadproof capacity"):
+        read_search(tmp_path)
+    (tmp_path / SEARCH).write_text("{}")
+    with pytest.raises(RunDirectoryError, match=r"search.json: no readable search: Field required.*loadproof capacity"):
         read_search(tmp_path)
     (tmp_path / TRIALS).write_text("{}\n")
     with pytest.raises(RunDirectoryError, match="unreadable trials"):

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from loadproof.api.calls import Api
+from loadproof.api.api import Api
 from loadproof.errors import InputError, UnsafeTargetError
 from loadproof.scenario.targetauth import readable_secret, token_url_of
 from loadproof.scenario.targetfile import load_target

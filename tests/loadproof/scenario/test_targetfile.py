@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from loadproof.api.calls import Api
+from loadproof.api.api import Api
 from loadproof.api.signing import SIGNATURES
 from loadproof.errors import InputError
 from loadproof.http.origin import Origin

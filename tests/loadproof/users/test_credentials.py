@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from tests import unpatched  # noqa: F401  # isort: skip
 
-from loadproof.api.calls import Api, Call
+from loadproof.api.api import Api
 from loadproof.scenario.operations import Endpoints
 from loadproof.users.credentials import NOT_OURS, Credential
+
+if TYPE_CHECKING:
+    from loadproof.api.calls import Call
 
 
 class Renewed(Credential):

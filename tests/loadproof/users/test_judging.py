@@ -11,7 +11,8 @@ from greenlet import GreenletExit
 
 from tests import unpatched  # noqa: F401 - before locust
 
-from loadproof.api.calls import Api, Reply  # isort: skip
+from loadproof.api.api import Api  # isort: skip
+from loadproof.api.calls import Reply  # isort: skip
 from loadproof.http.answers import Answer
 from loadproof.http.bodies import WrongBodyError
 from loadproof.http.messages import UnreadAnswerError

@@ -16,7 +16,7 @@ from gevent.pool import Group
 
 from tests import unpatched  # noqa: F401  # isort: skip
 
-from loadproof.api.calls import Api
+from loadproof.api.api import Api
 from loadproof.http.answers import Answer
 from loadproof.http.messages import ConnectionFailedError, RequestTimeoutError, UnreadAnswerError, WantError
 from loadproof.plan.pacing import Due

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from loadproof.http.answers import Answer
 from loadproof.outcome import Outcome
 from loadproof.rundir.rows import RETRY_BROKEN, RETRY_KEPT, RETRY_MISSING, RETRY_UNREADABLE
-from loadproof.users.retryafter import RetryPromise, Standing, promising_nothing, retry_after_s
+from loadproof.users.retryafter import PromiseTracker, RetryPromise, promising_nothing, retry_after_s
 
 
 def saying(text: str | None) -> Answer:
@@ -77,12 +77,12 @@ def test_a_date_is_so_many_seconds_from_now(ahead_s, seconds):
 
 def test_the_first_request_after_the_moment_tests_a_promise():
     """One before it doesn't, and no second one does."""
-    standing = Standing()
-    assert standing.take_due(5.0) is None
-    standing.promise = promise = RetryPromise(from_s=10.0, intended_s=3.0)
-    assert standing.take_due(9.999) is None
-    assert standing.take_due(10.0) is promise
-    assert standing.take_due(11.0) is None
+    tracker = PromiseTracker()
+    assert tracker.take_due(5.0) is None
+    tracker.promise = promise = RetryPromise(from_s=10.0, intended_s=3.0)
+    assert tracker.take_due(9.999) is None
+    assert tracker.take_due(10.0) is promise
+    assert tracker.take_due(11.0) is None
 
 
 @pytest.mark.parametrize(

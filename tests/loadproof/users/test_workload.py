@@ -113,10 +113,10 @@ def test_a_promise_is_of_whom_the_limits_see():
     own, shared = work_of(), work_of(clients="shared")
     assert (own.clients.client(1).address is None, shared.clients.client(1).address is None) == (False, True)
     first, second = own.clients.client(1), own.clients.client(2)
-    assert own.clients.standing(first, "health") is own.clients.standing(first, "health")
-    assert own.clients.standing(first, "health") is not own.clients.standing(second, "health")
-    assert own.clients.standing(first, "health") is not own.clients.standing(first, "balance")
-    assert shared.clients.standing(first, "health") is shared.clients.standing(second, "health")
+    assert own.clients.promise_tracker(first, "health") is own.clients.promise_tracker(first, "health")
+    assert own.clients.promise_tracker(first, "health") is not own.clients.promise_tracker(second, "health")
+    assert own.clients.promise_tracker(first, "health") is not own.clients.promise_tracker(first, "balance")
+    assert shared.clients.promise_tracker(first, "health") is shared.clients.promise_tracker(second, "health")
     assert own.clients.connections(first, "http://127.0.0.1:1") is own.clients.connections(first, "http://127.0.0.1:1")
     assert own.clients.connections(first, "http://127.0.0.1:1") is not own.clients.connections(
         second, "http://127.0.0.1:1"

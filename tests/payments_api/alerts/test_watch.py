@@ -13,7 +13,7 @@ import pytest
 
 from payments_api.alerts import watch as watching
 from payments_api.alerts.options import AlertOptions
-from payments_api.alerts.watch import Probes, Pulse, Watch, database_trouble, disk_free_ratio, probes_of
+from payments_api.alerts.watch import ConditionWatch, Probes, Pulse, database_trouble, disk_free_ratio, probes_of
 from payments_api.ledger import create_database
 
 
@@ -46,7 +46,7 @@ class World:
         self.stall_s = 0.0
         self.heard = Heard()
         probes = Probes(lambda: self.counts, lambda: self.database, lambda: self.free, lambda: self.stall_s)
-        self.watch = Watch(AlertOptions(window_s=60), probes, self.heard, clock=lambda: self.now_s)
+        self.watch = ConditionWatch(AlertOptions(window_s=60), probes, self.heard, clock=lambda: self.now_s)
 
     def after(self, seconds: float) -> list[tuple[str, str | None]]:
         """What is heard of looks every five seconds of this time."""
@@ -172,7 +172,7 @@ def test_a_look_that_fails_is_not_the_last(caplog):
             raise KeyError("not counted yet")
         return 0, 0
 
-    watch = Watch(AlertOptions(window_s=0.1), Probes(counts, lambda: "gone", lambda: 1.0, lambda: 0.0), heard)
+    watch = ConditionWatch(AlertOptions(window_s=0.1), Probes(counts, lambda: "gone", lambda: 1.0, lambda: 0.0), heard)
     watch.start()
     heard.wait_for(1)
     watch.stop()
@@ -186,7 +186,7 @@ def test_a_file_system_that_hangs_is_an_incident_and_hides_no_other(tmp_path, mo
     path, heard, stalls_s = tmp_path / "ledger.sqlite3", Heard(), iter([0.0, 2.0])
     os.mkfifo(path)
     probes = replace(probes_of(str(path), lambda: (0, 0), Pulse()), worst_stall_s=lambda: next(stalls_s, 0.0))
-    watch = Watch(AlertOptions(window_s=0.5), probes, heard)
+    watch = ConditionWatch(AlertOptions(window_s=0.5), probes, heard)
     watch.start()
     heard.wait_for(2)
     began = list(heard.calls)

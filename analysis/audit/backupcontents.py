@@ -1,0 +1,48 @@
+"""What is in a backup that was restored, beside what is known of the load's payments."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from loadproof.analysis.audit.ledgerbooks import Books
+from loadproof.analysis.audit.ledgerkeys import stories_of
+from loadproof.outcome import Said
+
+if TYPE_CHECKING:
+    from loadproof.analysis.audit.backuprecord import TriedBackup
+    from loadproof.analysis.audit.ledgerkeys import KeyStory
+    from loadproof.analysis.audit.ledgerrecord import Order
+
+
+class Contents:
+    """The restored ledger beside the stories of the load's payments."""
+
+    def __init__(self, tried: TriedBackup) -> None:
+        self.record = tried.ledger
+        self.stories = stories_of(self.record.attempts)
+        self.books = Books(self.record, self.stories)
+        # Those of the load came before.
+        asked_us = tried.served.sent_us if tried.served else 0
+        self._read = {read.payment: read for read in self.record.payment_reads if read.sent_us >= asked_us}
+        self.is_listed = bool(self.books.accounts or self.books.keys)
+
+    def orders_of(self, story: KeyStory) -> list[Order | None] | None:
+        """Of its copies that are there; None of a copy that doesn't say, and instead of a list if nobody looked."""
+        if self.books.lists(story):
+            return [listed.order for listed in self.books.found.get(story.key, {}).values()]
+        reads = [self._read[payment] for payment in story.payments if payment in self._read]
+        return [read.order for read in reads if read.is_there] if reads else None
+
+    @property
+    def orders(self) -> list[Order | None]:
+        """Of all payments that are there and new since before the load."""
+        if self.is_listed:
+            copies = [listed for found in self.books.found.values() for listed in found.values()]
+            return [listed.order for listed in [*copies, *(listed for listed, _ in self.books.strangers.values())]]
+        return [story.order for story in self.stories.values() if self.orders_of(story)]
+
+    @property
+    def open_stories(self) -> list[KeyStory]:
+        """Of which nobody knows whether they are there."""
+        stories = [] if self.is_listed else self.stories.values()
+        return [story for story in stories if self.orders_of(story) is None and story.said is not Said.REFUSED]

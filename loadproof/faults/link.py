@@ -1,0 +1,142 @@
+"""One direction of a proxied connection: what arrives is passed on when the faults of the moment let it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, Protocol
+
+from loadproof.scenario.faults import Latency, LimitData, LowBandwidth, ResetPeer, SlowClose, Timeout
+
+if TYPE_CHECKING:
+    from asyncio import Transport
+    from random import Random
+
+    from loadproof.scenario.faults import NetworkFault
+
+_MOST_WAITING_BYTES: Final = 1 << 20
+"""In one link; then its sender is not read any further, as if the network were full."""
+
+
+class Closing(Protocol):
+    """The connection, to a link of it."""
+
+    def close(self) -> None:
+        """Both sides, in order."""
+
+    def reset(self) -> None:
+        """Both sides, at once."""
+
+    def close_if_over(self) -> None:
+        """If both sides have said all that they had to."""
+
+
+class Link:
+    """One direction of a connection: bytes wait in order until they may go on."""
+
+    def __init__(self, connection: Closing, chance: Random) -> None:
+        """`chance` decides on jitter."""
+        self._connection = connection
+        self._chance = chance
+        self._loop = asyncio.get_running_loop()
+        self._faults: dict[int, NetworkFault] = {}
+        self._timers: dict[int, asyncio.TimerHandle] = {}
+        self._passed: dict[int, int] = {}
+        """Bytes, by the faults that limit them."""
+        self._waiting: deque[tuple[float, bytes | None]] = deque()
+        """When they may go on, in the event loop's time; empty: the sender's end; None: the connection's."""
+        self._waiting_bytes = 0
+        self._last_due_s = 0.0
+        self.has_ended = False
+        self.source: Transport | None = None
+        """Where it comes from."""
+        self.sink: Transport | None = None
+        """Where it goes, once there is a connection."""
+
+    def begin(self, number: int, fault: NetworkFault) -> None:
+        self._faults[number] = fault
+        match fault:
+            case ResetPeer(timeout=after_s):
+                self._timers[number] = self._loop.call_later(after_s or 0.0, self._connection.reset)
+            case Timeout(timeout=float(after_s)):
+                self._timers[number] = self._loop.call_later(after_s, self._connection.close)
+            case LimitData():
+                self._passed[number] = 0
+
+    def end(self, number: int) -> None:
+        if self._faults.pop(number, None) and (timer := self._timers.pop(number, None)):
+            timer.cancel()
+
+    def send(self, chunk: bytes) -> None:
+        """Pass it on: at once if nothing is in its way."""
+        if not self._faults and not self._waiting and self.sink is not None:
+            self.sink.write(chunk)
+        elif not any(isinstance(fault, Timeout) for fault in self._faults.values()):
+            # Through a timeout, nothing: it is lost, as with toxiproxy.
+            self._send_limited(chunk)
+
+    def send_end(self) -> None:
+        """The sender has no more to say."""
+        delays_s = [fault.delay for fault in self._faults.values() if isinstance(fault, SlowClose)]
+        self._wait(b"", self._loop.time() + sum(delays_s))
+
+    def _send_limited(self, chunk: bytes) -> None:
+        """As much of it as may pass, and behind it the connection's end."""
+        is_full = False
+        for number, fault in self._faults.items():
+            if isinstance(fault, LimitData):
+                chunk = chunk[: fault.bytes - self._passed[number]]
+                self._passed[number] += len(chunk)
+                is_full |= self._passed[number] >= fault.bytes
+        if chunk:
+            self._wait(chunk, self._due_s(len(chunk)))
+        if is_full:
+            self._wait(None, self._last_due_s)
+
+    def _due_s(self, size: int) -> float:
+        """When so many bytes, which have just arrived, may go on."""
+        due_s = self._loop.time()
+        for fault in self._faults.values():
+            match fault:
+                case Latency():
+                    jitter_s = fault.jitter or 0.0
+                    due_s += max(0.0, fault.latency + self._chance.uniform(-jitter_s, jitter_s))
+                case LowBandwidth():
+                    due_s = max(due_s, self._last_due_s) + size / fault.rate
+        return due_s
+
+    def _wait(self, chunk: bytes | None, due_s: float) -> None:
+        """Nothing overtakes what was sent before it."""
+        self._last_due_s = max(self._last_due_s, due_s)
+        self._waiting.append((self._last_due_s, chunk))
+        self._waiting_bytes += len(chunk or b"")
+        if self._waiting_bytes > _MOST_WAITING_BYTES and self.source is not None:
+            self.source.pause_reading()
+        if len(self._waiting) == 1:
+            self._loop.call_at(self._last_due_s, self.flush)
+
+    def flush(self) -> None:
+        """Send what is due; called again when the rest is."""
+        if self.sink is None:
+            return
+        while self._waiting and self._waiting[0][0] <= self._loop.time():
+            self._pass(self.sink, self._waiting.popleft()[1])
+        if self._waiting:
+            self._loop.call_at(self._waiting[0][0], self.flush)
+        if self._waiting_bytes <= _MOST_WAITING_BYTES and self.source is not None:
+            self.source.resume_reading()
+
+    def _pass(self, sink: Transport, chunk: bytes | None) -> None:
+        if chunk is None:
+            self._connection.close()
+        elif chunk:
+            self._waiting_bytes -= len(chunk)
+            sink.write(chunk)
+        else:
+            self.has_ended = True
+            # It may have been reset, which nobody has told us yet.
+            with suppress(OSError):
+                if not sink.is_closing():
+                    sink.write_eof()
+            self._connection.close_if_over()
