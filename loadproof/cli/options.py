@@ -54,8 +54,8 @@ DryRunOption = Annotated[
     bool,
     load_option(
         "--dry-run",
-        help="Run each task once, show its requests, responses and outcomes, and exit. Of a Locust locustfile, one user of "
-        "each class runs for up to 3 s or 20 requests instead, and the first of each request is shown.",
+        help="Run each task once, show its requests, responses and outcomes, and exit. Of a Locust locustfile, one "
+        "user of each class runs for up to 3 s or 20 requests instead, and the first of each request is shown.",
     ),
 ]
 TargetOption = Annotated[
