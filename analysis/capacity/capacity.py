@@ -124,7 +124,8 @@ def half_of(search: Search, trials: Iterable[Trial]) -> Estimate | None:
 
 def _found(search: Search, trials: Sequence[Trial], together: GoalCapacity) -> tuple[Found, str]:
     if not any(trial.is_valid for trial in trials):
-        return Found.INVALID, "no trial measured the target"
+        latest = f" ({trials[-1].invalid})" if trials else ""
+        return Found.INVALID, f"no trial measured the target{latest}"
     half, near = together.half, sum(trial.is_valid and trial.stage == "repeat" for trial in trials)
     if near >= _FEWEST_NEAR and half is not None and half.low > 0 and math.isfinite(half.high):
         return Found.FOUND, ""

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from loadproof.analysis.estimates.estimate import Estimate
     from loadproof.scenario.expectation import Expectation
 
-ONE_RUN_A_SIDE: Final = "one run on each side can't tell a change from noise"
+TOO_FEW_RUNS: Final = "can't tell a change from noise"
+ONE_RUN_A_SIDE: Final = f"one run on each side {TOO_FEW_RUNS}"
+NO_SAMPLES: Final = "has no samples for it"
+UNTIL_ALL_RUNS: Final = "not decided yet: all runs together decide it, in the end"
 """Requests of one run share its luck: the replicate is the run."""
 _MOST_TIMES: Final = 100
 """Nobody waits for more than this many times the samples."""
@@ -105,7 +108,7 @@ def judge_beside(threshold: Expected, candidate: Estimate, before: Estimate | No
     dimension = expectation.metric.dimension
     value = format_quantity(candidate.value, dimension)
     if before is None:
-        missing = "the baseline has no samples for it" if is_given else "no baseline was given; add --baseline RUN"
+        missing = f"the baseline {NO_SAMPLES}" if is_given else "no baseline was given; add --baseline RUN"
         return Judgement(threshold, Word.INCONCLUSIVE, candidate, f"{value}, and {missing}")
     times = f"{candidate.value / before.value:.2f} x " if before.value > 0 else ""
     was = f"{format_quantity(before.value, dimension)} ({interval_text(before, dimension)})"

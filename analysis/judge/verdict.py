@@ -13,7 +13,15 @@ from loadproof.analysis.estimates.summary import summary
 from loadproof.analysis.judge.degradation import Degradation, degradation_of, notes
 from loadproof.analysis.judge.finding import Finding
 from loadproof.analysis.judge.health import findings_in
-from loadproof.analysis.judge.judgement import ONE_RUN_A_SIDE, TOO_CLOSE, Compliance, Judgement
+from loadproof.analysis.judge.judgement import (
+    NO_SAMPLES,
+    ONE_RUN_A_SIDE,
+    TOO_CLOSE,
+    TOO_FEW_RUNS,
+    UNTIL_ALL_RUNS,
+    Compliance,
+    Judgement,
+)
 from loadproof.analysis.judge.outage import outage_of
 from loadproof.analysis.judge.thresholds import judge_threshold
 from loadproof.analysis.word import Word
@@ -183,9 +191,7 @@ def _next_step(deciding: list[tuple[Threshold, Judgement]], run: Run, *, has_bas
 def _wanting(threshold: Threshold, judgement: Judgement, *, has_baseline: bool) -> str | None:
     """What it takes to decide; None if the target has missed the limit already."""
     if threshold.expectation.of_baseline:
-        if not has_baseline:
-            return "Add --baseline RUN, with a run of the last release."
-        return "`loadproof compare` several runs of each release: one run on each side can't decide it, however long."
+        return _of_runs(judgement.reason, has_baseline=has_baseline)
     if judgement.reason.endswith(TOO_CLOSE):
         return "The target is right at its limit: change the threshold or the target; a longer run won't decide it."
     if threshold.expectation.metric.name == "recovery":
@@ -193,6 +199,20 @@ def _wanting(threshold: Threshold, judgement: Judgement, *, has_baseline: bool) 
     if judgement.in_this_run is Compliance.MISSED:
         return None
     return "Run longer or with more requests; so far nothing shows that the target is at fault."
+
+
+def _of_runs(reason: str, *, has_baseline: bool) -> str:
+    """What decides a threshold on the baseline: runs of both releases, never a longer one."""
+    if reason == UNTIL_ALL_RUNS:
+        return "Wait for the gate's other runs: its comparison decides it."
+    if has_baseline and reason.endswith(NO_SAMPLES):
+        return "Find out in the reports of that side why nothing was measured: no number of runs decides it without."
+    if has_baseline and not reason.endswith(TOO_FEW_RUNS):
+        return "Make more runs of each release, alternately: the change is still on both sides of the limit."
+    return (
+        "Make several runs of each release: `loadproof gate SCENARIO --runs 5 --baseline DIR` makes those of this one, "
+        "and decides it by those of the last one in DIR."
+    )
 
 
 def outage_step(judgement: Judgement, traffic: Traffic, scope: Scope) -> str | None:

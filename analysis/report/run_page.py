@@ -62,7 +62,6 @@ def run_files(run: Run, verdict: Verdict, baseline: Run | None = None) -> dict[P
 def render_run_page(run: Run, verdict: Verdict, baseline: Run | None = None) -> str:
     """The entire page; the same bytes for the same run directory."""
     manifest = run.manifest
-    seconds, response_times = over_time(run), answered(run.intervals)
     return TEMPLATES.get_template("report.html").render(
         manifest=manifest,
         about=_about(run),
@@ -74,20 +73,13 @@ def render_run_page(run: Run, verdict: Verdict, baseline: Run | None = None) -> 
         offence_columns=_OFFENCE_COLUMNS,
         trouble=[finding for finding in verdict.findings if not finding.is_note],
         notes=[finding for finding in verdict.findings if finding.is_note],
-        load_chart=charts.load_chart(run, seconds.counts),
-        heat_chart=charts.heat_chart(run, response_times),
-        endpoints_chart=charts.endpoints_chart(run, response_times, busiest(run, MOST_ENDPOINTS)),
-        groups_chart=charts.groups_chart(run),
-        spectrum_chart=charts.spectrum_chart(charts.spectrum_of(run), charts.spectra_of_groups(run)),
+        **_charts(run),
         degradation=degradation_view(run, verdict.degradation) if verdict.degradation else None,
         one_run_a_side=ONE_RUN_A_SIDE,
         compared=_compared(run, baseline) if baseline else None,
         worst=list(_worst(run)),
         failures=failures(run.path, MOST_FAILURES, run.events),
         raised=run.raised[:MOST_FAILURES],
-        outcomes_chart=charts.outcomes_chart(run, seconds.outcomes),
-        generator_chart=charts.generator_chart(run),
-        target_chart=charts.target_chart(run),
         resources=list(_resources(run)),
         bursts=[
             (burst.number, burst.sent, format_duration(burst.spread_s), burst.peak_in_flight, burst.late)
@@ -105,6 +97,21 @@ def render_run_page(run: Run, verdict: Verdict, baseline: Run | None = None) -> 
             manifest.scenario.model_dump(mode="json", exclude_defaults=True), sort_keys=False, allow_unicode=True
         ),
     )
+
+
+def _charts(run: Run) -> dict[str, Any]:
+    """By the names that the page has for them."""
+    seconds, response_times = over_time(run), answered(run.intervals)
+    return {
+        "load_chart": charts.load_chart(run, seconds.counts),
+        "heat_chart": charts.heat_chart(run, response_times),
+        "endpoints_chart": charts.endpoints_chart(run, response_times, busiest(run, MOST_ENDPOINTS)),
+        "groups_chart": charts.groups_chart(run),
+        "spectrum_chart": charts.spectrum_chart(charts.spectrum_of(run), charts.spectra_of_groups(run)),
+        "outcomes_chart": charts.outcomes_chart(run, seconds.outcomes),
+        "generator_chart": charts.generator_chart(run),
+        "target_chart": charts.target_chart(run),
+    }
 
 
 def _about(run: Run) -> str:

@@ -34,11 +34,11 @@ def baseline_runs(paths: Sequence[Path], names: Sequence[str]) -> dict[str, list
 
 def open_judgements(scenario: Scenario) -> tuple[Judgement, ...]:
     """Of its thresholds on the baseline, until all runs are there."""
-    from loadproof.analysis.judge.judgement import Judgement
+    from loadproof.analysis.judge.judgement import UNTIL_ALL_RUNS, Judgement
     from loadproof.analysis.word import Word
 
     return tuple(
-        Judgement(threshold, Word.INCONCLUSIVE, None, "not decided yet: all runs together decide it, in the end")
+        Judgement(threshold, Word.INCONCLUSIVE, None, UNTIL_ALL_RUNS)
         for threshold in scenario.thresholds
         if threshold.expectation.of_baseline
     )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
 import site
 import ssl
 import subprocess
 import sys
 import tempfile
-from contextlib import contextmanager, nullcontext
+import time
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
 _STOP_TIMEOUT_S: Final = 10.0
+_EMPTY: Final = "loadproof-empty-"
+_NEW_S: Final = 60.0
 _ROOT: Final = Path(loadproof.__file__).resolve().parents[1]
 """The directory that contains our packages."""
 _MODULES: Final = "PYTHONPATH"
@@ -48,10 +53,41 @@ def python(module: str, *arguments: str) -> list[str]:
 def empty_directory() -> Iterator[Path]:
     """A working directory for a child without a run directory.
 
-    Whatever puts it on the module path finds no modules there.
+    Whatever puts it on the module path finds no modules there. One whose owner was killed is removed by the next.
     """
-    with tempfile.TemporaryDirectory(prefix="loadproof-") as path:
+    _remove_abandoned(Path(tempfile.gettempdir()))
+    with tempfile.TemporaryDirectory(prefix=_EMPTY) as path, _opened_directory(Path(path)) as directory:
+        _is_ours_alone(directory)
         yield Path(path)
+
+
+def _remove_abandoned(place: Path) -> None:
+    """Those whose owner is gone; not new ones, which may not be held yet."""
+    made_before_s = time.time() - _NEW_S
+    for path in place.glob(f"{_EMPTY}*"):
+        with suppress(OSError), _opened_directory(path) as directory:
+            status = os.fstat(directory)
+            if status.st_uid == os.geteuid() and status.st_mtime < made_before_s and _is_ours_alone(directory):
+                shutil.rmtree(path)
+
+
+@contextmanager
+def _opened_directory(path: Path) -> Iterator[int]:
+    """Its descriptor; OSError if it is none, or a link to one."""
+    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        yield directory
+    finally:
+        os.close(directory)
+
+
+def _is_ours_alone(directory: int) -> bool:
+    """Unless another process holds it: until it is closed, also if we are killed, and for every container to see."""
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def start(

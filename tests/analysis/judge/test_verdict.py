@@ -12,7 +12,14 @@ from loadproof.analysis.estimates.estimate import Estimate
 from loadproof.analysis.estimates.scope import Scope
 from loadproof.analysis.estimates.summary import summary
 from loadproof.analysis.judge.finding import Finding
-from loadproof.analysis.judge.judgement import TOO_CLOSE, Compliance, Judgement
+from loadproof.analysis.judge.judgement import (
+    NO_SAMPLES,
+    TOO_CLOSE,
+    TOO_FEW_RUNS,
+    UNTIL_ALL_RUNS,
+    Compliance,
+    Judgement,
+)
 from loadproof.analysis.judge.thresholds import judge_threshold
 from loadproof.analysis.judge.verdict import (
     Verdict,
@@ -104,14 +111,19 @@ def test_what_became_worse_is_weighed_before_it_is_a_baseline(moves, is_weighed)
         assert told_next == "Nothing to do. Keep this run as the baseline of the next release."
 
 
+BESIDE = "p(95) <= 1.1 * baseline"
+SEVERAL = "Make several runs of each release: `loadproof gate "
 LOOK = "Look at balance in steady, where p95 is 100 ms. "
 
 
 @pytest.mark.parametrize(
     ("expect", "word", "reason", "answer", "has_baseline", "step"),
     [
-        ("p(95) <= 1.1 * baseline", Word.INCONCLUSIVE, "x", None, False, "Add --baseline RUN, with a run of the last"),
-        ("p(95) <= 1.1 * baseline", Word.INCONCLUSIVE, "x", None, True, "`loadproof compare` several runs of each"),
+        (BESIDE, Word.INCONCLUSIVE, "x", None, False, f"{SEVERAL}SCENARIO --runs 5 --baseline DIR` makes those of"),
+        (BESIDE, Word.INCONCLUSIVE, f"x: 1 and 3 runs {TOO_FEW_RUNS}", None, True, SEVERAL),
+        (BESIDE, Word.INCONCLUSIVE, "x (5 and 5 runs), straddles the limit", None, True, "Make more runs of each"),
+        (BESIDE, Word.INCONCLUSIVE, f"the candidate {NO_SAMPLES}", None, True, "Find out in the reports of that side"),
+        (BESIDE, Word.INCONCLUSIVE, UNTIL_ALL_RUNS, None, True, "Wait for the gate's other runs"),
         ("p(95) < 1 s", Word.INCONCLUSIVE, f"so, {TOO_CLOSE}", None, False, "The target is right at its limit: change"),
         ("recovery <= 1 s", Word.INCONCLUSIVE, "x", None, False, "Find out why the phase before the trigger was not"),
         ("p(95) < 1 s", Word.INCONCLUSIVE, "x", Compliance.KEPT, False, "Run longer or with more requests; so far"),
