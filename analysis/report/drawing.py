@@ -151,19 +151,21 @@ def right_axes(axes: Axes, label: str) -> Axes:
 
 
 def log_durations(axes: Axes) -> None:
-    """A logarithmic y axis for times in ms that have been drawn already."""
-    axes.set_yscale("log")
-    low, high = axes.get_ylim()
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < _MANY_TICKS else (1,)))
+    """A y axis for times in ms that have been drawn already: logarithmic, unless all of them are 0."""
+    if np.isfinite(axes.dataLim.minposy):
+        axes.set_yscale("log")
+        low, high = axes.get_ylim()
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < _MANY_TICKS else (1,)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda ms, _: format_duration(ms / 1000)))
     axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def log_numbers(axes: Axes) -> None:
-    """A logarithmic x axis for numbers that have been drawn already."""
-    axes.set_xscale("log")
-    low, high = axes.get_xlim()
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < _MANY_TICKS else (1,)))
+    """An x axis for numbers that have been drawn already: logarithmic, unless all of them are 0."""
+    if np.isfinite(axes.dataLim.minposx):
+        axes.set_xscale("log")
+        low, high = axes.get_xlim()
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < _MANY_TICKS else (1,)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:,.6g}"))
     # Its own labels would be TeX, which nothing typesets here.
     axes.xaxis.set_minor_formatter(NullFormatter())

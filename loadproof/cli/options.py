@@ -51,7 +51,12 @@ SettingsOption = Annotated[
 ]
 SeedOption = Annotated[int, load_option(metavar="N", help="Seed for all random choices.")]
 DryRunOption = Annotated[
-    bool, load_option("--dry-run", help="Run each task once, show its requests, responses and outcomes, and exit.")
+    bool,
+    load_option(
+        "--dry-run",
+        help="Run each task once, show its requests, responses and outcomes, and exit. Of a Locust locustfile, one "
+        "user of each class runs for up to 3 s or 20 requests instead, and the first of each request is shown.",
+    ),
 ]
 TargetOption = Annotated[
     Path | None,

@@ -1,4 +1,4 @@
-"""A dry run of somebody's own locustfile: each of its users for a moment, and each request that it told Locust of."""
+"""A dry run of somebody's own locustfile: each of its users for a moment, and each kind of request that it sent."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ _SHOWN_CHARACTERS: Final = 160
 
 
 def looks_of(file: Path, base_url: str, scenario: Scenario, mask: Masker) -> Iterator[Look]:
-    """The first requests of one user of each class; several hosts stay theirs, unless there is another target."""
+    """The first of each request of one user of each class, and of each way in which it ended.
+
+    Several hosts stay theirs, unless there is another target.
+    """
     found, _ = load_locustfile(str(file))
     users = startable(found)
     for user in users.values():
@@ -45,10 +48,20 @@ def looks_of(file: Path, base_url: str, scenario: Scenario, mask: Masker) -> Ite
             user.host = base_url
         heard.clear()
         _live(user(environment), heard)
-        yield from (_look_at(event, names, mask) for event in heard[:_MOST_REQUESTS])
+        looks = (_look_at(event, names, mask) for event in heard[:_MOST_REQUESTS])
+        yield from _first_of_each(looks)
         if not heard:
             why = f"none of its requests ended within {_LONGEST_S:g} s"
             yield Look(user.__name__, user.__name__, SENT_NOTHING, None, 0.0, reason=why, body="")
+
+
+def _first_of_each(looks: Iterator[Look]) -> list[Look]:
+    """A task that Locust picks again sends the same once more."""
+    first: dict[object, Look] = {}
+    for look in looks:
+        method = look.request.partition(" ")[0]
+        first.setdefault((method, look.endpoint, look.outcome, look.status), look)
+    return [*first.values()]
 
 
 def _live(user: Any, heard: list[dict[str, Any]]) -> None:

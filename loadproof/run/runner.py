@@ -55,9 +55,7 @@ def run(
     fails is an ending like any other.
     """
     scenario = assignment.scenario
-    text = assignment.scenario_text or scenario_file(assignment.scenario_file).read_text(encoding="utf-8")
-    files.write_whole(path / files.SCENARIO, text)
-    carry(path)
+    _write_first(assignment, path)
     allow_open_files(connections_needed(scenario))
     generator_cores, target_cores = children.share_cores(assignment.crew.local_workers)
     secret = _webhook_secret(assignment)
@@ -86,6 +84,13 @@ def run(
                 with stop_signal.heeded_within(stop_patience_s(scenario) + _LEAVING_S):
                     manifest = _watch_in_thread(watch, path, progress, stop_signal)
     return _write_last(path, manifest)
+
+
+def _write_first(assignment: Assignment, path: Path) -> None:
+    """What a run directory has of what came before its run: the scenario, and the last self-test."""
+    text = assignment.scenario_text or scenario_file(assignment.scenario_file).read_text(encoding="utf-8")
+    files.write_whole(path / files.SCENARIO, text)
+    carry(path)
 
 
 def _webhook_secret(assignment: Assignment) -> dict[str, str]:

@@ -16,7 +16,7 @@ from loadproof.analysis.judge.loadcurve import LoadCurve, Scalability, load_curv
 from loadproof.analysis.judge.verdict import verdict_on_run
 from loadproof.analysis.report import charts, degradationcharts
 from loadproof.analysis.report.degradationcharts import load_curve_chart, lost_chart, scalability_chart
-from loadproof.analysis.report.drawing import Drawing, chart
+from loadproof.analysis.report.drawing import Drawing, chart, log_durations, log_numbers
 from loadproof.analysis.report.run_page import render_run_page
 from loadproof.analysis.word import Word
 from simulation.rundirs import open_scenario, outcomes, write_run
@@ -135,3 +135,27 @@ def test_the_load_is_named_by_what_was_planned(curve, figure):
     assert figure[0].axes[0].get_xlabel() == "planned arrivals per second"
     assert degradationcharts.lost_chart(curve) is None
     assert figure[1].axes[0].get_xlabel() == "planned arrivals per second"
+
+
+@pytest.mark.slow
+@pytest.mark.drawn
+@pytest.mark.parametrize("times_ms", [[], [0.0], [0.0, 0.0]])
+def test_times_of_nothing_are_drawn_without_a_warning(times_ms):
+    """Of a run that ended at once, or of a client that tells no times: no logarithm has a place for them."""
+    with chart("few", "response time") as (axes, drawing):
+        axes.plot(range(len(times_ms)), times_ms, label="p95")
+        log_durations(axes)
+        log_numbers(axes)
+        drawing.legend(axes)
+    assert "<svg" in drawing.svg("few")
+
+
+@pytest.mark.slow
+@pytest.mark.drawn
+def test_a_time_of_nothing_beside_others_leaves_them_their_logarithm():
+    """It is beneath the axis."""
+    with chart("few", "response time") as (axes, drawing):
+        axes.plot([1, 2, 3], [0.0, 1.0, 1000.0], label="p95")
+        log_durations(axes)
+    assert axes.get_yscale() == "log"
+    assert "<svg" in drawing.svg("few")
