@@ -85,9 +85,7 @@ def sizes(selftest: SelfTest) -> str:
     can = "whose load it keeps up" if wrong else "that it can decide"
     told = f"Shipped scenarios {can}: {', '.join(fits) or 'none'}."
     if wrong:
-        told += (
-            f" But answers were WRONG ({wrong}): don't rely on verdicts from here before a self-test gets all right."
-        )
+        told += f" But {wrong} answers were wrong: rely on no verdict from here until a self-test gets all right."
     return f"{told} Too large for one process: {', '.join(beyond)}." if beyond else told
 
 

@@ -255,5 +255,5 @@ def test_a_machine_whose_selftest_was_disturbed_is_not_called_fit():
     assert selftest_line(disturbed, manifest).endswith("1 of 1 answers right, 1 not tried")
     wrong = sizes(SELFTEST)
     assert "that it can decide" not in wrong
-    assert "answers were WRONG (2)" in wrong
+    assert "But 2 answers were wrong" in wrong
     assert "that it can decide: smoke." in sizes(SELFTEST.model_copy(update={"rates": [right]}))
