@@ -130,11 +130,18 @@ def _found(search: Search, trials: Sequence[Trial], together: GoalCapacity) -> t
     if near >= _FEWEST_NEAR and half is not None and half.low > 0 and math.isfinite(half.high):
         return Found.FOUND, ""
     if together.lower_rps is None:
-        return Found.TOO_HIGH, f"goals already fail at the lower end, {search.from_rps:,.4g} rps"
+        which = f": {', '.join(goals)}" if (goals := _missed_lowest(trials)) else ""
+        return Found.TOO_HIGH, f"goals already fail at the lower end, {search.from_rps:,.4g} rps{which}"
     if together.upper_rps is None:
         what = f"every goal still holds at the upper end, {together.lower_rps:,.4g} rps"
         return Found.TOO_LOW, f"{what}{_why_no_more(search, trials, together.lower_rps)}"
     return Found.ROUGH, ""
+
+
+def _missed_lowest(trials: Sequence[Trial]) -> list[str]:
+    """Goals missed in the latest valid trial of the lowest load."""
+    lowest = min(reversed([trial for trial in trials if trial.is_valid]), key=lambda trial: trial.load_rps)
+    return [loss.goal for loss in lowest.losses if not loss.is_kept]
 
 
 def _why_no_more(search: Search, trials: Sequence[Trial], held_rps: float) -> str:

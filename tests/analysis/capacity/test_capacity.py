@@ -49,7 +49,11 @@ def test_a_target_that_died_in_a_trial_did_not_hold_its_load():
 @pytest.mark.parametrize(
     ("trials", "found", "why"),
     [
-        ([trial(1, 4000, late=0.9), trial(2, 100, late=0.1)], Found.TOO_HIGH, "already fail at the lower end, 100 rps"),
+        (
+            [trial(1, 4000, late=0.9), trial(2, 100, late=0.1)],
+            Found.TOO_HIGH,
+            f"already fail at the lower end, 100 rps: {LATE}",
+        ),
         ([trial(1, 4000)], Found.TOO_LOW, "still holds at the upper end, 4,000 rps"),
         ([trial(1, 4000, invalid="late")], Found.INVALID, "no trial measured the target (late)"),
         ([], Found.INVALID, "no trial measured the target"),
