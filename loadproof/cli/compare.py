@@ -133,6 +133,8 @@ def _sides(runs: Sequence[Path], baseline: Sequence[Path], candidate: Sequence[P
     ]
     if problems:
         raise InputError(problems)
+    # Of both sides at once, so that nobody has to try twice.
+    runs_below([*baseline, *candidate])
     return runs_below(baseline), runs_below(candidate)
 
 

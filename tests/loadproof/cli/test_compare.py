@@ -86,3 +86,9 @@ def test_what_can_not_be_compared_is_refused_and_leaves_nothing(runs, tmp_path):
     for margin, what in (("5", "expected a ratio"), ("0 %", "out of range"), ("200 %", "out of range")):
         assert what in refused("compare", v1, "--", other, "--margin", margin)
     assert not (tmp_path / "out").exists()
+
+
+def test_what_is_missing_on_both_sides_is_said_at_once(tmp_path):
+    """Nobody has to try twice."""
+    text = refused("compare", "--baseline", tmp_path / "one", "--candidate", tmp_path / "two")
+    assert text.count("no such directory") == 2
