@@ -141,8 +141,11 @@ class _Background:
             step_back(process.pid)
             code = self._await(process, timeout_s + 2 * _STOP_S)
             lines, warnings = _lines_of(said), _lines_of(warned)
+        if code is None:
+            what = f"not finished in time, got {timeout_s:g} s, and its process had to be killed"
+            raise _Failed(f"backups: {what}; see what is slow there, or raise BACKUP_TIMEOUT_S")
         if code != 0:
-            raise _Failed(warnings[-1] if warnings else f"{module[-1]}: ended with {code}, silently; run it by hand")
+            raise _Failed(warnings[-1] if warnings else f"{module[0]}: ended with {code}, silently; run it by hand")
         # Not an incident. But readers of the log should know, though not every day.
         for line in dict.fromkeys(warnings):
             if line not in self._passed_on:
@@ -150,18 +153,19 @@ class _Background:
                 print_report("backup", line)
         return lines
 
-    def _await(self, process: subprocess.Popen[bytes], timeout_s: float) -> int:
+    def _await(self, process: subprocess.Popen[bytes], timeout_s: float) -> int | None:
+        """Its exit code; None if its time was up."""
         waited_s = 0.0
         while process.poll() is None and waited_s < timeout_s and not self._stopping.is_set():
             with suppress(subprocess.TimeoutExpired):
                 process.wait(0.2)
             waited_s += 0.2
             self._schedule.working()
-        if process.poll() is None:
+        if (code := process.poll()) is None:
             process.kill()
-        with suppress(subprocess.TimeoutExpired):
-            return process.wait(_STOP_S)
-        return -1
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_STOP_S)
+        return code
 
 
 class _Failed(BackupError):  # noqa: N818 - never leaves this file

@@ -96,9 +96,7 @@ def test_the_next_step_is_one_that_can_be_taken(pair):
     """No longer run decides it."""
     only = PLAN.model_copy(update={"all_thresholds": PLAN.thresholds[:1]})
     candidate = replace(pair[0], manifest=pair[0].manifest.model_copy(update={"scenario": only}))
-    step = (
-        "Make several runs of each release: `loadproof gate SCENARIO --runs 5 --baseline DIR` makes those of"
-    )
+    step = "Make several runs of each release: `loadproof gate SCENARIO --runs 5 --baseline DIR` makes those of"
     assert verdict_on_run(candidate, pair[1]).next_step.startswith(step)
     assert verdict_on_run(candidate).next_step.startswith(step)
 

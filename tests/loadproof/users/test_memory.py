@@ -25,7 +25,7 @@ from simulation.rundirs import manifest, scenario
 if TYPE_CHECKING:
     from loadproof.recording.recorder import Recorder
 
-WARM_UP, REQUESTS = 150, 300
+WARM_UP, REQUESTS = 150, 900
 LEAST_BYTES = 100
 """What is kept of a request where something is: an exception alone has as many, with its traceback it has 4,000."""
 
