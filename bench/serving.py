@@ -12,10 +12,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from unittest import mock
 
 ROOT = Path(__file__).parent.parent
@@ -23,10 +23,11 @@ RESULTS = ROOT / "bench/results"
 GENERATOR_CORE, SERVER_CORE = 0, 1
 MOST_RUNS = 10
 """The number of runs kept in a results file; the oldest are dropped."""
+_AND: Final = " and "
 
 
-def machine() -> dict[str, str]:
-    """Where and when the figures were taken."""
+def machine(beside: Mapping[str, Any] | None = None) -> dict[str, str]:
+    """Where and when the figures were taken; with the machines of earlier results, some of which stay `beside` them."""
     model = next(
         (
             line.partition(":")[2].strip()
@@ -35,9 +36,11 @@ def machine() -> dict[str, str]:
         ),
         platform.machine(),
     )
+    here = f"{model}, {os.cpu_count()} shared cores"
+    earlier = [] if beside is None else beside["machine"].split(_AND)
     return {
         "date": time.strftime("%Y-%m-%d"),
-        "machine": f"{model}, {os.cpu_count()} shared cores",
+        "machine": _AND.join(dict.fromkeys([*earlier, here])),
         "python": platform.python_version(),
     }
 

@@ -64,11 +64,20 @@ def summary(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def keep(played: Sequence[Found]) -> None:
     """Replace these cases' previous results; cases that no longer exist are removed."""
-    before = {one["name"]: one for one in read_results(RESULTS)["found"]} if has_results(RESULTS) else {}
-    before |= {one.case.name: one.as_json() for one in played}
-    found = [before[case.name] for case in CASES if case.name in before]
+    before = read_results(RESULTS) if has_results(RESULTS) else None
+    new = {one.case.name: one.as_json() for one in played}
+    by_name = {one["name"]: one for one in (before["found"] if before else [])} | new
+    found = [by_name[case.name] for case in CASES if case.name in by_name]
+    stay = any(one["name"] not in new for one in found)
     write_results(
-        RESULTS, {**machine(), "command": "make bench-adversary", "of": len(CASES), **summary(found), "found": found}
+        RESULTS,
+        {
+            **machine(before if stay else None),
+            "command": "make bench-adversary",
+            "of": len(CASES),
+            **summary(found),
+            "found": found,
+        },
     )
 
 

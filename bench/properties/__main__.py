@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from bench.properties.columns import Column, columns
 from bench.properties.matrix import Tried, rows_of, tried
@@ -73,13 +72,15 @@ def tell(one: Tried) -> Tried:
 def keep(known: Sequence[Column], found: Sequence[Tried], *, is_quick: bool) -> None:
     """Replace these cells' previous results; targets that no longer exist are removed."""
     names = {column.name for column in known}
-    before: list[dict[str, Any]] = read_results(RESULTS)["cells"] if has_results(RESULTS) else []
-    cells = {(one["column"], one["row"]): one for one in before if one["column"] in names}
+    before = read_results(RESULTS) if has_results(RESULTS) else None
+    kept = before["cells"] if before else []
+    cells = {(one["column"], one["row"]): one for one in kept if one["column"] in names}
+    stay = cells.keys() - {(one.column.name, one.row.number) for one in found}
     cells |= {(one.column.name, one.row.number): one.as_json() | {"quick": is_quick} for one in found}
     write_results(
         RESULTS,
         {
-            **machine(),
+            **machine(before if stay else None),
             "command": f"make properties{'-quick' if is_quick else ''}",
             "columns": [asdict(column) for column in known],
             "cells": list(cells.values()),

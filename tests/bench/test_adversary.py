@@ -14,6 +14,7 @@ from bench.adversary import rounds, table
 from bench.adversary.case import FAIL, HUNG, INCONCLUSIVE, INVALID, NO_VERDICT, PASS, REFUSED, Case, Played
 from bench.adversary.cases import CASES
 from bench.adversary.play import Command, Report
+from bench.serving import machine, read_results, write_results
 
 QUICK = ("a good log", "CR CR LF", "a typing error", "failures taken out", "host of the world")
 """They measure nothing, and are right on any machine."""
@@ -102,6 +103,20 @@ def test_results_keep_what_other_cases_said(monkeypatch, tmp_path):
     kept = json.loads((tmp_path / "adversary.json").read_text())
     assert [(one["name"], one["wrong"]) for one in kept["found"]] == [("first", 1), ("second", 0)]
     assert (kept["cases"], kept["wrong_words"]) == (2, 1)
+
+
+def test_the_machines_of_all_results_are_named(monkeypatch, tmp_path):
+    """As long as one of another machine stays."""
+    monkeypatch.setattr("bench.serving.RESULTS", tmp_path)
+    first, second = (dataclasses.replace(a_case(0), name=name) for name in ("first", "second"))
+    monkeypatch.setattr(command, "CASES", (first, second))
+    here = machine()["machine"]
+    write_results("adversary", {"machine": "another", "found": [found_in(second).as_json()]})
+    command.keep([found_in(first)])
+    command.keep([found_in(first)])
+    assert read_results("adversary")["machine"] == f"another and {here}"
+    command.keep([found_in(first), found_in(second)])
+    assert read_results("adversary")["machine"] == here
 
 
 def test_the_table_shows_text_as_text(monkeypatch, tmp_path):
