@@ -57,9 +57,11 @@ def test_a_server_that_refuses_early_and_closes_is_heard(status):
 
 @pytest.mark.slow
 def test_over_tls_it_is_heard_too(certificate):
-    """The same, encrypted."""
+    """The same, encrypted; now and then the connection has ended ahead of the answer, and is never taken for one."""
     with tls_serving(certificate, refusing(413)) as url:
-        assert outcomes(url) == {(413, "3", b"no"): TIMES}
+        found = outcomes(url)
+    assert found.pop((413, "3", b"no")) >= 3 / 4 * TIMES
+    assert found.keys() <= {"cut off: the connection ended, but TLS did not"}
 
 
 def test_a_server_that_refuses_early_and_waits_is_heard():
