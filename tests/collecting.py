@@ -1,6 +1,6 @@
 """A pytest plugin: what each of several processes pays before its first test, paid once or not at all.
 
-Processes side by side would each rewrite the assertions of all tests in a fresh checkout, a third of their CPU time
+Processes side by side would each rewrite the assertions of all tests in a fresh checkout, nearly half of their CPU time
 before the first test. Each rewrites its share and leaves it where pytest looks for it; what isn't there in time is
 rewritten as ever.
 """
@@ -22,7 +22,7 @@ from _pytest.assertion.rewrite import (  # of pytest 9.2: nothing public writes 
 if TYPE_CHECKING:
     import pytest
 
-# No object of all those that collecting creates is garbage: to look for it is a fourth of the time.
+# No object of all those that collecting creates is garbage: to look for it is more than a fourth of the time.
 gc.disable()
 
 

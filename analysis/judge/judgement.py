@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 TOO_FEW_RUNS: Final = "can't tell a change from noise"
 ONE_RUN_A_SIDE: Final = f"one run on each side {TOO_FEW_RUNS}"
+"""Requests of one run share its luck: the replicate is the run."""
 NO_SAMPLES: Final = "has no samples for it"
 UNTIL_ALL_RUNS: Final = "not decided yet: all runs together decide it, in the end"
-"""Requests of one run share its luck: the replicate is the run."""
 _MOST_TIMES: Final = 100
 """Nobody waits for more than this many times the samples."""
 TOO_CLOSE: Final = "too close for a longer run to decide"

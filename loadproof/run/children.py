@@ -57,7 +57,7 @@ def empty_directory() -> Iterator[Path]:
     """
     _remove_abandoned(Path(tempfile.gettempdir()))
     with tempfile.TemporaryDirectory(prefix=_EMPTY) as path, _opened_directory(Path(path)) as directory:
-        _is_ours_alone(directory)
+        _hold(directory)
         yield Path(path)
 
 
@@ -67,7 +67,7 @@ def _remove_abandoned(place: Path) -> None:
     for path in place.glob(f"{_EMPTY}*"):
         with suppress(OSError), _opened_directory(path) as directory:
             status = os.fstat(directory)
-            if status.st_uid == os.geteuid() and status.st_mtime < made_before_s and _is_ours_alone(directory):
+            if status.st_uid == os.geteuid() and status.st_mtime < made_before_s and _hold(directory):
                 shutil.rmtree(path)
 
 
@@ -81,8 +81,8 @@ def _opened_directory(path: Path) -> Iterator[int]:
         os.close(directory)
 
 
-def _is_ours_alone(directory: int) -> bool:
-    """Unless another process holds it: until it is closed, also if we are killed, and for every container to see."""
+def _hold(directory: int) -> bool:
+    """Until it is closed, also if we are killed, and for every container to see; False if another process holds it."""
     try:
         fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
