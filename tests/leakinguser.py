@@ -42,6 +42,6 @@ class Leaker(ApiUser):
         if Leaker.times > 1:
             event = {"request_type": "GET", "response_time": 1, "response_length": 1, "context": {}}
             self.environment.events.request.fire(**event, name=f"own {SECRETS[1]}", exception=f"own {text}")
-            if Leaker.times % 10 == 0:
+            if Leaker.times % 10 == 2:
                 subprocess.run(["echo", "printed by a child:", *SECRETS], check=True)
             raise RuntimeError(text)
