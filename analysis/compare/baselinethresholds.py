@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from loadproof.analysis.compare.comparedrow import ENOUGH_RUNS, estimates_in, least_sd, scale_of, values_of
 from loadproof.analysis.compare.replicates import row_of
 from loadproof.analysis.compare.welch import Scale, change, mean_of_runs
-from loadproof.analysis.judge.judgement import NO_SAMPLES, TOO_FEW_RUNS, Judgement
+from loadproof.analysis.judge.judgement import NO_SAMPLES, TOO_FEW_RUNS, Judgement, Wanting
 from loadproof.analysis.word import Word
 from loadproof.scenario.expectation import COMPARISONS
 from loadproof.units import format_quantity
@@ -41,14 +41,14 @@ def judge_beside_runs(
     was, now = (estimates_in(runs, row) for runs in sides)
     if not was or not now:
         missing = "the candidate" if not now else "the baseline"
-        return Judgement(threshold, Word.INCONCLUSIVE, None, f"{missing} {NO_SAMPLES}")
+        return Judgement(threshold, Word.INCONCLUSIVE, None, f"{missing} {NO_SAMPLES}", wanting=Wanting.SAMPLES)
     values = values_of(was, metric), values_of(now, metric)
     theirs, ours = (mean_of_runs(side, scale=scale) for side in values)
     shown = [format_quantity(each.value, metric.dimension) for each in (ours, theirs)]
     runs = f"{len(now)} and {len(was)} runs"
     if min(len(was), len(now)) < ENOUGH_RUNS:
         reason = f"{shown[0]}, the baseline's {shown[1]}: {runs} {TOO_FEW_RUNS}"
-        return Judgement(threshold, Word.INCONCLUSIVE, ours, reason)
+        return Judgement(threshold, Word.INCONCLUSIVE, ours, reason, wanting=Wanting.RUNS)
     is_complete = (len(was), len(now)) == tuple(map(len, sides))
     beside_limit = change(
         expectation.limit * values[0],

@@ -18,7 +18,6 @@ TOO_FEW_RUNS: Final = "can't tell a change from noise"
 ONE_RUN_A_SIDE: Final = f"one run on each side {TOO_FEW_RUNS}"
 """Requests of one run share its luck: the replicate is the run."""
 NO_SAMPLES: Final = "has no samples for it"
-UNTIL_ALL_RUNS: Final = "not decided yet: all runs together decide it, in the end"
 _MOST_TIMES: Final = 100
 """Nobody waits for more than this many times the samples."""
 TOO_CLOSE: Final = "too close for a longer run to decide"
@@ -32,6 +31,14 @@ class Compliance(StrEnum):
     MISSED = "just missed"
     """In this run, but not far enough for a FAIL."""
     BROKEN = "broken"
+
+
+class Wanting(StrEnum):
+    """What a threshold on the baseline lacks, if anything, before it can be decided."""
+
+    SAMPLES = "samples on both sides"
+    RUNS = "several runs of each release"
+    ALL_RUNS = "the gate's other runs"
 
 
 class Expected(Protocol):
@@ -59,6 +66,7 @@ class Judgement:
     """From what was observed, with sampling noise only; None if a method doesn't distinguish the two."""
     next_time: Compliance | None = None
     """By inference, where correlated seconds matter; None for what is observed rather than estimated."""
+    wanting: Wanting | None = None
 
     @property
     def decided_by(self) -> str | None:
@@ -109,10 +117,12 @@ def judge_beside(threshold: Expected, candidate: Estimate, before: Estimate | No
     value = format_quantity(candidate.value, dimension)
     if before is None:
         missing = f"the baseline {NO_SAMPLES}" if is_given else "no baseline was given; add --baseline RUN"
-        return Judgement(threshold, Word.INCONCLUSIVE, candidate, f"{value}, and {missing}")
+        wanting = Wanting.SAMPLES if is_given else Wanting.RUNS
+        return Judgement(threshold, Word.INCONCLUSIVE, candidate, f"{value}, and {missing}", wanting=wanting)
     times = f"{candidate.value / before.value:.2f} x " if before.value > 0 else ""
     was = f"{format_quantity(before.value, dimension)} ({interval_text(before, dimension)})"
-    return Judgement(threshold, Word.INCONCLUSIVE, candidate, f"{value}, {times}the baseline's {was}: {ONE_RUN_A_SIDE}")
+    reason = f"{value}, {times}the baseline's {was}: {ONE_RUN_A_SIDE}"
+    return Judgement(threshold, Word.INCONCLUSIVE, candidate, reason, wanting=Wanting.RUNS)
 
 
 def lacking_text(n: int, needed: int, things: str = "samples") -> str:

@@ -19,6 +19,7 @@ from loadproof.analysis.estimates.seconds import Noise, Seconds, share_of
 from loadproof.analysis.judge.judgement import (
     Compliance,
     Judgement,
+    Wanting,
     deciding_text,
     judge_beside,
     judge_estimate,
@@ -67,7 +68,9 @@ def judge_threshold(threshold: Threshold, run: Run, baseline: Run | None = None)
         return judge_scope(threshold, run, scope)
     estimate = estimate_of(expectation.metric, run, scope)
     if estimate is None:
-        return Judgement(threshold, Word.INCONCLUSIVE, None, _nothing_to_judge(expectation, run, scope))
+        wanting = Wanting.SAMPLES if expectation.of_baseline else None
+        reason = _nothing_to_judge(expectation, run, scope)
+        return Judgement(threshold, Word.INCONCLUSIVE, None, reason, wanting=wanting)
     if not expectation.of_baseline:
         return judge_estimate(threshold, estimate, needed=samples_needed(expectation))
     before = estimate_of(expectation.metric, baseline, scope) if baseline else None

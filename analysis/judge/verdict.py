@@ -14,13 +14,11 @@ from loadproof.analysis.judge.degradation import Degradation, degradation_of, no
 from loadproof.analysis.judge.finding import Finding
 from loadproof.analysis.judge.health import findings_in
 from loadproof.analysis.judge.judgement import (
-    NO_SAMPLES,
     ONE_RUN_A_SIDE,
     TOO_CLOSE,
-    TOO_FEW_RUNS,
-    UNTIL_ALL_RUNS,
     Compliance,
     Judgement,
+    Wanting,
 )
 from loadproof.analysis.judge.outage import outage_of
 from loadproof.analysis.judge.thresholds import judge_threshold
@@ -97,7 +95,7 @@ def verdict_on_run(run: Run, baseline: Run | None = None, beside_runs: Sequence[
         reason = deciding_reason(deciding)
         thresholds = zip(run.manifest.scenario.thresholds, judgements, strict=True)
         pairs = [(threshold, judgement) for threshold, judgement in thresholds if judgement.word is word]
-        next_step = _next_step(pairs, run, has_baseline=baseline is not None or bool(beside_runs))
+        next_step = _next_step(pairs, run)
     beside = _beside(moves, baseline) if baseline else None
     return Verdict(word, sentence(reason) + ".", next_step, judgements, findings, degradation, beside, audits)
 
@@ -171,7 +169,7 @@ _PARTS: Final = {
 """Parts of the report, for metrics that don't belong to a single phase and endpoint."""
 
 
-def _next_step(deciding: list[tuple[Threshold, Judgement]], run: Run, *, has_baseline: bool) -> str:
+def _next_step(deciding: list[tuple[Threshold, Judgement]], run: Run) -> str:
     """What any of them saw of an outage; otherwise what the first one needs."""
     outages = (
         outage_step(judgement, _read_by(one, run), Scope.of(one, run.manifest.scenario)) for one, judgement in deciding
@@ -180,18 +178,18 @@ def _next_step(deciding: list[tuple[Threshold, Judgement]], run: Run, *, has_bas
     if outage:
         return outage
     threshold, first = deciding[0]
-    if first.word is Word.INCONCLUSIVE and (wanting := _wanting(threshold, first, has_baseline=has_baseline)):
-        return wanting
+    if first.word is Word.INCONCLUSIVE and (needed := _needed(threshold, first)):
+        return needed
     place = _PARTS.get(threshold.expectation.metric.name) or _worst_place(threshold, run)
     if first.word is Word.INCONCLUSIVE:
         return f"Look at {place}. A longer run will show whether this happens every time."
     return f"Look at {place}. Then fix the target, or correct the threshold."
 
 
-def _wanting(threshold: Threshold, judgement: Judgement, *, has_baseline: bool) -> str | None:
+def _needed(threshold: Threshold, judgement: Judgement) -> str | None:
     """What it takes to decide; None if the target has missed the limit already."""
     if threshold.expectation.of_baseline:
-        return _of_runs(judgement.reason, has_baseline=has_baseline)
+        return _needed_beside_baseline(judgement.wanting)
     if judgement.reason.endswith(TOO_CLOSE):
         return "The target is right at its limit: change the threshold or the target; a longer run won't decide it."
     if threshold.expectation.metric.name == "recovery":
@@ -201,18 +199,20 @@ def _wanting(threshold: Threshold, judgement: Judgement, *, has_baseline: bool) 
     return "Run longer or with more requests; so far nothing shows that the target is at fault."
 
 
-def _of_runs(reason: str, *, has_baseline: bool) -> str:
+def _needed_beside_baseline(wanting: Wanting | None) -> str:
     """What decides a threshold on the baseline: runs of both releases, never a longer one."""
-    if reason == UNTIL_ALL_RUNS:
-        return "Wait for the gate's other runs: its comparison decides it."
-    if has_baseline and reason.endswith(NO_SAMPLES):
-        return "Find out in the reports of that side why nothing was measured: no number of runs decides it without."
-    if has_baseline and not reason.endswith(TOO_FEW_RUNS):
-        return "Make more runs of each release, alternately: the change is still on both sides of the limit."
-    return (
-        "Make several runs of each release: `loadproof gate SCENARIO --runs 5 --baseline DIR` makes those of this one, "
-        "and decides it by those of the last one in DIR."
-    )
+    match wanting:
+        case Wanting.ALL_RUNS:
+            return "Wait for the gate's other runs: its comparison decides it."
+        case Wanting.SAMPLES:
+            return "Find out in the reports why one side measured nothing: no number of runs decides it without."
+        case Wanting.RUNS:
+            return (
+                "Make several runs of each release: `loadproof gate SCENARIO --runs 5 --baseline DIR` makes those of "
+                "this one, and decides it by those of the last one in DIR."
+            )
+        case None:
+            return "Make more runs of each release, alternately: the change is still on both sides of the limit."
 
 
 def outage_step(judgement: Judgement, traffic: Traffic, scope: Scope) -> str | None:

@@ -34,11 +34,12 @@ def baseline_runs(paths: Sequence[Path], names: Sequence[str]) -> dict[str, list
 
 def open_judgements(scenario: Scenario) -> tuple[Judgement, ...]:
     """Of its thresholds on the baseline, until all runs are there."""
-    from loadproof.analysis.judge.judgement import UNTIL_ALL_RUNS, Judgement
+    from loadproof.analysis.judge.judgement import Judgement, Wanting
     from loadproof.analysis.word import Word
 
+    reason = "not decided yet: all runs together decide it, in the end"
     return tuple(
-        Judgement(threshold, Word.INCONCLUSIVE, None, UNTIL_ALL_RUNS)
+        Judgement(threshold, Word.INCONCLUSIVE, None, reason, wanting=Wanting.ALL_RUNS)
         for threshold in scenario.thresholds
         if threshold.expectation.of_baseline
     )

@@ -11,6 +11,7 @@ from rich.console import Console
 from loadproof.analysis.compare.baseline import differences, load_baseline
 from loadproof.analysis.estimates.changes import changes, largest_moves
 from loadproof.analysis.frames.run import load_run
+from loadproof.analysis.judge.judgement import Wanting
 from loadproof.analysis.judge.thresholds import judge_threshold
 from loadproof.analysis.judge.verdict import verdict_on_run
 from loadproof.analysis.outputs.tables import summary_markdown, terminal_view
@@ -99,6 +100,11 @@ def test_the_next_step_is_one_that_can_be_taken(pair):
     step = "Make several runs of each release: `loadproof gate SCENARIO --runs 5 --baseline DIR` makes those of"
     assert verdict_on_run(candidate, pair[1]).next_step.startswith(step)
     assert verdict_on_run(candidate).next_step.startswith(step)
+    empty = replace(pair[1], intervals=pair[1].intervals.iloc[:0])
+    assert verdict_on_run(candidate, empty).next_step.startswith(
+        "Find out in the reports why one side measured nothing"
+    )
+    assert judge_threshold(only.thresholds[0], empty, pair[1]).wanting is Wanting.SAMPLES
 
 
 def beside(path, *, was_ms, now_ms, seed=2):

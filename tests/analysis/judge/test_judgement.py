@@ -10,6 +10,7 @@ from loadproof.analysis.estimates.estimate import Estimate
 from loadproof.analysis.judge.judgement import (
     Compliance,
     Judgement,
+    Wanting,
     deciding_text,
     judge_beside,
     judge_estimate,
@@ -95,27 +96,30 @@ def test_an_estimate_becomes_a_word_with_its_numbers(interval, n, word, reason):
 
 
 @pytest.mark.parametrize(
-    ("before", "is_given", "reason"),
+    ("before", "is_given", "wanting", "reason"),
     [
-        (None, False, "100 ms, and no baseline was given; add --baseline RUN"),
-        (None, True, "100 ms, and the baseline has no samples for it"),
+        (None, False, Wanting.RUNS, "100 ms, and no baseline was given; add --baseline RUN"),
+        (None, True, Wanting.SAMPLES, "100 ms, and the baseline has no samples for it"),
         (
             Estimate(0.08, 0.07, 0.09, 100),
             True,
+            Wanting.RUNS,
             "100 ms, 1.25 x the baseline's 80 ms (70 ms to 90 ms): one run on each side can't tell a change from noise",
         ),
         (
             Estimate(0.0, 0.0, 0.0, 100),
             True,
+            Wanting.RUNS,
             "100 ms, the baseline's 0 s (0 s to 0 s): one run on each side can't tell a change from noise",
         ),
     ],
 )
-def test_beside_a_baseline_the_difference_is_told_and_nothing_decided(before, is_given, reason):
+def test_beside_a_baseline_the_difference_is_told_and_nothing_decided(before, is_given, wanting, reason):
     """However large it is."""
     candidate = Estimate(0.1, 0.09, 0.11, 200)
     found = judge_beside(BELOW, candidate, before, is_given=is_given)
-    assert (found.word, found.reason, found.estimate) == (Word.INCONCLUSIVE, reason, candidate)
+    assert (found.word, found.wanting) == (Word.INCONCLUSIVE, wanting)
+    assert (found.reason, found.estimate) == (reason, candidate)
 
 
 @pytest.mark.parametrize(

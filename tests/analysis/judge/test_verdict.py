@@ -13,12 +13,10 @@ from loadproof.analysis.estimates.scope import Scope
 from loadproof.analysis.estimates.summary import summary
 from loadproof.analysis.judge.finding import Finding
 from loadproof.analysis.judge.judgement import (
-    NO_SAMPLES,
     TOO_CLOSE,
-    TOO_FEW_RUNS,
-    UNTIL_ALL_RUNS,
     Compliance,
     Judgement,
+    Wanting,
 )
 from loadproof.analysis.judge.thresholds import judge_threshold
 from loadproof.analysis.judge.verdict import (
@@ -111,41 +109,43 @@ def test_what_became_worse_is_weighed_before_it_is_a_baseline(moves, is_weighed)
         assert told_next == "Nothing to do. Keep this run as the baseline of the next release."
 
 
-BESIDE = "p(95) <= 1.1 * baseline"
 SEVERAL = "Make several runs of each release: `loadproof gate "
 LOOK = "Look at balance in steady, where p95 is 100 ms. "
 
 
 @pytest.mark.parametrize(
-    ("expect", "word", "reason", "answer", "has_baseline", "step"),
+    ("wanting", "step"),
     [
-        (BESIDE, Word.INCONCLUSIVE, "x", None, False, f"{SEVERAL}SCENARIO --runs 5 --baseline DIR` makes those of"),
-        (BESIDE, Word.INCONCLUSIVE, f"x: 1 and 3 runs {TOO_FEW_RUNS}", None, True, SEVERAL),
-        (BESIDE, Word.INCONCLUSIVE, "x (5 and 5 runs), straddles the limit", None, True, "Make more runs of each"),
-        (BESIDE, Word.INCONCLUSIVE, f"the candidate {NO_SAMPLES}", None, True, "Find out in the reports of that side"),
-        (BESIDE, Word.INCONCLUSIVE, UNTIL_ALL_RUNS, None, True, "Wait for the gate's other runs"),
-        ("p(95) < 1 s", Word.INCONCLUSIVE, f"so, {TOO_CLOSE}", None, False, "The target is right at its limit: change"),
-        ("recovery <= 1 s", Word.INCONCLUSIVE, "x", None, False, "Find out why the phase before the trigger was not"),
-        ("p(95) < 1 s", Word.INCONCLUSIVE, "x", Compliance.KEPT, False, "Run longer or with more requests; so far"),
-        ("p(95) < 1 s", Word.INCONCLUSIVE, "x", Compliance.MISSED, False, f"{LOOK}A longer run will show whether"),
-        (
-            "p(95) < 1 s",
-            Word.FAIL,
-            "x",
-            Compliance.BROKEN,
-            False,
-            f"{LOOK}Then fix the target, or correct the threshold.",
-        ),
-        ("recovery <= 1 s", Word.FAIL, "x", None, False, "Look at Recovery in the report, and check what kept"),
-        ("drift(p(95)) < 10 %", Word.FAIL, "x", None, False, "Look at the drift in the report, and check what keeps"),
+        (Wanting.RUNS, f"{SEVERAL}SCENARIO --runs 5 --baseline DIR` makes those of"),
+        (Wanting.SAMPLES, "Find out in the reports why one side measured nothing"),
+        (Wanting.ALL_RUNS, "Wait for the gate's other runs"),
+        (None, "Make more runs of each release, alternately"),
     ],
 )
-def test_each_reason_has_its_next_step(expect, word, reason, answer, has_baseline, step):
+def test_a_threshold_on_the_baseline_is_decided_by_what_it_lacks(wanting, step):
+    """Never by a longer run."""
+    threshold, judgement = judged("p(95) <= 1.1 * baseline", Word.INCONCLUSIVE, "x")
+    assert _next_step([(threshold, replace(judgement, wanting=wanting))], run_with(ok=50)).startswith(step)
+
+
+@pytest.mark.parametrize(
+    ("expect", "word", "reason", "answer", "step"),
+    [
+        ("p(95) < 1 s", Word.INCONCLUSIVE, f"so, {TOO_CLOSE}", None, "The target is right at its limit: change"),
+        ("recovery <= 1 s", Word.INCONCLUSIVE, "x", None, "Find out why the phase before the trigger was not"),
+        ("p(95) < 1 s", Word.INCONCLUSIVE, "x", Compliance.KEPT, "Run longer or with more requests; so far"),
+        ("p(95) < 1 s", Word.INCONCLUSIVE, "x", Compliance.MISSED, f"{LOOK}A longer run will show whether"),
+        ("p(95) < 1 s", Word.FAIL, "x", Compliance.BROKEN, f"{LOOK}Then fix the target, or correct the threshold."),
+        ("recovery <= 1 s", Word.FAIL, "x", None, "Look at Recovery in the report, and check what kept"),
+        ("drift(p(95)) < 10 %", Word.FAIL, "x", None, "Look at the drift in the report, and check what keeps"),
+    ],
+)
+def test_each_reason_has_its_next_step(expect, word, reason, answer, step):
     """Never more load where the target has missed its limit already."""
     plan = counted_plan(GOODPUT, seconds=30)
     at_s = np.arange(0, 30, 0.02)
     run = run_of(plan, at_s, np.full(at_s.size, 0.1))
-    assert _next_step([judged(expect, word, reason, answer)], run, has_baseline=has_baseline).startswith(step)
+    assert _next_step([judged(expect, word, reason, answer)], run).startswith(step)
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_the_worst_place_is_told_with_what_most_requests_ended_in(per_second, pl
         renamed = run.intervals["series"].where(~dropped, "dropped")
         run = replace(run, intervals=run.intervals.assign(series=renamed)[~dropped | renamed.ne("completed")])
     threshold, judgement = judged("goodput >= 1 rps", Word.FAIL, "x")
-    step = _next_step([(threshold, judgement)], run, has_baseline=False)
+    step = _next_step([(threshold, judgement)], run)
     assert step.startswith("Look at balance in steady, where "), step
 
 

@@ -11,6 +11,7 @@ import yaml
 from rich.console import Console
 
 from loadproof.analysis.frames.run import load_run
+from loadproof.analysis.judge.judgement import Wanting
 from loadproof.analysis.judge.verdict import deciding_reason, verdict_on_run
 from loadproof.analysis.outputs.gate import Gated
 from loadproof.cli import gate
@@ -99,9 +100,10 @@ def test_a_gate_decides_thresholds_on_the_baseline_by_several_runs(releases, tmp
 @pytest.mark.slow
 def test_a_threshold_that_waits_for_the_other_runs_says_so_in_a_sentence():
     """It stands below each of the gate's runs."""
-    reason = deciding_reason(list(open_judgements(plan_of_releases("p(95) <= 1.10 * baseline"))))
+    judgements = open_judgements(plan_of_releases("p(95) <= 1.10 * baseline"))
+    assert [judgement.wanting for judgement in judgements] == [Wanting.ALL_RUNS]
     waits = "p(95) is not decided yet: all runs together decide it, in the end"
-    assert reason == f"balance · all phases: {waits} (expected p(95) <= 1.10 * baseline)"
+    assert deciding_reason(list(judgements)) == f"balance · all phases: {waits} (expected p(95) <= 1.10 * baseline)"
 
 
 def test_a_gate_whose_baseline_has_no_such_runs_does_not_start(releases, tmp_path):

@@ -1,0 +1,61 @@
+"""Thresholds on the baseline, decided by the runs of both releases."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from loadproof.analysis.compare.baselinethresholds import judgements_beside
+from loadproof.analysis.judge.judgement import Wanting
+from loadproof.analysis.word import Word
+from simulation.releases import Noise, plan_of_releases, release
+
+PLAN = plan_of_releases("p(95) <= 1.10 * baseline")
+
+
+def judged(*, slower=0.0, runs=(5, 5), is_empty=(False, False)):
+    """The one threshold of the plan that needs a baseline, by so many runs a side."""
+    random = np.random.default_rng(1)
+    sides = [
+        release(random, count, noise=Noise(between=0.01), slower=side * slower, plan=PLAN, first=side, step=2)
+        for side, count in enumerate(runs)
+    ]
+    emptied = [
+        [replace(run, estimates={}) for run in side] if empty else side
+        for side, empty in zip(sides, is_empty, strict=True)
+    ]
+    (judgement,) = judgements_beside(*emptied, PLAN)
+    return judgement
+
+
+@pytest.mark.parametrize(
+    ("slower", "word", "end"),
+    [
+        (0.0, Word.PASS, "(5 and 5 runs)"),
+        (0.1, Word.INCONCLUSIVE, "(5 and 5 runs), straddles the limit"),
+        (0.3, Word.FAIL, "(5 and 5 runs)"),
+    ],
+)
+def test_several_runs_of_each_release_decide_it(slower, word, end):
+    """By the whole interval of the change; more of the same runs decide what straddles the limit."""
+    judgement = judged(slower=slower)
+    assert judgement.word is word
+    assert judgement.reason.endswith(end)
+    assert judgement.wanting is None
+
+
+@pytest.mark.parametrize(
+    ("runs", "is_empty", "wanting", "end"),
+    [
+        ((1, 3), (False, False), Wanting.RUNS, "3 and 1 runs can't tell a change from noise"),
+        ((3, 3), (True, False), Wanting.SAMPLES, "the baseline has no samples for it"),
+        ((3, 3), (False, True), Wanting.SAMPLES, "the candidate has no samples for it"),
+    ],
+)
+def test_what_is_missing_is_said(runs, is_empty, wanting, end):
+    """Runs, or what they should have measured."""
+    judgement = judged(slower=0.3, runs=runs, is_empty=is_empty)
+    assert (judgement.word, judgement.wanting) == (Word.INCONCLUSIVE, wanting)
+    assert judgement.reason.endswith(end)
