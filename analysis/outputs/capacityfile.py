@@ -15,7 +15,7 @@ from loadproof.analysis.outputs.jsonmodel import JsonModel
 from loadproof.analysis.outputs.tables import STYLES
 from loadproof.analysis.word import Word
 from loadproof.errors import escaped
-from loadproof.rundir.trials import Search, Trial  # noqa: TC001 - pydantic resolves it
+from loadproof.rundir.trials import FEWEST_REQUESTS, Search, Trial
 from loadproof.units import Dimension, format_duration, format_quantity
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ VERDICTS: Final = {
 _NEXT: Final = {
     Found.FOUND: "Compare it with the last release's: intervals that don't overlap differ.",
     Found.ROUGH: "For an interval, leave out --quick (about ten minutes), on a machine that does nothing else.",
-    Found.TOO_HIGH: "Start lower with --from, or check with `loadproof run` why the goals fail at this load.",
+    Found.TOO_HIGH: "{lower}, or check with `loadproof run` why the goals fail at this load.",
     Found.TOO_LOW: "Raise --to; if the generator was the limit, add --workers or machines.",
     Found.UNFINISHED: "Continue with --resume and this directory.",
     Found.INVALID: "Free the generator's core, add --workers, or lower --from and --to, then run again.",
@@ -106,7 +106,7 @@ def capacity_json(search: Search, trials: Sequence[Trial], result: Capacity) -> 
         found=result.found,
         verdict=VERDICTS[result.found],
         sentence=sentence_of(result),
-        next_step=capacity_next_step(result),
+        next_step=capacity_next_step(search, result),
         estimated=estimated_text(search, result),
         search=search,
         all_goals=GoalJson.of_goal(result.together),
@@ -162,8 +162,11 @@ def sentence_of(result: Capacity) -> str:
     return f"Not found: {result.why}.{known}"
 
 
-def capacity_next_step(result: Capacity) -> str:
-    return _NEXT[result.found]
+def capacity_next_step(search: Search, result: Capacity) -> str:
+    """With a longer trial where half the lower end would have too few requests to be searched."""
+    is_low = search.from_rps / 2 * search.trial_s < FEWEST_REQUESTS
+    lower = "Start lower with --from" + (f" and longer trials (--trial {2 * search.trial_s:g})" if is_low else "")
+    return _NEXT[result.found].format(lower=lower)
 
 
 def estimated_text(search: Search, result: Capacity) -> str:
@@ -252,7 +255,7 @@ def capacity_markdown(search: Search, result: Capacity) -> str:
         "",
         f"**{markdown(sentence_of(result))}**  ",
         f"{markdown(estimated_text(search, result))}  ",
-        f"**Next:** {markdown(capacity_next_step(result))}",
+        f"**Next:** {markdown(capacity_next_step(search, result))}",
         "",
         f"| {' | '.join(GOAL_HEAD)} |",
         "|---|---|---|---|---|",
@@ -274,5 +277,5 @@ def capacity_terminal(search: Search, result: Capacity) -> Group:
         table.add_row(*(Text(escaped(cell)) for cell in goal_cells(goal)))
     style = STYLES[VERDICTS[result.found]]
     head = Text.assemble((result.found, style), "  ", escaped(sentence_of(result)))
-    texts = [estimated_text(search, result), *facts(search, result), f"Next: {capacity_next_step(result)}"]
+    texts = [estimated_text(search, result), *facts(search, result), f"Next: {capacity_next_step(search, result)}"]
     return Group(head, table, *(Text(escaped(text)) for text in texts))

@@ -30,4 +30,4 @@ def concluded_capacity(search: Search, result: Capacity) -> Concluded:
     )
     notes = "\n".join(map(escaped, (sentence, estimated_text(search, result), *facts(search, result))))
     # Its sentence says all that an annotation could.
-    return Concluded("capacity", search.scenario, word, sentence, capacity_next_step(result), cases, (), notes)
+    return Concluded("capacity", search.scenario, word, sentence, capacity_next_step(search, result), cases, (), notes)

@@ -85,7 +85,8 @@ def sizes(selftest: SelfTest) -> str:
     can = "whose load it keeps up" if wrong else "that it can decide"
     told = f"Shipped scenarios {can}: {', '.join(fits) or 'none'}."
     if wrong:
-        told += f" But {wrong} answers were wrong: rely on no verdict from here until a self-test gets all right."
+        answers = "1 answer was" if wrong == 1 else f"{wrong} answers were"
+        told += f" But {answers} wrong: rely on no verdict from here until a self-test gets all right."
     return f"{told} Too large for one process: {', '.join(beyond)}." if beyond else told
 
 

@@ -48,7 +48,7 @@ def capacity_page(search: Search, trials: Sequence[Trial], result: Capacity, sel
         word=capacityfile.VERDICTS[result.found],
         sentence=capacityfile.sentence_of(result),
         estimated=capacityfile.estimated_text(search, result),
-        next_step=capacityfile.capacity_next_step(result),
+        next_step=capacityfile.capacity_next_step(search, result),
         facts=list(capacityfile.facts(search, result)),
         head=capacityfile.GOAL_HEAD,
         goals=[capacityfile.goal_cells(goal) for goal in (result.together, *result.goals)],

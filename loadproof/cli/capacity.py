@@ -102,7 +102,7 @@ def capacity(
     with stop_signal.installed():
         target_file = allowed_target(target, allow_host)
         crew = CrewOptions(checked_locustfiles(locustfiles), workers)
-        options = RunOptions(crew, target_file, overrides(settings), seed, allow_host=allow_host or ())
+        options = RunOptions(crew, target_file, overrides(settings), seed, allow_host=allow_host or (), is_judged=False)
         assignment = prepare(file, options)
         asked = SearchOptions(lowest, highest, trial, quick, goals or [])
         search, wanted = checked_search(assignment, asked, read_search(resume) if resume else None)

@@ -47,6 +47,8 @@ class RunOptions:
     """False: nothing is sent."""
     may_command: bool = False
     """The target file's commands may be run."""
+    is_judged: bool = True
+    """False: not by its own phases, as when a search makes trials of its own."""
 
 
 def allowed_target(path: Path | None, allow_host: list[str] | None) -> TargetFile | None:
@@ -78,6 +80,7 @@ def prepare(file: Path, options: RunOptions, *, text: str | None = None) -> Assi
         is_sound=not problems,
         is_to_run=options.is_to_run,
         may_command=options.may_command,
+        is_judged=options.is_judged,
     )
     if problems:
         raise InputError(problems)

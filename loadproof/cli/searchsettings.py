@@ -12,7 +12,7 @@ from loadproof.plan.excess import exceeded_limits
 from loadproof.plan.phases import plan_phases
 from loadproof.plan.trials import Goal, goals_of, trial_of, unread_by
 from loadproof.run.assignment import declared_limits
-from loadproof.rundir.trials import Search, SearchGoal
+from loadproof.rundir.trials import FEWEST_REQUESTS, Search, SearchGoal
 from loadproof.scenario.scenario import Threshold
 from loadproof.scenario.strict import Strict
 
@@ -31,8 +31,6 @@ _EXCEED_RATIO: Final = 0.5
 _REPEATS: Final = 10
 _MOST_RPS: Final = 100_000.0
 _LIMITED_OVER_S: Final = 60.0
-_FEWEST: Final = 20
-"""Requests in a trial at the lower end: with fewer, one slow answer decides."""
 
 
 @dataclass(frozen=True)
@@ -157,8 +155,8 @@ def _range_problems(search: Search, asked: SearchOptions) -> Iterator[Problem]:
     if not _SHORTEST_S <= search.trial_s <= _LONGEST_S:
         what = f"not between {_SHORTEST_S:g} and {_LONGEST_S:g} s"
         yield Problem("--trial", what, "10 is a good length", got=f"{asked.trial_s:g}")
-    elif search.from_rps * search.trial_s < _FEWEST:
-        what = f"a trial at the lower end would have fewer than {_FEWEST} requests"
+    elif search.from_rps * search.trial_s < FEWEST_REQUESTS:
+        what = f"a trial at the lower end would have fewer than {FEWEST_REQUESTS} requests"
         got = f"{search.from_rps:g} rps for {search.trial_s:g} s"
         yield Problem("--from and --trial", what, "start higher, or give a longer --trial", got=got)
 

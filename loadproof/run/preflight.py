@@ -57,11 +57,13 @@ def preflight(
     is_sound: bool = True,
     is_to_run: bool = True,
     may_command: bool = False,
+    is_judged: bool = True,
 ) -> Iterator[Problem]:
     """Problems of running this scenario against this target; None: the embedded one.
 
     If the scenario is not `is_sound`, there is no plan to check; if nothing `is_to_run`, nothing to run it is needed.
-    Programs that a target file names are only started if we `may_command`.
+    Programs that a target file names are only started if we `may_command`. Unless its phases `is_judged` by, what they
+    can show doesn't matter.
     """
     if target is not None:
         yield from _authority_problems(target)
@@ -78,7 +80,7 @@ def preflight(
         yield from _of_brought(scenario, crew, target)
         yield from _shared_limit_problems(scenario, limits, where=where)
     if is_sound:
-        yield from _plan_problems(scenario, limits, seed, where=where, crew=crew)
+        yield from _plan_problems(scenario, limits, seed, where=where, crew=crew, is_judged=is_judged)
         # An embedded target has all connections in one process.
         yield from open_file_problems(scenario, processes=1 if target is None else crew.local_workers, where=where)
     if scenario.clients == "source-address":
@@ -136,7 +138,7 @@ def _locustfile_problems(scenario: Scenario, crew: CrewOptions, target: TargetFi
 
 
 def _plan_problems(
-    scenario: Scenario, limits: Mapping[str, Written], seed: int, *, where: str, crew: CrewOptions
+    scenario: Scenario, limits: Mapping[str, Written], seed: int, *, where: str, crew: CrewOptions, is_judged: bool
 ) -> Iterator[Problem]:
     if scenario.locustfile is not None:
         # What its users send, and how much, is known when they have.
@@ -146,12 +148,13 @@ def _plan_problems(
     expected = expected_requests(scenario, spans)
     yield from kinds_without_users(scenario, where=where)
     yield from feeder_problems(scenario, crew.locustfiles, expected, where=where)
-    yield from undecidable(scenario, expected, where=where)
     yield from hardly_expected(scenario, expected, where=where)
-    yield from unauditable(scenario, spans, limits, seed, where=where)
-    yield from undetectable(scenario, spans, expected, where=where)
-    if crew.locustfiles.resolve() == LOCUSTFILES.resolve() and scenario.mix.keys() <= _ONE_REQUEST_A_TASK:
-        yield from rates_beyond_plan(scenario, expected, where=where)
+    if is_judged:
+        yield from undecidable(scenario, expected, where=where)
+        yield from unauditable(scenario, spans, limits, seed, where=where)
+        yield from undetectable(scenario, spans, expected, where=where)
+        if crew.locustfiles.resolve() == LOCUSTFILES.resolve() and scenario.mix.keys() <= _ONE_REQUEST_A_TASK:
+            yield from rates_beyond_plan(scenario, expected, where=where)
     if not scenario.expect_throttling:
         for excess in exceeded_limits(scenario, spans, limits, seed):
             kind = scenario.spenders_of(excess.endpoint)[0]

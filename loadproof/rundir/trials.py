@@ -46,6 +46,10 @@ class SearchGoal(Strict):
     """The search ends when the bounds are this close, as a share of the upper one."""
 
 
+FEWEST_REQUESTS: Final = 20
+"""In a trial at the lower end: with fewer, one slow answer decides."""
+
+
 class Search(Strict):
     """What is searched, and how; loads in arrivals per second."""
 

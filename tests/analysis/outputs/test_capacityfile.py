@@ -15,6 +15,7 @@ from loadproof.analysis.estimates.estimate import Estimate
 from loadproof.analysis.outputs.capacityfile import (
     capacity_json,
     capacity_markdown,
+    capacity_next_step,
     capacity_schema,
     capacity_terminal,
     facts,
@@ -73,6 +74,13 @@ def test_a_load_comes_with_its_interval(half, text):
 def test_the_result_is_one_sentence(result, text):
     """Whatever it is."""
     assert sentence_of(result) == text
+
+
+@pytest.mark.parametrize(("from_rps", "longer"), [(100.0, ""), (2.5, " and longer trials (--trial 20)")])
+def test_a_lower_start_is_one_that_can_be_searched(from_rps, longer):
+    """A trial of few requests a second has to be longer, or it would be refused."""
+    step = capacity_next_step(two_goals(from_rps=from_rps), result(Found.TOO_HIGH))
+    assert step == f"Start lower with --from{longer}, or check with `loadproof run` why the goals fail at this load."
 
 
 def test_every_ending_has_its_exit_code():

@@ -101,3 +101,13 @@ def test_several_problems_are_told_at_once(scenario):
     text = refused("capacity", scenario(), "--to", "0", "--trial", "1000")
     assert "--to: not a load" in text
     assert "--trial: not between" in text
+
+
+def test_its_own_phases_need_not_decide_anything(scenario):
+    """Trials do: `run` refuses a threshold for which its phases are too short, and a search doesn't."""
+    short = scenario(phases=[{"name": "steady", "duration": "2 s", "rate": "20 rps"}])
+    assert "can't be decided: it needs 200 samples" in refused("run", short)
+    # The other fault of this command line is all that it is refused for.
+    text = refused("capacity", short, "--trial", "0.1")
+    assert "--trial: not between 1 and 600 s" in text
+    assert "can't be decided" not in text
