@@ -45,7 +45,7 @@ class LogOrder:
 
     def add(self, seconds: pd.Series[float], names: pd.Series[Any]) -> None:
         """The next lines: times in s, and names as a category; a line without a time says nothing."""
-        all_times: NDArray[np.float64] = seconds.to_numpy(dtype=np.float64)
+        all_times: NDArray[Any] = seconds.to_numpy()
         is_timed = np.isfinite(all_times)
         times = all_times[is_timed]
         if not times.size:
