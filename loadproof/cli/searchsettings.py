@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from loadproof.errors import InputError, Problem
 from loadproof.plan.excess import exceeded_limits
 from loadproof.plan.phases import plan_phases
-from loadproof.plan.trials import Goal, goals_of, trial_of, unread_by
+from loadproof.plan.trials import PLACES_OF_S, Goal, goals_of, trial_of, unread_by
 from loadproof.run.assignment import declared_limits
 from loadproof.rundir.trials import FEWEST_REQUESTS, Search, SearchGoal
 from loadproof.scenario.scenario import Threshold
@@ -113,6 +113,7 @@ def _search(assignment: Assignment, asked: SearchOptions, goals: Sequence[Goal],
     scenario, is_quick = assignment.scenario, asked.is_quick
     rates = [phase.rate for phase in scenario.phases if phase.rate]
     trial_s = asked.trial_s if asked.trial_s is not None else _QUICK_TRIAL_S if is_quick else _TRIAL_S
+    trial_s = round(trial_s, PLACES_OF_S)
     return Search(
         scenario=scenario.name,
         target=assignment.target.base_url if assignment.target else "embedded",
