@@ -31,7 +31,7 @@ LATE = "late"
 def trial_in(run: Run, goals: Sequence[Goal], *, number: int, stage: Stage) -> Trial:
     """The trial that this run was."""
     span = next(span for span in run.phases if span.name == TRIAL)
-    # As exact as phases are written: by a rounding error it would be shorter than asked, and never count as a full trial.
+    # As exact as phases are written: a rounding error would make it shorter than asked, and no full trial.
     scope, lasted_s = Scope((TRIAL,), run.endpoints), round(span.end_s - span.start_s, PLACES_OF_S)
     counts, p95 = tally(rows_of(run, scope)), counted_estimate(Metric("p", quantile=0.95), run, scope)
     outcomes = {str(outcome): count for outcome, count in counts.outcomes.items()}
