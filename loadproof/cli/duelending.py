@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from loadproof.analysis.compare.comparison import Comparison
     from loadproof.analysis.compare.replicates import Replicate
     from loadproof.analysis.compare.sequential import InterimResult
-    from loadproof.cli.judging import Policy
+    from loadproof.cli.policy import Policy
     from loadproof.rundir.duel import Duel
     from loadproof.scenario.scenario import Scenario
 
