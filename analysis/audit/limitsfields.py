@@ -124,9 +124,9 @@ def _wrong_reset(line: Line, row: int, reset_s: int, allowed: _Allowed) -> Itera
 
 def _misplaced(line: Line, noted: Mapping[int, dict[str, str]]) -> Iterator[tuple[int, str]]:
     left = {row: _own(fields.get(_STATE, ""), line.limit).get("r") for row, fields in noted.items()}
-    told = [(row, number) for row, number in left.items() if number is not None and line.is_admitted[row]]
-    rows, numbers = (np.array(column, dtype=np.int64) for column in zip(*told, strict=True)) if told else ([], [])
-    for at in np.flatnonzero(misplaced(line, rows, numbers)) if told else ():
+    told = np.array([(row, r) for row, r in left.items() if r is not None and line.is_admitted[row]], dtype=np.int64)
+    rows, numbers = told.reshape(-1, 2).T
+    for at in np.flatnonzero(misplaced(line, rows, numbers)):
         yield int(rows[at]), f"RateLimit says r={numbers[at]}, as if a window had begun where no other one did"
 
 

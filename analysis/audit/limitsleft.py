@@ -54,30 +54,43 @@ def misplaced(line: Line, rows: NDArray[np.int64], left: NDArray[np.int64]) -> N
 
 
 def _left(line: Line, algorithm: str, windows: FixedWindows, before: Before) -> Left:
-    rows = np.arange(len(line.rows))
-    limit, reach = line.limit, line.window_us + line.slack_us
+    limit = line.limit
     size = limit.size if algorithm == "token-bucket" else limit.amount
-    at_most = (line.possible.begun(line.ended) - line.possible.over(line.sent - reach)).astype(np.float64)
-    at_least = np.ones(len(rows))
-    if algorithm == "token-bucket":
-        at_most, lacks = drained(line, rows, lacked=size if before.is_unknown else before.hits)
-        at_least = 1 + np.maximum(lacks, 0)
-        is_known = line.since == 0
-    elif algorithm == "sliding-counter":
-        at_most, at_least, reach = weighted(line, rows), 1 + _weighted_least(line), 2 * reach
-    elif algorithm == "moving-window":
-        surely = line.sure.over(line.sent) - line.sure.begun(line.ended - line.window_us + line.slack_us)
-        at_least = 1.0 + np.maximum(surely, 0)
-    elif algorithm == "fixed-window":
-        at_least = 1.0 + _before_in_window(line, windows)
-    if algorithm != "token-bucket":
-        is_old = line.sent - line.shift - line.since >= reach
-        is_known = is_old | ((line.since == 0) & (not before.is_unknown))
-        at_most = at_most + np.where(is_old, 0, before.hits)
-    if limit.processes > 1:
-        at_least = np.ones(len(rows))
-    least = np.where(is_known, np.floor(np.maximum(size - at_most, 0)), 0)
+    at_least = _used_at_least(line, algorithm, windows) if limit.processes == 1 else np.ones(len(line.rows))
+    least = np.floor(np.maximum(size - _used_at_most(line, algorithm, before), 0))
     return Left(least.astype(np.int64), np.ceil(np.maximum(size - at_least, 0)).astype(np.int64))
+
+
+def _used_at_most(line: Line, algorithm: str, before: Before) -> NDArray[np.float64]:
+    """Infinite where something from before may count of which nobody knows how much it is."""
+    rows, reach = np.arange(len(line.rows)), line.window_us + line.slack_us
+    if algorithm == "token-bucket":
+        most, _ = drained(line, rows, lacked=line.limit.size if before.is_unknown else before.hits)
+        return np.where(line.since == 0, most, np.inf)
+    if algorithm == "sliding-counter":
+        most, reach = weighted(line, rows), 2 * reach
+    else:
+        most = (line.possible.begun(line.ended) - line.possible.over(line.sent - reach)).astype(np.float64)
+    is_old = line.sent - line.shift - line.since >= reach
+    is_known = is_old | ((line.since == 0) & (not before.is_unknown))
+    return np.where(is_known, most + np.where(is_old, 0, before.hits), np.inf)
+
+
+def _used_at_least(line: Line, algorithm: str, windows: FixedWindows) -> NDArray[np.float64]:
+    """The row itself, and what surely counts of what came before it."""
+    before: NDArray[np.float64] | NDArray[np.int64]
+    match algorithm:
+        case "token-bucket":
+            _, before = drained(line, np.arange(len(line.rows)), lacked=0)
+        case "sliding-counter":
+            before = _weighted_least(line)
+        case "moving-window":
+            before = line.sure.over(line.sent) - line.sure.begun(line.ended - line.window_us + line.slack_us)
+        case "fixed-window":
+            before = _before_in_window(line, windows)
+        case _:
+            return np.ones(len(line.rows))
+    return 1.0 + np.maximum(before, 0.0)
 
 
 def _before_in_window(line: Line, windows: FixedWindows) -> NDArray[np.int64]:
