@@ -268,9 +268,10 @@ class _Series:
 
 def _series(runs: Sequence[Replicate]) -> Iterator[_Series]:
     """Each row; a run that has none of its requests is left out of it."""
-    sources = sources_of(runs[-1].manifest.scenario)
+    # What thresholds name may differ from run to run, and what a locustfile sends.
+    metrics = {row: source.metric for run in runs for row, source in sources_of(run.manifest.scenario).items()}
     for row in dict.fromkeys(row for run in runs for row in run.estimates):
         numbers = [number for number, run in enumerate(runs) if row in run.estimates]
-        estimates, metric = [runs[number].estimates[row] for number in numbers], sources[row].metric
+        estimates, metric = [runs[number].estimates[row] for number in numbers], metrics[row]
         values = values_of(estimates, metric)
         yield _Series(row, metric, tuple(numbers), values, least_sd(estimates, metric))

@@ -17,9 +17,9 @@ from loadproof.cli.options import (
     console,
     output_option,
 )
+from loadproof.cli.policy import Policy
 from loadproof.errors import InputError, Problem, RunDirectoryError
 from loadproof.run.extras import JUDGE, require
-from loadproof.run.notify import channels_of
 from loadproof.rundir import files
 from loadproof.rundir.manifest import read_manifest
 from loadproof.units import Dimension, parse_quantity
@@ -51,7 +51,7 @@ def history(
 ) -> None:
     """Show how a scenario's results changed over all of its runs."""
     require(JUDGE)
-    policy = judging.Policy(inconclusive, annotate, channels_of(notify or ()))
+    policy = Policy.of(inconclusive, annotate, notify)
     least = None if smallest is None else _smallest(smallest)
     paths = _runs_of(scenario, _by_scenario(directory))
     from loadproof.analysis.compare.history import history_of

@@ -16,7 +16,7 @@ from loadproof.analysis.audit.ledgerrecord import LedgerRecord
 from loadproof.analysis.audit.ledgerreplays import OTHER_BODY, SAME_KEY
 from loadproof.analysis.word import Word
 from loadproof.plan.evidence import needed_to_see
-from loadproof.scenario.scenario import ONE_IN
+from loadproof.scenario.auditthreshold import ONE_IN
 from tests.analysis.audit import banks
 from tests.analysis.audit.tellers import Load
 

@@ -37,6 +37,7 @@ from tests.commands import in_process
 P95 = Row("balance", "steady", "p(95)")
 GOOD = Row("balance", "steady", "goodput_ratio")
 DAY_S = 86_400
+GOODPUT = [{"expect": "goodput_ratio >= 99 %"}]
 
 
 def runs_with(tmp_path, values, *, good=None, host=None):
@@ -195,6 +196,26 @@ def test_below_20_runs_there_are_too_few(tmp_path):
     history = history_with(tmp_path, series(n=19, slower_from=10))
     assert row_of(history).trend is Trend.TOO_FEW
     assert headline(history).startswith("Too few runs to tell change from noise: 19 on this machine, 20 are needed")
+
+
+def test_what_only_earlier_thresholds_named_is_shown_as_far_as_it_goes(tmp_path):
+    """Thresholds may change from release to release: they decide nothing of what is sent."""
+    threshold = {"endpoint": "balance", "phase": "steady", "expect": "p(97) < 1 s"}
+    former, gone = scenario(thresholds=[threshold, *GOODPUT]), Row("balance", "steady", "p(97)")
+    runs = runs_with(tmp_path, series())
+    runs = [
+        replace(
+            run,
+            manifest=run.manifest.model_copy(update={"scenario": former}),
+            estimates={**run.estimates, gone: run.estimates[P95]},
+        )
+        if number < 4
+        else run
+        for number, run in enumerate(runs)
+    ]
+    history = RunHistory("synthetic", judged([("a machine", tuple(runs))], 0.05), ())
+    assert row_of(history, gone).trend is Trend.TOO_FEW
+    assert row_of(history).trend is Trend.STABLE
 
 
 def test_each_machine_has_a_history_of_its_own(tmp_path):

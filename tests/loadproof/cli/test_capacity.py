@@ -103,6 +103,19 @@ def test_several_problems_are_told_at_once(scenario):
     assert "--trial: not between" in text
 
 
+def test_each_goal_has_requests_enough_in_a_trial_at_the_lower_end(scenario):
+    """A goal that reads one request in a hundred would find none at all in some trials, and be missed."""
+    mix = {"health": {"share": "99 %"}, "webhooks": {"share": "1 %"}}
+    rare = [{"expect": "goodput_ratio >= 99 %"}, {"endpoint": "webhooks", "expect": "p(95) < 200 ms"}]
+    # Its other fault keeps it from being measured in any case.
+    text = refused("capacity", scenario(mix=mix, thresholds=rare), "--from", "50", "--to", "1e9")
+    assert (
+        "--from and --trial: a trial at the lower end would have fewer than 20 requests for "
+        "webhooks: p(95) < 200 ms, got '5'; start higher, or give a longer --trial" in text
+    )
+    assert "fewer" not in refused("capacity", scenario(mix=mix), "--from", "50", "--to", "1e9")
+
+
 def test_its_own_phases_need_not_decide_anything(scenario):
     """Trials do: `run` refuses a threshold for which its phases are too short, and a search doesn't."""
     short = scenario(phases=[{"name": "steady", "duration": "2 s", "rate": "20 rps"}])
