@@ -13,7 +13,7 @@ from loadproof.api.bodies import encoded_body
 from loadproof.api.calls import Call
 from loadproof.api.payloads import encode_json
 from loadproof.api.signing import SIGNATURES
-from loadproof.http.headers import merged
+from loadproof.http.headers import check_sendable, merged
 from loadproof.http.messages import Request
 from loadproof.scenario.operations import Operation, without_fragment
 from loadproof.scenario.targetauth import fixed_headers
@@ -88,7 +88,7 @@ class Api:
         files: Mapping[str, File] | None = None,
         note: Mapping[str, Any] | None = None,
     ) -> Call:
-        """Any request of a user of your own; ValueError if there is none like it, such as one with a fragment.
+        """Any request of a user of your own; ValueError if it can't be sent, as for a fragment or a line break.
 
         `name` is what thresholds and tables call it, `expect` the status or statuses that are right. `body` is sent as
         JSON exactly as given, bytes as they are, and None means no body; `form` is sent as an HTML form, together with
@@ -101,6 +101,8 @@ class Api:
         written = quote(without_fragment(path), safe=_AS_WRITTEN)
         operation = Operation.model_validate({"method": method, "path": written, "expect": expect})
         content, content_type = encoded_body(body, form, files)
+        if headers:
+            _check(headers)
         own = merged(content_type, self.headers, headers or {})
         values = {str(word): value for word, value in (note or {}).items() if not callable(value)}
         finds = {str(word): find for word, find in (note or {}).items() if callable(find)}
@@ -125,6 +127,7 @@ class Api:
             "currency": operation.currency,
         }
         headers = {operation.idempotency_key: key} if operation.idempotency_key else {}
+        _check(headers)
         return self._call(
             operation,
             body=encode_json(body_fields(operation, sent)),
@@ -192,6 +195,11 @@ class Api:
             follow_redirects=operation.follow_redirects,
         )
         return Call(operation, request, name, sent=sent or {}, note=note, finds=finds)
+
+
+def _check(headers: Mapping[str, object]) -> None:
+    """Before there is a call: what is found out when it is sent would be told as a request that failed."""
+    check_sendable({name: str(value) for name, value in headers.items()})
 
 
 def _find(word: str) -> Find:
