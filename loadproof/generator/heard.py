@@ -41,7 +41,8 @@ class Heard(NamedTuple):
     kind: str
     """Of the request: the method of HTTP."""
     name: str
-    took_s: float
+    took_s: float | None
+    """None: nobody knows how long."""
     body_bytes: int
     start_time: float | None
     """The time of day, as far as it is known."""
@@ -59,8 +60,8 @@ class Heard(NamedTuple):
         return Heard(
             kind=str(told.get("request_type")),
             name=str(told.get("name")),
-            took_s=max(0.0, _number(told.get("response_time")) / 1000),
-            body_bytes=int(_number(told.get("response_length"))),
+            took_s=None if (took_ms := _amount(told.get("response_time"))) is None else took_ms / 1000,
+            body_bytes=int(_amount(told.get("response_length")) or 0),
             start_time=start_time if isinstance(start_time, float) else None,
             response=told.get("response"),
             # Locust takes whatever is false for none.
@@ -69,8 +70,13 @@ class Heard(NamedTuple):
         )
 
 
-def _number(value: object) -> float:
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else 0.0
+def _amount(value: Any) -> float | None:
+    """A number of any kind, numpy's and decimal ones included; None for what is no amount of anything."""
+    try:
+        amount = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return amount if 0 <= amount < math.inf else None
 
 
 def is_elsewhere(url: str, base_url: str) -> bool:
