@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from loadproof.cli.duelasked import check_duet, given_scenario, looks_of, refuse_beside, sides_of
-from loadproof.cli.duelending import conclude, resume_command, say, show_plan
+from loadproof.cli.duelending import conclude, say, show_plan
 from loadproof.cli.dueljudging import DuelReferee
 from loadproof.cli.options import (
     DEFAULT_LOCUSTFILES,
@@ -41,7 +41,7 @@ from loadproof.run.locust import CrewOptions
 from loadproof.run.serving import target_at
 from loadproof.run.shipped import scenario_file
 from loadproof.run.stopping import StopSignal
-from loadproof.rundir.duel import Duel, read_duel, write_duel
+from loadproof.rundir.duel import Duel, read_duel, resume_command, write_duel
 from loadproof.rundir.files import SCENARIO, create_run_directory, write_whole
 from loadproof.scenario.targetfile import load_target
 
