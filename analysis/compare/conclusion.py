@@ -42,7 +42,8 @@ class Conclusion:
 def conclusion_of(comparison: Comparison) -> Conclusion:
     word = comparison.word
     reason, next_step = _PARTS[word](comparison)
-    if comparison.of_equals:
+    # A threshold that asks equals for a difference is no false alarm.
+    if comparison.of_equals and (word is not ChangeWord.REGRESSED or _rows_of(comparison, word)):
         reason, next_step = _of_equals(word, reason, next_step)
     is_broken = any(finding.word is Word.INVALID for finding in comparison.findings)
     return Conclusion(word, f"{sentence(reason)}.", next_step, Word.INVALID if is_broken else VERDICTS[word])
@@ -159,12 +160,16 @@ def _inconclusive(comparison: Comparison) -> tuple[str, str]:
     rows = [row for row in comparison.deciding_rows if row.word in {None, ChangeWord.INCONCLUSIVE}]
     if not rows:
         undecided = [each for each in comparison.judgements if each.word is Word.INCONCLUSIVE]
-        return deciding_reason(undecided), "Make more runs of each release, alternately."
+        more = "Duel again with more runs of each release (`--looks`)." if comparison.looks else _MORE_RUNS
+        return deciding_reason(undecided), more
     worst = max(rows, key=lambda row: row.detectable if row.is_tested else math.inf)
     found = f"; a change of {signed_text(worst.detectable, scale_of(worst.metric))} would have shown"
     undecided_rows = f"{len(rows)} of {len(comparison.deciding_rows)} rows are undecided"
     reason = f"{undecided_rows}: {_text(worst)}{found if worst.is_tested else ''}"
     return reason, _more_runs(rows, worst, comparison.looks)
+
+
+_MORE_RUNS: Final = "Make more runs of each release, alternately."
 
 
 def _more_runs(rows: Sequence[ComparedRow], worst: ComparedRow, looks: Sequence[int]) -> str:

@@ -13,7 +13,7 @@ from loadproof.api.bodies import encoded_body
 from loadproof.api.calls import Call
 from loadproof.api.payloads import encode_json
 from loadproof.api.signing import SIGNATURES
-from loadproof.http.headers import check_sendable, merged
+from loadproof.http.headers import FixedHeaders, check_sendable, merged
 from loadproof.http.messages import Request
 from loadproof.scenario.operations import Operation, without_fragment
 from loadproof.scenario.targetauth import fixed_headers
@@ -51,8 +51,8 @@ class Api:
         self, endpoints: Endpoints, *, headers: dict[str, str], webhook_secret: str, auth: Auth | None = None
     ) -> None:
         self._endpoints = endpoints
-        self.headers = resolved_headers(headers) | fixed_headers(auth)
-        """Sent with each request, with their secrets."""
+        self.headers: Mapping[str, str] = FixedHeaders(resolved_headers(headers) | fixed_headers(auth))
+        """Sent with each request of each user, with their secrets."""
         self._webhook_secret = webhook_secret
         finds_amount = _find("amount") if endpoints.transactions.amounts == "minor" else _minor_amount
         self._finds_paid = {**_FINDS_PAID, "amount": finds_amount}
@@ -106,7 +106,7 @@ class Api:
         own = merged(content_type, self.headers, headers or {})
         values = {str(word): value for word, value in (note or {}).items() if not callable(value)}
         finds = {str(word): find for word, find in (note or {}).items() if callable(find)}
-        request = Request(operation.method, operation.path, headers=own, body=content)
+        request = Request(operation.method, operation.path, headers=FixedHeaders(own), body=content)
         return Call(operation, request, name, note=values, finds=finds)
 
     def ask_health(self) -> Call:
@@ -156,7 +156,7 @@ class Api:
 
     def _delivery(self, event_id: str, body: bytes, signature: Mapping[str, str]) -> Call:
         operation = self._endpoints.webhooks
-        headers = merged(_JSON, self.headers, signature)
+        headers = FixedHeaders(merged(_JSON, self.headers, signature))
         # A second delivery has the same id and counts once.
         request = Request(
             operation.method,
@@ -189,7 +189,7 @@ class Api:
         request = Request(
             operation.method,
             filled,
-            headers=merged(_JSON if body else {}, self.headers, headers or {}),
+            headers=FixedHeaders(merged(_JSON if body else {}, self.headers, headers or {})),
             body=body,
             repeatable=repeatable,
             follow_redirects=operation.follow_redirects,

@@ -105,7 +105,7 @@ def capacity(
         options = RunOptions(crew, target_file, overrides(settings), seed, allow_host=allow_host or (), is_judged=False)
         assignment = prepare(file, options)
         asked = SearchOptions(lowest, highest, trial, quick, goals or [])
-        search, wanted = checked_search(assignment, asked, read_search(resume) if resume else None)
+        search, wanted = checked_search(assignment, asked, resume)
         tell_faults(target_file)
         directory = resume or create_run_directory(out, f"capacity-{assignment.scenario.name}")
         runs = TrialRuns(assignment, wanted, search, directory, stop_signal)

@@ -7,18 +7,20 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import ValidationError
 
+from loadproof.cli.searchresumed import unlike_before
 from loadproof.errors import InputError, Problem
 from loadproof.plan.decidability import samples_expected
 from loadproof.plan.excess import exceeded_limits
 from loadproof.plan.phases import expected_requests, plan_phases
 from loadproof.plan.trials import PLACES_OF_S, Goal, goals_of, trial_of, unread_by
 from loadproof.run.assignment import declared_limits
-from loadproof.rundir.trials import FEWEST_REQUESTS, Search, SearchGoal
+from loadproof.rundir.trials import FEWEST_REQUESTS, Search, SearchGoal, read_search
 from loadproof.scenario.scenario import Threshold
 from loadproof.scenario.strict import Strict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from loadproof.run.assignment import Assignment
     from loadproof.scenario.scenario import Scenario
@@ -45,11 +47,12 @@ class SearchOptions:
     goals: Sequence[str]
 
 
-def checked_search(assignment: Assignment, asked: SearchOptions, before: Search | None) -> tuple[Search, list[Goal]]:
+def checked_search(assignment: Assignment, asked: SearchOptions, resumed: Path | None) -> tuple[Search, list[Goal]]:
     """The search and its goals; InputError with everything that is wrong.
 
-    `before` is the search to continue, which has to be the same one.
+    `resumed` is the directory of the search to continue, which has to be the same one.
     """
+    before = read_search(resumed) if resumed else None
     scenario, where = assignment.scenario, str(assignment.scenario_file)
     problems = list(_unfit(scenario, where))
     chosen, others = _chosen_goals(scenario, asked.goals, problems)
@@ -64,8 +67,8 @@ def checked_search(assignment: Assignment, asked: SearchOptions, before: Search 
     search = _search(assignment, asked, chosen, others)
     problems += [*_range_problems(search, asked), *_scarce_problems(scenario, chosen, search)]
     problems += [] if problems else _limit_problems(assignment, chosen, search)
-    if before is not None:
-        problems += _differences(before, search)
+    if resumed is not None and before is not None:
+        problems += [*_differences(before, search), *unlike_before(resumed, assignment, chosen)]
     if problems:
         raise InputError(problems)
     return before or search, chosen

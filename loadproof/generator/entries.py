@@ -74,10 +74,13 @@ class Entries:
         # First of all, since whatever a client of somebody's own calls its response can raise.
         longest = LONGEST + work.mask.reach
         answered = _answered_with(told.response, longest) if told and recorder.journals else (0, "")
+        urls = {told.url, told.answered_by} if told else ()
         recorder.started()
         recorder.finished(endpoint, method, outcome, due, timing, told.body_bytes if told else 0)
-        if told and is_elsewhere(told.url, work.target.base_url):
+        if any(is_elsewhere(url, work.target.base_url) for url in urls):
             recorder.elsewhere(endpoint, due)
+        if outcome is Outcome.INVALID and told and told.is_unread:
+            recorder.unread(endpoint, due, timing)
         self._journal(endpoint, outcome, due, began_s, ended_s=ended_s, answered=answered)
         if life is None:
             return

@@ -11,7 +11,7 @@ from geventhttpclient.useragent import ConnectionError as FastConnectionError
 from requests.exceptions import RequestException
 from requests.exceptions import Timeout as RequestTimeout
 
-from loadproof.http.messages import TransportError, WantError
+from loadproof.http.messages import TransportError, UnreadAnswerError, WantError
 from loadproof.http.origin import LOCALHOST, Origin
 from loadproof.http.stream import failure_of
 from loadproof.outcome import Outcome, classify
@@ -50,6 +50,20 @@ class Heard(NamedTuple):
     exception: BaseException | None
     """None: it was as its user expected."""
     url: str
+    """What was asked for."""
+
+    @property
+    def is_unread(self) -> bool:
+        """There is an answer that loadproof doesn't read: its own limit, not the target's failure."""
+        return self.exception is not None and any(
+            isinstance(cause, UnreadAnswerError) for cause in _causes(self.exception)
+        )
+
+    @property
+    def answered_by(self) -> str:
+        """The URL that a redirect led to, or else the one that was asked for."""
+        url = getattr(self.response, "url", None)
+        return url if isinstance(url, str) else self.url
 
     @staticmethod
     def of(told: Mapping[str, Any]) -> Heard:
@@ -132,9 +146,13 @@ def outcome_of(response: Any, exception: BaseException | None) -> Outcome | Want
     if status := status_of(response):
         return classify(status, as_expected=False, has_retry_after="retry-after" in headers_of(response))
     causes = list(_causes(exception))
-    for cause in causes:
-        if isinstance(failure := _failure(cause), WantError):
-            return failure.of
+    if any(isinstance(cause, UnreadAnswerError) for cause in causes):
+        return Outcome.INVALID
+    want = next((failure.of for cause in causes if isinstance(failure := _failure(cause), WantError)), None)
+    return want or _without_answer(causes)
+
+
+def _without_answer(causes: list[BaseException]) -> Outcome:
     if any(isinstance(cause, TimeoutError | RequestTimeout) for cause in causes):
         return Outcome.TIMEOUT
     if any(isinstance(cause, OSError | RequestException | FastConnectionError) for cause in causes):

@@ -26,10 +26,13 @@ from locust.user.task import TaskSet
 
 from loadproof.generator.following import Following, _began_s
 from loadproof.generator.paces import pace_s
+from loadproof.http.head import MAX_HEAD_BYTES
 from loadproof.httpuser.session import HttpSession as OurSession
+from loadproof.httpuser.user import HttpUser
 from loadproof.rundir.rows import NEVER_SENT, UNREPORTED, JournalRow
 from loadproof.users.post import Post
 from simulation.rundirs import manifest, scenario
+from tests.servers import answering, serving
 
 if TYPE_CHECKING:
     from loadproof.recording.recorder import Recorder
@@ -128,6 +131,42 @@ def test_what_went_to_somebody_else_than_the_target_is_counted(follow):
     counted = follow(User)
     assert counted["steady", "RPC there", "elsewhere"] == counted["steady", "RPC there", "response"] >= 3
     assert counted["steady", "RPC own", "elsewhere"] == 0
+
+
+def test_whoever_answered_in_the_end_is_counted(follow):
+    """A target that sends everybody on to somebody else is not what was measured."""
+    on = SimpleNamespace(status_code=200, headers={}, url="http://127.0.0.1:1/items")
+    here = SimpleNamespace(status_code=200, headers={}, url="http://127.0.0.1:8000/items")
+
+    class User(Calling):
+        host = "http://127.0.0.1:8000"
+
+        @task
+        def ask(self):
+            self.call("on", url="http://127.0.0.1:8000/items", response=on)
+            self.call("here", url="http://127.0.0.1:8000/items", response=here)
+
+    counted = follow(User)
+    assert counted["steady", "RPC on", "elsewhere"] == counted["steady", "RPC on", "response"] >= 3
+    assert counted["steady", "RPC here", "elsewhere"] == 0
+
+
+def test_what_loadproof_does_not_read_is_its_own_limit(follow):
+    """Also for users of its HttpUser: not a connection that the target broke."""
+    answer = b"HTTP/1.1 200 OK\r\nX-Long: " + MAX_HEAD_BYTES * b"x" + b"\r\nContent-Length: 0\r\n\r\n"
+    with serving(answering(answer)) as url:
+
+        class User(HttpUser):
+            host = url
+            wait_time = constant(0.2)
+
+            @task
+            def ask(self):
+                self.client.get("/items")
+
+        counted = follow(User)
+    assert counted["steady", "GET /items", "unread"] == counted["steady", "GET /items", "response"] >= 1
+    assert {row.outcome for row in follow.journal if row.request == "GET /items"} == {"invalid"}
 
 
 def test_a_row_of_the_journal_says_what_locusts_event_does(follow):
