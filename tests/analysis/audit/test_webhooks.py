@@ -188,7 +188,7 @@ class Providers:
             self.world.run()
         for number in range(6):
             form, body = f"form{number}", f"body{number}"
-            probes = [(form, form, "pair"), (form, f" {form}", "other-form"), (body, body, "pair")]
+            probes = [(form, form, "pair"), (form, f" {form}", "other-form"), (body, body, "same-body")]
             probes += [(f"second{number}", body, "same-body"), *((f"{kind}{number}", "", kind) for kind in FALSE_KINDS)]
             for event, sent, how in probes:
                 self.deliver(event, sent, how=how)
