@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from loadproof.cli.duelasked import check_duet, given_scenario, looks_of, refuse_beside, sides_of
+from loadproof.cli.duelasked import check_duet, given_scenario, looks_of, on_this_machine, refuse_beside, sides_of
 from loadproof.cli.duelending import conclude, say, show_plan
 from loadproof.cli.dueljudging import DuelReferee
 from loadproof.cli.options import (
@@ -125,8 +125,9 @@ def duel(
             )
         else:
             others = (file, baseline, candidate, looks, target, settings)
-            refuse_beside(resume, *others, is_said=aa or quick or duet)
-            planned = read_duel(resume)
+            is_said = aa or quick or duet or (seed, workers, locustfiles) != (1, 1, DEFAULT_LOCUSTFILES)
+            refuse_beside(resume, *others, is_said=is_said)
+            planned = on_this_machine(read_duel(resume), resume)
         assignments = _assignments(planned, resume, allow_host or [])
         planned = planned.model_copy(update={"scenario": assignments["baseline"].scenario.name})
         if planned.is_duet:
