@@ -6,7 +6,7 @@ import uuid
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
-from loadproof.outcome import Outcome, Said, said_by
+from loadproof.outcome import Outcome, Said, said_by, said_to_reuse
 from loadproof.run.inquiry import UnaskedError
 from loadproof.rundir.observations import Observation, were_at_once
 
@@ -146,7 +146,8 @@ class LedgerReading:
         if self._inquirer.wait_s(order["client"], call) <= 0:
             (inquired,) = self._asked([call], order["client"], waits=False)
             seen = self._paid("reuse", inquired, key, order)
-            self._reused += _said(seen) is not Said.UNKNOWN and seen.outcome != Outcome.THROTTLED
+            said = said_to_reuse(seen.status, seen.outcome)
+            self._reused += said is not Said.UNKNOWN and seen.outcome != Outcome.THROTTLED
             yield seen
 
     def _overdrafts(self) -> Iterator[Observation]:
