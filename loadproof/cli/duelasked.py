@@ -83,7 +83,7 @@ def refuse_beside(resume: Path, *others: object, is_said: bool) -> None:
 
 
 def on_this_machine(duel: Duel, resume: Path) -> Duel:
-    """The duel that goes on; InputError if it has runs of another machine: they can't be compared with those of here."""
+    """The duel that goes on; InputError if it has runs of another machine, which are not comparable."""
     here = environment.machine()
     if duel.runs and duel.machine != here:
         what = f"the duel was begun on another machine ({duel.machine})"
