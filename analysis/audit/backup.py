@@ -156,8 +156,10 @@ def _look_between(tried: TriedBackup, contents: Contents, promise: Promise, doub
     begun_us, ended_us = tried.began_us - doubt_us, tried.ended_us + doubt_us
     stories = contents.stories.values()
     there = [story for story in stories if story.booked_from_us <= ended_us and contents.orders_of(story)]
-    newest = max(there, key=lambda story: story.booked_from_us, default=None)
-    for story in stories if newest is not None else ():
+    if not there:
+        return
+    newest = max(there, key=lambda story: story.booked_from_us)
+    for story in stories:
         if begun_us <= story.booked_until_us < newest.booked_from_us - doubt_us and contents.orders_of(story) == []:
             ago_s = (newest.booked_from_us - story.booked_until_us) / 1e6
             what = f"acknowledged {ago_s:.3f} s before {newest.order} was sent, which is there, and this isn't"

@@ -40,6 +40,7 @@ FORGED_NEEDED: Final = 5
 FALSE_KINDS: Final = ("forged", "stale", "unsigned", "blank", "downgraded", "altered", "renamed", "replayed")
 _NOT_COME: Final = frozenset({0, 429, 503})
 _ABOUT_THE_SENDER: Final = frozenset({401, 403, 408, 425, 429})
+_ANY: Final = 1 << 62
 _NO_EFFECTS: Final = "the target file declares no `effects`, which shows an event's"
 
 
@@ -177,9 +178,9 @@ def _by_id(record: WebhookRecord, events: Mapping[str, list[Delivery]]) -> Promi
     """Other bytes under one id are one event; the same bytes under two ids are two: both are taken."""
     promise = Promise(BY_ID, "events in another form, or with another's body", FORMS_NEEDED)
     counts = []
-    for how, is_wrong, what in (
-        ("other-form", lambda effects: effects > 1, "its effects are one for each form of its body"),
-        ("same-body", lambda effects: effects == 0, "no effect, as if it were the event with the same body"),
+    for how, right, what in (
+        ("other-form", (0, 1), "its effects are one for each form of its body"),
+        ("same-body", range(1, _ANY), "no effect, as if it were the event with the same body"),
     ):
         own = {event: all_of for event, all_of in events.items() if any(one.how == how for one in all_of)}
         taken = {event for event, deliveries in own.items() if _is_accepted(deliveries)}
@@ -190,7 +191,7 @@ def _by_id(record: WebhookRecord, events: Mapping[str, list[Delivery]]) -> Promi
         looked_at = {event: record.effects[event] for event in own if event in taken and event in record.effects}
         counts.append(len(looked_at))
         for event, deliveries in own.items():
-            if event in looked_at and is_wrong(looked_at[event]):
+            if event in looked_at and looked_at[event] not in right:
                 promise.broken(f"{event}: {what}", _rows(deliveries))
             elif how == "same-body" and event in turned_away:
                 promise.broken(f"{event}: refused, as if it were the event with the same body", _rows(deliveries))
