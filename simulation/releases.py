@@ -97,9 +97,10 @@ def _run(
     }
     facts = manifest(plan)
     started_s = facts.start_unix_s + _RUN_S * number
+    name = f"run-{number}-{random.integers(2**32)}"
     return Replicate(
-        Path(f"run-{number}-{random.integers(2**32)}"),
-        facts.model_copy(update={"start_unix_s": started_s}),
+        Path(name),
+        facts.model_copy(update={"run_id": name, "start_unix_s": started_s}),
         estimates,
         {(name, PHASE): counts for name, counts in histograms.items()},
     )

@@ -22,7 +22,7 @@ from loadproof.analysis.compare.changepoints import FEWEST, ChangePoints, LevelC
 from loadproof.analysis.compare.comparedrow import least_sd, scale_of, values_of
 from loadproof.analysis.compare.equivalence import margin_on
 from loadproof.analysis.compare.replicates import sources_of, usable_replicates
-from loadproof.analysis.compare.sides import machine_of, traffic_of
+from loadproof.analysis.compare.sides import copies, machine_of, traffic_of
 from loadproof.errors import InputError, Problem
 
 if TYPE_CHECKING:
@@ -161,6 +161,9 @@ def history_of(paths: Sequence[Path], *, smallest: float | None = None) -> RunHi
     if not usable:
         raise errors[0]
     usable.sort(key=lambda run: run.manifest.start_unix_s)
+    copied = {copy.path: of.path for copy, of in copies(usable)}
+    left_out += [Problem(str(path), "the same run once more", "it counts once", str(of)) for path, of in copied.items()]
+    usable = [run for run in usable if run.path not in copied]
     latest = usable[-1].manifest
     machines = defaultdict[str, list["Replicate"]](list)
     for run in usable:

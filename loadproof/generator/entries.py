@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from loadproof.generator.heard import headers_of, is_elsewhere, status_of
 from loadproof.generator.lives import Usual
 from loadproof.http.messages import Timing
+from loadproof.httpuser.response import LazyResponse
 from loadproof.outcome import MISSED, Outcome
 from loadproof.plan.pacing import Due
 from loadproof.rundir.journal import LONGEST
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from loadproof.generator.heard import Heard
     from loadproof.generator.lives import AskedRequest, Life
     from loadproof.http.messages import Want
+    from loadproof.recording.recorder import Recorder
     from loadproof.users.post import Post
 
 
@@ -81,6 +83,8 @@ class Entries:
             recorder.elsewhere(endpoint, due)
         if outcome is Outcome.INVALID and told and told.is_unread:
             recorder.unread(endpoint, due, timing)
+        if told and isinstance(told.response, LazyResponse) and (of := told.response.timing).is_marked:
+            _note(recorder, endpoint, outcome, due, of)
         self._journal(endpoint, outcome, due, began_s, ended_s=ended_s, answered=answered)
         if life is None:
             return
@@ -138,6 +142,14 @@ class Entries:
             every_s = usual.seconds / usual.requests
             time_ = self._post.recorder.user_time
             time_.kept_waiting([endpoint], MISSED, from_s, life.kept_until_s, every_s=every_s)
+
+
+def _note(recorder: Recorder, endpoint: str, outcome: Outcome, due: Due, of: Timing) -> None:
+    """What our own transport noted of it."""
+    if of.is_repeated:
+        recorder.repeated(endpoint, outcome, due)
+    if of.has_surplus:
+        recorder.surplus(endpoint, outcome, due)
 
 
 def _answered_with(response: Any, longest: int) -> tuple[int, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import shutil
 from dataclasses import replace
 from xml.etree import ElementTree
 
@@ -276,6 +277,16 @@ def test_runs_are_sorted_by_time_and_machine_and_others_are_left_out(directory):
         "run-0": "not like the latest run: other phases",
         "run-4": "not like the latest run: other target",
     }
+
+
+@pytest.mark.slow
+def test_a_copy_of_a_run_counts_once(directory, tmp_path):
+    """Whatever its directory is called."""
+    copy = shutil.copytree(directory / "run-3", tmp_path / "run-3-again")
+    history = history_of([directory / "run-2", copy, directory / "run-3"])
+    assert [len(stretch.runs) for stretch in history.stretches] == [2]
+    (left_out,) = history.left_out
+    assert (left_out.where, left_out.what) == (str(directory / "run-3"), "the same run once more")
 
 
 def test_why_runs_are_left_out_is_told_at_once(tmp_path):

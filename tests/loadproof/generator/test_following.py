@@ -158,7 +158,7 @@ def test_what_loadproof_does_not_read_is_its_own_limit(follow):
 
         class User(HttpUser):
             host = url
-            wait_time = constant(0.2)
+            wait_time = constant(10)
 
             @task
             def ask(self):
@@ -167,6 +167,25 @@ def test_what_loadproof_does_not_read_is_its_own_limit(follow):
         counted = follow(User)
     assert counted["steady", "GET /items", "unread"] == counted["steady", "GET /items", "response"] >= 1
     assert {row.outcome for row in follow.journal if row.request == "GET /items"} == {"invalid"}
+
+
+def test_what_the_transport_notes_of_a_request_is_counted(follow):
+    """More than an answer, which is never silent; a request that was sent twice, likewise."""
+    with serving(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi-and-more")) as url:
+
+        class User(HttpUser):
+            host = url
+            wait_time = constant(10)
+
+            @task
+            def ask(self):
+                self.client.get("/surplus")
+                with self.client.get("/twice", catch_response=True) as answer:
+                    answer.timing.is_marked = answer.timing.is_repeated = True
+
+        counted = follow(User)
+    assert counted["steady", "GET /surplus", "surplus"] == counted["steady", "GET /surplus", "response"] >= 1
+    assert counted["steady", "GET /twice", "repeated"] == counted["steady", "GET /twice", "response"] >= 1
 
 
 def test_a_row_of_the_journal_says_what_locusts_event_does(follow):
