@@ -151,7 +151,7 @@ def test_the_report_tells_it_where_the_measurement_is_told(tmp_path):
 def test_pages_on_several_runs_tell_it_too(tmp_path):
     """A comparison's, a history's and a capacity's: as their latest run carries it."""
     trials = [trial.model_copy(update={"run": f"run-{number}"}) for number, trial in enumerate(FOUND[:2])]
-    runs = [write_run(tmp_path / RUNS / trial.run) for trial in trials]
+    runs = [write_run(tmp_path / RUNS / trial.run, seed=trial.number) for trial in trials]
     for run in runs:
         (run / SELFTEST_FILE).write_text(SELFTEST.model_dump_json())
     one, other = replicates(runs)
