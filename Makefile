@@ -13,7 +13,7 @@ GATE ?=
 WAY ?= direct
 MUTATION_S ?= 480
 TEST_PROCESSES ?= 3
-PYTEST = $(BIN)/python -m pytest --durations=10 --durations-min=1
+PYTEST = $(BIN)/python -m pytest --durations=10 --durations-min=1 $(if $(filter all,$(LOADPROOF_SIMULATIONS)),--timeout 900)
 SIDE_BY_SIDE = -n $(TEST_PROCESSES) --dist loadgroup
 TRACED = $(if $(COVERAGE),--cov --cov-report= --cov-fail-under=0)
 # Hundreds of processes would compile the same modules again where the environment forbids to keep bytecode.
@@ -22,7 +22,7 @@ COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose
 
 .DEFAULT_GOAL := help
 .PHONY: help load-100 smoke spike-1000 soak-10m breakpoint limits distributed-limits redis-down burst-limits penalties bots flood-1000 crash metastable ledger webhooks backup duel distributed compose gate ui target
-.PHONY: test test-fast test-long check check-all mutation fuzz format schema sample picture golden lock clean
+.PHONY: test test-fast test-quiet test-long lint check check-all mutation fuzz format schema sample picture golden lock clean
 .PHONY: bench bench-throughput bench-truth bench-rate bench-starvation bench-coverage bench-compare-errors bench-history bench-verdict bench-analysis bench-adversary bench-revisions bench-looks bench-compare bench-capacity
 .PHONY: properties properties-quick flood-drill flood-5000 redis-drill backup-drill alerts-drill
 
@@ -104,9 +104,11 @@ target: $(VENV)/installed ## Run the embedded target alone, on port 8000.
 	@$(BIN)/python -m payments_api --port 8000
 
 # Simulations are not traced: it would take thrice their time.
-test: $(VENV)/developed ## Run the tests except the long ones, with a quarter of the simulations.
+test: $(VENV)/developed ## Run the tests except the long and the quiet ones, with a quarter of the simulations.
 	@$(PYTEST) $(SIDE_BY_SIDE) -m "not quiet and not long $(if $(COVERAGE),and not statistics)" $(TRACED)
 	@$(if $(COVERAGE),$(PYTEST) $(SIDE_BY_SIDE) -m "statistics and not quiet and not long")
+
+test-quiet: $(VENV)/developed ## Run the tests that need the machine to themselves, except the long ones; half a minute.
 	@$(PYTEST) tests/end_to_end -m "quiet and not long" $(if $(COVERAGE),--cov --cov-append --cov-report=term --cov-fail-under=90)
 
 test-long: $(VENV)/developed ## Run the long tests: real runs with several processes, or of half a minute.
@@ -116,16 +118,17 @@ test-long: $(VENV)/developed ## Run the long tests: real runs with several proce
 test-fast: $(VENV)/developed ## Run the quick tests, which start no program, simulate nothing and open no browser; about a minute.
 	@$(PYTEST) -n $(TEST_PROCESSES) -m "not slow and not long and not process and not statistics and not browser"
 
-check: $(VENV)/developed ## Lint, types, and `make test` with coverage.
+lint: $(VENV)/developed ## Check style and types.
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
-	@$(MAKE) --no-print-directory test COVERAGE=1
 
-check-all: $(VENV)/developed ## Like check, with all simulations, the long tests, and mutation.
-	@LOADPROOF_SIMULATIONS=all $(MAKE) --no-print-directory check
-	@$(MAKE) --no-print-directory test-long
-	@$(MAKE) --no-print-directory mutation
+check: lint ## Lint, types, `make test` and `make test-quiet` with coverage.
+	@$(MAKE) --no-print-directory test test-quiet COVERAGE=1
+
+check-all: lint ## Lint, types, all tests with all simulations, without coverage, and mutation; about an hour.
+	@LOADPROOF_SIMULATIONS=all $(MAKE) --no-print-directory test test-quiet
+	@$(MAKE) --no-print-directory test-long mutation
 
 mutation: $(VENV)/developed ## Plant faults in the code that judges and counts, MUTATION_S seconds per part (default: 480): do tests notice?
 	@$(BIN)/python -m bench.mutation --seconds $(MUTATION_S); code=$$?; $(BIN)/python -m bench.tables; exit $$code

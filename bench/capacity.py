@@ -108,7 +108,7 @@ def real_search(seed: int) -> dict[str, Any]:
         (directory / "slots.yaml").write_text(yaml.safe_dump(SCENARIO))
         (directory / "target.yaml").write_text(yaml.safe_dump({"base_url": base_url}))
         files = (directory / "slots.yaml", "--target", directory / "target.yaml", "--out", directory / "out")
-        done = subprocess.run(
+        search = subprocess.run(
             [sys.executable, "-m", "loadproof", "capacity", *map(str, files), *RANGE, "--seed", str(seed)],
             cwd=ROOT,
             capture_output=True,
@@ -116,11 +116,11 @@ def real_search(seed: int) -> dict[str, Any]:
             timeout=LONGEST_S,
             check=False,
         )
-        sys.stderr.write(done.stdout + done.stderr)
-        found = json.loads((only_run(directory / "out") / CAPACITY).read_text())
-    if found["found"] != Found.FOUND:
-        raise Unmeasured(found["sentence"])
-    half = found["all_goals"]["half_of_trials"]
+        sys.stderr.write(search.stdout + search.stderr)
+        capacity = json.loads((only_run(directory / "out") / CAPACITY).read_text())
+    if capacity["found"] != Found.FOUND:
+        raise Unmeasured(capacity["sentence"])
+    half = capacity["all_goals"]["half_of_trials"]
     return {name: half[name] for name in ("value", "low", "high", "trials")}
 
 

@@ -49,7 +49,7 @@ def _counted(runs: int, noise: float, n: int, **how: Any) -> dict[str, Any]:
 
 
 def main(part: float) -> None:
-    found: dict[str, Any] = {
+    results: dict[str, Any] = {
         **machine(),
         "command": "make bench-compare-errors",
         "welch": [],
@@ -59,15 +59,15 @@ def main(part: float) -> None:
     for runs, noise, phi in WELCH:
         n = max(1, int(part * WELCH_TIMES))
         alarms = alarms_of_welch(n, runs=runs, noise=Noise(noise, phi))
-        found["welch"].append({"runs": runs, "noise": noise, "phi": phi, **rate(alarms, n)})
+        results["welch"].append({"runs": runs, "noise": noise, "phi": phi, **rate(alarms, n)})
     for runs, noise, alternately, times in EQUAL:
         counted = _counted(runs, noise, max(1, int(part * times)), alternately=alternately)
-        found["equal"].append({"alternately": alternately, **counted})
-        write_results("compare-errors", found)
+        results["equal"].append({"alternately": alternately, **counted})
+        write_results("compare-errors", results)
     for runs, noise, slower, times in SLOWER:
         counted = _counted(runs, noise, max(1, int(part * times)), slower=slower)
-        found["slower"].append({"slower": slower, **counted})
-        write_results("compare-errors", found)
+        results["slower"].append({"slower": slower, **counted})
+        write_results("compare-errors", results)
 
 
 if __name__ == "__main__":

@@ -35,11 +35,11 @@ def naive(duel: Duel, look: int) -> set[int]:
 
 def adjusted(duel: Duel, look: int) -> set[int]:
     """Benjamini and Hochberg's over rows, but every look as if it were the only one."""
-    seen = set()
+    changed_rows = set()
     for changes in duel[: look + 1]:
         p_values = stats.false_discovery_control([change.p for change in changes])
-        seen |= {int(row) for row in np.flatnonzero(p_values <= 0.05)}
-    return seen
+        changed_rows |= {int(row) for row in np.flatnonzero(p_values <= 0.05)}
+    return changed_rows
 
 
 def spending(duel: Duel, look: int) -> set[int]:
@@ -66,11 +66,11 @@ def equal_rows(duel: Duel) -> list[set[int]]:
 def verdict(duel: Duel, equals: Sequence[set[int]], way: Way) -> tuple[str, int]:
     """What is decided, and after how many runs of a side."""
     for look, (runs, equal) in enumerate(zip(RUNS, equals, strict=True)):
-        found = way(duel, look)
-        if any(duel[look][row].ratio > 0 for row in found - equal):
+        moved = way(duel, look)
+        if any(duel[look][row].ratio > 0 for row in moved - equal):
             return "regressed", runs
-        if len(found | equal) == len(duel[look]):
-            return ("improved" if found - equal else "equivalent"), runs
+        if len(moved | equal) == len(duel[look]):
+            return ("improved" if moved - equal else "equivalent"), runs
     return "inconclusive", RUNS[-1]
 
 
@@ -79,13 +79,13 @@ def experiment(random: np.random.Generator, truth: Truth, times: int) -> dict[st
     values = duels(random, truth, times=times, pairs=RUNS[-1])
     played: list[Duel] = list(zip(*(changes_in(values[..., :runs]) for runs in RUNS), strict=True))
     equals = [equal_rows(duel) for duel in played]
-    found: dict[str, dict[str, Any]] = {}
+    by_way: dict[str, dict[str, Any]] = {}
     for name, way in WAYS.items():
         verdicts = [verdict(duel, equal, way) for duel, equal in zip(played, equals, strict=True)]
         words = [word for word, _ in verdicts]
         counts = {word: words.count(word) for word in ("regressed", "improved", "equivalent", "inconclusive")}
-        found[name] = {"words": counts, "runs": float(np.mean([runs for _, runs in verdicts]))}
-    return found
+        by_way[name] = {"words": counts, "runs": float(np.mean([runs for _, runs in verdicts]))}
+    return by_way
 
 
 def main(times: int) -> None:

@@ -27,7 +27,8 @@ from bench.rounds import Rounds, Unmeasured
 from bench.runs import measured_run
 from bench.serving import ROOT, add_run, loadproof_run, machine
 from bench.throughput import PEERS, output_of, versions
-from bench.truth import QUANTILES, Script, planned_s, quantiles_of, truth_server
+from bench.truth import truth_server
+from bench.truthtools import QUANTILES, Script, planned_s, quantiles_of
 from loadproof.analysis.frames.cellsums import histogram
 from loadproof.histogram import value_at_rank
 from loadproof.outcome import Outcome

@@ -69,12 +69,12 @@ def broken(run: Run) -> Iterator[str]:
 def process_of(pid: int, module: str) -> psutil.Process:
     """The descendant of this process that runs this Python module."""
     try:
-        found = [child for child in psutil.Process(pid).children(recursive=True) if module in child.cmdline()]
+        processes = [child for child in psutil.Process(pid).children(recursive=True) if module in child.cmdline()]
     except psutil.Error as error:
         raise Unmeasured(f"the run is over: {error}") from error
-    if not found:
+    if not processes:
         raise Unmeasured(f"the run has no process of {module}")
-    return found[0]
+    return processes[0]
 
 
 class BackgroundRun:

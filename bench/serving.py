@@ -46,8 +46,8 @@ def machine(beside: Mapping[str, Any] | None = None) -> dict[str, str]:
 
 
 def read_results(name: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text())
-    return found
+    results: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text())
+    return results
 
 
 def has_results(name: str) -> bool:
@@ -62,11 +62,11 @@ def write_results(name: str, result: dict[str, Any]) -> None:
 def add_run(name: str, run: dict[str, Any]) -> None:
     """Add to results with several runs: after those of other days and machines, replacing this day's."""
 
-    def when_and_where(one: dict[str, Any]) -> tuple[str, str]:
-        return one["date"], one["machine"]
+    def when_and_where(earlier: dict[str, Any]) -> tuple[str, str]:
+        return earlier["date"], earlier["machine"]
 
     before = read_results(name)["runs"] if has_results(name) else []
-    others = [one for one in before if when_and_where(one) != when_and_where(run)]
+    others = [earlier for earlier in before if when_and_where(earlier) != when_and_where(run)]
     write_results(name, {"runs": [*others, run][-MOST_RUNS:]})
 
 

@@ -13,79 +13,34 @@ A tool reports one set of percentiles, loadproof one of each kind; users might t
 
 from __future__ import annotations
 
-import csv
 import functools
-import json
-import re
 import statistics
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.rounds import Rounds, Unmeasured, reading
-from bench.runs import measured_run
-from bench.serving import ROOT, SERVER_CORE, loadproof_run, machine, pinned, write_results
-from bench.throughput import PEERS, output_of, versions
-from loadproof.analysis.frames.cellsums import histogram
-from loadproof.histogram import value_at_rank
-from loadproof.outcome import Outcome
-from loadproof.plan.arrivals import ArrivalPlan
+from bench.rounds import Rounds, Unmeasured
+from bench.serving import ROOT, SERVER_CORE, machine, pinned, write_results
+from bench.throughput import versions
+from bench.truthtools import TOOLS, Load, Quantiles, Reported, Script, quantiles_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from loadproof.analysis.frames.run import Run
-    from loadproof.rundir.manifest import Manifest
-
-QUANTILES = (0.5, 0.9, 0.95, 0.99, 0.999)
-USERS = 100
-"""Users of the closed-model tools, which divide the rate among them."""
 TOLERANCES = (0.01, 0.0003)
 """For a quantile, relative and in s; the larger one counts."""
-
-Quantiles = dict[float, float]
-"""In s."""
-
-
-@dataclass(frozen=True)
-class Script:
-    name: str
-    rate_rps: int
-    seconds: int
-    gaps: tuple[float, ...] = ()
-    """Between modes; quantiles within 2 % of them are left out."""
-
 
 SCRIPTS = (
     Script("lognormal", 400, 10),
     Script("bimodal", 400, 10, gaps=(0.8,)),
     Script("stops", 100, 22, gaps=(20 / 22,)),
 )
-
-
-@dataclass(frozen=True)
-class Load:
-    """One tool's turn against one server."""
-
-    script: Script
-    url: str
-    directory: Path
-
-
-@dataclass(frozen=True)
-class Reported:
-    service: Quantiles
-    response: Quantiles
-    """The same as service for tools that only report one time."""
-    intended_s: NDArray[np.float64] | None = None
-    """When each request was planned, in order, by the wall clock; only for loadproof."""
 
 
 def main() -> None:
@@ -104,7 +59,7 @@ def main() -> None:
             "versions": versions(),
             "rounds": count,
             **counts,
-            "scripts": {one.name: {"rate_rps": one.rate_rps, "seconds": one.seconds} for one in SCRIPTS},
+            "scripts": {script.name: {"rate_rps": script.rate_rps, "seconds": script.seconds} for script in SCRIPTS},
             "tolerances": {"relative": TOLERANCES[0], "absolute_s": TOLERANCES[1]},
             "errors": summarised(errors),
         },
@@ -125,20 +80,20 @@ def one_round(script: Script, seed: int, rounds: Rounds) -> Iterator[dict[str, A
         if reported.intended_s is not None:
             users_see = quantiles_of(written_s - reported.intended_s)
         sys.stderr.write(f"{script.name} {seed}: {tool}: {read_s.size} requests\n")
-        for kind, said, truth in (
+        for kind, quantiles_s, truth_s in (
             ("service", reported.service, quantiles_of(written_s - read_s)),
             ("response", reported.response, users_see),
         ):
             # Without loadproof's plan nobody knows what users experience.
-            for quantile in truth:
+            for quantile in truth_s:
                 if all(abs(quantile - gap) > 0.02 for gap in script.gaps):
                     yield {
                         "script": script.name,
                         "tool": tool,
                         "kind": kind,
                         "quantile": quantile,
-                        "true_s": truth[quantile],
-                        "reported_s": said[quantile],
+                        "true_s": truth_s[quantile],
+                        "reported_s": quantiles_s[quantile],
                     }
 
 
@@ -165,23 +120,18 @@ def summarised(errors: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [
         dict(zip(keys, cell, strict=True))
         | {
-            "true_s": round(statistics.median(error["true_s"] for error in ones), 6),
-            "reported_s": round(statistics.median(error["reported_s"] for error in ones), 6),
-            "error_s": round(statistics.median(error["reported_s"] - error["true_s"] for error in ones), 6),
-            "of_tolerance": round(statistics.median(of_tolerance(error) for error in ones), 2),
+            "true_s": round(statistics.median(error["true_s"] for error in of_cell), 6),
+            "reported_s": round(statistics.median(error["reported_s"] for error in of_cell), 6),
+            "error_s": round(statistics.median(error["reported_s"] - error["true_s"] for error in of_cell), 6),
+            "of_tolerance": round(statistics.median(of_tolerance(error) for error in of_cell), 2),
         }
-        for cell, ones in cells.items()
+        for cell, of_cell in cells.items()
     ]
 
 
-def of_tolerance(one: dict[str, Any]) -> float:
+def of_tolerance(error: dict[str, Any]) -> float:
     relative, absolute_s = TOLERANCES
-    return float(abs(one["reported_s"] - one["true_s"]) / max(relative * one["true_s"], absolute_s))
-
-
-def quantiles_of(values_s: NDArray[np.float64]) -> Quantiles:
-    ordered = np.sort(values_s)
-    return {q: float(ordered[max(0, int(np.ceil(q * ordered.size)) - 1)]) for q in QUANTILES}
+    return float(abs(error["reported_s"] - error["true_s"]) / max(relative * error["true_s"], absolute_s))
 
 
 @contextmanager
@@ -202,98 +152,6 @@ def truth_server(script: Script, seed: int, directory: Path) -> Iterator[tuple[s
             yield f"http://127.0.0.1:{int(server.stdout.readline())}", ended
         finally:
             server.kill()
-
-
-def loadproof(load: Load) -> Reported:
-    sets = {"phases.steady.rate": f"{load.script.rate_rps} rps", "phases.steady.duration": f"{load.script.seconds} s"}
-    options = [part for key, value in sets.items() for part in ("--set", f"{key}={value}")]
-    out = load.directory / "reports"
-    subprocess.run(
-        loadproof_run(ROOT / "bench/truth.yaml", load.url, str(out), *options),
-        cwd=ROOT,
-        capture_output=True,
-        check=False,
-        timeout=load.script.seconds + 60,
-    )
-    run = measured_run(out)
-    return Reported(_of_run(run, "service"), _of_run(run, "response"), planned_s(run.manifest))
-
-
-def planned_s(manifest: Manifest) -> NDArray[np.float64]:
-    """When each request was planned, in order, by the wall clock."""
-    plan = ArrivalPlan(manifest.scenario, manifest.phases, manifest.seed)
-    return np.concatenate([block.time_s for block in plan]) + manifest.start_unix_s
-
-
-def _of_run(run: Run, series: str) -> Quantiles:
-    counts = histogram(run.intervals, series, Outcome.OK)
-    return {q: value_at_rank(counts, int(np.ceil(q * counts.sum()))) * 1e-6 for q in QUANTILES}
-
-
-def k6(load: Load) -> Reported:
-    summary = load.directory / "summary.json"
-    text = output_of(
-        ["k6", "run", "--quiet", "--summary-export", summary, PEERS / "arrivals.js"],
-        BASE_URL=load.url,
-        RATE=str(load.script.rate_rps),
-        SECONDS=str(load.script.seconds),
-        VUS="400",
-    )
-    with reading(text):
-        trend = json.loads(summary.read_text())["metrics"]["http_req_duration"]
-        return _known_once({q: trend[f"p({q * 100:g})"] * 1e-3 for q in QUANTILES})
-
-
-def locust(load: Load) -> Reported:
-    prefix = load.directory / "locust"
-    command = [
-        *(Path(sys.executable).with_name("locust"), "-f", PEERS / "locust_users.py", "--headless", "--host", load.url),
-        *("-u", USERS, "-r", USERS, "-t", f"{load.script.seconds}s", "--csv", prefix, "--only-summary"),
-        *("--stop-timeout", 5),
-    ]
-    text = output_of(command, BENCH_CLIENT="requests", BENCH_RATE=str(load.script.rate_rps / USERS))
-    with reading(text), Path(f"{prefix}_stats.csv").open(newline="") as file:
-        total = list(csv.DictReader(file))[-1]
-        return _known_once({q: float(total[f"{q * 100:g}%"]) * 1e-3 for q in QUANTILES})
-
-
-def hey(load: Load) -> Reported:
-    rate = load.script.rate_rps / USERS
-    assert rate.is_integer()
-    text = output_of(
-        [
-            *("hey", "-z", f"{load.script.seconds}s", "-c", USERS, "-q", int(rate), "-cpus", 1),
-            *("-o", "csv", f"{load.url}/balance/acct-000000"),
-        ]
-    )
-    with reading(text):
-        rows = csv.DictReader(line for line in text.splitlines() if "," in line)
-        return _known_once(quantiles_of(np.array([float(row["response-time"]) for row in rows])))
-
-
-def wrk(load: Load) -> Reported:
-    text = output_of(
-        [
-            *("wrk", "-t1", f"-c{USERS}", f"-d{load.script.seconds}s", "--timeout", "10s"),
-            *("-s", PEERS / "percentiles.lua", f"{load.url}/balance/acct-000000"),
-        ]
-    )
-    told = {float(p): float(ms) * 1e-3 for p, ms in re.findall(r"PERCENTILE ([\d.]+) ([\d.]+)", text)}
-    with reading(text):
-        return _known_once({q: told[round(q * 100, 3)] for q in QUANTILES})
-
-
-def _known_once(quantiles: Quantiles) -> Reported:
-    return Reported(quantiles, quantiles)
-
-
-TOOLS: dict[str, Callable[[Load], Reported]] = {
-    "loadproof": loadproof,
-    "k6": k6,
-    "Locust HttpUser": locust,
-    "hey": hey,
-    "wrk": wrk,
-}
 
 
 if __name__ == "__main__":

@@ -23,10 +23,11 @@ from pathlib import Path
 
 import psutil
 
-from bench import truth
+from bench import truthtools
 from bench.rounds import Rounds, Unmeasured
 from bench.serving import machine, write_results
 from bench.throughput import versions
+from bench.truth import truth_server
 from loadproof.analysis.compare.calibration import calls_it_slower, compared_runs, verdict_word
 from loadproof.analysis.word import Word
 from loadproof.run.selftest import LIMIT_MS, STOPPED_S, ScriptedRun, perform
@@ -45,10 +46,10 @@ COMPARED = {
     "the same server again": ("steady", "not slower"),
     "a server that takes 10 % longer": ("steady*1.1", "slower"),
 }
-PEERS: dict[str, tuple[str, Callable[[truth.Load], truth.Reported]]] = {
-    "k6": ("k6", truth.k6),
-    "Locust HttpUser": ("locust", truth.locust),
-    "wrk": ("wrk", truth.wrk),
+PEERS: dict[str, tuple[str, Callable[[truthtools.Load], truthtools.Reported]]] = {
+    "k6": ("k6", truthtools.k6),
+    "Locust HttpUser": ("locust", truthtools.locust),
+    "wrk": ("wrk", truthtools.wrk),
 }
 """By name: its program, and how it is run."""
 TRIAL = ScriptedRun("case", rate_rps=RATE_RPS, seconds=SECONDS)
@@ -135,14 +136,14 @@ def theirs(number: int, rounds: Rounds) -> Iterator[tuple[str, str, str]]:
 
 def _p95_s(tool: str, script: str, seed: int, stopped: str | None) -> float:
     program, measure = PEERS[tool]
-    load = truth.Script(script, RATE_RPS, SECONDS)
+    load = truthtools.Script(script, RATE_RPS, SECONDS)
     victim = {"generator": program, "server": SERVER}.get(stopped or "")
     with (
         tempfile.TemporaryDirectory() as name,
-        truth.truth_server(load, seed, Path(name)) as (url, _),
+        truth_server(load, seed, Path(name)) as (url, _),
         stopped_for_a_while(victim, program),
     ):
-        return measure(truth.Load(load, url, Path(name))).service[0.95]
+        return measure(truthtools.Load(load, url, Path(name))).service[0.95]
 
 
 @contextmanager

@@ -43,7 +43,7 @@ LONG: Final = Length(5.0, 10.0, 5)
 SHORT: Final = Length(1.0, 5.0, 2)
 
 
-class Seen(NamedTuple):
+class Traffic(NamedTuple):
     """Requests of one part of the drill: how many, how many failed, and the slowest; seconds."""
 
     requests: int
@@ -71,25 +71,27 @@ def main(arguments: list[str]) -> int:
         database = Path(directory) / "ledger.sqlite3"
         telegram.next_answers.append(too_many(1))
         with running_api(database, telegram, sentry, length) as url:
-            calm = asked(url, length.calm_s)
+            calm = read_balances(url, length.calm_s)
             told_when_calm = list(telegram.texts)
             with unreadable(database):
-                broken = asked(url, length.incident_s)
-            after = asked(url, length.window_s)
+                broken = read_balances(url, length.incident_s)
+            after = read_balances(url, length.window_s)
             ended = telegram.wait_for(lambda server: len(server.texts) >= 4, within_s=_LONGEST_WAIT_S)
-            later = asked(url, 2.0 * length.window_s)
+            later = read_balances(url, 2.0 * length.window_s)
             sentry.wait_for(lambda errors: len(errors) > 0)
             page, errors = fetched(f"{url}/metrics"), sentry.errors()
     report = Report()
     sys.stdout.write("alerts drill: a ledger that can't be read, with two workers\n")
-    for name, seen in (("calm", calm), ("incident", broken), ("after", after), ("later", later)):
-        report.fact(f"{name}: {seen.requests} requests, {seen.failed} failed, slowest {seen.slowest_s * 1000:.0f} ms")
+    for name, traffic in (("calm", calm), ("incident", broken), ("after", after), ("later", later)):
+        report.fact(
+            f"{name}: {traffic.requests} requests, {traffic.failed} failed, slowest {traffic.slowest_s * 1000:.0f} ms"
+        )
     for text in telegram.texts:
         report.fact(f"Telegram: {text.splitlines()[-1]}")
     report.promise("nobody was alerted while everything was fine", kept=not told_when_calm and calm.failed == 0)
     tell_of_telegram(report, telegram, page, has_ended=ended)
     tell_of_sentry(report, errors)
-    slowest_s = max(seen.slowest_s for seen in (calm, broken, after, later))
+    slowest_s = max(traffic.slowest_s for traffic in (calm, broken, after, later))
     report.promise(f"no request took longer than {_SLOWEST_S:g} s", kept=slowest_s < _SLOWEST_S)
     report.promise("after the incident requests succeed again", kept=later.failed == 0 and later.requests > 0)
     return 0 if report.is_kept else 1
@@ -98,16 +100,16 @@ def main(arguments: list[str]) -> int:
 def tell_of_telegram(report: Report, telegram: FakeTelegram, page: str, *, has_ended: bool) -> None:
     lines = [text.splitlines()[-1] for text in telegram.texts]
     for name in INCIDENTS:
-        told = [line for line in lines if line.startswith(f"{name}: ")]
-        ends = [" recovered after " in line for line in told]
+        messages = [line for line in lines if line.startswith(f"{name}: ")]
+        ends = [" recovered after " in line for line in messages]
         report.promise(f"{name} was reported once, and its recovery once", kept=ends == [False, True])
     report.promise("nothing else was reported", kept=has_ended and len(lines) == 2 * len(INCIDENTS))
     report.promise("the 429 was respected: each message was accepted once", kept=telegram.asked == len(lines) + 1)
     counted = re.findall(r'^alert_messages_total\{result="(\w+)"\} (\S+)$', page, re.MULTILINE)
     expected = {"sent": float(len(lines)), "failed": 0.0, "dropped": 0.0, "postponed": 0.0}
-    found = {result: float(value) for result, value in counted}
+    sent = {result: float(value) for result, value in counted}
     is_closed = "\nalert_incidents_open 0.0\n" in page
-    report.promise("the metrics say the same, and that no incident is open", kept=found == expected and is_closed)
+    report.promise("the metrics say the same, and that no incident is open", kept=sent == expected and is_closed)
 
 
 def tell_of_sentry(report: Report, errors: list[dict[str, object]]) -> None:
@@ -156,7 +158,7 @@ def rename(database: Path, table: str, name: str) -> None:
         connection.execute(f"ALTER TABLE {table} RENAME TO {name}")
 
 
-def asked(url: str, seconds: float) -> Seen:
+def read_balances(url: str, seconds: float) -> Traffic:
     """Balances, one after another, each over a separate connection, so that they reach both workers."""
     requests = failed = 0
     slowest_s = 0.0
@@ -171,7 +173,7 @@ def asked(url: str, seconds: float) -> Seen:
         requests += 1
         slowest_s = max(slowest_s, time.monotonic() - began_s)
         time.sleep(_PAUSE_S)
-    return Seen(requests, failed, slowest_s)
+    return Traffic(requests, failed, slowest_s)
 
 
 def fetched(url: str) -> str:

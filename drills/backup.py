@@ -41,7 +41,7 @@ A busy machine isn't a stall.
 
 
 @dataclass
-class Seen:
+class Observed:
     """What the drill observed."""
 
     payments: list[Payment] = field(default_factory=list)
@@ -50,8 +50,8 @@ class Seen:
     backups: list[tuple[Manifest, float]] = field(default_factory=list)
     """Each with the seconds that it took."""
     restored_s: float = 0.0
-    found: set[str] = field(default_factory=set)
-    """Ids of transactions in the restored API."""
+    restored_ids: set[str] = field(default_factory=set)
+    """Of transactions that the restored API shows."""
     errors: list[str] = field(default_factory=list)
 
     def acknowledged_before(self, moment: datetime) -> list[Payment]:
@@ -61,90 +61,94 @@ class Seen:
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="backup-drill-") as directory:
-        seen = drill(Path(directory), seconds=options.seconds, rate=options.rate, payments=options.payments)
-    lines, is_passed = report(seen)
+        observed = drill(Path(directory), seconds=options.seconds, rate=options.rate, payments=options.payments)
+    lines, is_passed = report(observed)
     sys.stdout.write("\n".join(lines) + "\n")
     return 0 if is_passed else 1
 
 
-def drill(directory: Path, *, seconds: float, rate: float, payments: int) -> Seen:
+def drill(directory: Path, *, seconds: float, rate: float, payments: int) -> Observed:
     """Calm, consecutive backups, and calm again, for this many seconds each; then the last backup is restored."""
-    seen = Seen()
+    observed = Observed()
     database, place, target = directory / "ledger.sqlite3", directory / "place", directory / "new/ledger.sqlite3"
     place.mkdir()
     target.parent.mkdir()
     _fill(database, payments)
     with _serving(database) as url, Payers(url, rate=rate, accounts=_ACCOUNTS) as payers:
-        with _phase(seen, "calm"):
+        with _phase(observed, "calm"):
             time.sleep(seconds)
-        with _phase(seen, _BACKUPS):
+        with _phase(observed, _BACKUPS):
             end_s = time.monotonic() + seconds
-            while time.monotonic() < end_s and not seen.errors:
-                _back_up(seen, database, place)
-        with _phase(seen, "calm after"):
+            while time.monotonic() < end_s and not observed.errors:
+                _back_up(observed, database, place)
+        with _phase(observed, "calm after"):
             time.sleep(seconds)
-    seen.payments = payers.payments
-    if not seen.errors:
-        _restore(seen, place, target)
-    return seen
+    observed.payments = payers.payments
+    if not observed.errors:
+        _restore(observed, place, target)
+    return observed
 
 
-def report(seen: Seen) -> tuple[list[str], bool]:
+def report(observed: Observed) -> tuple[list[str], bool]:
     """Lines for people, and whether everything is as it should be."""
-    problems = list(seen.errors)
-    failed = [payment for payment in seen.payments if not payment.id]
+    problems = list(observed.errors)
+    failed = [payment for payment in observed.payments if not payment.id]
     if failed:
-        problems.append(f"{len(failed)} of {len(seen.payments)} payments failed, the first with {failed[0].answer}")
-    lines = ["backup drill", ""]
-    if seen.backups:
-        last = seen.backups[-1][0]
-        before = seen.acknowledged_before(last.created_at)
-        lost = [payment for payment in before if payment.id not in seen.found]
-        took_s = sorted(took_s for _, took_s in seen.backups)
-        lines += [
-            f"backups under load     {len(seen.backups)}, {took_s[0]:.2f} to {took_s[-1]:.2f} s each",
-            f"restored               {last.name} in {seen.restored_s:.2f} s, boot included",
-            f"                       {last.contents['transactions']} transactions, {last.database.bytes / 1e6:.1f} MB",
-            f"acknowledged before    {len(before)} of this drill's {len(seen.payments)} payments",
-            f"  of them restored     {len(before) - len(lost)}",
-            f"  of them lost         {len(lost)}",
-        ]
-        if lost:
-            problems.append(f"{len(lost)} acknowledged payments are lost, the first {lost[0].id}")
-        if not before:
-            problems.append("no payment was acknowledged before the backup began: nothing is proven")
-    times, stalls = _response_times(seen)
-    problems += stalls
-    lines += ["", *times, "", *(f"FAIL: {problem}" for problem in problems)]
+        problems.append(f"{len(failed)} of {len(observed.payments)} payments failed, the first with {failed[0].answer}")
+    facts, losses = _restored(observed) if observed.backups else ([], [])
+    times, stalls = _response_times(observed)
+    problems += [*losses, *stalls]
+    lines = ["backup drill", "", *facts, "", *times, "", *(f"FAIL: {problem}" for problem in problems)]
     if not problems:
         lines.append("PASS: every payment that was acknowledged before the backup began is there")
     return lines, not problems
 
 
-def _response_times(seen: Seen) -> tuple[list[str], list[str]]:
+def _restored(observed: Observed) -> tuple[list[str], list[str]]:
+    """What the last backup brought back, and what is wrong with that."""
+    last = observed.backups[-1][0]
+    before = observed.acknowledged_before(last.created_at)
+    lost = [payment for payment in before if payment.id not in observed.restored_ids]
+    took_s = sorted(took_s for _, took_s in observed.backups)
+    lines = [
+        f"backups under load     {len(observed.backups)}, {took_s[0]:.2f} to {took_s[-1]:.2f} s each",
+        f"restored               {last.name} in {observed.restored_s:.2f} s, boot included",
+        f"                       {last.contents['transactions']} transactions, {last.database.bytes / 1e6:.1f} MB",
+        f"acknowledged before    {len(before)} of this drill's {len(observed.payments)} payments",
+        f"  of them restored     {len(before) - len(lost)}",
+        f"  of them lost         {len(lost)}",
+    ]
+    problems = [f"{len(lost)} acknowledged payments are lost, the first {lost[0].id}"] if lost else []
+    if not before:
+        problems.append("no payment was acknowledged before the backup began: nothing is proven")
+    return lines, problems
+
+
+def _response_times(observed: Observed) -> tuple[list[str], list[str]]:
     """A table, and what is wrong with it."""
     lines = ["response times         payments       p50       p99   slowest   (ms, from the intended start)"]
-    problems, found_s = [], {}
-    for name, (began_s, ended_s) in seen.phases.items():
-        times_s = sorted(payment.took_s for payment in seen.payments if began_s <= payment.intended_s < ended_s)
+    problems, quantiles_s = [], {}
+    for name, (began_s, ended_s) in observed.phases.items():
+        times_s = sorted(payment.took_s for payment in observed.payments if began_s <= payment.intended_s < ended_s)
         if not times_s:
             problems.append(f"no payments while {name}: nothing is proven")
             continue
-        found_s[name] = {of: times_s[min(len(times_s) - 1, int(len(times_s) * q))] for of, q in _QUANTILES.items()}
-        lines.append(f"  {name:20} {len(times_s):9}" + "".join(f"{at * 1e3:10.1f}" for at in found_s[name].values()))
-    backed_up_s = found_s.pop(_BACKUPS, {})
+        phase_s = {of: times_s[min(len(times_s) - 1, int(len(times_s) * q))] for of, q in _QUANTILES.items()}
+        lines.append(f"  {name:20} {len(times_s):9}" + "".join(f"{time_s * 1e3:10.1f}" for time_s in phase_s.values()))
+        quantiles_s[name] = phase_s
+    backed_up_s = quantiles_s.pop(_BACKUPS, {})
     for of, took_s in backed_up_s.items():
-        allowed_s = max(_ALLOWED_S[of], _TIMES_CALM * max((calm_s[of] for calm_s in found_s.values()), default=0))
+        allowed_s = max(_ALLOWED_S[of], _TIMES_CALM * max((calm_s[of] for calm_s in quantiles_s.values()), default=0))
         if took_s > allowed_s:
             problems.append(f"the {of} is {took_s:.2f} s while {_BACKUPS}; {allowed_s:.2f} s are allowed")
     return lines, problems
 
 
 @contextmanager
-def _phase(seen: Seen, name: str) -> Iterator[None]:
+def _phase(observed: Observed, name: str) -> Iterator[None]:
     began_s = time.monotonic()
     yield
-    seen.phases[name] = began_s, time.monotonic()
+    observed.phases[name] = began_s, time.monotonic()
 
 
 def _fill(database: Path, payments: int) -> None:
@@ -177,35 +181,35 @@ def _failure(*arguments: object, prepare: Callable[[int], None] = lambda _: None
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         prepare(process.pid)
         try:
-            _, said = process.communicate(timeout=_COMMAND_S)
+            _, errors = process.communicate(timeout=_COMMAND_S)
         except BaseException:
             process.kill()
             raise
-    return said.strip() or "it failed silently" if process.returncode else ""
+    return errors.strip() or "it failed silently" if process.returncode else ""
 
 
-def _back_up(seen: Seen, database: Path, place: Path) -> None:
+def _back_up(observed: Observed, database: Path, place: Path) -> None:
     began_s = time.monotonic()
     # As the API's own schedule does it: payments go first.
     if failure := _failure("backup", "--database", database, "--to", place, prepare=step_back):
-        seen.errors.append(failure)
+        observed.errors.append(failure)
         return
     newest = backups_in(DirectoryPlace(place))[0].text
     manifest = parse_manifest((place / f"{newest}.json").read_bytes(), name=newest)
-    seen.backups.append((manifest, time.monotonic() - began_s))
+    observed.backups.append((manifest, time.monotonic() - began_s))
 
 
-def _restore(seen: Seen, place: Path, target: Path) -> None:
+def _restore(observed: Observed, place: Path, target: Path) -> None:
     began_s = time.monotonic()
     failure = _failure("restore", "--from", place, "--database", target)
-    seen.restored_s = time.monotonic() - began_s
+    observed.restored_s = time.monotonic() - began_s
     if failure:
-        seen.errors.append(failure)
+        observed.errors.append(failure)
         return
     with _serving(target) as url, requests.Session() as session:
-        for payment in seen.acknowledged_before(seen.backups[-1][0].created_at):
+        for payment in observed.acknowledged_before(observed.backups[-1][0].created_at):
             if session.get(f"{url}/transactions/{payment.id}", timeout=10).status_code == 200:
-                seen.found.add(payment.id)
+                observed.restored_ids.add(payment.id)
 
 
 def _parser() -> argparse.ArgumentParser:

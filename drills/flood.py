@@ -12,91 +12,29 @@ Exit code 0 when every promise was kept, 1 when one was broken, 4 when a busy ma
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
 import sys
 import time
 from contextlib import contextmanager
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import psutil
 
+from drills.floodplan import SETTLED_S, Length, Plan, plan_of
 from drills.running import LoadRun, Report, outcomes, quantile_ms, run_directories
 from drills.target import ROOT, Target, running_target
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from pathlib import Path
 
 LIMITS: Final = {"balance": 30, "transactions": 10, "webhooks": 5}
 """Per minute; the API's defaults."""
 _MOST_GROWTH_BYTES: Final = 10_000_000
-_SETTLED_S: Final = 5
 _MOST_SLOWER: Final = 2.0
 """The neighbours' p(95) during the flood, as a multiple of the calm phase's."""
-_MARGIN_S: Final = 2
-_WINDOW_S: Final = 60
-_CLIENT_HEADER: Final = "X-Drill-Client"
-
-
-class Length(NamedTuple):
-    calm_s: int
-    flood_s: int
-    """For the flooder, which runs `rise_s` longer than what is measured next to it."""
-    rise_s: int
-    neighbours: tuple[str, ...] = ()
-
-    @property
-    def windows(self) -> int:
-        """Minutes that begin while it floods: the client has its quota in each."""
-        return 1 + self.flood_s // _WINDOW_S
-
-    @property
-    def beside_s(self) -> int:
-        return self.flood_s - self.rise_s
-
-
-_SHORTEST_S: Final = 12
-"""With fewer requests, the neighbours' thresholds could not be decided."""
-
-
-def _neighbours(rps: int) -> tuple[str, ...]:
-    """More of them for a shorter time."""
-    return "client_count=400", *(f"phases.{phase}.rate={rps} rps" for phase in ("calm", "rise", "flood"))
-
-
-LONG: Final = Length(20, 65, 10)
-SHORT: Final = Length(5, 15, 5, _neighbours(200))
-
-
-class Way(NamedTuple):
-    """How a flood comes."""
-
-    options: tuple[str, ...] = ()
-    """Of drills.flooder."""
-    settings: Mapping[str, str] = MappingProxyType({})
-    """Of the API."""
-    neighbours: tuple[str, ...] = ()
-    """Changes of their scenario."""
-    has_limits: bool = True
-    is_promised: bool = True
-    """That the neighbours' p(95) stays within twice its calm value."""
-
-
-WAYS: Final = {
-    "direct": Way(),
-    "proxy": Way(
-        ("--header", f"{_CLIENT_HEADER}: flooder"),
-        MappingProxyType({"CLIENT_HEADER": _CLIENT_HEADER, "TRUSTED_NETWORKS": "127.0.0.0/8"}),
-        (f"clients={{header: {_CLIENT_HEADER}}}",),
-    ),
-    "metrics": Way(("--path", "/metrics"), has_limits=False),
-    "ready": Way(("--path", "/health/ready"), has_limits=False),
-    "anew": Way(("--connect-anew",), is_promised=False),
-}
 
 
 class Sent(NamedTuple):
@@ -142,16 +80,16 @@ class ByLoadproof:
 
 
 class ByFlooder:
-    def __init__(self, target: Target, rps: int, length: Length, way: Way) -> None:
-        options = ["--rps", str(rps), "--seconds", str(length.flood_s), *way.options]
+    def __init__(self, target: Target, plan: Plan) -> None:
+        options = ["--rps", str(plan.rps), "--seconds", str(plan.length.flood_s), *plan.way.options]
         command = [sys.executable, "-m", "drills.flooder", target.url, *options]
         self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
 
     def sent(self, report: Report) -> Sent:
-        said, _ = self.process.communicate(timeout=120)
+        output, _ = self.process.communicate(timeout=120)
         if self.process.returncode != 0:
             raise SystemExit("drill: the flooder failed; see what it printed above")
-        counts: dict[str, dict[str, int]] = json.loads(said)
+        counts: dict[str, dict[str, int]] = json.loads(output)
         report.fact(f"flooder: {counts}")
         admitted = {
             endpoint: sum(n for status, n in by_status.items() if status.startswith("2"))
@@ -162,47 +100,22 @@ class ByFlooder:
 
 
 def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(description="Flood the reference API from one address.")
-    parser.add_argument("--short", action="store_true", help="half a minute")
-    parser.add_argument("--rps", type=int, help="requests per second of the flooder (default: 1000, by loadproof)")
-    parser.add_argument("--way", choices=WAYS, default="direct", help="with --rps: how the flood comes")
-    parser.add_argument("--seconds", type=int, default=15, help="with --rps: length of the calm, and of the flood")
-    options = parser.parse_args(arguments)
-    if options.seconds < _SHORTEST_S:
-        parser.error(f"--seconds: too short to show anything, got {options.seconds}; give at least {_SHORTEST_S}")
-    length, rps, way = SHORT if options.short else LONG, options.rps or 1000, WAYS[options.way]
-    if options.rps is None and way != WAYS["direct"]:
-        parser.error("--way: only drills.flooder floods like that; give --rps")
-    if options.rps is not None:
-        rise_s = _SETTLED_S + _MARGIN_S
-        length = Length(options.seconds, options.seconds + rise_s, rise_s, _neighbours(130))
-    report = Report(f"flood of {rps:,} rps from one address, {options.way}")
-    with run_directories("flood", kept=not options.short) as out, target_on_its_own_core(**way.settings) as target:
-        changes = (
-            f"calm.duration={length.calm_s}",
-            f"rise.duration={length.rise_s}",
-            f"flood.duration={length.beside_s}",
-        )
-        neighbours = LoadRun(
-            "neighbours",
-            target,
-            out,
-            *(f"phases.{change} s" for change in changes),
-            *length.neighbours,
-            *way.neighbours,
-        )
+    plan = plan_of(arguments)
+    report = Report(f"flood of {plan.rps:,} rps from one address, {plan.way_name}")
+    with (
+        run_directories("flood", kept=not plan.is_short) as out,
+        target_on_its_own_core(**plan.way.settings) as target,
+    ):
+        neighbours = LoadRun("neighbours", target, out, *plan.neighbours)
         target.wait_for_requests()
-        time.sleep(length.calm_s)
-        flooding = ByFlooder(target, rps, length, way) if options.rps is not None else ByLoadproof(target, out, length)
-        vitals = vitals_while(flooding, target, length, rps)
-        tell_of_flooder(report, flooding.sent(report), rps, length, has_limits=way.has_limits)
-        of_neighbours = neighbours.verdict(120)
-    report.judged(neighbours, of_neighbours)
-    tell_of_neighbours(report, of_neighbours, is_promised=way.is_promised)
-    growth = vitals.last_bytes - vitals.first_bytes
-    report.fact(f"the API used {vitals.cores:.0%} of a core")
-    report.fact(f"the API's memory: {vitals.first_bytes / 1e6:.1f} MB, in the end {vitals.last_bytes / 1e6:.1f} MB")
-    report.promise(f"memory is flat: {growth / 1e6:+.1f} MB", kept=growth < _MOST_GROWTH_BYTES)
+        time.sleep(plan.length.calm_s)
+        flooding = ByFlooder(target, plan) if plan.is_by_flooder else ByLoadproof(target, out, plan.length)
+        vitals = vitals_while(flooding, target, plan.length, plan.rps)
+        tell_of_flooder(report, flooding.sent(report), plan.rps, plan.length, has_limits=plan.way.has_limits)
+        verdict = neighbours.verdict(120)
+    report.judged(neighbours, verdict)
+    tell_of_neighbours(report, verdict, is_promised=plan.way.is_promised)
+    tell_of_target(report, vitals)
     return report.exit_code()
 
 
@@ -236,7 +149,7 @@ def tell_of_flooder(report: Report, sent: Sent, rps: int, length: Length, *, has
 def vitals_while(flooding: Flooding, target: Target, length: Length, rps: int) -> Vitals:
     """From some seconds into the flood until its end, one sample per second."""
     process = psutil.Process(target.process.pid)
-    due = target.metric("http_requests_total") + min(rps, 1000) * _SETTLED_S
+    due = target.metric("http_requests_total") + min(rps, 1000) * SETTLED_S
     while target.metric("http_requests_total") < due and flooding.process.poll() is None:
         time.sleep(0.5)
     began_s = time.monotonic()
@@ -251,6 +164,13 @@ def vitals_while(flooding: Flooding, target: Target, length: Length, rps: int) -
 def _cpu_s(process: psutil.Process) -> float:
     times = process.cpu_times()
     return times.user + times.system
+
+
+def tell_of_target(report: Report, vitals: Vitals) -> None:
+    growth = vitals.last_bytes - vitals.first_bytes
+    report.fact(f"the API used {vitals.cores:.0%} of a core")
+    report.fact(f"the API's memory: {vitals.first_bytes / 1e6:.1f} MB, in the end {vitals.last_bytes / 1e6:.1f} MB")
+    report.promise(f"memory is flat: {growth / 1e6:+.1f} MB", kept=growth < _MOST_GROWTH_BYTES)
 
 
 def tell_of_neighbours(report: Report, verdict: dict[str, object], *, is_promised: bool = True) -> None:

@@ -119,10 +119,12 @@ def tell_of_clients(report: Report, verdict: dict[str, Any]) -> None:
 
 def longest_answer_s(verdict: dict[str, Any], phase: str) -> float:
     """Of all requests of a phase, those included that were in flight when Redis was lost."""
-    [found] = [
-        one for one in verdict["thresholds"] if one["expect"].startswith("max") and one["scope"].endswith(f" · {phase}")
+    [slowest] = [
+        threshold
+        for threshold in verdict["thresholds"]
+        if threshold["expect"].startswith("max") and threshold["scope"].endswith(f" · {phase}")
     ]
-    return float(found["value"])
+    return float(slowest["value"])
 
 
 if __name__ == "__main__":

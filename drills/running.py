@@ -49,9 +49,9 @@ class LoadRun:
         files = list(self._out.glob("*/verdict.json"))
         if len(files) != 1:
             raise SystemExit(f"drill: no verdict in {self._out}; see what loadproof printed above")
-        found: dict[str, Any] = json.loads(files[0].read_text())
+        verdict: dict[str, Any] = json.loads(files[0].read_text())
         self.page = files[0].with_name("report.html")
-        return found
+        return verdict
 
 
 def outcomes(verdict: dict[str, Any], phase: str, endpoint: str | None = None) -> dict[str, int]:

@@ -70,7 +70,8 @@ class Said(StrEnum):
     """A timeout, a broken connection, a 5xx: it was carried out, will be, or never."""
 
 
-_NOT_FINAL: Final = frozenset({408, 409, 425})
+_CONFLICT: Final = 409
+_NOT_FINAL: Final = frozenset({408, _CONFLICT, 425})
 """4xx that don't say that nothing happens: too slow a request, another one in progress, too early."""
 
 
@@ -80,3 +81,8 @@ def said_by(status: int, outcome: str, *, is_repeated: bool) -> Said:
         return Said.ACKNOWLEDGED
     is_final = 400 <= status < 500 and status not in _NOT_FINAL
     return Said.REFUSED if is_final and not is_repeated else Said.UNKNOWN
+
+
+def said_to_reuse(status: int, outcome: str) -> Said:
+    """What an answer says to another order under the key of a settled one: a 409 is no other one in progress."""
+    return Said.REFUSED if status == _CONFLICT else said_by(status, outcome, is_repeated=False)

@@ -11,7 +11,7 @@ import tempfile
 import threading
 import time
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import uvicorn
 
@@ -24,9 +24,6 @@ from payments_api.parentage import is_orphan, under_parent
 from payments_api.protection.fairness import FairShare, fair
 from payments_api.settings import VARIABLES, Settings, SettingsError, read_settings
 from payments_api.workers import Stop, supervise, tell_ready
-
-if TYPE_CHECKING:
-    from fastapi import FastAPI
 
 _KEEP_ALIVE_S: Final = 75
 """Longer than any user's pace: uvicorn's 5 s would close connections that a load test means to keep."""
@@ -64,12 +61,13 @@ def main() -> int:
     if sys.argv[1:2] and sys.argv[1] in COMMANDS:
         return _run_command(sys.argv[1:])
     options = _parse_arguments()
+    is_worker = options.fd is not None
     flags = {name: value for name, value in (("HOST", options.host), ("PORT", options.port)) if value is not None}
     try:
         settings = read_settings({**os.environ, **flags})
         # Whoever started a worker has seen to it where it listens.
-        switch_on(os.environ, host=settings.host if options.fd is None else None, tells=options.fd is None)
-        listener = _listen(settings) if options.fd is None else socket.socket(fileno=options.fd)
+        switch_on(os.environ, host=None if is_worker else settings.host, tells=not is_worker)
+        listener = socket.socket(fileno=options.fd) if is_worker else _listen(settings)
     except (SettingsError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
@@ -78,27 +76,23 @@ def main() -> int:
     parent = None if options.exit_with_parent is None else options.exit_with_parent or os.getppid()
     with (
         under_parent(parent, options.directory),
-        _temporary_directory(settings, options.directory, is_worker=options.fd is not None) as directory,
+        _temporary_directory(settings, options.directory, is_worker=is_worker) as directory,
     ):
         database = settings.database or os.path.join(directory, "ledger.sqlite3")  # noqa: PTH118
-        if options.fd is None and not _has_database(database, settings.accounts):
+        if not is_worker and not _has_database(database, settings.accounts):
             listener.close()
             return 2
-        if settings.workers > 1 and options.fd is None:
-            return supervise(
-                settings.workers,
-                listener,
-                database,
-                directory,
-                parent=parent,
-                stop=stop,
-                passes_on_hangup=settings.protection.has_files,
-            )
-        app = make_app(settings, database)
-        if settings.protection.has_files:
-            # Without lists there is nothing to reload, and it ends the program, as when its terminal closes.
-            signal.signal(signal.SIGHUP, lambda *_: app.state.protection.reload())
-        return _serve(app, listener, parent=parent, stop=stop)
+        if is_worker or settings.workers == 1:
+            return _serve(settings, database, listener, parent=parent, stop=stop)
+        return supervise(
+            settings.workers,
+            listener,
+            database,
+            directory,
+            parent=parent,
+            stop=stop,
+            passes_on_hangup=settings.protection.has_files,
+        )
 
 
 def _has_database(path: str, accounts: int) -> bool:
@@ -127,7 +121,12 @@ def _temporary_directory(settings: Settings, within: str | None, *, is_worker: b
     return tempfile.TemporaryDirectory(prefix="loadproof-target-", dir=within)
 
 
-def _serve(app: FastAPI, listener: socket.socket, *, parent: int | None, stop: Stop) -> int:
+def _serve(settings: Settings, database: str, listener: socket.socket, *, parent: int | None, stop: Stop) -> int:
+    """In this process, until it is stopped; returns the exit code."""
+    app = make_app(settings, database)
+    if settings.protection.has_files:
+        # Without lists there is nothing to reload, and it ends the program, as when its terminal closes.
+        signal.signal(signal.SIGHUP, lambda *_: app.state.protection.reload())
     share = FairShare(app.state.protection.clients, on_waited=app.state.metrics.protection.deferred)
     config = uvicorn.Config(
         app,

@@ -52,12 +52,13 @@ def pay_once(connection: sqlite3.Connection, key: str, order: Order) -> Result:
 
 def earlier_result(connection: sqlite3.Connection, key: str, order: Order) -> Result | None:
     """Of the order with this key; KeyReusedError if it was another one."""
-    seen = connection.execute("SELECT fingerprint, status, body FROM idempotency WHERE key = ?", (key,)).fetchone()
-    if seen is None:
+    row = connection.execute("SELECT fingerprint, status, body FROM idempotency WHERE key = ?", (key,)).fetchone()
+    if row is None:
         return None
-    if seen[0] != order.fingerprint:
+    fingerprint, status, body = row
+    if fingerprint != order.fingerprint:
         raise KeyReusedError
-    return Result(seen[1], json.loads(seen[2]), replayed=True)
+    return Result(status, json.loads(body), replayed=True)
 
 
 def remember(connection: sqlite3.Connection, key: str, order: Order, result: Result) -> None:

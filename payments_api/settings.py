@@ -82,60 +82,67 @@ _TOKEN: Final = r"[A-Za-z0-9_-]{1,256}"  # noqa: S105 - a pattern
 _SECRET: Final = r"whsec_(?:[A-Za-z0-9+/]{4})+(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"  # noqa: S105 - a pattern
 
 
-def read_settings(environment: Mapping[str, str]) -> Settings:
-    """The settings that this environment asks for; SettingsError with everything that is wrong."""
-    values = {name: environment.get(name, default) for name, (default, _) in VARIABLES.items()}
-    problems: dict[str, str] = {}
+class _Reader:
+    """Parses variables one by one, and keeps what is wrong with them."""
 
-    def note(name: str, remedy: object) -> None:
-        shown = "a secret" if name in _SECRETS | ALERT_SECRETS else ascii(values[name])
-        problems[name] = f"{name}: got {shown if values[name] else 'nothing'}; {remedy}"
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self.texts = {name: environment.get(name, default) for name, (default, _) in VARIABLES.items()}
+        self.mistakes: dict[str, str] = {}
 
-    def read(name: str, parse: Callable[[str], Any]) -> Any:
+    def __call__(self, name: str, parse: Callable[[str], Any]) -> Any:
         try:
-            return parse(values[name])
+            return parse(self.texts[name])
         except ValueError as error:
-            note(name, error)
+            self.refuse(name, error)
             return None
 
-    alerts, remedies = read_alert_options(values)
-    of_backups: list[str] = []
-    found = {
-        "host": values["HOST"],
+    def refuse(self, name: str, remedy: object) -> None:
+        shown = "a secret" if name in _SECRETS | ALERT_SECRETS else ascii(self.texts[name])
+        self.mistakes[name] = f"{name}: got {shown if self.texts[name] else 'nothing'}; {remedy}"
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """The settings that this environment asks for; SettingsError with everything that is wrong."""
+    read = _Reader(environment)
+    texts = read.texts
+    alerts, alert_mistakes = read_alert_options(texts)
+    backup_mistakes: list[str] = []
+    values = {
+        "host": texts["HOST"],
         "port": read("PORT", whole_number(0, 65_535)),
-        "database": values["DATABASE"],
+        "database": texts["DATABASE"],
         "accounts": read("ACCOUNTS", whole_number(2, 1_000_000)),
         "workers": read("WORKERS", whole_number(1, 64)),
         "telegram_secret": read("TELEGRAM_SECRET", matching(_TOKEN, "write 1 to 256 of A-Z, a-z, 0-9, _ and -")),
         "webhook_secret": read("WEBHOOK_SECRET", matching(_SECRET, "write whsec_ and the key in base64")),
         "protection": options.read_options(read),
-        "faults": read("FAULTS", parse_faults) if values["FAULTS"] else None,
+        "faults": read("FAULTS", parse_faults) if texts["FAULTS"] else None,
         "bottleneck_s": (read("BOTTLENECK_MS", number(0, 60_000)) or 0) / 1000,
         "audit": read("AUDIT", matching("on|off", "write on or off")) == "on",
         # S3's keys aren't settings of ours, and only exist in the environment.
-        "backups": read_backup_options(environment, of_backups),
+        "backups": read_backup_options(environment, backup_mistakes),
         "alerts": alerts,
     }
-    for name, remedy in [*options.contradictions(values, frozenset(problems)), *remedies.items()]:
-        note(name, remedy)
-    if problems or of_backups:
-        raise SettingsError("\n".join([*(problems[name] for name in VARIABLES if name in problems), *of_backups]))
-    return Settings(**found)
+    for name, remedy in [*options.contradictions(texts, frozenset(read.mistakes)), *alert_mistakes.items()]:
+        read.refuse(name, remedy)
+    if mistakes := [*(read.mistakes[name] for name in VARIABLES if name in read.mistakes), *backup_mistakes]:
+        raise SettingsError("\n".join(mistakes))
+    return Settings(**values)
 
 
 def parse_faults(text: str | bytes) -> dict[str, Fault]:
     """Faults by endpoint, from JSON; ValueError says what is wrong."""
     try:
-        found: Any = json.loads(text)
+        content: Any = json.loads(text)
     except (ValueError, RecursionError):
         raise ValueError(_FAULTS_REMEDY) from None
-    if not isinstance(found, dict) or not set(found) <= set(ENDPOINTS):
+    if not isinstance(content, dict) or not set(content) <= set(ENDPOINTS):
         raise ValueError(_FAULTS_REMEDY)
     types = {field.name: type(field.default) for field in fields(Fault)}
-    for fault in found.values():
+    for fault in content.values():
         if not isinstance(fault, dict) or not set(fault) <= set(types):
             raise ValueError(f"give a fault {', '.join(types)}")
         for name, setting in fault.items():
             if isinstance(setting, bool) is not (types[name] is bool) or not isinstance(setting, (int, float)):
                 raise ValueError(f"give {name} a {types[name].__name__}")
-    return {endpoint: Fault(**fault) for endpoint, fault in found.items()}
+    return {endpoint: Fault(**fault) for endpoint, fault in content.items()}

@@ -211,9 +211,18 @@ class Traffic:
 
 
 def journal_of(
-    limiter: Limiter, traffic: Traffic, seed: int, *, request: str = "health", retry_after: RowText = ceiled
+    limiter: Limiter,
+    traffic: Traffic,
+    seed: int,
+    *,
+    request: str = "health",
+    retry_after: RowText = ceiled,
+    note: Callable[[], dict[str, Any]] = dict,
 ) -> pd.DataFrame:
-    """What loadproof would have written of this traffic: a row per request, in µs."""
+    """What loadproof would have written of this traffic: a row per request, in µs.
+
+    `note` is what was noted of the request that the limiter was asked about last.
+    """
     chance = random.Random(seed)
     queue: list[tuple[float, int, str, str, float, bool]] = []
     rows: list[dict[str, Any]] = []
@@ -243,7 +252,7 @@ def journal_of(
         wait = 0.0 if chance.random() < traffic.uncounted else limiter.take(client, now)
         ended = now + delay()
         text = retry_after(wait, now) if wait > 0 else ""
-        rows.append(row(client, sent, ended, 429 if wait > 0 else 200, text, request=request))
+        rows.append(row(client, sent, ended, 429 if wait > 0 else 200, text, request=request, **note()))
         if waits and ended < traffic.seconds:
             told = float(text) if text.replace(".", "").isdecimal() else 1.0
             send(client, ended + (told + 0.001 if wait > 0 else chance.uniform(0, 0.05)), waits=True)

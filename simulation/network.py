@@ -28,7 +28,7 @@ _WRONG: Final = (
 
 
 @dataclass
-class Asked:
+class LoggedRequest:
     """One request that a process sent."""
 
     process: int
@@ -45,24 +45,24 @@ class Target:
         self._schedule = schedule
         self._total_s = schedule.plan.timeouts.total
         self._dice = random.Random(f"target {schedule.seed}")
-        self.log: list[Asked] = []
+        self.log: list[LoggedRequest] = []
 
     def counts(self) -> Counter[tuple[str, Outcome]]:
         """By endpoint and outcome, what was answered."""
-        return Counter((asked.endpoint, asked.outcome) for asked in self.log if asked.outcome is not None)
+        return Counter((request.endpoint, request.outcome) for request in self.log if request.outcome is not None)
 
     def connect(self, process: int, clock: FakeClock) -> Connected:
         return Connected(self, process, clock)
 
-    def meet(self, asked: Asked, clock: FakeClock) -> int:
+    def meet(self, request: LoggedRequest, clock: FakeClock) -> int:
         """Wait as the sender does; returns the status, or raises TransportError if there is no answer."""
         status, outcome = self._answer()
         answer_s = self._answer_s()
         clock.sleep(min(answer_s, self._total_s))
         if answer_s > self._total_s:
-            asked.outcome = Outcome.TIMEOUT
+            request.outcome = Outcome.TIMEOUT
             raise RequestTimeoutError("no complete answer")
-        asked.outcome = outcome
+        request.outcome = outcome
         if not status:
             raise ConnectionFailedError("reset")
         return status
@@ -98,10 +98,10 @@ class Connected:
         self._clock = clock
 
     def exchange(self, request: Request, timing: Timing) -> Answer:
-        asked = Asked(self._process, request.path.split("/")[1])
-        self._target.log.append(asked)
+        logged = LoggedRequest(self._process, request.path.split("/")[1])
+        self._target.log.append(logged)
         timing.began_s = timing.sent_s = self._clock.now_s()
         try:
-            return Answer(self._target.meet(asked, self._clock), {})
+            return Answer(self._target.meet(logged, self._clock), {})
         finally:
             timing.ended_s = self._clock.now_s()

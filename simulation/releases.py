@@ -89,17 +89,18 @@ def _run(
         for name, kind in plan.mix.items()
     }
     times = {ALL_ENDPOINTS: np.concatenate(list(times.values())), **times}
-    histograms = {name: counts_of(each) for name, each in times.items()}
+    histograms = {name: counts_of(times_s) for name, times_s in times.items()}
     estimates = {
         Row(name, PHASE, metric): estimate
-        for name, each in times.items()
-        for metric, estimate in _estimates(random, each, histograms[name], plan.deadline).items()
+        for name, times_s in times.items()
+        for metric, estimate in _estimates(random, times_s, histograms[name], plan.deadline).items()
     }
     facts = manifest(plan)
     started_s = facts.start_unix_s + _RUN_S * number
+    name = f"run-{number}-{random.integers(2**32)}"
     return Replicate(
-        Path(f"run-{number}-{random.integers(2**32)}"),
-        facts.model_copy(update={"start_unix_s": started_s}),
+        Path(name),
+        facts.model_copy(update={"run_id": name, "start_unix_s": started_s}),
         estimates,
         {(name, PHASE): counts for name, counts in histograms.items()},
     )
@@ -113,7 +114,7 @@ def _estimates(
     good = min(int(np.count_nonzero(times_s <= deadline_s)), n - failed)
     quantiles = quantile_estimates(counts, _QUANTILES)
     rate = n / SECONDS + random.normal(0, 0.05)
-    found = {f"p({quantile * 100:.10g})": estimate for quantile, estimate in quantiles.items()}
-    found |= {"error_ratio": ratio_estimate(failed, n), "goodput_ratio": ratio_estimate(good, n)}
-    found["throughput"] = Estimate(rate, rate - 0.1, rate + 0.1, SECONDS)
-    return {name: estimate for name, estimate in found.items() if estimate is not None}
+    estimates = {f"p({quantile * 100:.10g})": estimate for quantile, estimate in quantiles.items()}
+    estimates |= {"error_ratio": ratio_estimate(failed, n), "goodput_ratio": ratio_estimate(good, n)}
+    estimates["throughput"] = Estimate(rate, rate - 0.1, rate + 0.1, SECONDS)
+    return {name: estimate for name, estimate in estimates.items() if estimate is not None}

@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import json
 import math
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from loadproof.histogram import buckets_of
-from loadproof.outcome import Outcome
-from loadproof.plan.phases import PhaseSpan, expected_requests, plan_phases
+from loadproof.plan.phases import PhaseSpan, plan_phases
 from loadproof.rundir import files
 from loadproof.rundir.intervals import append_intervals
 from loadproof.rundir.manifest import Ending, Manifest, TargetFacts, write_manifest
 from loadproof.rundir.rows import EventRow, GeneratorRow, TargetRow
 from loadproof.scenario.scenario import Scenario
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from simulation.plannedcells import OutcomesOf, cells_of
 
 START_UNIX_S = 1_795_413_600.0
 
@@ -59,7 +54,7 @@ def open_scenario(**changes: Any) -> Scenario:
     return scenario(**content | changes)
 
 
-def outcomes(**ratios: float) -> Callable[[np.random.Generator, str, int], list[str]]:
+def outcomes(**ratios: float) -> OutcomesOf:
     """The same for every phase and endpoint: these ratios, the rest ok."""
 
     def choose(random: np.random.Generator, _: str, n: int) -> list[str]:
@@ -135,7 +130,7 @@ def write_run(
     *,
     plan: Scenario | None = None,
     median_ms: dict[str, float] | None = None,
-    outcomes_of: Callable[[np.random.Generator, str, int], list[str]] = _ALL_OK,
+    outcomes_of: OutcomesOf = _ALL_OK,
     lag_ms: float = 0.3,
     spread_s: float = 0.004,
     late: int = 0,
@@ -153,7 +148,7 @@ def write_run(
     plan = plan or scenario()
     spans = plan_phases(plan)
     lived_s = min(lived_s, spans[-1].end_s)
-    cells, sent_in = _cells_of(
+    cells, sent_in = cells_of(
         plan,
         np.random.default_rng(seed),
         median_ms=median_ms or {},
@@ -173,54 +168,6 @@ def write_run(
     files.append_rows(path / files.EVENTS, _event_rows(spans, lived_s=lived_s, spread_s=spread_s, late=late))
     write_manifest(path, manifest(plan, ending=ending, end_unix_s=START_UNIX_S + lived_s))
     return path
-
-
-def _cells_of(
-    plan: Scenario,
-    random: np.random.Generator,
-    *,
-    median_ms: dict[str, float],
-    outcomes_of: Callable[[np.random.Generator, str, int], list[str]],
-    lag_ms: float,
-    lived_s: float,
-) -> tuple[Counter[tuple[Any, ...]], Counter[int]]:
-    """The intervals of as many requests as planned, and how many were sent in each second."""
-    spans = plan_phases(plan)
-    cells: Counter[tuple[Any, ...]] = Counter()
-    sent_in: Counter[int] = Counter()
-    for (phase, endpoint), expected in expected_requests(plan, spans).items():
-        span = next(span for span in spans if span.name == phase)
-        n = round(expected)
-        times = np.sort(random.uniform(span.start_s, span.end_s, n))
-        if span.bursts_s:
-            times = np.repeat(span.bursts_s, -(-n // len(span.bursts_s)))[:n]
-        times = times[times < lived_s]
-        responses_s = random.lognormal(np.log(median_ms.get(endpoint, 20.0) / 1000), 0.4, len(times))
-        found = np.array(outcomes_of(random, endpoint, len(times)), dtype=str)
-        seconds = times.astype(int).tolist()
-        sent_in.update(seconds)
-        at = [(name, endpoint, outcome) for name, outcome in zip(_phases_at(spans, times), found.tolist(), strict=True)]
-        lag_s = lag_ms / 1000
-        for series, times_s in (
-            ("response", responses_s),
-            ("service", responses_s - lag_s),
-            ("lag", np.full(len(times), lag_s)),
-        ):
-            buckets = buckets_of(times_s).tolist()
-            cells.update(
-                (second, *key, series, bucket) for second, key, bucket in zip(seconds, at, buckets, strict=True)
-            )
-        is_good = (found == Outcome.OK) & (responses_s <= plan.deadline)
-        cells.update((seconds[n], *at[n], "good", 0) for n in np.flatnonzero(is_good))
-        ended = (times + responses_s).astype(int).tolist()
-        cells.update((second, *key, "completed", 0) for second, key in zip(ended, at, strict=True))
-    return cells, sent_in
-
-
-def _phases_at(spans: Sequence[PhaseSpan], times_s: NDArray[np.float64]) -> list[str]:
-    """The name of each time's phase, like `phase_at`."""
-    places = np.searchsorted([span.end_s for span in spans[:-1]], times_s, side="right")
-    return [spans[place].name for place in places.tolist()]
 
 
 def _target_rows(seconds: int) -> list[TargetRow]:

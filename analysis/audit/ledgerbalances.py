@@ -118,6 +118,17 @@ def _overdrafts(record: LedgerRecord, stories: Mapping[str, KeyStory]) -> Promis
     for account, balance in record.closing.items():
         if balance < 0:
             promise.broken(f"{account} ends at {balance:,}", ({"account": account, "closing": balance},))
-    accepted = {stories[key].order for key in record.overdrawing if stories[key].said is Said.ACKNOWLEDGED}
-    promise.n = len(accepted)
+    _cover(record, stories, promise)
     return promise
+
+
+def _cover(record: LedgerRecord, stories: Mapping[str, KeyStory], promise: Promise) -> None:
+    """Who accepts both of a pair has lent, whatever it shows, unless something else may have come to the account."""
+    filled = {story.order.credit for story in stories.values() if story.said is Said.UNKNOWN}
+    for keys in record.overdrawing:
+        pair = [stories[key] for key in keys]
+        accepted = [story for story in pair if story.said is Said.ACKNOWLEDGED]
+        promise.n += bool(accepted)
+        if len(accepted) == len(pair) and not record.blind_spot and pair[0].order.debit not in filled:
+            what = f"both of two payments were accepted, and the account held enough for one: {pair[0].order}"
+            promise.broken(what, (*pair[0].rows, *pair[1].rows))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
@@ -11,7 +11,7 @@ from loadproof.analysis.audit.promise import Promise
 from loadproof.outcome import Said
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from loadproof.analysis.audit.ledgerkeys import KeyStory
     from loadproof.analysis.audit.ledgerrecord import LedgerRecord, Listed, Listing, Order, PaymentRead, Row
@@ -33,6 +33,10 @@ class Books:
     """By key: its payments, by id and by the how manieth of this id in one list."""
     strangers: dict[tuple[str, int], tuple[Listed, Row]] = field(default_factory=dict)
     """New since the load began; of other people if the accounts are theirs, too."""
+    differing: dict[str, list[Listed]] = field(default_factory=dict)
+    """By key: the same payments, as another list has them."""
+    owners: dict[str, str] = field(default_factory=dict)
+    """By id: the key that a list has it under, or the first that was acknowledged with it."""
     has_keys: bool = False
     """The lists say under which key a payment was made."""
     can_tell_new: bool = True
@@ -47,6 +51,9 @@ class Books:
         self._old = {listed.payment for listing in before for listed in listing.payments}
         for listing in after:
             self._add(listing)
+        for key, story in self.stories.items():
+            for payment in story.payments:
+                self.owners.setdefault(payment, key)
 
     @cached_property
     def key_of(self) -> dict[str, str]:
@@ -77,8 +84,12 @@ class Books:
             key = listing.key or (listed.key if listed.key in self.stories else self.key_of.get(listed.payment, ""))
             label = (listed.payment, counts[key, listed.payment])
             counts[key, listed.payment] += 1
+            if listed.key in self.stories and listed.payment:
+                self.owners.setdefault(listed.payment, listed.key)
             if key:
-                self.found.setdefault(key, {})[label] = listed
+                first = self.found.setdefault(key, {}).setdefault(label, listed)
+                if first.order != listed.order:
+                    self.differing.setdefault(key, []).append(listed)
             else:
                 self.strangers[label] = listed, listing.row
 
@@ -86,7 +97,9 @@ class Books:
 def audit_books(record: LedgerRecord, stories: Mapping[str, KeyStory], *, needed: int) -> list[Promise]:
     """Four promises; `needed` payments make each of them PASS."""
     books = Books(record, stories)
-    last_read = {read.payment: read for read in sorted(record.payment_reads, key=lambda read: read.sent_us)}
+    reads: defaultdict[str, list[PaymentRead]] = defaultdict(list)
+    for read in sorted(record.payment_reads, key=lambda read: read.sent_us):
+        reads[read.payment].append(read)
     there = Promise(THERE, "acknowledged payments looked for", needed)
     once = Promise(ONCE, "acknowledged payments counted", needed)
     own = Promise(OWN, "payments compared with their orders", needed)
@@ -94,7 +107,7 @@ def audit_books(record: LedgerRecord, stories: Mapping[str, KeyStory], *, needed
     for story in stories.values():
         copies = books.found.get(story.key, {})
         if story.said is Said.ACKNOWLEDGED:
-            _look_for(story, books, last_read, there)
+            _look_for(story, books, reads, there)
             if books.lists(story):
                 once.n += 1
         if story.said is not Said.REFUSED and len(copies) > 1:
@@ -102,7 +115,7 @@ def audit_books(record: LedgerRecord, stories: Mapping[str, KeyStory], *, needed
         if story.said is Said.REFUSED and copies and record.is_whole:
             nothing_else.broken(f"refused, and there: {story.order}", story.rows)
         nothing_else.n += len(copies)
-        _compare(story, books, last_read, own)
+        _compare(story, books, reads, own)
     _look_at_strangers(record, stories, books, once, nothing_else)
     if not record.has_lists:
         once.lacks(_NO_LIST)
@@ -113,27 +126,31 @@ def audit_books(record: LedgerRecord, stories: Mapping[str, KeyStory], *, needed
     return [there, once, own, nothing_else]
 
 
-def _look_for(story: KeyStory, books: Books, last_read: Mapping[str, PaymentRead], there: Promise) -> None:
-    """In a list if there is one, else by each of its ids."""
+def _look_for(story: KeyStory, books: Books, reads: Mapping[str, Sequence[PaymentRead]], there: Promise) -> None:
+    """In a list if there is one, else by each of its ids, as it was read last."""
     at_s = story.booked_until_us / 1e6
+    for payment in story.payments:
+        if books.owners[payment] != story.key:
+            what = f"acknowledged at {at_s:.3f} s as {payment}, which is another payment: {story.order}"
+            there.broken(what, (*story.rows, *books.stories[books.owners[payment]].rows))
     if books.lists(story):
         there.n += 1
         if not books.found.get(story.key):
             there.broken(f"acknowledged at {at_s:.3f} s, and not there: {story.order}", story.rows)
         return
-    reads = [last_read[payment] for payment in story.payments if payment in last_read]
-    if not reads:
+    latest = [reads[payment][-1] for payment in story.payments if payment in reads]
+    if not latest:
         there.lacks("some were not looked for")
         return
     there.n += 1
-    for read in reads:
+    for read in latest:
         if not read.is_there:
             what = f"acknowledged at {at_s:.3f} s as {read.payment}, and not there: {story.order}"
             there.broken(what, (*story.rows, read.row))
 
 
-def _compare(story: KeyStory, books: Books, last_read: Mapping[str, PaymentRead], own: Promise) -> None:
-    seen = list(_seen(story, books, last_read))
+def _compare(story: KeyStory, books: Books, reads: Mapping[str, Sequence[PaymentRead]], own: Promise) -> None:
+    seen = list(_seen(story, books, reads))
     own.n += bool(seen)
     for order, row in seen:
         if not order.agrees_with(story.order):
@@ -141,15 +158,15 @@ def _compare(story: KeyStory, books: Books, last_read: Mapping[str, PaymentRead]
             return
 
 
-def _seen(story: KeyStory, books: Books, last_read: Mapping[str, PaymentRead]) -> Iterator[tuple[Order, Row]]:
-    """What the target says was booked under this key."""
-    for listed in books.found.get(story.key, {}).values():
+def _seen(story: KeyStory, books: Books, reads: Mapping[str, Sequence[PaymentRead]]) -> Iterator[tuple[Order, Row]]:
+    """What the target says was booked under this key, whenever it was asked."""
+    for listed in (*books.found.get(story.key, {}).values(), *books.differing.get(story.key, ())):
         if listed.order is not None:
             yield listed.order, {"listed": listed.payment}
     for payment in story.payments:
-        read = last_read.get(payment)
-        if read is not None and read.order is not None:
-            yield read.order, read.row
+        for read in reads.get(payment, ()):
+            if read.order is not None:
+                yield read.order, read.row
     for attempt in story.attempts:
         if attempt.told is not None:
             yield attempt.told, attempt.row

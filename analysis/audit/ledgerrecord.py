@@ -127,7 +127,7 @@ class LedgerRecord:
     listings: Sequence[Listing] = ()
     snapshots: Sequence[Snapshot] = ()
     """In the order in which they were asked for; before, during and after the load."""
-    overdrawing: frozenset[str] = frozenset()
+    overdrawing: Sequence[tuple[str, str]] = ()
     """Keys of payments that were sent two at a time, each of more than half of what the account held."""
     is_exclusive: bool = False
     """The target file says that nobody but this run moves money to or from these accounts."""

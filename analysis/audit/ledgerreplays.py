@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from loadproof.analysis.audit.promise import Promise, overlap
-from loadproof.outcome import Said
+from loadproof.outcome import Said, said_to_reuse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,7 +38,8 @@ def audit_keys(record: LedgerRecord, stories: Iterable[KeyStory]) -> list[Promis
             same.broken(f"acknowledged as {' and '.join(story.payments[:3])}: {story.order}", story.rows)
     other = Promise(OTHER_BODY, "keys sent again with another body", REUSES_NEEDED)
     for attempt in record.reused:
-        other.n += attempt.said is not Said.UNKNOWN and attempt.row["status"] != 429
+        said = said_to_reuse(attempt.row["status"], attempt.row["outcome"])
+        other.n += said is not Said.UNKNOWN and attempt.row["status"] != 429
         if attempt.said is Said.ACKNOWLEDGED:
             other.broken(f"acknowledged under a key of another order: {attempt.order}", (attempt.row,))
     return [same, other]

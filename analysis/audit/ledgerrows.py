@@ -80,7 +80,7 @@ def ledger_record(
         closing=_balances(seen for seen in told if seen.when == "after" and seen.sent_us >= paid_us),
         listings=[_listing(seen) for seen in told if seen.kind == "payments"],
         snapshots=[_snapshot(seen, doubt_us) for seen in told if seen.kind == "snapshot"],
-        overdrawing=frozenset(seen.asked["key"] for seen in readable if seen.kind == "overdraft"),
+        overdrawing=_pairs([seen for seen in readable if seen.kind == "overdraft"]),
         is_exclusive=declared.is_exclusive,
         is_whole=is_whole,
         has_keys=declared.has_keys,
@@ -118,7 +118,7 @@ class _Rows:
                 self.balances.append(
                     BalanceRead(noted["account"], balance, row["sent_us"], row["ended_us"], row, self._doubt_us)
                 )
-        elif "payment" in noted and (row["outcome"] == Outcome.OK or row["status"] in _GONE):
+        elif "payment" in noted and _is_read(row, noted):
             is_there = row["status"] not in _GONE
             self.payments.append(
                 PaymentRead(
@@ -137,6 +137,12 @@ class _Rows:
             return int(number) if number == int(number) else None
         except (InvalidOperation, OverflowError, ValueError):
             return None
+
+
+def _is_read(row: Mapping[str, Any], noted: Mapping[str, Any]) -> bool:
+    """A user takes another payment than the ordered one for a wrong answer; but it is what was read."""
+    is_told = 200 <= row["status"] < 300 and noted.keys() >= _ORDER
+    return is_told or row["outcome"] == Outcome.OK or row["status"] in _GONE
 
 
 def unread_because(seen: Observation) -> str:
@@ -178,6 +184,15 @@ def _apart(attempts: list[Attempt]) -> tuple[list[Attempt], list[Attempt]]:
         else:
             own.append(replace(attempt, key=f"{attempt.key}, {attempt.order}"))
     return own, reused
+
+
+def _pairs(overdrafts: Sequence[Observation]) -> list[tuple[str, str]]:
+    """Keys of two that came one after the other, with one order."""
+    return [
+        (one.asked["key"], other.asked["key"])
+        for one, other in zip(overdrafts[::2], overdrafts[1::2], strict=False)
+        if order_in(one.asked) == order_in(other.asked)
+    ]
 
 
 def _asked_for(seen: Observation) -> Attempt:

@@ -121,5 +121,5 @@ def _fits(line: Line, before: Before, announced: NDArray[np.int64] | None) -> li
             inside = announced[line.refused] >= line.sent[line.refused]
             found.is_early[inside] = False
             found.is_right[inside] = True
-        fits.append(AlgorithmFit(algorithm, excesses(line, algorithm, windows), found))
+        fits.append(AlgorithmFit(algorithm, excesses(line, algorithm, windows), found, windows, before))
     return sorted(fits, key=lambda fit: fit.contradictions)

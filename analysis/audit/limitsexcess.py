@@ -99,12 +99,17 @@ def over_aligned(line: Line) -> list[Excess]:
     froms, to = froms[is_short], to[is_short]
     if not len(froms):
         return []
+    is_off = ~with_common_moment(line, froms, to)
+    froms, to = froms[is_off], to[is_off] + 1
+    return _worst(line, froms, to, sure.over(to) - sure.begun_before(froms), np.full(len(froms), most))
+
+
+def with_common_moment(line: Line, froms: NDArray[np.int64], to: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which of the stretches (from, to], in µs on the line, have the moment between two windows that most have."""
     run_us = int(line.rows["ended_us"].max() - line.rows["sent_us"].min())
     spread = line.slack_us + int(_DRIFT_RATIO * run_us)
     shift = line.shift[line.first[_client_at(line, froms)]]
-    is_off = ~_with_common_point(froms - shift - spread, to - shift + spread, window_us)
-    froms, to = froms[is_off], to[is_off] + 1
-    return _worst(line, froms, to, sure.over(to) - sure.begun_before(froms), np.full(len(froms), most))
+    return _with_common_point(froms - shift - spread, to - shift + spread, line.window_us)
 
 
 def _with_common_point(froms: NDArray[np.int64], to: NDArray[np.int64], circle: int) -> NDArray[np.bool_]:

@@ -15,13 +15,18 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from loadproof.analysis.audit.limitswaits import SECOND_US
+from loadproof.analysis.audit.limitsleft import left_of, misplaced
+from loadproof.analysis.audit.limitswaits import NEVER_US, SECOND_US
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from numpy.typing import NDArray
+
+    from loadproof.analysis.audit.limitsleft import Left
     from loadproof.analysis.audit.limitsline import Line
-    from loadproof.analysis.audit.limitsrefusals import Refusals
+    from loadproof.analysis.audit.limitsrefusals import Before, Refusals
+    from loadproof.analysis.audit.limitswindows import FixedWindows
     from loadproof.scenario.limits import DeclaredLimit
 
 _ITEM: Final = re.compile(
@@ -36,7 +41,6 @@ _NUMBERS: Final = frozenset("qrtw")
 """Parameters that are whole numbers, none below zero."""
 _POLICY, _STATE = "rate_limit_policy", "rate_limit"
 _NAMES: Final = {_POLICY: "RateLimit-Policy", _STATE: "RateLimit"}
-_IN_WINDOWS: Final = frozenset({"moving-window", "fixed-window", "aligned-window"})
 
 
 @dataclass(frozen=True)
@@ -49,43 +53,44 @@ class Stated:
     offences: list[tuple[int, str]]
 
 
-def stated(line: Line, algorithm: str, found: Refusals) -> Stated:
-    """`sent` is 0 if the target sends no such fields: it promises nothing by them."""
-    noted = line.rows["noted"].to_numpy()
-    rows = [row for row, text in enumerate(noted) if '"rate_limit' in text]
-    offences: list[tuple[int, str]] = []
-    if rows:
-        left = _Left.of(line, algorithm)
-        free_high = dict(zip(line.refused.tolist(), found.free_high.tolist(), strict=True))
-        for row in rows:
-            offences += [(row, what) for what in _wrong(line, row, json.loads(noted[row]), left, free_high)]
-    said = [any(_own(json.loads(noted[row]).get(word, ""), line.limit) for word in _NAMES) for row in rows]
-    return Stated(len(rows), sum(said), offences)
+def stated(line: Line, algorithms: Sequence[str], found: Refusals, *, windows: FixedWindows, before: Before) -> Stated:
+    """`sent` is 0 if the target sends no such fields: it promises nothing by them. It may have any of `algorithms`."""
+    texts = line.rows["noted"].to_numpy()
+    noted = {row: json.loads(text) for row, text in enumerate(texts) if '"rate_limit' in text}
+    if not noted:
+        return Stated(0, 0, [])
+    allowed = _Allowed.of(line, algorithms, found, windows=windows, before=before)
+    offences = [(row, what) for row, fields in noted.items() for what in _wrong(line, row, fields, allowed)]
+    if list(algorithms) == ["aligned-window"] and line.limit.processes == 1:
+        offences += _misplaced(line, noted)
+    said = [any(_own(fields.get(word, ""), line.limit) for word in _NAMES) for fields in noted.values()]
+    return Stated(len(noted), sum(said), offences)
 
 
-@dataclass(frozen=True)
-class _Left:
-    """By row, the least and the most that can be left of the amount after it."""
+@dataclass(frozen=True, eq=False)
+class _Allowed:
+    """By row, what may be left after it, and between which moments all or more of the limit is there again."""
 
-    least: np.ndarray
-    most: np.ndarray
+    left: Left
+    soonest: NDArray[np.int64]
+    latest: NDArray[np.int64]
 
     @classmethod
-    def of(cls, line: Line, algorithm: str) -> _Left:
-        limit, reach = line.limit, line.window_us + line.slack_us
-        most = np.full(len(line.rows), limit.size - 1)
-        least = np.zeros(len(line.rows), dtype=np.int64)
-        if algorithm in _IN_WINDOWS:
-            counted = line.possible.begun(line.ended) - line.possible.over(line.sent - reach)
-            is_known = line.sent - line.shift - line.since >= reach
-            least = np.where(is_known | (line.since == 0), np.maximum(limit.amount - counted, 0), 0)
-        if algorithm == "moving-window" and limit.processes == 1:
-            surely = line.sure.over(line.sent) - line.sure.begun(line.ended - line.window_us + line.slack_us)
-            most = np.minimum(most, limit.amount - 1 - np.maximum(surely, 0))
-        return cls(least, np.maximum(most, 0))
+    def of(
+        cls, line: Line, algorithms: Sequence[str], found: Refusals, *, windows: FixedWindows, before: Before
+    ) -> _Allowed:
+        soonest = np.full(len(line.rows), NEVER_US)
+        latest = np.full(len(line.rows), np.iinfo(np.int64).max)
+        if list(algorithms) == ["fixed-window"]:
+            number = windows.of(line.sent, line.ended)
+            soonest[number >= 0] = windows.end_low[number[number >= 0]]
+        soonest[line.refused] = np.maximum(soonest[line.refused], found.free_low)
+        if line.limit.penalties is None and line.limit.processes == 1:
+            latest[line.refused] = found.free_high
+        return cls(left_of(line, algorithms, windows, before), soonest, latest)
 
 
-def _wrong(line: Line, row: int, noted: dict[str, str], left: _Left, free_high: dict[int, int]) -> Iterator[str]:
+def _wrong(line: Line, row: int, noted: dict[str, str], allowed: _Allowed) -> Iterator[str]:
     for word, name in _NAMES.items():
         if _items(noted.get(word, "")) is None:
             yield f"{name} can't be read: {noted[word][:80]}"
@@ -95,17 +100,34 @@ def _wrong(line: Line, row: int, noted: dict[str, str], left: _Left, free_high: 
         yield f"RateLimit-Policy says q={policy['q']}, declared are {limit.amount}"
     if policy.get("w", limit.period) != limit.period:
         yield f"RateLimit-Policy says w={policy['w']}, declared are {limit.period:g} s"
-    remaining, reset_s = state.get("r"), state.get("t")
+    remaining = state.get("r")
     if line.is_refused[row]:
         if remaining:
             yield f"RateLimit says r={remaining} in a refusal"
-        is_alone = limit.penalties is None and limit.processes == 1
-        if is_alone and reset_s and line.sent[row] + (reset_s - 1) * SECOND_US > free_high[row]:
-            yield f"RateLimit says t={reset_s}, more than a second too long"
-    elif line.is_admitted[row] and remaining is not None and not left.least[row] <= remaining <= left.most[row]:
-        yield f"RateLimit says r={remaining}; {left.least[row]} to {left.most[row]} can be left"
-    if line.is_admitted[row] and reset_s is not None and reset_s > _longest_s(limit) + 1:
+    elif line.is_admitted[row] and remaining is not None:
+        least, most = allowed.left.least[row], allowed.left.most[row]
+        if not least <= remaining <= most:
+            yield f"RateLimit says r={remaining}; {least} to {most} can be left"
+    if "t" in state:
+        yield from _wrong_reset(line, row, state["t"], allowed)
+
+
+def _wrong_reset(line: Line, row: int, reset_s: int, allowed: _Allowed) -> Iterator[str]:
+    """A second off is what it may be rounded by."""
+    if line.sent[row] + (reset_s - 1) * SECOND_US > allowed.latest[row] or (
+        line.is_admitted[row] and reset_s > _longest_s(line.limit) + 1
+    ):
         yield f"RateLimit says t={reset_s}, more than a second too long"
+    elif line.ended[row] + (reset_s + 1) * SECOND_US < allowed.soonest[row] - line.slack_us:
+        yield f"RateLimit says t={reset_s}, more than a second too short"
+
+
+def _misplaced(line: Line, noted: Mapping[int, dict[str, str]]) -> Iterator[tuple[int, str]]:
+    left = {row: _own(fields.get(_STATE, ""), line.limit).get("r") for row, fields in noted.items()}
+    told = np.array([(row, r) for row, r in left.items() if r is not None and line.is_admitted[row]], dtype=np.int64)
+    rows, numbers = told.reshape(-1, 2).T
+    for at in np.flatnonzero(misplaced(line, rows, numbers)):
+        yield int(rows[at]), f"RateLimit says r={numbers[at]}, as if a window had begun where no other one did"
 
 
 def _longest_s(limit: DeclaredLimit) -> float:

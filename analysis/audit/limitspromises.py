@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
     from loadproof.analysis.audit.limitsline import Excess
     from loadproof.analysis.audit.limitspenalties import PenaltyRecord
+    from loadproof.analysis.audit.limitsrefusals import Before
     from loadproof.analysis.audit.limitswaits import Honesty, Waits
+    from loadproof.analysis.audit.limitswindows import FixedWindows
     from loadproof.scenario.settings import Penalties
 
 QUOTA: Final = "quota"
@@ -42,6 +44,8 @@ class AlgorithmFit:
     algorithm: str
     excesses: list[Excess]
     refusals: Refusals
+    windows: FixedWindows
+    before: Before
 
     @property
     def contradictions(self) -> int:
@@ -93,7 +97,8 @@ def promises_of(line: Line, fits: list[AlgorithmFit], waits: Waits, told: Honest
     if line.limit.retry_after is not False and line.limit.processes == 1:
         # Of several that count by themselves, one can't know what the next one will say.
         yield _retry_after(line, waits, told)
-    fields = stated(line, _fitting(fits)[0].algorithm, bounds(fits))
+    may_be = [one.algorithm for one in _fitting(fits)]
+    fields = stated(line, may_be, bounds(fits), windows=fits[0].windows, before=fits[0].before)
     if fields.sent:
         reason = f"{fields.n:,} of {fields.sent:,} answers with RateLimit fields say what is left"
         offences = [(what, line, [row]) for row, what in fields.offences]

@@ -50,12 +50,12 @@ def refusals(line: Line, algorithm: str, windows: FixedWindows, before: Before) 
     limit, sent, ended = line.limit, line.sent[line.refused], line.ended[line.refused]
     reach, size = line.window_us + line.slack_us, limit.amount
     if algorithm == "sliding-counter":
-        most, least = _weighted(line, sent, ended), _least(line, sent, ended)
+        most, least = weighted(line, line.refused), _least(line, sent, ended)
         reach *= 2
     elif algorithm == "token-bucket":
         # Under steady traffic, a bucket never gets back what it lacked at second 0.
         size, reach = limit.size, 0
-        most, least = _drained(line, sent, ended, lacked=size if before.is_unknown else before.hits)
+        most, least = drained(line, line.refused, lacked=size if before.is_unknown else before.hits)
     else:
         most = _most(line.possible, sent - reach, ended)
         least = _least(line, sent, ended)
@@ -91,40 +91,42 @@ def _least(line: Line, sent: NDArray[np.int64], ended: NDArray[np.int64]) -> NDA
     return least.astype(np.float64)
 
 
-def _weighted(line: Line, sent: NDArray[np.int64], ended: NDArray[np.int64]) -> NDArray[np.float64]:
-    """A request of age a, in the window before this one, weighs at most 2 - a / W.
+def weighted(line: Line, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The most that a sliding counter can have counted when each of these rows, itself included, was decided.
 
-    This window began after the request, so that at least a - W of it has passed.
+    A request of age a, in the window before this one, weighs at most 2 - a / W: this window began after the request,
+    so that at least a - W of it has passed.
     """
     hits, reach = line.possible, line.window_us + line.slack_us
+    sent, ended = line.sent[rows], line.ended[rows]
     middle, oldest = hits.over(sent - reach), hits.over(sent - reach - line.window_us)
     # From each client's own begin, so that sums stay exact.
     begins = line.sent[line.first[:-1]]
     own = hits.ends - begins[np.searchsorted(begins, hits.ends, side="right") - 1]
     sums = np.concatenate([[0], np.cumsum(own)])
     number = middle - oldest
-    ages = number * (sent - line.slack_us - begins[line.client[line.refused]]) - (sums[middle] - sums[oldest])
+    ages = number * (sent - line.slack_us - begins[line.client[rows]]) - (sums[middle] - sums[oldest])
     older: NDArray[np.float64] = 2 * number - ages / line.window_us
     return (hits.begun(ended) - middle).astype(np.float64) + np.where(number, older + _CLOSE, 0.0)
 
 
-def _drained(
-    line: Line, sent: NDArray[np.int64], ended: NDArray[np.int64], *, lacked: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The most and the least that a bucket lacks: the greatest, over all moments before, of hits since less refill.
+def drained(line: Line, rows: NDArray[np.int64], *, lacked: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The most that a bucket lacks with each of these rows, and the least before it.
 
-    `lacked`: at second 0, or when the client's first request came.
+    It is the greatest, over all moments before, of hits since less refill. `lacked`: at second 0, or when the client's
+    first request came.
     """
     rate = line.limit.amount / line.window_us
+    sent, ended = line.sent[rows], line.ended[rows]
     possible, sure = line.possible, line.sure
     drop = np.maximum.accumulate(np.append(-np.inf, rate * possible.ends - np.arange(len(possible.ends))))
     at = sent - line.slack_us
     begun, over = possible.begun(ended), possible.over(at)
     most = np.maximum(begun - rate * at + drop[over] + _CLOSE, begun - over)
     if lacked:
-        begin = line.sent[line.first[line.client[line.refused]]]
+        begin = line.sent[line.first[line.client[rows]]]
         own = begun - possible.begun_before(begin)
-        most = np.maximum(most, lacked + own - rate * np.maximum(at - np.maximum(begin, line.shift[line.refused]), 0))
+        most = np.maximum(most, lacked + own - rate * np.maximum(at - np.maximum(begin, line.shift[rows]), 0))
     surely = np.maximum.accumulate(np.append(-np.inf, rate * sure.begins - np.arange(len(sure.begins))))
     least = sure.over(sent) - rate * (ended + line.slack_us) + surely[sure.begun(sent)]
     return most, least - _CLOSE

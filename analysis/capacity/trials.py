@@ -13,7 +13,7 @@ from loadproof.analysis.judge.health import findings_in
 from loadproof.analysis.word import Word
 from loadproof.histogram import MIDPOINT_US
 from loadproof.outcome import DROPPED, Outcome
-from loadproof.plan.trials import TRIAL, Goal
+from loadproof.plan.trials import PLACES_OF_S, TRIAL, Goal
 from loadproof.rundir.trials import GoalLoss, Stage, Trial
 from loadproof.scenario.expectation import Metric
 from loadproof.scenario.metrics import OFFERED
@@ -31,7 +31,8 @@ LATE = "late"
 def trial_in(run: Run, goals: Sequence[Goal], *, number: int, stage: Stage) -> Trial:
     """The trial that this run was."""
     span = next(span for span in run.phases if span.name == TRIAL)
-    scope, lasted_s = Scope((TRIAL,), run.endpoints), span.end_s - span.start_s
+    # As exact as phases are written: a rounding error would make it shorter than asked, and no full trial.
+    scope, lasted_s = Scope((TRIAL,), run.endpoints), round(span.end_s - span.start_s, PLACES_OF_S)
     counts, p95 = tally(rows_of(run, scope)), counted_estimate(Metric("p", quantile=0.95), run, scope)
     outcomes = {str(outcome): count for outcome, count in counts.outcomes.items()}
     return Trial(

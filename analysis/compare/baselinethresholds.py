@@ -9,6 +9,7 @@ from loadproof.analysis.compare.replicates import row_of
 from loadproof.analysis.compare.welch import Scale, change, mean_of_runs
 from loadproof.analysis.judge.judgement import NO_SAMPLES, TOO_FEW_RUNS, Judgement, Wanting
 from loadproof.analysis.word import Word
+from loadproof.plan.evidence import CONFIDENCE
 from loadproof.scenario.expectation import COMPARISONS
 from loadproof.units import format_quantity
 
@@ -33,7 +34,12 @@ def judgements_beside(
 
 
 def judge_beside_runs(
-    threshold: Expected, sides: tuple[Sequence[Replicate], ...], row: Row, blocks: Blocks | None
+    threshold: Expected,
+    sides: tuple[Sequence[Replicate], ...],
+    row: Row,
+    blocks: Blocks | None,
+    *,
+    confidence: float = CONFIDENCE,
 ) -> Judgement:
     """PASS or FAIL if the whole interval of candidate / (factor * baseline) is on one side of 1."""
     expectation = threshold.expectation
@@ -54,6 +60,7 @@ def judge_beside_runs(
         expectation.limit * values[0],
         values[1],
         blocks=blocks if is_complete else None,
+        confidence=confidence,
         scale=scale,
         least_sd=least_sd([*was, *now], metric),
     )

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from loadproof.analysis.compare.comparedrow import ENOUGH_RUNS, ChangeWord
+from loadproof.analysis.compare.comparedrow import ChangeWord, scale_of
 from loadproof.analysis.compare.equivalence import margin_on
 from loadproof.analysis.compare.power import MOST_RUNS
 from loadproof.analysis.compare.welch import Scale
@@ -35,18 +35,18 @@ class Conclusion:
     word: ChangeWord
     reason: str
     next_step: str
-
-    @property
-    def verdict(self) -> Word:
-        return VERDICTS[self.word]
+    verdict: Word
+    """What it is for a gate."""
 
 
 def conclusion_of(comparison: Comparison) -> Conclusion:
     word = comparison.word
     reason, next_step = _PARTS[word](comparison)
-    if comparison.of_equals:
+    # A threshold that asks equals for a difference is no false alarm.
+    if comparison.of_equals and (word is not ChangeWord.REGRESSED or _rows_of(comparison, word)):
         reason, next_step = _of_equals(word, reason, next_step)
-    return Conclusion(word, f"{sentence(reason)}.", next_step)
+    is_broken = any(finding.word is Word.INVALID for finding in comparison.findings)
+    return Conclusion(word, f"{sentence(reason)}.", next_step, Word.INVALID if is_broken else VERDICTS[word])
 
 
 def _of_equals(word: ChangeWord, reason: str, next_step: str) -> tuple[str, str]:
@@ -85,7 +85,10 @@ def interval_of(row: ComparedRow) -> str:
 
 def _text(row: ComparedRow) -> str:
     if row.change is None:
-        return f"{_place(row)} has no values in {_empty_sides(row)}"
+        return f"{_place(row)} has no values in {_thin_sides(row)}"
+    if not row.is_tested:
+        fewest = min(row.change.baseline_n, row.change.candidate_n)
+        return f"{_place(row)} has values in {fewest} of {_thin_sides(row)} only"
     return f"{_place(row)} {signed_text(row.change.ratio, row.change.scale)} ({interval_of(row)})"
 
 
@@ -93,10 +96,12 @@ def _place(row: ComparedRow) -> str:
     return f"{row.row.metric} of {row.row.endpoint} in {row.row.phase}"
 
 
-def _empty_sides(row: ComparedRow) -> str:
-    if row.baseline is row.candidate is None:
+def _thin_sides(row: ComparedRow) -> str:
+    """Which runs have no values, or fewer than the other side's."""
+    was, now = (estimate.n if estimate else 0 for estimate in (row.baseline, row.candidate))
+    if was == now == 0:
         return "any run"
-    return f"the {'baseline' if row.baseline is None else 'candidate'}'s runs"
+    return "both sides' runs" if was == now else f"the {'baseline' if was < now else 'candidate'}'s runs"
 
 
 def _in_margins(row: ComparedRow) -> float:
@@ -148,28 +153,28 @@ _KEEP: Final = "Nothing to do. Keep the candidate's runs as the baseline of the 
 
 
 def _inconclusive(comparison: Comparison) -> tuple[str, str]:
-    if comparison.least_runs < ENOUGH_RUNS:
-        finding = next(each for each in comparison.findings if each.word is Word.INCONCLUSIVE)
+    # Too few runs, or a duel that has ended without a decision: its rows have no words, whatever they show.
+    finding = next((each for each in comparison.findings if not each.is_note), None)
+    if finding is not None:
         return finding.what, f"{sentence(finding.remedy)}."
     rows = [row for row in comparison.deciding_rows if row.word in {None, ChangeWord.INCONCLUSIVE}]
     if not rows:
         undecided = [each for each in comparison.judgements if each.word is Word.INCONCLUSIVE]
-        return deciding_reason(undecided), "Make more runs of each release, alternately."
-    worst = max(rows, key=lambda row: math.inf if row.change is None else row.detectable)
-    found = (
-        ""
-        if worst.change is None
-        else f"; a change of {signed_text(worst.detectable, worst.change.scale)} would have shown"
-    )
-    of_all = f"{len(rows)} of {len(comparison.deciding_rows)} rows are undecided"
-    return f"{of_all}: {_text(worst)}{found}", _more_runs(rows, worst, comparison.looks)
+        more = "Duel again with more runs of each release (`--looks`)." if comparison.looks else _MORE_RUNS
+        return deciding_reason(undecided), more
+    worst = max(rows, key=lambda row: row.detectable if row.is_tested else math.inf)
+    found = f"; a change of {signed_text(worst.detectable, scale_of(worst.metric))} would have shown"
+    undecided_rows = f"{len(rows)} of {len(comparison.deciding_rows)} rows are undecided"
+    reason = f"{undecided_rows}: {_text(worst)}{found if worst.is_tested else ''}"
+    return reason, _more_runs(rows, worst, comparison.looks)
+
+
+_MORE_RUNS: Final = "Make more runs of each release, alternately."
 
 
 def _more_runs(rows: Sequence[ComparedRow], worst: ComparedRow, looks: Sequence[int]) -> str:
-    if worst.change is None:
-        return (
-            f"Find out in the reports of {_empty_sides(worst)} why {worst.row.endpoint} has nothing to measure there."
-        )
+    if not worst.is_tested:
+        return f"Find out in the reports of {_thin_sides(worst)} why {worst.row.endpoint} has nothing to measure there."
     needed = [row.runs_to_decide for row in rows if row.runs_to_decide is not None]
     if needed and len(needed) == len(rows):
         return _as_many(max(needed), looks)

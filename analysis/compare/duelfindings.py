@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from loadproof.analysis.compare.falsealarms import false_alarms
 from loadproof.analysis.judge.finding import Finding
 from loadproof.analysis.word import Word
+from loadproof.rundir.duel import resume_command
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,10 +16,10 @@ if TYPE_CHECKING:
     from loadproof.rundir.duel import Duel
 
 
-def findings_of(duel: Duel, reports: Path) -> Iterator[Finding]:
-    """Duels of equals are looked for in `reports`."""
+def findings_of(duel: Duel, path: Path) -> Iterator[Finding]:
+    """Of the duel in this directory; duels of equals are looked for beside it."""
     if duel.ending != "decided":
-        yield _undecided(duel)
+        yield _undecided(duel, path)
     looks = ", ".join(map(str, duel.looks))
     if duel.ending == "decided":
         how = "at the same time on halves of the machine" if duel.is_duet else "in ABBA blocks"
@@ -35,7 +36,7 @@ def findings_of(duel: Duel, reports: Path) -> Iterator[Finding]:
     if duel.kind == "aa" and duel.changed is not None:
         what = f"both sides are the same release, and {_alarms(duel.changed)}"
         yield Finding(Word.PASS, what, "repeat it to know the rate of false alarms on this machine better")
-    yield _of_equals(duel, reports)
+    yield _of_equals(duel, path.parent)
 
 
 def _alarms(changed: int) -> str:
@@ -48,14 +49,18 @@ def _alarms(changed: int) -> str:
             return f"{changed} rows are called changed: false alarms, all of them"
 
 
-def _undecided(duel: Duel) -> Finding:
-    what = f"{duel.reason or duel.ending} after {len(duel.counted)} runs that count: no look has decided it"
+def _undecided(duel: Duel, path: Path) -> Finding:
+    how = duel.reason or duel.ending
+    if duel.ending in {"interrupted", "terminated"}:
+        how = f"the duel was {duel.ending} ({duel.reason})"
+    n = len(duel.counted)
+    what = f"{how} after {n} {'run that counts' if n == 1 else 'runs that count'}: no look has decided it"
     if duel.ending == "died":
         is_candidates = duel.runs[-1].side == "candidate" and duel.kind == "duel"
         remedy = f"its output is in {duel.runs[-1].side}.log"
         return Finding(Word.FAIL if is_candidates else Word.INVALID, what, remedy)
     word = Word.INVALID if duel.ending == "unmeasured" else Word.INCONCLUSIVE
-    return Finding(word, what, "go on with it: `loadproof duel --resume`")
+    return Finding(word, what, f"go on with it: `{resume_command(path)}`")
 
 
 def _why(duel: Duel) -> str:

@@ -22,7 +22,7 @@ from loadproof.analysis.compare.changepoints import FEWEST, ChangePoints, LevelC
 from loadproof.analysis.compare.comparedrow import least_sd, scale_of, values_of
 from loadproof.analysis.compare.equivalence import margin_on
 from loadproof.analysis.compare.replicates import sources_of, usable_replicates
-from loadproof.analysis.compare.sides import machine_of, traffic_of
+from loadproof.analysis.compare.sides import copies, machine_of, traffic_of
 from loadproof.errors import InputError, Problem
 
 if TYPE_CHECKING:
@@ -161,6 +161,9 @@ def history_of(paths: Sequence[Path], *, smallest: float | None = None) -> RunHi
     if not usable:
         raise errors[0]
     usable.sort(key=lambda run: run.manifest.start_unix_s)
+    copied = {copy.path: of.path for copy, of in copies(usable)}
+    left_out += [Problem(str(path), "the same run once more", "it counts once", str(of)) for path, of in copied.items()]
+    usable = [run for run in usable if run.path not in copied]
     latest = usable[-1].manifest
     machines = defaultdict[str, list["Replicate"]](list)
     for run in usable:
@@ -268,9 +271,10 @@ class _Series:
 
 def _series(runs: Sequence[Replicate]) -> Iterator[_Series]:
     """Each row; a run that has none of its requests is left out of it."""
-    sources = sources_of(runs[-1].manifest.scenario)
+    # What thresholds name may differ from run to run, and what a locustfile sends.
+    metrics = {row: source.metric for run in runs for row, source in sources_of(run.manifest.scenario).items()}
     for row in dict.fromkeys(row for run in runs for row in run.estimates):
         numbers = [number for number, run in enumerate(runs) if row in run.estimates]
-        estimates, metric = [runs[number].estimates[row] for number in numbers], sources[row].metric
+        estimates, metric = [runs[number].estimates[row] for number in numbers], metrics[row]
         values = values_of(estimates, metric)
         yield _Series(row, metric, tuple(numbers), values, least_sd(estimates, metric))

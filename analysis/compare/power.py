@@ -49,7 +49,9 @@ def runs_to_decide(change: Change, *, margin: float, level: float) -> int | None
     # Without a change, either side of the margin may be missed.
     is_shown = (margin_on(change.scale, margin) - size) / errors >= _reach(LEVEL, (1 + POWER) / 2)
     enough = _RUNS[is_found | is_shown]
-    return max(int(enough[0]), min(change.baseline_n, change.candidate_n) + 1) if enough.size else None
+    # Sides of unequal size show as much as so many runs of each.
+    made = 2 / (1 / change.baseline_n + 1 / change.candidate_n)
+    return max(int(enough[0]), int(made) + 1) if enough.size else None
 
 
 @functools.lru_cache(maxsize=64)

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from loadproof.analysis.compare.baselinethresholds import judge_beside_runs
 from loadproof.analysis.compare.comparedrow import ChangeWord, ComparedRow, compared
 from loadproof.analysis.compare.comparison import FALSE_ALARMS, compare
 from loadproof.analysis.compare.equivalence import equivalence_p
 from loadproof.analysis.compare.looks import changed, equivalence_level, nominal_levels
 from loadproof.analysis.compare.power import detectable, runs_to_decide
+from loadproof.analysis.compare.replicates import row_of
 from loadproof.analysis.compare.sides import interleaved
+from loadproof.analysis.word import Word
+from loadproof.plan.evidence import CONFIDENCE
 
 if TYPE_CHECKING:
     from loadproof.analysis.compare.comparison import Comparison
     from loadproof.analysis.compare.replicates import Replicate, Row
+    from loadproof.analysis.judge.judgement import Judgement
+    from loadproof.scenario.expectation import Expectation
 
     Sides = tuple[Sequence[Replicate], Sequence[Replicate]]
 
@@ -44,7 +50,7 @@ class InterimResult:
 def interim_result(sides: Sides, runs: tuple[int, ...], look: int) -> InterimResult:
     """The runs of baseline and candidate, in order, at this look (from 0) of those that were fixed beforehand.
 
-    What thresholds allow beside the baseline is the margin of their rows.
+    What thresholds allow beside the baseline is the margin of their rows; those that allow less are decided besides.
     """
     is_last = look == len(runs) - 1
     bare = compare(*sides, family=())
@@ -54,8 +60,33 @@ def interim_result(sides: Sides, runs: tuple[int, ...], look: int) -> InterimRes
     comparison = compare(*sides, family=others, false_alarms=FALSE_ALARMS - FAMILY_ALPHA)
     level = nominal_levels(runs, FAMILY_ALPHA / max(len(named), 1))[look]
     rows = [_with_word(row, words[row.row], level, len(named)) if row.is_named else row for row in comparison.rows]
-    comparison = replace(comparison, rows=tuple(rows), tested=comparison.tested + len(named), judgements=())
-    return InterimResult(comparison, _reason(words, is_last=is_last))
+    judgements = tuple(_beside_margins(named, sides, nominal_levels(runs, 1 - CONFIDENCE)[look]))
+    comparison = replace(comparison, rows=tuple(rows), tested=comparison.tested + len(named), judgements=judgements)
+    return InterimResult(comparison, _reason(words, judgements, is_last=is_last))
+
+
+def _beside_margins(named: Sequence[ComparedRow], sides: Sides, level: float) -> Iterator[Judgement]:
+    """Of thresholds on the baseline that allow less than their row's margin: 'equivalent' isn't what they ask for.
+
+    A share of requests has a margin of its own, so a threshold on it counts where it is certainly broken.
+    """
+    scenario = sides[1][0].manifest.scenario
+    margins = {row.row: row.margin for row in named}
+    whole = tuple([run for run in side if not run.broke] for side in sides)
+    blocks = interleaved(*whole)
+    for threshold in scenario.thresholds:
+        expectation, row = threshold.expectation, row_of(threshold, scenario)
+        if not expectation.of_baseline or _is_in_margin(expectation, margins[row]):
+            continue
+        judgement = judge_beside_runs(threshold, whole, row, blocks, confidence=1 - level)
+        if judgement.word is Word.FAIL or not expectation.metric.kind.is_ratio:
+            yield judgement
+
+
+def _is_in_margin(expectation: Expectation, margin: float) -> bool:
+    """Whatever is equivalent or improved keeps it."""
+    factor = expectation.limit if expectation.wants_low else 1 / expectation.limit if expectation.limit > 0 else 0.0
+    return not expectation.metric.kind.is_ratio and factor >= (1 + margin) * (1 - 1e-9)
 
 
 def _at(named: Sequence[ComparedRow], sides: Sides, count: int) -> dict[Row, ComparedRow]:
@@ -104,11 +135,14 @@ def _with_word(row: ComparedRow, word: ChangeWord, level: float, rows: int) -> C
     )
 
 
-def _reason(words: Mapping[Row, ChangeWord], *, is_last: bool) -> str:
+def _reason(words: Mapping[Row, ChangeWord], judgements: Sequence[Judgement], *, is_last: bool) -> str:
     regressed = [row for row, word in words.items() if word is ChangeWord.REGRESSED]
     if regressed:
         more = f", and {len(regressed) - 1} more" if len(regressed) > 1 else ""
         return f"{' · '.join(regressed[0])} regressed{more}"
-    if words and all(word in _FINE for word in words.values()):
+    if broken := [each.threshold for each in judgements if each.word is Word.FAIL]:
+        return f"{broken[0].scope}: {broken[0].expect} is not kept"
+    is_kept = all(judgement.word is Word.PASS for judgement in judgements)
+    if words and is_kept and all(word in _FINE for word in words.values()):
         return "everything that a threshold names is equivalent or improved"
     return "that was the last look" if is_last else ""

@@ -26,6 +26,7 @@ _NO_TRAFFIC: Final = frozenset({"name", "description", "thresholds", "record", "
 """Parts of a scenario that don't change what is sent; settings are the target's."""
 _LEAST_RUNS: Final = 4
 """Of a block: ABBA. Pairs would leave too few degrees of freedom."""
+_AGAIN: Final = "the same run more than once"
 
 
 def check_sides(baseline: Runs, candidate: Runs) -> list[Finding]:
@@ -38,10 +39,24 @@ def check_sides(baseline: Runs, candidate: Runs) -> list[Finding]:
 
 
 def _repeated(runs: Runs) -> Iterator[Problem]:
+    """By path, or as a copy: no two runs begin in the same microsecond with all else equal."""
     times = Counter(run.path.resolve() for run in runs)
+    remedy = "give each run once, on one side"
     for path, count in times.items():
         if count > 1:
-            yield Problem(str(path), "the same run more than once", "give each run once, on one side", got=f"{count} ×")
+            yield Problem(str(path), _AGAIN, remedy, got=f"{count} ×")
+    for copy, of in copies(runs):
+        if copy.path.resolve() != of.path.resolve():
+            yield Problem(str(copy.path), _AGAIN, remedy, got=f"a copy of {of.path}")
+
+
+def copies(runs: Runs) -> Iterator[tuple[Replicate, Replicate]]:
+    """Each run that is one of those before it, wherever its directory is now, with that one."""
+    first: dict[str, Replicate] = {}
+    for run in runs:
+        known = first.setdefault(run.manifest.model_dump_json(), run)
+        if known is not run:
+            yield run, known
 
 
 def _of_others(runs: Runs) -> Iterator[Problem]:

@@ -256,7 +256,10 @@ def _unreported(run: Run) -> Iterator[Finding]:
             what += f", and their code raised {run.raised[0].message or 'exceptions'}"
             yield Finding(word, what, _FIX_USERS)
         else:
-            yield Finding(word, what, "use `catch_response=True` in a `with` that nothing breaks off")
+            remedy = (
+                "use `catch_response=True` in a `with` that nothing breaks off, and give each event of a client of "
+            )
+            yield Finding(word, what, f"{remedy}your own its `response_time`")
 
 
 def _elsewhere(run: Run) -> Iterator[Finding]:

@@ -40,7 +40,7 @@ def _cases(comparison: Comparison) -> Iterator[Case]:
     yield Case(NOTHING_ELSE, Word.FAIL if others else Word.PASS, message, 0.0)
     findings = [finding for finding in comparison.findings if not finding.is_note]
     words = {finding.word for finding in findings}
-    word = next((each for each in (Word.FAIL, Word.INCONCLUSIVE) if each in words), Word.PASS)
+    word = next((each for each in (Word.INVALID, Word.FAIL, Word.INCONCLUSIVE) if each in words), Word.PASS)
     yield Case(TRUSTED, word, " | ".join(f"{finding.what}; {finding.remedy}" for finding in findings), 0.0)
 
 
@@ -55,5 +55,5 @@ def _verdict(row: ComparedRow) -> Word:
 def _change(row: ComparedRow) -> str:
     if row.change is None:
         return "no values on one side"
-    word = row.word or "too few runs"
+    word = row.word or ("no word yet" if row.is_tested else "too few runs")
     return f"{word}: {signed_text(row.change.ratio, row.change.scale)} ({interval_of(row)})"

@@ -129,7 +129,7 @@ def comparison_view(comparison: Comparison) -> Group:
     tagged += [(each.word, each.tag, f"{each.what}; {each.remedy}") for each in comparison.findings]
     told = (rest_text(comparison, shown), facts_of(comparison), f"next: {conclusion.next_step}")
     return Group(
-        Text.assemble((conclusion.word, _style(conclusion.word)), f"  {escaped(conclusion.reason)}"),
+        Text.assemble((conclusion.word, STYLES[conclusion.verdict]), f"  {escaped(conclusion.reason)}"),
         table,
         *(Text.assemble((tag, STYLES[word]), f"  {escaped(text)}") for word, tag, text in tagged),
         *(Text(escaped(text)) for text in told if text),

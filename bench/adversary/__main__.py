@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.adversary.cases import CASES
-from bench.adversary.rounds import TRIES, Found, play_all
+from bench.adversary.rounds import TRIES, Tally, play_all
 from bench.serving import has_results, machine, read_results, write_results
 
 if TYPE_CHECKING:
@@ -38,45 +38,45 @@ def chosen(names: Sequence[str]) -> list[Case]:
     return [case for case in CASES if not names or is_meant(case)]
 
 
-def tell(found: Found) -> None:
-    case = found.case
-    words = ", ".join(f"{word} {count} ×" for word, count in sorted(found.said.items()))
-    state = f"WRONG {found.wrong_rounds} ×" if found.wrong_rounds else "unmeasured" if found.unmeasured else "right"
-    more = "".join(f"\n    {wrong}" for wrong in sorted(set(found.wrongs)))
+def tell(tally: Tally) -> None:
+    case = tally.case
+    words = ", ".join(f"{word} {count} ×" for word, count in sorted(tally.said.items()))
+    state = f"WRONG {tally.wrong_rounds} ×" if tally.wrong_rounds else "unmeasured" if tally.unmeasured else "right"
+    more = "".join(f"\n    {wrong}" for wrong in sorted(set(tally.wrongs)))
     sys.stdout.write(f"{state:10} {case.name}: {words} (right: {' or '.join(case.right)}){more}\n")
     sys.stdout.flush()
 
 
-def summary(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def summary(cases: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The counts that the claim is about."""
-    honest = [one for one in found if one["honest"]]
+    honest = [case for case in cases if case["honest"]]
     return {
-        "cases": len(found),
-        "kinds": len({one["kind"] for one in found}),
+        "cases": len(cases),
+        "kinds": len({case["kind"] for case in cases}),
         "honest": len(honest),
-        "honest_kinds": len({one["kind"] for one in honest}),
-        "rounds": sum(sum(one["said"].values()) for one in found),
-        "wrong_words": sum(one["wrong"] for one in found),
-        "wrong_words_of_honest": sum(one["wrong"] for one in honest),
-        **{name: sum(one[name] for one in found) for name in ("disturbed", "repeated", "unmeasured")},
+        "honest_kinds": len({case["kind"] for case in honest}),
+        "rounds": sum(sum(case["said"].values()) for case in cases),
+        "wrong_words": sum(case["wrong"] for case in cases),
+        "wrong_words_of_honest": sum(case["wrong"] for case in honest),
+        **{name: sum(case[name] for case in cases) for name in ("disturbed", "repeated", "unmeasured")},
     }
 
 
-def keep(played: Sequence[Found]) -> None:
+def keep(played: Sequence[Tally]) -> None:
     """Replace these cases' previous results; cases that no longer exist are removed."""
     before = read_results(RESULTS) if has_results(RESULTS) else None
-    new = {one.case.name: one.as_json() for one in played}
-    by_name = {one["name"]: one for one in (before["found"] if before else [])} | new
-    found = [by_name[case.name] for case in CASES if case.name in by_name]
-    stay = any(one["name"] not in new for one in found)
+    new = {result.case.name: result.as_json() for result in played}
+    by_name = {result["name"]: result for result in (before["found"] if before else [])} | new
+    results = [by_name[case.name] for case in CASES if case.name in by_name]
+    stay = any(result["name"] not in new for result in results)
     write_results(
         RESULTS,
         {
             **machine(before if stay else None),
             "command": "make bench-adversary",
             "of": len(CASES),
-            **summary(found),
-            "found": found,
+            **summary(results),
+            "found": results,
         },
     )
 
@@ -95,31 +95,31 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def main() -> int:
-    given = arguments()
+    options = arguments()
     # Under nohup it is ignored, by this process and by all that cases start.
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    cases = chosen(given.names)
-    if given.list:
+    cases = chosen(options.names)
+    if options.list:
         sys.stdout.writelines(f"{case.name}: {case.tries} ({' or '.join(case.right)})\n" for case in cases)
         return 0
-    found: list[Found] = []
+    tallies: list[Tally] = []
 
-    def ended(one: Found) -> None:
-        tell(one)
-        found.append(one)
-        if given.update or len(cases) == len(CASES):
-            keep(found)
+    def ended(tally: Tally) -> None:
+        tell(tally)
+        tallies.append(tally)
+        if options.update or len(cases) == len(CASES):
+            keep(tallies)
 
-    honest_rounds = given.honest_rounds or given.rounds
+    honest_rounds = options.honest_rounds or options.rounds
     play_all(
         cases,
-        lambda case: honest_rounds if case.is_honest else given.rounds,
-        together=given.together,
+        lambda case: honest_rounds if case.is_honest else options.rounds,
+        together=options.together,
         tell=ended,
-        keep=given.keep,
-        tries=given.tries,
+        keep=options.keep,
+        tries=options.tries,
     )
-    counts = summary([one.as_json() for one in found])
+    counts = summary([tally.as_json() for tally in tallies])
     sys.stdout.write(f"{counts}\n")
     return 1 if counts["wrong_words"] else 0
 

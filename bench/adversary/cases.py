@@ -22,6 +22,7 @@ from bench.adversary import (
     surroundings,
     wrongbooks,
     wronglimits,
+    wrongreceivers,
 )
 
 if TYPE_CHECKING:
@@ -44,5 +45,6 @@ CASES: tuple[Case, ...] = (
     *logs.CASES,
     *records.CASES,
     *wrongbooks.CASES,
+    *wrongreceivers.CASES,
     *wronglimits.CASES,
 )

@@ -20,7 +20,7 @@ TRIES = 3
 
 
 @dataclass
-class Found:
+class Tally:
     """What came of one case."""
 
     case: Case
@@ -61,22 +61,22 @@ def wanted_quiet(reports: Path) -> bool:
     return bool(invalid) and invalid <= disturbed
 
 
-def play(case: Case, found: Found, keep: Path | None = None, tries: int = TRIES) -> None:
+def play(case: Case, tally: Tally, keep: Path | None = None, tries: int = TRIES) -> None:
     """One round, repeated if the machine was too busy for an answer."""
     for number in range(tries):
-        disturbed, wrongs = _once(case, found, keep)
+        disturbed, wrongs = _once(case, tally, keep)
         if not disturbed:
             break
-        found.repeated += number < tries - 1
+        tally.repeated += number < tries - 1
     if disturbed and not case.is_honest:
-        found.unmeasured += 1
+        tally.unmeasured += 1
     elif wrongs:
-        found.wrongs += wrongs
-        found.wrong_rounds += 1
-        found.disturbed += disturbed
+        tally.wrongs += wrongs
+        tally.wrong_rounds += 1
+        tally.disturbed += disturbed
 
 
-def _once(case: Case, found: Found, keep: Path | None) -> tuple[bool, list[str]]:
+def _once(case: Case, tally: Tally, keep: Path | None) -> tuple[bool, list[str]]:
     """Whether a busy machine hid the verdict, and what is wrong.
 
     For a hostile target, its thresholds' verdict suffices.
@@ -84,7 +84,7 @@ def _once(case: Case, found: Found, keep: Path | None) -> tuple[bool, list[str]]
     with tempfile.TemporaryDirectory(prefix="adversary-") as name:
         played = case.play(Path(name))
         disturbed = played.said == INVALID and case.may_be_disturbed and wanted_quiet(played.reports)
-        found.said[f"{INVALID} (else {played.beneath})" if disturbed else played.said] += 1
+        tally.said[f"{INVALID} (else {played.beneath})" if disturbed else played.said] += 1
         beneath = disturbed and played.beneath in case.right and not case.is_honest
         wrongs = list(case.wrongs(played, played.beneath if beneath else played.said))
         if wrongs and keep is not None:
@@ -103,22 +103,22 @@ def play_all(
     rounds_of: Callable[[Case], int],
     *,
     together: int,
-    tell: Callable[[Found], None],
+    tell: Callable[[Tally], None],
     keep: Path | None,
     tries: int = TRIES,
-) -> list[Found]:
+) -> list[Tally]:
     """Play each case for its number of rounds, `together` cases at a time; `tell` is called as each one ends."""
 
-    def whole(case: Case) -> Found:
-        found = Found(case)
+    def whole(case: Case) -> Tally:
+        tally = Tally(case)
         if case.needs is not None and not case.needs():
-            found.unmeasured = rounds_of(case)
-            tell(found)
-            return found
+            tally.unmeasured = rounds_of(case)
+            tell(tally)
+            return tally
         for _ in range(rounds_of(case)):
-            play(case, found, keep, tries)
-        tell(found)
-        return found
+            play(case, tally, keep, tries)
+        tell(tally)
+        return tally
 
     with ThreadPoolExecutor(together) as crew:
         return list(crew.map(whole, cases))

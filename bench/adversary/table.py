@@ -19,48 +19,48 @@ def shown(results: dict[str, Any]) -> str:
 
 def _counts(results: dict[str, Any]) -> str:
     """One sentence with the counts, and one about the machine's influence."""
-    told = (
+    counts = (
         f"{results['cases']} of {results['of']} cases, of {results['kinds']} kinds, {results['honest']} of them honest,"
     )
-    told += f" in {results['rounds']} rounds: **{results['wrong_words']} wrong verdicts**."
+    counts += f" in {results['rounds']} rounds: **{results['wrong_words']} wrong verdicts**."
     if results["repeated"] or results["unmeasured"]:
-        told += f" {results['repeated']} rounds were repeated because the machine was busy."
+        counts += f" {results['repeated']} rounds were repeated because the machine was busy."
     if results["unmeasured"]:
-        told += f" {results['unmeasured']} could not be measured."
+        counts += f" {results['unmeasured']} could not be measured."
     if results["disturbed"]:
-        told += f" {results['disturbed']} of the wrong verdicts are an honest target's INVALID on a busy machine."
-    return f"{results['date']}, {results['machine']}, Python {results['python']}; `{results['command']}`. {told}"
+        counts += f" {results['disturbed']} of the wrong verdicts are an honest target's INVALID on a busy machine."
+    return f"{results['date']}, {results['machine']}, Python {results['python']}; `{results['command']}`. {counts}"
 
 
-def _table(found: list[dict[str, Any]]) -> str:
+def _table(results: list[dict[str, Any]]) -> str:
     kinds: dict[str, list[dict[str, Any]]] = {}
-    for one in found:
-        kinds.setdefault(one["kind"], []).append(one)
+    for case in results:
+        kinds.setdefault(case["kind"], []).append(case)
     lines = [HEAD, ("---", "---", "---", "---", "---:"), *(_row(kind, cases) for kind, cases in kinds.items())]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def _row(kind: str, cases: list[dict[str, Any]]) -> tuple[str, ...]:
-    said: Counter[str] = Counter()
-    for one in cases:
-        said.update(one["said"])
-    right = dict.fromkeys(word for one in cases for word in one["right"])
-    wrong = [one["name"] for one in cases if one["wrong"]]
+    verdicts: Counter[str] = Counter()
+    for case in cases:
+        verdicts.update(case["said"])
+    right = dict.fromkeys(word for case in cases for word in case["right"])
+    wrong = [case["name"] for case in cases if case["wrong"]]
     return (
         _cell(kind),
-        _cell("; ".join(_case(one, kind) for one in cases)),
+        _cell("; ".join(_case(case, kind) for case in cases)),
         " or ".join(right),
-        _words(said),
+        _words(verdicts),
         _cell(f"{len(wrong)}: {', '.join(wrong)}" if wrong else "0"),
     )
 
 
-def _case(one: dict[str, Any], kind: str) -> str:
-    return str(one["tries"]) if one["name"] == kind else f"{one['name']}: {one['tries']}"
+def _case(case: dict[str, Any], kind: str) -> str:
+    return str(case["tries"]) if case["name"] == kind else f"{case['name']}: {case['tries']}"
 
 
-def _words(said: Counter[str]) -> str:
-    return ", ".join(f"{word} {count}" for word, count in sorted(said.items())) or "not measured"
+def _words(verdicts: Counter[str]) -> str:
+    return ", ".join(f"{word} {count}" for word, count in sorted(verdicts.items())) or "not measured"
 
 
 def _cell(text: str) -> str:

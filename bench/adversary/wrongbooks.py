@@ -1,4 +1,4 @@
-"""Ledgers and receivers of events that break one promise each, and honest ones that look odd."""
+"""Ledgers that break one promise each, and honest ones that look odd."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from bench.adversary.audited import LITTLE, audited, ledger, target, webhooks
+from bench.adversary.audited import LITTLE, audited, ledger, target
 from bench.adversary.bank import Answer
 from bench.adversary.books import Books, Row
 from bench.adversary.case import INCONCLUSIVE, PASS
@@ -164,55 +164,6 @@ class _Racing(Books):
         return answer
 
 
-class _Forgetful(Books):
-    """Of events."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen_s: dict[str, float] = {}
-
-    def has_seen(self, event: str, _: Request) -> bool:
-        now_s = time.monotonic()
-        is_old = now_s - self.seen_s.get(event, -60.0) < 5
-        self.seen_s[event] = now_s
-        return is_old
-
-
-class _ByAttempt(Books):
-    """An event with another time is another event to it."""
-
-    def has_seen(self, event: str, request: Request) -> bool:
-        return super().has_seen(f"{event} {request.header('webhook-timestamp')}", request)
-
-
-class _Formal(Books):
-    """It looks whether there is a signature of the right length."""
-
-    def signature(self, request: Request) -> str:
-        given = request.header("webhook-signature")
-        return given if len(given) == len(super().signature(request)) else super().signature(request)
-
-
-class _Patient(Books):
-    def is_fresh(self, at_s: int) -> bool:
-        return abs(time.time() - at_s) <= 86_400
-
-
-class _Unsure(Books):
-    def is_genuine(self, request: Request) -> bool:
-        return not request.header("webhook-signature") or super().is_genuine(request)
-
-
-class _Twice(Books):
-    def take(self, event: str) -> None:
-        self.effects[event] += 1 + (int(event[-2:], 16) % 40 == 0)
-
-
-class _Lossy(Books):
-    def take(self, event: str) -> None:
-        self.effects[event] += int(event[-2:], 16) % 40 != 0
-
-
 class _Failing(Books):
     """Some answers are a 500 although all was done: the same key says what became of it."""
 
@@ -255,41 +206,27 @@ class _Busy(Books):
         return super().commit(key, order)
 
 
-class _Later(Books):
-    """Effects follow within two seconds."""
-
-    def take(self, event: str) -> None:
-        asyncio.get_running_loop().call_later(2, super().take, event)
-
-
 _IN_300: dict[str, Any] = {"thresholds": [{"audit": "ledger", "detects": "1 in 300"}, LITTLE]}
-_PAYS, _HEARS = "broken ledger", "broken receiver"
+_KIND = "broken ledger"
 
 CASES = (
-    audited(_PAYS, "rounds", "amounts are shown to the ten below", _Rounding, ledger()),
-    audited(_PAYS, "swaps parties", "one payment in 300", _Swapping, ledger(seconds=11, **_IN_300)),
-    audited(_PAYS, "only in lists", "one payment in 40 isn't found by its id", _OnlyInLists, ledger()),
-    audited(_PAYS, "only by id", "one payment in 40 is in no list", _OnlyById, ledger()),
-    audited(_PAYS, "another payment's id", "one 201 in 40 names another payment", _AnothersId, ledger()),
-    audited(_PAYS, "takes a fee", "a cent of each larger payment is gone", _Fee, ledger()),
-    audited(_PAYS, "credits later", "money is nowhere for 200 ms", _SlowCredit, ledger()),
-    audited(_PAYS, "forgets keys", "a key is new again after three seconds", _ShortMemory, ledger(seconds=8)),
-    audited(_PAYS, "compares amounts", "a used key with other parties is acknowledged", _AmountsOnly, ledger()),
-    audited(_PAYS, "compares debtors", "a used key with another amount is acknowledged", _PartiesOnly, ledger()),
-    audited(_PAYS, "new id each time", "the same key is acknowledged with another id", _NewIds, ledger()),
-    audited(_PAYS, "gives credit", "accounts may be overdrawn by ten euros", _Credit, ledger()),
-    audited(_PAYS, "loses commits", "one payment in 50 is acknowledged and nowhere", _Losing, ledger()),
-    audited(_PAYS, "refuses what it booked", "one payment in 40", _Refusing, ledger()),
-    audited(_PAYS, "old balances", "balances are up to half a second old", _StaleBalances, ledger()),
-    audited(_PAYS, "a present", "every hundredth creditor gets a cent more, with a row", _Bonus, ledger()),
-    audited(_PAYS, "keys race", "a key guards nothing for two milliseconds", _Racing, ledger()),
-    audited(_HEARS, "forgets events", "an event is new again after five seconds", _Forgetful, webhooks(seconds=7)),
-    audited(_HEARS, "times are ids", "an event with another timestamp is another one", _ByAttempt, webhooks()),
-    audited(_HEARS, "any signature", "one of the right length will do", _Formal, webhooks()),
-    audited(_HEARS, "patient", "events may be a day old", _Patient, webhooks()),
-    audited(_HEARS, "no signature", "what isn't signed isn't wrongly signed", _Unsure, webhooks()),
-    audited(_HEARS, "twice", "one event in 40 has two effects", _Twice, webhooks()),
-    audited(_HEARS, "without effect", "one event in 40 has none", _Lossy, webhooks()),
+    audited(_KIND, "rounds", "amounts are shown to the ten below", _Rounding, ledger()),
+    audited(_KIND, "swaps parties", "one payment in 300", _Swapping, ledger(seconds=11, **_IN_300)),
+    audited(_KIND, "only in lists", "one payment in 40 isn't found by its id", _OnlyInLists, ledger()),
+    audited(_KIND, "only by id", "one payment in 40 is in no list", _OnlyById, ledger()),
+    audited(_KIND, "another payment's id", "one 201 in 40 names another payment", _AnothersId, ledger()),
+    audited(_KIND, "takes a fee", "a cent of each larger payment is gone", _Fee, ledger()),
+    audited(_KIND, "credits later", "money is nowhere for 200 ms", _SlowCredit, ledger()),
+    audited(_KIND, "forgets keys", "a key is new again after three seconds", _ShortMemory, ledger(seconds=8)),
+    audited(_KIND, "compares amounts", "a used key with other parties is acknowledged", _AmountsOnly, ledger()),
+    audited(_KIND, "compares debtors", "a used key with another amount is acknowledged", _PartiesOnly, ledger()),
+    audited(_KIND, "new id each time", "the same key is acknowledged with another id", _NewIds, ledger()),
+    audited(_KIND, "gives credit", "accounts may be overdrawn by ten euros", _Credit, ledger()),
+    audited(_KIND, "loses commits", "one payment in 50 is acknowledged and nowhere", _Losing, ledger()),
+    audited(_KIND, "refuses what it booked", "one payment in 40", _Refusing, ledger()),
+    audited(_KIND, "old balances", "balances are up to half a second old", _StaleBalances, ledger()),
+    audited(_KIND, "a present", "every hundredth creditor gets a cent more, with a row", _Bonus, ledger()),
+    audited(_KIND, "keys race", "a key guards nothing for two milliseconds", _Racing, ledger()),
     audited("honest ledger", "a right ledger", "keeps every promise", Books, ledger(), right=(PASS,)),
     audited("honest ledger", "500 when all is done", "the key tells", _Failing, ledger(), right=(PASS,)),
     audited("honest ledger", "reset when all is done", "the key tells", _Breaking, ledger(), right=(PASS,)),
@@ -303,6 +240,4 @@ CASES = (
         right=(PASS, INCONCLUSIVE),
         target_file=target(exclusive=False),
     ),
-    audited("honest receiver", "a right receiver", "keeps every promise", Books, webhooks(), right=(PASS,)),
-    audited("honest receiver", "later effects", "within two seconds", _Later, webhooks(), right=(PASS,)),
 )

@@ -28,41 +28,42 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1, help="of the order in which they come (default: 1)")
     parser.add_argument("--again", action="store_true", help="only what survived the last time")
     parser.add_argument("--tests", nargs="*", help="these instead of the group's")
-    asked = parser.parse_args()
-    if len(asked.groups) == 1:
-        sys.exit(_play(asked.groups[0], asked))
+    arguments = parser.parse_args()
+    if len(arguments.groups) == 1:
+        sys.exit(_play(arguments.groups[0], arguments))
     # A separate process each: what one group's tests import must not affect another.
-    options = ["--seconds", str(asked.seconds), "--seed", str(asked.seed), *(["--again"] if asked.again else [])]
+    options = ["--seconds", str(arguments.seconds), "--seed", str(arguments.seed)]
+    options += ["--again"] if arguments.again else []
     codes = [
         subprocess.run([sys.executable, "-m", "bench.mutation", group, *options], check=False).returncode
-        for group in asked.groups
+        for group in arguments.groups
     ]
     sys.exit(max(codes))
 
 
-def _play(name: str, asked: argparse.Namespace) -> int:
+def _play(name: str, arguments: argparse.Namespace) -> int:
     group = GROUPS[name]
     before = _kept().get(name, {}).get("fates", [])
-    only = {_key(fate) for fate in before if not is_noticed(fate)} if asked.again else None
-    run = MutationRun(group.paths, only=only, confirms=group.confirms, seed=asked.seed, lasts_s=asked.seconds)
+    only = {_key(fate) for fate in before if not is_noticed(fate)} if arguments.again else None
+    run = MutationRun(group.paths, only=only, confirms=group.confirms, seed=arguments.seed, lasts_s=arguments.seconds)
     # Quick, and the same every time.
     os.environ.pop("LOADPROOF_SIMULATIONS", None)
     code = pytest.main(
-        ["-q", "-s", "-p", "no:cacheprovider", "-m", QUICK, *(asked.tests or group.tests)], plugins=[run]
+        ["-q", "-s", "-p", "no:cacheprovider", "-m", QUICK, *(arguments.tests or group.tests)], plugins=[run]
     )
     if code not in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED} or not run.fates:
         return 2
     played = [fate._asdict() for fate in run.fates]
     tried = {_key(fate) for fate in played}
-    fates = sorted([*played, *(fate for fate in before if asked.again and _key(fate) not in tried)], key=_key)
-    kept = _kept()
-    kept[name] = {
+    fates = sorted([*played, *(fate for fate in before if arguments.again and _key(fate) not in tried)], key=_key)
+    results = _kept()
+    results[name] = {
         **machine(),
-        "seed": asked.seed,
+        "seed": arguments.seed,
         "planned": run.planned,
         "fates": fates,
     }
-    write_results("mutation", kept)
+    write_results("mutation", results)
     for path in run.planned:
         own = [fate for fate in fates if fate["path"] == path]
         sys.stdout.write(f"{path}: {share(own):.1%} of {len(own)} noticed, {run.planned[path]} planned\n")

@@ -26,23 +26,23 @@ RESULTS = "properties"
 
 
 def main() -> int:
-    given = arguments()
+    options = arguments()
     known = columns()
-    chosen = [column for column in known if not given.names or named(column) & set(given.names)]
+    chosen = [column for column in known if not options.names or named(column) & set(options.names)]
     # Of a misspelt one nothing would be wrong.
-    if unknown := set(given.names).difference(*map(named, known)):
+    if unknown := set(options.names).difference(*map(named, known)):
         raise SystemExit(f"bench: no target or row is called {', '.join(sorted(unknown))}")
-    playing = functools.partial(play, is_quick=given.quick, keep=given.keep)
+    playing = functools.partial(play, is_quick=options.quick, keep=options.keep)
 
     def cells(column: Column) -> list[Tried]:
-        return [tell(one) for one in tried(column, rows_of(column, is_quick=given.quick), playing)]
+        return [tell(attempt) for attempt in tried(column, rows_of(column, is_quick=options.quick), playing)]
 
     wrong = 0
-    with ThreadPoolExecutor(given.together) as together:
-        for found in together.map(cells, chosen):
-            wrong += sum(not one.is_right for one in found)
-            if not given.dry:
-                keep(known, found, is_quick=given.quick)
+    with ThreadPoolExecutor(options.together) as together:
+        for of_column in together.map(cells, chosen):
+            wrong += sum(not attempt.is_right for attempt in of_column)
+            if not options.dry:
+                keep(known, of_column, is_quick=options.quick)
     sys.stdout.write(f"{wrong} cells not as written down beforehand\n")
     return 1 if wrong else 0
 
@@ -62,21 +62,22 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def tell(one: Tried) -> Tried:
-    state = "right" if one.is_right else "WRONG"
-    sys.stdout.write(f"{state} {one.column.name}, row {one.row.number}: {one.cell.word}, {one.cell.reason}\n")
+def tell(attempt: Tried) -> Tried:
+    state = "right" if attempt.is_right else "WRONG"
+    word, reason = attempt.cell.word, attempt.cell.reason
+    sys.stdout.write(f"{state} {attempt.column.name}, row {attempt.row.number}: {word}, {reason}\n")
     sys.stdout.flush()
-    return one
+    return attempt
 
 
-def keep(known: Sequence[Column], found: Sequence[Tried], *, is_quick: bool) -> None:
+def keep(known: Sequence[Column], new: Sequence[Tried], *, is_quick: bool) -> None:
     """Replace these cells' previous results; targets that no longer exist are removed."""
     names = {column.name for column in known}
     before = read_results(RESULTS) if has_results(RESULTS) else None
-    kept = before["cells"] if before else []
-    cells = {(one["column"], one["row"]): one for one in kept if one["column"] in names}
-    stay = cells.keys() - {(one.column.name, one.row.number) for one in found}
-    cells |= {(one.column.name, one.row.number): one.as_json() | {"quick": is_quick} for one in found}
+    earlier = before["cells"] if before else []
+    cells = {(cell["column"], cell["row"]): cell for cell in earlier if cell["column"] in names}
+    stay = cells.keys() - {(cell.column.name, cell.row.number) for cell in new}
+    cells |= {(cell.column.name, cell.row.number): cell.as_json() | {"quick": is_quick} for cell in new}
     write_results(
         RESULTS,
         {

@@ -43,15 +43,15 @@ def judgements(verdict: Mapping[str, Any]) -> Iterator[Judged]:
 
 def cell_of(row: Row, verdicts: Mapping[str, Mapping[str, Any] | None]) -> Cell:
     """The worst word among what decides the row; a pattern that matches nothing, or no verdict, decides nothing."""
-    found: list[Judged] = []
+    deciding: list[Judged] = []
     for scenario, patterns in row.decided_by.items():
         judged = list(judgements(verdicts[scenario] or {"audits": [], "thresholds": []}))
         for pattern in patterns:
-            matching = [one for one in judged if fnmatchcase(one.name, pattern)]
-            found += matching or [Judged(pattern, NOT_JUDGED, f"{scenario} judged no such thing")]
-    return _worst(found)
+            matching = [judgement for judgement in judged if fnmatchcase(judgement.name, pattern)]
+            deciding += matching or [Judged(pattern, NOT_JUDGED, f"{scenario} judged no such thing")]
+    return _worst(deciding)
 
 
-def _worst(found: Sequence[Judged]) -> Cell:
-    worst = min(found, key=lambda one: WORST_FIRST.index(one.word))
+def _worst(deciding: Sequence[Judged]) -> Cell:
+    worst = min(deciding, key=lambda judgement: WORST_FIRST.index(judgement.word))
     return Cell(worst.word, f"{worst.name}: {worst.reason}")

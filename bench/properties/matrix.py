@@ -43,12 +43,12 @@ def tried(column: Column, rows: Iterable[Row], play: Play) -> Iterator[Tried]:
     names = {name for row in rows for name in row.decided_by}
     verdicts = {name: play(played, column) for name, played in SCENARIOS.items() if name in names}
     for row in rows:
-        found = Tried(column, row, cell_of(row, verdicts))
+        cell = Tried(column, row, cell_of(row, verdicts))
         for name in row.decided_by:
-            if not found.is_right and _is_disturbed(verdicts[name]):
+            if not cell.is_right and _is_disturbed(verdicts[name]):
                 verdicts[name] = play(SCENARIOS[name], column)
-                found = Tried(column, row, cell_of(row, verdicts))
-        yield found
+                cell = Tried(column, row, cell_of(row, verdicts))
+        yield cell
 
 
 def _is_disturbed(verdict: Mapping[str, Any] | None) -> bool:

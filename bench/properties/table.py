@@ -11,30 +11,30 @@ from bench.tables.markdown import table
 from payments_api.mutants.catalogue import PROMISES
 
 
-def shown(found: Mapping[str, Any]) -> str:
+def shown(results: Mapping[str, Any]) -> str:
     """Two tables: what each row's own mutants do to it, and which other cells aren't PASS."""
-    cells = {(one["column"], one["row"]): one for one in found["cells"]}
+    cells = {(cell["column"], cell["row"]): cell for cell in results["cells"]}
     rows = []
     for row in ROWS:
         clean = cells.get(("clean", row.number))
-        own = [column for column in found["columns"] if column["row"] == row.number]
-        seen = ", ".join(f"{column['name']} {_word(cells.get((column['name'], row.number)))}" for column in own)
-        rows.append((row.number, PROMISES[row.number], ", ".join(row.decided_by), _word(clean), seen or "none"))
-    wrong = sum(not one["right"] for one in found["cells"])
+        own = [column for column in results["columns"] if column["row"] == row.number]
+        words = ", ".join(f"{column['name']} {_word(cells.get((column['name'], row.number)))}" for column in own)
+        rows.append((row.number, PROMISES[row.number], ", ".join(row.decided_by), _word(clean), words or "none"))
+    wrong = sum(not cell["right"] for cell in results["cells"])
     head = ("", "promise", "scenarios", "clean", "each mutant of it")
-    text = f"{conditions(found)} {len(found['cells'])} cells: **{wrong} not as written down beforehand**."
-    return "\n\n".join(filter(None, (text, table(head, rows), _elsewhere(found))))
+    text = f"{conditions(results)} {len(results['cells'])} cells: **{wrong} not as written down beforehand**."
+    return "\n\n".join(filter(None, (text, table(head, rows), _elsewhere(results))))
 
 
-def _elsewhere(found: Mapping[str, Any]) -> str:
+def _elsewhere(results: Mapping[str, Any]) -> str:
     """Cells of a mutant in other rows than its own that aren't PASS."""
     rows = []
-    for column in found["columns"]:
+    for column in results["columns"]:
         reasons = column["also"]
-        for one in found["cells"]:
-            if one["column"] == column["name"] and one["row"] not in {0, column["row"]} and one["word"] != "PASS":
-                expected = reasons.get(str(one["row"]), "not expected")
-                rows.append((column["name"], one["row"], one["word"], expected))
+        for cell in results["cells"]:
+            if cell["column"] == column["name"] and cell["row"] not in {0, column["row"]} and cell["word"] != "PASS":
+                expected = reasons.get(str(cell["row"]), "not expected")
+                rows.append((column["name"], cell["row"], cell["word"], expected))
     return table(("mutant", "also in row", "word", "because"), rows) if rows else ""
 
 

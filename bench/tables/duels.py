@@ -21,8 +21,8 @@ def share(count: int, times: int) -> str:
 
 
 def looks() -> str:
-    found = read_results("looks")
-    times = found["duels"]
+    results = read_results("looks")
+    times = results["duels"]
     rows = [
         (
             f"{entry['slower']:.0%} slower" if entry["slower"] else "equal",
@@ -31,14 +31,12 @@ def looks() -> str:
             *(share(result["words"][word], times) for word in ("regressed", "equivalent", "inconclusive")),
             f"{result['runs']:.1f}",
         )
-        for entry in found["rows"]
+        for entry in results["rows"]
         for way, result in entry["ways"].items()
     ]
     head = ("candidate", "noise", "decided by", "regressed", "equivalent", "inconclusive", "runs of a side")
-    return (
-        f"{conditions(found)} {times:,} simulated duels each, {found['rows_of_family']} rows, with 95 % intervals.\n\n"
-        f"{table(head, rows)}"
-    )
+    what = f"{times:,} simulated duels each, {results['rows_of_family']} rows, with 95 % intervals."
+    return f"{conditions(results)} {what}\n\n{table(head, rows)}"
 
 
 def duels() -> str:

@@ -50,13 +50,13 @@ def _clients(runs: list[Run], medians: str) -> list[str]:
 def _over(runs: list[Run], name: str, medians: str = "median_rps", *, ours: str = "loadproof") -> list[float]:
     """How many times as fast as this client ours was, in each run that measured both."""
     ratios = (ratio(run[medians].get(ours), run[medians].get(name)) for run in runs)
-    return [one for one in ratios if one is not None]
+    return [times for times in ratios if times is not None]
 
 
 def _goal(goal: float | None, ratios: list[float]) -> str:
     if goal is None:
         return ""
-    missed = sum(one < goal for one in ratios)
+    missed = sum(times < goal for times in ratios)
     return f"{goal}, missed in {missed} of {len(ratios)}" if missed else str(goal)
 
 
@@ -90,7 +90,7 @@ def clients() -> str:
     rows: list[tuple[object, ...]] = []
     for name, values in measured.items():
         per_run = [run["requests_per_generator_cpu_s"] for run in runs]
-        over = [ratio(median(one.get(name, [])), median(one.get(one_process, []))) for one in per_run]
+        over = [ratio(median(values_of.get(name, [])), median(values_of.get(one_process, []))) for values_of in per_run]
         what = f"requests per CPU-second of the generator: {name}"
         rows.append((what, ", ".join(f"{value:,.0f}" for value in values) or NOTHING, range_of(over)))
     idle = f"memory per idle client: {latest['idle_clients']:,} with a connection each (goal: 60 KB)"
@@ -100,30 +100,30 @@ def clients() -> str:
 
 
 def parts() -> str:
-    found = read_results("parts")
+    results = read_results("parts")
     rows = [
-        ("parse an answer with a known head", f"{found['parse_known_head_us']:.2f} µs"),
-        ("parse an answer with a new head", f"{found['parse_new_head_us']:.2f} µs"),
-        ("read its body by orjson", f"{found['orjson_us']:.2f} µs"),
-        ("read it by Python's json, for comparison", f"{found['json_us']:.2f} µs"),
-        ("record a request: stored when it ends", f"{found['kept_per_request_us']:.2f} µs per request"),
+        ("parse an answer with a known head", f"{results['parse_known_head_us']:.2f} µs"),
+        ("parse an answer with a new head", f"{results['parse_new_head_us']:.2f} µs"),
+        ("read its body by orjson", f"{results['orjson_us']:.2f} µs"),
+        ("read it by Python's json, for comparison", f"{results['json_us']:.2f} µs"),
+        ("record a request: stored when it ends", f"{results['kept_per_request_us']:.2f} µs per request"),
         (
             "record a request: processed at the end of the second",
-            f"{found['worked_out_per_request_us']:.2f} µs per request",
+            f"{results['worked_out_per_request_us']:.2f} µs per request",
         ),
-        ("record: together, per value (goal: 0.3 µs)", f"{found['per_value_us']:.2f} µs"),
-        ("record: one by one in Python, for comparison", f"{found['one_by_one_per_value_us']:.2f} µs per value"),
-        ("record: share of a core at 1000 requests/s", f"{found['share_of_a_core_at_1000_rps']:.2%}"),
+        ("record: together, per value (goal: 0.3 µs)", f"{results['per_value_us']:.2f} µs"),
+        ("record: one by one in Python, for comparison", f"{results['one_by_one_per_value_us']:.2f} µs per value"),
+        ("record: share of a core at 1000 requests/s", f"{results['share_of_a_core_at_1000_rps']:.2%}"),
         (
             "command to second 0, embedded target (goal: 2 s)",
-            ", ".join(f"{value:.2f} s" for value in found["command_to_second_0_s"]),
+            ", ".join(f"{value:.2f} s" for value in results["command_to_second_0_s"]),
         ),
     ]
-    return f"{conditions(found)}\n\n{table(('what', 'measured'), rows)}"
+    return f"{conditions(results)}\n\n{table(('what', 'measured'), rows)}"
 
 
 def journal() -> str:
-    found = read_results("journal")
+    results = read_results("journal")
     rows = [
         (
             row["kind"],
@@ -131,18 +131,18 @@ def journal() -> str:
             f"{row['sent_us'] + row['later_us']:.1f} µs",
             f"{row['bytes']:.0f} bytes",
         )
-        for row in found["rows"]
+        for row in results["rows"]
     ]
     head = ("a row of", "where it is sent (goal: 3 µs)", "in all (goal: 10 µs)", "compressed")
-    return f"{conditions(found)}\n\n{table(head, rows)}"
+    return f"{conditions(results)}\n\n{table(head, rows)}"
 
 
 def request_profile() -> str:
-    found = read_results("request-profile")
-    whole_us = us_per_request(found)
-    rows = [(part, f"{share:.1%}", _us(share, whole_us)) for part, share in found["shares"].items()]
+    profile = read_results("request-profile")
+    whole_us = us_per_request(profile)
+    rows = [(part, f"{share:.1%}", _us(share, whole_us)) for part, share in profile["shares"].items()]
     rows.append(("total", "100%", _us(1, whole_us)))
-    return f"{conditions(found)}\n\n{table(('part', 'share', 'µs per request'), rows)}"
+    return f"{conditions(profile)}\n\n{table(('part', 'share', 'µs per request'), rows)}"
 
 
 def us_per_request(profile: Run) -> float | None:
@@ -160,9 +160,9 @@ def _us(share: float, whole_us: float | None) -> str:
 
 
 def analysis() -> str:
-    found = read_results("analysis")
+    results = read_results("analysis")
     rows = [
-        (f"{one['case']}, × {one['times']}", f"{one['took_s']:.1f} s", f"{one['peak_mb']:.0f} MB", one.get("goal", ""))
-        for one in found["cases"]
+        (f"{row['case']}, × {row['times']}", f"{row['took_s']:.1f} s", f"{row['peak_mb']:.0f} MB", row.get("goal", ""))
+        for row in results["cases"]
     ]
-    return f"{conditions(found)}\n\n{table(('what', 'time', 'peak', 'goal, at most'), rows)}"
+    return f"{conditions(results)}\n\n{table(('what', 'time', 'peak', 'goal, at most'), rows)}"

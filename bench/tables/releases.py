@@ -9,9 +9,9 @@ from bench.tables.markdown import table
 
 def compare_errors() -> str:
     """Equal releases, then slower ones, then Welch's test alone."""
-    found = read_results("compare-errors")
+    results = read_results("compare-errors")
     welch = [
-        (f"{row['runs']} + {row['runs']}", f"{row['noise']:.0%}", row["phi"], _rate(row)) for row in found["welch"]
+        (f"{row['runs']} + {row['runs']}", f"{row['noise']:.0%}", row["phi"], _rate(row)) for row in results["welch"]
     ]
     equal = [
         (
@@ -20,7 +20,7 @@ def compare_errors() -> str:
             "alternately" if row["alternately"] else "one side after the other",
             *(_rate(row["whole"][word]) for word in ("regressed", "equivalent")),
         )
-        for row in found["equal"]
+        for row in results["equal"]
     ]
     slower = [
         (
@@ -31,10 +31,10 @@ def compare_errors() -> str:
             _rate(row["named"]["regressed"]),
             _rate(row["named"]["equivalent"]),
         )
-        for row in found["slower"]
+        for row in results["slower"]
     ]
     parts = [
-        conditions(found),
+        conditions(results),
         "The same release on both sides; the false alarm is `regressed`:",
         table(("runs", "noise", "made", "regressed", "equivalent"), equal),
         "All endpoints slower; the named row is p(95) of one endpoint. +5 % is the margin itself:",

@@ -13,35 +13,36 @@ from bench.tables.markdown import table
 
 def target_rounds() -> str:
     """A row per configuration: the median of its rounds, and the lowest and highest."""
-    found = read_results("target-capacity")
+    results = read_results("target-capacity")
 
     def cell(rounds: list[dict[str, Any]], key: str, form: str) -> str:
-        values = [one[key] for one in rounds]
+        values = [result[key] for result in rounds]
         return f"{form.format(median(values))} ({range_of(values, form)})"
 
     rows = [
         (
             title,
-            ", ".join(f"{word} {count}" for word, count in Counter(one["verdict"] for one in rounds).items()),
+            ", ".join(f"{word} {count}" for word, count in Counter(result["verdict"] for result in rounds).items()),
             cell(rounds, "goodput_rps", "{:.0f}"),
             cell(rounds, "p99_ms", "{:.1f} ms"),
             cell(rounds, "target_cpu_ratio", "{:.0%}"),
         )
-        for title, rounds in found["rounds"].items()
+        for title, rounds in results["rounds"].items()
     ]
     head = ("protection", "verdicts", "goodput, requests/s", "p99 response time", "target's CPU, of one core")
-    return f"{conditions(found)}\n\n{table(head, rows)}"
+    return f"{conditions(results)}\n\n{table(head, rows)}"
 
 
 def target_frames() -> str:
-    rows = [(f"`{one['frame']}`", f"{one['share']:.1%}") for one in read_results("target-capacity")["widest_frames"]]
+    frames = read_results("target-capacity")["widest_frames"]
+    rows = [(f"`{frame['frame']}`", f"{frame['share']:.1%}") for frame in frames]
     return table(("frame", "share"), rows)
 
 
 def protection() -> str:
     """A row per configuration; each round is compared with itself, because a busy machine is slower for all rows."""
-    found = read_results("protection")
-    rounds = found["rounds_us"]
+    results = read_results("protection")
+    rounds = results["rounds_us"]
     base = rounds["no protection"]
 
     def cell(costs: list[float]) -> str:
@@ -50,5 +51,5 @@ def protection() -> str:
     rows = [
         (title, f"{median(costs):,.0f} µs", cell(costs) if costs != base else "") for title, costs in rounds.items()
     ]
-    told = f"{conditions(found)} Medians of {len(base)} rounds."
-    return f"{told}\n\n{table(('one GET of a balance', 'CPU time', 'compared with no protection'), rows)}"
+    caption = f"{conditions(results)} Medians of {len(base)} rounds."
+    return f"{caption}\n\n{table(('one GET of a balance', 'CPU time', 'compared with no protection'), rows)}"

@@ -11,12 +11,12 @@ from loadproof.run.truthserver import STOP_S
 
 
 def truth() -> str:
-    found = read_results("truth")
-    versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items() if name != "nginx")
-    parts = [f"{conditions(found)} {found['rounds']} rounds; {versions}."]
-    for script, load in found["scripts"].items():
+    results = read_results("truth")
+    versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items() if name != "nginx")
+    parts = [f"{conditions(results)} {results['rounds']} rounds; {versions}."]
+    for script, load in results["scripts"].items():
         for kind in ("response", "service"):
-            errors = [one for one in found["errors"] if (one["script"], one["kind"]) == (script, kind)]
+            errors = [error for error in results["errors"] if (error["script"], error["kind"]) == (script, kind)]
             title = f"**{script}**, {load['rate_rps']} requests/s for {load['seconds']} s: {kind} time"
             parts += [title, _errors(errors, kind) if errors else "Not measured."]
     return "\n\n".join(parts)
@@ -25,37 +25,37 @@ def truth() -> str:
 def _errors(errors: list[dict[str, Any]], kind: str) -> str:
     """A row per measured tool; the truth in the header is the first one's, which is loadproof's if it was measured."""
     cells: dict[str, dict[float, dict[str, Any]]] = {}
-    for one in errors:
-        cells.setdefault(one["tool"], {})[one["quantile"]] = one
+    for error in errors:
+        cells.setdefault(error["tool"], {})[error["quantile"]] = error
     first = next(iter(cells.values()))
-    head = (f"{kind} time", *(f"p{q * 100:g} ({one['true_s'] * 1000:.1f} ms)" for q, one in first.items()))
+    head = (f"{kind} time", *(f"p{q * 100:g} ({error['true_s'] * 1000:.1f} ms)" for q, error in first.items()))
     return table(head, [(tool, *(_error(row[q]) for q in first)) for tool, row in cells.items()])
 
 
-def _error(one: dict[str, Any]) -> str:
+def _error(error: dict[str, Any]) -> str:
     """In ms and as a fraction of the truth; bold beyond the tolerance."""
-    text = f"{one['error_s'] * 1000:+.2f} ms ({one['error_s'] / one['true_s']:+.1%})"
-    return f"**{text}**" if one["of_tolerance"] > 1 else text
+    text = f"{error['error_s'] * 1000:+.2f} ms ({error['error_s'] / error['true_s']:+.1%})"
+    return f"**{text}**" if error["of_tolerance"] > 1 else text
 
 
 def stops() -> str:
     """What tools report about a server that stalls: those that stop sending with it, and those that don't."""
-    found = read_results("truth")
+    results = read_results("truth")
     p95 = {
-        one["tool"].partition(" ")[0]: one
-        for one in found["errors"]
-        if (one["script"], one["kind"], one["quantile"]) == ("stops", "response", 0.95)
+        error["tool"].partition(" ")[0]: error
+        for error in results["errors"]
+        if (error["script"], error["kind"], error["quantile"]) == ("stops", "response", 0.95)
     }
-    ours, load = p95["loadproof"], found["scripts"]["stops"]
+    ours, load = p95["loadproof"], results["scripts"]["stops"]
     slowest_s = 0.05 * load["seconds"]
-    said = {tool: _ms(one["reported_s"]) for tool, one in p95.items()}
+    p95_of = {tool: _ms(error["reported_s"]) for tool, error in p95.items()}
     return (
         f"**A server stalls once, for {STOP_S:g} s, during {load['seconds']} s at {load['rate_rps']} requests/s. "
-        f"Its users see a p95 of {_ms(ours['true_s'])}. Locust reports {said['Locust']} and hey {said['hey']}, because "
-        "they stop sending while they wait (coordinated omission). loadproof reports "
-        f"{said['loadproof']}.** You can check it in your head: the slowest 5 % arrive in the stall's first "
-        f"{slowest_s:.1f} s, and wait {STOP_S - slowest_s:.1f} s or longer. k6 reports {said['k6']} with its "
-        f"constant-arrival-rate executor, wrk {said['wrk']} ([how they were run](docs/truth.md))."
+        f"Its users see a p95 of {_ms(ours['true_s'])}. Locust reports {p95_of['Locust']} and hey {p95_of['hey']}, "
+        "because they stop sending while they wait (coordinated omission). loadproof reports "
+        f"{p95_of['loadproof']}.** You can check it in your head: the slowest 5 % arrive in the stall's first "
+        f"{slowest_s:.1f} s, and wait {STOP_S - slowest_s:.1f} s or longer. k6 reports {p95_of['k6']} with its "
+        f"constant-arrival-rate executor, wrk {p95_of['wrk']} ([how they were run](docs/truth.md))."
     )
 
 
@@ -82,8 +82,8 @@ def rate() -> str:
         ("CPU per 1000 requests, whole command", _of_median(runs, "loadproof", whole, "{:.3f} s"), theirs, ""),
     ]
     rounds = len(runs[-1]["rounds"]["loadproof"])
-    told = f"{over_runs(runs)} {latest_run(runs[-1])} Medians of each run's rounds ({rounds} in the latest)."
-    return f"{told}\n\n{table(('what', 'loadproof', 'k6', 'goal'), rows)}"
+    caption = f"{over_runs(runs)} {latest_run(runs[-1])} Medians of each run's rounds ({rounds} in the latest)."
+    return f"{caption}\n\n{table(('what', 'loadproof', 'k6', 'goal'), rows)}"
 
 
 def _of_median(runs: list[Run], tool: str, key: str, form: str, scale: float = 1) -> str:

@@ -14,47 +14,47 @@ from loadproof.analysis.estimates.estimate import ratio_estimate
 
 
 def starvation() -> str:
-    found = read_results("starvation")
+    results = read_results("starvation")
     rows: list[tuple[object, ...]] = [
         (
             name,
-            "INVALID" if one["is_generators"] else "anything but INVALID",
-            f"{one['right']} of {one['times']}",
-            ", ".join(f"{word} {count}" for word, count in sorted(one["verdicts"].items())),
+            "INVALID" if experiment["is_generators"] else "anything but INVALID",
+            f"{experiment['right']} of {experiment['times']}",
+            ", ".join(f"{word} {count}" for word, count in sorted(experiment["verdicts"].items())),
         )
-        for name, one in found["experiments"].items()
+        for name, experiment in results["experiments"].items()
     ]
-    return f"{conditions(found)}\n\n{table(('experiment', 'expected', 'right', 'verdicts'), rows)}"
+    return f"{conditions(results)}\n\n{table(('experiment', 'expected', 'right', 'verdicts'), rows)}"
 
 
 def capacity_simulated() -> str:
-    found = read_results("capacity")["simulated"]
+    results = read_results("capacity")["simulated"]
     rows = [
         (
-            one["target"],
-            f"{one['truth_rps']:.1f}",
-            f"{one['found']} of {one['simulations']}",
-            of_times(one["covered"], one["found"]),
-            of_times(one["between_bounds"], one["simulations"]),
-            f"{one['median_width']:.1%}",
-            f"{one['median_trials']:.0f}",
+            row["target"],
+            f"{row['truth_rps']:.1f}",
+            f"{row['found']} of {row['simulations']}",
+            of_times(row["covered"], row["found"]),
+            of_times(row["between_bounds"], row["simulations"]),
+            f"{row['median_width']:.1%}",
+            f"{row['median_trials']:.0f}",
         )
-        for one in found["rows"]
+        for row in results["rows"]
     ]
     head = ("target", "capacity, rps", "found", "covered", "between the bounds", "median width", "median trials")
-    return f"{conditions(found)}\n\n{table(head, rows)}"
+    return f"{conditions(results)}\n\n{table(head, rows)}"
 
 
 def capacity_real() -> str:
     results = read_results("capacity")
     if "real" not in results:
         return "Of a real server of known capacity: not measured yet."
-    found = results["real"]
-    truth, searches = found["truth_rps"], found["searches"]
-    covered = sum(one["low"] <= truth <= one["high"] for one in searches)
-    values = ", ".join(f"{one['value']:.1f} ({one['low']:.1f} to {one['high']:.1f})" for one in searches)
+    real = results["real"]
+    truth, searches = real["truth_rps"], real["searches"]
+    covered = sum(search["low"] <= truth <= search["high"] for search in searches)
+    values = ", ".join(f"{search['value']:.1f} ({search['low']:.1f} to {search['high']:.1f})" for search in searches)
     what = f"A real server with slots, whose trials half hold at {truth:.1f} rps by simulation"
-    return f"{conditions(found)} {what}: covered in {of_times(covered, len(searches))} searches. Found: {values}."
+    return f"{conditions(real)} {what}: covered in {of_times(covered, len(searches))} searches. Found: {values}."
 
 
 def of_times(count: int, times: int) -> str:
@@ -71,17 +71,17 @@ def exact_interval(count: int, times: int) -> tuple[float, float]:
 
 
 def coverage() -> str:
-    found = read_results("coverage")
+    results = read_results("coverage")
     rows = [
-        (one["seconds"], one["phi"], *(f"{one[name]:.1%}" for name in ("p95", "error_ratio", "rate")))
-        for one in found["rows"]
+        (row["seconds"], row["phi"], *(f"{row[name]:.1%}" for name in ("p95", "error_ratio", "rate")))
+        for row in results["rows"]
     ]
     head = ("seconds", "correlation", "p95", "error ratio", "rate")
-    return f"{conditions(found)} {found['simulations']:,} simulations each.\n\n{table(head, rows)}"
+    return f"{conditions(results)} {results['simulations']:,} simulations each.\n\n{table(head, rows)}"
 
 
 def history() -> str:
-    found = read_results("history")
+    results = read_results("history")
     head = (
         "simulated histories, run-to-run sd 3 %",
         "neighbours' correlation",
@@ -93,42 +93,42 @@ def history() -> str:
     def rows(name: str, text: Callable[[dict[str, Any]], str]) -> list[tuple[object, ...]]:
         return [
             (
-                text(one),
-                one.get("phi", 0.5),
-                f"{one['ratio']:.1%}",
-                f"{one['n']:,}",
-                f"{one['low']:.1%} to {one['high']:.1%}",
+                text(row),
+                row.get("phi", 0.5),
+                f"{row['ratio']:.1%}",
+                f"{row['n']:,}",
+                f"{row['low']:.1%} to {row['high']:.1%}",
             )
-            for one in found[name]
+            for row in results[name]
         ]
 
     everything = [
-        *rows("stable", lambda one: f"stable, {one['runs']} runs"),
+        *rows("stable", lambda row: f"stable, {row['runs']} runs"),
         *rows("watched", lambda _: "stable, looked at after each run from the 20th to the 60th: any alarm"),
-        *rows("found", lambda one: f"60 runs, +10 % in the last {one['after']}: found there"),
-        *rows("families", lambda one: f"40 rows of 60 runs: {'+10 % in the last 3' if one['shift'] else 'stable'}"),
+        *rows("found", lambda row: f"60 runs, +10 % in the last {row['after']}: found there"),
+        *rows("families", lambda row: f"40 rows of 60 runs: {'+10 % in the last 3' if row['shift'] else 'stable'}"),
     ]
-    return f"{conditions(found)}\n\n{table(head, everything)}"
+    return f"{conditions(results)}\n\n{table(head, everything)}"
 
 
 def verdict() -> str:
     if not has_results("verdict"):
         return "Not measured yet."
-    found = read_results("verdict")
-    tools = list(dict.fromkeys(one["tool"] for one in found["rows"]))
-    cases = {one["case"]: one["expected"] for one in found["rows"]}
-    cells = {(one["tool"], one["case"]): one for one in found["rows"]}
+    results = read_results("verdict")
+    tools = list(dict.fromkeys(row["tool"] for row in results["rows"]))
+    cases = {row["case"]: row["expected"] for row in results["rows"]}
+    cells = {(row["tool"], row["case"]): row for row in results["rows"]}
 
     def cell(tool: str, case: str) -> str:
-        one = cells.get((tool, case))
-        if one is None:
+        row = cells.get((tool, case))
+        if row is None:
             return "not measured"
-        words = ", ".join(f"{word} {count}" for word, count in sorted(one["words"].items()))
-        estimate = ratio_estimate(one["right"], one["n"])
+        words = ", ".join(f"{word} {count}" for word, count in sorted(row["words"].items()))
+        estimate = ratio_estimate(row["right"], row["n"])
         assert estimate is not None
-        return f"{one['right']} of {one['n']} ({estimate.low:.0%} to {estimate.high:.0%}); {words}"
+        return f"{row['right']} of {row['n']} ({estimate.low:.0%} to {estimate.high:.0%}); {words}"
 
     rows: list[tuple[object, ...]] = [
         (case, expected, *(cell(tool, case) for tool in tools)) for case, expected in cases.items()
     ]
-    return f"{conditions(found)}\n\n{table(('case', 'right word', *tools), rows)}"
+    return f"{conditions(results)}\n\n{table(('case', 'right word', *tools), rows)}"

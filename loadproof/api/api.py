@@ -13,7 +13,7 @@ from loadproof.api.bodies import encoded_body
 from loadproof.api.calls import Call
 from loadproof.api.payloads import encode_json
 from loadproof.api.signing import SIGNATURES
-from loadproof.http.headers import merged
+from loadproof.http.headers import FixedHeaders, check_sendable, merged
 from loadproof.http.messages import Request
 from loadproof.scenario.operations import Operation, without_fragment
 from loadproof.scenario.targetauth import fixed_headers
@@ -51,8 +51,8 @@ class Api:
         self, endpoints: Endpoints, *, headers: dict[str, str], webhook_secret: str, auth: Auth | None = None
     ) -> None:
         self._endpoints = endpoints
-        self.headers = resolved_headers(headers) | fixed_headers(auth)
-        """Sent with each request, with their secrets."""
+        self.headers: Mapping[str, str] = FixedHeaders(resolved_headers(headers) | fixed_headers(auth))
+        """Sent with each request of each user, with their secrets."""
         self._webhook_secret = webhook_secret
         finds_amount = _find("amount") if endpoints.transactions.amounts == "minor" else _minor_amount
         self._finds_paid = {**_FINDS_PAID, "amount": finds_amount}
@@ -88,7 +88,7 @@ class Api:
         files: Mapping[str, File] | None = None,
         note: Mapping[str, Any] | None = None,
     ) -> Call:
-        """Any request of a user of your own; ValueError if there is none like it, such as one with a fragment.
+        """Any request of a user of your own; ValueError if it can't be sent, as for a fragment or a line break.
 
         `name` is what thresholds and tables call it, `expect` the status or statuses that are right. `body` is sent as
         JSON exactly as given, bytes as they are, and None means no body; `form` is sent as an HTML form, together with
@@ -101,10 +101,12 @@ class Api:
         written = quote(without_fragment(path), safe=_AS_WRITTEN)
         operation = Operation.model_validate({"method": method, "path": written, "expect": expect})
         content, content_type = encoded_body(body, form, files)
+        if headers:
+            _check(headers)
         own = merged(content_type, self.headers, headers or {})
         values = {str(word): value for word, value in (note or {}).items() if not callable(value)}
         finds = {str(word): find for word, find in (note or {}).items() if callable(find)}
-        request = Request(operation.method, operation.path, headers=own, body=content)
+        request = Request(operation.method, operation.path, headers=FixedHeaders(own), body=content)
         return Call(operation, request, name, note=values, finds=finds)
 
     def ask_health(self) -> Call:
@@ -125,6 +127,7 @@ class Api:
             "currency": operation.currency,
         }
         headers = {operation.idempotency_key: key} if operation.idempotency_key else {}
+        _check(headers)
         return self._call(
             operation,
             body=encode_json(body_fields(operation, sent)),
@@ -153,7 +156,7 @@ class Api:
 
     def _delivery(self, event_id: str, body: bytes, signature: Mapping[str, str]) -> Call:
         operation = self._endpoints.webhooks
-        headers = merged(_JSON, self.headers, signature)
+        headers = FixedHeaders(merged(_JSON, self.headers, signature))
         # A second delivery has the same id and counts once.
         request = Request(
             operation.method,
@@ -186,12 +189,17 @@ class Api:
         request = Request(
             operation.method,
             filled,
-            headers=merged(_JSON if body else {}, self.headers, headers or {}),
+            headers=FixedHeaders(merged(_JSON if body else {}, self.headers, headers or {})),
             body=body,
             repeatable=repeatable,
             follow_redirects=operation.follow_redirects,
         )
         return Call(operation, request, name, sent=sent or {}, note=note, finds=finds)
+
+
+def _check(headers: Mapping[str, object]) -> None:
+    """Before there is a call: what is found out when it is sent would be told as a request that failed."""
+    check_sendable({name: str(value) for name, value in headers.items()})
 
 
 def _find(word: str) -> Find:

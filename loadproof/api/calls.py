@@ -54,7 +54,7 @@ class Reply:
     def __getitem__(self, word: str) -> Any:
         """The field's value; LookupError or ValueError if the answer should have it and doesn't.
 
-        A null in a field that the target file declares counts as missing.
+        A null counts as missing: what an answer may lack, the target file says.
         """
         keys = self.operation.answer_keys.get(word, _UNCHANGED)
         if keys is None:
@@ -65,7 +65,7 @@ class Reply:
             value = self.answer.json
             for key in keys:
                 value = value[int(key)] if isinstance(value, list) else value[key]
-        if value is None and word in self.operation.tells:
+        if value is None:
             raise LookupError(word)
         return value
 

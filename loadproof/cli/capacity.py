@@ -29,6 +29,7 @@ from loadproof.cli.options import (
     output_option,
     overrides,
 )
+from loadproof.cli.policy import Policy
 from loadproof.cli.preparing import RunOptions, allowed_target, prepare
 from loadproof.cli.running import tell_faults, tell_ignored_settings
 from loadproof.cli.searchsettings import SearchOptions, checked_search
@@ -37,7 +38,6 @@ from loadproof.cli.trialruns import TargetGoneError, TrialRuns
 from loadproof.run.capacity import Known, SearchStoppedError, TrialPlan, UnsendableError
 from loadproof.run.extras import JUDGE, require
 from loadproof.run.locust import CrewOptions
-from loadproof.run.notify import channels_of
 from loadproof.run.stopping import StopSignal
 from loadproof.rundir.files import REPORT, SUMMARY, create_run_directory
 from loadproof.rundir.trials import read_search, read_trials, write_search
@@ -96,7 +96,7 @@ def capacity(
 ) -> None:
     """Find the highest load at which a scenario's thresholds hold."""
     require(JUDGE)
-    policy = judging.Policy(inconclusive, annotate, channels_of(notify or ()))
+    policy = Policy.of(inconclusive, annotate, notify)
     stop_signal = StopSignal()
     tell_ignored_settings()
     with stop_signal.installed():
@@ -105,7 +105,7 @@ def capacity(
         options = RunOptions(crew, target_file, overrides(settings), seed, allow_host=allow_host or (), is_judged=False)
         assignment = prepare(file, options)
         asked = SearchOptions(lowest, highest, trial, quick, goals or [])
-        search, wanted = checked_search(assignment, asked, read_search(resume) if resume else None)
+        search, wanted = checked_search(assignment, asked, resume)
         tell_faults(target_file)
         directory = resume or create_run_directory(out, f"capacity-{assignment.scenario.name}")
         runs = TrialRuns(assignment, wanted, search, directory, stop_signal)
@@ -165,9 +165,7 @@ def _with_ceiling(runs: TrialRuns, search: Search, directory: Path) -> Search:
     return search
 
 
-def _show(
-    result: Capacity, search: Search, trials: Sequence[Trial], directory: Path, policy: judging.Policy
-) -> ExitCode:
+def _show(result: Capacity, search: Search, trials: Sequence[Trial], directory: Path, policy: Policy) -> ExitCode:
     from loadproof.analysis.outputs.capacityfile import capacity_terminal
     from loadproof.analysis.outputs.capacityresults import concluded_capacity
     from loadproof.analysis.outputs.gate import Gated

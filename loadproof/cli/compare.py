@@ -18,9 +18,9 @@ from loadproof.cli.options import (
     OutOption,
     console,
 )
+from loadproof.cli.policy import Policy
 from loadproof.errors import InputError, InvalidRunError, Problem
 from loadproof.run.extras import JUDGE, require
-from loadproof.run.notify import channels_of
 from loadproof.rundir import files
 from loadproof.units import Dimension, parse_quantity
 
@@ -69,7 +69,7 @@ def compare(
     from loadproof.analysis.compare.comparison import compare as compare_runs
     from loadproof.analysis.outputs.gate import Gated
 
-    policy = judging.Policy(inconclusive, annotate, channels_of(notify or ()))
+    policy = Policy.of(inconclusive, annotate, notify)
 
     sides = _sides(runs or [], baseline or [], candidate or [])
     allowed = None if margin is None else _margin(margin)

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from loadproof.cli import judging
-from loadproof.cli.duelasked import check_duet, given_scenario, looks_of, refuse_beside, sides_of
-from loadproof.cli.duelending import conclude, resume_command, say, show_plan
+from loadproof.cli.duelasked import check_duet, given_scenario, looks_of, on_this_machine, refuse_beside, sides_of
+from loadproof.cli.duelending import conclude, say, show_plan
 from loadproof.cli.dueljudging import DuelReferee
 from loadproof.cli.options import (
     DEFAULT_LOCUSTFILES,
@@ -30,6 +29,7 @@ from loadproof.cli.options import (
     overrides,
     target_option,
 )
+from loadproof.cli.policy import Policy
 from loadproof.cli.preparing import RunOptions, prepare
 from loadproof.cli.running import tell_ignored_settings
 from loadproof.errors import InputError, LoadproofError, Problem, RunDirectoryError
@@ -38,11 +38,10 @@ from loadproof.run import environment
 from loadproof.run.duel import fight
 from loadproof.run.extras import JUDGE, require
 from loadproof.run.locust import CrewOptions
-from loadproof.run.notify import channels_of
 from loadproof.run.serving import target_at
 from loadproof.run.shipped import scenario_file
 from loadproof.run.stopping import StopSignal
-from loadproof.rundir.duel import Duel, read_duel, write_duel
+from loadproof.rundir.duel import Duel, read_duel, resume_command, write_duel
 from loadproof.rundir.files import SCENARIO, create_run_directory, write_whole
 from loadproof.scenario.targetfile import load_target
 
@@ -105,7 +104,7 @@ def duel(
     """Run two releases in turn, to see whether one is slower."""
     require(JUDGE)
     stop_signal = StopSignal()
-    policy = judging.Policy(inconclusive, annotate, channels_of(notify or ()))
+    policy = Policy.of(inconclusive, annotate, notify)
     tell_ignored_settings()
     with stop_signal.installed():
         if resume is None:
@@ -126,8 +125,9 @@ def duel(
             )
         else:
             others = (file, baseline, candidate, looks, target, settings)
-            refuse_beside(resume, *others, is_said=aa or quick or duet)
-            planned = read_duel(resume)
+            is_said = aa or quick or duet or (seed, workers, locustfiles) != (1, 1, DEFAULT_LOCUSTFILES)
+            refuse_beside(resume, *others, is_said=is_said)
+            planned = on_this_machine(read_duel(resume), resume)
         assignments = _assignments(planned, resume, allow_host or [])
         planned = planned.model_copy(update={"scenario": assignments["baseline"].scenario.name})
         if planned.is_duet:

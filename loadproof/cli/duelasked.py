@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from loadproof.errors import InputError, Problem
 from loadproof.plan.interleaving import SIDES, Side
+from loadproof.run import environment
 from loadproof.run.duel import looks_problem
 from loadproof.run.lane import LEAST_CORES
 
@@ -77,5 +78,14 @@ def check_duet(duel: Duel, reports: Path) -> None:
 def refuse_beside(resume: Path, *others: object, is_said: bool) -> None:
     """InputError if any of them is given: the duel in that directory goes on as it began."""
     if is_said or any(other is not None for other in others):
-        what = "the duel knows its scenario, releases and looks"
+        what = "the duel knows its scenario, releases, looks and load"
         raise InputError(Problem(f"--resume {resume}", what, "leave the others out"))
+
+
+def on_this_machine(duel: Duel, resume: Path) -> Duel:
+    """The duel that goes on; InputError if it has runs of another machine, which are not comparable."""
+    here = environment.machine()
+    if duel.runs and duel.machine != here:
+        what = f"the duel was begun on another machine ({duel.machine})"
+        raise InputError(Problem(f"--resume {resume}", what, "go on there, or begin a new one here", got=here))
+    return duel.model_copy(update={"machine": here})

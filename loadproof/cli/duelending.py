@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -11,7 +10,7 @@ from rich.text import Text
 from loadproof.cli.compare import write_comparison
 from loadproof.cli.options import console
 from loadproof.errors import ExitCode, LoadproofError, escaped
-from loadproof.rundir.duel import write_duel
+from loadproof.rundir.duel import resume_command, write_duel
 from loadproof.rundir.files import REPORT, SUMMARY
 from loadproof.units import format_duration
 
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from loadproof.analysis.compare.comparison import Comparison
     from loadproof.analysis.compare.replicates import Replicate
     from loadproof.analysis.compare.sequential import InterimResult
-    from loadproof.cli.judging import Policy
+    from loadproof.cli.policy import Policy
     from loadproof.rundir.duel import Duel
     from loadproof.scenario.scenario import Scenario
 
@@ -32,10 +31,6 @@ _OVERHEAD_S: Final = 7.0
 def say(text: str) -> None:
     """On one line, however narrow the terminal or the log."""
     console.print(Text(escaped(text)), soft_wrap=True)
-
-
-def resume_command(path: Path) -> str:
-    return shlex.join(["loadproof", "duel", "--resume", str(path)])
 
 
 def show_plan(path: Path, duel: Duel, scenario: Scenario) -> None:
@@ -60,7 +55,7 @@ def conclude(
     if duel.ending == "decided" and interim is not None:
         duel = duel.model_copy(update={"changed": interim.changed})
         write_duel(path, duel)
-        found = findings_of(duel, path.parent)
+        found = findings_of(duel, path)
         findings = (*found, *interim.comparison.findings)
         is_aa = duel.kind == "aa"
         comparison = replace(interim.comparison, findings=findings, of_equals=is_aa, looks=duel.looks)
@@ -71,7 +66,7 @@ def conclude(
         from loadproof.analysis.compare.comparison import compare
 
         comparison = compare(*sides, family=())
-        comparison = replace(comparison, findings=(*findings_of(duel, path.parent), *comparison.findings))
+        comparison = replace(comparison, findings=(*findings_of(duel, path), *comparison.findings))
         try:
             _shown(comparison, path, policy)
         except LoadproofError as error:

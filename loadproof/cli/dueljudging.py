@@ -63,7 +63,7 @@ class DuelReferee:
         self._starting = Starting(first.scenario, cores, wait_s, stop_signal.__bool__)
         self._replicates: dict[str, Replicate] = {}
         self._performed: dict[Turn, Performed] = {}
-        """The other one of a pair that was made at the same time."""
+        """The other run of a pair that was made at the same time."""
         self.interim: InterimResult | None = None
 
     def rehearse(self, duel: Duel) -> None:
@@ -117,29 +117,28 @@ class DuelReferee:
 
     def _pair(self, turn: Turn, duel: Duel) -> Performed | None:
         """Both runs of a pair at the same time: the one whose turn it is in the first lane, the other in the second."""
-        both = (turn, turn._replace(side=SIDES[turn.side == SIDES[0]]))
-        halves = lanes(sorted(os.sched_getaffinity(0)))
-        startings = [replace(self._starting, cores=set(lane.target)) for lane in halves]
+        other_turn = turn._replace(side=SIDES[turn.side == SIDES[0]])
+        left, right = lanes(sorted(os.sched_getaffinity(0)))
         with (
-            self._served(duel, both[0].side, startings[0]) as first,
-            self._served(duel, both[1].side, startings[1]) as second,
+            self._served(duel, turn.side, replace(self._starting, cores=set(left.target))) as first,
+            self._served(duel, other_turn.side, replace(self._starting, cores=set(right.target))) as second,
         ):
-            runs = [
-                LaneRun(*self._assigned(release, each, duel), lane)
-                for release, each, lane in zip((first, second), both, halves, strict=True)
-            ]
-            trouble = run_both((runs[0], runs[1]), self._stop_signal.__bool__)
+            runs = (
+                LaneRun(*self._assigned(first, turn, duel), left),
+                LaneRun(*self._assigned(second, other_turn, duel), right),
+            )
+            trouble = run_both(runs, self._stop_signal.__bool__)
             if self._stop_signal:
                 return None
-            performed = [
-                Performed(run.path, trouble or self._invalid(run.path), release.gone(self._starting), each)
-                for run, release, each in zip(runs, (first, second), both, strict=True)
+            pair = [
+                Performed(run.path, trouble or self._invalid(run.path), release.gone(self._starting), its_turn)
+                for run, release, its_turn in zip(runs, (first, second), (turn, other_turn), strict=True)
             ]
         # A pair counts as a whole or not at all.
-        if broken := [run for run in performed if run.died] or [run for run in performed if run.invalid]:
+        if broken := [run for run in pair if run.died] or [run for run in pair if run.invalid]:
             return broken[0]
-        self._performed[both[1]] = performed[1]
-        return performed[0]
+        performed, self._performed[other_turn] = pair
+        return performed
 
     def _invalid(self, path: Path) -> str:
         """Why its measurement can't be trusted; empty if it can."""

@@ -33,12 +33,12 @@ from loadproof.cli.options import (
     output_option,
     overrides,
 )
+from loadproof.cli.policy import Policy
 from loadproof.cli.preparing import RunOptions, allowed_target, prepare_all
 from loadproof.cli.running import run_into, tell_ignored_settings
 from loadproof.errors import ExitCode, LoadproofError, OutputError
 from loadproof.run.extras import JUDGE, require
 from loadproof.run.locust import CrewOptions
-from loadproof.run.notify import channels_of
 from loadproof.run.stopping import StopSignal
 from loadproof.rundir.files import REPORT, SUMMARY, create_run_directory
 
@@ -85,7 +85,7 @@ def gate(
     """Run several scenarios and exit with the worst verdict."""
     require(JUDGE)
     stop_signal = StopSignal()
-    policy = judging.Policy(inconclusive, annotate, channels_of(notify or ()))
+    policy = Policy.of(inconclusive, annotate, notify)
     tell_ignored_settings()
     with stop_signal.installed():
         target_file = allowed_target(target, allow_host)
@@ -114,7 +114,7 @@ def _run_all(
     assignments: list[Assignment],
     directory: Path,
     stop_signal: StopSignal,
-    policy: judging.Policy,
+    policy: Policy,
     *,
     is_compared: bool,
 ) -> tuple[list[Gated], OutputError | None]:
@@ -129,7 +129,7 @@ def _run_all(
     return gated, unwritten
 
 
-def _told(gated: list[Gated], unwritten: OutputError | None, directory: Path, policy: judging.Policy) -> ExitCode:
+def _told(gated: list[Gated], unwritten: OutputError | None, directory: Path, policy: Policy) -> ExitCode:
     """The exit code, after everybody who waits for the result has been told of it."""
     from loadproof.analysis.outputs import gate as gates
 

@@ -17,9 +17,9 @@ from loadproof.cli.options import (
     console,
     output_option,
 )
+from loadproof.cli.policy import Policy
 from loadproof.errors import InputError, Problem, RunDirectoryError
 from loadproof.run.extras import JUDGE, require
-from loadproof.run.notify import channels_of
 from loadproof.rundir import files
 from loadproof.rundir.manifest import read_manifest
 from loadproof.units import Dimension, parse_quantity
@@ -51,7 +51,7 @@ def history(
 ) -> None:
     """Show how a scenario's results changed over all of its runs."""
     require(JUDGE)
-    policy = judging.Policy(inconclusive, annotate, channels_of(notify or ()))
+    policy = Policy.of(inconclusive, annotate, notify)
     least = None if smallest is None else _smallest(smallest)
     paths = _runs_of(scenario, _by_scenario(directory))
     from loadproof.analysis.compare.history import history_of
@@ -79,29 +79,29 @@ def _smallest(text: str) -> float:
 
 def _by_scenario(directory: Path) -> Mapping[str, list[Path]]:
     """Run directories, and those of gates, by the name of their scenario; unreadable ones are under an empty name."""
-    found: dict[str, list[Path]] = {}
+    runs: dict[str, list[Path]] = {}
     for pattern in (f"*/{files.MANIFEST}", f"{_GATES}/*/{files.MANIFEST}"):
         for manifest in sorted(directory.glob(pattern)):
             try:
                 name = read_manifest(manifest.parent).scenario.name
             except RunDirectoryError:
                 name = ""
-            found.setdefault(name, []).append(manifest.parent)
-    if not found.keys() - {""}:
+            runs.setdefault(name, []).append(manifest.parent)
+    if not runs.keys() - {""}:
         what = "no runs in it" if directory.is_dir() else "no such directory"
         raise InputError(Problem(str(directory), what, "give the directory that `loadproof run --out` wrote to"))
-    return found
+    return runs
 
 
-def _runs_of(scenario: str | None, found: Mapping[str, list[Path]]) -> list[Path]:
+def _runs_of(scenario: str | None, by_scenario: Mapping[str, list[Path]]) -> list[Path]:
     """Unreadable ones may be of any scenario, and are told about with it."""
-    names = [name for name in found if name]
+    names = [name for name in by_scenario if name]
     if scenario is None and len(names) == 1:
         scenario = names[0]
     if scenario not in names:
         counts = ", ".join(
-            f"{name} ({count})" for name, count in Counter({n: len(found[n]) for n in names}).most_common()
+            f"{name} ({count})" for name, count in Counter({n: len(by_scenario[n]) for n in names}).most_common()
         )
         what = "the runs are of several scenarios" if scenario is None else "no runs of this scenario"
         raise InputError(Problem("--scenario", what, f"choose one of: {counts}", got=scenario))
-    return found[scenario] + found.get("", [])
+    return by_scenario[scenario] + by_scenario.get("", [])

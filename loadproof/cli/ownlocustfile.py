@@ -108,11 +108,11 @@ class OwnLocustfile:
         return ScenarioSource(scenario, settings | changes)
 
     def _text(self, file: Path, target: TargetFile | None) -> str:
-        found = brought(file)
+        locustfile = brought(file)
         expect = [*(self.expect or ())]
         if not any(text.startswith("goodput_ratio") for text in expect):
             expect.append(_DEFAULT_EXPECTATION)
-        asked = LoadOptions(
+        load = LoadOptions(
             locustfile=str(file),
             expect=expect,
             deadline=self.deadline or _DEFAULT_DEADLINE,
@@ -122,23 +122,23 @@ class OwnLocustfile:
             tags=self.tags or (),
             exclude_tags=self.exclude_tags or (),
         )
-        stages = self._stages(file, found) if found.has_shape else ()
-        return scenario_text(asked, stages, embedded=target is None and not hosts_of(found, file.name))
+        stages = self._stages(file, locustfile) if locustfile.has_shape else ()
+        return scenario_text(load, stages, embedded=target is None and not hosts_of(locustfile, file.name))
 
-    def _stages(self, file: Path, found: Locustfile) -> Sequence[dict[str, Any]]:
+    def _stages(self, file: Path, locustfile: Locustfile) -> Sequence[dict[str, Any]]:
         """Phases that its shape asks for; none: what is said of users and duration beside it is refused later."""
-        given = any(value is not None for value in (self.users, self.duration, self.spawn_rate))
-        if given and found.shape_takes_options:
-            found = brought(file, shape_options=(self.users, self.spawn_rate, self._run_time()))
-        elif given and not found.shape_error:
+        has_options = any(value is not None for value in (self.users, self.duration, self.spawn_rate))
+        if has_options and locustfile.shape_takes_options:
+            locustfile = brought(file, shape_options=(self.users, self.spawn_rate, self._run_time()))
+        elif has_options and not locustfile.shape_error:
             remedy = "leave out --users, --duration and --spawn-rate: it says them"
             raise InputError(Problem(file.name, "has a shape class of its own", remedy))
-        elif given:
+        elif has_options:
             return ()
-        if found.shape_error:
-            what = f"its shape can't be turned into phases: {found.shape_error}"
-            raise InputError(Problem(file.name, what, self._way_out(found)))
-        return found.stages
+        if locustfile.shape_error:
+            what = f"its shape can't be turned into phases: {locustfile.shape_error}"
+            raise InputError(Problem(file.name, what, self._way_out(locustfile)))
+        return locustfile.stages
 
     def _run_time(self) -> int | None:
         if self.duration is None:
@@ -149,10 +149,10 @@ class OwnLocustfile:
             raise InputError(Problem("--duration", what, "round it", got=self.duration))
         return int(seconds)
 
-    def _way_out(self, found: Locustfile) -> str:
-        if found.shape_takes_options and (self.users is None or self.duration is None):
+    def _way_out(self, locustfile: Locustfile) -> str:
+        if locustfile.shape_takes_options and (self.users is None or self.duration is None):
             return "give --users and --duration, which it goes by"
-        if found.shape_chooses:
+        if locustfile.shape_chooses:
             return (
                 "let its ticks be users and spawn rate alone, and the classes' `weight` say the mix; "
                 "or remove it, and give each mix a file of its own"

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from loadproof.run.assignment import Assignment
-    from loadproof.scenario.scenario import Audit, Scenario
+    from loadproof.scenario.auditthreshold import Audit
+    from loadproof.scenario.scenario import Scenario
 
 
 _TASKS = "tasks of one or more requests"

@@ -9,9 +9,9 @@ import typer
 
 from loadproof.cli import judging
 from loadproof.cli.options import AnnotateOption, BaselineOption, InconclusiveOption, NotifyOption, console
+from loadproof.cli.policy import Policy
 from loadproof.errors import InputError, Problem
 from loadproof.run.extras import JUDGE, require
-from loadproof.run.notify import channels_of
 from loadproof.rundir.manifest import read_manifest
 
 
@@ -43,7 +43,7 @@ def report(
     if (source is None) == (log is None):
         raise InputError(Problem("report", "exactly one of RUN, PREFIX and --log is needed", "give one of them"))
     require(JUDGE)
-    policy = judging.Policy(inconclusive, annotate, channels_of(notify or ()))
+    policy = Policy.of(inconclusive, annotate, notify)
     if source is not None and source.is_dir() and not judging.holds_csvs(source):
         _refuse_beside(source, thresholds=thresholds, out=out, baseline=baseline or [])
         before = judging.load_baseline(baseline, read_manifest(source).scenario)

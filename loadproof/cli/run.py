@@ -45,12 +45,12 @@ from loadproof.cli.ownlocustfile import (
     TagsOption,
     UsersOption,
 )
+from loadproof.cli.policy import Policy
 from loadproof.cli.preparing import RunOptions, allowed_target, prepare
 from loadproof.cli.running import look, run_into, tell_ignored_settings
 from loadproof.errors import LoadproofError
 from loadproof.run.extras import JUDGE, require
 from loadproof.run.locust import CrewOptions
-from loadproof.run.notify import channels_of
 from loadproof.run.ports import LOOPBACK, check_free_ports
 from loadproof.run.probe import probe
 from loadproof.run.secret import shared_secret
@@ -106,7 +106,7 @@ def run(
 ) -> None:
     """Run a scenario or a locustfile, judge it, and write the report. The exit code is the verdict's."""
     stop_signal = StopSignal()
-    policy = judging.Policy(inconclusive, annotate, channels_of(notify or ()))
+    policy = Policy.of(inconclusive, annotate, notify)
     tell_ignored_settings()
     if baseline or not dry_run:
         require(JUDGE)

@@ -7,17 +7,20 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import ValidationError
 
+from loadproof.cli.searchresumed import unlike_before
 from loadproof.errors import InputError, Problem
+from loadproof.plan.decidability import samples_expected
 from loadproof.plan.excess import exceeded_limits
-from loadproof.plan.phases import plan_phases
-from loadproof.plan.trials import Goal, goals_of, trial_of, unread_by
+from loadproof.plan.phases import expected_requests, plan_phases
+from loadproof.plan.trials import PLACES_OF_S, Goal, goals_of, trial_of, unread_by
 from loadproof.run.assignment import declared_limits
-from loadproof.rundir.trials import FEWEST_REQUESTS, Search, SearchGoal
+from loadproof.rundir.trials import FEWEST_REQUESTS, Search, SearchGoal, read_search
 from loadproof.scenario.scenario import Threshold
 from loadproof.scenario.strict import Strict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from loadproof.run.assignment import Assignment
     from loadproof.scenario.scenario import Scenario
@@ -44,11 +47,12 @@ class SearchOptions:
     goals: Sequence[str]
 
 
-def checked_search(assignment: Assignment, asked: SearchOptions, before: Search | None) -> tuple[Search, list[Goal]]:
+def checked_search(assignment: Assignment, asked: SearchOptions, resumed: Path | None) -> tuple[Search, list[Goal]]:
     """The search and its goals; InputError with everything that is wrong.
 
-    `before` is the search to continue, which has to be the same one.
+    `resumed` is the directory of the search to continue, which has to be the same one.
     """
+    before = read_search(resumed) if resumed else None
     scenario, where = assignment.scenario, str(assignment.scenario_file)
     problems = list(_unfit(scenario, where))
     chosen, others = _chosen_goals(scenario, asked.goals, problems)
@@ -61,10 +65,10 @@ def checked_search(assignment: Assignment, asked: SearchOptions, before: Search 
     if problems:
         raise InputError(problems)
     search = _search(assignment, asked, chosen, others)
-    problems += _range_problems(search, asked)
+    problems += [*_range_problems(search, asked), *_scarce_problems(scenario, chosen, search)]
     problems += [] if problems else _limit_problems(assignment, chosen, search)
-    if before is not None:
-        problems += _differences(before, search)
+    if resumed is not None and before is not None:
+        problems += [*_differences(before, search), *unlike_before(resumed, assignment, chosen)]
     if problems:
         raise InputError(problems)
     return before or search, chosen
@@ -113,6 +117,7 @@ def _search(assignment: Assignment, asked: SearchOptions, goals: Sequence[Goal],
     scenario, is_quick = assignment.scenario, asked.is_quick
     rates = [phase.rate for phase in scenario.phases if phase.rate]
     trial_s = asked.trial_s if asked.trial_s is not None else _QUICK_TRIAL_S if is_quick else _TRIAL_S
+    trial_s = round(trial_s, PLACES_OF_S)
     return Search(
         scenario=scenario.name,
         target=assignment.target.base_url if assignment.target else "embedded",
@@ -155,10 +160,26 @@ def _range_problems(search: Search, asked: SearchOptions) -> Iterator[Problem]:
     if not _SHORTEST_S <= search.trial_s <= _LONGEST_S:
         what = f"not between {_SHORTEST_S:g} and {_LONGEST_S:g} s"
         yield Problem("--trial", what, "10 is a good length", got=f"{asked.trial_s:g}")
-    elif search.from_rps * search.trial_s < FEWEST_REQUESTS:
-        what = f"a trial at the lower end would have fewer than {FEWEST_REQUESTS} requests"
+
+
+def _scarce_problems(scenario: Scenario, goals: Sequence[Goal], search: Search) -> Iterator[Problem]:
+    """Too few requests in a trial at the lower end, of all or of those that a goal reads: none at all count as lost."""
+    if not (0 < search.from_rps <= _MOST_RPS and _SHORTEST_S <= search.trial_s <= _LONGEST_S):
+        return
+    what, remedy = (
+        f"a trial at the lower end would have fewer than {FEWEST_REQUESTS} requests",
+        "start higher, or give a longer --trial",
+    )
+    if search.from_rps * search.trial_s < FEWEST_REQUESTS:
         got = f"{search.from_rps:g} rps for {search.trial_s:g} s"
-        yield Problem("--from and --trial", what, "start higher, or give a longer --trial", got=got)
+        yield Problem("--from and --trial", what, remedy, got=got)
+        return
+    trial = trial_of(scenario, goals, load_rps=search.from_rps, warm_up_s=search.warm_up_s, duration_s=search.trial_s)
+    expected = expected_requests(trial, plan_phases(trial))
+    for goal in goals:
+        requests = samples_expected(trial, goal.threshold, expected)
+        if round(requests, 6) < FEWEST_REQUESTS:
+            yield Problem("--from and --trial", f"{what} for {goal.name}", remedy, got=f"{requests:.3g}")
 
 
 def _limit_problems(assignment: Assignment, goals: Sequence[Goal], search: Search) -> Iterator[Problem]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from loadproof.generator.heard import headers_of, is_elsewhere, status_of
 from loadproof.generator.lives import Usual
 from loadproof.http.messages import Timing
+from loadproof.httpuser.response import LazyResponse
 from loadproof.outcome import MISSED, Outcome
 from loadproof.plan.pacing import Due
 from loadproof.rundir.journal import LONGEST
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from loadproof.generator.heard import Heard
     from loadproof.generator.lives import AskedRequest, Life
     from loadproof.http.messages import Want
+    from loadproof.recording.recorder import Recorder
     from loadproof.users.post import Post
 
 
@@ -31,8 +33,8 @@ class Entries:
         """What comes before and after is set-up."""
 
     def add_unreported(self, asked: AskedRequest) -> None:
-        """It has ended, and nobody says how."""
-        due = Due(asked.began_s)
+        """It has ended, and nobody says how, or how long it took."""
+        due = Due(asked.began_s, is_setup=self._is_setup(asked.life, asked.began_s))
         self._post.recorder.unreported(asked.endpoint, due)
         self._journal(asked.endpoint, UNREPORTED, due, asked.began_s)
 
@@ -74,10 +76,15 @@ class Entries:
         # First of all, since whatever a client of somebody's own calls its response can raise.
         longest = LONGEST + work.mask.reach
         answered = _answered_with(told.response, longest) if told and recorder.journals else (0, "")
+        urls = {told.url, told.answered_by} if told else ()
         recorder.started()
         recorder.finished(endpoint, method, outcome, due, timing, told.body_bytes if told else 0)
-        if told and is_elsewhere(told.url, work.target.base_url):
+        if any(is_elsewhere(url, work.target.base_url) for url in urls):
             recorder.elsewhere(endpoint, due)
+        if outcome is Outcome.INVALID and told and told.is_unread:
+            recorder.unread(endpoint, due, timing)
+        if told and isinstance(told.response, LazyResponse) and (of := told.response.timing).is_marked:
+            _note(recorder, endpoint, outcome, due, of)
         self._journal(endpoint, outcome, due, began_s, ended_s=ended_s, answered=answered)
         if life is None:
             return
@@ -108,13 +115,15 @@ class Entries:
 
     def _due(self, life: Life | None, began_s: float) -> tuple[Due, bool]:
         """What this request's task waited for, if it is the first of a paced user's; else when it began."""
-        ends_s = self._post.workload().spans[-1].end_s
-        is_setup = began_s >= ends_s or not self.is_begun
-        is_setup |= life is not None and (life.is_leaving or not life.is_set_up)
+        is_setup = self._is_setup(life, began_s)
         if is_setup or life is None:
             return Due(began_s, is_setup=is_setup), False
         is_first, life.has_sent = not life.has_sent, True
         return Due(began_s - life.lag_s if is_first else began_s), is_first
+
+    def _is_setup(self, life: Life | None, began_s: float) -> bool:
+        is_outside = began_s >= self._post.workload().spans[-1].end_s or not self.is_begun
+        return is_outside or (life is not None and (life.is_leaving or not life.is_set_up))
 
     def _count_kept(self, life: Life, endpoint: str, began_s: float, ended_s: float) -> None:
         """What an unpaced user would have sent, as often as usual, while an answer was later than it may be.
@@ -133,6 +142,14 @@ class Entries:
             every_s = usual.seconds / usual.requests
             time_ = self._post.recorder.user_time
             time_.kept_waiting([endpoint], MISSED, from_s, life.kept_until_s, every_s=every_s)
+
+
+def _note(recorder: Recorder, endpoint: str, outcome: Outcome, due: Due, of: Timing) -> None:
+    """What our own transport noted of it."""
+    if of.is_repeated:
+        recorder.repeated(endpoint, outcome, due)
+    if of.has_surplus:
+        recorder.surplus(endpoint, outcome, due)
 
 
 def _answered_with(response: Any, longest: int) -> tuple[int, str]:

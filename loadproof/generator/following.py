@@ -220,10 +220,14 @@ class Following:
         asked = self._answered(current)
         if asked is None:
             self._untold.pop(told.start_time, None)
-        began_s = asked.began_s if asked else _began_s(now_s, told.took_s, told.start_time)
+        began_s = asked.began_s if asked else _began_s(now_s, told.took_s or 0.0, told.start_time)
         endpoint, outcome = self._names.of(told.kind, told.name), outcome_of(told.response, told.exception)
-        if isinstance(outcome, Outcome):
-            ended_s = min(now_s, began_s + told.took_s)
+        if outcome is Outcome.OK and told.took_s is None and began_s == now_s:
+            # A success that took no time at all would flatter every quantile.
+            unknown = AskedRequest(endpoint, told.kind, now_s, life, is_of_task=False)
+            self._entries.add_unreported(unknown)
+        elif isinstance(outcome, Outcome):
+            ended_s = now_s if told.took_s is None else min(now_s, began_s + told.took_s)
             self._entries.add(life, endpoint, told.kind, outcome, began_s=began_s, ended_s=ended_s, told=told)
         else:
             self._entries.add_unsent(life, endpoint, outcome, began_s)

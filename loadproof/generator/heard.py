@@ -11,7 +11,7 @@ from geventhttpclient.useragent import ConnectionError as FastConnectionError
 from requests.exceptions import RequestException
 from requests.exceptions import Timeout as RequestTimeout
 
-from loadproof.http.messages import TransportError, WantError
+from loadproof.http.messages import TransportError, UnreadAnswerError, WantError
 from loadproof.http.origin import LOCALHOST, Origin
 from loadproof.http.stream import failure_of
 from loadproof.outcome import Outcome, classify
@@ -41,7 +41,8 @@ class Heard(NamedTuple):
     kind: str
     """Of the request: the method of HTTP."""
     name: str
-    took_s: float
+    took_s: float | None
+    """None: nobody knows how long."""
     body_bytes: int
     start_time: float | None
     """The time of day, as far as it is known."""
@@ -49,6 +50,20 @@ class Heard(NamedTuple):
     exception: BaseException | None
     """None: it was as its user expected."""
     url: str
+    """What was asked for."""
+
+    @property
+    def is_unread(self) -> bool:
+        """There is an answer that loadproof doesn't read: its own limit, not the target's failure."""
+        return self.exception is not None and any(
+            isinstance(cause, UnreadAnswerError) for cause in _causes(self.exception)
+        )
+
+    @property
+    def answered_by(self) -> str:
+        """The URL that a redirect led to, or else the one that was asked for."""
+        url = getattr(self.response, "url", None)
+        return url if isinstance(url, str) else self.url
 
     @staticmethod
     def of(told: Mapping[str, Any]) -> Heard:
@@ -59,8 +74,8 @@ class Heard(NamedTuple):
         return Heard(
             kind=str(told.get("request_type")),
             name=str(told.get("name")),
-            took_s=max(0.0, _number(told.get("response_time")) / 1000),
-            body_bytes=int(_number(told.get("response_length"))),
+            took_s=None if (took_ms := _amount(told.get("response_time"))) is None else took_ms / 1000,
+            body_bytes=int(_amount(told.get("response_length")) or 0),
             start_time=start_time if isinstance(start_time, float) else None,
             response=told.get("response"),
             # Locust takes whatever is false for none.
@@ -69,8 +84,13 @@ class Heard(NamedTuple):
         )
 
 
-def _number(value: object) -> float:
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else 0.0
+def _amount(value: Any) -> float | None:
+    """A number of any kind, numpy's and decimal ones included; None for what is no amount of anything."""
+    try:
+        amount = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return amount if 0 <= amount < math.inf else None
 
 
 def is_elsewhere(url: str, base_url: str) -> bool:
@@ -126,9 +146,13 @@ def outcome_of(response: Any, exception: BaseException | None) -> Outcome | Want
     if status := status_of(response):
         return classify(status, as_expected=False, has_retry_after="retry-after" in headers_of(response))
     causes = list(_causes(exception))
-    for cause in causes:
-        if isinstance(failure := _failure(cause), WantError):
-            return failure.of
+    if any(isinstance(cause, UnreadAnswerError) for cause in causes):
+        return Outcome.INVALID
+    want = next((failure.of for cause in causes if isinstance(failure := _failure(cause), WantError)), None)
+    return want or _without_answer(causes)
+
+
+def _without_answer(causes: list[BaseException]) -> Outcome:
     if any(isinstance(cause, TimeoutError | RequestTimeout) for cause in causes):
         return Outcome.TIMEOUT
     if any(isinstance(cause, OSError | RequestException | FastConnectionError) for cause in causes):

@@ -10,7 +10,7 @@ from locust.env import Environment
 from locust.user.task import filter_tasks_by_tags
 from locust.util.load_locustfile import load_locustfile
 
-from loadproof.generator.heard import Names, outcome_of, status_of
+from loadproof.generator.heard import Heard, Names, outcome_of, status_of
 from loadproof.generator.look import SENT_NOTHING, Look
 from loadproof.generator.ownlocustfile import startable
 from loadproof.internals.locustclients import body_read
@@ -81,7 +81,7 @@ def _look_at(event: dict[str, Any], names: Names, mask: Masker) -> Look:
         request=mask(names.of(event.get("request_type"), event.get("url") or event.get("name"))),
         outcome=str(outcome_of(response, exception)),
         status=status_of(response),
-        response_s=float(event.get("response_time") or 0) / 1000,
+        response_s=Heard.of(event).took_s or 0.0,
         reason=mask(str(exception or "")),
         body=body[:_SHOWN_CHARACTERS],
     )

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
 from loadproof.http.messages import Request, Timing
+from loadproof.http.origin import Origin
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from loadproof.http.answers import Answer
-    from loadproof.http.origin import Origin
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS: Final = 20
@@ -65,6 +65,9 @@ class ClientConnections:
             finally:
                 timing.connect_s += step.connect_s
                 timing.ended_s = step.ended_s
+                timing.is_repeated |= step.is_repeated
+                timing.has_surplus |= step.has_surplus
+                timing.is_marked |= step.is_marked
         return answer
 
 
@@ -84,10 +87,18 @@ def _redirected(request: Request, answer: Answer, origin: Origin) -> Request | N
         return None
     # A target that is asked under another name gives that name.
     host = next((value for name, value in request.headers.items() if name.lower() == "host"), None)
-    if f"{url.scheme}://{url.netloc}" not in {origin.root, f"{origin.scheme}://{host}"}:
+    if _root_of(f"{url.scheme}://{url.netloc}") not in {origin.root, _root_of(f"{origin.scheme}://{host}")}:
         return None
     path = urlunsplit(("", "", quote(url.path or "/", safe=_UNTOUCHED), quote(url.query, safe=_UNTOUCHED), ""))
     becomes_get = answer.status == 303 or (answer.status in {301, 302} and request.method == "POST")
     if becomes_get and request.method != "HEAD":
         return Request("GET", path, request.headers, follow_redirects=True, is_below_base=False)
     return replace(request, path=path, is_below_base=False)
+
+
+def _root_of(url: str) -> str | None:
+    """Scheme, host and port, written in one way; None for an address that can't be one, or with a password."""
+    try:
+        return None if "@" in url else Origin.of(url).root
+    except ValueError:
+        return None

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import httptools
 
 from loadproof.http.bodies import codings_of
+from loadproof.http.headers import FixedHeaders
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -47,21 +48,22 @@ class BeyondLimitError(MalformedAnswerError):
     """Possibly valid HTTP, but more than loadproof reads: its own limit, not the target's failure."""
 
 
-class AnswerHeaders(dict[str, str]):
-    """Headers by their names in lower case, those that are repeated joined by commas; only to be read.
+class AnswerHeaders(FixedHeaders):
+    """Headers by their names in lower case, those that are repeated joined by commas.
 
     The same object belongs to each answer with the same head.
     """
 
     def __init__(self, fields: Iterable[tuple[str, str]], reason: str) -> None:
-        super().__init__()
         self.fields = tuple(fields)
         """Names and values as the server wrote them, in its order."""
         self.reason = reason
         """The phrase after the status; may be empty."""
+        joined: dict[str, str] = {}
         for name, value in self.fields:
             key = name.lower()
-            self[key] = f"{self[key]}, {value}" if key in self else value
+            joined[key] = f"{joined[key]}, {value}" if key in joined else value
+        super().__init__(joined)
 
 
 class Head(NamedTuple):

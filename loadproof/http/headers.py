@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,6 +17,18 @@ _LINE_BREAK: Final = b"\r\n"
 
 class UnsendableHeaderError(ValueError):
     """A header that can't be sent as given: our side's mistake, never the target's."""
+
+
+class FixedHeaders(dict[str, str]):
+    """Headers that several requests or answers share: TypeError for whoever would change them for all.
+
+    As quick to copy as any dictionary, which a MappingProxyType isn't.
+    """
+
+    def _refuse(self, *_: object, **__: object) -> NoReturn:
+        raise TypeError("these headers are shared and can't be changed: make a copy, `dict(headers)`")
+
+    __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse
 
 
 def merged(*parts: Mapping[str, str]) -> dict[str, str]:

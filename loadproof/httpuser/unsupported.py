@@ -27,7 +27,8 @@ DIFFERENCES: Final[Mapping[str, str]] = {
     "Passwords in `host`": "a base URL with a password is refused, because URLs end up in logs: set `client.auth`",
     "Response time": "from connecting or sending to the last byte, without the client's own work before and after it",
     "`stream=True`": "the response time ends at the first byte, but the call returns when the whole body has arrived",
-    "Long answers": "a body of more than 10,000,000 bytes, or headers of more than 65,536, are a failed request",
+    "Long answers": "a body of more than 10,000,000 bytes, or headers of more than 65,536, are a failed request; in a "
+    "run, it is told as loadproof's own limit",
     "Broken answers": "headers that are cut off, or that aren't HTTP, are a failed request; `http.client` reads some",
     "Closed connections": "an idempotent request is sent again if the server closed the idle connection just as it was "
     "sent; requests reports RemoteDisconnected",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from loadproof.outcome import Outcome
-from loadproof.scenario.scenario import Phase
+from loadproof.scenario.phase import Phase
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 TRIAL: Final = "trial"
 """The phase of a trial that is measured."""
 WARM_UP: Final = "warm-up"
+PLACES_OF_S: Final = 3
+"""Of a trial's length: so exactly it is asked for, planned and told."""
 STEPS: Final = (0.25, 0.5, 0.75, 1.0)
 """Shares of the highest load, at which the generator alone is measured."""
 
@@ -113,7 +115,7 @@ def ceiling_of(scenario: Scenario, goals: Sequence[Goal], *, to_rps: float, step
 
 def _phase(name: str, rate_rps: float, duration_s: float, *, warm_up: bool = False) -> Phase:
     return Phase.model_validate(
-        {"name": name, "warm_up": warm_up, "rate": f"{rate_rps:.6f} rps", "duration": f"{duration_s:.3f} s"}
+        {"name": name, "warm_up": warm_up, "rate": f"{rate_rps:.6f} rps", "duration": f"{duration_s:.{PLACES_OF_S}f} s"}
     )
 
 

@@ -131,7 +131,7 @@ def run_to_end(
     A process that it has started would keep a pipe open.
     """
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors, ending_leftovers() as mark:
-        done = subprocess.run(
+        process = subprocess.run(
             command,
             cwd=directory,
             env={**environment, **mark},
@@ -144,7 +144,7 @@ def run_to_end(
         for file in (output, errors):
             file.seek(0)
             texts.append(file.read().decode("utf-8", "replace"))
-    return subprocess.CompletedProcess(command, done.returncode, *texts)
+    return subprocess.CompletedProcess(command, process.returncode, *texts)
 
 
 def _opened(log: Path) -> IO[bytes]:

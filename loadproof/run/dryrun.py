@@ -33,13 +33,14 @@ def dry_run(assignment: Assignment) -> list[Look]:
         manifest = new_manifest(assignment, f"dry-run-{secrets.token_hex(8)}", base_url)
         crew = assignment.crew
         permitted = permissions_of(manifest.target, crew.hosts, crew.allowed_hosts)
-        done = children.run_to_end(
+        process = children.run_to_end(
             children.python("loadproof.generator.onelook", str(crew.locustfiles.resolve())),
             # Somebody's own locustfile may open files where its owner is.
             directory=Path.cwd() if assignment.scenario.locustfile else directory,
             environment=children.environment_with(secret | permitted),
             text=manifest.model_dump_json(),
         )
-    if done.returncode:
-        raise TargetError(Problem("dry run", "ended early", "see what it printed last", got=done.stderr.strip()[-200:]))
-    return [Look(**json.loads(line)) for line in done.stdout.splitlines()]
+    if process.returncode:
+        printed = process.stderr.strip()[-200:]
+        raise TargetError(Problem("dry run", "ended early", "see what it printed last", got=printed))
+    return [Look(**json.loads(line)) for line in process.stdout.splitlines()]

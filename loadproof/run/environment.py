@@ -34,7 +34,7 @@ def revision() -> str:
 
 def _git(*arguments: str) -> str:
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             ["git", "-C", str(_ROOT), *arguments],  # noqa: S607 - whichever git the user has
             capture_output=True,
             text=True,
@@ -43,7 +43,7 @@ def _git(*arguments: str) -> str:
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return done.stdout.strip()
+    return process.stdout.strip()
 
 
 def versions() -> dict[str, str]:

@@ -45,21 +45,21 @@ def read_sent(run: Path) -> Sent:
     sent, acknowledged = Sent(), set()
     for row in _rows(run / files.JOURNAL):
         noted = _note(row["noted"])
-        said = said_by(int(row["status"]), row["outcome"], is_repeated=row["repeated"] == "1")
+        answer = said_by(int(row["status"]), row["outcome"], is_repeated=row["repeated"] == "1")
         if "event" in noted:
-            sent.events[noted["event"]] = sent.events.get(noted["event"], False) or said is Said.ACKNOWLEDGED
+            sent.events[noted["event"]] = sent.events.get(noted["event"], False) or answer is Said.ACKNOWLEDGED
         if "key" not in noted or not noted.keys() >= {"debit", "credit", "amount"}:
             continue
         key = noted["key"]
         sent.keys[key] = sent.accounts[noted["debit"]] = sent.accounts[noted["credit"]] = None
-        if said is Said.ACKNOWLEDGED:
+        if answer is Said.ACKNOWLEDGED:
             acknowledged.add(hash(key))
             sent.open_orders.pop(key, None)
             if len(sent.settled_orders) < _FIRST:
                 sent.settled_orders.setdefault(key, noted | {"client": row["client"]})
             if "payment" in noted:
                 sent.payments[str(noted["payment"])] = None
-        elif said is Said.UNKNOWN and hash(key) not in acknowledged:
+        elif answer is Said.UNKNOWN and hash(key) not in acknowledged:
             sent.open_orders[key] = noted | {"client": row["client"]}
     return sent
 

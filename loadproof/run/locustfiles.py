@@ -41,18 +41,18 @@ def found_in(
     It is loaded in a separate process, because Locust changes the process that loads it.
     """
     with children.empty_directory() as elsewhere:
-        done = children.run_to_end(
+        process = children.run_to_end(
             children.python("loadproof.generator.casting", str(directory.resolve()), json.dumps(shape_options)),
             # Somebody's own locustfile may open files, and import modules, where its owner is.
             directory=Path.cwd() if directory.is_file() else elsewhere,
             environment=children.environment_with(permit(variables=secret)),
         )
-    found = tuple(map(_found, done.stdout.splitlines()))
-    if done.returncode or sorted(file.stem for file in found) != known_endpoints(directory):
+    locustfiles = tuple(map(_found, process.stdout.splitlines()))
+    if process.returncode or sorted(file.stem for file in locustfiles) != known_endpoints(directory):
         # A file that ended the process hides the files after it: what was not inspected is not valid.
-        got = done.stderr.strip()[-200:]
+        got = process.stderr.strip()[-200:]
         raise InputError(Problem(str(directory), "can't be inspected", "see what it printed last", got=got))
-    return tuple(_with_its_words(file, done.stderr) for file in found)
+    return tuple(_with_its_words(file, process.stderr) for file in locustfiles)
 
 
 def _with_its_words(file: Locustfile, printed: str) -> Locustfile:

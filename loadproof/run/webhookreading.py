@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from loadproof.api.audits import effects_in
 from loadproof.outcome import Outcome, Said, said_by
 from loadproof.run.inquiry import UnaskedError
-from loadproof.run.ledgerreading import observed
+from loadproof.run.observing import observed, read, unasked
 from loadproof.rundir.observations import Observation, were_at_once
 from loadproof.scenario.operations import FALSE_DELIVERIES
 
@@ -50,11 +50,11 @@ class WebhookReading:
         """The audit's own deliveries, then the effects of all events."""
         delivered: list[str] = []
         self._accepted |= {event for event, is_accepted in sent.events.items() if is_accepted}
-        for seen in self._deliveries():
-            delivered.append(seen.asked["event"])
-            if said_by(seen.status, seen.outcome, is_repeated=False) is Said.ACKNOWLEDGED:
-                self._accepted.add(seen.asked["event"])
-            yield seen
+        for delivery in self._deliveries():
+            delivered.append(delivery.asked["event"])
+            if said_by(delivery.status, delivery.outcome, is_repeated=False) is Said.ACKNOWLEDGED:
+                self._accepted.add(delivery.asked["event"])
+            yield delivery
         if self._api.has_effects:
             yield from self._effects(dict.fromkeys([*sent.events, *delivered]))
 
@@ -85,9 +85,9 @@ class WebhookReading:
     def _replay(self, first: str, second: str) -> Iterator[Observation]:
         """A signature that was accepted comes again with another id; what wasn't accepted would show nothing."""
         captured = self._api.deliver_for_replay(first, self._event)
-        for seen in self._send([captured], {"event": first, "how": "pair"}):
-            yield seen
-            if said_by(seen.status, seen.outcome, is_repeated=False) is Said.ACKNOWLEDGED:
+        for delivery in self._send([captured], {"event": first, "how": "pair"}):
+            yield delivery
+            if said_by(delivery.status, delivery.outcome, is_repeated=False) is Said.ACKNOWLEDGED:
                 again = self._api.replay(captured, second, self._event)
                 yield from self._send([again], {"event": second, "how": "replayed"})
 
@@ -100,15 +100,15 @@ class WebhookReading:
             for inquired in self._inquirer.ask_together(calls):
                 yield observed("deliver", when, asked, inquired, lambda _: {})
         except UnaskedError as error:
-            yield Observation("deliver", when, "", 0, 0, 0, "", asked, trouble=str(error))
+            yield unasked("deliver", when, asked, str(error))
 
     def _effects(self, events: Iterable[str]) -> Iterator[Observation]:
         """Those that were accepted and have none are looked at again, for a while."""
         waiting = []
         for event in events:
-            seen = self._look(event)
-            yield seen
-            if self._is_missing(seen):
+            effects = self._look(event)
+            yield effects
+            if self._is_missing(effects):
                 waiting.append(event)
         for _ in range(_SETTLING_LOOKS):
             if not waiting:
@@ -119,19 +119,18 @@ class WebhookReading:
                 return
             looks = [self._look(event) for event in waiting]
             yield from looks
-            waiting = [seen.asked["event"] for seen in looks if self._is_missing(seen)]
+            waiting = [effects.asked["event"] for effects in looks if self._is_missing(effects)]
 
-    def _is_missing(self, seen: Observation) -> bool:
-        return seen.outcome == Outcome.OK and seen.said["effects"] == 0 and seen.asked["event"] in self._accepted
+    def _is_missing(self, effects: Observation) -> bool:
+        if effects.outcome != Outcome.OK or effects.said["effects"]:
+            return False
+        return effects.asked["event"] in self._accepted
 
     def _look(self, event: str) -> Observation:
-        asked, call = {"event": event}, self._api.read_effects(event)
-        try:
-            return observed(
-                "effects", "after", asked, self._inquirer.ask(call), lambda reply: {"effects": effects_in(reply)}
-            )
-        except UnaskedError as error:
-            return Observation("effects", "after", "", 0, 0, 0, "", asked, trouble=str(error))
+        call = self._api.read_effects(event)
+        return read(
+            self._inquirer, call, "effects", "after", {"event": event}, lambda reply: {"effects": effects_in(reply)}
+        )
 
 
 def new_event() -> str:

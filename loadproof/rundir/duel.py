@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Final, Literal
 
@@ -87,6 +88,11 @@ class Duel(Strict):
 def write_duel(path: Path, duel: Duel) -> None:
     """OutputError if it can't be written; what was there stays then."""
     write_whole(path / DUEL, duel.model_dump_json(indent=2) + "\n")
+
+
+def resume_command(path: Path) -> str:
+    """How to go on with the duel in this directory, as it is typed."""
+    return shlex.join(["loadproof", "duel", "--resume", str(path)])
 
 
 def read_duel(path: Path) -> Duel:

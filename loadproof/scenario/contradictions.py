@@ -19,7 +19,8 @@ from loadproof.scenario.vacuous import Longest, vacuity, wrong_way
 
 if TYPE_CHECKING:
     from loadproof.scenario.expectation import Expectation
-    from loadproof.scenario.scenario import Phase, Scenario, Threshold
+    from loadproof.scenario.phase import Phase
+    from loadproof.scenario.scenario import Scenario, Threshold
 
 _WINDOWED: Final = frozenset(name for name, kind in METRICS.items() if kind.in_windows)
 _COMPARED: Final = frozenset(name for name, kind in METRICS.items() if kind.beside_baseline)

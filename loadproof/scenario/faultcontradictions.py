@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from itertools import combinations
 from typing import TYPE_CHECKING
 
+from loadproof.scenario.auditthreshold import AuditThreshold
 from loadproof.scenario.commands import AUDITED
 from loadproof.scenario.document import YamlPath
 from loadproof.scenario.faults import Backup, Kill, NamedCommand, Pause, Restart
-from loadproof.scenario.scenario import AuditThreshold
 from loadproof.scenario.strict import nearest
 
 if TYPE_CHECKING:

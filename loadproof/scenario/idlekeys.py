@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
+from loadproof.scenario.auditthreshold import AuditThreshold
 from loadproof.scenario.document import YamlPath
 from loadproof.scenario.idlesettings import idle_settings
-from loadproof.scenario.scenario import AuditThreshold
 
 if TYPE_CHECKING:
     from loadproof.scenario.scenario import Scenario, Threshold

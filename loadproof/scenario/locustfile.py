@@ -72,19 +72,18 @@ class LoadOptions:
     exclude_tags: Sequence[str] = ()
 
 
-def scenario_text(asked: LoadOptions, stages: Sequence[Mapping[str, Any]], *, embedded: bool) -> str:
+def scenario_text(load: LoadOptions, stages: Sequence[Mapping[str, Any]], *, embedded: bool) -> str:
     """The YAML of a scenario that does this; `stages` are phases that the locustfile's own shape asks for."""
     document: dict[str, Any] = {
-        "name": re.sub(r"[^a-z0-9]+", "-", asked.locustfile.rpartition("/")[2].lower().removesuffix(".py")).strip("-")
-        or "locustfile",
+        "name": _name_of(load.locustfile),
         "model": "closed",
-        "locustfile": asked.locustfile,
-        "deadline": asked.deadline,
-        "phases": list(stages) or _phases(asked),
-        "thresholds": [_threshold(text) for text in asked.expect],
+        "locustfile": load.locustfile,
+        "deadline": load.deadline,
+        "phases": list(stages) or _phases(load),
+        "thresholds": [_threshold(text) for text in load.expect],
     }
     for key in _OF_LOCUSTFILES:
-        if names := getattr(asked, key):
+        if names := getattr(load, key):
             document[key] = list(names)
     if embedded:
         # All users have one address.
@@ -92,26 +91,31 @@ def scenario_text(asked: LoadOptions, stages: Sequence[Mapping[str, Any]], *, em
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
 
 
-def _phases(asked: LoadOptions) -> list[dict[str, Any]]:
+def _name_of(locustfile: str) -> str:
+    stem = locustfile.rpartition("/")[2].lower().removesuffix(".py")
+    return re.sub(r"[^a-z0-9]+", "-", stem).strip("-") or "locustfile"
+
+
+def _phases(load: LoadOptions) -> list[dict[str, Any]]:
     """A ramp that no threshold reads, then all users."""
     problems = [
         Problem(f"--{name}", "missing", f"add it, like --{name} {example}; or give a scenario")
-        for name, value, example in (("users", asked.users, "100"), ("duration", asked.duration, "60s"))
+        for name, value, example in (("users", load.users, "100"), ("duration", load.duration, "60s"))
         if value is None
     ]
     if problems:
         raise InputError(problems)
-    duration_s = seconds_of(str(asked.duration))
-    if asked.spawn_rate is not None and not _SLOWEST <= asked.spawn_rate < math.inf:
+    duration_s = seconds_of(str(load.duration))
+    if load.spawn_rate is not None and not _SLOWEST <= load.spawn_rate < math.inf:
         what = "not a number of users per second"
-        raise InputError(Problem("--spawn-rate", what, f"write at least {_SLOWEST:g}", got=f"{asked.spawn_rate:g}"))
+        raise InputError(Problem("--spawn-rate", what, f"write at least {_SLOWEST:g}", got=f"{load.spawn_rate:g}"))
     warm_up_s = min(max(_WARM_UP_SHARE * duration_s, _SHORTEST_WARM_UP_S), _LONGEST_WARM_UP_S)
-    if asked.spawn_rate:
-        warm_up_s = max(_SHORTEST_WARM_UP_S, (asked.users or 0) / asked.spawn_rate)
+    if load.spawn_rate:
+        warm_up_s = max(_SHORTEST_WARM_UP_S, (load.users or 0) / load.spawn_rate)
     ramp = f"{warm_up_s:g} s"
     return [
-        {"name": "warm-up", "warm_up": True, "duration": ramp, "users": asked.users, "ramp": ramp},
-        {"name": "steady", "duration": f"{duration_s:g} s", "users": asked.users},
+        {"name": "warm-up", "warm_up": True, "duration": ramp, "users": load.users, "ramp": ramp},
+        {"name": "steady", "duration": f"{duration_s:g} s", "users": load.users},
     ]
 
 

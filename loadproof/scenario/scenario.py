@@ -20,21 +20,19 @@ from pydantic import (
 )
 
 from loadproof.outcome import Outcome
+from loadproof.scenario.auditthreshold import ONE_IN, Audit, AuditThreshold
 from loadproof.scenario.expectation import Expectation, parse_expectation
 from loadproof.scenario.faults import Fault  # noqa: TC001 - pydantic resolves it
 from loadproof.scenario.feeder import Feeder  # noqa: TC001 - pydantic resolves it
+from loadproof.scenario.phase import Phase, Users  # noqa: TC001 - pydantic resolves them
 from loadproof.scenario.retries import Retries  # noqa: TC001 - pydantic resolves it
 from loadproof.scenario.settings import Settings
-from loadproof.scenario.strict import Duration, Name, Rate, Share, Strict
+from loadproof.scenario.strict import Duration, Name, Share, Strict
 from loadproof.scenario.usermix import UserMix
 from loadproof.scenario.writtenname import written_name
 
-Users = Annotated[int, Field(ge=1, le=100_000)]
 RequestName = Annotated[str, StringConstraints(min_length=1, max_length=300, pattern=r"^\S(.*\S)?$")]
 """One that a locustfile may give, like '/users/[id]' or 'GET /cart'."""
-Audit = Literal["limits", "ledger", "webhooks", "backup"]
-ONE_IN: Final = 5_000
-"""Payments or events of which an audit has to see the loss of one."""
 Tags = Annotated[list[str], Field(min_length=1, max_length=50)]
 
 
@@ -83,32 +81,6 @@ class Timeouts(Strict):
     )
 
 
-class Burst(Strict):
-    """All users send one request at the same instant."""
-
-    times: Annotated[int, Field(ge=1, le=1000)]
-    every: Duration
-
-
-class Phase(Strict):
-    """A part of the plan with one level: of users in the closed model, of arrivals per second in the open one."""
-
-    name: Name
-    duration: Duration | None = Field(None, description="Length; a phase of bursts lasts times x every.")
-    warm_up: bool = Field(default=False, description="Thresholds never read warm-up.")
-    users: Users | None = Field(None, description="Closed model: concurrent users.")
-    rate: Rate | None = Field(None, description="Open model: arrivals per second.")
-    ramp: Duration | None = Field(None, description="Change linearly from the previous level to this one in this time.")
-    burst: Burst | None = Field(None, description="Closed model: the users send together instead of paced.")
-
-    @property
-    def duration_s(self) -> float:
-        """For a phase of bursts, the sum of its bursts' intervals."""
-        if self.burst is not None:
-            return self.burst.times * self.burst.every
-        return self.duration or 0.0
-
-
 class Threshold(Strict):
     """What must hold, and where: in which phases, for which endpoints, for answers with which outcome."""
 
@@ -136,22 +108,6 @@ class Threshold(Strict):
     def scope(self) -> str:
         endpoints = " + ".join(_names(self.endpoint)) or "all endpoints"
         return f"{endpoints} · {' + '.join(_names(self.phase)) or 'all phases'}"
-
-
-class AuditThreshold(Strict):
-    """That an audit of the target's promises has nothing against it; it keeps a journal of all requests."""
-
-    audit: Audit = Field(description="Of the limits that it declares, of its ledger, its webhooks, or a backup of it.")
-    detects: Annotated[str, StringConstraints(pattern=r"^1 in [1-9][0-9]{0,8}$")] | None = Field(
-        None,
-        description="Not for limits: the rarest loss of payments or events that must not go unseen; "
-        f"default: 1 in {ONE_IN}.",
-        examples=["1 in 1000"],
-    )
-
-    @property
-    def one_in(self) -> int:
-        return int(self.detects.removeprefix("1 in ")) if self.detects else ONE_IN
 
 
 def _kind_of(threshold: object) -> str:
@@ -288,10 +244,6 @@ class Scenario(Strict):
     def spenders_of(self, limit: str) -> tuple[str, ...]:
         """Kinds of users that send requests which spend the limit of this name."""
         return tuple(kind for kind in self.mix if limit in map(self.limit_of, self.requests_of(kind)))
-
-    def senders_of(self, endpoint: str) -> tuple[str, ...]:
-        """Kinds of users that send requests with this name."""
-        return tuple(kind for kind in self.mix if endpoint in self.requests_of(kind))
 
     def group_of(self, threshold: Threshold) -> RequestGroup | None:
         """The group that it reads instead of single requests."""

@@ -25,10 +25,10 @@ def header_problems(
 
     `sent_by_us` are names in lower case, and what sends them.
     """
-    seen: set[str] = set()
+    before: set[str] = set()
     for name, value in headers.items():
         lower = name.lower()
-        if lower in seen:
+        if lower in before:
             yield name, "duplicate header: names are case-insensitive", name, "keep one of them"
         elif lower in FRAMING:
             yield name, "a header that follows from the body", name, "leave it out"
@@ -41,7 +41,7 @@ def header_problems(
             yield name, what, None, f"ask for {READABLE_CODINGS}, or leave it out"
         if is_of_secret(name) and not variables_in(value):
             yield name, "a secret in a file", None, "write ${NAME} and set the environment variable NAME"
-        seen.add(lower)
+        before.add(lower)
 
 
 def is_of_secret(name: str) -> bool:

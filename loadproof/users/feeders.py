@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import random as stdlib
 from typing import TYPE_CHECKING
 
 from locust.exception import StopUser
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from random import Random
 
     from loadproof.plan.clients import Client
@@ -24,6 +26,9 @@ class Feed:
     def __init__(self, rows: tuple[Row, ...], feeder: Feeder, *, seed: str, rank: int, workers: int) -> None:
         """`seed` is the same on all workers."""
         self._rows = rows
+        is_nested = any(isinstance(value, list | dict) for row in rows for value in row.values())
+        self._copy: Callable[[Row], Row] = copy.deepcopy if is_nested else dict
+        """Users may take things out of theirs, or put some in; somebody else has the row next."""
         self._feeder = feeder
         self._order = list(range(len(rows)))
         if feeder.order == "shuffled":
@@ -34,7 +39,7 @@ class Feed:
         """A row for this client, drawn by its own choices; StopUser when there is none left."""
         match self._feeder.order:
             case "random":
-                return random.choice(self._rows)
+                return self._copy(random.choice(self._rows))
             case "unique":
                 number = client.index
             case _:
@@ -43,4 +48,4 @@ class Feed:
                     number %= len(self._rows)
         if number >= len(self._rows):
             raise StopUser
-        return self._rows[self._order[number]]
+        return self._copy(self._rows[self._order[number]])

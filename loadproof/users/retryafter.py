@@ -24,16 +24,25 @@ _LEAST_S: Final = 0.0
 def retry_after_s(answer: Answer) -> float | None:
     """Seconds that Retry-After asks for, as a number or as a date; None if it contains nothing readable.
 
-    Source: RFC 9110, section 10.2.3; the three formats of a date are those of section 5.6.7.
+    A date is one of the target's clock, which the answer's Date tells.
+    Source: RFC 9110, sections 10.2.3 and 6.6.1.
     """
     text = answer.headers.get(_HEADER, "")
     if _SECONDS.fullmatch(text):
         return max(_LEAST_S, float(text))
+    moment = _moment(text)
+    if moment is None:
+        return None
+    now = _moment(answer.headers.get("date", "")) or datetime.now(UTC)
+    return max(_LEAST_S, (moment - now).total_seconds())
+
+
+def _moment(text: str) -> datetime | None:
+    """In any of the three formats of RFC 9110, section 5.6.7; None for what is no date."""
     try:
         moment = parsedate_to_datetime(text)
-        # The oldest format has no time zone, and means UTC.
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        return max(_LEAST_S, (moment - datetime.now(UTC)).total_seconds())
+        # The oldest format has no time zone, and means UTC. Some zones are beyond the first or the last day.
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (IndexError, OverflowError, TypeError, ValueError):
         return None
 

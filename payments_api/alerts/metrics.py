@@ -38,11 +38,11 @@ class AlertMetrics(Collector):
         """By name; whether it is configured."""
 
     def collect(self) -> Iterator[Metric]:
-        found = self.open_incidents()
-        count = GaugeMetricFamily("alert_incidents_open", "Open incidents.", len(found))
+        open_s_by_name = self.open_incidents()
+        count = GaugeMetricFamily("alert_incidents_open", "Open incidents.", len(open_s_by_name))
         yield count
         durations = GaugeMetricFamily("alert_incident_open_seconds", "How long it has been open.", labels=["incident"])
-        for name, open_s in found.items():
+        for name, open_s in open_s_by_name.items():
             durations.add_metric([name], open_s)
         yield durations
         channels = GaugeMetricFamily("alert_channel_enabled", "1 if it is set up.", labels=["channel"])

@@ -87,7 +87,7 @@ def _mistakes(values: Mapping[str, str]) -> dict[str, str]:
         "TELEGRAM_ALERT_TOKEN": (r"|\d{1,20}:[A-Za-z0-9_-]{20,100}", "write it as BotFather gave it, 123456:ABC…"),
         "TELEGRAM_ALERT_CHAT": (r"|-?\d{1,20}|@\w{4,32}", "write a chat's number, or @ and a channel's name"),
     }
-    found = {
+    mistakes = {
         name: remedy
         for name, (pattern, remedy) in patterns.items()
         if not re.fullmatch(pattern, values[name], re.ASCII)
@@ -101,25 +101,25 @@ def _mistakes(values: Mapping[str, str]) -> dict[str, str]:
     for name, (low, high) in ranges.items():
         text = values[name]
         if not re.fullmatch(r"\d{1,6}(\.\d{1,6})?", text, re.ASCII) or not low <= float(text) <= high:
-            found[name] = f"give a number from {low:g} to {high:g}"
+            mistakes[name] = f"give a number from {low:g} to {high:g}"
     if values["SENTRY_DSN"] and not _is_dsn(values["SENTRY_DSN"]):
-        found["SENTRY_DSN"] = "copy it from the project's settings, https://KEY@HOST/NUMBER"
+        mistakes["SENTRY_DSN"] = "copy it from the project's settings, https://KEY@HOST/NUMBER"
     if not _is_base_url(values["TELEGRAM_API_URL"]):
-        found["TELEGRAM_API_URL"] = f"write it like {_TELEGRAM}"
-    return found
+        mistakes["TELEGRAM_API_URL"] = f"write it like {_TELEGRAM}"
+    return mistakes
 
 
 def _contradictions(values: Mapping[str, str]) -> dict[str, str]:
     """What doesn't go together: half a channel would be taken for a whole one."""
     token, chat = values["TELEGRAM_ALERT_TOKEN"], values["TELEGRAM_ALERT_CHAT"]
-    found = {}
+    contradictions = {}
     if token and not chat:
-        found["TELEGRAM_ALERT_CHAT"] = "TELEGRAM_ALERT_TOKEN needs it: set both, or none"
+        contradictions["TELEGRAM_ALERT_CHAT"] = "TELEGRAM_ALERT_TOKEN needs it: set both, or none"
     if chat and not token:
-        found["TELEGRAM_ALERT_TOKEN"] = "TELEGRAM_ALERT_CHAT needs it: set both, or none"  # noqa: S105 - a remedy
+        contradictions["TELEGRAM_ALERT_TOKEN"] = "TELEGRAM_ALERT_CHAT needs it: set both, or none"  # noqa: S105 - a remedy
     if values["TELEGRAM_API_URL"] != _TELEGRAM and not token and not chat:
-        found["TELEGRAM_API_URL"] = "nothing is sent there: set TELEGRAM_ALERT_TOKEN, or leave this out"
-    return found
+        contradictions["TELEGRAM_API_URL"] = "nothing is sent there: set TELEGRAM_ALERT_TOKEN, or leave this out"
+    return contradictions
 
 
 def _is_dsn(text: str) -> bool:

@@ -61,17 +61,17 @@ class Telegram:
 
     def _check(self, status: int, body: bytes, retry_after: str) -> None:
         try:
-            told: Any = json.loads(body)
+            answer: Any = json.loads(body)
         except (ValueError, RecursionError):
             # Not from Telegram; the second if it is nested without end.
-            told = None
-        told = told if isinstance(told, dict) else {}
-        if 200 <= status < 300 and told.get("ok") is True:
+            answer = None
+        answer = answer if isinstance(answer, dict) else {}
+        if 200 <= status < 300 and answer.get("ok") is True:
             return
-        description = str(told.get("description", "no reason given")).replace(self._chat.token, "[token]")
+        description = str(answer.get("description", "no reason given")).replace(self._chat.token, "[token]")
         reason = f"{status} {description[:200]!r}"
         if status == 429:
-            raise NotSentError(reason, wait_s=_wait_s(told, retry_after))
+            raise NotSentError(reason, wait_s=_wait_s(answer, retry_after))
         # A mistake in the request itself stays; a redirect would take the token elsewhere.
         raise NotSentError(reason, is_final=300 <= status < 500)
 
@@ -79,12 +79,12 @@ class Telegram:
 _NO_PREVIEW: Final = {"is_disabled": True}
 
 
-def _wait_s(told: dict[str, Any], retry_after: str) -> float:
+def _wait_s(answer: dict[str, Any], retry_after: str) -> float:
     """Seconds that a 429 asks for, in its parameters or else in its header; 0 if it doesn't say."""
-    parameters = told.get("parameters")
-    asked = parameters.get("retry_after") if isinstance(parameters, dict) else None
-    if isinstance(asked, (int, float)) and not isinstance(asked, bool) and 0 <= asked < float("inf"):
-        return float(asked)
+    parameters = answer.get("parameters")
+    seconds = parameters.get("retry_after") if isinstance(parameters, dict) else None
+    if isinstance(seconds, (int, float)) and not isinstance(seconds, bool) and 0 <= seconds < float("inf"):
+        return float(seconds)
     return float(retry_after) if retry_after.isascii() and retry_after.isdigit() else 0.0
 
 

@@ -126,21 +126,21 @@ class _Background:
     def _good_backups(self) -> list[BackupName]:
         timeout_s = min(_LOOK_S, self._options.timeout_s)
         lines = self._run_apart("payments_api.backups.looking", str(timeout_s), timeout_s=timeout_s)
-        found = [name for name in map(BackupName.parse, lines) if name is not None]
+        backups = [name for name in map(BackupName.parse, lines) if name is not None]
         if self._metrics is not None:
-            self._metrics.found([backup.taken_at for backup in found], datetime.now(UTC))
-        return found
+            self._metrics.found([backup.taken_at for backup in backups], datetime.now(UTC))
+        return backups
 
     def _run_apart(self, *module: str, timeout_s: float) -> list[str]:
         """What another process prints; it alone touches the destination, where anything may hang."""
         environment = {**os.environ, **self._options.variables(), "DATABASE": str(self._database)}
-        with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as warned:
+        with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as warned:
             process = subprocess.Popen(
-                [sys.executable, "-m", *module], env=environment, stdin=subprocess.DEVNULL, stdout=said, stderr=warned
+                [sys.executable, "-m", *module], env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=warned
             )
             step_back(process.pid)
             code = self._await(process, timeout_s + 2 * _STOP_S)
-            lines, warnings = _lines_of(said), _lines_of(warned)
+            lines, warnings = _lines_of(output), _lines_of(warned)
         if code is None:
             what = f"not finished in time, got {timeout_s:g} s, and its process had to be killed"
             raise _Failed(f"backups: {what}; see what is slow there, or raise BACKUP_TIMEOUT_S")

@@ -34,26 +34,26 @@ def prove_by_boot(database: Path) -> str:
     """What was observed, in a few words; BackupError if the API doesn't serve this database."""
     with closing(sqlite3.connect(f"file:{quote(str(database))}?immutable=1", uri=True)) as opened:
         path, member, expected = question(opened)
-    with _reserved_port() as port, tempfile.TemporaryFile() as said:
+    with _reserved_port() as port, tempfile.TemporaryFile() as output:
         arguments, environment = server(database, port)
         process = subprocess.Popen(
             [sys.executable, "-m", "payments_api.backups.underparent", str(os.getpid()), *arguments],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=said,
+            stderr=output,
         )
         try:
             url = f"http://127.0.0.1:{port}"
-            _await_ready(process, f"{url}{READY}", said)
-            found = _member(_ask(f"{url}{path}"), member)
+            _await_ready(process, f"{url}{READY}", output)
+            answered = _member(_ask(f"{url}{path}"), member)
         finally:
             _stop(process)
-    if found != expected:
+    if answered != expected:
         raise BackupError(
-            "boot", f"{path} answers another {member} than {expected}", "don't use this backup", got=found
+            "boot", f"{path} answers another {member} than {expected}", "don't use this backup", got=answered
         )
-    return f"{path} answers {member} {found}"
+    return f"{path} answers {member} {answered}"
 
 
 @contextmanager
@@ -65,7 +65,7 @@ def _reserved_port() -> Iterator[int]:
         yield holding.getsockname()[1]
 
 
-def _await_ready(process: subprocess.Popen[bytes], url: str, said: IO[bytes]) -> None:
+def _await_ready(process: subprocess.Popen[bytes], url: str, output: IO[bytes]) -> None:
     deadline_s = time.monotonic() + _START_S
     while process.poll() is None and time.monotonic() < deadline_s:
         try:
@@ -76,7 +76,7 @@ def _await_ready(process: subprocess.Popen[bytes], url: str, said: IO[bytes]) ->
             return
     process.kill()
     process.wait()
-    raise BackupError("boot", "the API doesn't start on it", "start it by hand, and read its output", got=_last(said))
+    raise BackupError("boot", "the API doesn't start on it", "start it by hand, and read its output", got=_last(output))
 
 
 def _ask(url: str) -> bytes:
@@ -99,9 +99,9 @@ def _member(body: bytes, name: str) -> Any:
     return answer.get(name) if isinstance(answer, dict) else None
 
 
-def _last(said: IO[bytes]) -> str:
-    said.seek(0)
-    lines = said.read().decode(errors="replace").strip().splitlines()
+def _last(output: IO[bytes]) -> str:
+    output.seek(0)
+    lines = output.read().decode(errors="replace").strip().splitlines()
     return lines[-1][:200] if lines else "no output"
 
 

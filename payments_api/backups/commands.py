@@ -60,25 +60,24 @@ def main(arguments: Sequence[str] | None = None, *, program: str = "python -m pa
 
 def _backup(_: argparse.Namespace, environment: Mapping[str, str], step: Callable[[str], None]) -> None:
     problems: list[str] = []
-    found = read_backup_options(environment, problems)
-    if found is None:
+    options = read_backup_options(environment, problems)
+    if options is None:
         raise WrongInputError("BACKUP_TO", "no destination for the backup", "give --to, or set it")
     if problems:
         raise _Problems(problems)
     database = Path(environment["DATABASE"]).absolute()
-    step(f"opening {found.place}")
-    place = open_place(found.place, environment)
+    step(f"opening {options.place}")
+    place = open_place(options.place, environment)
     # Whatever links lead there; who starts the API only compares the words.
-    if place.device is not None and os.path.realpath(found.place) == os.path.realpath(database.parent):
-        raise WrongInputError("BACKUP_TO", "the directory of DATABASE", "name one on another disk", got=found.place)
-    taken = take_backup(database, place, keep=found.keep, step=step)
+    if place.device is not None and os.path.realpath(options.place) == os.path.realpath(database.parent):
+        raise WrongInputError("BACKUP_TO", "the directory of DATABASE", "name one on another disk", got=options.place)
+    taken = take_backup(database, place, keep=options.keep, step=step)
     _say(f"backed up {database} as {taken.manifest.name}: {_described(taken.manifest)}")
     if taken.deleted:
         _say(f"deleted {taken.deleted} old {'backup' if taken.deleted == 1 else 'backups'}")
     if taken.same_disk:
-        _warn(
-            f"{found.place}: is on the database's own file system, and would be lost with it; keep a copy elsewhere too"
-        )
+        what = "is on the database's own file system, and would be lost with it"
+        _warn(f"{options.place}: {what}; keep a copy elsewhere too")
 
 
 def _restore(options: argparse.Namespace, environment: Mapping[str, str], step: Callable[[str], None]) -> None:

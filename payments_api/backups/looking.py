@@ -59,11 +59,11 @@ def main() -> int:
     with deadline("backups", float(sys.argv[1]), "see whether it is mounted and answers") as step:
         step(f"looking for them in {where}")
         try:
-            found = good_backups(Path(os.environ["DATABASE"]), open_place(where, os.environ), tell=_warn)
+            backups = good_backups(Path(os.environ["DATABASE"]), open_place(where, os.environ), tell=_warn)
         except BackupError as error:
             _warn(str(error))
             return 1
-    sys.stdout.write("".join(f"{backup.text}\n" for backup in found))
+    sys.stdout.write("".join(f"{backup.text}\n" for backup in backups))
     return 0
 
 

@@ -57,8 +57,8 @@ class Manifest(BaseModel):
     contents: dict[str, Annotated[int, Field(strict=True)]]
 
     def to_bytes(self) -> bytes:
-        said = self.model_dump(mode="json")
-        return json.dumps(said | {"sha256": _digest_of(said)}, indent=1).encode() + b"\n"
+        content = self.model_dump(mode="json")
+        return json.dumps(content | {"sha256": _digest_of(content)}, indent=1).encode() + b"\n"
 
 
 class BackupName(NamedTuple):
@@ -122,23 +122,23 @@ def missing(file: str, where: str) -> UnusableError:
 def parse_manifest(text: bytes, *, name: str) -> Manifest:
     """The manifest of the backup with this name; UnusableError if it isn't one."""
     try:
-        said: Any = json.loads(text[:_LARGEST_BYTES])
-        is_newer = said["format"] > FORMAT
-        is_whole = said.pop("sha256") == _digest_of(said)
-        found = Manifest.model_validate_json(json.dumps(said)) if is_whole and not is_newer else None
+        content: Any = json.loads(text[:_LARGEST_BYTES])
+        is_newer = content["format"] > FORMAT
+        is_whole = content.pop("sha256") == _digest_of(content)
+        manifest = Manifest.model_validate_json(json.dumps(content)) if is_whole and not is_newer else None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ValidationError):
         raise UnusableError(name, "its manifest can't be read", "restore another backup") from None
     if is_newer:
         remedy = "use the version that created it"
-        raise UnusableError(name, f"its format is newer than {FORMAT}", remedy, got=ascii(said["format"])[:20])
-    if found is None:
+        raise UnusableError(name, f"its format is newer than {FORMAT}", remedy, got=ascii(content["format"])[:20])
+    if manifest is None:
         raise UnusableError(name, "its manifest is damaged: its own hash doesn't match", "restore another backup")
-    if found.name != name:
+    if manifest.name != name:
         raise UnusableError(
-            name, "its manifest is another backup's", "restore another backup", got=ascii(found.name)[:100]
+            name, "its manifest is another backup's", "restore another backup", got=ascii(manifest.name)[:100]
         )
-    return found
+    return manifest
 
 
-def _digest_of(said: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+def _digest_of(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

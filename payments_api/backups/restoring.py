@@ -90,11 +90,11 @@ def choose(
     """The one with this name, or the latest of the only ledger there; `tell` gets a line about wrong dates."""
     backups = backups_in(place)
     if name is not None:
-        found = next((backup for backup in backups if backup.text == name), None)
-        if found is None:
-            there = ", ".join(backup.text for backup in backups[:_LOOK_AT]) or "none"
-            raise WrongInputError(ascii(name), f"no such backup in {place.shown}", f"there are: {there}")
-        return found
+        named = next((backup for backup in backups if backup.text == name), None)
+        if named is None:
+            names = ", ".join(backup.text for backup in backups[:_LOOK_AT]) or "none"
+            raise WrongInputError(ascii(name), f"no such backup in {place.shown}", f"there are: {names}")
+        return named
     if not backups:
         raise WrongInputError(place.shown, "there are no backups", "name the destination that they were written to")
     soon = (now or datetime.now(UTC)) + FUTURE

@@ -29,15 +29,15 @@ _APART: Final = timedelta(hours=20)
 def keep_unsound(database: Path, copy: Path, place: Place, taken_at: datetime) -> str:
     """The name of the copy in the place, or of one from less than a day ago; BackupError if it can't be stored."""
     ledger_id = ledger_id_of(copy)
-    kept = _kept_in(place, ledger_key(stem_of(database), ledger_id))
-    if kept and abs(taken_at - kept[-1].taken_at) < _APART:
-        return kept[-1].text + UNSOUND_SUFFIX
+    earlier = _kept_in(place, ledger_key(stem_of(database), ledger_id))
+    if earlier and abs(taken_at - earlier[-1].taken_at) < _APART:
+        return earlier[-1].text + UNSOUND_SUFFIX
     packed = copy.with_suffix(".gz")
     with disk_errors(packed.parent):
         pack(copy, packed)
     name = new_name(database, taken_at, secrets.token_hex(4), ledger_id=ledger_id) + UNSOUND_SUFFIX
     place.put(packed, name)
-    for old in kept[: 1 - _KEPT]:
+    for old in earlier[: 1 - _KEPT]:
         place.delete(old.text + UNSOUND_SUFFIX)
     return name
 
@@ -45,5 +45,5 @@ def keep_unsound(database: Path, copy: Path, place: Place, taken_at: datetime) -
 def _kept_in(place: Place, ledger: str) -> list[BackupName]:
     """Oldest first."""
     stems = (name.removesuffix(UNSOUND_SUFFIX) for name in place.sizes() if name.endswith(UNSOUND_SUFFIX))
-    found = [copy for copy in map(BackupName.parse, stems) if copy is not None and copy.ledger == ledger]
-    return sorted(found, key=lambda copy: copy.order)
+    copies = [copy for copy in map(BackupName.parse, stems) if copy is not None and copy.ledger == ledger]
+    return sorted(copies, key=lambda copy: copy.order)

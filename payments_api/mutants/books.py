@@ -46,11 +46,11 @@ def stale_cache(replace: Replace) -> None:
     true = Ledger.account
 
     def account(self: Ledger, account: str) -> dict[str, Any] | None:
-        until_s, found = cache.get(account, (0.0, None))
+        until_s, shown = cache.get(account, (0.0, None))
         if until_s < time.monotonic():
-            found = true(self, account)
-            cache[account] = time.monotonic() + _CACHED_S, found
-        return found
+            shown = true(self, account)
+            cache[account] = time.monotonic() + _CACHED_S, shown
+        return shown
 
     replace(Ledger, "account", account)
 

@@ -69,7 +69,7 @@ def parse_networks(text: str, *, check: Callable[[Network], None] = lambda _: No
 
     A list without entries is valid, and contains nobody. `check` raises ValueError with a remedy.
     """
-    found: list[Network] = []
+    networks: list[Network] = []
     errors: list[str] = []
     for number, line in enumerate(text.splitlines(), start=1):
         content = line.partition("#")[0].strip()
@@ -85,11 +85,11 @@ def parse_networks(text: str, *, check: Callable[[Network], None] = lambda _: No
         except ValueError as error:
             errors.append(f"line {number}: got {content!a}; {error}")
         else:
-            found.append(network)
+            networks.append(network)
     if errors:
         more = f"; and {len(errors) - _MOST_ERRORS} more" if len(errors) > _MOST_ERRORS else ""
         raise ValueError("; ".join(errors[:_MOST_ERRORS]) + more)
-    return NetworkSet(found)
+    return NetworkSet(networks)
 
 
 def _check_width(network: Network) -> None:

@@ -104,15 +104,15 @@ class _Line:
     async def _read(self) -> None:
         while True:
             try:
-                found, error = await self._connection.read_response(), None
+                value, error = await self._connection.read_response(), None
             except ResponseError as refusal:
-                found, error = None, refusal
+                value, error = None, refusal
             # Somebody who no longer waits is answered all the same: the next answer is the next one's.
             answer = self._unanswered.popleft().answer
             if answer.done():
                 continue
             if error is None:
-                answer.set_result(found)
+                answer.set_result(value)
             else:
                 answer.set_exception(error)
 

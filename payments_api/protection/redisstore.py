@@ -92,11 +92,11 @@ class RedisStore:
 
     async def info(self) -> dict[str, str]:
         """What the server says of its memory and statistics."""
-        found: dict[str, str] = {}
+        info: dict[str, str] = {}
         for section in ("memory", "stats"):
             answer = await self._connection.ask("INFO", section, timeout_s=self._timeout_s)
-            found |= dict(line.split(":", 1) for line in answer.decode().splitlines() if ":" in line)
-        return found
+            info |= dict(line.split(":", 1) for line in answer.decode().splitlines() if ":" in line)
+        return info
 
     async def aclose(self) -> None:
         await self._connection.aclose()

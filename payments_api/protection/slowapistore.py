@@ -108,17 +108,17 @@ class SlowapiStore:
         async with self._free:
             if self._failures != failures:
                 raise ConnectionError("it failed to answer others meanwhile")
-            asked = asyncio.get_running_loop().run_in_executor(self._threads, question, endpoint, client)
+            call = asyncio.get_running_loop().run_in_executor(self._threads, question, endpoint, client)
             try:
                 # It takes several commands, each with a timeout of its own.
-                answered, _ = await asyncio.wait([asked], timeout=self._timeout_s)
+                answered, _ = await asyncio.wait([call], timeout=self._timeout_s)
             finally:
-                asked.cancel()
-            if not answered or asked.exception() is not None:
+                call.cancel()
+            if not answered or call.exception() is not None:
                 self._failures += 1
             if not answered:
                 raise TimeoutError("no answer in time")
-            return asked.result()
+            return call.result()
 
     def _texts(self) -> dict[str, str]:
         return {name: str(limit) for name, limit in self._limits.items()}

@@ -31,8 +31,8 @@ def a_case(code=0, right=(PASS,), output="", verdict=None, also=()):
     return Case(name="made up", kind="made up", tries="nothing", right=right, play=play, also=also)
 
 
-def found_in(case: Case) -> rounds.Found:
-    found = rounds.Found(case)
+def found_in(case: Case) -> rounds.Tally:
+    found = rounds.Tally(case)
     rounds.play(case, found)
     return found
 

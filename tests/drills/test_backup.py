@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from drills.backup import Seen, report
+from drills.backup import Observed, report
 from drills.payers import Payment
 from payments_api.backups.manifest import HashedFile, Manifest
 from tests.commands import ROOT
@@ -22,7 +22,7 @@ def payment(number: int, *, after_s: float = -10.0, took_s: float = 0.01, **chan
     return Payment(number / 10, took_s, BEGAN.timestamp() + after_s, f"id-{number}", "201")._replace(**changes)
 
 
-def seen(payments: list[Payment], *, found: set[str] | None = None) -> Seen:
+def observed(payments: list[Payment], *, restored_ids: set[str] | None = None) -> Observed:
     file = HashedFile(bytes=1_000_000, sha256="0" * 64)
     manifest = Manifest(
         name="ledger-20260301T030000.000Z-00000000",
@@ -33,12 +33,12 @@ def seen(payments: list[Payment], *, found: set[str] | None = None) -> Seen:
         database=file,
         contents={"transactions": 9},
     )
-    return Seen(
+    return Observed(
         payments=payments,
         phases={"calm": (0.0, 1.0), "backed up": (1.0, 2.0), "calm after": (2.0, 3.0)},
         backups=[(manifest, 0.5)],
         restored_s=2.0,
-        found={one.id for one in payments if one.id} if found is None else found,
+        restored_ids={one.id for one in payments if one.id} if restored_ids is None else restored_ids,
     )
 
 
@@ -48,7 +48,7 @@ THIRTY = [payment(number) for number in range(30)]
 def test_a_drill_without_a_loss_passes():
     """What came after the backup began may be missing."""
     late = [payment(number, after_s=1.0) for number in range(20, 30)]
-    lines, is_passed = report(seen(THIRTY[:20] + late, found={one.id for one in THIRTY[:20]}))
+    lines, is_passed = report(observed(THIRTY[:20] + late, restored_ids={one.id for one in THIRTY[:20]}))
     assert is_passed
     assert lines[-1] == "PASS: every payment that was acknowledged before the backup began is there"
     assert "  of them restored     20" in lines
@@ -56,21 +56,21 @@ def test_a_drill_without_a_loss_passes():
 
 
 FAILURES = {
-    "1 acknowledged payments are lost, the first id-7": lambda: seen(
-        THIRTY, found={one.id for one in THIRTY} - {"id-7"}
+    "1 acknowledged payments are lost, the first id-7": lambda: observed(
+        THIRTY, restored_ids={one.id for one in THIRTY} - {"id-7"}
     ),
-    "1 of 30 payments failed, the first with 500": lambda: seen([*THIRTY[:29], payment(29, id="", answer="500")]),
-    "the slowest is 1.50 s while backed up; 1.00 s are allowed": lambda: seen(
+    "1 of 30 payments failed, the first with 500": lambda: observed([*THIRTY[:29], payment(29, id="", answer="500")]),
+    "the slowest is 1.50 s while backed up; 1.00 s are allowed": lambda: observed(
         [*THIRTY[:15], payment(15, took_s=1.5), *THIRTY[16:]]
     ),
-    "the p50 is 0.15 s while backed up; 0.10 s are allowed": lambda: seen(
+    "the p50 is 0.15 s while backed up; 0.10 s are allowed": lambda: observed(
         [*THIRTY[:10], *(payment(number, took_s=0.15) for number in range(10, 20)), *THIRTY[20:]]
     ),
-    "the p99 is 0.89 s while backed up; 0.50 s are allowed": lambda: seen(
+    "the p99 is 0.89 s while backed up; 0.50 s are allowed": lambda: observed(
         [*THIRTY[:18], *(payment(number, took_s=0.893) for number in (18, 19)), *THIRTY[20:]]
     ),
-    "no payments while calm: nothing is proven": lambda: seen(THIRTY[10:]),
-    "no payment was acknowledged before the backup began: nothing is proven": lambda: seen(
+    "no payments while calm: nothing is proven": lambda: observed(THIRTY[10:]),
+    "no payment was acknowledged before the backup began: nothing is proven": lambda: observed(
         [payment(number, after_s=1.0) for number in range(30)]
     ),
 }
@@ -87,7 +87,7 @@ def test_what_went_wrong_fails_and_is_named(line):
 
 def test_a_backup_that_failed_fails():
     """In its own words."""
-    lines, is_passed = report(Seen(payments=THIRTY, phases={"calm": (0.0, 9.0)}, errors=["place: full; see to it"]))
+    lines, is_passed = report(Observed(payments=THIRTY, phases={"calm": (0.0, 9.0)}, errors=["place: full; see to it"]))
     assert not is_passed
     assert "FAIL: place: full; see to it" in lines
 
@@ -97,7 +97,7 @@ def test_a_machine_that_is_slow_without_a_backup_too_is_no_stall():
     slow = [payment(number, took_s=0.6) for number in range(10)] + [
         payment(number, took_s=1.7) for number in range(10, 30)
     ]
-    assert report(seen(slow))[1]
+    assert report(observed(slow))[1]
 
 
 @pytest.mark.long

@@ -6,8 +6,9 @@ import os
 
 import pytest
 
-from drills.flood import LIMITS, LONG, Length, Sent, target_on_its_own_core, tell_of_flooder, tell_of_neighbours
+from drills.flood import LIMITS, Sent, target_on_its_own_core, tell_of_flooder, tell_of_neighbours
 from drills.flooder import Manner, flood
+from drills.floodplan import LONG, Length
 from drills.running import Report
 from drills.target import running_target
 

@@ -97,6 +97,10 @@ class Bank:
     def snapshot(self) -> dict[str, int]:
         return dict(self.balances)
 
+    def shown(self, row: Booked) -> Body:
+        """What is read of it by its id."""
+        return row.debit, row.credit, row.amount
+
 
 class LaxBank(Bank):
     """As right as the other: a refused key may be used again."""
@@ -295,3 +299,40 @@ class BookingRefuserBank(Bank):
             self.keys[key] = body, 422, ""
             return 422, ""
         return answer
+
+
+class ConflictingBank(Bank):
+    """As right as the other: another body under a known key is a conflict."""
+
+    def known(self, key: str, body: Body, /) -> tuple[int, str]:
+        return super().known(key, body) if self.keys[key][0] == body else (409, "")
+
+
+class MistakenBank(Bank):
+    """Answers one in 40 with the id of the payment before it."""
+
+    def commit(self, key: str, body: Body) -> tuple[int, str]:
+        is_new = key not in self.keys
+        answer = super().commit(key, body)
+        if is_new and answer[0] == 201 and len(self.rows) > 1 and self.world.random.random() < 1 / 40:
+            self.keys[key] = body, 201, self.rows[-2].payment
+            return self.keys[key][1:]
+        return answer
+
+
+class FlickeringBank(Bank):
+    """Shows one in 40 from the creditor to the debtor, and rightly the next time."""
+
+    def shown(self, row: Booked) -> Body:
+        debit, credit, amount = super().shown(row)
+        return (credit, debit, amount) if self.world.random.random() < 1 / 40 else (debit, credit, amount)
+
+
+class ShamefacedBank(LendingBank):
+    """Shows no balance below zero."""
+
+    def balance(self, account: str) -> int:
+        return max(0, super().balance(account))
+
+    def snapshot(self) -> dict[str, int]:
+        return {account: max(0, balance) for account, balance in self.balances.items()}

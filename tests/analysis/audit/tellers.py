@@ -27,7 +27,9 @@ PAIRS = 110
 class Load:
     """One run against one bank."""
 
-    def __init__(self, bank: type[Bank], seed: int, *, payments: int = 60, pairs: int = PAIRS) -> None:
+    def __init__(
+        self, bank: type[Bank], seed: int, *, payments: int = 60, pairs: int = PAIRS, lists_keys: bool = False
+    ) -> None:
         self.world = World(seed)
         self.bank = bank(self.world, ACCOUNTS)
         self.rows: list[dict[str, Any]] = []
@@ -35,6 +37,7 @@ class Load:
         self._keys = (f"k{number}" for number in count())
         self._left = payments
         self._pairs = pairs
+        self._lists_keys = lists_keys
 
     def run(self) -> LedgerRecord:
         self._list("before")
@@ -106,19 +109,20 @@ class Load:
 
         def look() -> None:
             balance = self.bank.balance(body[0])
-            is_there = any(row.payment == payment for row in self.bank.rows)
+            shown = next((self.bank.shown(row) for row in self.bank.rows if row.payment == payment), None)
 
             def answer() -> None:
                 self._note(client, sent_us, 200, {"account": body[0], "balance": balance})
-                self._note(client, sent_us, 200 if is_there else 404, {"payment": payment})
+                noted = {"payment": payment} | (_words(shown) if shown else {})
+                self._note(client, sent_us, 200 if shown else 404, noted, is_right=shown == body)
                 self._next_payment(client)
 
             self.world.after(self.world.delay(), answer)
 
         self.world.after(self.world.delay(), look)
 
-    def _note(self, client: str, sent_us: int, status: int, noted: dict[str, Any]) -> None:
-        outcome = "ok" if 200 <= status < 300 else "timeout" if not status else "invalid"
+    def _note(self, client: str, sent_us: int, status: int, noted: dict[str, Any], *, is_right: bool = True) -> None:
+        outcome = "ok" if is_right and 200 <= status < 300 else "timeout" if not status else "invalid"
         times = {"intended_us": sent_us, "sent_us": sent_us, "ended_us": self.world.now}
         row = {"worker": "w1", "client": client, "request": "transactions", "phase": "steady", **times}
         self.rows.append(row | {"status": status, "outcome": outcome, "repeated": 0, "noted": noted})
@@ -136,7 +140,8 @@ class Load:
             for _ in range(2):
                 self._pay("race", key, (debit, credit, 1))
             self.world.run()
-        for key in list(orders)[:6]:
+        settled = [key for key in orders if key in acknowledged]
+        for key in dict.fromkeys([*list(orders)[:6], *settled[-6:]]):
             debit, credit, amount = _body(orders[key])
             self._pay("reuse", key, (debit, credit, amount + 1))
             self.world.run()
@@ -174,6 +179,8 @@ class Load:
         for account in ACCOUNTS:
             rows = [row for row in self.bank.rows if account in {row.debit, row.credit}]
             payments = [{"payment": row.payment, **_words((row.debit, row.credit, row.amount))} for row in rows]
+            if self._lists_keys:
+                payments = [{**words, "key": row.key} for words, row in zip(payments, rows, strict=True)]
             self._see("payments", when, {"account": account}, {"payments": payments})
 
     def _see(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,14 +15,16 @@ from loadproof.analysis.audit.ledgerbooks import NOTHING_ELSE, ONCE, OWN, THERE
 from loadproof.analysis.audit.ledgerreads import READ_BALANCES, READ_PAYMENTS
 from loadproof.analysis.audit.ledgerrecord import LedgerRecord
 from loadproof.analysis.audit.ledgerreplays import OTHER_BODY, SAME_KEY
+from loadproof.analysis.audit.ledgerrows import Declared, ledger_record
 from loadproof.analysis.word import Word
 from loadproof.plan.evidence import needed_to_see
-from loadproof.scenario.scenario import ONE_IN
+from loadproof.rundir.observations import Observation
+from loadproof.scenario.auditthreshold import ONE_IN
 from tests.analysis.audit import banks
 from tests.analysis.audit.tellers import Load
 
 if TYPE_CHECKING:
-    from loadproof.analysis.audit.audit import Audited
+    from loadproof.analysis.audit.audit import Audited, Evidence
 
 PROMISES = [
     THERE,
@@ -44,6 +47,10 @@ def words(found: Audited) -> dict[str, Word]:
     return {evidence.promise: evidence.word for evidence in found.evidence}
 
 
+def evidence_of(found: Audited, promise: str) -> Evidence:
+    return next(evidence for evidence in found.evidence if evidence.promise == promise)
+
+
 def broken(found: Audited) -> set[str]:
     return {promise for promise, word in words(found).items() if word is Word.FAIL}
 
@@ -51,7 +58,7 @@ def broken(found: Audited) -> set[str]:
 @pytest.mark.slow
 def test_a_right_ledger_keeps_every_promise():
     """Though its network loses requests and answers, and clients send them again."""
-    for bank in (banks.Bank, banks.LaxBank):
+    for bank in (banks.Bank, banks.LaxBank, banks.ConflictingBank):
         found = audit_ledger(Load(bank, 1, payments=500).run(), one_in=ONE_IN_FEW)
         assert words(found) == dict.fromkeys(PROMISES, Word.PASS)
         assert (found.word, found.offences, found.offences_total) == (Word.PASS, (), 0)
@@ -136,6 +143,8 @@ WRONG = {
     banks.InventiveBank: {NOTHING_ELSE, BALANCES},
     banks.TornBank: {SUM},
     banks.BookingRefuserBank: {BALANCES},
+    banks.FlickeringBank: {OWN},
+    banks.ShamefacedBank: {NOT_NEGATIVE},
 }
 
 
@@ -147,6 +156,55 @@ def test_each_fault_breaks_its_promise(bank):
     assert broken(found) >= WRONG[bank]
     assert all(offence.rows for offence in found.offences)
     assert found.offences_total >= len(found.offences)
+
+
+@pytest.mark.parametrize("way", ["lists", "lists with keys", "ids"])
+def test_the_id_of_another_payment_is_not_there(way):
+    """However payments are looked for: each key's own id leads to its own payment."""
+    load = Load(banks.MistakenBank, 3, payments=300, pairs=4, lists_keys=way == "lists with keys")
+    load.run()
+    if way == "ids":
+        load.seen = [seen for seen in load.seen if seen.kind != "payments"]
+        load.read_payments()
+    found = audit_ledger(load.record(has_lists=way != "ids"), one_in=ONE_IN_FEW)
+    assert THERE in broken(found)
+    assert any("which is another payment" in offence.what for offence in found.offences)
+
+
+def test_two_accounts_lists_that_differ_show_it_whichever_was_read_first():
+    """One of them is not what was ordered."""
+    for of in (0, -1):
+        load = Load(banks.Bank, 3, payments=60, pairs=4)
+        load.run()
+        listings = [seen for seen in load.seen if seen.kind == "payments" and seen.when == "after"]
+        counts = Counter(row["payment"] for seen in listings for row in seen.said["payments"])
+        row = next(row for row in listings[of].said["payments"] if counts[row["payment"]] == 2)
+        row["amount"] += 1
+        assert broken(audit_ledger(load.record(), one_in=ONE_IN_FEW)) >= {OWN}
+
+
+def test_payments_that_are_read_when_the_load_is_over_are_never_stale():
+    """Whether they could be read at once, they don't show."""
+    load = Load(banks.Bank, 3, payments=300)
+    load.run()
+    read = [evidence_of(audit_ledger(load.record(), one_in=ONE_IN_FEW), READ_PAYMENTS).n]
+    load.read_payments()
+    read.append(evidence_of(audit_ledger(load.record(), one_in=ONE_IN_FEW), READ_PAYMENTS).n)
+    assert read[0] == read[1] > 0
+
+
+def test_pairs_that_one_account_covers_one_of_count_though_all_are_alike():
+    """As those of two accounts that hold little soon are."""
+    asked = {"debit": "a", "credit": "b", "amount": 2}
+    pairs = [
+        Observation("overdraft", "after", "c", at, at + 5, status, "ok", {"key": f"{at}{status}", **asked}, {})
+        for at in range(0, 100, 10)
+        for status in (201, 422)
+    ]
+    record = ledger_record(
+        [], pairs, Declared(is_exclusive=True, has_keys=True, has_reads=True, has_lists=True, has_snapshot=True)
+    )
+    assert evidence_of(audit_ledger(record, one_in=1), NOT_NEGATIVE).word is Word.PASS
 
 
 def test_no_payments_are_no_proof():

@@ -24,9 +24,9 @@ PLAN = stairs(
 GOALS, _ = goals_of(PLAN)
 
 
-def run(slow: int, wrong: int, *, of: int = 1000) -> Run:
+def run(slow: int, wrong: int, *, of: int = 1000, duration_s: float = 10.0) -> Run:
     """A trial of a thousand requests after a warm-up that was all bad: so many take 200 ms, so many end in a 500."""
-    trial = trial_of(PLAN, GOALS, load_rps=of / 10, warm_up_s=2, duration_s=10)
+    trial = trial_of(PLAN, GOALS, load_rps=of / 10, warm_up_s=2, duration_s=duration_s)
     at_s = poisson(np.random.default_rng(1), trial)
     takes_s, outcomes = np.full(at_s.size, 0.02), np.full(at_s.size, "ok", dtype="<U20")
     outcomes[at_s < 2] = "server_error"
@@ -54,6 +54,13 @@ def test_a_goal_loses_what_is_wrong_or_late_and_nothing_of_the_warm_up():
     assert (trial.offered, trial.goodput_rps, trial.outcomes["server_error"]) == (1000, 97.0, 30)
     assert trial.throughput_rps == pytest.approx(97, abs=2)
     assert trial.is_valid, trial.invalid
+
+
+@pytest.mark.parametrize("duration_s", [1.3, 1.8, 3.1, 7.2])
+def test_a_trial_is_as_long_as_it_was_asked_to_be(duration_s):
+    """To the last bit: a shorter one is no full trial, and a load that was held would count as undecided."""
+    assert (2 + duration_s) - 2 < duration_s
+    assert trial_in(run(0, 0, duration_s=duration_s), GOALS, number=1, stage="search").duration_s == duration_s
 
 
 def test_a_late_generator_makes_the_trial_invalid():

@@ -10,11 +10,17 @@ import pytest
 
 from loadproof.analysis.compare.comparison import compare
 from loadproof.analysis.compare.conclusion import conclusion_of, signed_text
+from loadproof.analysis.compare.duelfindings import findings_of
 from loadproof.analysis.compare.replicates import Row
 from loadproof.analysis.compare.welch import Scale
+from loadproof.analysis.outputs.comparisonresults import concluded_comparison
 from loadproof.analysis.outputs.comparisontables import facts_of
+from loadproof.analysis.outputs.junit import TRUSTED
+from loadproof.analysis.word import Word
 from loadproof.run.duel import looks_problem
+from loadproof.rundir.duel import DuelRun
 from simulation.releases import PHASE, Noise, plan_of_releases, release
+from tests.planned import PLANNED
 
 P95 = Row("balance", PHASE, "p(95)")
 
@@ -60,6 +66,42 @@ def test_a_row_without_values_is_no_matter_of_noise(sides):
     assert found.next_step == (
         "Find out in the reports of the candidate's runs why balance has nothing to measure there."
     )
+
+
+def test_a_row_that_few_runs_have_is_no_matter_of_noise(sides):
+    """Nor is anything known of what such runs would have shown."""
+    rare = [sides[1][0], *with_row(sides[1][1:], lambda row, estimate: None if row == P95 else estimate)]
+    found = conclusion_of(compare(sides[0], rare))
+    assert found.reason.endswith("undecided: p(95) of balance in steady has values in 1 of the candidate's runs only.")
+    assert found.next_step == (
+        "Find out in the reports of the candidate's runs why balance has nothing to measure there."
+    )
+
+
+@pytest.mark.parametrize(
+    ("ending", "reason", "verdict"),
+    [
+        ("interrupted", "the duel was interrupted (SIGINT)", Word.INCONCLUSIVE),
+        ("unmeasured", "a run was INVALID 4 times in a row", Word.INVALID),
+        ("died", "the baseline died", Word.INVALID),
+    ],
+)
+def test_an_unfinished_duel_says_how_it_ended_and_how_to_go_on(sides, tmp_path, ending, reason, verdict):
+    """It has no words yet, and that is no matter of noise."""
+    last = DuelRun(run="baseline/x", side="baseline", block=0, invalid="gone")
+    duel = PLANNED.model_copy(
+        update={"ending": ending, "reason": "SIGINT" if "SIGINT" in reason else reason, "runs": (last,)}
+    )
+    bare = compare(*sides, family=())
+    unfinished = replace(bare, findings=(*findings_of(duel, tmp_path / "a duel"), *bare.findings))
+    found = conclusion_of(unfinished)
+    assert found.reason == f"{reason[0].upper()}{reason[1:]} after 0 runs that count: no look has decided it."
+    how = f"Go on with it: `loadproof duel --resume '{tmp_path}/a duel'`."
+    assert found.next_step == ("Its output is in baseline.log." if ending == "died" else how)
+    assert found.verdict is verdict
+    cases = {case.name: case for case in concluded_comparison(unfinished).cases}
+    assert cases[TRUSTED].word is verdict
+    assert cases["balance · steady: p(95)"].message.startswith("no word yet: ")
 
 
 def test_whatever_changed_between_equals_is_called_a_false_alarm(sides):

@@ -21,7 +21,7 @@ def held(*, invalid=(), **update):
 
 
 def told(duel, reports):
-    return [(finding.word, finding.what) for finding in findings_of(duel, reports)]
+    return [(finding.word, finding.what) for finding in findings_of(duel, reports / "this one")]
 
 
 def test_a_decided_duel_tells_its_looks_and_that_nobody_knows_its_false_alarms(tmp_path):
@@ -30,13 +30,13 @@ def test_a_decided_duel_tells_its_looks_and_that_nobody_knows_its_false_alarms(t
     assert {word for word, _ in found} == {Word.PASS}
     how, rate = (what for _, what in found)
     assert how == "6 runs of each side in ABBA blocks; looks after 4, 6 of each were fixed beforehand"
-    assert next(findings_of(held(), tmp_path)).remedy == "it ended because all is well"
+    assert next(findings_of(held(), tmp_path / "this one")).remedy == "it ended because all is well"
     assert "is not known yet" in rate
 
 
 def test_what_was_repeated_and_that_it_was_quick_is_told(tmp_path):
     """With the last reason."""
-    found = [*findings_of(held(invalid=["starved", "stolen"], is_quick=True), tmp_path)]
+    found = [*findings_of(held(invalid=["starved", "stolen"], is_quick=True), tmp_path / "this one")]
     assert "2 of 14 runs were INVALID and don't count" in [finding.what for finding in found]
     assert any("the last was INVALID because stolen" in finding.remedy for finding in found)
     assert any("a quick duel" in finding.what for finding in found)
@@ -68,7 +68,8 @@ def test_what_a_duel_of_equals_found_is_called_a_false_alarm(tmp_path):
 def test_a_duel_that_ended_otherwise_decides_by_how_it_ended(tmp_path, update, word):
     """A candidate that died is a fact about it; a baseline that died is none about the candidate."""
     found = told(held(invalid=["it died"], reason="it ended", **update), tmp_path)
-    assert (word, "it ended after 12 runs that count: no look has decided it") in found
+    how = f"the duel was {update['ending']} (it ended)" if word is Word.INCONCLUSIVE else "it ended"
+    assert (word, f"{how} after 12 runs that count: no look has decided it") in found
     assert not any("ABBA" in what for _, what in found)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import shutil
 from dataclasses import replace
 from xml.etree import ElementTree
 
@@ -37,6 +38,7 @@ from tests.commands import in_process
 P95 = Row("balance", "steady", "p(95)")
 GOOD = Row("balance", "steady", "goodput_ratio")
 DAY_S = 86_400
+GOODPUT = [{"expect": "goodput_ratio >= 99 %"}]
 
 
 def runs_with(tmp_path, values, *, good=None, host=None):
@@ -197,6 +199,26 @@ def test_below_20_runs_there_are_too_few(tmp_path):
     assert headline(history).startswith("Too few runs to tell change from noise: 19 on this machine, 20 are needed")
 
 
+def test_what_only_earlier_thresholds_named_is_shown_as_far_as_it_goes(tmp_path):
+    """Thresholds may change from release to release: they decide nothing of what is sent."""
+    threshold = {"endpoint": "balance", "phase": "steady", "expect": "p(97) < 1 s"}
+    former, gone = scenario(thresholds=[threshold, *GOODPUT]), Row("balance", "steady", "p(97)")
+    runs = runs_with(tmp_path, series())
+    runs = [
+        replace(
+            run,
+            manifest=run.manifest.model_copy(update={"scenario": former}),
+            estimates={**run.estimates, gone: run.estimates[P95]},
+        )
+        if number < 4
+        else run
+        for number, run in enumerate(runs)
+    ]
+    history = RunHistory("synthetic", judged([("a machine", tuple(runs))], 0.05), ())
+    assert row_of(history, gone).trend is Trend.TOO_FEW
+    assert row_of(history).trend is Trend.STABLE
+
+
 def test_each_machine_has_a_history_of_its_own(tmp_path):
     """A slower machine is no slower release."""
     fast, slow = series(seed=1), series(seed=2) * 1.5
@@ -255,6 +277,16 @@ def test_runs_are_sorted_by_time_and_machine_and_others_are_left_out(directory):
         "run-0": "not like the latest run: other phases",
         "run-4": "not like the latest run: other target",
     }
+
+
+@pytest.mark.slow
+def test_a_copy_of_a_run_counts_once(directory, tmp_path):
+    """Whatever its directory is called."""
+    copy = shutil.copytree(directory / "run-3", tmp_path / "run-3-again")
+    history = history_of([directory / "run-2", copy, directory / "run-3"])
+    assert [len(stretch.runs) for stretch in history.stretches] == [2]
+    (left_out,) = history.left_out
+    assert (left_out.where, left_out.what) == (str(directory / "run-3"), "the same run once more")
 
 
 def test_why_runs_are_left_out_is_told_at_once(tmp_path):

@@ -9,6 +9,7 @@ import pytest
 
 from loadproof.analysis.compare.comparedrow import ChangeWord
 from loadproof.analysis.compare.sequential import interim_result
+from loadproof.analysis.word import Word
 from simulation.releases import Noise, plan_of_releases, release
 
 RUNS = (4, 6, 8)
@@ -72,6 +73,36 @@ def test_a_change_within_the_margin_is_no_regression_however_certain():
     assert (row.margin, row.word) == (pytest.approx(0.5), ChangeWord.EQUIVALENT)
     assert row.change.p < 1e-4
     assert found.comparison.judgements == ()
+
+
+@pytest.mark.parametrize(
+    ("expect", "slower", "reason", "judged", "word"),
+    [
+        (
+            "p(95) <= 0.90 * baseline",
+            0.0,
+            "balance · all phases: p(95) <= 0.90 * baseline is not kept",
+            Word.FAIL,
+            "regressed",
+        ),
+        (
+            "p(95) <= 1.00 * baseline",
+            0.03,
+            "balance · all phases: p(95) <= 1.00 * baseline is not kept",
+            Word.FAIL,
+            "regressed",
+        ),
+        ("p(95) <= 1.02 * baseline", 0.02, "that was the last look", Word.INCONCLUSIVE, "inconclusive"),
+        ("p(95) <= 1.04 * baseline", -0.01, "everything that a threshold names", Word.PASS, "equivalent"),
+        ("p(95) <= 0.90 * baseline", -0.2, "everything that a threshold names", Word.PASS, "improved"),
+    ],
+)
+def test_a_threshold_that_allows_less_than_the_margin_is_decided_besides(expect, slower, reason, judged, word):
+    """Equal within 5 % is not what it asks for."""
+    found = interim_result(sides(8, slower=slower, between=0.002, plan=plan_of_releases(expect)), RUNS, 2)
+    assert found.reason.startswith(reason)
+    assert [judgement.word for judgement in found.comparison.judgements] == [judged]
+    assert found.comparison.word == word
 
 
 @pytest.mark.slow

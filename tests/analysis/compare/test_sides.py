@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -36,6 +37,16 @@ def test_runs_that_can_not_be_compared_are_refused_with_all_reasons(runs):
     assert another.what == "a run of another scenario"
     assert "phases" in another.remedy
     assert machine.got == "2 cores Linux → 8 cores aarch64"
+
+
+def test_a_copy_of_a_run_is_the_same_run(runs):
+    """Somewhere else: what it says is not said twice."""
+    copy = replace(runs[1], path=Path("elsewhere/run"))
+    with pytest.raises(InputError) as refused:
+        check_sides([runs[0], runs[1]], [runs[2], copy])
+    (again,) = refused.value.problems
+    assert (again.where, again.what) == ("elsewhere/run", "the same run more than once")
+    assert again.got == f"a copy of {runs[1].path}"
 
 
 def test_a_faster_machine_on_one_side_is_no_faster_release(runs):

@@ -191,6 +191,28 @@ def test_answers_are_read_in_our_words():
     assert found.says("account", "anything")
 
 
+def test_a_null_is_no_answer_in_a_call_of_ones_own_either():
+    """A field that nobody has declared absent must be there."""
+    operation = api().call("GET", "/orders/7").operation
+    for told in ({"total": None}, {}, {"data": {"total": 3}}):
+        with pytest.raises(LookupError):
+            reply(operation, told)["total"]
+        with pytest.raises(LookupError):
+            reply(operation, told).says("total", 5)
+    assert reply(operation, {"total": 0})["total"] == 0
+
+
+def test_what_users_share_is_not_changed_by_one_of_them():
+    """One user's token would be everybody's; a request is encoded once for as long as it is the same one."""
+    one = api()
+    with pytest.raises(TypeError):
+        one.headers["Authorization"] = "Bearer mine"
+    call = one.call("GET", "/orders", headers={"X-Number": "1"})
+    for request in (call.request, one.ask_health().request, one.pay(debit="a", credit="b", amount=1, key="k").request):
+        with pytest.raises(TypeError):
+            request.headers["X-Number"] = "2"
+
+
 def test_equal_amounts_are_equal_however_they_are_written():
     """12.3, "12.30"; but no two different ones."""
     operation = api(**THEIRS).pay(debit="a", credit="b", amount=1, key="k").operation

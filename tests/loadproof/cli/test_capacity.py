@@ -5,6 +5,13 @@ from __future__ import annotations
 import pytest
 import yaml
 
+from loadproof.plan.trials import goals_of, trial_of
+from loadproof.run.environment import host
+from loadproof.rundir.manifest import write_manifest
+from loadproof.rundir.trials import RUNS, append_trial, write_search
+from loadproof.scenario.loading import load_scenario
+from simulation.rundirs import manifest
+from simulation.trials import search_for, trial
 from tests.loadproof.cli.refusals import refused
 
 # Who looks at the same locustfiles shares what was found there, a second's work, in one process.
@@ -101,6 +108,48 @@ def test_several_problems_are_told_at_once(scenario):
     text = refused("capacity", scenario(), "--to", "0", "--trial", "1000")
     assert "--to: not a load" in text
     assert "--trial: not between" in text
+
+
+def test_each_goal_has_requests_enough_in_a_trial_at_the_lower_end(scenario):
+    """A goal that reads one request in a hundred would find none at all in some trials, and be missed."""
+    mix = {"health": {"share": "99 %"}, "webhooks": {"share": "1 %"}}
+    rare = [{"expect": "goodput_ratio >= 99 %"}, {"endpoint": "webhooks", "expect": "p(95) < 200 ms"}]
+    # Its other fault keeps it from being measured in any case.
+    text = refused("capacity", scenario(mix=mix, thresholds=rare), "--from", "50", "--to", "1e9")
+    assert (
+        "--from and --trial: a trial at the lower end would have fewer than 20 requests for "
+        "webhooks: p(95) < 200 ms, got '5'; start higher, or give a longer --trial" in text
+    )
+    assert "fewer" not in refused("capacity", scenario(mix=mix), "--from", "50", "--to", "1e9")
+
+
+def test_a_search_goes_on_with_what_it_measured_before(scenario, tmp_path):
+    """Another deadline, other settings, another target or machine: trials of two searches have no common capacity."""
+    target, options = tmp_path / "target.yaml", ["--seed", "2", "--resume", tmp_path]
+    target.write_text("base_url: http://127.0.0.1:1\nheaders: {X-Shop: one}\n")
+    write_search(tmp_path, search_for(50, 400))
+    append_trial(tmp_path, trial(1, 400.0, 10.0, "search", lost=0, of=4000))
+    planned = load_scenario(scenario())
+    made = trial_of(planned, goals_of(planned)[0], load_rps=400.0, warm_up_s=2.0, duration_s=10.0)
+    was = manifest(made)
+    facts = was.target.model_copy(
+        update={"kind": "own", "limits": {}, "headers": {"X-Shop": "one"}, "base_url": "http://127.0.0.1:1"}
+    )
+    before = was.model_copy(update={"target": facts, "host": host(), "versions": {}})
+    (tmp_path / RUNS / "run-1").mkdir(parents=True)
+    write_manifest(tmp_path / RUNS / "run-1", before)
+
+    def differing(*more, **changes):
+        text = refused("capacity", scenario(**changes), *options, "--target", target, *more)
+        found = {line.partition(":")[0].removeprefix("--resume ") for line in text.splitlines()}
+        return found & {"deadline", "mix", "settings.limiter", "target.headers", "machine", "phases", "timeouts"}
+
+    assert differing() == set()
+    assert differing(deadline="2 s", mix={"balance": {"share": "100 %"}}) == {"deadline", "mix"}
+    assert differing("--set", "settings.limiter=local") == {"settings.limiter"}
+    target.write_text("base_url: http://127.0.0.1:1\nheaders: {X-Shop: two}\n")
+    write_manifest(tmp_path / RUNS / "run-1", before.model_copy(update={"host": {"cores": "64"}}))
+    assert differing() == {"target.headers", "machine"}
 
 
 def test_its_own_phases_need_not_decide_anything(scenario):

@@ -6,8 +6,9 @@ import pytest
 
 from loadproof.cli import duel as duel_command
 from loadproof.cli import dueljudging
-from loadproof.cli.duelasked import LOOKS, QUICK_LOOKS
+from loadproof.cli.duelasked import LOOKS, QUICK_LOOKS, on_this_machine
 from loadproof.run.duel import looks_problem
+from loadproof.run.environment import machine
 from loadproof.rundir.duel import DUEL, DuelRun, read_duel, write_duel
 from tests.commands import in_process, scenario_file
 from tests.loadproof.cli.refusals import refused
@@ -158,6 +159,25 @@ def test_a_duel_is_resumed_as_it_was_planned(tmp_path):
     assert f"baseline {URL}: no HTTP answer to GET /health: Connection refused" in done.stderr
     assert "at most 12 runs of about " in done.stdout
     assert read_duel(path).scenario == "quick"
+
+
+def test_a_duel_goes_on_where_it_was_begun_only(tmp_path):
+    """Runs of another machine would stay in it, and make all of them incomparable."""
+    run = DuelRun(run="baseline/a", side="baseline", block=0)
+    (tmp_path / "scenario.yaml").write_text(scenario_file(tmp_path).read_text())
+    planned = PLANNED.model_copy(update={"sides": {"baseline": URL, "candidate": OTHER}})
+    write_duel(tmp_path, planned.model_copy(update={"runs": (run,)}))
+    text = refused("duel", "--resume", tmp_path)
+    assert f"--resume {tmp_path}: the duel was begun on another machine (a machine), got '{machine()}'; go on" in text
+    assert read_duel(tmp_path).runs == (run,)
+    assert on_this_machine(PLANNED, tmp_path).machine == machine()
+
+
+@pytest.mark.parametrize("option", [("--seed", "2"), ("--workers", "2"), ("--locustfiles", "tests")], ids=" ".join)
+def test_a_duel_that_goes_on_has_its_seed_and_generator_already(tmp_path, option):
+    """What it would not heed is refused."""
+    text = refused("duel", "--resume", tmp_path, *option)
+    assert text == f"--resume {tmp_path}: the duel knows its scenario, releases, looks and load; leave the others out\n"
 
 
 def test_a_machine_without_two_halves_holds_no_duet(tmp_path, monkeypatch):

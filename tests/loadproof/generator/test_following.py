@@ -10,10 +10,12 @@ import time
 from tests.unpatched import locust  # isort: skip
 
 from collections import Counter
+from decimal import Decimal
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import gevent
+import numpy as np
 import pytest
 from gevent.pool import Group
 from locust import constant, constant_pacing, constant_throughput, task
@@ -24,10 +26,13 @@ from locust.user.task import TaskSet
 
 from loadproof.generator.following import Following, _began_s
 from loadproof.generator.paces import pace_s
+from loadproof.http.head import MAX_HEAD_BYTES
 from loadproof.httpuser.session import HttpSession as OurSession
-from loadproof.rundir.rows import NEVER_SENT, JournalRow
+from loadproof.httpuser.user import HttpUser
+from loadproof.rundir.rows import NEVER_SENT, UNREPORTED, JournalRow
 from loadproof.users.post import Post
 from simulation.rundirs import manifest, scenario
+from tests.servers import answering, serving
 
 if TYPE_CHECKING:
     from loadproof.recording.recorder import Recorder
@@ -72,7 +77,7 @@ def follow(monkeypatch):
         text = gzip.decompress(report.journal).decode() if report.journal else ""
         journal[:] = [JournalRow(*row) for row in csv.reader(io.StringIO(text, newline=""))]
         # Nothing else ends here without an outcome.
-        ended = Counter((row.phase, row.request, "response") for row in journal)
+        ended = Counter((row.phase, row.request, "response") for row in journal if row.outcome != UNREPORTED)
         assert ended == Counter({key: count for key, count in counted.items() if key[2] == "response"})
         return counted
 
@@ -126,6 +131,61 @@ def test_what_went_to_somebody_else_than_the_target_is_counted(follow):
     counted = follow(User)
     assert counted["steady", "RPC there", "elsewhere"] == counted["steady", "RPC there", "response"] >= 3
     assert counted["steady", "RPC own", "elsewhere"] == 0
+
+
+def test_whoever_answered_in_the_end_is_counted(follow):
+    """A target that sends everybody on to somebody else is not what was measured."""
+    on = SimpleNamespace(status_code=200, headers={}, url="http://127.0.0.1:1/items")
+    here = SimpleNamespace(status_code=200, headers={}, url="http://127.0.0.1:8000/items")
+
+    class User(Calling):
+        host = "http://127.0.0.1:8000"
+
+        @task
+        def ask(self):
+            self.call("on", url="http://127.0.0.1:8000/items", response=on)
+            self.call("here", url="http://127.0.0.1:8000/items", response=here)
+
+    counted = follow(User)
+    assert counted["steady", "RPC on", "elsewhere"] == counted["steady", "RPC on", "response"] >= 3
+    assert counted["steady", "RPC here", "elsewhere"] == 0
+
+
+def test_what_loadproof_does_not_read_is_its_own_limit(follow):
+    """Also for users of its HttpUser: not a connection that the target broke."""
+    answer = b"HTTP/1.1 200 OK\r\nX-Long: " + MAX_HEAD_BYTES * b"x" + b"\r\nContent-Length: 0\r\n\r\n"
+    with serving(answering(answer)) as url:
+
+        class User(HttpUser):
+            host = url
+            wait_time = constant(10)
+
+            @task
+            def ask(self):
+                self.client.get("/items")
+
+        counted = follow(User)
+    assert counted["steady", "GET /items", "unread"] == counted["steady", "GET /items", "response"] >= 1
+    assert {row.outcome for row in follow.journal if row.request == "GET /items"} == {"invalid"}
+
+
+def test_what_the_transport_notes_of_a_request_is_counted(follow):
+    """More than an answer, which is never silent; a request that was sent twice, likewise."""
+    with serving(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi-and-more")) as url:
+
+        class User(HttpUser):
+            host = url
+            wait_time = constant(10)
+
+            @task
+            def ask(self):
+                self.client.get("/surplus")
+                with self.client.get("/twice", catch_response=True) as answer:
+                    answer.timing.is_marked = answer.timing.is_repeated = True
+
+        counted = follow(User)
+    assert counted["steady", "GET /surplus", "surplus"] == counted["steady", "GET /surplus", "response"] >= 1
+    assert counted["steady", "GET /twice", "repeated"] == counted["steady", "GET /twice", "response"] >= 1
 
 
 def test_a_row_of_the_journal_says_what_locusts_event_does(follow):
@@ -217,3 +277,48 @@ def test_a_clock_that_was_set_moves_no_request():
     assert _began_s(10.0, 2.0, time.time() - 5.0) == pytest.approx(5.0, abs=0.05)
     assert _began_s(10.0, 2.0, time.time() + 5.0) == 8.0
     assert _began_s(10.0, 2.0, time.time() - 86_400) == 8.0
+
+
+def test_a_success_that_took_nobody_knows_how_long_is_not_a_fast_one(follow):
+    """Nothing readable is not nothing: with its beginning it is timed to its event, without it is unreported."""
+    odd = (None, float("nan"), float("inf"), -3.0, "12.5 ms", ...)
+
+    class User(Calling):
+        takes_s = 0.02
+
+        def on_start(self):
+            self.call("connected", response_time=None)
+
+        @task
+        def ask(self):
+            for number, told in enumerate(odd):
+                self.call(f"begun {number}", response_time=told, start_time=time.time())
+                self.call(f"unknown {number}", response_time=told)
+            self.call("failed", response_time=None, exception=ValueError("no"))
+
+    counted = follow(User)
+    for number, _ in enumerate(odd):
+        assert counted["steady", f"RPC unknown {number}", "response"] == 0
+        assert counted["steady", f"RPC unknown {number}", "unreported"] >= 1
+    begun = [row for row in follow.journal if row.request.startswith("RPC begun")]
+    assert len({row.request for row in begun}) == len(odd)
+    assert all(int(row.ended_us) - int(row.sent_us) >= 15_000 for row in begun)
+    assert counted["steady", "RPC failed", "response"] >= 1
+    assert counted["setup", "RPC connected", "unreported"] == 1
+
+
+def test_a_time_is_a_number_of_any_kind(follow):
+    """Clients compute theirs with whatever they have."""
+
+    class User(Calling):
+        takes_s = 0.1
+
+        @task
+        def ask(self):
+            for took_ms in (Decimal(100), np.int64(100), np.float32(100)):
+                self.call(type(took_ms).__name__, response_time=took_ms)
+
+    follow(User)
+    took_us = {row.request: int(row.ended_us) - int(row.sent_us) for row in follow.journal if row.phase == "steady"}
+    assert len(took_us) == 3
+    assert min(took_us.values()) >= 90_000

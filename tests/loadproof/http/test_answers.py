@@ -59,6 +59,24 @@ def test_every_way_to_end_a_message_is_understood(raw, body):
     assert parsed(raw, *range(len(raw)))[0].body == body
 
 
+def test_headers_that_answers_share_are_not_changed_by_whoever_reads_them():
+    """The next answer with the same head has them as well."""
+    (answer, _), (again, _) = parsed(OK), parsed(OK)
+    for change in (
+        lambda headers: headers.pop("content-length"),
+        lambda headers: headers.update({"retry-after": "3"}),
+        lambda headers: headers.__setitem__("retry-after", "3"),
+        lambda headers: headers.__delitem__("content-length"),
+        lambda headers: headers.setdefault("retry-after", "3"),
+        lambda headers: headers.__ior__({"retry-after": "3"}),
+        lambda headers: headers.clear(),
+        lambda headers: headers.popitem(),
+    ):
+        with pytest.raises(TypeError, match="make a copy"):
+            change(answer.headers)
+    assert again.headers == {"content-length": "2"} == dict(answer.headers) | {}
+
+
 @pytest.mark.parametrize("status", [b"204", b"304"])
 def test_some_statuses_have_no_body_whatever_they_say(status):
     """What follows is surplus, if it is as long as told, too."""

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING
 
 import pytest
 
+from loadproof.http.answers import Answer
 from loadproof.http.client import ClientConnections
 from loadproof.http.messages import Request, Timing
+from loadproof.http.origin import Origin
 from tests.loadproof.http.connections import connection_to
 from tests.servers import Script, read_request, serving
-
-if TYPE_CHECKING:
-    from loadproof.http.answers import Answer
 
 
 def redirecting(*locations: str, status: int = 302) -> Script:
@@ -31,6 +29,24 @@ def redirecting(*locations: str, status: int = 302) -> Script:
                 connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(answer), answer))
 
     return script
+
+
+class Sent:
+    """A connection that knows its answers."""
+
+    def __init__(self, base_url: str, *answers: Answer) -> None:
+        self.origin = Origin.of(base_url)
+        self.requests: list[Request] = []
+        self.marks: dict[int, str] = {}
+        """By the number of a request, from 1."""
+        self._answers = list(answers)
+
+    def exchange(self, request: Request, timing: Timing) -> Answer:
+        self.requests.append(request)
+        if mark := self.marks.get(len(self.requests)):
+            timing.is_marked = True
+            setattr(timing, mark, True)
+        return self._answers.pop(0)
 
 
 def follow(url: str, request: Request, timing: Timing | None = None) -> Answer:
@@ -89,3 +105,35 @@ def test_redirects_that_lead_nowhere_end():
     with serving(redirecting(*[f"/{number}" for number in range(30)])) as url:
         answer = follow(url, Request("GET", "/", follow_redirects=True))
     assert (answer.status, answer.headers["location"]) == (302, "/20")
+
+
+@pytest.mark.parametrize(
+    ("base", "location", "is_followed"),
+    [
+        ("http://shop.example", "http://shop.example:80/x", True),
+        ("http://shop.example:8000", "http://SHOP.example:8000/x", True),
+        ("https://Shop.Example", "HTTPS://shop.example:443/x", True),
+        ("http://shop.example", "http://shop.example:8000/x", False),
+        ("http://shop.example", "http://me@shop.example/x", False),
+        ("http://shop.example", "http://shop.example:99999/x", False),
+        ("http://shop.example:443", "https://shop.example/x", False),
+    ],
+)
+def test_an_origin_is_the_same_however_it_is_written(base, location, is_followed):
+    """A server may name the port that everybody knows; RFC 3986, section 6.2.3."""
+    sent = Sent(base, Answer(302, {"location": location}), Answer(200, {}))
+    answer = ClientConnections(lambda: sent).exchange(Request("GET", "/", follow_redirects=True), Timing())
+    assert (answer.status, [request.path for request in sent.requests]) == (
+        (200, ["/", "/x"]) if is_followed else (302, ["/"])
+    )
+
+
+@pytest.mark.parametrize("mark", ["is_repeated", "has_surplus"])
+def test_what_a_step_of_a_redirect_notes_is_noted(mark):
+    """That it was sent twice, or got more than its answer."""
+    sent = Sent("http://shop.example", Answer(302, {"location": "/x"}), Answer(200, {}))
+    sent.marks = {2: mark}
+    timing = Timing()
+    ClientConnections(lambda: sent).exchange(Request("GET", "/", follow_redirects=True), timing)
+    assert timing.is_marked
+    assert getattr(timing, mark)

@@ -26,12 +26,11 @@ def shop(*thresholds: dict[str, Any]):
     return scenario(mix=MIX, phases=PHASES, thresholds=[*thresholds, GOODPUT])
 
 
-def test_requests_are_known_by_name_and_by_who_sends_them():
+def test_requests_are_known_by_name():
     """A kind of user that says nothing of its requests has one, of its own name."""
     plan = shop()
     assert plan.endpoints == ("login", "cart", "pay", "health")
     assert plan.requests_of("health") == ("health",)
-    assert (plan.senders_of("login"), plan.senders_of("pay")) == (("shopper", "guest"), ("shopper",))
 
 
 @pytest.mark.parametrize(

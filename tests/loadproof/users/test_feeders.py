@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import itertools
 from collections import Counter
 from random import Random
@@ -114,3 +115,15 @@ def test_a_file_that_is_no_good_is_told_with_its_line(tmp_path, name, content, t
     with pytest.raises(InputError) as error:
         read_rows(tmp_path / name)
     assert told in str(error.value)
+
+
+@pytest.mark.parametrize("rows", [({"user": "ada", "password": "x"},), ({"user": "ada", "cart": {"items": [1]}},)])
+def test_what_a_user_does_to_its_row_is_its_own(rows):
+    """The next one to have the row has it as it is in the file."""
+    (feed,), in_file = feeds(1, rows), copy.deepcopy(rows[0])
+    for _ in range(2):
+        row = feed.take(make_client(0, seed=1, by_address=False), Random(0))
+        assert row == in_file
+        row["user"] = "grace"
+        row.pop("password", None)
+        row.get("cart", {"items": []})["items"].append(2)

@@ -75,6 +75,18 @@ def test_a_date_is_so_many_seconds_from_now(ahead_s, seconds):
     assert retry_after_s(saying(text)) == pytest.approx(seconds, abs=10)
 
 
+@pytest.mark.parametrize("skew_s", [-3600, -20, 20, 3600])
+@pytest.mark.parametrize("wait_s", [0, 7])
+def test_a_date_counts_from_the_answers_own_date(skew_s, wait_s):
+    """A target whose clock is another one promises nothing else; an odd Date is none."""
+    now = datetime.now(UTC) + timedelta(seconds=skew_s)
+    date, until = (format_datetime(now + timedelta(seconds=ahead_s), usegmt=True) for ahead_s in (0, wait_s))
+    assert retry_after_s(Answer(429, {"retry-after": until, "date": date})) == wait_s
+    until = format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)
+    for odd in ("", "today", "0"):
+        assert retry_after_s(Answer(429, {"retry-after": until, "date": odd})) == pytest.approx(60, abs=10)
+
+
 def test_the_first_request_after_the_moment_tests_a_promise():
     """One before it doesn't, and no second one does."""
     tracker = PromiseTracker()

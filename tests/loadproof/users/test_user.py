@@ -14,6 +14,7 @@ from tests import unpatched  # noqa: F401 - before locust
 from locust.env import Environment  # isort: skip
 
 from loadproof.http.connection import Connection
+from loadproof.http.headers import UnsendableHeaderError
 from loadproof.http.messages import RequestTimeouts
 from loadproof.http.origin import Origin
 from loadproof.recording.norecorder import NoRecorder
@@ -297,3 +298,31 @@ def test_a_request_that_the_users_own_code_gives_up_is_a_timeout(give_up):
 
     with serving(standing) as url:
         assert first_of(HealthUser, url, task=impatient).outcomes == ["timeout"]
+
+
+@pytest.mark.parametrize("value", ["Łukasz", "a\nb"])
+def test_a_header_that_cant_be_sent_is_no_failure_of_the_target(value):
+    """It was never asked: a row of a feeder may have a name that is not in Latin-1."""
+
+    def unsendable(user) -> None:
+        for make in (
+            lambda: user.api.call("GET", "/items", headers={"X-Customer": value}),
+            lambda: user.api.pay(debit="a", credit="b", amount=1, key=value),
+        ):
+            with pytest.raises(UnsendableHeaderError, match=": there is a") as refused:
+                user.send(make(), lambda _: None)
+            assert value not in str(refused.value)
+
+    with serving(answering(b"")) as url:
+        assert first_of(HealthUser, url, task=unsendable).outcomes == []
+
+
+def test_a_header_that_is_a_number_is_sent():
+    """As text."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+
+    def counting(user) -> None:
+        user.send(user.api.call("GET", "/items", headers={"X-Count": 3}), lambda _: None)
+
+    with serving(answering(head)) as url:
+        assert first_of(HealthUser, url, task=counting).outcomes == ["ok"]

@@ -16,7 +16,7 @@ from payments_api.protection.fairness import FairProtocol, FairShare, fair
 
 FLOODER = "127.66.0.1"
 NEIGHBOUR = "127.66.0.2"
-_LONGEST_S = 5
+_LONGEST_S = 30
 
 
 class FairServer:

@@ -1,0 +1,120 @@
+"""Bounds what can be left of a limit after each of a line's requests, wherever in its interval it was decided.
+
+What is left is the amount, or the bucket's size, less what counts: in a moving window what it holds, in a fixed one
+what came since it began, in a sliding counter the weighted sum, in a bucket what it lacks. An aligned window's moments
+are known to nobody, but they are the same for all: each request of which the target says that more is left than would
+be, had there been no such moment, leaves a stretch in which there was one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from loadproof.analysis.audit.limitsexcess import with_common_moment
+from loadproof.analysis.audit.limitsrefusals import drained, weighted
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from loadproof.analysis.audit.limitsline import Line
+    from loadproof.analysis.audit.limitsrefusals import Before
+    from loadproof.analysis.audit.limitswindows import FixedWindows
+
+
+@dataclass(frozen=True, eq=False)
+class Left:
+    """By row of a line, the least and the most that can be left after it."""
+
+    least: NDArray[np.int64]
+    most: NDArray[np.int64]
+
+
+def left_of(line: Line, algorithms: Sequence[str], windows: FixedWindows, before: Before) -> Left:
+    """Whichever of these algorithms it is."""
+    lefts = [_left(line, algorithm, windows, before) for algorithm in algorithms]
+    return Left(np.minimum.reduce([one.least for one in lefts]), np.maximum.reduce([one.most for one in lefts]))
+
+
+def misplaced(line: Line, rows: NDArray[np.int64], left: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Of an aligned window, which of these admitted rows say that more is `left` than there can be."""
+    used = line.limit.amount - left
+    place = line.sure.over(line.sent[rows]) - used
+    is_off = np.zeros(len(rows), dtype=np.bool_)
+    kept = np.flatnonzero((used > 0) & (place >= line.sure.begun_before(line.sent[line.first[line.client[rows]]])))
+    froms, to = line.sure.begins[place[kept]], line.ended[rows[kept]]
+    is_short = to - froms < line.window_us - line.slack_us
+    if is_short.any():
+        is_off[kept[is_short]] = ~with_common_moment(line, froms[is_short], to[is_short])
+    return is_off
+
+
+def _left(line: Line, algorithm: str, windows: FixedWindows, before: Before) -> Left:
+    limit = line.limit
+    size = limit.size if algorithm == "token-bucket" else limit.amount
+    at_least = _used_at_least(line, algorithm, windows) if limit.processes == 1 else np.ones(len(line.rows))
+    least = np.floor(np.maximum(size - _used_at_most(line, algorithm, before), 0))
+    return Left(least.astype(np.int64), np.ceil(np.maximum(size - at_least, 0)).astype(np.int64))
+
+
+def _used_at_most(line: Line, algorithm: str, before: Before) -> NDArray[np.float64]:
+    """Infinite where something from before may count of which nobody knows how much it is."""
+    rows, reach = np.arange(len(line.rows)), line.window_us + line.slack_us
+    if algorithm == "token-bucket":
+        most, _ = drained(line, rows, lacked=line.limit.size if before.is_unknown else before.hits)
+        return np.where(line.since == 0, most, np.inf)
+    if algorithm == "sliding-counter":
+        most, reach = weighted(line, rows), 2 * reach
+    else:
+        most = (line.possible.begun(line.ended) - line.possible.over(line.sent - reach)).astype(np.float64)
+    is_old = line.sent - line.shift - line.since >= reach
+    is_known = is_old | ((line.since == 0) & (not before.is_unknown))
+    return np.where(is_known, most + np.where(is_old, 0, before.hits), np.inf)
+
+
+def _used_at_least(line: Line, algorithm: str, windows: FixedWindows) -> NDArray[np.float64]:
+    """The row itself, and what surely counts of what came before it."""
+    before: NDArray[np.float64] | NDArray[np.int64]
+    match algorithm:
+        case "token-bucket":
+            _, before = drained(line, np.arange(len(line.rows)), lacked=0)
+        case "sliding-counter":
+            before = _weighted_least(line)
+        case "moving-window":
+            before = line.sure.over(line.sent) - line.sure.begun(line.ended - line.window_us + line.slack_us)
+        case "fixed-window":
+            before = _before_in_window(line, windows)
+        case _:
+            return np.ones(len(line.rows))
+    return 1.0 + np.maximum(before, 0.0)
+
+
+def _before_in_window(line: Line, windows: FixedWindows) -> NDArray[np.int64]:
+    """What surely came before each row in its window: whatever had begun it, and what was sent since."""
+    number = windows.of(line.sent, line.ended)
+    came = np.zeros(len(line.rows), dtype=np.int64)
+    kept = np.flatnonzero(number >= 0)
+    begun = windows.begin_high[number[kept]]
+    kept, begun = kept[line.sent[kept] > begun], begun[line.sent[kept] > begun]
+    came[kept] = 1 + np.maximum(line.sure.over(line.sent[kept]) - line.sure.begun(begun), 0)
+    return came
+
+
+def _weighted_least(line: Line) -> NDArray[np.float64]:
+    """Of age a, a request weighs at least 1 - a / W, in this window or the one before; the sum may be floored.
+
+    Of those that were over when a row was sent, none was sent before the first of as many begins.
+    """
+    hits, until = line.sure, line.ended + line.slack_us
+    begins = line.sent[line.first[:-1]]
+    own = hits.begins - begins[np.searchsorted(begins, hits.begins, side="right") - 1]
+    sums = np.concatenate([[0], np.cumsum(own)])
+    first, last = hits.begun(until - line.window_us), hits.over(line.sent)
+    number = np.maximum(last - first, 0)
+    ages = number * (until - begins[line.client]) - (sums[np.maximum(last, first)] - sums[first])
+    weight: NDArray[np.float64] = np.floor(np.maximum(number - ages / line.window_us, 0))
+    return weight

@@ -1,0 +1,62 @@
+"""What a search that is resumed would measure otherwise than its first trial did: one problem each."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from loadproof.errors import Problem, RunDirectoryError
+from loadproof.plan.trials import Goal, trial_of
+from loadproof.run.assignment import new_manifest
+from loadproof.rundir.manifest import USERS_CODE, read_manifest
+from loadproof.rundir.trials import RUNS, read_trials
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from loadproof.run.assignment import Assignment
+    from loadproof.rundir.manifest import Manifest
+
+_NAMED_BEFORE: Final = {"base_url", "behind", "authorities", "redis"}
+"""Of a target: its address is a setting of the search, the others belong to one run."""
+
+
+def unlike_before(directory: Path, assignment: Assignment, goals: Sequence[Goal]) -> Iterator[Problem]:
+    """Compared with the first trial's run; nothing if there is none, or it has gone.
+
+    RunDirectoryError if the list of trials can't be read.
+    """
+    trials = read_trials(directory)
+    if not trials:
+        return
+    try:
+        first = read_manifest(directory / RUNS / trials[0].run)
+    except RunDirectoryError:
+        return
+    # The phases are those of a trial, whose load is its own.
+    trial = trial_of(assignment.scenario, goals, load_rps=1.0, warm_up_s=1.0, duration_s=1.0)
+    address = assignment.target.base_url if assignment.target else first.target.base_url
+    was, now = _measured(first), _measured(new_manifest(replace(assignment, scenario=trial), first.run_id, address))
+    for name, value in now.items():
+        if was[name] != value:
+            remedy = "give the same scenario, settings and target file on the same machine, or start anew"
+            is_short = not isinstance(value, dict | list)
+            begun = f" ({was[name]})" if is_short else ""
+            what = f"the search's trials were made with another one{begun}"
+            yield Problem(f"--resume {name}", what, remedy, got=str(value) if is_short else None)
+
+
+def _measured(manifest: Manifest) -> Mapping[str, object]:
+    """What decides a trial's result besides its load, by name."""
+    from loadproof.analysis.compare.sides import machine_of, traffic_of
+
+    settings = manifest.scenario.settings.model_dump(mode="json")
+    target = manifest.target.model_dump(mode="json", exclude=_NAMED_BEFORE)
+    return {
+        **(traffic_of(manifest.scenario) | {"phases": None}),
+        **{f"settings.{name}": value for name, value in settings.items()},
+        **{f"target.{name}": value for name, value in target.items()},
+        USERS_CODE: manifest.versions.get(USERS_CODE),
+        "machine": machine_of(manifest),
+    }

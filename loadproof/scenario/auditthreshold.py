@@ -1,0 +1,29 @@
+"""Thresholds that name an audit of the target's promises."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+from pydantic import Field, StringConstraints
+
+from loadproof.scenario.strict import Strict
+
+Audit = Literal["limits", "ledger", "webhooks", "backup"]
+ONE_IN: Final = 5_000
+"""Payments or events of which an audit has to see the loss of one."""
+
+
+class AuditThreshold(Strict):
+    """That an audit of the target's promises has nothing against it; it keeps a journal of all requests."""
+
+    audit: Audit = Field(description="Of the limits that it declares, of its ledger, its webhooks, or a backup of it.")
+    detects: Annotated[str, StringConstraints(pattern=r"^1 in [1-9][0-9]{0,8}$")] | None = Field(
+        None,
+        description="Not for limits: the rarest loss of payments or events that must not go unseen; "
+        f"default: 1 in {ONE_IN}.",
+        examples=["1 in 1000"],
+    )
+
+    @property
+    def one_in(self) -> int:
+        return int(self.detects.removeprefix("1 in ")) if self.detects else ONE_IN

@@ -1,0 +1,161 @@
+"""RateLimit fields beside limiters that know what is left: right ones are believed, and each wrong number is found."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from loadproof.analysis.audit.limits import audit_limits
+from loadproof.analysis.audit.limitsrefusals import Before
+from loadproof.analysis.word import Word
+from loadproof.scenario.limits import DeclaredLimit
+from simulation.limiters import (
+    AlignedWindow,
+    FixedWindow,
+    Limiter,
+    MovingLog,
+    SlidingCounter,
+    TokenBucket,
+    Traffic,
+    journal_of,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from loadproof.analysis.audit.audit import Evidence
+
+N, W = 5, 2.0
+TRAFFIC = Traffic(clients=8, seconds=16.0)
+LITTLE = Traffic(clients=3, seconds=3.0, rate=2.0, burst=3)
+LIMITERS: dict[str, Callable[[], Limiter]] = {
+    "fixed-window": lambda: FixedWindow(N, W),
+    "aligned-window": lambda: AlignedWindow(N, W, 0.7),
+    "moving-window": lambda: MovingLog(N, W),
+    "sliding-counter": lambda: SlidingCounter(N, W, floors=True),
+    "token-bucket": lambda: TokenBucket(N, W, N),
+}
+
+
+def left_of(limiter: Any, client: str, now: float) -> tuple[int, float]:
+    """What is left, and seconds until more or all of it is there."""
+    match limiter:
+        case FixedWindow():
+            end, count = limiter.windows[client]
+            return max(0, N - int(count)), end - now
+        case AlignedWindow() | SlidingCounter():
+            number = math.floor((now - limiter.phase) / W)
+            reset_s = (number + 1) * W + limiter.phase - now
+            weight = limiter.counts[client, number - 1] * reset_s / W if isinstance(limiter, SlidingCounter) else 0
+            return max(0, N - limiter.counts[client, number] - math.floor(weight)), reset_s
+        case MovingLog():
+            log = limiter.logs[client]
+            return max(0, N - len(log)), log[0] + W - now
+        case TokenBucket():
+            tokens, _ = limiter.tokens[client]
+            return int(tokens + 1e-9), max(0, 1 - tokens) * W / N
+    raise TypeError(limiter)
+
+
+class Telling:
+    """Says what is left, or something else."""
+
+    def __init__(self, inner: Limiter, says: Says) -> None:
+        self.inner = inner
+        self.says = says
+        self.latest: dict[str, tuple[int, float]] = {}
+        self.noted: dict[str, str] = {}
+
+    def take(self, client: str, now: float) -> float:
+        wait = self.inner.take(client, now)
+        left, reset_s = left_of(self.inner, client, now)
+        said, at_s = self.says(self, client, left, max(wait, reset_s))
+        self.latest[client] = self.latest[""] = left, reset_s
+        self.noted = {"rate_limit": f'"health";r={0 if wait > 0 else said};t={math.ceil(at_s)}'}
+        return wait
+
+
+Says = Callable[[Telling, str, int, float], tuple[int, float]]
+
+
+def right(_: Telling, _client: str, left: int, reset_s: float) -> tuple[int, float]:
+    return left, reset_s
+
+
+def floored(_: Telling, _client: str, left: int, reset_s: float) -> tuple[int, float]:
+    return left, math.floor(reset_s)
+
+
+def stale(limiter: Telling, client: str, _left: int, reset_s: float) -> tuple[int, float]:
+    """As of the request before."""
+    return limiter.latest.get(client, (N - 1, 0))[0], reset_s
+
+
+def anothers(limiter: Telling, _client: str, left: int, reset_s: float) -> tuple[int, float]:
+    return limiter.latest.get("", (left, 0))[0], reset_s
+
+
+def constant(_: Telling, _client: str, _left: int, reset_s: float) -> tuple[int, float]:
+    return N - 1, reset_s
+
+
+def nothing(_: Telling, _client: str, _left: int, reset_s: float) -> tuple[int, float]:
+    return 0, reset_s
+
+
+def at_once(_: Telling, _client: str, left: int, _reset_s: float) -> tuple[int, float]:
+    return left, 0
+
+
+def told(algorithm: str, says: Says, *, traffic: Traffic = TRAFFIC, seed: int = 1) -> pd.DataFrame:
+    limiter = Telling(LIMITERS[algorithm](), says)
+    return journal_of(limiter, traffic, seed, note=lambda: limiter.noted)
+
+
+def fields(journal: pd.DataFrame, algorithm: str, before: Before | None = None) -> Evidence:
+    limit = DeclaredLimit.model_construct(amount=N, period=W, algorithm=algorithm)
+    found = audit_limits(journal, {"health": limit}, before={"health": before} if before else None)
+    return next(one for one in found.evidence if one.promise == "health: RateLimit fields")
+
+
+@pytest.mark.parametrize("algorithm", LIMITERS)
+@pytest.mark.parametrize("says", [stale, anothers, constant, nothing])
+def test_a_number_that_cannot_be_left_is_found_whatever_the_algorithm(algorithm, says):
+    evidence = fields(told(algorithm, says), algorithm)
+    assert evidence.word is Word.FAIL
+    assert "RateLimit says r=" in evidence.reason
+
+
+@pytest.mark.parametrize("algorithm", ["fixed-window", "moving-window"])
+def test_a_reset_before_which_nothing_is_admitted_is_found(algorithm):
+    """Of the others, nobody knows the moment."""
+    evidence = fields(told(algorithm, at_once), algorithm)
+    assert evidence.word is Word.FAIL
+    assert "t=0, more than a second too short" in evidence.reason
+
+
+@pytest.mark.parametrize("algorithm", LIMITERS)
+@pytest.mark.parametrize("is_declared", [True, False])
+@pytest.mark.parametrize("says", [right, floored])
+def test_who_says_what_is_left_is_believed(algorithm, says, is_declared):
+    """Also if the traffic leaves open what algorithm it is."""
+    for seed, traffic in enumerate((TRAFFIC, LITTLE, LITTLE)):
+        journal = told(algorithm, says, traffic=traffic, seed=seed)
+        evidence = fields(journal, algorithm if is_declared else "unknown")
+        assert evidence.word is not Word.FAIL, evidence.reason
+
+
+@pytest.mark.parametrize("algorithm", LIMITERS)
+def test_what_was_spent_before_the_run_may_be_gone(algorithm):
+    """Of a target that others have just loaded, nobody knows how much is left at first."""
+    journal = told(algorithm, right)
+    moments = ["intended_us", "sent_us", "ended_us"]
+    late = journal[journal["sent_us"] > 5_000_000].reset_index(drop=True)
+    late[moments] -= 5_000_000
+    evidence = fields(late, algorithm, Before(is_unknown=True))
+    assert evidence.word is Word.PASS, evidence.reason
+    if algorithm != "sliding-counter":
+        assert fields(late, algorithm).word is Word.FAIL
