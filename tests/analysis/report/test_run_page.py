@@ -97,6 +97,7 @@ def test_a_report_of_a_long_run_stays_small(tmp_path):
     assert len(rendered(write_run(tmp_path / "run", plan=plan)).encode()) < 900_000
 
 
+@pytest.mark.long
 @pytest.mark.drawn
 def test_the_same_run_gives_the_same_bytes(failed, page):
     """No clock, no random identifiers in the SVG."""
