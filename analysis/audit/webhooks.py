@@ -15,7 +15,7 @@ from loadproof.analysis.audit.audit import audited
 from loadproof.analysis.audit.ledgerrows import unread_because
 from loadproof.analysis.audit.promise import Promise, overlap
 from loadproof.analysis.word import Word
-from loadproof.outcome import Outcome, Said, said_by
+from loadproof.outcome import Outcome, Said, said_by, said_of_event
 from loadproof.plan.evidence import needed_to_see
 
 if TYPE_CHECKING:
@@ -103,7 +103,9 @@ def webhook_record(
 
 
 def _delivery(event: str, how: str, row: Mapping[str, Any], *, is_repeated: bool) -> Delivery:
-    said = said_by(row["status"], row["outcome"], is_repeated=is_repeated)
+    # A false event is taken by nothing less than a right answer.
+    says = said_by if how in FALSE_KINDS else said_of_event
+    said = says(row["status"], row["outcome"], is_repeated=is_repeated)
     return Delivery(event, how, row["sent_us"], row["ended_us"], said, row)
 
 

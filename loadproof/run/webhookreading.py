@@ -6,7 +6,7 @@ import uuid
 from typing import TYPE_CHECKING, Any, Final
 
 from loadproof.api.audits import effects_in
-from loadproof.outcome import Outcome, Said, said_by
+from loadproof.outcome import Outcome, Said, said_by, said_of_event
 from loadproof.run.inquiry import UnaskedError
 from loadproof.run.observing import observed, read, unasked
 from loadproof.rundir.observations import Observation, were_at_once
@@ -52,7 +52,7 @@ class WebhookReading:
         self._accepted |= {event for event, is_accepted in sent.events.items() if is_accepted}
         for delivery in self._deliveries():
             delivered.append(delivery.asked["event"])
-            if said_by(delivery.status, delivery.outcome, is_repeated=False) is Said.ACKNOWLEDGED:
+            if said_of_event(delivery.status, delivery.outcome, is_repeated=False) is Said.ACKNOWLEDGED:
                 self._accepted.add(delivery.asked["event"])
             yield delivery
         if self._api.has_effects:
