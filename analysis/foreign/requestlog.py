@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
 import pandas as pd
 
 from loadproof.analysis.foreign.logcells import PHASE, LogCells
@@ -16,6 +17,7 @@ from loadproof.analysis.foreign.texts import Texts
 from loadproof.errors import InputError, Problem
 from loadproof.plan.phases import PhaseSpan
 from loadproof.rundir.rows import EventRow
+from loadproof.units import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -24,6 +26,12 @@ if TYPE_CHECKING:
 
 _CHUNK_ROWS: Final = 250_000
 _LONGEST_S: Final = 400 * 24 * 3600
+_FEWEST_SECONDS: Final = 3
+_PAUSE_S: Final = 60
+_LEAST_PAUSE: Final = 0.1
+"""Share of the log."""
+_UNUSUAL: Final = 20
+"""Times the usual length."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -79,16 +87,17 @@ def read_log(path: Path) -> RequestLog:
         raise InputError(problem)
     texts = Texts(counted.names)
     names = [texts.of(name) for name in counted.names]
+    traffic = _traffic(counted.frame(names), names, counted.start_s)
     return RequestLog(
         path=path,
-        traffic=_traffic(counted.frame(names), names, counted.start_s),
+        traffic=traffic,
         requests=rows.requests,
         unreadable=rows.unreadable,
         untimed=counted.untimed_frame(names),
         lost=counted.lost,
         is_coarse=counted.is_coarse,
         written=dict(zip(names, counted.names, strict=True)),
-        notes=(*_notes(rows), *texts.notes),
+        notes=(*_notes(rows), *_pauses(traffic), *texts.notes),
         restarts=rows.order.restarts,
     )
 
@@ -103,6 +112,18 @@ def _notes(rows: LogRows) -> Iterator[str]:
     if restarts := rows.order.restarts:
         times = "once" if restarts == 1 else f"{restarts:,} times"
         yield f"its times begin again {times}: if these are several runs, they were all taken together as one"
+
+
+def _pauses(traffic: LogTraffic) -> Iterator[str]:
+    """Rates are per second of the whole log: a pause between two runs, or an outage that nobody logged, lowers them."""
+    seconds = np.unique(traffic.intervals["second"].to_numpy())
+    if len(seconds) < _FEWEST_SECONDS:
+        return
+    lengths_s = np.diff(seconds)
+    longest_s, place = float(lengths_s.max()), int(lengths_s.argmax())
+    if longest_s > max(_LEAST_PAUSE * traffic.measured_s, _PAUSE_S, _UNUSUAL * float(np.median(lengths_s))):
+        after = format_duration(float(seconds[place]) + 1)
+        yield f"no request began for {format_duration(longest_s - 1)} after {after}; rates include that pause"
 
 
 def _traffic(intervals: pd.DataFrame, names: list[str], start_s: float) -> LogTraffic:

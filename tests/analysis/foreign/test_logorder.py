@@ -91,6 +91,14 @@ def test_lines_of_one_run_may_come_in_any_order(tmp_path, monkeypatch, lines, ro
     assert log_of(tmp_path, lines).restarts == 0
 
 
+@pytest.mark.parametrize(("pause_s", "is_told"), [(3600, True), (61, True), (30, False)])
+def test_a_pause_that_lowers_rates_is_told(tmp_path, pause_s, is_told):
+    """Two runs of 50 requests per second, an hour apart, are a log of 0.5."""
+    log = log_of(tmp_path, [*run_lines(start_s=1.7e9), *run_lines(start_s=1.7e9 + 20 + pause_s)])
+    assert any("no request began for" in note for note in log.notes) == is_told
+    assert ("after 20 s; rates include that pause" in log_facts(log)) == is_told
+
+
 def test_a_line_that_ends_within_its_status_is_none(tmp_path):
     """A 2 is no answer that was wrong, but the beginning of a 200."""
     path = tmp_path / "requests.csv"
