@@ -86,3 +86,12 @@ def said_by(status: int, outcome: str, *, is_repeated: bool) -> Said:
 def said_to_reuse(status: int, outcome: str) -> Said:
     """What an answer says to another order under the key of a settled one: a 409 is no other one in progress."""
     return Said.REFUSED if status == _CONFLICT else said_by(status, outcome, is_repeated=False)
+
+
+def said_of_event(status: int, outcome: str, *, is_repeated: bool) -> Said:
+    """What an answer promises of an event: its sender goes by the status alone, and delivers no more after any 2xx.
+
+    Source: Standard Webhooks 1.0, 'Operational considerations'.
+    """
+    is_taken = outcome == Outcome.INVALID and 200 <= status < 300
+    return Said.ACKNOWLEDGED if is_taken else said_by(status, outcome, is_repeated=is_repeated)

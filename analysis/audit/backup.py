@@ -1,8 +1,9 @@
 """Judges a backup that was taken under load: it ends, restores, serves, and has what was acknowledged before it began.
 
 A backup is a consistent state of some moment between its start and its end. So each payment whose answer had come
-before it began has to be in it; one that was under way then, or came later, may be or not, but as a whole. That leaves
-room for one that lacks the newest of what it copied: a second backup, when nobody pays any more, has no such excuse.
+before it began has to be in it; one that was under way then, or came later, may be or not, but as a whole, and with
+whatever had been acknowledged before it was sent. That leaves room for one that lacks the newest of what it copied: a
+second backup, when nobody pays any more, has no such excuse.
 
 State of the art: restoring is the only test of a backup; durability of acknowledged writes is Jepsen's set test, with
 the restored state as the final read. Source: https://sqlite.org/howtocorrupt.html, sections 1.2 to 1.4, on copies of a
@@ -58,6 +59,7 @@ def audit_backup(record: BackupRecord, *, one_in: float) -> Audited:
     if record.under_load is not None and record.under_load.can_be_read:
         contents = Contents(record.under_load)
         _look_before(record.under_load, contents, there, record.doubt_us)
+        _look_between(record.under_load, contents, there, record.doubt_us)
         _compare(contents, own)
         _add_up(contents, balances)
         _sum(contents, total)
@@ -149,6 +151,21 @@ def _look_before(tried: TriedBackup, contents: Contents, promise: Promise, doubt
         promise.lacks(f"{recent} of them in the last second before it began, needs {_RECENT_NEEDED}")
 
 
+def _look_between(tried: TriedBackup, contents: Contents, promise: Promise, doubt_us: int) -> None:
+    """For what was acknowledged while it ran, before another one in it was sent: no moment has only the latter."""
+    begun_us, ended_us = tried.began_us - doubt_us, tried.ended_us + doubt_us
+    stories = contents.stories.values()
+    there = [story for story in stories if story.booked_from_us <= ended_us and contents.orders_of(story)]
+    if not there:
+        return
+    newest = max(there, key=lambda story: story.booked_from_us)
+    for story in stories:
+        if begun_us <= story.booked_until_us < newest.booked_from_us - doubt_us and contents.orders_of(story) == []:
+            ago_s = (newest.booked_from_us - story.booked_until_us) / 1e6
+            what = f"acknowledged {ago_s:.3f} s before {newest.order} was sent, which is there, and this isn't"
+            promise.broken(f"{what}: {story.order}", (*story.rows, *newest.rows))
+
+
 def _later(tried: TriedBackup, contents: Contents, doubt_us: int) -> int:
     """Payments in it that no backup can have, because they were first sent when it had surely ended.
 
@@ -164,9 +181,11 @@ def _look_for_all(contents: Contents, promise: Promise) -> None:
     for story in contents.stories.values():
         if story.said is Said.ACKNOWLEDGED:
             _look_for(story, contents, promise, f"acknowledged at {story.booked_until_us / 1e6:.3f} s")
-    balances = Promise("", "", 1)
-    _add_up(contents, balances)
-    for offence in balances.offences:
+    # Nothing of these is evidence that is missing otherwise.
+    others = Promise("", "", 1)
+    _add_up(contents, others)
+    _compare(contents, others)
+    for offence in others.offences:
         promise.broken(offence.what, offence.rows)
 
 

@@ -113,7 +113,9 @@ def _of_evading(promise: str, line: Line) -> LimitPromise:
 def _fits(line: Line, before: Before, announced: NDArray[np.int64] | None) -> list[AlgorithmFit]:
     """How it fits each algorithm that it may have, the declared one or all; those it fits best come first."""
     known = line.limit.algorithm
-    windows = fixed_windows(line, known_after_us=line.window_us if before != _NOTHING_BEFORE else 0)
+    # Of a part of the run, too, nobody knows what counts from before: a Redis that was paused has forgotten nothing.
+    is_first = before == _NOTHING_BEFORE and not line.since.any()
+    windows = fixed_windows(line, known_after_us=0 if is_first else line.window_us)
     fits = []
     for algorithm in KNOWN_ALGORITHMS if known == "unknown" else (known,):
         found = refusals(line, algorithm, windows, before)

@@ -15,7 +15,7 @@ from loadproof.analysis.audit.audit import audited
 from loadproof.analysis.audit.ledgerrows import unread_because
 from loadproof.analysis.audit.promise import Promise, overlap
 from loadproof.analysis.word import Word
-from loadproof.outcome import Outcome, Said, said_by
+from loadproof.outcome import Outcome, Said, said_by, said_of_event
 from loadproof.plan.evidence import needed_to_see
 
 if TYPE_CHECKING:
@@ -38,6 +38,9 @@ LATER_NEEDED: Final = 5
 FORGED_NEEDED: Final = 5
 """Of each kind. These depend on no timing."""
 FALSE_KINDS: Final = ("forged", "stale", "unsigned", "blank", "downgraded", "altered", "renamed", "replayed")
+_NOT_COME: Final = frozenset({0, 429, 503})
+_ABOUT_THE_SENDER: Final = frozenset({401, 403, 408, 425, 429})
+_ANY: Final = 1 << 62
 _NO_EFFECTS: Final = "the target file declares no `effects`, which shows an event's"
 
 
@@ -100,7 +103,9 @@ def webhook_record(
 
 
 def _delivery(event: str, how: str, row: Mapping[str, Any], *, is_repeated: bool) -> Delivery:
-    said = said_by(row["status"], row["outcome"], is_repeated=is_repeated)
+    # A false event is taken by nothing less than a right answer.
+    says = said_by if how in FALSE_KINDS else said_of_event
+    said = says(row["status"], row["outcome"], is_repeated=is_repeated)
     return Delivery(event, how, row["sent_us"], row["ended_us"], said, row)
 
 
@@ -172,18 +177,27 @@ def _later(record: WebhookRecord, events: Mapping[str, list[Delivery]]) -> Promi
 
 
 def _by_id(record: WebhookRecord, events: Mapping[str, list[Delivery]]) -> Promise:
-    """Other bytes under one id are one event; the same bytes under two ids are two."""
+    """Other bytes under one id are one event; the same bytes under two ids are two: both are taken."""
     promise = Promise(BY_ID, "events in another form, or with another's body", FORMS_NEEDED)
-    for event, deliveries in events.items():
-        hows = {delivery.how for delivery in deliveries} & {"other-form", "same-body"}
-        effects = record.effects.get(event)
-        if not hows or effects is None or not _is_accepted(deliveries):
+    counts = []
+    for how, right, what in (
+        ("other-form", (0, 1), "its effects are one for each form of its body"),
+        ("same-body", range(1, _ANY), "no effect, as if it were the event with the same body"),
+    ):
+        own = {event: all_of for event, all_of in events.items() if any(one.how == how for one in all_of)}
+        taken = {event for event, deliveries in own.items() if _is_accepted(deliveries)}
+        turned_away = {event for event in own.keys() - taken if all(map(_is_turned_away, own[event]))}
+        if turned_away == own.keys():
+            # A body without an id, say, is none for this receiver.
             continue
-        promise.n += 1
-        if "other-form" in hows and effects > 1:
-            promise.broken(f"{event}: {effects} effects, one for each form of its body", _rows(deliveries))
-        if "same-body" in hows and effects == 0:
-            promise.broken(f"{event}: no effect, as if it were the event with the same body", _rows(deliveries))
+        looked_at = {event: record.effects[event] for event in own if event in taken and event in record.effects}
+        counts.append(len(looked_at))
+        for event, deliveries in own.items():
+            if event in looked_at and looked_at[event] not in right:
+                promise.broken(f"{event}: {what}", _rows(deliveries))
+            elif how == "same-body" and event in turned_away:
+                promise.broken(f"{event}: refused, as if it were the event with the same body", _rows(deliveries))
+    promise.n = min(counts, default=0)
     return promise
 
 
@@ -196,10 +210,20 @@ def _no_effect(record: WebhookRecord, events: Mapping[str, list[Delivery]]) -> P
             promise.broken(f"{event}: {how}, and accepted", _rows(deliveries))
         elif effects:
             promise.broken(f"{event}: {how}, and it has an effect", _rows(deliveries))
-        if effects is not None and how in counts:
+        if effects is not None and how in counts and any(map(_has_come, deliveries)):
             counts[how] += 1
     promise.n = min(counts.values())
     return promise
+
+
+def _has_come(delivery: Delivery) -> bool:
+    """To whoever decides about it, ahead of whom nobody answers, or a limit does."""
+    return delivery.row["status"] not in _NOT_COME
+
+
+def _is_turned_away(delivery: Delivery) -> bool:
+    """For what it says, not for who sent it."""
+    return 400 <= delivery.row["status"] < 500 and delivery.row["status"] not in _ABOUT_THE_SENDER
 
 
 def _rows(deliveries: Iterable[Delivery]) -> list[Row]:

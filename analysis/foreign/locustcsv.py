@@ -92,12 +92,6 @@ class LocustRun:
         return self.source.name
 
     @property
-    def is_contradictory(self) -> bool:
-        """Whether a file contradicts itself, or counters fell."""
-        rows = (*self.entries, *((self.total,) if self.total else ()))
-        return self.upsets.has_any or any(row.contradictions for row in rows)
-
-    @property
     def duration_s(self) -> float:
         return float(self.history["time_s"].iloc[-1]) if len(self.history) else 0.0
 

@@ -126,10 +126,18 @@ class RowReader:
             what = f"several columns of the {self.layout.name} file are called {' and '.join(map(printable, twice))}"
             raise InputError(Problem(str(self.path), what, "save it as Locust wrote it: each column once"))
         self.header = header
+        lines.skipped = line.rstrip(b"\r\n")
         self._unescaped = line.startswith(b'"') and self.layout.texts > 0
         return True
 
     def _read_rows(self, lines: _Lines) -> Iterator[dict[str, str]]:
+        yield from self._all_rows(lines)
+        # A history shows by its counters where another run begins; totals of several runs say nothing.
+        if lines.skips and self.layout is not HISTORY:
+            what = "several runs in one file: its first line comes again"
+            raise InputError(Problem(str(self.path), what, "give the CSVs of each run alone, as Locust wrote them"))
+
+    def _all_rows(self, lines: _Lines) -> Iterator[dict[str, str]]:
         if self._unescaped:
             yield from self._unescaped_rows(lines)
         else:
@@ -212,12 +220,18 @@ class _Lines:
         self._lines = lines
         self.whole = True
         self.seen = False
+        self.skipped: bytes | None = None
+        """Without its end: such lines are left out."""
+        self.skips = 0
 
     def __iter__(self) -> Iterator[bytes]:
         for line in self._lines:
             self.seen = True
             self.whole = line.endswith((b"\r", b"\n"))
-            yield line
+            if self.skipped is not None and line.rstrip(b"\r\n") == self.skipped:
+                self.skips += 1
+            else:
+                yield line
 
     def all_but_a_cut_one(self) -> Iterator[bytes]:
         return (line for line in self if self.whole)

@@ -65,7 +65,7 @@ def verdict_on_csvs(thresholds: tuple[FileThreshold, ...], run: LocustRun) -> Ve
     else:
         reason = sentence(findings[0].what)
     next_step = _NEXT_STEPS[word] if deciding else f"{sentence(findings[0].remedy)}."
-    if word is Word.INCONCLUSIVE and run.is_contradictory and any(_pass_alone(thresholds, judgements, run)):
+    if word is Word.INCONCLUSIVE and any(_pass_alone(thresholds, judgements, run)):
         next_step = _WITHOUT_DOUBTS
     return Verdict(word, f"{reason}.", next_step, judgements, findings)
 
@@ -90,8 +90,8 @@ _NEXT_STEPS: Final = {
 
 
 _WITHOUT_DOUBTS: Final = (
-    "Judge the files of one complete run as Locust wrote them; these contradict themselves, or their counters "
-    "were reset after failures."
+    "Judge the files of one complete run as Locust wrote them; these lack something, contradict each other or "
+    "themselves, or their counters were reset after failures."
 )
 
 

@@ -67,10 +67,6 @@ class Upsets:
         )
 
     @property
-    def has_any(self) -> bool:
-        return bool(self.falls or self.odd_rows or self.backward_steps)
-
-    @property
     def sentences(self) -> Iterator[str]:
         """A few of them, for people who judge nothing."""
         for fall in self.falls.get(TOTAL, ())[:_MOST_FALLS]:

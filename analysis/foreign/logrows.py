@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import pandas as pd
 
+from loadproof.analysis.foreign.logorder import LogOrder
 from loadproof.analysis.foreign.logtimes import LAST_S, TIME_COLUMNS, LogTimes, numbers_in, time_columns
 from loadproof.analysis.foreign.records import Records, blocks_of, cells_of, repeated
 from loadproof.errors import InputError, Problem, excerpt, printable
@@ -43,6 +44,7 @@ class LogRows:
     texts_as_status: int = 0
     """Texts of requests that got no answer, like JMeter's 'Non HTTP response code'."""
     times: LogTimes = field(default_factory=LogTimes)
+    order: LogOrder = field(default_factory=LogOrder)
     _first: str = ""
     """The first line that could not be read."""
     _statuses: int = 0
@@ -103,7 +105,9 @@ class LogRows:
         times = numbers_in(table["response_ms"])
         is_timed = times.between(0, _LONGEST_MS)
         status, texts = self._status(table["status"])
-        known = seconds.between(0, LAST_S) & (status.fillna(0.0).between(0, 999) & (status.fillna(0.0) % 1 == 0))
+        # No answer has a status below 100: there is one where a line was cut in its last number.
+        code = status.fillna(0.0)
+        known = seconds.between(0, LAST_S) & ((code == 0) | code.between(100, 999)) & (code % 1 == 0)
         # Many tools write no time if no answer came in time, and the status tells enough.
         known &= is_timed | status.notna()
         odd = table.loc[known & ~is_timed, "response_ms"].dropna()
@@ -116,7 +120,9 @@ class LogRows:
         self.requests += int(known.sum())
         self.unreadable += len(batch) - int(known.sum())
         self.texts_as_status += int((texts & known).sum())
-        table["seconds"] = seconds.where(seconds.between(0, LAST_S)).ffill().bfill()
+        seconds = seconds.where(seconds.between(0, LAST_S))
+        self.order.add(seconds, table["name"])
+        table["seconds"] = seconds.ffill().bfill()
         table["response_ms"] = times.where(is_timed)
         table["status"] = status.fillna(0.0).where(known)
         return table

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from loadproof.analysis.estimates.scope import Scope
@@ -73,15 +73,24 @@ def _names_of(name: str, log: RequestLog) -> list[str]:
 
 def verdict_on_log(thresholds: tuple[FileThreshold, ...], log: RequestLog) -> Verdict:
     """The verdict on these thresholds; never INVALID, because nothing here tells how the generator did."""
-    judgements = tuple(_judge_threshold(threshold, log) for threshold in thresholds)
+    judged = [_judge_threshold(threshold, log) for threshold in thresholds]
+    judgements = tuple(each.judgement for each in judged)
     word = next(word for word in PRECEDENCE if word in {judgement.word for judgement in judgements})
     deciding = [judgement for judgement in judgements if judgement.word is word]
     if word is Word.PASS:
         reason = f"{all_hold(len(judgements))}; a log can't show whether the generator kept up"
     else:
         reason = deciding_reason(deciding)
-    first = thresholds[judgements.index(deciding[0])]
-    return Verdict(word, f"{sentence(reason)}.", _next_step(deciding[0], first, log), judgements, findings=())
+    place = judgements.index(deciding[0])
+    next_step = judged[place].remedy or _next_step(deciding[0], thresholds[place], log)
+    return Verdict(word, f"{sentence(reason)}.", next_step, judgements, findings=())
+
+
+@dataclass(frozen=True)
+class _Judged:
+    judgement: Judgement
+    remedy: str | None = None
+    """What to do about the log; None if it isn't why nothing was decided."""
 
 
 _NEXT_STEPS: Final = {
@@ -97,24 +106,43 @@ def _next_step(judgement: Judgement, threshold: FileThreshold, log: RequestLog) 
     return outage or _NEXT_STEPS[Word.FAIL if is_missed else judgement.word]
 
 
-def _judge_threshold(threshold: FileThreshold, log: RequestLog) -> Judgement:
-    """PASS and FAIL only if they would not change if every line that was left out had been on the other side."""
+def _judge_threshold(threshold: FileThreshold, log: RequestLog) -> _Judged:
+    """PASS and FAIL only if they would not change if every line that was left out had been on the other side.
+
+    What several runs keep together, one of them may have violated.
+    """
     scope, metric = _scope(threshold, log), threshold.expectation.metric
     is_time = metric.dimension is Dimension.DURATION
     traffic = log.traffic if is_time else with_untimed(log)
     judgement = judge_scope(threshold, traffic, scope)
     if judgement.word not in {Word.PASS, Word.FAIL}:
-        return judgement
+        return _Judged(judgement)
+    is_kept = judgement.word is Word.PASS
+    if is_kept and log.restarts:
+        return _Judged(_undecided(judgement, "the log's times begin again, as where several runs were joined"), _APART)
     window_s = threshold.expectation.window_s
     left_out = left_out_of(log, scope.endpoints, with_untimed=is_time, window_s=window_s)
     if not left_out.count:
-        return judgement
-    is_kept = judgement.word is Word.PASS
+        return _Judged(judgement)
     other = judge_scope(threshold, left_out.added(traffic, _bad_rows(metric) if is_kept else _GOOD_ROWS), scope)
     if other.word is judgement.word:
-        return judgement
-    reason = f"{judgement.reason}; but {left_out.why}, which could change the outcome"
-    return replace(judgement, word=Word.INCONCLUSIVE, reason=reason)
+        return _Judged(judgement)
+    return _Judged(_undecided(judgement, f"{left_out.why}, which could change the outcome"), _MEND)
+
+
+_APART: Final = "Judge each run's log alone; if it is a single run, sort its lines by time. Then judge again."
+_MEND: Final = "Fix what could not be read in the log, then judge again: more requests don't decide it."
+
+
+def _undecided(judgement: Judgement, why: str) -> Judgement:
+    """Neither what happened nor what will is known."""
+    return replace(
+        judgement,
+        word=Word.INCONCLUSIVE,
+        reason=f"{judgement.reason}; but {why}",
+        in_this_run=judgement.in_this_run and Compliance.UNSURE,
+        next_time=judgement.next_time and Compliance.UNSURE,
+    )
 
 
 _GOOD_ROWS: Final = tuple((series, Outcome.OK, 0) for series in ("response", "completed", "good"))

@@ -60,6 +60,8 @@ class RequestLog:
     """The names as their bytes, one character each, by the names as they are shown."""
     notes: tuple[str, ...]
     """How it was read, a sentence each."""
+    restarts: int = 0
+    """How often its times begin again, as where the logs of several runs were joined."""
 
 
 def read_log(path: Path) -> RequestLog:
@@ -87,6 +89,7 @@ def read_log(path: Path) -> RequestLog:
         is_coarse=counted.is_coarse,
         written=dict(zip(names, counted.names, strict=True)),
         notes=(*_notes(rows), *texts.notes),
+        restarts=rows.order.restarts,
     )
 
 
@@ -97,6 +100,9 @@ def _notes(rows: LogRows) -> Iterator[str]:
         yield f"{rows.untimed:,} requests have no time that can be read; they count in ratios, not in times"
     if rows.texts_as_status:
         yield f"{rows.texts_as_status:,} statuses are texts, and count as no answer"
+    if restarts := rows.order.restarts:
+        times = "once" if restarts == 1 else f"{restarts:,} times"
+        yield f"its times begin again {times}: if these are several runs, they were all taken together as one"
 
 
 def _traffic(intervals: pd.DataFrame, names: list[str], start_s: float) -> LogTraffic:

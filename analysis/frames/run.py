@@ -132,12 +132,14 @@ def _frame(path: Path, row: type[Any], damage: list[str], *, may_be_missing: boo
 
 def _cells(path: Path, manifest: Manifest, damage: list[str]) -> pd.DataFrame:
     """Like `_frame`, block by block."""
-    cells = IntervalCells(manifest.phases, manifest.scenario)
+    cells, blocks = IntervalCells(manifest.phases, manifest.scenario), read_intervals(path)
     try:
-        for block in read_intervals(path):
+        for block in blocks:
             cells.add(block)
     except OSError:
         damage.append(f"{path.name} is missing")
+    if blocks.is_torn:
+        damage.append(f"{path.name} is torn: what follows its last whole row is lost")
     if cells.skipped:
         damage.append(f"{path.name}: {cells.skipped} unreadable lines were left out")
     return cells.frame()

@@ -143,6 +143,17 @@ def _frozen(run: Run) -> Iterator[Disturbance]:
             yield Disturbance(f"worker {worker} was frozen for {gaps.max() - 1:.0f} s", _AWAKE, decides=True)
 
 
+def _unrecorded(run: Run) -> Iterator[Disturbance]:
+    """A generator that wrote nothing at an end of a whole run stood still there, or what it wrote is lost."""
+    if run.manifest.ending != "completed" or run.generator.empty:
+        return
+    missing_s = {"first": float(run.generator["second"].min()), "last": run.phases[-1].end_s - run.measured_s}
+    for which, length_s in missing_s.items():
+        if length_s >= FROZEN_SECONDS:
+            what = f"the generator left no record of the {which} {format_duration(length_s)}"
+            yield Disturbance(what, "check generator.log, then run again", decides=True)
+
+
 def _asleep(run: Run) -> Iterator[Disturbance]:
     asleep_s = run.generator["asleep_s"].max()
     if asleep_s > ASLEEP_S:
@@ -221,6 +232,7 @@ def _measured_by_worker(run: Run) -> tuple[tuple[str, pd.DataFrame], ...]:
 
 RULES: Final[tuple[Callable[[Run], Iterator[Disturbance]], ...]] = (
     _frozen,
+    _unrecorded,
     _asleep,
     _busy,
     _waiting,

@@ -38,6 +38,7 @@ _FIX_USERS: Final = "fix the locustfile; locust_exceptions.csv has the traceback
 _LEAVE_THE_END: Final = (
     "change it there: the run's end is loadproof's, and what ends it earlier loses its last requests"
 )
+_RESTORE: Final = "restore the run directory as the run left it, or run again"
 _OUR_DEFECT: Final = "this is a bug in loadproof: keep the run directory and report it"
 
 
@@ -86,20 +87,33 @@ def _aborted(run: Run, what: str) -> Finding:
 
 def _nothing_recorded(run: Run) -> Iterator[Finding]:
     # A target that was gone before the first request has none, through its own fault.
-    if run.intervals.empty and run.manifest.ending not in _CUT_SHORT | {"target_died"}:
+    lost, was_cut = _damage_of(run, files.INTERVALS), run.manifest.ending in _CUT_SHORT
+    # Where nothing was sent, there is no such file.
+    is_lost = lost and (run.generator["sent"].sum() > 0 or (run.path / files.INTERVALS).exists())
+    if run.intervals.empty and not was_cut and is_lost:
+        yield Finding(Word.INVALID, f"not one request can be read: {lost}", _RESTORE)
+    elif run.intervals.empty and not was_cut and run.manifest.ending != "target_died":
         of_setup = tally(run.setup).sent
         what = "no request was recorded" + (f" but {of_setup:,} of users' on_start and on_stop" if of_setup else "")
         yield Finding(Word.INVALID, what, _FIX_USERS if run.raised else "check generator.log, then run again")
-    if run.generator.empty and not run.intervals.empty and run.manifest.ending not in _CUT_SHORT:
+    if run.generator.empty and not run.intervals.empty and not was_cut:
+        lost = _damage_of(run, files.GENERATOR)
         what = "the generator left no record of its own health: nobody knows whether it kept up"
-        yield Finding(Word.INVALID, what, "check generator.log, then run again")
+        what += f" ({lost})" if lost else ""
+        yield Finding(Word.INVALID, what, _RESTORE if lost else "check generator.log, then run again")
     for damage in run.damage:
         yield Finding(Word.PASS, damage, "nothing to do if the run was cut off")
 
 
+def _damage_of(run: Run, *names: str) -> str:
+    """What is wrong with these files; empty if nothing is."""
+    return " and ".join(damage for damage in run.damage if damage.startswith(names))
+
+
 def _lost_requests(run: Run) -> Iterator[Finding]:
     """Each request started has one outcome, was unsent, or was abandoned by our own stop."""
-    if run.manifest.ending in MAY_BE_TORN or run.generator.empty:
+    lost = _damage_of(run, files.INTERVALS, files.GENERATOR)
+    if run.manifest.ending in MAY_BE_TORN or run.generator.empty or (lost and run.intervals.empty):
         return
     planned, setup = tally(run.intervals), tally(run.setup)
     sent = int(run.generator["sent"].sum())
@@ -107,7 +121,8 @@ def _lost_requests(run: Run) -> Iterator[Finding]:
     accounted = planned.sent + planned.unsent + setup.sent + setup.unsent + abandoned
     if sent != accounted:
         remedy = f"stop what the locustfile leaves running in the background; if there is nothing, {_OUR_DEFECT}"
-        yield Finding(Word.INVALID, f"{sent:,} requests were sent, {accounted:,} are accounted for", remedy)
+        what = f"{sent:,} requests were sent, {accounted:,} are accounted for"
+        yield Finding(Word.INVALID, f"{what}: {lost}" if lost else what, _RESTORE if lost else remedy)
     most = int(run.generator.groupby("worker")["in_flight"].max().sum())
     if abandoned > most:
         what = f"{abandoned:,} requests were cut off, but never more than {most:,} were in flight at once"

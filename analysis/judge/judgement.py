@@ -67,6 +67,8 @@ class Judgement:
     next_time: Compliance | None = None
     """By inference, where correlated seconds matter; None for what is observed rather than estimated."""
     wanting: Wanting | None = None
+    window_s: tuple[int, int] | None = None
+    """From when to when the window was that decides, if windows were judged."""
 
     @property
     def decided_by(self) -> str | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from loadproof.analysis.audit.auditing import audits_of
 from loadproof.analysis.estimates.changes import NOTICED, largest_moves
+from loadproof.analysis.estimates.estimate import ratio_estimate
 from loadproof.analysis.estimates.misses import misses_of
 from loadproof.analysis.estimates.scope import Scope
 from loadproof.analysis.estimates.summary import summary
@@ -158,7 +159,9 @@ def deciding_reason(deciding: list[Judgement]) -> str:
     judgement, others = deciding[0], len(deciding) - 1
     threshold = judgement.threshold
     more = "" if others == 0 else f" (and {others} more threshold{'s' if others > 1 else ''})"
-    seen = f"{threshold.expectation.metric} is {judgement.reason} (expected {threshold.expect})"
+    # A reason begins with the value, if there is one.
+    metric = f"{threshold.expectation.metric} is " if judgement.estimate is not None else ""
+    seen = f"{metric}{judgement.reason} (expected {threshold.expect})"
     return f"{threshold.scope}: {seen}{more}"
 
 
@@ -178,9 +181,11 @@ def _next_step(deciding: list[tuple[Threshold, Judgement]], run: Run) -> str:
     if outage:
         return outage
     threshold, first = deciding[0]
+    if first.estimate is None and run.damage:
+        return f"Restore the run directory as the run left it, or run again: {run.damage[0]}."
     if first.word is Word.INCONCLUSIVE and (needed := _needed(threshold, first)):
         return needed
-    place = _PARTS.get(threshold.expectation.metric.name) or _worst_place(threshold, run)
+    place = _PARTS.get(threshold.expectation.metric.name) or _worst_place(threshold, run, first.window_s)
     if first.word is Word.INCONCLUSIVE:
         return f"Look at {place}. A longer run will show whether this happens every time."
     return f"Look at {place}. Then fix the target, or correct the threshold."
@@ -196,6 +201,8 @@ def _needed(threshold: Threshold, judgement: Judgement) -> str | None:
         return "Find out why the phase before the trigger was not calm or was too short, then run again."
     if judgement.in_this_run is Compliance.MISSED:
         return None
+    if judgement.window_s is not None:
+        return "Send more per second, or judge longer windows; so far nothing shows that the target is at fault."
     return "Run longer or with more requests; so far nothing shows that the target is at fault."
 
 
@@ -233,16 +240,22 @@ def _read_by(threshold: Threshold, run: Run) -> Run:
     return run.of_groups if run.manifest.scenario.group_of(threshold) else run
 
 
-def _worst_place(threshold: Threshold, run: Run) -> str:
-    """The phase and endpoint, of those that a threshold reads, where most is wrong, or which is slowest."""
+def _worst_place(threshold: Threshold, run: Run, window_s: tuple[int, int] | None) -> str:
+    """The phase and endpoint, of those that a threshold reads, where most is wrong, or which is slowest.
+
+    In the window that decides, if windows were judged.
+    """
     scope = Scope.of(threshold, run.manifest.scenario)
-    rows = [
-        row
-        for row in summary(_read_by(threshold, run))
-        if row.endpoint in scope.endpoints and row.phase.name in scope.phases
-    ]
+    read = _read_by(threshold, run)
+    phases, when = scope.phases, ""
+    if window_s is not None:
+        start_s, end_s = window_s
+        read = read.with_intervals(read.intervals[read.intervals["second"].between(start_s, end_s, "left")])
+        phases = tuple(span.name for span in run.phases if span.start_s <= start_s < span.end_s)
+        when = f" from {format_duration(start_s)} to {format_duration(end_s)}"
+    rows = [row for row in summary(read) if row.endpoint in scope.endpoints and row.phase.name in phases]
     worst = max(rows, key=badness)
-    place = f"{worst.endpoint} in {worst.phase.name}"
+    place = f"{worst.endpoint} in {worst.phase.name}{when}"
     wrong = {outcome: count for outcome, count in worst.tally.outcomes.items() if outcome is not Outcome.OK}
     p95 = worst.response[0.95]
     if any(wrong.values()):
@@ -254,10 +267,10 @@ def _worst_place(threshold: Threshold, run: Run) -> str:
 
 
 def badness(row: SummaryRow) -> tuple[float, float]:
-    """How much did not end ok, then how slow the rest was."""
-    p95 = row.response[0.95]
-    bad = 1 - row.tally.outcomes[Outcome.OK] / row.tally.offered if row.tally.offered else 0.0
-    return bad, p95.value if p95 else 0.0
+    """How much did not end ok, then how slow the rest was; at least, so that one of two isn't worse than 40 of 100."""
+    p95, offered = row.response[0.95], row.tally.offered
+    bad = ratio_estimate(offered - row.tally.outcomes[Outcome.OK], offered)
+    return bad.low if bad else 0.0, p95.low if p95 else 0.0
 
 
 def sentence(text: str) -> str:

@@ -63,7 +63,8 @@ def judge_windows(threshold: Expected, traffic: Traffic, scope: Scope) -> Judgem
     if window is None:
         return Judgement(threshold, Word.INCONCLUSIVE, None, "no complete window: nothing to judge")
     if window.share is None:
-        return Judgement(threshold, Word.INCONCLUSIVE, None, f"no samples {window.when}")
+        between_s = window.start_s, window.end_s
+        return Judgement(threshold, Word.INCONCLUSIVE, None, f"no samples {window.when}", window_s=between_s)
     inside = rows[rows["second"].between(window.start_s, window.end_s, "left")]
     estimate = _shown(expectation, inside, scope, window.share, precision_of(expectation, spans))
     dimension = expectation.metric.dimension
@@ -78,7 +79,8 @@ def judge_windows(threshold: Expected, traffic: Traffic, scope: Scope) -> Judgem
         case _:
             reason = f"{value}{_undecided(expectation, window.share, precision_of(expectation, spans).z)}"
     # A window's samples are treated as independent: they say nothing about the next run.
-    return Judgement(threshold, window.word, estimate, reason, in_this_run=_COMPLIANCE[window.word])
+    in_this_run, between_s = _COMPLIANCE[window.word], (window.start_s, window.end_s)
+    return Judgement(threshold, window.word, estimate, reason, in_this_run=in_this_run, window_s=between_s)
 
 
 def _undecided(expectation: Expectation, share: Estimate, z: float) -> str:

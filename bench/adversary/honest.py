@@ -68,7 +68,6 @@ THROTTLED = {
     "thresholds": [{"expect": "error_ratio < 5 %"}, {"expect": "goodput_ratio >= 50 %"}],
 }
 WAIT = (("Retry-After", "1"),)
-DATE = (("Retry-After", "Thu, 01 Jan 2026 00:00:00 GMT"),)
 REDIRECTED = "base_url: URL\nendpoints:\n" + "".join(
     f"  {name}: {{follow_redirects: true}}\n"
     for name in ("health", "balance", "transactions", "transaction", "webhooks")

@@ -11,8 +11,6 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
-MOST_HEAD_BYTES = 65536
-
 
 @dataclass
 class Request:

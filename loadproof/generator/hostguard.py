@@ -16,6 +16,7 @@ from gevent.monkey import get_original
 from urllib3 import ProxyManager
 
 from loadproof.errors import Problem, UnsafeTargetError
+from loadproof.generator.proxytalk import asked_for
 from loadproof.httpuser.terms import check_proxy
 from loadproof.scenario.safety import ALLOWED_VARIABLE, may_load
 
@@ -48,6 +49,10 @@ class HostGuard:
         for cls in {socket.socket, gevent.socket.socket, get_original("socket", "socket")}:
             for name in _SENDING:
                 setattr(cls, name, self._asked(getattr(cls, name)))
+        # Our own transport sends by the original class, and asks by itself.
+        for cls in {socket.socket, gevent.socket.socket}:
+            for name in ("send", "sendall"):
+                setattr(cls, name, self._read(getattr(cls, name)))
         # Also under requests: who watches what is connected to sees only the proxy.
         ProxyManager.connection_from_host = _behind_known(ProxyManager.connection_from_host)  # type: ignore[method-assign]
 
@@ -75,6 +80,16 @@ class HostGuard:
             return connect(connecting, *arguments)
 
         return connect_allowed
+
+    def _read(self, send: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(send)
+        def send_allowed(connection: socket.socket, content: Any, *rest: Any, **options: Any) -> Any:
+            if (place := asked_for(content)) is not None:
+                # It is a proxy, which may be on the way to anybody.
+                self._check(place[0])
+            return send(connection, content, *rest, **options)
+
+        return send_allowed
 
     def _check(self, host: str) -> None:
         if host not in self._addresses and not may_load(_plain(host)):

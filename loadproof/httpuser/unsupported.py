@@ -28,7 +28,7 @@ DIFFERENCES: Final[Mapping[str, str]] = {
     "Response time": "from connecting or sending to the last byte, without the client's own work before and after it",
     "`stream=True`": "the response time ends at the first byte, but the call returns when the whole body has arrived",
     "Long answers": "a body of more than 10,000,000 bytes, or headers of more than 65,536, are a failed request; in a "
-    "run, it is told as loadproof's own limit",
+    "run, it is reported as loadproof's own limit",
     "Broken answers": "headers that are cut off, or that aren't HTTP, are a failed request; `http.client` reads some",
     "Closed connections": "an idempotent request is sent again if the server closed the idle connection just as it was "
     "sent; requests reports RemoteDisconnected",
@@ -37,9 +37,9 @@ DIFFERENCES: Final[Mapping[str, str]] = {
     "Exceptions": "of the same types; some texts differ, such as how many bytes of a body were missing",
     "Authorities": "those of the system, not those of the package certifi; `verify` names a file, not a directory",
     "Other clients": "only `client` of loadproof.HttpUser is loadproof's: a `locust.clients.HttpSession` that a "
-    "locustfile makes is Locust's, at its price and without the check of hosts",
+    "locustfile makes is Locust's, costs as much CPU time as there, and doesn't check hosts",
 }
-"""What works in another way, and how."""
+"""What works differently, and how."""
 
 
 class NotSupportedError(NotImplementedError):
@@ -58,6 +58,6 @@ def documented() -> str:
     return "\n".join(
         (
             *("| refused | what to do |", "| --- | --- |", *refused, ""),
-            *("| works in another way | how |", "| --- | --- |", *different),
+            *("| works differently | how |", "| --- | --- |", *different),
         )
     )

@@ -116,13 +116,7 @@ def end_with(environment: Environment, code: Callable[[], int]) -> None:
 def hear_requests(environment: Environment, hear: Callable[[Mapping[str, Any]], None]) -> None:
     """Call `hear` with each `request` event, ahead of all listeners, one of which may keep it from the others.
 
+    As the first listener rather than in place of `fire`, which a locustfile may have kept when it was imported.
     Source: locust/event.py, EventHook.fire, which lets some exceptions of a listener pass.
     """
-    hook = environment.events.request
-    fire = hook.fire
-
-    def fire_heard(**named: Any) -> None:
-        hear(named)
-        fire(**named)
-
-    hook.fire = fire_heard  # type: ignore[method-assign]
+    environment.events.request._handlers.insert(0, lambda **told: hear(told))

@@ -16,11 +16,12 @@ from loadproof.run.faultkeeper import FaultError
 from loadproof.run.inquiry import Inquirer, UnaskedError
 from loadproof.run.journalreading import read_sent
 from loadproof.run.ledgerreading import LedgerReading
+from loadproof.run.observing import unasked
 from loadproof.run.reference import is_asked
 from loadproof.run.webhookreading import EACH, WebhookReading, new_event
 from loadproof.rundir import files
 from loadproof.rundir.commands import read_commands
-from loadproof.rundir.observations import Observation, append_observations
+from loadproof.rundir.observations import append_observations
 from loadproof.scenario.commands import BACKUP
 from loadproof.scenario.targetvariables import masker_of, secret_variables
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from loadproof.run.journalreading import Sent
     from loadproof.run.progress import Progress
     from loadproof.rundir.manifest import Manifest, TargetFacts
-    from loadproof.rundir.observations import Kind, When
+    from loadproof.rundir.observations import Observation
 
 _BEFORE_S: Final = 60.0
 _AFTER_S: Final = 300.0
@@ -106,7 +107,7 @@ class Auditing:
                 self._write(reading.tried(sent))
             except FaultError as error:
                 # An audit without evidence: nobody knows whether the target is to blame.
-                self._write([_unasked("health", "restored", error)])
+                self._write([unasked("health", "restored", {}, str(error))])
 
     def _ask_after(self, sent: Sent) -> None:
         with self._inquiring(_AFTER_S) as inquirer:
@@ -114,7 +115,7 @@ class Auditing:
                 # It may just be starting again.
                 inquirer.await_target(self._api.ask_health(), _STARTING_S)
             except UnaskedError as error:
-                self._write([_unasked("payments", "after", error)])
+                self._write([unasked("payments", "after", {}, str(error))])
                 return
             if self._audits("webhooks"):
                 self._write(self._webhooks(inquirer).after(sent))
@@ -165,16 +166,12 @@ class Auditing:
     def _write(self, observations: Iterable[Observation]) -> None:
         """As they come: what was asked before somebody kills us stays."""
         waiting: list[Observation] = []
-        for seen in observations:
-            waiting.append(seen)
+        for observation in observations:
+            waiting.append(observation)
             if len(waiting) >= _AT_ONCE:
                 append_observations(self._path, waiting, self._mask)
                 waiting = []
         append_observations(self._path, waiting, self._mask)
-
-
-def _unasked(kind: Kind, when: When, error: Exception) -> Observation:
-    return Observation(kind, when, "", 0, 0, 0, "", {}, trouble=str(error))
 
 
 @contextmanager

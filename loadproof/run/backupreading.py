@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 
 from loadproof.outcome import Outcome, Said, said_by
 from loadproof.run.inquiry import Inquirer, UnaskedError
-from loadproof.run.ledgerreading import UNREADABLE, LedgerReading, observed
+from loadproof.run.ledgerreading import LedgerReading
+from loadproof.run.observing import UNREADABLE, observed, unasked
 from loadproof.run.ports import LOOPBACK, free_port
-from loadproof.rundir.observations import Observation
 from loadproof.scenario.commands import RESTORE, SERVE, VERIFY
 from loadproof.units import format_duration
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from loadproof.run.commands import StartedCommand, TargetCommands
     from loadproof.run.journalreading import Sent
     from loadproof.rundir.manifest import Manifest, TargetFacts
-    from loadproof.rundir.observations import When
+    from loadproof.rundir.observations import Observation, When
 
 _READING_S: Final = 300.0
 _LOOK_S: Final = 0.2
@@ -78,9 +78,9 @@ class BackupReading:
         manifest, api = self._manifest.model_copy(update={"target": facts}), self._api_of(facts)
         inquirer = Inquirer(manifest, longest_s=patience_s + _READING_S, stop_requested=self._stop_requested)
         try:
-            seen = replace(self._until_it_serves(inquirer, api, serving), when=when)
-            yield seen
-            if not seen.trouble:
+            health = replace(self._until_it_serves(inquirer, api, serving), when=when)
+            yield health
+            if not health.trouble:
                 reading = LedgerReading(api, inquirer, self._accounts, is_exclusive=facts.exclusive_accounts)
                 yield from reading.books(when, sent)
                 yield from self._strayed(api, inquirer, when)
@@ -124,7 +124,7 @@ class BackupReading:
         """Its answer once it is healthy; or `trouble`, why it is not, with an outcome if that is its own doing."""
         patience_s = self._commands.known[SERVE].timeout
         call, until_s = api.ask_health(), time.monotonic() + patience_s
-        unasked = seen = Observation("health", "restored", "", 0, 0, 0, "", {})
+        health = unasked("health", "restored", {})
 
         def alive(reply: Reply) -> dict[str, Any]:
             if not reply.says("status", call.operation.alive):  # type: ignore[attr-defined]  # of a HealthOperation
@@ -133,18 +133,18 @@ class BackupReading:
 
         while not self._stop_requested():
             try:
-                seen, why = observed("health", "restored", {}, inquirer.ask(call), alive), ""
-                if seen.outcome == Outcome.OK:
-                    return seen
+                health, why = observed("health", "restored", {}, inquirer.ask(call), alive), ""
+                if health.outcome == Outcome.OK:
+                    return health
             except UnaskedError as error:
                 why = str(error)
             if (ended := serving.ended()) is not None:
-                return replace(seen, outcome=seen.outcome or Outcome.CONNECTION, trouble=ended.text)
+                return replace(health, outcome=health.outcome or Outcome.CONNECTION, trouble=ended.text)
             if time.monotonic() >= until_s:
-                said = f"status {seen.status}, {seen.outcome}" if seen.status else why or "no answer"
-                return replace(seen, trouble=f"it did not serve within {format_duration(patience_s)}: {said}")
+                said = f"status {health.status}, {health.outcome}" if health.status else why or "no answer"
+                return replace(health, trouble=f"it did not serve within {format_duration(patience_s)}: {said}")
             time.sleep(_LOOK_S)
-        return replace(unasked, trouble="the run was stopped")
+        return unasked("health", "restored", {}, "the run was stopped")
 
 
 def restored_target(target: TargetFacts, port: int) -> TargetFacts:

@@ -92,7 +92,8 @@ class FaultKeeper:
                 line = self._answers.readline()
         except OSError as error:
             raise FaultError(f"the process that does faults doesn't answer: {error}") from None
-        if not line:
+        if not line.endswith(b"\n"):
+            # It was killed, perhaps while it answered.
             raise FaultError("the process that does faults is gone")
         answer: dict[str, Any] = json.loads(line)
         if "trouble" in answer:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from loadproof.outcome import Said, said_by
+from loadproof.outcome import Said, said_by, said_of_event
 from loadproof.rundir import files
 from loadproof.rundir.journal import read_journal
 from loadproof.rundir.rows import JournalRow
@@ -45,12 +45,14 @@ def read_sent(run: Path) -> Sent:
     sent, acknowledged = Sent(), set()
     for row in _rows(run / files.JOURNAL):
         noted = _note(row["noted"])
-        answer = said_by(int(row["status"]), row["outcome"], is_repeated=row["repeated"] == "1")
+        status, outcome, is_repeated = int(row["status"]), row["outcome"], row["repeated"] == "1"
         if "event" in noted:
-            sent.events[noted["event"]] = sent.events.get(noted["event"], False) or answer is Said.ACKNOWLEDGED
+            is_taken = said_of_event(status, outcome, is_repeated=is_repeated) is Said.ACKNOWLEDGED
+            sent.events[noted["event"]] = sent.events.get(noted["event"], False) or is_taken
         if "key" not in noted or not noted.keys() >= {"debit", "credit", "amount"}:
             continue
         key = noted["key"]
+        answer = said_by(status, outcome, is_repeated=is_repeated)
         sent.keys[key] = sent.accounts[noted["debit"]] = sent.accounts[noted["credit"]] = None
         if answer is Said.ACKNOWLEDGED:
             acknowledged.add(hash(key))

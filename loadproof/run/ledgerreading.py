@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from loadproof.outcome import Outcome, Said, said_by, said_to_reuse
 from loadproof.run.inquiry import UnaskedError
-from loadproof.rundir.observations import Observation, were_at_once
+from loadproof.run.observing import observed, read, unasked
+from loadproof.rundir.observations import were_at_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from loadproof.api.calls import Call, Reply
     from loadproof.run.inquiry import Inquired, Inquirer
     from loadproof.run.journalreading import Sent
-    from loadproof.rundir.observations import Kind, When
+    from loadproof.rundir.observations import Kind, Observation, When
 
 _ENOUGH_PAIRS, _MOST_PAIRS = 120, 500
 """With one key, sent at the same instant, until so many were on their way together: more than the audit needs."""
@@ -29,7 +30,6 @@ _MOST_UNSETTLED: Final = 10
 """A target that doesn't settle so many payments is asked once about each of the others."""
 _PAUSE_S: Final = 0.5
 _LONGEST_PAUSE_S: Final = 2.0
-UNREADABLE: Final = (LookupError, TypeError, ValueError, ArithmeticError)
 
 
 class LedgerReading:
@@ -112,9 +112,9 @@ class LedgerReading:
             call = self._order(key, order)
             if answered < _LATER and self._inquirer.wait_s(order["client"], call) <= 0:
                 (inquired,) = self._asked([call], order["client"], waits=False)
-                seen = self._paid("replay", inquired, key, order)
-                answered += _said(seen) is Said.ACKNOWLEDGED
-                yield seen
+                observation = self._paid("replay", inquired, key, order)
+                answered += _said(observation) is Said.ACKNOWLEDGED
+                yield observation
 
     def _pairs(self) -> Iterator[Observation]:
         """Two requests with one key at once; and some of these keys again, with another order."""
@@ -125,11 +125,11 @@ class LedgerReading:
                 break
             key, order = _new_key(), {"debit": debit, "credit": credit, "amount": 1}
             together = [self._order(key, order)] * 2
-            seen = list(self._pay("race", together, key, order))
-            yield from seen
-            overlapping += were_at_once(sorted(each.course for each in seen))
-            order |= {"client": seen[0].client or None}
-            if not any(_said(each) is Said.ACKNOWLEDGED for each in seen):
+            pair = list(self._pay("race", together, key, order))
+            yield from pair
+            overlapping += were_at_once(sorted(each.course for each in pair))
+            order |= {"client": pair[0].client or None}
+            if not any(_said(each) is Said.ACKNOWLEDGED for each in pair):
                 yield from self._settle("replay", key, order)
             elif self._reused < _REUSES:
                 yield from self._reuse(key, order | self._changes(debit, credit)[self._reused % 3])
@@ -145,27 +145,27 @@ class LedgerReading:
         call = self._order(key, order)
         if self._inquirer.wait_s(order["client"], call) <= 0:
             (inquired,) = self._asked([call], order["client"], waits=False)
-            seen = self._paid("reuse", inquired, key, order)
-            said = said_to_reuse(seen.status, seen.outcome)
-            self._reused += said is not Said.UNKNOWN and seen.outcome != Outcome.THROTTLED
-            yield seen
+            observation = self._paid("reuse", inquired, key, order)
+            said = said_to_reuse(observation.status, observation.outcome)
+            self._reused += said is not Said.UNKNOWN and observation.outcome != Outcome.THROTTLED
+            yield observation
 
     def _overdrafts(self) -> Iterator[Observation]:
         """Two payments at once, each of more than half of what is there; back and forth."""
         debit, credit = self._accounts[:2]
         for _ in range(_OVERDRAFTS):
-            held = self._balance("after", debit)
-            yield held
-            if held.outcome != Outcome.OK or held.trouble or held.said["balance"] < 1:
+            balance = self._balance("after", debit)
+            yield balance
+            if balance.outcome != Outcome.OK or balance.trouble or balance.said["balance"] < 1:
                 return
-            order = {"debit": debit, "credit": credit, "amount": held.said["balance"] // 2 + 1}
+            order = {"debit": debit, "credit": credit, "amount": balance.said["balance"] // 2 + 1}
             keys = [_new_key(), _new_key()]
             calls = [self._order(key, order) for key in keys]
             for key, inquired in zip(keys, self._asked(calls), strict=True):
-                seen = self._paid("overdraft", inquired, key, order)
-                yield seen
-                if _said(seen) is Said.UNKNOWN and not seen.trouble and self._api.has_keys:
-                    yield from self._settle("replay", key, order | {"client": seen.client})
+                observation = self._paid("overdraft", inquired, key, order)
+                yield observation
+                if _said(observation) is Said.UNKNOWN and not observation.trouble and self._api.has_keys:
+                    yield from self._settle("replay", key, order | {"client": observation.client})
             yield self._balance("after", debit)
             debit, credit = credit, debit
 
@@ -186,9 +186,9 @@ class LedgerReading:
     def _settle(self, kind: Kind, key: str, order: dict[str, Any]) -> Iterator[Observation]:
         """The key again, by the client that had sent it, until the target says what became of it."""
         for attempt in range(_TRIES if self._unsettled < _MOST_UNSETTLED else 1):
-            (seen,) = self._pay(kind, [self._order(key, order)], key, order)
-            yield seen
-            if _said(seen) is not Said.UNKNOWN or seen.trouble:
+            (observation,) = self._pay(kind, [self._order(key, order)], key, order)
+            yield observation
+            if _said(observation) is not Said.UNKNOWN or observation.trouble:
                 return
             try:
                 self._inquirer.pause(min(_PAUSE_S * 2**attempt, _LONGEST_PAUSE_S))
@@ -213,35 +213,17 @@ class LedgerReading:
     def _paid(self, kind: Kind, inquired: Inquired | str, key: str, order: dict[str, Any]) -> Observation:
         asked = {"key": key, **{word: order[word] for word in ("debit", "credit", "amount")}}
         if isinstance(inquired, str):
-            return Observation(kind, "after", "", 0, 0, 0, "", asked, trouble=inquired)
+            return unasked(kind, "after", asked, inquired)
         return observed(kind, "after", asked, inquired, self._api.payment_in)
 
     def _read(
-        self, kind: Kind, when: When, asked: dict[str, Any], call: Call, told: Callable[[Reply], dict[str, Any]]
+        self, kind: Kind, when: When, asked: dict[str, Any], call: Call, content_of: Callable[[Reply], dict[str, Any]]
     ) -> Observation:
-        try:
-            return observed(kind, when, asked, self._inquirer.ask(call), told)
-        except UnaskedError as error:
-            return Observation(kind, when, "", 0, 0, 0, "", asked, trouble=str(error))
+        return read(self._inquirer, call, kind, when, asked, content_of)
 
 
-def observed(
-    kind: Kind, when: When, asked: dict[str, Any], inquired: Inquired, told: Callable[[Reply], dict[str, Any]]
-) -> Observation:
-    """With what the reply says; an answer that can't be read is `invalid`."""
-    said: dict[str, Any] = {}
-    outcome = inquired.outcome
-    if outcome == Outcome.OK and inquired.reply is not None:
-        try:
-            said = told(inquired.reply)
-        except UNREADABLE:
-            outcome = Outcome.INVALID
-    times = inquired.sent_us, inquired.ended_us
-    return Observation(kind, when, inquired.client, *times, inquired.status, str(outcome), asked, said)
-
-
-def _said(seen: Observation) -> Said:
-    return said_by(seen.status, seen.outcome, is_repeated=False)
+def _said(observation: Observation) -> Said:
+    return said_by(observation.status, observation.outcome, is_repeated=False)
 
 
 def _new_key() -> str:

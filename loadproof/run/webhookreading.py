@@ -6,9 +6,9 @@ import uuid
 from typing import TYPE_CHECKING, Any, Final
 
 from loadproof.api.audits import effects_in
-from loadproof.outcome import Outcome, Said, said_by
+from loadproof.outcome import Outcome, Said, said_by, said_of_event
 from loadproof.run.inquiry import UnaskedError
-from loadproof.run.ledgerreading import observed
+from loadproof.run.observing import observed, read, unasked
 from loadproof.rundir.observations import Observation, were_at_once
 from loadproof.scenario.operations import FALSE_DELIVERIES
 
@@ -52,7 +52,7 @@ class WebhookReading:
         self._accepted |= {event for event, is_accepted in sent.events.items() if is_accepted}
         for delivery in self._deliveries():
             delivered.append(delivery.asked["event"])
-            if said_by(delivery.status, delivery.outcome, is_repeated=False) is Said.ACKNOWLEDGED:
+            if said_of_event(delivery.status, delivery.outcome, is_repeated=False) is Said.ACKNOWLEDGED:
                 self._accepted.add(delivery.asked["event"])
             yield delivery
         if self._api.has_effects:
@@ -100,7 +100,7 @@ class WebhookReading:
             for inquired in self._inquirer.ask_together(calls):
                 yield observed("deliver", when, asked, inquired, lambda _: {})
         except UnaskedError as error:
-            yield Observation("deliver", when, "", 0, 0, 0, "", asked, trouble=str(error))
+            yield unasked("deliver", when, asked, str(error))
 
     def _effects(self, events: Iterable[str]) -> Iterator[Observation]:
         """Those that were accepted and have none are looked at again, for a while."""
@@ -127,13 +127,10 @@ class WebhookReading:
         return effects.asked["event"] in self._accepted
 
     def _look(self, event: str) -> Observation:
-        asked, call = {"event": event}, self._api.read_effects(event)
-        try:
-            return observed(
-                "effects", "after", asked, self._inquirer.ask(call), lambda reply: {"effects": effects_in(reply)}
-            )
-        except UnaskedError as error:
-            return Observation("effects", "after", "", 0, 0, 0, "", asked, trouble=str(error))
+        call = self._api.read_effects(event)
+        return read(
+            self._inquirer, call, "effects", "after", {"event": event}, lambda reply: {"effects": effects_in(reply)}
+        )
 
 
 def new_event() -> str:

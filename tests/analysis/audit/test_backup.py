@@ -112,6 +112,21 @@ def test_one_payment_that_was_acknowledged_before_it_began_is_missed(by_id):
     assert offence.what == "acknowledged 0.050 s before it began, and not there: 1 from a to b"
 
 
+@pytest.mark.parametrize("by_id", [False, True])
+def test_what_came_before_a_payment_in_it_is_in_it_too(by_id):
+    """A copy of two moments: it lacks a payment that was acknowledged while it ran, and has one that came after it."""
+    shown = ledger(47, by_id=by_id)
+    lists = [
+        replace(one, payments=tuple(row for row in one.payments if row.payment != "p44")) for one in shown.listings
+    ]
+    reads = [replace(read, is_there=read.is_there and read.payment != "p44") for read in shown.payment_reads]
+    without = replace(shown, listings=lists, payment_reads=reads, closing={"a": 954, "b": 1_046})
+    found = audit_backup(record(tried(without)), one_in=ONE_IN)
+    assert {one.promise for one in found.evidence if one.word is Word.FAIL} == {THERE}
+    assert "acknowledged 0.150 s before 1 from a to b was sent, which is there" in found.offences[0].what
+    assert audit_backup(record(tried(without), doubt_us=200_000), one_in=ONE_IN).offences == ()
+
+
 def test_what_serves_the_targets_own_payments_is_no_backup():
     """A `restore` that does nothing, and a `serve` that finds the target's database."""
     strayed = Observation("strayed", "after", "c", 1, 2, 201, "ok", {}, {"payment": "p", "is_there": True})
@@ -148,6 +163,15 @@ def test_a_payment_in_it_is_the_one_that_was_ordered_and_once():
         for one in shown.listings
     ]
     assert words(record(tried(replace(shown, attempts=refused, listings=keyed))))[OWN] is Word.FAIL
+
+
+def test_a_payment_in_the_second_backup_is_the_one_that_was_ordered_too():
+    """Also of accounts whose balances nobody can add up."""
+    shown = replace(ledger(COUNT), is_exclusive=False)
+    other = (Listed("p1", "", Order("a", "b", 2)), *shown.listings[2].payments[2:], shown.listings[2].payments[0])
+    changed = [*shown.listings[:2], *(replace(listing, payments=other) for listing in shown.listings[2:])]
+    found = words(record(tried(ledger(48)), tried(replace(shown, listings=changed))))
+    assert {promise for promise, word in found.items() if word is Word.FAIL} == {AT_REST}
 
 
 def test_nothing_proves_nothing():

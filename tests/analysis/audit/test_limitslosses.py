@@ -15,7 +15,7 @@ from loadproof.analysis.word import Word
 from loadproof.rundir import files
 from loadproof.rundir.rows import EventRow
 from loadproof.scenario.limits import DeclaredLimit
-from simulation.limiters import MovingLog, Traffic, journal_of
+from simulation.limiters import MovingLog, Traffic, frame, journal_of, row
 from simulation.rundirs import scenario, write_run
 
 N, W, PROCESSES = 5, 1.0, 2
@@ -122,3 +122,22 @@ def test_a_loss_that_nobody_planned_is_believed_unless_it_goes_on_after_a_fault(
     assert (other.from_s, other.back_s, other.is_planned) == (23.9, 28.0, False)
     assert len(redis_losses(run_with(tmp_path, KILL, rises=tuple(map(float, range(11, 40)))))) == 1
     assert redis_losses(run_with(tmp_path, KILL | {"of": "target"}, rises=(25.0,))) == []
+
+
+def test_a_window_from_before_a_pause_goes_on_after_it():
+    """Of a fixed window that three requests were counted in, two are left; and what is left is said."""
+    sent = [(9.0, 200, 4), (9.1, 200, 3), (9.2, 200, 2), (10.3, 200, 1), (10.4, 200, 0), (10.5, 429, 0), (10.6, 429, 0)]
+    rows = [
+        row(
+            "a",
+            at,
+            at + 0.01,
+            status,
+            "1" if status == 429 else "",
+            rate_limit=f'"health";r={left};t={max(1, round(11 - at))}',
+        )
+        for at, status, left in sent
+    ]
+    limit = LIMIT.model_copy(update={"algorithm": "fixed-window", "period": 2.0})
+    found = audit_limits(frame(rows), {"health": limit}, losses=[Loss(9.4, 9.5, 9.9, 10.2)], processes=1)
+    assert [evidence.promise for evidence in found.evidence if evidence.word is Word.FAIL] == []

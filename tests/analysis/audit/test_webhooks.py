@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,6 +19,7 @@ from loadproof.analysis.audit.webhooks import (
     webhook_record,
 )
 from loadproof.analysis.word import Word
+from loadproof.outcome import Said
 from loadproof.rundir.observations import Observation
 from tests.analysis.audit.banks import Reply, World
 
@@ -69,6 +71,35 @@ class ByBodyAndId(Receiver):
 
     def mark_of(self, event: str, body: str) -> str:
         return event + body
+
+
+class RefusingBodies(Receiver):
+    """Refuses a body that came under another id."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self.known: dict[str, str] = {}
+
+    def accept(self, event: str, body: str) -> int:
+        return super().accept(event, body) if self.known.setdefault(body, event) == event else 409
+
+
+class Wanting(Receiver):
+    """As right as the other: takes no event whose id isn't in its body."""
+
+    def take(self, event: str, body: str, how: str, reply: Reply) -> None:
+        if how == "same-body":
+            self.world.after(self.world.delay(), lambda: reply(422, ""))
+        else:
+            super().take(event, body, how, reply)
+
+
+class Mistaking(Receiver):
+    """Takes one of the load's events in 40 for one that it has had, and says so each time."""
+
+    def accept(self, event: str, body: str) -> int:
+        number = event.removeprefix("e")
+        return 208 if number.isdecimal() and int(number) % 40 == 7 else super().accept(event, body)
 
 
 class MarkedFirst(Receiver):
@@ -139,13 +170,13 @@ class Providers:
             if how == "load" and self.world.random.random() < 0.1:
                 status = 0
             self._note(event, how, sent_us, status)
-            if status not in {200, 202} and tries > 1:
+            if not 200 <= status < 300 and tries > 1:
                 self.deliver(event, body, how=how, tries=tries - 1)
 
         self.receiver.take(event, body, how, ended)
 
     def _note(self, event: str, how: str, sent_us: int, status: int) -> None:
-        outcome = "ok" if 200 <= status < 300 else "invalid"
+        outcome = "ok" if 200 <= status < 204 else "invalid"
         times = {"sent_us": sent_us, "ended_us": self.world.now, "status": status, "outcome": outcome}
         if how == "load":
             self.rows.append({**times, "repeated": 0, "noted": {"event": event}})
@@ -165,7 +196,7 @@ class Providers:
             self.world.run()
         for number in range(6):
             form, body = f"form{number}", f"body{number}"
-            probes = [(form, form, "pair"), (form, f" {form}", "other-form"), (body, body, "pair")]
+            probes = [(form, form, "pair"), (form, f" {form}", "other-form"), (body, body, "same-body")]
             probes += [(f"second{number}", body, "same-body"), *((f"{kind}{number}", "", kind) for kind in FALSE_KINDS)]
             for event, sent, how in probes:
                 self.deliver(event, sent, how=how)
@@ -197,8 +228,8 @@ def words(found: Audited) -> dict[str, Word]:
 @pytest.mark.slow
 def test_a_right_receiver_keeps_every_promise():
     """Though answers are lost, and users deliver again."""
-    for seed in range(5):
-        found = audit_webhooks(load(Receiver, seed), one_in=ONE_IN_FEW)
+    for seed in range(6):
+        found = audit_webhooks(load(Wanting if seed % 2 else Receiver, seed), one_in=ONE_IN_FEW)
         assert words(found) == dict.fromkeys([EFFECT, ONE_EFFECT, LATER, BY_ID, NO_EFFECT], Word.PASS)
 
 
@@ -207,6 +238,8 @@ def test_a_right_receiver_keeps_every_promise():
     [
         (ByBody, {BY_ID, EFFECT, ONE_EFFECT}),
         (ByBodyAndId, {BY_ID, ONE_EFFECT}),
+        (RefusingBodies, {BY_ID}),
+        (Mistaking, {EFFECT}),
         (MarkedFirst, {EFFECT}),
         (CheckThenMark, {ONE_EFFECT}),
         (Forgetful, {LATER, ONE_EFFECT}),
@@ -244,3 +277,16 @@ def test_a_webhook_that_nobody_signs_promises_nothing_of_signatures():
     record = load(Receiver, 1)
     unsigned = WebhookRecord(record.deliveries, record.effects, has_effects=True, kinds=())
     assert NO_EFFECT not in words(audit_webhooks(unsigned, one_in=1))
+
+
+@pytest.mark.parametrize("status", [0, 429, 503])
+def test_what_has_come_to_nobody_shows_nothing(status):
+    """False deliveries that a limit refused, or that nobody answered, were not looked at; nor were other forms."""
+    record = load(Receiver, 1)
+    unanswered = {*FALSE_KINDS[2:], "same-body"}
+    deliveries = [
+        replace(each, said=Said.UNKNOWN, row={**each.row, "status": status}) if each.how in unanswered else each
+        for each in record.deliveries
+    ]
+    found = words(audit_webhooks(replace(record, deliveries=deliveries), one_in=ONE_IN_FEW))
+    assert (found[NO_EFFECT], found[BY_ID]) == (Word.INCONCLUSIVE, Word.INCONCLUSIVE)

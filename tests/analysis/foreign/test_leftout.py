@@ -68,6 +68,9 @@ def test_what_could_not_be_read_passes_nothing_that_it_could_turn(tmp_path, bad,
     assert verdict.word == "INCONCLUSIVE", verdict.reason
     assert f"{bads:,} " in verdict.reason
     assert "could change the outcome" in verdict.reason
+    assert verdict.judgements[0].next_time in {"unsure", None}
+    assert verdict.judgements[0].decided_by != "next time"
+    assert verdict.next_step.startswith("Fix what could not be read in the log")
 
 
 @pytest.mark.slow

@@ -313,6 +313,30 @@ def test_a_missing_aggregated_row_is_added_up(tmp_path):
     assert "without percentiles" in load_locust_run(tmp_path / "run").damage[-1]
 
 
+@pytest.mark.parametrize("name", ["stats", "failures", "exceptions"])
+def test_several_runs_in_one_file_of_totals_are_refused(tmp_path, name):
+    """Which of two rows of an endpoint counts, and whether failures add up, nobody knows."""
+    write_stats(tmp_path / "run", [stats_row("/a"), total_row()])
+    path = tmp_path / f"run_{name}.csv"
+    rows = {"stats": ROW, "failures": b"GET,/a,no,3\r\n", "exceptions": b"3,no,Traceback,n\r\n"}[name]
+    path.write_bytes((HEADERS[name] + rows) * 2)
+    assert f"{path}: several runs in one file: its first line comes again" in refusal(tmp_path / "run")
+
+
+def test_several_runs_in_one_history_are_told_apart_with_or_without_their_headers(tmp_path):
+    """By their counters; a header is neither a line that was lost nor an endpoint."""
+    for name, start_s in (("first", 0.0), ("second", 4000.0)):
+        write_history(tmp_path / name, users=lambda _: 10, rate_rps=lambda _: 10, seconds=30)
+        text = (tmp_path / f"{name}_stats_history.csv").read_text()
+        later = text.replace("17954136", f"{int(17954136 + start_s)}")
+        with (tmp_path / "run_stats_history.csv").open("a", newline="") as file:
+            file.write(later)
+    run = load_locust_run(tmp_path / "run")
+    assert any("the history holds 2 runs" in one for one in run.damage)
+    assert not any("unreadable" in one for one in run.damage)
+    assert not run.full_history
+
+
 def test_an_empty_run_is_a_run(tmp_path):
     """Files with a header, or not even that."""
     write(tmp_path / "run", "stats", STATS, [total_row(0)])

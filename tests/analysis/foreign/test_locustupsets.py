@@ -7,7 +7,18 @@ import pytest
 from loadproof.analysis.foreign.locustcsv import load_locust_run
 from loadproof.analysis.foreign.locustthresholds import verdict_on_csvs
 from loadproof.analysis.foreign.thresholdfile import FileThreshold
-from simulation.locustcsvs import HISTORY, STATS, Row, Totals, history_row, quantiles_ms, stats_row, total_row, write
+from simulation.locustcsvs import (
+    FAILURES,
+    HISTORY,
+    STATS,
+    Row,
+    Totals,
+    history_row,
+    quantiles_ms,
+    stats_row,
+    total_row,
+    write,
+)
 from simulation.locustcsvs import write_stats as written
 
 ERRORS, TIMES = "error_ratio < 5 %", "p(95) < 200 ms"
@@ -150,6 +161,18 @@ def test_what_failed_in_an_earlier_run_of_the_same_file_is_that_runs(tmp_path):
     assert word == "PASS", reason
     assert any("the history holds 2 runs" in note for note in notes)
     assert not any("totals fall" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("name", "header", "rows"),
+    [("failures", FAILURES, [["GET", "/a", "no", 500]]), ("stats_history", HISTORY, [told(19, 1900, 1800)])],
+)
+def test_files_that_deny_a_pass_are_to_be_complete(tmp_path, name, header, rows):
+    """Beside hundreds of failures it was told that nothing shows that the target is at fault."""
+    prefix = written(tmp_path / "run", [stats_row("/a", requests=2000), total_row(2000)])
+    verdict = verdict_on_csvs((FileThreshold(expect=ERRORS),), load_locust_run(write(prefix, name, header, rows)))
+    assert verdict.word == "INCONCLUSIVE", verdict.reason
+    assert verdict.next_step.startswith("Judge the files of one complete run as Locust wrote them; these lack")
 
 
 @pytest.mark.parametrize(("history", "remedy"), [(with_reset(60), "as Locust wrote them"), ([], "Run longer")])

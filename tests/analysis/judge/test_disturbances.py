@@ -141,6 +141,20 @@ def test_a_gap_in_the_record_is_a_frozen_process(missing, what):
     assert [(text, decides) for text, decides, _ in every] == ([] if what is None else [(what, True)])
 
 
+@pytest.mark.parametrize(
+    ("missing", "which"),
+    [(range(2), None), (range(3), "first 3 s"), (range(83, 85), None), (range(82, 85), "last 3 s")],
+)
+@pytest.mark.parametrize("ending", ["completed", "aborted"])
+def test_a_whole_run_is_recorded_from_its_beginning_to_its_end(missing, which, ending):
+    """A generator that had stood still there for half of a closed run got PASS; what ended a run ends its record."""
+    run = calm()
+    run = replace(run, manifest=run.manifest.model_copy(update={"ending": ending}))
+    every = found(replace(run, generator=run.generator[~run.generator["second"].isin(missing)]))
+    is_told = which is not None and ending == "completed"
+    assert every == ([(f"the generator left no record of the {which}", True, frozenset())] if is_told else [])
+
+
 def test_each_worker_is_looked_at_for_itself():
     """Two workers who are busy for two seconds each are not one that is busy for four."""
     run = disturbed(range(9, 11), cpu_ratio=1.0)

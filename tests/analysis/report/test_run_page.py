@@ -97,6 +97,7 @@ def test_a_report_of_a_long_run_stays_small(tmp_path):
     assert len(rendered(write_run(tmp_path / "run", plan=plan)).encode()) < 900_000
 
 
+@pytest.mark.long
 @pytest.mark.drawn
 def test_the_same_run_gives_the_same_bytes(failed, page):
     """No clock, no random identifiers in the SVG."""
@@ -127,10 +128,10 @@ def damage(file: Path, how: str) -> None:
 @pytest.mark.parametrize(
     ("name", "how", "word", "told"),
     [
-        (files.INTERVALS, "missing", Word.INVALID, "No request was recorded"),
+        (files.INTERVALS, "missing", Word.INVALID, "Not one request can be read: intervals.csv.gz is missing"),
         (files.INTERVALS, "empty", Word.INVALID, "No request was recorded"),
-        (files.INTERVALS, "garbage", Word.INVALID, "No request was recorded"),
-        (files.INTERVALS, "torn", Word.INVALID, "are accounted for"),
+        (files.INTERVALS, "garbage", Word.INVALID, "Not one request can be read: intervals.csv.gz is torn"),
+        (files.INTERVALS, "torn", Word.INVALID, "are accounted for: intervals.csv.gz is torn"),
         (files.GENERATOR, "missing", Word.INVALID, "no record of its own health"),
         (files.GENERATOR, "torn", Word.INVALID, "are accounted for"),
         (files.TARGET, "garbage", Word.PASS, "40 unreadable lines"),
@@ -145,6 +146,8 @@ def test_damaged_files_are_judged_by_what_is_left(tmp_path, name, how, word, tol
     verdict = verdict_on_run(run)
     assert verdict.word is word
     assert told in " ".join([verdict.reason, *run.damage])
+    if name in verdict.reason or how == "missing":
+        assert verdict.next_step.startswith("Restore the run directory as the run left it, or run again")
 
 
 @pytest.mark.parametrize("how", ["missing", "garbage", "torn"])

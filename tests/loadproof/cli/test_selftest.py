@@ -28,7 +28,7 @@ from loadproof.run.selftest import ScriptedRun, Tried, perform
 from loadproof.run.stopping import StopSignal
 from loadproof.rundir.files import REPORT
 from loadproof.rundir.files import SELFTEST as SELFTEST_FILE
-from loadproof.rundir.manifest import read_manifest
+from loadproof.rundir.manifest import read_manifest, write_manifest
 from loadproof.rundir.selftest import Accuracy, HitRate, MeasuredChange, SelfTest, Size, read_selftest
 from loadproof.rundir.trials import RUNS
 from simulation.rundirs import START_UNIX_S, scenario, write_run
@@ -153,6 +153,7 @@ def test_pages_on_several_runs_tell_it_too(tmp_path):
     trials = [trial.model_copy(update={"run": f"run-{number}"}) for number, trial in enumerate(FOUND[:2])]
     runs = [write_run(tmp_path / RUNS / trial.run) for trial in trials]
     for run in runs:
+        write_manifest(run, read_manifest(run).model_copy(update={"run_id": run.name}))
         (run / SELFTEST_FILE).write_text(SELFTEST.model_dump_json())
     one, other = replicates(runs)
     history, search = history_of(runs), search_for(100.0, 4000.0)

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from tests.unpatched import locust  # isort: skip # noqa: F401 - before what it patches
 
+import contextlib
 import os
 import socket
+import urllib.error
+import urllib.request
+from urllib.parse import urlsplit
 
 import gevent.socket
 import pytest
@@ -26,7 +30,7 @@ def guard(monkeypatch):
     for module in (socket, gevent.socket):
         monkeypatch.setattr(module, "getaddrinfo", module.getaddrinfo)
     for cls in (socket.socket, gevent.socket.socket):
-        for name in ("connect", "connect_ex", "sendto", "sendmsg"):
+        for name in ("connect", "connect_ex", "send", "sendall", "sendto", "sendmsg"):
             monkeypatch.setattr(cls, name, getattr(cls, name))
     monkeypatch.setattr(ProxyManager, "connection_from_host", ProxyManager.connection_from_host)
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:3128")
@@ -132,6 +136,50 @@ def test_a_proxy_that_the_target_file_does_not_name_gets_nothing(listener, schem
         requests.get(f"{scheme}://somebody.example/a", proxies=proxies, timeout=1)
     with pytest.raises(BlockingIOError):
         listener.accept()
+
+
+def by_urllib(url: str, port: int) -> None:
+    """The standard library's, with a proxy that the locustfile names."""
+    proxy = dict.fromkeys(("http", "https"), f"http://127.0.0.1:{port}")
+    try:
+        urllib.request.build_opener(urllib.request.ProxyHandler(proxy)).open(url, timeout=1)
+    except urllib.error.URLError as error:
+        raise error.reason from None
+
+
+def by_send(url: str, port: int) -> None:
+    """As asyncio's clients do it, aiohttp's and httpx's among them."""
+    with socket.socket() as connection:
+        connection.connect(("127.0.0.1", port))
+        connection.send(f"GET {url} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+
+
+def by_socks(url: str, port: int) -> None:
+    """A name, as PySocks sends it."""
+    host = (urlsplit(url).hostname or "").encode()
+    with socket.socket() as connection:
+        connection.connect(("127.0.0.1", port))
+        connection.sendall(b"\x05\x01\x00")
+        connection.sendall(b"\x05\x01\x00\x03" + bytes([len(host)]) + host + b"\x00\x50")
+
+
+@pytest.mark.parametrize("ask", [by_urllib, by_send, by_socks])
+def test_no_other_client_gets_to_anybody_through_a_proxy_of_its_own(monkeypatch, listener, ask):
+    """By what it says to it: who watches what is connected to sees only this machine."""
+    monkeypatch.setattr(socket, "getaddrinfo", lambda host, port, *_, **__: [(2, 1, 6, "", (host, port))])
+    with pytest.raises(UnsafeTargetError, match=r"not on the allow list, got 'somebody\.example'"):
+        ask("http://somebody.example/a", listener.getsockname()[1])
+    listener.settimeout(1)
+    connection, _ = listener.accept()
+    connection.settimeout(0.2)
+    with connection, contextlib.suppress(TimeoutError):
+        assert b"somebody" not in connection.recv(1000)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9/a", "http://named.example/a", "/a?to=http://somebody.example"])
+def test_whoever_may_be_loaded_may_be_asked_for_in_any_form(listener, url):
+    """Each server has to understand the absolute one, too."""
+    by_send(url, listener.getsockname()[1])
 
 
 def test_the_proxy_of_the_target_file_is_used(monkeypatch):

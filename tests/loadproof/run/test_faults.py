@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from types import SimpleNamespace
 
 import psutil
@@ -17,7 +18,7 @@ import requests
 
 from loadproof.errors import Problem, TargetError
 from loadproof.plan.faultspans import FaultSpan
-from loadproof.run.faultkeeper import FaultError, fault_keeper
+from loadproof.run.faultkeeper import FaultError, FaultKeeper, fault_keeper
 from loadproof.run.faults import Faults
 from loadproof.rundir.manifest import TargetFacts
 from loadproof.scenario.faults import Kill, Latency, Pause, ResetPeer
@@ -241,3 +242,13 @@ def test_a_failure_is_noted_and_the_other_faults_go_on(keeper):
         faults.end()
     assert [kind for kind, _ in noted] == ["fault_failed", "fault_failed", "fault_begun", "fault_ended"]
     assert noted[0][1]["reason"] == "not started by this run"
+
+
+def test_a_process_that_is_killed_while_it_answers_is_gone():
+    """What it had begun to say is no answer, and no bug."""
+    ours, theirs = socket.socketpair()
+    with theirs, closing(FaultKeeper(ours)) as keeper:
+        theirs.sendall(b'{"po')
+        theirs.shutdown(socket.SHUT_WR)
+        with pytest.raises(FaultError, match="is gone"):
+            keeper.look()

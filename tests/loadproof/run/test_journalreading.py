@@ -57,9 +57,10 @@ def test_an_event_is_accepted_if_any_delivery_was(tmp_path):
         row(202, "ok", event="evt_1"),
         row(500, "server_error", event="evt_1"),
         row(401, "rejected", event="evt_2"),
+        row(200, "invalid", event="evt_3"),
     ]
     append_journal(tmp_path / files.JOURNAL, packed(journal_lines(rows)))
-    assert read_sent(tmp_path).events == {"evt_1": True, "evt_2": False}
+    assert read_sent(tmp_path).events == {"evt_1": True, "evt_2": False, "evt_3": True}
 
 
 def test_a_run_without_a_journal_leaves_nothing(tmp_path):

@@ -224,11 +224,19 @@ def test_a_file_is_looked_at_where_its_owner_is(tmp_path, monkeypatch):
     assert [role.name for role in brought(file).roles] == ["Fit"]
 
 
-def test_hosts_that_were_named_may_be_loaded_wherever_a_locustfile_names_them(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def fit(tmp_path_factory):
+    """A directory with a locustfile that fits, which is looked at once."""
+    directory = tmp_path_factory.mktemp("fit")
+    (directory / "own.py").write_text(HEAD + FIT)
+    return directory
+
+
+def test_hosts_that_were_named_may_be_loaded_wherever_a_locustfile_names_them(fit, monkeypatch):
     """By an option or in the environment: not only as the `host` of a class."""
     monkeypatch.setenv("LOADPROOF_ALLOW_HOSTS", "also.example")
     target, none = TargetFile(base_url="http://127.0.0.1:1"), CrewOptions(LOCUSTFILES)
-    crew = prepare(scenario_with(tmp_path), RunOptions(none, target, allow_host=["auth.example"])).crew
+    crew = prepare(scenario_with(fit), RunOptions(none, target, allow_host=["auth.example"])).crew
     permitted = permissions_of(target, crew.hosts, crew.allowed_hosts)
     assert permitted["LOADPROOF_ALLOW_HOSTS"] == "127.0.0.1,auth.example,also.example"
 
@@ -243,6 +251,7 @@ def test_options_that_a_scenario_leaves_without_effect_are_refused_together(tmp_
     assert refused("run") == "SCENARIO: missing; name a scenario, or a locustfile with --locustfile\n"
 
 
+@pytest.mark.long
 def test_a_shape_that_goes_by_options_is_given_those_of_the_command_line(tmp_path):
     """Also when the scenario that they become is run again: then its phases say them."""
     (tmp_path / "own.py").write_text(HEAD + FIT + BY_OPTIONS)
@@ -259,9 +268,8 @@ def test_a_shape_that_goes_by_options_is_given_those_of_the_command_line(tmp_pat
     assert problem.what == "has a shape class of its own"
 
 
-def scenario_with(tmp_path, **changes: object):
-    """A scenario of the fitting locustfile, as a file."""
-    (tmp_path / "own.py").write_text(HEAD + FIT)
+def scenario_with(directory, **changes: object):
+    """A scenario of the locustfile in there, as a file."""
     scenario = {
         "name": "own",
         "model": "closed",
@@ -270,14 +278,14 @@ def scenario_with(tmp_path, **changes: object):
         "phases": [{"name": "steady", "duration": "3 s", "users": 3}],
         "thresholds": [{"expect": "goodput_ratio >= 10 %"}],
     }
-    (tmp_path / "own.yaml").write_text(yaml.safe_dump(scenario | changes))
-    return tmp_path / "own.yaml"
+    (directory / "own.yaml").write_text(yaml.safe_dump(scenario | changes))
+    return directory / "own.yaml"
 
 
-def test_keys_that_a_locustfile_leaves_without_effect_are_refused_together(tmp_path):
+def test_keys_that_a_locustfile_leaves_without_effect_are_refused_together(fit):
     """Its users decide."""
     file = scenario_with(
-        tmp_path,
+        fit,
         mix={"health": {"share": "100 %", "every": "1 s"}},
         clients="source-address",
         when_throttled="ignore",
@@ -288,12 +296,12 @@ def test_keys_that_a_locustfile_leaves_without_effect_are_refused_together(tmp_p
     for part in ("mix:", "clients:", "when_throttled:", "phases[0].burst:", "no goodput threshold"):
         assert part in told
     why = "a locustfile's users wait for their answers: there is a number of them, and no rate"
-    assert why in refused("check", scenario_with(tmp_path, model="open"))
+    assert why in refused("check", scenario_with(fit, model="open"))
 
 
-def test_limits_that_all_users_would_share_are_refused(tmp_path):
+def test_limits_that_all_users_would_share_are_refused(fit):
     """They have one address, and the embedded target limits each."""
-    assert "a locustfile's users are one for it" in refused("check", scenario_with(tmp_path))
+    assert "a locustfile's users are one for it" in refused("check", scenario_with(fit))
 
 
 def test_tags_without_a_locustfile_mean_nothing():

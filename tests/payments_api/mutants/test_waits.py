@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from tests.payments_api.mutants.breaking import is_broken_by, running_api
@@ -10,9 +12,15 @@ RULE = {"PENALTY_BASE": "1", "PENALTY_FACTOR": "2", "PENALTY_CAP": "4", "PENALTY
 
 
 async def retry_after_is_the_wait_rounded_up(directory) -> bool:
-    async with running_api(directory, LIMIT_HEALTH="1/min") as api:
-        await api.ask("/health")
-        return (await api.ask("/health")).headers["retry-after"] == "60"
+    """Of a refusal within a second of the first request: on a busy machine, after some tries."""
+    for _ in range(20):
+        async with running_api(directory, LIMIT_HEALTH="1/min") as api:
+            began_s = time.monotonic()
+            await api.ask("/health")
+            refused = await api.ask("/health")
+            if time.monotonic() - began_s < 1:
+                return refused.headers["retry-after"] == "60"
+    raise TimeoutError("no two requests within a second")
 
 
 def course_of(*quiet_s: float, expected: list[float]):
