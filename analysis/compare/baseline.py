@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from loadproof.analysis.compare.baselinethresholds import judgements_beside
 from loadproof.analysis.compare.replicates import Replicate, replicate_of
+from loadproof.analysis.compare.traffic import traffic_of
 from loadproof.analysis.frames.run import Run, load_run
 from loadproof.analysis.judge.health import findings_in
 from loadproof.analysis.word import Word
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from loadproof.analysis.judge.judgement import Judgement
     from loadproof.rundir.manifest import Manifest
     from loadproof.scenario.scenario import Scenario
+
+
+NONE: Final = "none"
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ def circumstances(manifest: Manifest) -> dict[str, str]:
     """What besides the target itself may explain a result, by name."""
     target = manifest.target
     # An embedded target has another port each time.
-    address = {"target": target.address} if target.kind == "own" else {}
+    address = {"target": target.address if target.kind == "own" else "embedded"}
     settings = manifest.scenario.settings.model_dump(mode="json")
     told = {
         "seed": manifest.seed,
@@ -86,10 +90,13 @@ def circumstances(manifest: Manifest) -> dict[str, str]:
         **manifest.host,
         **manifest.versions,
     }
-    return {name: str(value) for name, value in told.items()}
+    return {name: NONE if value is None else str(value) for name, value in told.items()}
 
 
 def differences(run: Run, baseline: Run) -> list[str]:
     """What besides the target itself differs between the two, and may explain why their results do."""
     ours, theirs = ({"ended": each.manifest.ending, **circumstances(each.manifest)} for each in (run, baseline))
-    return [f"{name}: {theirs.get(name)} → {now}" for name, now in ours.items() if theirs.get(name) != now]
+    told = [f"{name}: {theirs.get(name, NONE)} → {now}" for name, now in ours.items() if theirs.get(name, NONE) != now]
+    sent, was = (traffic_of(each.manifest.scenario) for each in (run, baseline))
+    parts = [name for name, part in sent.items() if was.get(name) != part]
+    return [*told, *([f"the scenario's {', '.join(parts)}"] if parts else [])]

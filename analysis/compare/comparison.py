@@ -190,7 +190,8 @@ def _broken(baseline: Sequence[Replicate], candidate: Sequence[Replicate]) -> It
     """Runs that the target ended have no values; they are no reason to look away."""
     was, now = (sum(run.broke for run in runs) for runs in (baseline, candidate))
     if was or now:
-        is_worse = now / len(candidate) > was / len(baseline)
+        # Runs that are left out make sides unequal: as many of fewer are no more.
+        is_worse = now > was and now / len(candidate) > was / len(baseline)
         what = (
             f"the target ended {now} of {len(candidate)} runs of the candidate early, "
             f"and {was} of {len(baseline)} of the baseline: they are left out"
@@ -198,4 +199,8 @@ def _broken(baseline: Sequence[Replicate], candidate: Sequence[Replicate]) -> It
         yield Finding(Word.FAIL if is_worse else Word.PASS, what, "read those runs' reports for why")
     if min(len(baseline) - was, len(candidate) - now) < ENOUGH_RUNS:
         what = f"{len(baseline) - was} and {len(candidate) - now} runs can't tell a change from noise"
-        yield Finding(Word.INCONCLUSIVE, what, f"make at least {ENOUGH_RUNS} runs of each release; eight are better")
+        remedy = f"make at least {ENOUGH_RUNS} runs of each release; eight are better"
+        if was or now:
+            what = f"the target ended {was} and {now} runs of the sides early, and the other {what}"
+            remedy = "find out in those runs' reports why it ended them, then make them again"
+        yield Finding(Word.INCONCLUSIVE, what, remedy)

@@ -164,7 +164,9 @@ def _inconclusive(comparison: Comparison) -> tuple[str, str]:
         return deciding_reason(undecided), more
     worst = max(rows, key=lambda row: row.detectable if row.is_tested else math.inf)
     found = f"; a change of {signed_text(worst.detectable, scale_of(worst.metric))} would have shown"
-    undecided_rows = f"{len(rows)} of {len(comparison.deciding_rows)} rows are undecided"
+    undecided_rows = (
+        f"{len(rows)} of {len(comparison.deciding_rows)} rows {'is' if len(rows) == 1 else 'are'} undecided"
+    )
     reason = f"{undecided_rows}: {_text(worst)}{found if worst.is_tested else ''}"
     return reason, _more_runs(rows, worst, comparison.looks)
 

@@ -22,7 +22,8 @@ from loadproof.analysis.compare.changepoints import FEWEST, ChangePoints, LevelC
 from loadproof.analysis.compare.comparedrow import least_sd, scale_of, values_of
 from loadproof.analysis.compare.equivalence import margin_on
 from loadproof.analysis.compare.replicates import sources_of, usable_replicates
-from loadproof.analysis.compare.sides import copies, machine_of, traffic_of
+from loadproof.analysis.compare.sides import copies, machine_of
+from loadproof.analysis.compare.traffic import traffic_of
 from loadproof.errors import InputError, Problem
 
 if TYPE_CHECKING:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from loadproof.analysis.compare.baseline import circumstances
+from loadproof.analysis.compare.baseline import NONE, circumstances
+from loadproof.analysis.compare.traffic import traffic_of
 from loadproof.analysis.judge.finding import Finding
 from loadproof.analysis.word import Word
 from loadproof.errors import InputError, Problem
@@ -18,12 +19,9 @@ if TYPE_CHECKING:
 
     from loadproof.analysis.compare.replicates import Replicate
     from loadproof.rundir.manifest import Manifest
-    from loadproof.scenario.scenario import Scenario
 
     Runs = Sequence[Replicate]
 
-_NO_TRAFFIC: Final = frozenset({"name", "description", "thresholds", "record", "margin", "settings"})
-"""Parts of a scenario that don't change what is sent; settings are the target's."""
 _LEAST_RUNS: Final = 4
 """Of a block: ABBA. Pairs would leave too few degrees of freedom."""
 _AGAIN: Final = "the same run more than once"
@@ -69,12 +67,6 @@ def _of_others(runs: Runs) -> Iterator[Problem]:
             yield Problem(str(run.path), "a run of another scenario", remedy, got=run.manifest.scenario.name)
 
 
-def traffic_of(scenario: Scenario) -> dict[str, Any]:
-    """The parts of a scenario that decide what is sent."""
-    sent_by_locustfile = {"mix"} if scenario.locustfile is not None else set()
-    return scenario.model_dump(mode="json") | dict.fromkeys(_NO_TRAFFIC | sent_by_locustfile)
-
-
 def _machines(baseline: Runs, candidate: Runs) -> Iterator[Problem]:
     """Unless each machine has the same share of either side, its speed would be taken for the release's."""
     theirs, ours = (Counter(machine_of(run.manifest) for run in runs) for runs in (baseline, candidate))
@@ -102,7 +94,7 @@ def machine_of(manifest: Manifest) -> str:
 def _differing(baseline: Runs, candidate: Runs) -> Iterator[Finding]:
     theirs, ours = ([circumstances(run.manifest) for run in runs] for runs in (baseline, candidate))
     for name in dict.fromkeys(name for told in (*theirs, *ours) for name in told):
-        was, now = (sorted({str(told.get(name)) for told in side}) for side in (theirs, ours))
+        was, now = (sorted({told.get(name, NONE) for told in side}) for side in (theirs, ours))
         if was != now:
             what = f"the sides differ in {name}: {', '.join(was)} → {', '.join(now)}"
             yield Finding(Word.PASS, what, "if that is not the change you want to measure, make it the same")

@@ -173,7 +173,8 @@ def history_cells(row: RowHistory) -> tuple[str, ...]:
 
 def title(stretch: Stretch) -> str:
     first, last = (date_text(run.manifest.start_unix_s)[:10] for run in (stretch.runs[0], stretch.runs[-1]))
-    return f"{stretch.machine}: {len(stretch.runs)} runs, {first} to {last}"
+    runs = "1 run" if len(stretch.runs) == 1 else f"{len(stretch.runs)} runs"
+    return f"{stretch.machine}: {runs}, {first} to {last}"
 
 
 def history_terminal(history: RunHistory) -> Group:

@@ -49,7 +49,8 @@ def unlike_before(directory: Path, assignment: Assignment, goals: Sequence[Goal]
 
 def _measured(manifest: Manifest) -> Mapping[str, object]:
     """What decides a trial's result besides its load, by name."""
-    from loadproof.analysis.compare.sides import machine_of, traffic_of
+    from loadproof.analysis.compare.sides import machine_of
+    from loadproof.analysis.compare.traffic import traffic_of
 
     settings = manifest.scenario.settings.model_dump(mode="json")
     target = manifest.target.model_dump(mode="json", exclude=_NAMED_BEFORE)

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 _LONGEST_NAME: Final = 300
 _MOST_CAUSES: Final = 20
-_HERE: Final = frozenset({LOCALHOST, "127.0.0.1", "::1"})
-"""Names of one host."""
+_HERE: Final = frozenset({LOCALHOST, "127.0.0.1", "::1", "0.0.0.0", "::"})  # noqa: S104 - nobody listens there
+"""Names of one host: Linux takes the unspecified address for its own."""
 _USUAL_PORTS: Final = frozenset({80, 443})
 """Of one server, which sends from the first to the second."""
 

@@ -31,6 +31,7 @@ def test_the_flooder_counts_each_answer_and_is_admitted_its_quota():
         assert set(counts[endpoint]) == {status, "429"}
 
 
+@pytest.mark.long
 @pytest.mark.process
 def test_the_flooder_comes_through_a_proxy_to_one_path_or_with_a_connection_per_request():
     """As the client that the proxy names; a target that closes connections is no failure then."""

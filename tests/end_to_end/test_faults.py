@@ -99,6 +99,7 @@ def words_of_command(process: psutil.Process) -> list[str]:
         return []
 
 
+@pytest.mark.long
 def test_a_redis_that_the_run_does_not_start_cannot_be_killed(tmp_path):
     """That of REDIS_URL, or of your own target."""
     kill = {"fault": "kill", "of": "redis", "phase": "steady", "lasts": "1 s"}

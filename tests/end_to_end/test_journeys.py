@@ -131,9 +131,10 @@ def test_a_scenario_that_names_too_little_is_told_what_to_add(suite):
     ("feeder", "told"),
     [
         pytest.param({"file": "nobody.csv"}, "nobody.csv: can't be read", marks=pytest.mark.long),
-        (
+        pytest.param(
             {"file": "customers.csv", "order": "unique"},
             "feeders.customers: too few rows for 20 clients that have one each",
+            marks=pytest.mark.long,
         ),
         pytest.param(
             {"file": "customers.csv", "at_end": "stop"},

@@ -184,6 +184,7 @@ def test_a_secret_that_cannot_be_sent_is_told_by_its_name_before_anything_is_sen
     assert not (tmp_path / "reports").exists()
 
 
+@pytest.mark.long
 def test_a_target_that_is_down_shows_no_secret(tmp_path):
     """In none of what a gate leaves behind."""
     file = tmp_path / "target.yaml"

@@ -159,7 +159,11 @@ def test_clients_behind_a_proxy_have_no_addresses(tmp_path):
             {"ca_file": "other/pem.crt", "server_name": NAME},
             "in `tls.ca_file` of the target file, or in SSL_CERT_FILE (",
         ),
-        ({"ca_file": "server/pem.crt"}, "or name the one that the certificate has in `tls.server_name`"),
+        pytest.param(
+            {"ca_file": "server/pem.crt"},
+            "or name the one that the certificate has in `tls.server_name`",
+            marks=pytest.mark.long,
+        ),
         (
             {"verify": False},
             "if it asks for a client certificate, name one that it accepts in `tls.client_certificate`",

@@ -22,6 +22,7 @@ from loadproof.rundir.observations import Observation
 from loadproof.scenario.auditthreshold import ONE_IN
 from tests.analysis.audit import banks
 from tests.analysis.audit.tellers import Load
+from tests.profiles import simulations
 
 if TYPE_CHECKING:
     from loadproof.analysis.audit.audit import Audited, Evidence
@@ -81,7 +82,7 @@ def test_a_right_ledger_is_never_said_to_be_wrong(seeds):
 @pytest.mark.slow
 def test_nor_is_it_if_much_of_it_could_not_be_read():
     """Any part of what was asked may be missing: then less is decided, and nothing wrongly."""
-    for seed in range(60):
+    for seed in range(simulations(60)):
         load = Load(banks.Bank, seed, payments=30, pairs=4)
         load.run()
         chance = random.Random(seed)
@@ -93,7 +94,7 @@ def test_nor_is_it_if_much_of_it_could_not_be_read():
 @pytest.mark.slow
 def test_nor_is_it_if_the_journal_was_torn():
     """Payments that nobody wrote down are nobody's offence."""
-    for seed in range(40):
+    for seed in range(simulations(40)):
         load = Load(banks.Bank, seed, payments=30, pairs=4)
         load.run()
         chance = random.Random(seed)

@@ -84,13 +84,20 @@ def test_what_else_differs_is_told(pair):
     candidate, baseline = pair
     target = candidate.manifest.target.model_copy(update={"proxy": "http://127.0.0.1:3128"})
     behind = replace(candidate, manifest=candidate.manifest.model_copy(update={"target": target}))
-    assert differences(behind, baseline) == ["proxy: None → http://127.0.0.1:3128"]
+    assert differences(behind, baseline) == ["proxy: none → http://127.0.0.1:3128"]
     other = baseline.manifest.model_copy(update={"seed": 7, "versions": {"loadproof": "0.0.9"}})
     assert differences(candidate, replace(baseline, manifest=other)) == ["seed: 7 → 1", "loadproof: 0.0.9 → 0.1.0"]
     assert differences(candidate, baseline) == []
     other = scenario(thresholds=[{"expect": "goodput_ratio >= 98 %"}], settings={"limiter": "off"})
     run = replace(candidate, manifest=candidate.manifest.model_copy(update={"scenario": other}))
     assert differences(run, baseline) == ['settings.limiter: "local" → "off"']
+    patient = baseline.manifest.scenario.model_copy(update={"deadline": 9.0})
+    own = baseline.manifest.target.model_copy(update={"kind": "own"})
+    other = baseline.manifest.model_copy(update={"scenario": patient, "target": own})
+    assert differences(candidate, replace(baseline, manifest=other)) == [
+        f"target: {own.base_url} → embedded",
+        "the scenario's deadline",
+    ]
 
 
 def test_the_next_step_is_one_that_can_be_taken(pair):

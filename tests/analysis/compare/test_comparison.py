@@ -200,6 +200,21 @@ def test_a_release_whose_target_dies_has_regressed():
     assert found.word is not ChangeWord.REGRESSED
 
 
+def test_a_target_that_dies_as_often_on_either_side_is_no_regression():
+    """Though fewer runs are left of the candidate; where too few are left, it is said why."""
+
+    def broken(run):
+        ended = run.manifest.model_copy(update={"ending": "target_died"})
+        return replace(run, manifest=ended, estimates={}, histograms={})
+
+    baseline, candidate = two_releases(6)
+    was, now = ([broken(side[0]), *side[1:]] for side in (baseline, candidate))
+    assert compare(was, now[:5]).word is not ChangeWord.REGRESSED
+    (finding,) = (each for each in compare([*map(broken, was)], [*map(broken, now)]).findings if not each.is_note)
+    assert finding.what.startswith("the target ended 6 and 6 runs of the sides early, and the other 0 and 0 runs can't")
+    assert "why it ended them" in finding.remedy
+
+
 def test_a_slow_run_among_fast_ones_is_named():
     """It stays, and makes the comparison less certain."""
     baseline, candidate = two_releases(10)

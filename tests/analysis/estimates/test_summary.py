@@ -86,6 +86,7 @@ def test_of_nothing_there_is_nothing_at_a_glance(tmp_path):
     assert all(row.goodput_ratio is None and row.response[0.5] is None for row in summary(empty))
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_many_endpoints_need_no_table_of_all_their_buckets():
     """A hundred of them, in five phases: all the histograms at once would be 51 MB."""

@@ -89,6 +89,7 @@ def test_the_header_says_when_against_what_and_by_which_revision(page):
     assert "2026-11-23 06:00:00 UTC · http://127.0.0.1:8000 · loadproof at revision 0123456789ab" in header
 
 
+@pytest.mark.long
 def test_a_report_of_a_long_run_stays_small(tmp_path):
     """An hour of phases is drawn with as many points as a picture can show."""
     plan = scenario(

@@ -62,6 +62,7 @@ def without_reader(*arguments: object, reader: str = "true") -> subprocess.Compl
     return subprocess.run(["bash", "-c", line], cwd=ROOT, capture_output=True, text=True, check=False, timeout=100)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "arguments", [*(pytest.param(one, marks=pytest.mark.long) for one in ("schema", "check smoke")), "--help"]
 )

@@ -23,6 +23,7 @@ def test_check_tells_what_a_scenario_would_send():
     assert "transactions + webhooks · steady" in done.stdout
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_script_that_a_page_translates_is_a_scenario(tmp_path):
     """Of k6, in docs/from-locust-and-k6.md: its user and its plan."""

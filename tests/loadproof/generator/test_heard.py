@@ -36,6 +36,8 @@ def test_any_name_can_be_written(kind, name):
     [
         ("http://localhost:8000/a?b=http://x", False),
         ("HTTP://127.0.0.1:8000", False),
+        ("http://0.0.0.0:8000/a", False),
+        ("http://[::]:8000/a", False),
         ("http://127.0.0.1:8001/a", True),
         ("http://127.0.0.1/a", True),
         ("https://127.0.0.2:8000/a", True),

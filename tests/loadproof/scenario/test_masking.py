@@ -119,6 +119,7 @@ def test_what_is_learnt_later_is_found_in_every_encoding_too(encoding):
     assert mask(f"{text} something-else").endswith("${OTHER}")
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_thousands_of_tokens_cost_a_text_no_more_than_a_few():
     """Each user may have one; the oldest are forgotten, so that a day of logins has an end."""

@@ -70,6 +70,7 @@ def test_the_dockerfile_for_fly_has_the_stage_and_the_entry_point():
     assert set(re.findall(r"python -m payments_api (\w+)", readme)) == {"backup", "restore", "verify"}
 
 
+@pytest.mark.long
 @pytest.mark.process
 @pytest.mark.xdist_group("storage")
 def test_litestream_replicates_to_s3_what_is_paid_and_restores_it(tmp_path, storage):

@@ -42,6 +42,7 @@ def test_a_backup_goes_to_s3_and_comes_back(ledger, tmp_path, storage):
     assert transactions(restored) == transactions(ledger)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_what_a_slow_connection_can_store_it_can_fetch(ledger, tmp_path, storage, monkeypatch):
     """A request carries a part, each way: the whole takes longer than any of them may, without repetitions."""
