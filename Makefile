@@ -116,7 +116,7 @@ test-long: $(VENV)/developed ## Run the long tests: real runs with several proce
 	@$(PYTEST) tests/end_to_end -m "long and quiet"
 
 test-fast: $(VENV)/developed ## Run the quick tests, which start no program, simulate nothing and open no browser; about a minute.
-	@$(PYTEST) -n $(TEST_PROCESSES) -m "not slow and not long and not process and not statistics and not browser"
+	@$(PYTEST) -n 2 -m "not slow and not long and not process and not statistics and not browser"
 
 lint: $(VENV)/developed ## Check style and types.
 	@$(BIN)/ruff check

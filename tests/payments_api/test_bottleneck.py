@@ -41,6 +41,7 @@ def test_monitoring_waits_for_nobody():
     assert times_of("/metrics", 10)[-1] < SERVICE_S
 
 
+@pytest.mark.process
 def test_the_environment_sets_it():
     """In milliseconds; by default there is none."""
     with running_target(BOTTLENECK_MS="150") as target:

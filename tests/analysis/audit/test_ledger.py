@@ -27,6 +27,9 @@ from tests.profiles import simulations
 if TYPE_CHECKING:
     from loadproof.analysis.audit.audit import Audited, Evidence
 
+pytestmark = pytest.mark.slow
+"""A made-up run of many clients takes a tenth of a second each."""
+
 PROMISES = [
     THERE,
     ONCE,
@@ -56,7 +59,6 @@ def broken(found: Audited) -> set[str]:
     return {promise for promise, word in words(found).items() if word is Word.FAIL}
 
 
-@pytest.mark.slow
 def test_a_right_ledger_keeps_every_promise():
     """Though its network loses requests and answers, and clients send them again."""
     for bank in (banks.Bank, banks.LaxBank, banks.ConflictingBank):
@@ -65,7 +67,6 @@ def test_a_right_ledger_keeps_every_promise():
         assert (found.word, found.offences, found.offences_total) == (Word.PASS, (), 0)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "seeds",
     [range(60), *(pytest.param(range(first, first + 1_000), marks=pytest.mark.long) for first in (60, 1_060, 2_060))],
@@ -79,7 +80,6 @@ def test_a_right_ledger_is_never_said_to_be_wrong(seeds):
         assert broken(audit_ledger(record, one_in=ONE_IN_FEW)) == set(), seed
 
 
-@pytest.mark.slow
 def test_nor_is_it_if_much_of_it_could_not_be_read():
     """Any part of what was asked may be missing: then less is decided, and nothing wrongly."""
     for seed in range(simulations(60)):
@@ -91,7 +91,6 @@ def test_nor_is_it_if_much_of_it_could_not_be_read():
         assert broken(audit_ledger(load.record(), one_in=ONE_IN)) == set(), seed
 
 
-@pytest.mark.slow
 def test_nor_is_it_if_the_journal_was_torn():
     """Payments that nobody wrote down are nobody's offence."""
     for seed in range(simulations(40)):
@@ -104,7 +103,6 @@ def test_nor_is_it_if_the_journal_was_torn():
         assert (broken(found), found.word) == (set(), Word.INCONCLUSIVE), seed
 
 
-@pytest.mark.slow
 def test_nor_is_it_if_two_workers_clocks_differ_within_what_is_allowed_for():
     """And without the allowance it would be, so it is needed."""
     allowed, not_allowed = (
@@ -225,7 +223,6 @@ def test_one_loss_in_5000_takes_15000_payments_to_see():
     assert f"{enough} acknowledged payments looked for, needs {enough + 1}" in few.reason
 
 
-@pytest.mark.slow
 def test_without_exclusive_accounts_balances_decide_nothing():
     """Others may have moved what is missing."""
     load = Load(banks.UnmovedBank, 3, payments=300)
@@ -235,7 +232,6 @@ def test_without_exclusive_accounts_balances_decide_nothing():
     assert "exclusive_accounts: true" in next(each.reason for each in found.evidence if each.promise == SUM)
 
 
-@pytest.mark.slow
 def test_without_a_snapshot_balances_can_only_fail():
     """Each account's own balance shows what is missing, and their sum is never seen."""
     for bank, word in ((banks.Bank, Word.INCONCLUSIVE), (banks.UnmovedBank, Word.FAIL)):
@@ -246,7 +242,6 @@ def test_without_a_snapshot_balances_can_only_fail():
         assert words(found)[SUM] is Word.INCONCLUSIVE
 
 
-@pytest.mark.slow
 def test_without_lists_payments_are_looked_for_by_their_ids():
     """And balances show that there are no others."""
     for bank, word in ((banks.Bank, Word.PASS), (banks.RowlessBank, Word.FAIL)):

@@ -37,6 +37,9 @@ from simulation.limiters import (
 if TYPE_CHECKING:
     from loadproof.analysis.audit.audit import Audited
 
+pytestmark = pytest.mark.slow
+"""A made-up run of many clients takes a tenth of a second each."""
+
 N, W = 5, 2.0
 MUCH = Traffic(clients=8, seconds=30.0)
 QUOTA, BELOW, ALONE, WAITS = "quota", "no refusal below it", "isolation", "Retry-After"
@@ -249,7 +252,6 @@ def test_penalties_grow_stop_at_their_cap_and_are_forgotten(fault):
         assert {words(audited)[f"penalties {kind}"] for kind in kinds} == {Word.PASS}
 
 
-@pytest.mark.slow
 def test_a_refusal_within_an_announced_penalty_is_right_and_one_without_is_not():
     journal = journal_of(Punishing(MovingLog(N, W), **RULE), PATIENT, 4)
     assert BELOW in broken(audit(journal))
@@ -311,7 +313,6 @@ def test_the_deny_list_comes_first_then_the_allow_list_bots_and_limits(promise):
     assert words_of_access(*PRECEDENCE[promise])[promise] is Word.FAIL
 
 
-@pytest.mark.slow
 def test_each_promise_of_precedence_needs_somebody_who_tests_it():
     right = [
         *burst(*EVERY_TENTH, client="127.0.9.7", status=403),

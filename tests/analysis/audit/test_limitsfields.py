@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
     from loadproof.analysis.audit.audit import Evidence
 
+pytestmark = pytest.mark.slow
+"""A made-up run of many clients takes a tenth of a second each."""
+
 N, W = 5, 2.0
 TRAFFIC = Traffic(clients=8, seconds=16.0)
 LITTLE = Traffic(clients=3, seconds=3.0, rate=2.0, burst=3)
