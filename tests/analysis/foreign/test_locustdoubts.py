@@ -155,14 +155,6 @@ def test_two_rows_of_one_endpoint_that_differ_pass_nothing(tmp_path, expect):
     assert judged(tmp_path, "/a", TIMES, rows=[good, total_row(1000), slower])[0] == "INCONCLUSIVE"
 
 
-@pytest.mark.parametrize("endpoint", [None, "/a"])
-@pytest.mark.parametrize("expect", [ERRORS, TIMES])
-def test_two_files_in_one_pass_nothing(tmp_path, endpoint, expect):
-    """The second of them failed."""
-    rows = [stats_row("/a"), total_row(1000), STATS, stats_row("/a", failures=900), total_row(1000, 900)]
-    assert judged(tmp_path, endpoint, expect, rows=rows)[0] == "INCONCLUSIVE"
-
-
 @pytest.mark.parametrize("expect", [ERRORS, TIMES, "max < 1 s", "mean < 100 ms"])
 def test_without_the_row_of_all_nothing_of_all_passes(tmp_path, expect):
     """Locust ends its file with it: what else is missing, only a history can tell, and of percentiles not even that."""
