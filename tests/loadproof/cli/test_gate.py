@@ -102,7 +102,7 @@ def test_a_threshold_that_waits_for_the_other_runs_says_so_in_a_sentence():
     """It stands below each of the gate's runs."""
     judgements = open_judgements(plan_of_releases("p(95) <= 1.10 * baseline"))
     assert [judgement.wanting for judgement in judgements] == [Wanting.ALL_RUNS]
-    waits = "p(95) is not decided yet: all runs together decide it, in the end"
+    waits = "not decided yet: all runs together decide it, in the end"
     assert deciding_reason(list(judgements)) == f"balance · all phases: {waits} (expected p(95) <= 1.10 * baseline)"
 
 
