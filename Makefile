@@ -12,10 +12,9 @@ SCENARIOS ?= load-100 spike-1000 soak-10m
 GATE ?=
 WAY ?= direct
 MUTATION_S ?= 480
-TEST_PROCESSES ?= 3
-PYTEST = $(BIN)/python -m pytest --durations=10 --durations-min=1 $(if $(filter all,$(LOADPROOF_SIMULATIONS)),--timeout 900)
-SIDE_BY_SIDE = -n $(TEST_PROCESSES) --dist loadgroup
-TRACED = $(if $(COVERAGE),--cov --cov-report= --cov-fail-under=0)
+JOBS ?= 4
+ALL_SIMULATIONS = $(filter all,$(LOADPROOF_SIMULATIONS))
+PYTEST = $(BIN)/python -m pytest --durations=10 --durations-min=1 $(if $(ALL_SIMULATIONS),--timeout 900)
 # Hundreds of processes would compile the same modules again where the environment forbids to keep bytecode.
 unexport PYTHONDONTWRITEBYTECODE
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
@@ -103,20 +102,40 @@ ui: $(VENV)/installed ## Serve Locust's web UI for the same users, against the e
 target: $(VENV)/installed ## Run the embedded target alone, on port 8000.
 	@$(BIN)/python -m payments_api --port 8000
 
+# Parts of the tests, each a process, of which JOBS run side by side: one pool of processes for all would make each of them
+# collect every test, and take a tenth of the time to tell what came out.
+PARTS := payments_api analysis running engine end_to_end statistics others
+IN_payments_api := tests/payments_api
+IN_analysis := tests/analysis
+IN_running := tests/loadproof/run tests/loadproof/cli
+IN_engine := tests/loadproof tests/test_architecture.py $(IN_running:%=--ignore=%)
+IN_end_to_end := tests/end_to_end
+IN_statistics := tests/statistics $(if $(ALL_SIMULATIONS),-n 2)
+IN_others := tests $(patsubst %,--ignore=%,tests/payments_api tests/analysis tests/loadproof tests/test_architecture.py \
+	tests/end_to_end tests/statistics)
+SIDE_BY_SIDE = $(MAKE) --no-print-directory --jobs=$(JOBS) --keep-going
 # Simulations are not traced: it would take thrice their time.
+TRACED = $(if $(COVERAGE),$(if $(filter statistics,$*),,--cov --cov-report= --cov-fail-under=0))
+COVERED := $(CURDIR)/.coverage-parts
+
+# A part may have no test of these marks, which pytest tells by 5.
+part-%: $(VENV)/developed
+	@bash -o pipefail -c 'COVERAGE_FILE=$(COVERED)/$* $(PYTEST) -q $(IN_$*) -m "$(MARKS)" $(TRACED) \
+		| awk "{print \"$*: \" \$$0; fflush()}"'; code=$$?; [ $$code -eq 0 ] || [ $$code -eq 5 ]
+
 test: $(VENV)/developed ## Run the tests except the long and the quiet ones, with a quarter of the simulations.
-	@$(PYTEST) $(SIDE_BY_SIDE) -m "not quiet and not long $(if $(COVERAGE),and not statistics)" $(TRACED)
-	@$(if $(COVERAGE),$(PYTEST) $(SIDE_BY_SIDE) -m "statistics and not quiet and not long")
+	@$(SIDE_BY_SIDE) $(PARTS:%=part-%) MARKS="not quiet and not long"
 
 test-quiet: $(VENV)/developed ## Run the tests that need the machine to themselves, except the long ones; half a minute.
-	@$(PYTEST) tests/end_to_end -m "quiet and not long" $(if $(COVERAGE),--cov --cov-append --cov-report=term --cov-fail-under=90)
+	@COVERAGE_FILE=$(COVERED)/quiet $(PYTEST) tests/end_to_end -m "quiet and not long" $(TRACED)
 
 test-long: $(VENV)/developed ## Run the long tests: real runs with several processes, or of half a minute.
-	@$(PYTEST) $(SIDE_BY_SIDE) -m "long and not quiet"
+	@$(SIDE_BY_SIDE) $(PARTS:%=part-%) MARKS="long and not quiet"
 	@$(PYTEST) tests/end_to_end -m "long and quiet"
 
 test-fast: $(VENV)/developed ## Run the quick tests, which start no program, simulate nothing and open no browser; about a minute.
-	@$(PYTEST) -n 2 -m "not slow and not long and not process and not statistics and not browser"
+	@$(SIDE_BY_SIDE) $(PARTS:%=part-%) \
+		MARKS="not slow and not long and not process and not statistics and not browser"
 
 lint: $(VENV)/developed ## Check style and types.
 	@$(BIN)/ruff check
@@ -124,7 +143,9 @@ lint: $(VENV)/developed ## Check style and types.
 	@$(BIN)/mypy
 
 check: lint ## Lint, types, `make test` and `make test-quiet` with coverage.
+	@rm -rf $(COVERED) && mkdir $(COVERED)
 	@$(MAKE) --no-print-directory test test-quiet COVERAGE=1
+	@$(BIN)/coverage combine --quiet $(COVERED)/* && $(BIN)/coverage report
 
 check-all: lint ## Lint, types, all tests with all simulations, without coverage, and mutation; about an hour.
 	@LOADPROOF_SIMULATIONS=all $(MAKE) --no-print-directory test test-quiet

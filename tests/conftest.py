@@ -10,7 +10,6 @@ from typing import Final
 
 import pytest
 import requests
-from _pytest.nodeid import NodeId
 from markupsafe import Markup
 
 from drills.target import Target, running_target
@@ -44,26 +43,10 @@ def pytest_report_header() -> str:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Few tests are quiet, in the one place where the Makefile looks for them.
-
-    And what `--dist loadgroup` goes by: xdist 3.8 writes it where pytest 9.2 does not read it any more.
-    """
+    """Few tests are quiet, in the one place where the Makefile looks for them."""
     quiet = [item.path for item in items if item.get_closest_marker("quiet")]
     if len(quiet) > MOST_QUIET or any(path.parent.name != "end_to_end" for path in quiet):
         raise pytest.UsageError(f"at most {MOST_QUIET} tests are marked quiet, all of them in tests/end_to_end")
-    for item in items if config.getoption("loadgroup", default=False) else ():
-        if group := _group_of(item):
-            grouped = f"{item.nodeid}@{group}"
-            item._id = NodeId.parse(grouped)
-            assert item.nodeid == grouped
-
-
-def _group_of(item: pytest.Item) -> str:
-    """As its mark has it; else that of its module if it uses a fixture of it, which each process would make anew."""
-    if mark := item.get_closest_marker("xdist_group"):
-        return str(mark.args[0])
-    fixtures = [definition for found in item._fixtureinfo.name2fixturedefs.values() for definition in found]
-    return item.path.stem if any(definition.scope == "module" for definition in fixtures) else ""
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -85,13 +68,13 @@ def _no_client_stays_followed() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def healthy(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
-    """One run of the quick scenario to its end; whoever asks for it is in the xdist group `healthy`."""
+    """One run of the quick scenario to its end."""
     return finished_run(tmp_path_factory.mktemp("healthy"))
 
 
 @pytest.fixture(scope="session")
 def three_workers(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
-    """The same, from three processes; whoever asks for it is in the xdist group `healthy`, too."""
+    """The same, from three processes."""
     return finished_run(tmp_path_factory.mktemp("three-workers"), "--workers", 3)
 
 

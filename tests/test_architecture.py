@@ -17,8 +17,6 @@ import pytest
 from tests.commands import ROOT
 from tests.sources import nodes_of, tree_of
 
-pytestmark = pytest.mark.xdist_group("sources")
-"""All of it is read once, by one process."""
 PACKAGES = ("analysis", "loadproof", "locustfiles", "payments_api")
 """Folders on top."""
 JUDGING = "loadproof.analysis"

@@ -45,7 +45,6 @@ def answer_of(settings: Settings, database: str) -> tuple[int, bytes]:
 
 @pytest.mark.long
 @pytest.mark.process
-@pytest.mark.xdist_group("redis")
 def test_each_protection_has_a_row_of_its_own_and_is_alone_in_it(tmp_path):
     """And requests that are refused are refused by what the row names."""
     database = str(tmp_path / "ledger.sqlite3")

@@ -115,7 +115,6 @@ def test_every_key_of_a_scenario_is_explained():
 
 
 @pytest.mark.process
-@pytest.mark.xdist_group("locustfiles")
 def test_the_example_in_the_scenarios_readme_is_a_scenario(tmp_path):
     """As it stands there."""
     text = (ROOT / "scenarios/README.md").read_text(encoding="utf-8")

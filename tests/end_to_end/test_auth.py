@@ -233,7 +233,6 @@ def test_a_dry_run_shows_how_a_token_is_obtained_and_never_the_token(tmp_path, p
     ],
     ids=["wrong secret", "down", "not allowed"],
 )
-@pytest.mark.xdist_group("locustfiles")
 def test_without_a_token_nothing_begins(tmp_path, broken, told):
     """Exit code 2, one line, and no run directory."""
     with guarded() as server:
@@ -245,7 +244,6 @@ def test_without_a_token_nothing_begins(tmp_path, broken, told):
     assert not (tmp_path / "reports").exists()
 
 
-@pytest.mark.xdist_group("locustfiles")
 def test_check_tells_all_that_is_wrong_at_once(tmp_path):
     """In the file; then, in the environment."""
     with guarded() as server:

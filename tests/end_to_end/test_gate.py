@@ -61,7 +61,6 @@ def test_a_gate_that_is_stopped_while_it_judges_is_not_green(tmp_path, monkeypat
     assert "the gate was terminated" in (directory / "summary.md").read_text()
 
 
-@pytest.mark.xdist_group("locustfiles")
 def test_what_can_not_be_measured_fails_the_gate_and_is_summed_up(tmp_path):
     """Nothing listens there."""
     done = in_process("gate", scenario_file(tmp_path), "--out", tmp_path / "out", TARGET_URL="http://127.0.0.1:9")

@@ -17,7 +17,7 @@ from loadproof.histogram import MIDPOINT_US
 from loadproof.rundir import files
 from tests.commands import GENERATOR, in_process, verdict_of
 
-pytestmark = [pytest.mark.process, pytest.mark.xdist_group("healthy")]
+pytestmark = pytest.mark.process
 ALL_FILES = {
     "manifest.json",
     "scenario.yaml",

@@ -72,7 +72,6 @@ def test_a_run_asks_nobody_else_and_asks_alike(tmp_path, scheme):
     assert trusted.get("file") == (f"{tmp_path}/pem.crt" if scheme == "https" else None)
 
 
-@pytest.mark.xdist_group("locustfiles")
 def test_a_certificate_that_nobody_vouches_for_is_told_with_what_is_trusted(tmp_path, monkeypatch):
     """And with the one variable that changes it; requests' own would not have."""
     with tls_serving(new_certificate(tmp_path), Heard().script) as url:

@@ -170,7 +170,6 @@ def test_a_run_leaves_no_secret_behind(target, tmp_path, workers):
 @pytest.mark.parametrize("end", ["\n", "\r\nX-Admin: 1", "\x1b[2J", "€", "\udcff"])
 @pytest.mark.parametrize("variable", ["API_TOKEN", "HOOK_KEY"])
 @pytest.mark.parametrize("command", ["check", "run", "gate"])
-@pytest.mark.xdist_group("locustfiles")
 def test_a_secret_that_cannot_be_sent_is_told_by_its_name_before_anything_is_sent(tmp_path, command, variable, end):
     """Line breaks, control characters, what is not in Latin-1."""
     file = tmp_path / "target.yaml"

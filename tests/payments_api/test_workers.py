@@ -16,7 +16,7 @@ import requests
 
 from drills.target import running_target
 
-pytestmark = [pytest.mark.process, pytest.mark.xdist_group("two workers")]
+pytestmark = pytest.mark.process
 
 
 @pytest.fixture(scope="module")

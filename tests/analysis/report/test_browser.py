@@ -18,7 +18,7 @@ from loadproof.rundir.manifest import read_manifest, write_manifest
 from simulation.rundirs import outcomes, write_run
 from tests.hostile import HOSTILE
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+pytestmark = pytest.mark.browser
 OFTEN = {(1280, "light", True), (1280, "dark", False), (400, "light", False), (400, "dark", True)}
 """Of width, scheme and script: each two together."""
 SETTINGS = [

@@ -25,7 +25,7 @@ from simulation.rundirs import outcomes, scenario, write_run
 from tests.commands import ROOT
 from tests.hostile import HOSTILE
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pages")]
+pytestmark = pytest.mark.slow
 """That share the pages made here."""
 
 

@@ -15,7 +15,7 @@ from simulation.trials import search_for, trial
 from tests.loadproof.cli.refusals import refused
 
 # Who looks at the same locustfiles shares what was found there, a second's work, in one process.
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("locustfiles")]
+pytestmark = pytest.mark.slow
 
 OPEN = {
     "name": "searched",

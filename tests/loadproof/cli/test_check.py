@@ -10,7 +10,6 @@ from tests.commands import ROOT, in_process, scenario_file
 from tests.loadproof.cli.refusals import refused
 
 # Who looks at the same locustfiles shares what was found there, a second's work, in one process.
-pytestmark = pytest.mark.xdist_group("locustfiles")
 
 
 @pytest.mark.slow

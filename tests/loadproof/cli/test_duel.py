@@ -16,7 +16,7 @@ from tests.planned import PLANNED
 from tests.servers import answering, serving
 
 # Who looks at the same locustfiles shares what was found there, a second's work, in one process.
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("locustfiles")]
+pytestmark = pytest.mark.slow
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 URL, OTHER = "http://127.0.0.1:1", "http://127.0.0.1:2"

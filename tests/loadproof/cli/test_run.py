@@ -121,7 +121,6 @@ def test_a_target_that_speaks_no_http_is_one_line(script, message):
 
 
 @pytest.mark.process
-@pytest.mark.xdist_group("locustfiles")
 def test_an_embedded_target_that_cannot_start_is_one_line(tmp_path):
     """A wrong setting in the environment reaches the user."""
     text = refused("run", scenario_file(tmp_path), "--out", tmp_path / "reports", FAULTS="nonsense")

@@ -186,14 +186,12 @@ def found_by(rule: Callable[[ast.AST], Iterator[str]], *packages: str) -> dict[s
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("sources")
 def test_nothing_private_of_others_is_imported():
     """Neither a module nor a name."""
     assert found_by(private_imports, *PRODUCT, "bench", "docs", "drills", "simulation") == {}
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("sources")
 def test_no_text_reaches_them_by_name():
     """`getattr` with a name is no way around, nor is a dictionary of an object's own."""
     assert found_by(private_texts, *PRODUCT) == {}

@@ -16,7 +16,7 @@ from loadproof.rundir.trials import GoalLoss, Search, Trial
 from simulation.trials import LogisticTarget, search_for, trial
 
 # In one process: what the first search imports takes two seconds.
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("searches")]
+pytestmark = pytest.mark.slow
 
 CLIFF_RPS = 975.0
 SEARCH = search_for(100.0, 4000.0)

@@ -209,7 +209,6 @@ def test_what_locust_would_load_beside_it_is_refused_whatever_the_mix(directory)
     assert found == ALWAYS
 
 
-@pytest.mark.xdist_group("locustfiles")
 def test_ours_are_fit():
     """All four, whatever somebody put beside them."""
     endpoints = ["balance", "health", "transactions", "webhooks"]

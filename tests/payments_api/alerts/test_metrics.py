@@ -65,7 +65,6 @@ def test_an_incident_and_the_channels_are_on_the_page(page):
 
 @pytest.mark.long
 @pytest.mark.process
-@pytest.mark.xdist_group("two workers")
 def test_two_workers_that_see_the_same_have_one_incident_on_either_page():
     with running_target(ALERT_DISK_FREE="1", ALERT_WINDOW="1", WORKERS="2") as target:
         for _ in range(100):

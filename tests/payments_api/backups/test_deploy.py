@@ -72,7 +72,6 @@ def test_the_dockerfile_for_fly_has_the_stage_and_the_entry_point():
 
 @pytest.mark.long
 @pytest.mark.process
-@pytest.mark.xdist_group("storage")
 def test_litestream_replicates_to_s3_what_is_paid_and_restores_it(tmp_path, storage):
     """With the shipped configuration; the checks of backups find it whole."""
     litestream = shutil.which("litestream") or shutil.which("litestream", path=Path(os.sys.executable).parent)

@@ -54,7 +54,6 @@ def test_killed_at_any_line_nothing_is_lost(command):
 
 
 @pytest.mark.long
-@pytest.mark.xdist_group("storage")
 def test_killed_at_one_line_of_four_of_a_backup_to_s3_nothing_is_lost(storage):
     """Where there is no rename, and no lock."""
     bucket = f"s3://{storage.bucket}"

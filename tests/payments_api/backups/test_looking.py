@@ -36,7 +36,6 @@ def test_a_backup_with_a_manifest_alone_is_none(ledger, place, line):
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("storage")
 def test_in_a_bucket_too(ledger, storage):
     """Sizes come with the list."""
     place = open_place(storage.where, storage.environment)

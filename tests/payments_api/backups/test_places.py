@@ -23,8 +23,6 @@ from tests.payments_api.backups.books import KEEP, changed, leftovers, new_ledge
 from tests.payments_api.backups.storage import KEY_ID, SECRET, Storage, credentials, slowly
 from tests.servers import answering, read_request, serving
 
-pytestmark = pytest.mark.xdist_group("storage")
-
 
 def unproved(_: Path) -> str:
     return "not started"

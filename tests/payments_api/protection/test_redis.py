@@ -26,7 +26,7 @@ from tests.addresses import session_from
 if TYPE_CHECKING:
     import redis
 
-pytestmark = [pytest.mark.process, pytest.mark.xdist_group("redis")]
+pytestmark = pytest.mark.process
 
 LIMITS = {"health": "3/min"}
 RULE = PenaltyRule(base_s=2, factor=2, cap_s=5, memory_s=60)

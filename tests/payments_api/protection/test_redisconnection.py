@@ -17,7 +17,7 @@ from drills.redisserver import RedisServer
 from payments_api.protection.redisconnection import RedisConnection
 from payments_api.protection.redisstore import RedisStore
 
-pytestmark = [pytest.mark.process, pytest.mark.xdist_group("redis")]
+pytestmark = pytest.mark.process
 
 TIMEOUT_S = 1.0
 
