@@ -41,6 +41,7 @@ FAILED_ONCE = {
     9795: "the master was stopped while it waited for last answers: they were missing, and the word was FAIL",
     1265: "the generator stood still until the end: turns that had come were nowhere, and the word was PASS",
     1240: "a worker died on a full disk: the watch raised OSError, and nobody wrote how the run ended",
+    8744: "a process stood still in warm-up only, which set its users' turns back: this test missed three of 84",
 }
 """Seeds that have found something, and what."""
 
@@ -109,7 +110,15 @@ def nothing_is_missing(played: Played, run: Run, path: Path) -> bool:
     twin = path.with_suffix(".calm")
     twin.mkdir()
     play(one.only(OF_THE_TARGET), twin)
-    return offered(run) >= 0.99 * offered(load_run(twin)) - one.workers
+    return offered(run) >= 0.99 * offered(load_run(twin)) - one.workers - fewer_turns(played, run)
+
+
+def fewer_turns(played: Played, run: Run) -> int:
+    """One for each user whose rhythm was set back before what is measured: it is there all the time, and never late."""
+    measured = [span for span in run.phases if not span.warm_up]
+    began_s = played.over_s - run.phases[-1].end_s + measured[0].start_s
+    is_set_back = any(fault.at_s < began_s for fault in played.schedule.faults)
+    return max(span.users or 0 for span in measured) if is_set_back else 0
 
 
 def offered(run: Run) -> int:
