@@ -153,7 +153,7 @@ def test_pages_on_several_runs_tell_it_too(tmp_path):
     trials = [trial.model_copy(update={"run": f"run-{number}"}) for number, trial in enumerate(FOUND[:2])]
     runs = [write_run(tmp_path / RUNS / trial.run) for trial in trials]
     for run in runs:
-        write_manifest(run, read_manifest(run).model_copy(update={"run_id": run.name}))
+        named(run)
         (run / SELFTEST_FILE).write_text(SELFTEST.model_dump_json())
     one, other = replicates(runs)
     history, search = history_of(runs), search_for(100.0, 4000.0)
@@ -206,6 +206,11 @@ def test_what_is_late_is_told(stopped, tmp_path):
     assert not lag_of(late)[2]
 
 
+def named(run):
+    """By its directory: a run with everything equal would be a copy."""
+    write_manifest(run, read_manifest(run).model_copy(update={"run_id": run.name}))
+
+
 def scripted(trial, out, _):
     """A run as such a trial leaves it where everything works, and the generator keeps up 500 requests/s."""
     number = len(list(out.iterdir()))
@@ -218,6 +223,7 @@ def scripted(trial, out, _):
         lost=5 if trial.stopped == "generator" else 0,
         seed=number,
     )
+    named(path)
     at_s = np.linspace(START_UNIX_S + 1, START_UNIX_S + 6, 100)
     return Tried(trial, path, read_manifest(path), np.column_stack([at_s, at_s + 0.02]))
 
