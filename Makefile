@@ -109,7 +109,7 @@ IN_payments_api := tests/payments_api
 IN_analysis := tests/analysis
 IN_running := tests/loadproof/run tests/loadproof/cli
 IN_engine := tests/loadproof tests/test_architecture.py $(IN_running:%=--ignore=%)
-IN_end_to_end := tests/end_to_end
+IN_end_to_end = tests/end_to_end $(if $(filter long,$(firstword $(MARKS))),-n 3)
 IN_statistics := tests/statistics $(if $(ALL_SIMULATIONS),-n 2)
 IN_others := tests $(patsubst %,--ignore=%,tests/payments_api tests/analysis tests/loadproof tests/test_architecture.py \
 	tests/end_to_end tests/statistics)
