@@ -104,9 +104,10 @@ target: $(VENV)/installed ## Run the embedded target alone, on port 8000.
 
 # Parts of the tests, each a process, of which JOBS run side by side: one pool of processes for all would make each of them
 # collect every test, and take a tenth of the time to tell what came out.
-PARTS := payments_api analysis running engine end_to_end statistics others
+PARTS := payments_api analysis judging running engine end_to_end statistics others
 IN_payments_api := tests/payments_api
-IN_analysis := tests/analysis
+IN_judging := tests/analysis/judge tests/analysis/audit tests/analysis/estimates tests/analysis/frames
+IN_analysis := tests/analysis $(IN_judging:%=--ignore=%)
 IN_running := tests/loadproof/run tests/loadproof/cli
 IN_engine := tests/loadproof tests/test_architecture.py $(IN_running:%=--ignore=%)
 IN_end_to_end = tests/end_to_end $(if $(filter long,$(firstword $(MARKS))),-n 3)
