@@ -12,7 +12,7 @@ SCENARIOS ?= load-100 spike-1000 soak-10m
 GATE ?=
 WAY ?= direct
 MUTATION_S ?= 480
-JOBS ?= 4
+JOBS ?= 7
 ALL_SIMULATIONS = $(filter all,$(LOADPROOF_SIMULATIONS))
 PYTEST = $(BIN)/python -m pytest --durations=10 --durations-min=1 $(if $(ALL_SIMULATIONS),--timeout 900)
 # Hundreds of processes would compile the same modules again where the environment forbids to keep bytecode.
@@ -102,18 +102,22 @@ ui: $(VENV)/installed ## Serve Locust's web UI for the same users, against the e
 target: $(VENV)/installed ## Run the embedded target alone, on port 8000.
 	@$(BIN)/python -m payments_api --port 8000
 
-# Parts of the tests, each a process, of which JOBS run side by side: one pool of processes for all would make each of them
-# collect every test, and take a tenth of the time to tell what came out.
-PARTS := payments_api analysis judging running engine end_to_end statistics others
+# Parts of the tests, each a process, all side by side (or JOBS of them): one pool of processes for all would make each of
+# them collect every test, and take a tenth of the time to tell what came out.
+PARTS := payments_api analysis judging running engine statistics others
+QUICK_PARTS := any_analysis any_loadproof any_others
 IN_payments_api := tests/payments_api
 IN_judging := tests/analysis/judge tests/analysis/audit tests/analysis/estimates tests/analysis/frames
 IN_analysis := tests/analysis $(IN_judging:%=--ignore=%)
 IN_running := tests/loadproof/run tests/loadproof/cli
 IN_engine := tests/loadproof tests/test_architecture.py $(IN_running:%=--ignore=%)
-IN_end_to_end = tests/end_to_end $(if $(filter long,$(firstword $(MARKS))),-n 3)
 IN_statistics := tests/statistics $(if $(ALL_SIMULATIONS),-n 2)
-IN_others := tests $(patsubst %,--ignore=%,tests/payments_api tests/analysis tests/loadproof tests/test_architecture.py \
-	tests/end_to_end tests/statistics)
+# Real runs: those that are long mostly wait.
+IN_others = tests $(patsubst %,--ignore=%,$(filter-out --%,$(IN_payments_api) tests/analysis $(IN_engine) tests/statistics)) \
+	$(if $(filter long,$(firstword $(MARKS))),-n 3)
+IN_any_analysis := tests/analysis
+IN_any_loadproof := tests/loadproof tests/test_architecture.py
+IN_any_others := tests $(IN_any_analysis:%=--ignore=%) $(IN_any_loadproof:%=--ignore=%)
 SIDE_BY_SIDE = $(MAKE) --no-print-directory --jobs=$(JOBS) --keep-going
 # Simulations are not traced: it would take thrice their time.
 TRACED = $(if $(COVERAGE),$(if $(filter statistics,$*),,--cov --cov-report= --cov-fail-under=0))
@@ -135,7 +139,7 @@ test-long: $(VENV)/developed ## Run the long tests: real runs with several proce
 	@$(PYTEST) tests/end_to_end -m "long and quiet"
 
 test-fast: $(VENV)/developed ## Run the quick tests, which start no program, simulate nothing and open no browser; about a minute.
-	@$(SIDE_BY_SIDE) $(PARTS:%=part-%) \
+	@$(SIDE_BY_SIDE) $(QUICK_PARTS:%=part-%) \
 		MARKS="not slow and not long and not process and not statistics and not browser"
 
 lint: $(VENV)/developed ## Check style and types.

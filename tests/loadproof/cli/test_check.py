@@ -194,6 +194,7 @@ def test_a_dry_run_shows_the_path_that_was_sent(tmp_path, shared_target):
     assert "GET /api/v1/health → 404" in done.stdout, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_check_tells_what_thresholds_on_goodput_leave_open(tmp_path):
     """As a note: it may be meant so."""
     done = in_process("check", scenario_file(tmp_path))

@@ -90,6 +90,7 @@ def test_a_run_that_could_not_be_measured_is_told_too(tmp_path):
     assert "no HTTP answer" in notice["reason"]
 
 
+@pytest.mark.slow
 def test_a_gate_is_told_once_with_all_its_scenarios(tmp_path):
     with webhook() as (url, bodies):
         done = in_process(

@@ -124,6 +124,7 @@ def test_the_server_sees_each_clients_own_address():
                 assert connection.recv(100).decode() == source
 
 
+@pytest.mark.slow
 def test_latency_delays_open_connections_too_and_ends(echoing):
     """By no less than it says, without changing the order."""
     with echoing.connect() as connection:
@@ -136,6 +137,7 @@ def test_latency_delays_open_connections_too_and_ends(echoing):
         assert exchange(connection) < 0.2
 
 
+@pytest.mark.slow
 def test_jitter_stays_within_its_bounds(echoing):
     """And never lets a byte overtake another."""
     echoing.begin(Latency(fault="latency", latency="60 ms", jitter="50 ms", **WHEN))
@@ -151,6 +153,7 @@ def test_jitter_stays_within_its_bounds(echoing):
         assert received == bytes(range(50))
 
 
+@pytest.mark.slow
 def test_bandwidth_is_what_it_says(echoing):
     """On average, from the first byte to the last."""
     echoing.begin(LowBandwidth(fault="bandwidth", rate="100 kB/s", **WHEN))

@@ -37,6 +37,9 @@ from tests.servers import answering, serving
 if TYPE_CHECKING:
     from loadproof.recording.recorder import Recorder
 
+pytestmark = pytest.mark.slow
+"""Users have some tenths of a second each."""
+
 PHASES = [{"name": "steady", "duration": "0.6 s", "users": 1}]
 
 

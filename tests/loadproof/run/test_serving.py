@@ -130,6 +130,7 @@ def test_nothing_is_left_of_a_command_whose_starter_was_killed(tmp_path, ignored
     assert not alive
 
 
+@pytest.mark.slow
 def test_nothing_is_left_of_a_command_whose_overseer_was_killed(tmp_path):
     """Its daemons neither, which have left its group; the run only notices that it is gone."""
     daemon = f"(setsid sleep 95{os.getpid()} &) ; "
