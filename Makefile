@@ -12,7 +12,7 @@ SCENARIOS ?= load-100 spike-1000 soak-10m
 GATE ?=
 WAY ?= direct
 MUTATION_S ?= 480
-JOBS ?= 7
+JOBS ?= 4
 ALL_SIMULATIONS = $(filter all,$(LOADPROOF_SIMULATIONS))
 PYTEST = $(BIN)/python -m pytest --durations=10 --durations-min=1 $(if $(ALL_SIMULATIONS),--timeout 900)
 # Hundreds of processes would compile the same modules again where the environment forbids to keep bytecode.
@@ -102,7 +102,7 @@ ui: $(VENV)/installed ## Serve Locust's web UI for the same users, against the e
 target: $(VENV)/installed ## Run the embedded target alone, on port 8000.
 	@$(BIN)/python -m payments_api --port 8000
 
-# Parts of the tests, each a process, all side by side (or JOBS of them): one pool of processes for all would make each of
+# Parts of the tests, each a process, JOBS of them side by side: one pool of processes for all would make each of
 # them collect every test, and take a tenth of the time to tell what came out.
 PARTS := payments_api analysis judging running engine statistics others
 QUICK_PARTS := any_analysis any_loadproof any_others
