@@ -102,31 +102,30 @@ ui: $(VENV)/installed ## Serve Locust's web UI for the same users, against the e
 target: $(VENV)/installed ## Run the embedded target alone, on port 8000.
 	@$(BIN)/python -m payments_api --port 8000
 
-# Parts of the tests, each a process, JOBS of them side by side: one pool of processes for all would make each of
-# them collect every test, and take a tenth of the time to tell what came out.
+# Parts of the tests, each a process, JOBS of them side by side: one pool of processes for all would make each of them
+# collect every test, and then tell what came out of each.
 PARTS := payments_api analysis judging running engine statistics others
 QUICK_PARTS := any_analysis any_loadproof any_others
-IN_payments_api := tests/payments_api
-IN_judging := tests/analysis/judge tests/analysis/audit tests/analysis/estimates tests/analysis/frames
-IN_analysis := tests/analysis $(IN_judging:%=--ignore=%)
-IN_running := tests/loadproof/run tests/loadproof/cli
-IN_engine := tests/loadproof tests/test_architecture.py $(IN_running:%=--ignore=%)
-IN_statistics := tests/statistics $(if $(ALL_SIMULATIONS),-n 2)
-# Real runs: those that are long mostly wait.
-IN_others = tests $(patsubst %,--ignore=%,$(filter-out --%,$(IN_payments_api) tests/analysis $(IN_engine) tests/statistics)) \
-	$(if $(filter long,$(firstword $(MARKS))),-n 3)
+ignored = $(patsubst %,--ignore=%,$(1))
 IN_any_analysis := tests/analysis
 IN_any_loadproof := tests/loadproof tests/test_architecture.py
-IN_any_others := tests $(IN_any_analysis:%=--ignore=%) $(IN_any_loadproof:%=--ignore=%)
+IN_any_others := tests $(call ignored,$(IN_any_analysis) $(IN_any_loadproof))
+IN_payments_api := tests/payments_api
+IN_judging := tests/analysis/judge tests/analysis/audit tests/analysis/estimates tests/analysis/frames
+IN_analysis := $(IN_any_analysis) $(call ignored,$(IN_judging))
+IN_running := tests/loadproof/run tests/loadproof/cli
+IN_engine := $(IN_any_loadproof) $(call ignored,$(IN_running))
+IN_statistics := tests/statistics $(if $(ALL_SIMULATIONS),-n 2)
+# Real runs: those that are long mostly wait.
+IN_others = $(IN_any_others) $(call ignored,tests/payments_api tests/statistics) $(if $(filter long,$(firstword $(MARKS))),-n 3)
 SIDE_BY_SIDE = $(MAKE) --no-print-directory --jobs=$(JOBS) --keep-going
 # Simulations are not traced: it would take thrice their time.
 TRACED = $(if $(COVERAGE),$(if $(filter statistics,$*),,--cov --cov-report= --cov-fail-under=0))
 COVERED := $(CURDIR)/.coverage-parts
 
-# A part may have no test of these marks, which pytest tells by 5.
 part-%: $(VENV)/developed
 	@bash -o pipefail -c 'COVERAGE_FILE=$(COVERED)/$* $(PYTEST) -q $(IN_$*) -m "$(MARKS)" $(TRACED) \
-		| awk "{print \"$*: \" \$$0; fflush()}"'; code=$$?; [ $$code -eq 0 ] || [ $$code -eq 5 ]
+		| awk "{print \"$*: \" \$$0; fflush()}"'
 
 test: $(VENV)/developed ## Run the tests except the long and the quiet ones, with a quarter of the simulations.
 	@$(SIDE_BY_SIDE) $(PARTS:%=part-%) MARKS="not quiet and not long"
@@ -152,7 +151,7 @@ check: lint ## Lint, types, `make test` and `make test-quiet` with coverage.
 	@$(MAKE) --no-print-directory test test-quiet COVERAGE=1
 	@$(BIN)/coverage combine --quiet $(COVERED)/* && $(BIN)/coverage report
 
-check-all: lint ## Lint, types, all tests with all simulations, without coverage, and mutation; about an hour.
+check-all: lint ## Lint, types, all tests with all simulations, without coverage, and mutation.
 	@LOADPROOF_SIMULATIONS=all $(MAKE) --no-print-directory test test-quiet
 	@$(MAKE) --no-print-directory test-long mutation
 

@@ -62,8 +62,8 @@ def preflight(
     """Problems of running this scenario against this target; None: the embedded one.
 
     If the scenario is not `is_sound`, there is no plan to check; if nothing `is_to_run`, nothing to run it is needed.
-    Programs that a target file names are only started if we `may_command`. Unless its phases `is_judged` by, what they
-    can show doesn't matter.
+    Programs that a target file names are only started if we `may_command`. If it isn't `is_judged` by its
+    phases, what they can show doesn't matter.
     """
     if target is not None:
         yield from _authority_problems(target)
