@@ -1,4 +1,4 @@
-"""What a search that is resumed would measure otherwise than its first trial did: one problem each."""
+"""What a search that is resumed would measure otherwise than its trials did: one problem each."""
 
 from __future__ import annotations
 
@@ -23,16 +23,18 @@ _NAMED_BEFORE: Final = {"base_url", "behind", "authorities", "redis"}
 
 
 def unlike_before(directory: Path, assignment: Assignment, goals: Sequence[Goal]) -> Iterator[Problem]:
-    """Compared with the first trial's run; nothing if there is none, or it has gone.
+    """Compared with the first trial's run that is still there: all were made alike.
 
     RunDirectoryError if the list of trials can't be read.
     """
     trials = read_trials(directory)
     if not trials:
         return
-    try:
-        first = read_manifest(directory / RUNS / trials[0].run)
-    except RunDirectoryError:
+    manifests = (_manifest_in(directory / RUNS / trial.run) for trial in trials)
+    first = next(filter(None, manifests), None)
+    if first is None:
+        what = "none of its trials' runs can be read, to see what was measured"
+        yield Problem(f"--resume {directory}", what, f"restore {RUNS}/, or start anew")
         return
     # The phases are those of a trial, whose load is its own.
     trial = trial_of(assignment.scenario, goals, load_rps=1.0, warm_up_s=1.0, duration_s=1.0)
@@ -45,6 +47,13 @@ def unlike_before(directory: Path, assignment: Assignment, goals: Sequence[Goal]
             begun = f" ({was[name]})" if is_short else ""
             what = f"the search's trials were made with another one{begun}"
             yield Problem(f"--resume {name}", what, remedy, got=str(value) if is_short else None)
+
+
+def _manifest_in(run: Path) -> Manifest | None:
+    try:
+        return read_manifest(run)
+    except RunDirectoryError:
+        return None
 
 
 def _measured(manifest: Manifest) -> Mapping[str, object]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 import yaml
 
@@ -150,6 +152,9 @@ def test_a_search_goes_on_with_what_it_measured_before(scenario, tmp_path):
     target.write_text("base_url: http://127.0.0.1:1\nheaders: {X-Shop: two}\n")
     write_manifest(tmp_path / RUNS / "run-1", before.model_copy(update={"host": {"cores": "64"}}))
     assert differing() == {"target.headers", "machine"}
+    shutil.rmtree(tmp_path / RUNS)
+    text = refused("capacity", scenario(), *options, "--target", target)
+    assert "none of its trials' runs can be read, to see what was measured; restore trials/, or start anew" in text
 
 
 def test_its_own_phases_need_not_decide_anything(scenario):
