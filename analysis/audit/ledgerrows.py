@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, Final
 
@@ -205,7 +205,7 @@ def _asked_for(seen: Observation) -> Attempt:
         seen.ended_us,
         said,
         str(seen.said.get("payment", "")) if is_acknowledged else "",
-        asdict(seen),
+        seen.row,
         _told(seen.said) if is_acknowledged else None,
     )
 
@@ -216,16 +216,16 @@ def _payment_read(seen: Observation) -> PaymentRead | None:
     if not is_there and seen.status not in _GONE:
         return None
     order = _told(seen.said) if is_there else None
-    return PaymentRead(seen.asked["payment"], is_there, order, seen.sent_us, seen.ended_us, asdict(seen))
+    return PaymentRead(seen.asked["payment"], is_there, order, seen.sent_us, seen.ended_us, seen.row)
 
 
 def _balance_read(seen: Observation, doubt_us: int) -> BalanceRead:
-    return BalanceRead(seen.asked["account"], seen.said["balance"], seen.sent_us, seen.ended_us, asdict(seen), doubt_us)
+    return BalanceRead(seen.asked["account"], seen.said["balance"], seen.sent_us, seen.ended_us, seen.row, doubt_us)
 
 
 def _snapshot(seen: Observation, doubt_us: int) -> Snapshot:
     """Its row has no balances, of which there are many."""
-    row = asdict(replace(seen, said={}))
+    row = {**seen.row, "said": {}}
     return Snapshot(seen.said["balances"], seen.sent_us, seen.ended_us, row, doubt_us)
 
 
@@ -253,5 +253,5 @@ def _listing(seen: Observation) -> Listing:
             for words in seen.said["payments"]
         ),
         is_before=seen.when == "before",
-        row=asdict(replace(seen, said={})),
+        row={**seen.row, "said": {}},
     )

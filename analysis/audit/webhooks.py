@@ -8,7 +8,7 @@ State of the art: Standard Webhooks 1.0, 'Idempotency' and 'Verifying webhook au
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from loadproof.analysis.audit.audit import audited
@@ -87,7 +87,7 @@ def webhook_record(
         if row["noted"] and "event" in row["noted"]
     ]
     deliveries += [
-        _delivery(seen.asked["event"], seen.asked["how"], asdict(seen), is_repeated=False)
+        _delivery(seen.asked["event"], seen.asked["how"], seen.row, is_repeated=False)
         for seen in observations
         if seen.kind == "deliver" and not seen.trouble
     ]

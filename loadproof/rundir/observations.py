@@ -65,6 +65,11 @@ class Observation:
         """When it was sent and ended, and its status."""
         return self.sent_us, self.ended_us, self.status
 
+    @property
+    def row(self) -> dict[str, Any]:
+        """Its fields by their names, for reports; a copy of a thousand of them would take as long as their audit."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
 
 def were_at_once(requests: Iterable[tuple[int, int, int]]) -> bool:
     """Two of them that were answered were on their way at the same time; each is when it was sent, ended, and a status.

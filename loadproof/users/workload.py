@@ -48,16 +48,16 @@ class Workload:
         seed: int,
         recorder: Recorder | NoRecorder,
         run_id: str,
+        masks: Sequence[Masker],
         target: TargetFacts = REFERENCE,
         rank: int = 0,
         workers: int = 1,
         clock: Clock = SYSTEM_CLOCK,
         connect: Connect | None = None,
-        masks: Sequence[Masker] = (),
     ) -> None:
         """Plain Locust has no scenario; `connect` stands in for real connections.
 
-        `masks` are whatever else removes secrets in this process: they learn what is obtained.
+        `masks` remove secrets in this process, and learn what is obtained; the first masks what is recorded.
         """
         self._scenario = scenario
         self.habits = habits_of(scenario) if scenario else PLAIN
@@ -73,7 +73,8 @@ class Workload:
         secret = os.environ.get(target.endpoints.webhooks.secret, DEVELOPMENT_SECRET)
         self.target = target
         self.api = Api(target.endpoints, headers=target.headers, webhook_secret=secret, auth=target.auth)
-        self.mask, *_ = self._masks = masks or masks_of(target)
+        self._masks = masks
+        self.mask = masks[0]
         """Removes from texts that are recorded what the target file keeps secret, and tokens that were obtained."""
         self.credential: Credential | None = None
         """What all users of the process send, if it had to be obtained."""

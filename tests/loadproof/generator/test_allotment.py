@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.unpatched import locust  # isort: skip
 
 from locust.runners import WorkerNode
@@ -41,3 +43,34 @@ def test_no_user_class_is_none_and_not_all():
     allotment = UserAllotment([WorkerNode("a")], [First, Second])
     allotment.new_dispatch(5, 5.0, [])
     assert list(allotment) == [{"a": {}}]
+
+
+class Alone(locust.User):
+    """So many of them there are always, whatever their mix."""
+
+    fixed_count = 2
+
+
+class Rare(locust.User):
+    weight = 1
+
+
+class Frequent(locust.User):
+    weight = 3
+
+
+@pytest.mark.parametrize(
+    ("count", "classes", "users"),
+    [
+        (10, [Alone, Rare, Frequent], {"Alone": 2, "Rare": 2, "Frequent": 6}),
+        (2, [Alone, Rare, Frequent], {"Alone": 2, "Rare": 0, "Frequent": 0}),
+        (1, [Alone, Rare, Frequent], {"Alone": 1}),
+        (7, [Alone], {"Alone": 7}),
+        (8, [Rare, Frequent], {"Rare": 2, "Frequent": 6}),
+    ],
+)
+def test_users_are_as_many_as_their_classes_say(count, classes, users):
+    """Fixed counts first, and by weight what is left; where there are fewer than that, or no others, they are all."""
+    allotment = UserAllotment([WorkerNode("a")], classes)
+    allotment.new_dispatch(count, 5.0, classes)
+    assert list(allotment) == [{"a": users}]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import gevent
 import pytest
@@ -23,18 +24,27 @@ from simulation.rundirs import manifest, scenario
 from tests.mixtures import WAYS, Mixture, answering_by
 from tests.profiles import simulations
 
+if TYPE_CHECKING:
+    from loadproof.rundir.manifest import Manifest
+    from loadproof.scenario.scenario import Scenario
+
 USERS, EACH = 3, 6
 """Of a worker, and requests of each."""
 LARGE = "x" * 6_000_000
-PLAN = scenario(timeouts={"connect": "1 s", "total": "1 s"}, when_throttled="ignore", expect_throttling=True)
+WAITED_OUT = {"silent", "half"}
+"""Ways that last as long as a request may. All others may last longer than a busy machine stands still."""
+
+
+def plan_for(ways: list[str]) -> Scenario:
+    total = "2 s" if WAITED_OUT & set(ways) else "10 s"
+    return scenario(timeouts={"connect": "2 s", "total": total}, when_throttled="ignore", expect_throttling=True)
 
 
 class Listening(Recorder):
     """Notes which request it is told of, beside what it does with it."""
 
-    def __init__(self, worker: int) -> None:
-        self.plan = manifest(PLAN)
-        super().__init__(self.plan.phases, deadline_s=PLAN.deadline, worker=str(worker))
+    def __init__(self, plan: Manifest, worker: int) -> None:
+        super().__init__(plan.phases, deadline_s=plan.scenario.deadline, worker=str(worker))
         self.asking: dict[gevent.Greenlet, str] = {}
         self.became: list[tuple[str, str]] = []
         """Id and outcome."""
@@ -71,11 +81,11 @@ class Asking(ApiUser):
         self.send(call, lambda reply: expect(reply.answer.json["id"] == ident, "of another"))
 
 
-def worker(url: str, rank: int, workers: int) -> tuple[Listening, list[gevent.Greenlet]]:
+def worker(url: str, plan: Manifest, rank: int, workers: int) -> tuple[Listening, list[gevent.Greenlet]]:
     """One process's users, who are at work."""
     post = Post()
-    work = post.assign(manifest(PLAN), rank=rank, workers=workers)
-    recorder = work.recorder = Listening(rank + 1)
+    work = post.assign(plan, rank=rank, workers=workers)
+    recorder = work.recorder = Listening(plan, rank + 1)
     # Beyond the first second: what is recorded before belongs to no report.
     work.begin(-2.0)
     user_class = type("Asking", (Asking,), {"post": post, "host": url, "tasks": [Asking.ask]})
@@ -90,8 +100,9 @@ def worker(url: str, rank: int, workers: int) -> tuple[Listening, list[gevent.Gr
 
 
 def asked(ways: list[str], seed: int, workers: int) -> tuple[Mixture, list[Listening]]:
+    plan = manifest(plan_for(ways))
     with answering_by(ways, seed) as (url, mixture):
-        started = [worker(url, rank, workers) for rank in range(workers)]
+        started = [worker(url, plan, rank, workers) for rank in range(workers)]
         users = [user for _, each in started for user in each]
         gevent.joinall(users, timeout=60, raise_error=True)
         assert all(user.ready() for user in users)

@@ -83,7 +83,7 @@ def test_what_was_sent_twice_is_counted_and_told_to_its_check(feeds):
         user.send(user.api.ask_health(), lambda reply: second.append(reply.may_be_second))
 
     played = Answering("repeated", None, task=note)
-    played.recorder.feeds_locust = feeds
+    played.recorder.feeds_locust = played.recorder.only_counts = feeds
     performed(played, times=2)
     assert second == [True, False]
     counted = cells(played, 4.0)["health"]

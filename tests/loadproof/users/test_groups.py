@@ -114,15 +114,20 @@ def test_who_is_stopped_between_two_requests_has_no_group():
     assert cells(one, 2.1)["checkout"] == {}
 
 
-def test_what_this_machine_lacks_ends_no_group_as_a_failure_of_the_target():
-    """It was the generator's own."""
+@pytest.mark.parametrize("sent", [0, 1])
+def test_what_this_machine_lacks_ends_no_group_as_a_failure_of_the_target(sent):
+    """It was the generator's own, at the first request of the group or later."""
     one = played("cart", "pay")
+    exchange = one.exchange
 
-    def lacking(*_):
-        raise WantError("ports", "no free port")
+    def lacking(*of):
+        if len(one.sent_s) >= sent:
+            raise WantError("ports", "no free port")
+        return exchange(*of)
 
     one.exchange = lacking
     live(one, 1.9)
+    assert len(one.sent_s) == sent
     assert cells(one, 1.9)["checkout"] == {}
 
 

@@ -29,7 +29,7 @@ class Shop(PlayedUser):
         self.logins = 0
         self.asked: list[tuple[str, str]] = []
         """Paths, and what proved who asked."""
-        self.content = '{"token": "t-%d"}'
+        self.content = '{"token": "t-NUMBER"}'
         super().__init__(**how)
 
     def exchange(self, request, timing) -> Answer:
@@ -37,7 +37,7 @@ class Shop(PlayedUser):
         self.asked.append((request.path, request.headers.get("Authorization", "")))
         if answer.status == 200 and request.path == "/login":
             self.logins += 1
-            return Answer(200, {}, (self.content % self.logins).encode())
+            return Answer(200, {}, self.content.replace("NUMBER", str(self.logins)).encode())
         return answer
 
 
@@ -120,13 +120,49 @@ def test_a_login_can_be_a_journeys_first_request():
     assert [proof for _, proof in shop.asked] == ["", "Bearer t-1", "", "Bearer t-2"]
 
 
-@pytest.mark.parametrize("content", ["{}", '{"token": null}', '{"token": 5}', '{"token": ""}', '{"token": "a\\nb"}'])
-def test_a_reply_without_a_usable_token_is_invalid(content):
-    """And the user stays without."""
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("{}", "unreadable answer (KeyError)"),
+        ('{"token": null}', "unreadable answer (LookupError)"),
+        ('{"token": 5}', "login: no token"),
+        ('{"token": ""}', "login: no token"),
+        ('{"token": "a\\nb"}', "login: a token that can't be sent in a header"),
+    ],
+)
+def test_a_reply_without_a_usable_token_is_invalid(content, told):
+    """With the reason; and the user stays without."""
     shop = shop_that_logs_in_first()
-    shop.content = content + "%.0d"
+    shop.content = content
+    reasons: list[str] = []
+    shop.user.environment.events.request.add_listener(lambda exception, **_: reasons.append(str(exception)))
     assert live(shop, 1.9) == {(SETUP, "login", "invalid"): 1, ("", "cart", "ok"): 1}
     assert shop.asked[-1] == ("/cart", "")
+    assert told in reasons[0]
+
+
+def test_a_renewal_without_a_token_is_tried_again():
+    """Unlike one whose token is refused, too; five seconds later, at the earliest."""
+    shop = shop_that_logs_in_first(statuses=[200, 401, 503, 401, 401, 401, 503])
+    counts = live(shop, 9.9)
+    assert counts[SETUP, "login", "server_error"] == 2
+    assert counts["", "cart", "rejected"] == 4, "two of them came within the five seconds"
+
+
+def test_a_second_login_takes_the_place_of_the_first_also_in_another_header():
+    """The later requests have the new one alone."""
+    shop = Shop(task=ask, mix=MIX)
+    seen: list[dict[str, str]] = []
+    exchange = shop.exchange
+    shop.exchange = lambda request, timing: (seen.append(dict(request.headers)), exchange(request, timing))[1]  # type: ignore[method-assign]
+
+    def log_in_twice() -> None:
+        assert log_in(shop.user)["token"] == "t-1"
+        assert log_in(shop.user, header="X-Session", scheme="")["token"] == "t-2"
+
+    shop.user.on_start = log_in_twice
+    live(shop, 1.9)
+    assert seen == [{}, {}, {"X-Session": "t-2"}]
 
 
 def test_a_token_can_go_into_another_header_as_it_is():
@@ -153,6 +189,6 @@ def test_what_sets_up_needs_no_name_in_the_scenario_and_counts_as_its_kind_of_us
 def test_tokens_are_masked_as_soon_as_they_are_known():
     """In whatever this process writes."""
     shop = shop_that_logs_in_first()
-    shop.content = '{"token": "c4nary-%d"}'
+    shop.content = '{"token": "c4nary-NUMBER"}'
     live(shop, 1.9)
     assert shop.work.mask("sent c4nary-1 to all") == "sent ${obtained token} to all"

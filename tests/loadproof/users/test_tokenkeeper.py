@@ -19,8 +19,6 @@ from loadproof.users.user import ApiUser
 from simulation.rundirs import manifest, scenario
 from tests.guarded import CLIENT, SECRET, guarded
 
-pytestmark = pytest.mark.process
-
 
 class Process:
     """One that sends: its users, and what its recorder has."""
@@ -72,6 +70,7 @@ def _secret(monkeypatch):
     monkeypatch.setenv("CLIENT_SECRET", SECRET)
 
 
+@pytest.mark.slow
 def test_a_token_is_renewed_before_it_expires():
     """It lasts two seconds; nobody is ever refused, and nobody's request waits for the next one."""
     with guarded(lasts_s=2) as server:
@@ -115,6 +114,7 @@ def test_a_token_that_is_refused_after_its_renewal_is_not_renewed_again():
         assert process.outcomes("health") == {"rejected": 12}
 
 
+@pytest.mark.slow
 def test_a_token_that_cannot_be_renewed_is_asked_for_again_after_a_while():
     """What fails is told as what it is; until then the target refuses."""
     with guarded(lasts_s=1.2) as server:

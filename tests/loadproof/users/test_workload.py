@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import inspect
+from random import Random
 
 import gevent
 import pytest
@@ -14,10 +16,11 @@ from loadproof.errors import UnsafeTargetError  # isort: skip
 from loadproof.http.answers import Answer
 from loadproof.http.connection import Connection
 from loadproof.http.messages import ConnectionFailedError, Request, Timing
-from loadproof.plan.clients import marks_of
+from loadproof.plan.clients import make_client, marks_of
 from loadproof.plan.pacing import Due
 from loadproof.recording.norecorder import NoRecorder
 from loadproof.recording.recorder import Recorder
+from loadproof.rundir.manifest import TargetFacts
 from loadproof.users.habits import habits_of
 from loadproof.users.post import Post
 from loadproof.users.user import take_likes
@@ -52,6 +55,43 @@ def work_of(rank: int = 0, workers: int = 1, run=None, **plan: object):
 
 
 MIX = {"balance": {"share": "50 %", "every": "2 s"}, "health": {"share": "50 %"}}
+
+
+def test_a_process_reads_a_feeders_file_once_and_takes_its_part(tmp_path):
+    """Beside the locustfiles; the order is the seed's and the feeder's own."""
+    (tmp_path / "rows.csv").write_text("id\n" + "".join(f"{number}\n" for number in range(20)), encoding="utf-8")
+    plan = manifest(scenario(feeders={name: {"file": "rows.csv", "order": "shuffled"} for name in ("one", "two")}))
+    shared = [work_of(rank, 2, run=plan) for rank in range(2)]
+    feeds = [work.feed("one", tmp_path) for work in shared]
+    assert shared[0].feed("one", tmp_path) is feeds[0]
+    client, random = make_client(0, seed=1, by_address=False), Random(1)
+    one, other, two = (
+        [feed.take(client, random)["id"] for _ in range(10)] for feed in (*feeds, shared[0].feed("two", tmp_path))
+    )
+    assert sorted(map(int, one + other)) == list(range(20))
+    assert two != one
+
+
+def test_what_the_target_file_proves_who_we_are_with_is_in_each_request(monkeypatch):
+    """HTTP basic needs nothing that is obtained first."""
+    monkeypatch.setenv("SHOP_PASSWORD", "c4nary")
+    auth = {"basic": {"user": "shop", "password": "SHOP_PASSWORD"}}
+    target = TargetFacts(kind="own", base_url="http://127.0.0.1:1", limits={}, auth=auth)
+    work = work_of(run=manifest(scenario()).model_copy(update={"target": target}))
+    assert work.api.ask_health().request.headers["Authorization"] == "Basic c2hvcDpjNG5hcnk="
+    assert "c4nary" not in work.mask("it is c4nary")
+
+
+def test_a_user_takes_rows_of_the_file_beside_its_locustfile(tmp_path, monkeypatch):
+    """And is stopped when there are none left."""
+    (tmp_path / "rows.csv").write_text("id\n7\n8\n", encoding="utf-8")
+    monkeypatch.setattr(inspect, "getfile", lambda _: str(tmp_path / "shop.py"))
+    rows = []
+    played = PlayedUser(
+        feeders={"one": {"file": "rows.csv", "at_end": "stop"}}, task=lambda user: rows.append(user.feed("one"))
+    )
+    played.live(9.0)
+    assert [row["id"] for row in rows] == ["7", "8"]
 
 
 def indices(work, kind: str, count: int) -> list[int]:
