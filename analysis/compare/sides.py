@@ -29,8 +29,8 @@ _AGAIN: Final = "the same run more than once"
 
 def check_sides(baseline: Runs, candidate: Runs) -> list[Finding]:
     """What else differs, as notes; InputError with all reasons why such runs can't be compared."""
-    problems = [*_repeated([*baseline, *candidate]), *_of_others([*baseline, *candidate])]
-    problems += _machines(baseline, candidate)
+    problems = [*_repeated([*baseline, *candidate]), *other_scenarios([*baseline, *candidate])]
+    problems += other_machines(baseline, candidate)
     if problems:
         raise InputError(problems)
     return [*_differing(baseline, candidate), *_order(baseline, candidate), *_releases(baseline, candidate)]
@@ -57,7 +57,7 @@ def copies(runs: Runs) -> Iterator[tuple[Replicate, Replicate]]:
             yield run, known
 
 
-def _of_others(runs: Runs) -> Iterator[Problem]:
+def other_scenarios(runs: Runs) -> Iterator[Problem]:
     """Runs whose traffic isn't that of the first."""
     expected = traffic_of(runs[0].manifest.scenario)
     for run in runs[1:]:
@@ -67,7 +67,7 @@ def _of_others(runs: Runs) -> Iterator[Problem]:
             yield Problem(str(run.path), "a run of another scenario", remedy, got=run.manifest.scenario.name)
 
 
-def _machines(baseline: Runs, candidate: Runs) -> Iterator[Problem]:
+def other_machines(baseline: Runs, candidate: Runs) -> Iterator[Problem]:
     """Unless each machine has the same share of either side, its speed would be taken for the release's."""
     theirs, ours = (Counter(machine_of(run.manifest) for run in runs) for runs in (baseline, candidate))
     if any(theirs[machine] * len(candidate) != ours[machine] * len(baseline) for machine in theirs | ours):

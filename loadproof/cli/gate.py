@@ -9,7 +9,7 @@ import typer
 from rich.text import Text
 
 from loadproof.cli import judging
-from loadproof.cli.gatebaseline import baseline_runs, beside_baseline, open_judgements
+from loadproof.cli.gatebaseline import baseline_runs, beside_baseline, check_comparable, open_judgements
 from loadproof.cli.options import (
     DEFAULT_LOCUSTFILES,
     DEFAULT_OUT,
@@ -100,6 +100,7 @@ def gate(
         )
         assignments = prepare_all(files, options)
         before = baseline_runs(baseline or [], [assignment.scenario.name for assignment in assignments])
+        check_comparable(assignments, before)
         assignments *= runs or (RUNS_BESIDE_BASELINE if before else 1)
         directory = create_run_directory(out, "gate")
         gated, unwritten = _run_all(assignments, directory, stop_signal, policy, is_compared=bool(before))

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 from loadproof.cli import judging
 from loadproof.cli.compare import runs_below, usable_sides, write_comparison
 from loadproof.errors import InputError, LoadproofError, Problem
+from loadproof.run.assignment import new_manifest
 from loadproof.rundir import files
 from loadproof.rundir.manifest import read_manifest
 
 if TYPE_CHECKING:
     from loadproof.analysis.judge.judgement import Judgement
     from loadproof.analysis.outputs.gate import Gated
+    from loadproof.run.assignment import Assignment
     from loadproof.scenario.scenario import Scenario
 
 
@@ -30,6 +32,20 @@ def baseline_runs(paths: Sequence[Path], names: Sequence[str]) -> dict[str, list
         where = f"--baseline {' '.join(map(str, paths))}"
         raise InputError(Problem(where, f"no runs of {name}", remedy) for name in lacking)
     return by_name
+
+
+def check_comparable(assignments: Sequence[Assignment], before: Mapping[str, Sequence[Path]]) -> None:
+    """InputError if runs that are yet to be made couldn't be compared with those before: an hour later is too late."""
+    from loadproof.analysis.compare.replicates import Replicate
+    from loadproof.analysis.compare.sides import other_machines, other_scenarios
+
+    problems: list[Problem] = []
+    for assignment in assignments if before else ():
+        baseline = [Replicate(path, read_manifest(path), {}) for path in before[assignment.scenario.name]]
+        planned = Replicate(assignment.scenario_file, new_manifest(assignment, run_id="", base_url=""), {})
+        problems += [*other_scenarios([planned, *baseline]), *other_machines(baseline, [planned])]
+    if problems:
+        raise InputError(problems)
 
 
 def open_judgements(scenario: Scenario) -> tuple[Judgement, ...]:

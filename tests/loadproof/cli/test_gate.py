@@ -16,6 +16,7 @@ from loadproof.analysis.judge.verdict import deciding_reason, verdict_on_run
 from loadproof.analysis.outputs.gate import Gated
 from loadproof.cli import gate
 from loadproof.cli.gatebaseline import open_judgements
+from loadproof.run import environment
 from loadproof.rundir import files
 from loadproof.rundir.manifest import read_manifest, write_manifest
 from loadproof.scenario.loading import load_scenario
@@ -57,7 +58,8 @@ def releases(tmp_path, monkeypatch):
         number = next(made)
         write_run(path, plan=load_scenario(file), median_ms={"balance": median_ms}, seed=number)
         facts = read_manifest(path)
-        facts = facts.model_copy(update={"start_unix_s": facts.start_unix_s + 20 * number})
+        update = {"start_unix_s": facts.start_unix_s + 20 * number, "host": environment.host()}
+        facts = facts.model_copy(update=update)
         write_manifest(path, facts)
         return path, facts
 
@@ -111,6 +113,32 @@ def test_a_gate_whose_baseline_has_no_such_runs_does_not_start(releases, tmp_pat
     file, _ = releases(40)
     done = in_process("gate", file, "--baseline", write_run(tmp_path / "other", plan=scenario(name="other")))
     assert (done.returncode, "no runs of synthetic" in done.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("phases.steady.users=50", "their phases must be the same"),
+        ("deadline=300 ms", "their deadline must be the same"),
+    ],
+)
+def test_a_gate_that_could_not_be_compared_does_not_start(releases, tmp_path, setting, told):
+    """Each run of the baseline that is of another scenario, whatever its name, is named before the first packet."""
+    file, last = releases(40)
+    out = tmp_path / "out"
+    done = in_process("gate", file, "--set", setting, "--baseline", last, "--out", out)
+    assert (done.returncode, done.stderr.count(told)) == (2, 3)
+    assert f"{last / 'run-0'}: a run of another scenario, got 'synthetic'; compare runs of one scenario" in done.stderr
+    assert not out.exists()
+
+
+def test_a_gate_on_another_machine_than_its_baselines_does_not_start(releases, tmp_path, monkeypatch):
+    """Its speed would be taken for the release's."""
+    file, last = releases(40)
+    monkeypatch.setattr(environment, "host", lambda: {"system": "Linux 6 x86_64", "cores": "96", "cpu": "Newer"})
+    done = in_process("gate", file, "--baseline", last, "--out", tmp_path / "out")
+    assert (done.returncode, "baseline and candidate ran on different machines" in done.stderr) == (2, True)
+    assert "Newer, 96 cores x86_64" in done.stderr
 
 
 @pytest.mark.slow
