@@ -36,7 +36,6 @@ VERDICTS: Final = {
 _NEXT: Final = {
     Found.FOUND: "Compare it with the last release's: intervals that don't overlap differ.",
     Found.ROUGH: "For an interval, leave out --quick (about ten minutes), on a machine that does nothing else.",
-    Found.TOO_HIGH: "{lower}, or check with `loadproof run` why the goals fail at this load.",
     Found.TOO_LOW: "Raise --to; if the generator was the limit, add --workers or machines.",
     Found.UNFINISHED: "Continue with --resume and this directory.",
     Found.INVALID: "Free the generator's core, add --workers, or lower --from and --to, then run again.",
@@ -164,9 +163,11 @@ def sentence_of(result: Capacity) -> str:
 
 def capacity_next_step(search: Search, result: Capacity) -> str:
     """With a longer trial where half the lower end would have too few requests to be searched."""
+    if result.found is not Found.TOO_HIGH:
+        return _NEXT[result.found]
     is_low = search.from_rps / 2 * search.trial_s < FEWEST_REQUESTS
-    lower = "Start lower with --from" + (f" and longer trials (--trial {2 * search.trial_s:g})" if is_low else "")
-    return _NEXT[result.found].format(lower=lower)
+    longer = f" and longer trials (--trial {2 * search.trial_s:g})" if is_low else ""
+    return f"Start lower with --from{longer}, or check with `loadproof run` why the goals fail at this load."
 
 
 def estimated_text(search: Search, result: Capacity) -> str:

@@ -21,7 +21,7 @@ from loadproof.analysis.report.compare_page import comparison_files
 from loadproof.analysis.report.history_page import render_history
 from loadproof.analysis.report.run_page import render_run_page
 from loadproof.cli import selftest as command
-from loadproof.errors import OutputError
+from loadproof.errors import ExitCode, OutputError
 from loadproof.plan.phases import peak_rps
 from loadproof.run import selftests
 from loadproof.run.selftest import ScriptedRun, Tried, perform
@@ -250,6 +250,21 @@ def test_a_machine_that_is_right_is_told_so_and_kept(state, tmp_path, monkeypatc
     done = in_process("selftest", "--out", tmp_path / "blind")
     assert done.returncode == 1
     assert done.stdout.count("WRONG") == 3
+
+
+@pytest.mark.parametrize(
+    ("answers", "ceiling_rps", "code"),
+    [
+        ([(1, 1), (2, 2)], 500, ExitCode.PASS),
+        ([(0, 1), (0, 0)], 500, ExitCode.FAIL),
+        ([(1, 1), (0, 0)], 500, ExitCode.INVALID),
+        ([(1, 1), (1, 1)], 0, ExitCode.INVALID),
+    ],
+)
+def test_the_exit_code_tells_wrong_answers_from_none(answers, ceiling_rps, code):
+    """A machine that was too busy has measured nothing, and is not said to be wrong."""
+    rates = [SELFTEST.rates[0].model_copy(update={"right": right, "n": n}) for right, n in answers]
+    assert command._exit_code(SELFTEST.model_copy(update={"rates": rates, "ceiling_rps": ceiling_rps})) is code
 
 
 def test_a_machine_whose_selftest_was_disturbed_is_not_called_fit():
