@@ -63,10 +63,10 @@ async def ready(request: Request) -> JSONResponse:
 @router.get("/balance/{account}", tags=["balance"], response_model=schemas.Balance, responses=problems(404, 429))
 async def balance(account: str, request: Request) -> JSONResponse:
     """What is on an account, in minor units."""
-    found = _ledger(request).account(account)
-    if found is None:
+    fields = _ledger(request).account(account)
+    if fields is None:
         raise Problem(404, "unknown-account", "There is no such account.")
-    return JSONResponse(found)
+    return JSONResponse(fields)
 
 
 @router.post(
@@ -104,10 +104,10 @@ async def pay(
 )
 async def transaction(transaction_id: str, request: Request) -> JSONResponse:
     """A payment as it was booked."""
-    found = _ledger(request).transaction(transaction_id)
-    if found is None:
+    payment = _ledger(request).transaction(transaction_id)
+    if payment is None:
         raise Problem(404, "unknown-transaction", "There is no such transaction.")
-    return JSONResponse(found)
+    return JSONResponse(payment)
 
 
 @router.post(

@@ -93,10 +93,10 @@ def ledger_audit(run: Run, journal: pd.DataFrame) -> Audited:
 
 def backup_audit(run: Run, journal: pd.DataFrame) -> Audited:
     done = read_commands(run.path)
-    is_last = [one.name == BACKUP and one.fault is None for one in done]
+    is_last = [command.name == BACKUP and command.fault is None for command in done]
     of_load = is_last.index(True) if any(is_last) else len(done)
     record = BackupRecord(
-        taken=[one for one in done if one.name == BACKUP and one.fault is not None],
+        taken=[command for command in done if command.name == BACKUP and command.fault is not None],
         under_load=_tried(run, journal, done[:of_load], "restored"),
         at_rest=_tried(run, journal, done[of_load:], "rested"),
         doubt_us=_our_doubt_us(run, journal),
@@ -157,11 +157,11 @@ def _observations(run: Run) -> list[Observation]:
 def _restored(run: Run, when: When) -> list[Observation]:
     """Of what a backup was restored to, as if it were the target after the load; and what came before the backup."""
     restored = []
-    for seen in _all_observations(run):
-        if seen.when == when:
-            restored.append(replace(seen, when="after"))
-        elif seen.when == "before" or (when == "rested" and seen.kind in PAYMENTS):
-            restored.append(seen)
+    for observation in _all_observations(run):
+        if observation.when == when:
+            restored.append(replace(observation, when="after"))
+        elif observation.when == "before" or (when == "rested" and observation.kind in PAYMENTS):
+            restored.append(observation)
     return restored
 
 

@@ -52,7 +52,7 @@ def _limits(run: Run, journal: pd.DataFrame) -> Audited:
         each = {"shared": "process", "processes": manifest.scenario.settings.processes + 1}
         declared = {name: limit.model_copy(update=each) for name, limit in declared.items()}
     spent = {name: manifest.scenario.limit_of(name) for name in run.endpoints}
-    found = audit_limits(
+    audit = audit_limits(
         journal.assign(request=journal["request"].map(lambda name: spent.get(name, name))),
         {name: limit for name, limit in declared.items() if name in spent.values()},
         access=manifest.declared_access,
@@ -61,19 +61,19 @@ def _limits(run: Run, journal: pd.DataFrame) -> Audited:
         losses=losses,
         processes=manifest.scenario.settings.processes,
     )
-    return found if is_whole(run) else without_rows(found)
+    return audit if is_whole(run) else without_rows(audit)
 
 
-def without_rows(found: Audited) -> Audited:
+def without_rows(audit: Audited) -> Audited:
     """Of a journal that lacks requests, which would explain refusals; too many admitted are still too many."""
     evidence = [
-        replace(one, word=Word.INCONCLUSIVE, reason=f"the journal is not whole; {one.reason}")
-        if one.word is not Word.INCONCLUSIVE
-        and not (one.word is Word.FAIL and one.promise.endswith((QUOTA, *EVASIONS)))
-        else one
-        for one in found.evidence
+        replace(promised, word=Word.INCONCLUSIVE, reason=f"the journal is not whole; {promised.reason}")
+        if promised.word is not Word.INCONCLUSIVE
+        and not (promised.word is Word.FAIL and promised.promise.endswith((QUOTA, *EVASIONS)))
+        else promised
+        for promised in audit.evidence
     ]
-    return audited(found.audit, evidence, found.offences, total=found.offences_total)
+    return audited(audit.audit, evidence, audit.offences, total=audit.offences_total)
 
 
 def _lost_redis(run: Run) -> bool:

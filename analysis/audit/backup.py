@@ -119,8 +119,8 @@ def _count(done: CommandRun, promise: Promise) -> None:
 
 def _serves(record: BackupRecord) -> Promise:
     promise = Promise(SERVES, "starts", 1)
-    seen = [tried.served for tried in record.tries if tried.served is not None]
-    for served in seen:
+    at_work = [tried.served for tried in record.tries if tried.served is not None]
+    for served in at_work:
         # Without an outcome, it was not asked.
         promise.n += bool(served.outcome)
         if served.trouble and served.outcome:
@@ -130,7 +130,7 @@ def _serves(record: BackupRecord) -> Promise:
         if strayed is not None:
             what = "a payment to it was at the target afterwards: it serves the target's own payments, and no backup"
             promise.broken(what, (asdict(strayed),))
-    if not seen:
+    if not at_work:
         promise.lacks(_UNTRIED)
     return promise
 
@@ -201,14 +201,14 @@ def _look_for(story: KeyStory, contents: Contents, promise: Promise, what: str) 
 def _compare(contents: Contents, promise: Promise) -> None:
     for story in contents.stories.values():
         orders = contents.orders_of(story) or []
-        told = [order for order in orders if order is not None]
-        promise.n += bool(told)
+        present = [order for order in orders if order is not None]
+        promise.n += bool(present)
         if story.said is Said.REFUSED and orders and contents.record.is_whole:
             promise.broken(f"refused, and there: {story.order}", story.rows)
         elif len(orders) > 1:
             promise.broken(f"there {len(orders)} times: {story.order}", story.rows)
-        elif told and not told[0].agrees_with(story.order):
-            promise.broken(f"ordered {story.order}, and there is {told[0]}", story.rows)
+        elif present and not present[0].agrees_with(story.order):
+            promise.broken(f"ordered {story.order}, and there is {present[0]}", story.rows)
 
 
 def _add_up(contents: Contents, promise: Promise) -> None:

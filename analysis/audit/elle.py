@@ -68,12 +68,12 @@ def _bank(record: LedgerRecord) -> Iterator[_Operation]:
 def _set(record: LedgerRecord) -> Iterator[_Operation]:
     """The last read begins after everything else has ended."""
     stories = stories_of(record.attempts)
-    found = Books(record, stories).found
+    keys = Books(record, stories).found
     numbers = {key: number for number, key in enumerate(stories)}
     for key, story in stories.items():
         yield _Operation("add", *_times_us(story), _TYPES[story.said], numbers[key], numbers[key])
     end_us = max((attempt.ended_us for attempt in record.attempts), default=0)
-    there = sorted(numbers[key] for key in found)
+    there = sorted(numbers[key] for key in keys)
     yield _Operation("read", end_us + 1, end_us + 2, "ok", None, there)
 
 

@@ -68,18 +68,18 @@ def ledger_record(
     attempts = rows.attempts + [_asked_for(seen) for seen in readable if seen.kind in PAYMENTS]
     paid_us = max((attempt.ended_us for attempt in attempts), default=0)
     attempts, reused = _apart(attempts)
-    told = [seen for seen in readable if seen.outcome == Outcome.OK]
+    answered = [seen for seen in readable if seen.outcome == Outcome.OK]
     payment_reads = [read for seen in readable if seen.kind == "payment" and (read := _payment_read(seen))]
     return LedgerRecord(
         attempts=attempts,
         reused=reused,
         payment_reads=rows.payments + payment_reads,
-        balance_reads=rows.balances + [_balance_read(seen, doubt_us) for seen in told if seen.kind == "balance"],
-        opening=_balances(seen for seen in told if seen.when == "before"),
+        balance_reads=rows.balances + [_balance_read(seen, doubt_us) for seen in answered if seen.kind == "balance"],
+        opening=_balances(seen for seen in answered if seen.when == "before"),
         # One that was read between two payments of ours is no end.
-        closing=_balances(seen for seen in told if seen.when == "after" and seen.sent_us >= paid_us),
-        listings=[_listing(seen) for seen in told if seen.kind == "payments"],
-        snapshots=[_snapshot(seen, doubt_us) for seen in told if seen.kind == "snapshot"],
+        closing=_balances(seen for seen in answered if seen.when == "after" and seen.sent_us >= paid_us),
+        listings=[_listing(seen) for seen in answered if seen.kind == "payments"],
+        snapshots=[_snapshot(seen, doubt_us) for seen in answered if seen.kind == "snapshot"],
         overdrawing=_pairs([seen for seen in readable if seen.kind == "overdraft"]),
         is_exclusive=declared.is_exclusive,
         is_whole=is_whole,
@@ -145,12 +145,13 @@ def _is_read(row: Mapping[str, Any], noted: Mapping[str, Any]) -> bool:
     return is_told or row["outcome"] == Outcome.OK or row["status"] in _GONE
 
 
-def unread_because(seen: Observation) -> str:
+def unread_because(observation: Observation) -> str:
     """Why there is no answer to it; empty if there is one. What a payment is answered with is one, whatever it is."""
-    is_answer = seen.outcome == Outcome.OK or (seen.kind == "payment" and seen.status in _GONE)
-    if seen.trouble or is_answer or seen.kind in {*PAYMENTS, "deliver"}:
-        return seen.trouble
-    return f"{seen.kind}, status {seen.status}" if seen.status else f"{seen.kind}, no answer"
+    is_answer = observation.outcome == Outcome.OK or (observation.kind == "payment" and observation.status in _GONE)
+    if observation.trouble or is_answer or observation.kind in {*PAYMENTS, "deliver"}:
+        return observation.trouble
+    what = f"status {observation.status}" if observation.status else "no answer"
+    return f"{observation.kind}, {what}"
 
 
 def order_in(words: Mapping[str, Any]) -> Order:
@@ -195,63 +196,65 @@ def _pairs(overdrafts: Sequence[Observation]) -> list[tuple[str, str]]:
     ]
 
 
-def _asked_for(seen: Observation) -> Attempt:
-    said = said_by(seen.status, seen.outcome, is_repeated=False)
+def _asked_for(observation: Observation) -> Attempt:
+    said = said_by(observation.status, observation.outcome, is_repeated=False)
     is_acknowledged = said is Said.ACKNOWLEDGED
     return Attempt(
-        seen.asked["key"],
-        order_in(seen.asked),
-        seen.sent_us,
-        seen.ended_us,
+        observation.asked["key"],
+        order_in(observation.asked),
+        observation.sent_us,
+        observation.ended_us,
         said,
-        str(seen.said.get("payment", "")) if is_acknowledged else "",
-        seen.row,
-        _told(seen.said) if is_acknowledged else None,
+        str(observation.said.get("payment", "")) if is_acknowledged else "",
+        observation.row,
+        _told(observation.said) if is_acknowledged else None,
     )
 
 
-def _payment_read(seen: Observation) -> PaymentRead | None:
+def _payment_read(observation: Observation) -> PaymentRead | None:
     """None if the answer is neither the payment nor that there is none."""
-    is_there = seen.outcome == Outcome.OK
-    if not is_there and seen.status not in _GONE:
+    is_there = observation.outcome == Outcome.OK
+    if not is_there and observation.status not in _GONE:
         return None
-    order = _told(seen.said) if is_there else None
-    return PaymentRead(seen.asked["payment"], is_there, order, seen.sent_us, seen.ended_us, seen.row)
+    order = _told(observation.said) if is_there else None
+    payment, (sent_us, ended_us, _) = observation.asked["payment"], observation.course
+    return PaymentRead(payment, is_there, order, sent_us, ended_us, observation.row)
 
 
-def _balance_read(seen: Observation, doubt_us: int) -> BalanceRead:
-    return BalanceRead(seen.asked["account"], seen.said["balance"], seen.sent_us, seen.ended_us, seen.row, doubt_us)
+def _balance_read(observation: Observation, doubt_us: int) -> BalanceRead:
+    account, balance = observation.asked["account"], observation.said["balance"]
+    return BalanceRead(account, balance, observation.sent_us, observation.ended_us, observation.row, doubt_us)
 
 
-def _snapshot(seen: Observation, doubt_us: int) -> Snapshot:
+def _snapshot(observation: Observation, doubt_us: int) -> Snapshot:
     """Its row has no balances, of which there are many."""
-    row = {**seen.row, "said": {}}
-    return Snapshot(seen.said["balances"], seen.sent_us, seen.ended_us, row, doubt_us)
+    row = {**observation.row, "said": {}}
+    return Snapshot(observation.said["balances"], observation.sent_us, observation.ended_us, row, doubt_us)
 
 
 def _balances(observations: Iterable[Observation]) -> dict[str, int]:
     """The last ones that were read, by account."""
     balances: dict[str, int] = {}
-    for seen in observations:
-        if seen.kind == "snapshot":
-            balances |= seen.said["balances"]
-        elif seen.kind == "balance":
-            balances[seen.asked["account"]] = seen.said["balance"]
+    for observation in observations:
+        if observation.kind == "snapshot":
+            balances |= observation.said["balances"]
+        elif observation.kind == "balance":
+            balances[observation.asked["account"]] = observation.said["balance"]
     return balances
 
 
-def _listing(seen: Observation) -> Listing:
+def _listing(observation: Observation) -> Listing:
     return Listing(
-        account=seen.asked.get("account", ""),
-        key=seen.asked.get("key", ""),
+        account=observation.asked.get("account", ""),
+        key=observation.asked.get("key", ""),
         payments=tuple(
             Listed(
                 str(words.get("payment") or ""),
                 str(words.get("key") or ""),
                 _told(words),
             )
-            for words in seen.said["payments"]
+            for words in observation.said["payments"]
         ),
-        is_before=seen.when == "before",
-        row={**seen.row, "said": {}},
+        is_before=observation.when == "before",
+        row={**observation.row, "said": {}},
     )

@@ -118,10 +118,10 @@ def _fits(line: Line, before: Before, announced: NDArray[np.int64] | None) -> li
     windows = fixed_windows(line, known_after_us=0 if is_first else line.window_us)
     fits = []
     for algorithm in KNOWN_ALGORITHMS if known == "unknown" else (known,):
-        found = refusals(line, algorithm, windows, before)
+        refused = refusals(line, algorithm, windows, before)
         if announced is not None:
             inside = announced[line.refused] >= line.sent[line.refused]
-            found.is_early[inside] = False
-            found.is_right[inside] = True
-        fits.append(AlgorithmFit(algorithm, excesses(line, algorithm, windows), found, windows, before))
+            refused.is_early[inside] = False
+            refused.is_right[inside] = True
+        fits.append(AlgorithmFit(algorithm, excesses(line, algorithm, windows), refused, windows, before))
     return sorted(fits, key=lambda fit: fit.contradictions)

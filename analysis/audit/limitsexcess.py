@@ -47,15 +47,15 @@ def most_at_once(limit: DeclaredLimit, algorithm: str) -> int:
 
 def excesses(line: Line, algorithm: str, windows: FixedWindows) -> list[Excess]:
     """Each client's worst; empty if the algorithm may have admitted all of this."""
-    found = over_window(line, most_admitted(line.limit, algorithm))
-    found = found or over_stretch(line, most_at_once(line.limit, algorithm))
-    if found or algorithm in {"moving-window", "token-bucket"}:
-        return found
+    excess = over_window(line, most_admitted(line.limit, algorithm))
+    excess = excess or over_stretch(line, most_at_once(line.limit, algorithm))
+    if excess or algorithm in {"moving-window", "token-bucket"}:
+        return excess
     if algorithm == "fixed-window":
         return windows.excesses
-    found = over_aligned(line)
+    excess = over_aligned(line)
     # Some sliding counters have windows at fixed moments of the clock, others from the first request on.
-    return found if algorithm == "aligned-window" or windows.excesses else []
+    return excess if algorithm == "aligned-window" or windows.excesses else []
 
 
 def over_window(line: Line, most: int) -> list[Excess]:

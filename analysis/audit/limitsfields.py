@@ -53,13 +53,15 @@ class Stated:
     offences: list[tuple[int, str]]
 
 
-def stated(line: Line, algorithms: Sequence[str], found: Refusals, *, windows: FixedWindows, before: Before) -> Stated:
+def stated(
+    line: Line, algorithms: Sequence[str], refused: Refusals, *, windows: FixedWindows, before: Before
+) -> Stated:
     """`sent` is 0 if the target sends no such fields: it promises nothing by them. It may have any of `algorithms`."""
     texts = line.rows["noted"].to_numpy()
     noted = {row: json.loads(text) for row, text in enumerate(texts) if '"rate_limit' in text}
     if not noted:
         return Stated(0, 0, [])
-    allowed = _Allowed.of(line, algorithms, found, windows=windows, before=before)
+    allowed = _Allowed.of(line, algorithms, refused, windows=windows, before=before)
     offences = [(row, what) for row, fields in noted.items() for what in _wrong(line, row, fields, allowed)]
     if list(algorithms) == ["aligned-window"] and line.limit.processes == 1:
         offences += _misplaced(line, noted)
@@ -77,16 +79,16 @@ class _Allowed:
 
     @classmethod
     def of(
-        cls, line: Line, algorithms: Sequence[str], found: Refusals, *, windows: FixedWindows, before: Before
+        cls, line: Line, algorithms: Sequence[str], refused: Refusals, *, windows: FixedWindows, before: Before
     ) -> _Allowed:
         soonest = np.full(len(line.rows), NEVER_US)
         latest = np.full(len(line.rows), np.iinfo(np.int64).max)
         if list(algorithms) == ["fixed-window"]:
             number = windows.of(line.sent, line.ended)
             soonest[number >= 0] = windows.end_low[number[number >= 0]]
-        soonest[line.refused] = np.maximum(soonest[line.refused], found.free_low)
+        soonest[line.refused] = np.maximum(soonest[line.refused], refused.free_low)
         if line.limit.penalties is None and line.limit.processes == 1:
-            latest[line.refused] = found.free_high
+            latest[line.refused] = refused.free_high
         return cls(left_of(line, algorithms, windows, before), soonest, latest)
 
 

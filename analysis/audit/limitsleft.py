@@ -96,12 +96,12 @@ def _used_at_least(line: Line, algorithm: str, windows: FixedWindows) -> NDArray
 def _before_in_window(line: Line, windows: FixedWindows) -> NDArray[np.int64]:
     """What surely came before each row in its window: whatever had begun it, and what was sent since."""
     number = windows.of(line.sent, line.ended)
-    came = np.zeros(len(line.rows), dtype=np.int64)
+    earlier = np.zeros(len(line.rows), dtype=np.int64)
     kept = np.flatnonzero(number >= 0)
     begun = windows.begin_high[number[kept]]
     kept, begun = kept[line.sent[kept] > begun], begun[line.sent[kept] > begun]
-    came[kept] = 1 + np.maximum(line.sure.over(line.sent[kept]) - line.sure.begun(begun), 0)
-    return came
+    earlier[kept] = 1 + np.maximum(line.sure.over(line.sent[kept]) - line.sure.begun(begun), 0)
+    return earlier
 
 
 def _weighted_least(line: Line) -> NDArray[np.float64]:

@@ -85,12 +85,12 @@ def announced_before(table: pd.DataFrame, name: str, line: Line) -> NDArray[np.i
     With a refusal of the client beside it, until its own end at least: which of them came first is not known.
     """
     client = pd.factorize(table["client"])[0].astype(np.int64)
-    told = table["until_high"].groupby(client).cummax().groupby(client).shift(1, fill_value=NEVER_US).to_numpy()
+    told_until = table["until_high"].groupby(client).cummax().groupby(client).shift(1, fill_value=NEVER_US).to_numpy()
     apart = client * (int(table["ended"].max() - table["sent"].min()) + 1)
     sent, ended = table["sent"].to_numpy() + apart, table["ended"].to_numpy() + apart
     refused = sent[table["is_refused"]]
     beside = np.searchsorted(refused, ended, "right") - np.searchsorted(refused, sent, "left") > table["is_refused"]
-    until = np.where(beside, np.maximum(told, table["ended"]), told)
+    until = np.where(beside, np.maximum(told_until, table["ended"]), told_until)
     own = (table["name"] == name).to_numpy()
     found = np.full(len(line.rows), NEVER_US)
     found[table["row"].to_numpy()[own]] = until[own]
@@ -205,11 +205,11 @@ def _violation(row: _Row, standing: _Standing, rule: _Rule, record: PenaltyRecor
     fewest = min(max(0, standing.fewest - longest) + 1, rule.most)
     most = min(max(0, standing.most - least) + 1, _MOST_STRIKES)
     low, high = rule.due(row, fewest, most)
-    told = f"told to wait {(row.until_high - row.ended) / SECOND_US:g} s"
+    wait = f"told to wait {(row.until_high - row.ended) / SECOND_US:g} s"
     if row.until_high < low - _SLACK_US:
-        record.offences.append((row.name, row.row, f"{told}, too short for violation {fewest} at least"))
+        record.offences.append((row.name, row.row, f"{wait}, too short for violation {fewest} at least"))
     elif row.until_low > high + _SLACK_US:
-        record.offences.append((row.name, row.row, f"{told}, too long for violation {most} at most"))
+        record.offences.append((row.name, row.row, f"{wait}, too long for violation {most} at most"))
     is_at_cap = fewest == rule.most
     record.capped += is_at_cap
     record.grown += fewest >= min(2, rule.most)

@@ -76,16 +76,16 @@ class LimitPromise:
 
 def bounds(fits: list[AlgorithmFit]) -> Refusals:
     """What holds whichever of the fitting algorithms it is."""
-    found = [one.refusals for one in _fitting(fits)]
+    fitting = [fit.refusals for fit in _fitting(fits)]
     return Refusals(
-        np.logical_and.reduce([one.is_early for one in found]),
-        np.logical_or.reduce([one.is_right for one in found]),
-        np.minimum.reduce([one.free_low for one in found]),
-        np.maximum.reduce([one.free_high for one in found]),
+        np.logical_and.reduce([refused.is_early for refused in fitting]),
+        np.logical_or.reduce([refused.is_right for refused in fitting]),
+        np.minimum.reduce([refused.free_low for refused in fitting]),
+        np.maximum.reduce([refused.free_high for refused in fitting]),
     )
 
 
-def promises_of(line: Line, fits: list[AlgorithmFit], waits: Waits, told: Honesty) -> Iterator[LimitPromise]:
+def promises_of(line: Line, fits: list[AlgorithmFit], waits: Waits, kept: Honesty) -> Iterator[LimitPromise]:
     yield quota(line, fits)
     if line.limit.key == "global" or len(line.clients) < 2:
         yield _not_early(line, fits, line.refused[bounds(fits).is_early])
@@ -96,7 +96,7 @@ def promises_of(line: Line, fits: list[AlgorithmFit], waits: Waits, told: Honest
         yield _isolation(line, everybody, fits, strangers)
     if line.limit.retry_after is not False and line.limit.processes == 1:
         # Of several that count by themselves, one can't know what the next one will say.
-        yield _retry_after(line, waits, told)
+        yield _retry_after(line, waits, kept)
     may_be = [one.algorithm for one in _fitting(fits)]
     fields = stated(line, may_be, bounds(fits), windows=fits[0].windows, before=fits[0].before)
     if fields.sent:
@@ -159,12 +159,12 @@ def _from(what: str, line: Line, refused: NDArray[np.int64]) -> list[tuple[str, 
     return [(what, line, np.arange(row, begin - 1, -1)) for row, begin in zip(rows, begins, strict=True)]
 
 
-def _by_whom(line: Line, everybody: Line, found: Refusals) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _by_whom(line: Line, everybody: Line, refused: Refusals) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Early refusals that all clients' requests together would explain, and others.
 
     Together they explain nothing if together they had more than one client can have.
     """
-    early = line.refused[found.is_early]
+    early = line.refused[refused.is_early]
     most = 2 * line.limit.size * line.limit.processes
     if not len(early) or over_window(everybody, most) or over_stretch(everybody, most):
         return np.empty(0, np.int64), early
@@ -187,24 +187,24 @@ def _isolation(line: Line, everybody: Line, fits: list[AlgorithmFit], strangers:
     return LimitPromise("isolation", n, reason, broken=len(strangers), offences=_from(what, line, strangers))
 
 
-def _retry_after(line: Line, waits: Waits, told: Honesty) -> LimitPromise:
+def _retry_after(line: Line, waits: Waits, kept: Honesty) -> LimitPromise:
     kinds: tuple[tuple[str, NDArray[np.int64]], ...] = (
-        ("refused although it had waited as long as Retry-After said", told.broken),
+        ("refused although it had waited as long as Retry-After said", kept.broken),
         ("Retry-After is neither whole seconds nor a date", line.refused[waits.is_unreadable]),
-        ("Retry-After ends before the limit can admit again", told.too_short),
-        ("Retry-After is more than a second too long", told.too_long),
+        ("Retry-After ends before the limit can admit again", kept.too_short),
+        ("Retry-After is more than a second too long", kept.too_long),
     )
     missing = line.refused[waits.is_missing]
     if len(missing) and (line.limit.retry_after or len(missing) < len(line.refused)):
         kinds = (*kinds, ("a refusal without Retry-After", missing))
     offences = [offence for what, rows in kinds for offence in _from(what, line, rows)]
     broken = sum(len(rows) for _, rows in kinds)
-    reason = f"{told.tested:,} requests after waiting as long as told, {told.confirmed:,} waits as they have to be"
+    reason = f"{kept.tested:,} requests after waiting as long as told, {kept.confirmed:,} waits as they have to be"
     if len(missing) and len(missing) == len(line.refused):
         reason = "no refusal has Retry-After; say `retry_after: false` if none is promised"
-    elif told.tested + told.confirmed < NEEDED:
+    elif kept.tested + kept.confirmed < NEEDED:
         reason += f", needs {NEEDED}: clients that honour it, or a run of several periods"
-    return LimitPromise("Retry-After", told.tested + told.confirmed, reason, broken=broken, offences=offences)
+    return LimitPromise("Retry-After", kept.tested + kept.confirmed, reason, broken=broken, offences=offences)
 
 
 def penalty_promises(

@@ -162,15 +162,15 @@ def _at(
     return found
 
 
-def _in_windows(line: Line, windows: FixedWindows, found: Refusals) -> Refusals:
+def _in_windows(line: Line, windows: FixedWindows, refused: Refusals) -> Refusals:
     """Sharper for what is surely within one of a fixed window limiter's windows: only that window's requests count."""
     sent, ended = line.sent[line.refused], line.ended[line.refused]
     number = windows.of(sent, ended)
     inside = number >= 0
     number = number[inside]
-    is_early, low, high = found.is_early.copy(), found.free_low.copy(), found.free_high.copy()
+    is_early, low, high = refused.is_early.copy(), refused.free_low.copy(), refused.free_high.copy()
     most = _most(line.possible, windows.begin_low[number], ended[inside])
     is_early[inside] |= most <= line.limit.amount - 1
     low[inside] = np.maximum(low[inside], windows.end_low[number])
     high[inside] = np.minimum(high[inside], windows.end_high[number])
-    return replace(found, is_early=is_early, is_right=found.is_right & ~is_early, free_low=low, free_high=high)
+    return replace(refused, is_early=is_early, is_right=refused.is_right & ~is_early, free_low=low, free_high=high)

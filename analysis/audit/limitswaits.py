@@ -90,7 +90,7 @@ def _announced(text: str) -> tuple[bool, float]:
     return True, (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
-def honesty(line: Line, waits: Waits, found: Refusals, announced_us: NDArray[np.int64] | None) -> Honesty:
+def honesty(line: Line, waits: Waits, refused: Refusals, announced_us: NDArray[np.int64] | None) -> Honesty:
     """`announced_us`, of penalties: by row, until when its client had been told to wait by then, whatever it asked for.
 
     Where several processes count by themselves, one of them can't know what the next one will say: nothing is tested.
@@ -102,16 +102,16 @@ def honesty(line: Line, waits: Waits, found: Refusals, announced_us: NDArray[np.
     if announced_us is not None:
         due = np.where(due > NEVER_US, np.maximum(due, announced_us), due)
     is_tested = (due > NEVER_US) & (line.sent > due + line.slack_us)
-    is_short = waits.is_told & (waits.until_high < found.free_low)
+    is_short = waits.is_told & (waits.until_high < refused.free_low)
     latest = waits.until_low - SECOND_US - line.slack_us
     ends = np.append(line.sent[line.first[1:-1]], np.iinfo(np.int64).max)[line.client[line.refused]]
     within = line.sure.over(np.minimum(latest, ends)) - line.sure.begun(line.ended[line.refused])
     is_long, confirmed = waits.is_told & (within > 0), 0
     if line.limit.penalties is None:
-        is_long |= waits.is_told & (latest > found.free_high)
+        is_long |= waits.is_told & (latest > refused.free_high)
         # Neither too short if the limit admits late, nor too long if it does early.
-        is_due = (waits.until_high >= found.free_high - 2 * line.slack_us) & (latest <= found.free_low)
-        confirmed = int((waits.is_told & is_due & ~is_long & ~found.is_early).sum())
+        is_due = (waits.until_high >= refused.free_high - 2 * line.slack_us) & (latest <= refused.free_low)
+        confirmed = int((waits.is_told & is_due & ~is_long & ~refused.is_early).sum())
     return Honesty(
         int(is_tested.sum()),
         confirmed,

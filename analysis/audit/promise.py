@@ -57,13 +57,13 @@ class Promise:
     def evidence(self) -> Evidence:
         """FAIL for a single offence, however few the samples; PASS needs them all, and at least one."""
         needed = max(self.needed, 1)
-        seen = f"{self.n:,} {self.things}"
+        sample = f"{self.n:,} {self.things}"
         if self.offences:
             more = f" (and {len(self.offences) - 1:,} more)" if len(self.offences) > 1 else ""
-            return Evidence(self.name, Word.FAIL, self.n, needed, f"{self.offences[0].what}{more}; of {seen}")
+            return Evidence(self.name, Word.FAIL, self.n, needed, f"{self.offences[0].what}{more}; of {sample}")
         if self.n < needed:
-            reasons = [f"{seen}, needs {needed:,}", *self.lacking]
+            reasons = [f"{sample}, needs {needed:,}", *self.lacking]
             return Evidence(self.name, Word.INCONCLUSIVE, self.n, needed, "; ".join(reasons))
         if self.lacking:
-            return Evidence(self.name, Word.INCONCLUSIVE, self.n, needed, "; ".join([seen, *self.lacking]))
-        return Evidence(self.name, Word.PASS, self.n, needed, seen)
+            return Evidence(self.name, Word.INCONCLUSIVE, self.n, needed, "; ".join([sample, *self.lacking]))
+        return Evidence(self.name, Word.PASS, self.n, needed, sample)

@@ -87,18 +87,22 @@ def webhook_record(
         if row["noted"] and "event" in row["noted"]
     ]
     deliveries += [
-        _delivery(seen.asked["event"], seen.asked["how"], seen.row, is_repeated=False)
-        for seen in observations
-        if seen.kind == "deliver" and not seen.trouble
+        _delivery(observation.asked["event"], observation.asked["how"], observation.row, is_repeated=False)
+        for observation in observations
+        if observation.kind == "deliver" and not observation.trouble
     ]
-    read = [seen for seen in observations if seen.kind == "effects" and not seen.trouble and seen.outcome == Outcome.OK]
+    read = [
+        observation
+        for observation in observations
+        if observation.kind == "effects" and not observation.trouble and observation.outcome == Outcome.OK
+    ]
     return WebhookRecord(
         deliveries,
-        effects={seen.asked["event"]: seen.said["effects"] for seen in read},
+        effects={observation.asked["event"]: observation.said["effects"] for observation in read},
         has_effects=has_effects,
         kinds=kinds,
         is_whole=is_whole,
-        unread=Counter(why for seen in observations if (why := unread_because(seen))),
+        unread=Counter(why for observation in observations if (why := unread_because(observation))),
     )
 
 

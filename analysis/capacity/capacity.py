@@ -98,13 +98,13 @@ def capacity_of(search: Search, trials: Sequence[Trial], early: tuple[Found, str
     """The result so far. `early` is how, and why, the search ended before it had made all of its trials."""
     valid = [trial for trial in trials if trial.is_valid and trial.ending in {"completed", "target_died"}]
     together = _together(search, valid)
-    found, why = early or _found(search, trials, together)
+    ending, why = early or _found(search, trials, together)
     beyond = next((trial for trial in reversed(valid) if trial.stage == "beyond"), None)
     first, outcomes = _broke_first(valid, together)
     peak = max(valid, key=lambda trial: trial.goodput_rps, default=None)
     served = [one for one in valid if one.offered and one.goodput_rps * one.duration_s >= _SERVED * one.offered]
     return Capacity(
-        found=found,
+        found=ending,
         why=why,
         together=together,
         goals=tuple(_alone(goal, valid) for goal in search.goals),

@@ -44,10 +44,10 @@ class GoalAttributes:
 
 def bound_of(trials: Sequence[TrialResult], goal: GoalAttributes) -> Bound:
     """What a load is by all trials at it, in any order: decided if no further trial up to the sum can change it."""
-    kept_s = sum(one.duration_s for one in trials if goal.is_full(one) and not goal.is_lost(one))
-    lost_s = sum(one.duration_s for one in trials if goal.is_full(one) and goal.is_lost(one))
-    short_kept_s = sum(one.duration_s for one in trials if not goal.is_full(one) and not goal.is_lost(one))
-    short_lost_s = sum(one.duration_s for one in trials if not goal.is_full(one) and goal.is_lost(one))
+    kept_s = sum(trial.duration_s for trial in trials if goal.is_full(trial) and not goal.is_lost(trial))
+    lost_s = sum(trial.duration_s for trial in trials if goal.is_full(trial) and goal.is_lost(trial))
+    short_kept_s = sum(trial.duration_s for trial in trials if not goal.is_full(trial) and not goal.is_lost(trial))
+    short_lost_s = sum(trial.duration_s for trial in trials if not goal.is_full(trial) and goal.is_lost(trial))
     # Short trials that were kept excuse as many lost ones as the exceed ratio allows, and nothing more.
     excused_s = short_kept_s * goal.exceed_ratio / (1 - goal.exceed_ratio)
     lost_s += max(0.0, short_lost_s - excused_s)

@@ -80,7 +80,7 @@ def circumstances(manifest: Manifest) -> dict[str, str]:
     # An embedded target has another port each time.
     address = {"target": target.address if target.kind == "own" else "embedded"}
     settings = manifest.scenario.settings.model_dump(mode="json")
-    told = {
+    facts = {
         "seed": manifest.seed,
         "workers": manifest.workers,
         **address,
@@ -90,13 +90,15 @@ def circumstances(manifest: Manifest) -> dict[str, str]:
         **manifest.host,
         **manifest.versions,
     }
-    return {name: NONE if value is None else str(value) for name, value in told.items()}
+    return {name: NONE if value is None else str(value) for name, value in facts.items()}
 
 
 def differences(run: Run, baseline: Run) -> list[str]:
     """What besides the target itself differs between the two, and may explain why their results do."""
     ours, theirs = ({"ended": each.manifest.ending, **circumstances(each.manifest)} for each in (run, baseline))
-    told = [f"{name}: {theirs.get(name, NONE)} → {now}" for name, now in ours.items() if theirs.get(name, NONE) != now]
+    changes = [
+        f"{name}: {theirs.get(name, NONE)} → {now}" for name, now in ours.items() if theirs.get(name, NONE) != now
+    ]
     sent, was = (traffic_of(each.manifest.scenario) for each in (run, baseline))
     parts = [name for name, part in sent.items() if was.get(name) != part]
-    return [*told, *([f"the scenario's {', '.join(parts)}"] if parts else [])]
+    return [*changes, *([f"the scenario's {', '.join(parts)}"] if parts else [])]

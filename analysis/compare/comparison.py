@@ -177,13 +177,13 @@ def _worded(
 def _with_word(row: ComparedRow, adjusted_p: float, false_alarms: float, level: float) -> ComparedRow:
     if row.change is None:
         return row
-    found = replace(row, adjusted_p=adjusted_p, detectable=detectable(row.change, level))
+    tested = replace(row, adjusted_p=adjusted_p, detectable=detectable(row.change, level))
     if is_equivalent(row.change, row.margin):
-        return replace(found, word=ChangeWord.EQUIVALENT)
+        return replace(tested, word=ChangeWord.EQUIVALENT)
     if adjusted_p <= false_alarms:
-        return replace(found, word=ChangeWord.REGRESSED if row.is_worse else ChangeWord.IMPROVED)
+        return replace(tested, word=ChangeWord.REGRESSED if row.is_worse else ChangeWord.IMPROVED)
     needed = runs_to_decide(row.change, margin=row.margin, level=level)
-    return replace(found, word=ChangeWord.INCONCLUSIVE, runs_to_decide=needed)
+    return replace(tested, word=ChangeWord.INCONCLUSIVE, runs_to_decide=needed)
 
 
 def _broken(baseline: Sequence[Replicate], candidate: Sequence[Replicate]) -> Iterator[Finding]:

@@ -53,16 +53,16 @@ def _of_equals(word: ChangeWord, reason: str, next_step: str) -> tuple[str, str]
     """What it means where both sides are the same release."""
     match word:
         case ChangeWord.REGRESSED | ChangeWord.IMPROVED:
-            told = "a false alarm: both sides are the same release"
+            verdict = "a false alarm: both sides are the same release"
             return (
-                f"{told}; {reason}",
+                f"{verdict}; {reason}",
                 "Repeat it on a quieter machine: at most one duel of equals in fifty may do this.",
             )
         case ChangeWord.EQUIVALENT:
             return f"no false alarm: {reason}, as it should be of one release", "Compare two releases here now."
         case _:
-            told = "no false alarm: nothing is called changed, but it isn't shown to be equal either"
-            return f"{told}; {reason}", next_step
+            verdict = "no false alarm: nothing is called changed, but it isn't shown to be equal either"
+            return f"{verdict}; {reason}", next_step
 
 
 def signed_text(difference: float, scale: Scale) -> str:
@@ -154,20 +154,20 @@ _KEEP: Final = "Nothing to do. Keep the candidate's runs as the baseline of the 
 
 def _inconclusive(comparison: Comparison) -> tuple[str, str]:
     # Too few runs, or a duel that has ended without a decision: its rows have no words, whatever they show.
-    finding = next((each for each in comparison.findings if not each.is_note), None)
+    finding = next((note for note in comparison.findings if not note.is_note), None)
     if finding is not None:
         return finding.what, f"{sentence(finding.remedy)}."
     rows = [row for row in comparison.deciding_rows if row.word in {None, ChangeWord.INCONCLUSIVE}]
     if not rows:
-        undecided = [each for each in comparison.judgements if each.word is Word.INCONCLUSIVE]
+        undecided = [judgement for judgement in comparison.judgements if judgement.word is Word.INCONCLUSIVE]
         more = "Duel again with more runs of each release (`--looks`)." if comparison.looks else _MORE_RUNS
         return deciding_reason(undecided), more
     worst = max(rows, key=lambda row: row.detectable if row.is_tested else math.inf)
-    found = f"; a change of {signed_text(worst.detectable, scale_of(worst.metric))} would have shown"
+    detectable = f"; a change of {signed_text(worst.detectable, scale_of(worst.metric))} would have shown"
     undecided_rows = (
         f"{len(rows)} of {len(comparison.deciding_rows)} rows {'is' if len(rows) == 1 else 'are'} undecided"
     )
-    reason = f"{undecided_rows}: {_text(worst)}{found if worst.is_tested else ''}"
+    reason = f"{undecided_rows}: {_text(worst)}{detectable if worst.is_tested else ''}"
     return reason, _more_runs(rows, worst, comparison.looks)
 
 

@@ -43,15 +43,15 @@ class FalseAlarms:
 
 def false_alarms(reports: Path, duel: Duel) -> FalseAlarms:
     """Of all decided duels in there of one release of this scenario with itself, on this machine."""
-    found = []
+    alarms = []
     for file in sorted(reports.glob(f"*/{DUEL}")):
         try:
             other = read_duel(file.parent)
         except RunDirectoryError:
             continue
         if other.kind == "aa" and _alike(other) == _alike(duel):
-            found += [] if other.changed is None else [other.changed > 0]
-    return FalseAlarms(sum(found), len(found))
+            alarms += [] if other.changed is None else [other.changed > 0]
+    return FalseAlarms(sum(alarms), len(alarms))
 
 
 def _alike(duel: Duel) -> tuple[str, str, bool]:

@@ -68,15 +68,15 @@ def changed(p_values: Sequence[Mapping[Key, float]], runs: tuple[int, ...], alph
 
     A row that was found to have changed leaves its share of the error rate to the others.
     """
-    found: set[Key] = set()
+    rows: set[Key] = set()
     for look, by_row in enumerate(p_values):
-        while left := by_row.keys() - found:
+        while left := by_row.keys() - rows:
             level = nominal_levels(runs, alpha / len(left))[look]
-            seen = {row for row in left if by_row[row] <= level}
-            if not seen:
+            newly = {row for row in left if by_row[row] <= level}
+            if not newly:
                 break
-            found |= seen
-    return found
+            rows |= newly
+    return rows
 
 
 def equivalence_level(runs: tuple[int, ...], look: int, alpha: float = LEVEL) -> float:

@@ -150,11 +150,11 @@ def _estimates(run: Run, sources: Mapping[Row, RowSource]) -> dict[Row, Estimate
     scopes = defaultdict[tuple[Scope, bool], list[Row]](list)
     for row, source in sources.items():
         scopes[source.scope, source.is_of_groups].append(row)
-    found: dict[Row, Estimate | None] = {}
+    estimates: dict[Row, Estimate | None] = {}
     for (scope, is_of_groups), rows in scopes.items():
         metrics = [sources[row].metric for row in rows]
-        found |= zip(rows, estimates_of(metrics, run.of_groups if is_of_groups else run, scope), strict=True)
-    return {row: estimate for row in sources if (estimate := found[row]) is not None}
+        estimates |= zip(rows, estimates_of(metrics, run.of_groups if is_of_groups else run, scope), strict=True)
+    return {row: estimate for row in sources if (estimate := estimates[row]) is not None}
 
 
 def sources_of(scenario: Scenario) -> dict[Row, RowSource]:

@@ -223,15 +223,15 @@ def counted_estimates(metric: Metric, traffic: Traffic, scope: Scope, noises: Se
 def estimates_of(metrics: Sequence[Metric], traffic: Traffic, scope: Scope) -> list[Estimate | None]:
     """One for each of these metrics of one scope, as `counted_estimate` would give it, and several times faster."""
     readings: dict[bool, Reading] = {}
-    found: list[Estimate | None] = []
+    estimates: list[Estimate | None] = []
     for metric in metrics:
         estimator = estimator_of(metric)
         by_arrival = isinstance(estimator, Rate) and estimator.counted.by_arrival
         known = readings.get(by_arrival)
         rows = estimator.rows(traffic.intervals, scope) if known is None else known.rows
         readings[by_arrival] = Reading(metric, traffic, scope, rows) if known is None else known.of(metric)
-        found += estimator.estimates(readings[by_arrival], (Noise.SECONDS,))
-    return found
+        estimates += estimator.estimates(readings[by_arrival], (Noise.SECONDS,))
+    return estimates
 
 
 def rows_read(metric: Metric, intervals: pd.DataFrame, scope: Scope) -> pd.DataFrame:

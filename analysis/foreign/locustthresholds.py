@@ -14,8 +14,8 @@ from loadproof.analysis.foreign.texts import could_be
 from loadproof.analysis.foreign.thresholdfile import read_thresholds
 from loadproof.analysis.inert import shortened
 from loadproof.analysis.judge.finding import Finding
-from loadproof.analysis.judge.health import MOST_RAISED
 from loadproof.analysis.judge.judgement import Judgement, judge_estimate
+from loadproof.analysis.judge.owncode import MOST_RAISED
 from loadproof.analysis.judge.verdict import PRECEDENCE, Verdict, all_hold, deciding_reason, sentence
 from loadproof.analysis.word import Word
 from loadproof.errors import printable

@@ -36,16 +36,16 @@ class Happened:
 
 def faults_in(traffic: Traffic) -> list[Happened]:
     """Those that began or were tried, in the order in which they were."""
-    seen: dict[int, dict[str, Any]] = {}
+    by_number: dict[int, dict[str, Any]] = {}
     rows = traffic.events[traffic.events["kind"].isin(FAULT_EVENTS)]
     for at_s, kind, detail in _told(zip(rows["time_s"], rows["kind"], rows["detail"], strict=True)):
         text = f"command {detail['name']}" if "name" in detail else f"{detail['fault']} of {detail['of']}"
-        fault = seen.setdefault(detail["number"], {"number": detail["number"], "text": text})
+        fault = by_number.setdefault(detail["number"], {"number": detail["number"], "text": text})
         if kind == FAULT_FAILED:
             fault |= {"trouble": str(detail.get("reason", "")), "is_targets": bool(detail.get("is_targets"))}
         else:
             fault["began_s" if kind == FAULT_BEGUN else "ended_s"] = at_s
-    return [Happened(**fault) for fault in seen.values()]
+    return [Happened(**fault) for fault in by_number.values()]
 
 
 def _told(rows: Iterator[tuple[float, str, str]]) -> Iterator[tuple[float, str, dict[str, Any]]]:

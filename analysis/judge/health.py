@@ -14,16 +14,16 @@ from loadproof.analysis.frames.faults import faults_in
 from loadproof.analysis.judge.disturbances import disturbances
 from loadproof.analysis.judge.finding import Finding
 from loadproof.analysis.judge.journalled import MAY_BE_TORN, journalled
+from loadproof.analysis.judge.owncode import FIX_USERS, MOST_RAISED, raised, sent_elsewhere, unreported, wrong_names
 from loadproof.analysis.judge.planned import BURST_SPREAD_S
 from loadproof.analysis.judge.thresholds import judge_threshold
 from loadproof.analysis.judge.unread import unread
 from loadproof.analysis.word import Word
 from loadproof.errors import printable
-from loadproof.outcome import SETUP, Outcome
+from loadproof.outcome import Outcome
 from loadproof.rundir import files
-from loadproof.rundir.rows import ELSEWHERE, ENDED_BY, LISTENER_RAISED, MOST_NAMES, OTHERS, REDIS_DIED, UNREPORTED
+from loadproof.rundir.rows import ENDED_BY, REDIS_DIED
 from loadproof.scenario.faults import Backup
-from loadproof.scenario.strict import nearest
 from loadproof.units import format_duration
 
 if TYPE_CHECKING:
@@ -32,9 +32,6 @@ if TYPE_CHECKING:
 _CUT_SHORT: Final = frozenset({"interrupted", "terminated", "aborted", "running"})
 """Endings after which there may be few requests, or none."""
 _MANY_REPEATED_RATIO: Final = 0.001
-MOST_RAISED: Final = 0.01
-"""Exceptions in users' own code, as a share of requests sent; failed set-up, as a share of all set-up."""
-_FIX_USERS: Final = "fix the locustfile; locust_exceptions.csv has the tracebacks"
 _LEAVE_THE_END: Final = (
     "change it there: the run's end is loadproof's, and what ends it earlier loses its last requests"
 )
@@ -95,7 +92,7 @@ def _nothing_recorded(run: Run) -> Iterator[Finding]:
     elif run.intervals.empty and not was_cut and run.manifest.ending != "target_died":
         of_setup = tally(run.setup).sent
         what = "no request was recorded" + (f" but {of_setup:,} of users' on_start and on_stop" if of_setup else "")
-        yield Finding(Word.INVALID, what, _FIX_USERS if run.raised else "check generator.log, then run again")
+        yield Finding(Word.INVALID, what, FIX_USERS if run.raised else "check generator.log, then run again")
     if run.generator.empty and not run.intervals.empty and not was_cut:
         lost = _damage_of(run, files.GENERATOR)
         what = "the generator left no record of its own health: nobody knows whether it kept up"
@@ -174,20 +171,6 @@ def _surplus(run: Run) -> Iterator[Finding]:
         yield Finding(Word.PASS, what, "make the target's Content-Length agree with the bytes that it sends")
 
 
-def _raised(run: Run) -> Iterator[Finding]:
-    """A task that ends in the middle sends less than intended: if it happens often enough, that is a different load."""
-    times = sum(raised.times for raised in run.raised)
-    if not times:
-        return
-    first = run.raised[0]
-    where = f" ({first.place})" if first.place else ""
-    what = f"the users' own code raised {times:,} exceptions, most often {first.message or 'one without text'}{where}"
-    sent = tally(run.intervals).sent
-    ended = sum(raised.times for raised in run.raised if not raised.message.startswith(LISTENER_RAISED))
-    word = Word.INCONCLUSIVE if ended > MOST_RAISED * sent else Word.PASS
-    yield Finding(word, what, _FIX_USERS)
-
-
 def _deliberate_faults(run: Run) -> Iterator[Finding]:
     """The verdict is about what was measured, which was not the API as it is."""
     if faults := run.manifest.target.faults:
@@ -202,17 +185,17 @@ def _planned_faults(run: Run) -> Iterator[Finding]:
     if not planned:
         return
     for number, fault in enumerate(planned):
-        seen, text = happened.get(number), f"faults[{number}], {fault.text},"
-        if seen is not None and seen.is_targets and isinstance(fault, Backup):
-            what = f"the backup in faults[{number}] failed: {printable(seen.trouble or '')}"
+        event, text = happened.get(number), f"faults[{number}], {fault.text},"
+        if event is not None and event.is_targets and isinstance(fault, Backup):
+            what = f"the backup in faults[{number}] failed: {printable(event.trouble or '')}"
             yield Finding(Word.FAIL, what, "read its output in commands.jsonl, and run the command by hand")
-        elif seen is not None and seen.is_targets:
-            what = f"the target did not come back after {fault.fault}: {printable(seen.trouble or '')}"
+        elif event is not None and event.is_targets:
+            what = f"the target did not come back after {fault.fault}: {printable(event.trouble or '')}"
             yield Finding(Word.FAIL, what, "check target.log, and why it doesn't start again")
-        elif seen is not None and seen.trouble is not None:
-            what = f"{text} could not be done or undone: {printable(seen.trouble)}"
+        elif event is not None and event.trouble is not None:
+            what = f"{text} could not be done or undone: {printable(event.trouble)}"
             yield Finding(Word.INVALID, what, "check commands.jsonl, faults.log and target.log, then run again")
-        elif (seen is None or not seen.is_whole) and run.manifest.ending == "completed":
+        elif (event is None or not event.is_whole) and run.manifest.ending == "completed":
             yield Finding(Word.INVALID, f"{text} did not happen as planned", _OUR_DEFECT)
     if any(fault.is_whole for fault in happened.values()):
         each = ", ".join(f"{fault.text} at {format_duration(fault.began_s or 0.0)}" for fault in happened.values())
@@ -225,59 +208,6 @@ def _unverified(run: Run) -> Iterator[Finding]:
     if tls is not None and not tls.verify:
         what = "the server's certificate was not verified: whatever answered was measured"
         yield Finding(Word.PASS, what, "name its authority's file in `tls.ca_file` instead of `verify: false`")
-
-
-def _names(run: Run) -> Iterator[Finding]:
-    """Of a locustfile's requests, which are known when they have been sent."""
-    scenario = run.manifest.scenario
-    if scenario.locustfile is None:
-        return
-    known = [*scenario.mix, *scenario.endpoints]
-    read = {name: None for threshold in scenario.thresholds for name in scenario.endpoints_of(threshold)}
-    for name in read:
-        if known and name not in known:
-            what = f"a threshold reads {name}, but no request of the plan had that name"
-            yield Finding(Word.INCONCLUSIVE, what, nearest(name, known))
-    if any(name.endswith(f" {OTHERS}") for name in scenario.endpoints):
-        what = f"the requests had more than {MOST_NAMES:,} names: those beyond are one row, `{OTHERS}`"
-        yield Finding(Word.PASS, what, "give requests with an identifier in their path one `name=`")
-
-
-def _unreported(run: Run) -> Iterator[Finding]:
-    """Whether they were good is known to nobody."""
-    cells = run.intervals
-    times = int(cells.loc[cells["series"] == UNREPORTED, "count"].sum())
-    if times:
-        what = f"the locustfile's users didn't say what became of {times:,} request{'s' if times > 1 else ''}"
-        # Few of them, too, may be what a threshold on few errors allows.
-        word = Word.INVALID if times > MOST_RAISED * (times + tally(cells).sent) else Word.INCONCLUSIVE
-        if run.raised:
-            # Which may be why: of any other reason, the remedy would be this one.
-            what += f", and their code raised {run.raised[0].message or 'exceptions'}"
-            yield Finding(word, what, _FIX_USERS)
-        else:
-            remedy = (
-                "use `catch_response=True` in a `with` that nothing breaks off, and give each event of a client of "
-            )
-            yield Finding(word, what, f"{remedy}your own its `response_time`")
-
-
-def _elsewhere(run: Run) -> Iterator[Finding]:
-    """A locustfile may load several hosts: thresholds read the answers of all, so most should be the target's."""
-    cells = run.intervals[run.intervals["phase"] != SETUP]
-    times, sent = int(cells.loc[cells["series"] == ELSEWHERE, "count"].sum()), tally(cells).sent
-    if not times:
-        return
-    what = f"{times:,} of {sent:,} requests went to other addresses than the target's, {run.manifest.target.address}"
-    remedy = "give paths instead of whole URLs, or name as the target what is to be judged"
-    if times >= sent:
-        yield Finding(Word.INVALID, what, remedy)
-    elif times > sent / 2:
-        what += ": most of what the thresholds read says nothing of it"
-        remedy += "; of several hosts, judge one at a time, with tags or a `weight` of 0"
-        yield Finding(Word.INCONCLUSIVE, what, remedy)
-    else:
-        yield Finding(Word.PASS, what, remedy, qualifies=True)
 
 
 def _lost_redis(run: Run) -> Iterator[Finding]:
@@ -304,10 +234,10 @@ RULES: Final[tuple[Callable[[Run], Iterator[Finding]], ...]] = (
     _repeated,
     _surplus,
     unread,
-    _raised,
-    _names,
-    _unreported,
-    _elsewhere,
+    raised,
+    wrong_names,
+    unreported,
+    sent_elsewhere,
     _deliberate_faults,
     _planned_faults,
     _unverified,

@@ -127,12 +127,12 @@ def comparison_view(comparison: Comparison) -> Group:
         for judged in comparison.judgements
     ]
     tagged += [(each.word, each.tag, f"{each.what}; {each.remedy}") for each in comparison.findings]
-    told = (rest_text(comparison, shown), facts_of(comparison), f"next: {conclusion.next_step}")
+    sentences = (rest_text(comparison, shown), facts_of(comparison), f"next: {conclusion.next_step}")
     return Group(
         Text.assemble((conclusion.word, STYLES[conclusion.verdict]), f"  {escaped(conclusion.reason)}"),
         table,
         *(Text.assemble((tag, STYLES[word]), f"  {escaped(text)}") for word, tag, text in tagged),
-        *(Text(escaped(text)) for text in told if text),
+        *(Text(escaped(text)) for text in sentences if text),
     )
 
 

@@ -83,11 +83,11 @@ def sizes(selftest: SelfTest) -> str:
     beyond = [f"{size.scenario} ({size.peak_rps:,.0f} requests/s)" for size in selftest.sizes if not size.fits]
     wrong = sum(rate.n - rate.right for rate in selftest.rates)
     can = "whose load it keeps up" if wrong else "that it can decide"
-    told = f"Shipped scenarios {can}: {', '.join(fits) or 'none'}."
+    text = f"Shipped scenarios {can}: {', '.join(fits) or 'none'}."
     if wrong:
         answers = "1 answer was" if wrong == 1 else f"{wrong} answers were"
-        told += f" But {answers} wrong: rely on no verdict from here until a self-test gets all right."
-    return f"{told} Too large for one process: {', '.join(beyond)}." if beyond else told
+        text += f" But {answers} wrong: rely on no verdict from here until a self-test gets all right."
+    return f"{text} Too large for one process: {', '.join(beyond)}." if beyond else text
 
 
 def _untried(selftest: SelfTest) -> int:

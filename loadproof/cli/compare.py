@@ -143,10 +143,10 @@ def runs_below(paths: Sequence[Path]) -> list[Path]:
 
     InputError with all that are neither.
     """
-    found = {path: _runs_in(path) for path in paths}
-    if empty := [path for path, runs in found.items() if not runs]:
+    by_path = {path: _runs_in(path) for path in paths}
+    if empty := [path for path, runs in by_path.items() if not runs]:
         raise InputError(map(_no_runs, empty))
-    return [run for path in paths for run in found[path]]
+    return [run for path in paths for run in by_path[path]]
 
 
 def _no_runs(path: Path) -> Problem:

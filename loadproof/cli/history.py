@@ -60,12 +60,12 @@ def history(
     from loadproof.analysis.outputs.historyfile import history_terminal
     from loadproof.analysis.report.history_page import history_files
 
-    found = history_of(paths, smallest=least)
-    written = files.create_run_directory(out, f"history-{found.scenario}")
-    files.write_all(history_files(found, written))
-    console.print(history_terminal(found))
+    past = history_of(paths, smallest=least)
+    written = files.create_run_directory(out, f"history-{past.scenario}")
+    files.write_all(history_files(past, written))
+    console.print(history_terminal(past))
     judging.show_path(console, "report", written / files.REPORT)
-    gated = Gated(found.scenario, result=concluded_history(found))
+    gated = Gated(past.scenario, result=concluded_history(past))
     policy.tell_all([gated], summary=written / files.SUMMARY, report=written / files.REPORT)
     raise typer.Exit(gated.exit_code(lenient=policy.is_lenient))
 

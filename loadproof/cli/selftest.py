@@ -59,20 +59,20 @@ def selftest(
     with stop_signal.installed():
         session = _Session(create_run_directory(out, "selftest"), stop_signal)
         try:
-            found = session.measured(until_s=session.began_s + (_THOROUGH_S if thorough else 0.0), thorough=thorough)
+            measured = session.measured(until_s=session.began_s + (_THOROUGH_S if thorough else 0.0), thorough=thorough)
         except _StoppedError:
             console.print(Text(f"stopped: nothing is kept; the runs so far are in {session.directory}"), soft_wrap=True)
             raise typer.Exit(stop_signal.exit_code) from None
-    _show(found)
-    judging.show_path(console, "self-test", selftests.keep(found))
-    raise typer.Exit(_exit_code(found))
+    _show(measured)
+    judging.show_path(console, "self-test", selftests.keep(measured))
+    raise typer.Exit(_exit_code(measured))
 
 
-def _exit_code(found: SelfTest) -> ExitCode:
+def _exit_code(selftest: SelfTest) -> ExitCode:
     """FAIL for a wrong answer; INVALID where this machine was too busy for an answer."""
-    if any(rate.right < rate.n for rate in found.rates):
+    if any(rate.right < rate.n for rate in selftest.rates):
         return ExitCode.FAIL
-    was_tried = found.ceiling_rps and all(rate.n for rate in found.rates)
+    was_tried = selftest.ceiling_rps and all(rate.n for rate in selftest.rates)
     return ExitCode.PASS if was_tried else ExitCode.INVALID
 
 
@@ -146,11 +146,11 @@ class _Session:
         from loadproof.analysis.word import Word
 
         word = verdict_word(self._perform(ScriptedRun("stopped-generator", stopped="generator", seconds=6)).run)
-        self._count("generator", is_right=word is Word.INVALID, told=word)
+        self._count("generator", is_right=word is Word.INVALID, word=word)
         # A generator that was starved besides decides nothing about the server.
         if (tried := self._valid(ScriptedRun("stopped-server", stopped="server", seconds=6))) is not None:
             word = verdict_word(tried.run)
-            self._count("server", is_right=word is Word.FAIL, told=word)
+            self._count("server", is_right=word is Word.FAIL, word=word)
 
     def _round(self, seed: int) -> tuple[list[Tried], Comparison | None, Comparison | None]:
         """The first side's runs, and its comparisons with the same and with the slower server."""
@@ -167,9 +167,9 @@ class _Session:
         same = _compared(paths["A"], paths["B"])
         planted = _compared(paths["A"], paths["C"])
         if same is not None:
-            self._count("same", is_right=not calibration.calls_it_changed(same), told=same.word)
+            self._count("same", is_right=not calibration.calls_it_changed(same), word=same.word)
         if planted is not None:
-            self._count("planted", is_right=calibration.calls_it_slower(planted), told=planted.word)
+            self._count("planted", is_right=calibration.calls_it_slower(planted), word=planted.word)
         return sides["A"], same, planted
 
     def _valid(self, trial: ScriptedRun) -> Tried | None:
@@ -192,10 +192,10 @@ class _Session:
             raise _StoppedError
         return tried
 
-    def _count(self, case: str, *, is_right: bool, told: str) -> None:
+    def _count(self, case: str, *, is_right: bool, word: str) -> None:
         self.n[case] += 1
         self.right[case] += is_right
-        console.print(f"{_CASES[case][0]}: {told}{'' if is_right else ', WRONG'}")
+        console.print(f"{_CASES[case][0]}: {word}{'' if is_right else ', WRONG'}")
 
 
 def _of_rate(rate_rps: int) -> ScriptedRun:
@@ -220,8 +220,8 @@ def _sizes(ceiling_rps: float) -> Iterator[Size]:
         yield Size(scenario=scenario.name, peak_rps=peak, fits=peak <= ceiling_rps)
 
 
-def _show(found: SelfTest) -> None:
+def _show(selftest: SelfTest) -> None:
     from loadproof.analysis.outputs.selftesttext import sentences, sizes
 
-    for sentence in (*sentences(found), sizes(found)):
+    for sentence in (*sentences(selftest), sizes(selftest)):
         console.print(Text(sentence), soft_wrap=True)

@@ -66,24 +66,24 @@ class Entries:
         *,
         began_s: float,
         ended_s: float,
-        told: Heard | None = None,
+        heard: Heard | None = None,
     ) -> None:
-        """A request with an outcome; `told` is what Locust's event said of it, if there was one."""
+        """A request with an outcome; `heard` is what Locust's event said of it, if there was one."""
         recorder, work, timing = self._post.recorder, self._post.workload(), Timing()
         timing.began_s = timing.sent_s = work.start_s + began_s
         timing.ended_s = work.start_s + ended_s
         due, is_first = self._due(life, began_s)
         # First of all, since whatever a client of somebody's own calls its response can raise.
         longest = LONGEST + work.mask.reach
-        answered = _answered_with(told.response, longest) if told and recorder.journals else (0, "")
-        urls = {told.url, told.answered_by} if told else ()
+        answered = _answered_with(heard.response, longest) if heard and recorder.journals else (0, "")
+        urls = {heard.url, heard.answered_by} if heard else ()
         recorder.started()
-        recorder.finished(endpoint, method, outcome, due, timing, told.body_bytes if told else 0)
+        recorder.finished(endpoint, method, outcome, due, timing, heard.body_bytes if heard else 0)
         if any(is_elsewhere(url, work.target.base_url) for url in urls):
             recorder.elsewhere(endpoint, due)
-        if outcome is Outcome.INVALID and told and told.is_unread:
+        if outcome is Outcome.INVALID and heard and heard.is_unread:
             recorder.unread(endpoint, due, timing)
-        if told and isinstance(told.response, LazyResponse) and (of := told.response.timing).is_marked:
+        if heard and isinstance(heard.response, LazyResponse) and (of := heard.response.timing).is_marked:
             _note(recorder, endpoint, outcome, due, of)
         self._journal(endpoint, outcome, due, began_s, ended_s=ended_s, answered=answered)
         if life is None:

@@ -201,40 +201,40 @@ class Following:
         else:
             self._entries.add_abandoned(asked)
 
-    def _hear_whatever(self, told: Mapping[str, Any]) -> None:
+    def _hear_whatever(self, event: Mapping[str, Any]) -> None:
         """Nothing that an event says may raise where it was fired, nor lose the request."""
-        if self._is_over or isinstance(told.get("context"), Recorded):
+        if self._is_over or isinstance(event.get("context"), Recorded):
             return
         try:
-            self._hear(Heard.of(told))
+            self._hear(Heard.of(event))
         except Exception:  # noqa: BLE001 - of whatever somebody's client put into it
             _log.exception("a request event that can't be understood")
             now_s = self._post.workload().now_s()
             unknown = AskedRequest(self._names.of("-", "-"), "-", now_s, life=None, is_of_task=False)
             self._entries.add_unreported(unknown)
 
-    def _hear(self, told: Heard) -> None:
+    def _hear(self, heard: Heard) -> None:
         """A request has ended, as Locust's event tells."""
         current: Any = gevent.getcurrent()
         life, now_s = self._life(), self._post.workload().now_s()
         asked = self._answered(current)
         if asked is None:
-            self._untold.pop(told.start_time, None)
-        began_s = asked.began_s if asked else _began_s(now_s, told.took_s or 0.0, told.start_time)
-        endpoint, outcome = self._names.of(told.kind, told.name), outcome_of(told.response, told.exception)
-        if outcome is Outcome.OK and told.took_s is None and began_s == now_s:
+            self._untold.pop(heard.start_time, None)
+        began_s = asked.began_s if asked else _began_s(now_s, heard.took_s or 0.0, heard.start_time)
+        endpoint, outcome = self._names.of(heard.kind, heard.name), outcome_of(heard.response, heard.exception)
+        if outcome is Outcome.OK and heard.took_s is None and began_s == now_s:
             # A success that took no time at all would flatter every quantile.
-            unknown = AskedRequest(endpoint, told.kind, now_s, life, is_of_task=False)
+            unknown = AskedRequest(endpoint, heard.kind, now_s, life, is_of_task=False)
             self._entries.add_unreported(unknown)
         elif isinstance(outcome, Outcome):
-            ended_s = now_s if told.took_s is None else min(now_s, began_s + told.took_s)
-            self._entries.add(life, endpoint, told.kind, outcome, began_s=began_s, ended_s=ended_s, told=told)
+            ended_s = now_s if heard.took_s is None else min(now_s, began_s + heard.took_s)
+            self._entries.add(life, endpoint, heard.kind, outcome, began_s=began_s, ended_s=ended_s, heard=heard)
         else:
             self._entries.add_unsent(life, endpoint, outcome, began_s)
-        if told.exception is not None:
-            status = status_of(told.response)
-            answer = None if status is None else HeardAnswer(status, body_read(told.response))
-            self._post.recorder.failed(endpoint, Request(told.kind, told.url), answer, told.exception)
+        if heard.exception is not None:
+            status = status_of(heard.response)
+            answer = None if status is None else HeardAnswer(status, body_read(heard.response))
+            self._post.recorder.failed(endpoint, Request(heard.kind, heard.url), answer, heard.exception)
 
 
 def _began_s(now_s: float, took_s: float, start_time: float | None) -> float:

@@ -66,21 +66,21 @@ class Heard(NamedTuple):
         return url if isinstance(url, str) else self.url
 
     @staticmethod
-    def of(told: Mapping[str, Any]) -> Heard:
+    def of(event: Mapping[str, Any]) -> Heard:
         """Never raises: what can't be read is not there."""
-        exception, start_time = told.get("exception"), told.get("start_time")
+        exception, start_time = event.get("exception"), event.get("start_time")
         if exception and not isinstance(exception, BaseException):
             exception = ReportedError(str(exception))
         return Heard(
-            kind=str(told.get("request_type")),
-            name=str(told.get("name")),
-            took_s=None if (took_ms := _amount(told.get("response_time"))) is None else took_ms / 1000,
-            body_bytes=int(_amount(told.get("response_length")) or 0),
+            kind=str(event.get("request_type")),
+            name=str(event.get("name")),
+            took_s=None if (took_ms := _amount(event.get("response_time"))) is None else took_ms / 1000,
+            body_bytes=int(_amount(event.get("response_length")) or 0),
             start_time=start_time if isinstance(start_time, float) else None,
-            response=told.get("response"),
+            response=event.get("response"),
             # Locust takes whatever is false for none.
             exception=exception or None,
-            url=str(told.get("url") or told.get("name")),
+            url=str(event.get("url") or event.get("name")),
         )
 
 
@@ -178,10 +178,10 @@ def _failure(cause: BaseException) -> TransportError | None:
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
     """The exception and all that it was made from: raised from, raised after, or what it carries."""
-    waiting, seen = [error], 0
-    while waiting and seen < _MOST_CAUSES:
+    waiting, looked_at = [error], 0
+    while waiting and looked_at < _MOST_CAUSES:
         cause = waiting.pop(0)
-        seen += 1
+        looked_at += 1
         yield cause
         related = (cause.__cause__, cause.__context__, *getattr(cause, "__dict__", {}).values(), *cause.args)
         waiting += [other for other in related if isinstance(other, BaseException)]

@@ -59,16 +59,16 @@ class HostGuard:
     def _resolving(self, resolve: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(resolve)
         def resolve_known(host: Any, *rest: Any, **options: Any) -> Any:
-            found = resolve(host, *rest, **options)
+            resolved = resolve(host, *rest, **options)
             name = host.decode() if isinstance(host, bytes) else host
             # Anybody may load this machine, by whatever name.
-            addresses = {str(address[0]) for *_, address in found if not may_load(_plain(str(address[0])))}
+            addresses = {str(address[0]) for *_, address in resolved if not may_load(_plain(str(address[0])))}
             if name and may_load(name):
                 self._addresses |= addresses
             elif name and name not in addresses and not addresses.isdisjoint(self._addresses):
                 # Many hosts may share one address, which says nothing of who is meant.
                 raise _refusal(name)
-            return found
+            return resolved
 
         return resolve_known
 

@@ -52,12 +52,12 @@ def _mark_of(process: psutil.Process) -> str | None:
 def _end(find: Callable[[], list[psutil.Process]]) -> None:
     """Politely at first; psutil compares when they began, so that nobody is taken for them."""
     for _ in range(_MOST_ROUNDS):
-        found = find()
+        left = find()
         for end in (psutil.Process.terminate, psutil.Process.kill):
-            for process in found:
+            for process in left:
                 with suppress(psutil.Error):
                     end(process)
-            found = _left_of(found)
+            left = _left_of(left)
 
 
 def _left_of(ending: list[psutil.Process]) -> list[psutil.Process]:

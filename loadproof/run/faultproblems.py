@@ -28,11 +28,11 @@ def fault_problems(
         if isinstance(fault, CommandFault):
             continue
         if fault.of == "redis":
-            found = _of_redis(fault, target)
+            problem = _of_redis(fault, target)
         else:
-            found = _of_network(target, crew) if fault.is_of_network else _of_process(target)
-        if found is not None:
-            what, remedy = found
+            problem = _of_network(target, crew) if fault.is_of_network else _of_process(target)
+        if problem is not None:
+            what, remedy = problem
             yield Problem(f"{where} faults[{index}]", what, remedy, got=f"{fault.fault} of {fault.of}")
 
 

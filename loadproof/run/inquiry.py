@@ -108,11 +108,12 @@ class Inquirer:
         while True:
             client = self._free_client(path, self._others if given is None else deque([given]))
             inquired = self._send(client, calls)
-            refused = [one.reply.answer for one in inquired if one.reply and one.outcome == Outcome.THROTTLED]
+            replies = [(inquiry.reply, inquiry.outcome) for inquiry in inquired]
+            refused = [reply.answer for reply, outcome in replies if reply and outcome == Outcome.THROTTLED]
             wait_s = max((retry_after_s(answer) or _UNSAID_S for answer in refused), default=0.0)
             self._not_before_s[client, path] = time.monotonic() + wait_s
             if len(refused) < len(inquired) or not waits:
-                self._note_failure(path, is_answered=any(one.reply for one in inquired))
+                self._note_failure(path, is_answered=any(reply for reply, _ in replies))
                 return inquired
 
     def _note_failure(self, path: str, *, is_answered: bool) -> None:

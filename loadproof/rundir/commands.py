@@ -68,11 +68,11 @@ def append_command(run: Path, done: CommandRun) -> None:
 
 def read_commands(run: Path) -> list[CommandRun]:
     """In the order in which they ended; none if there is no such file. What a crash cut short is left out."""
-    found = []
+    runs = []
     path = run / COMMANDS
     for line in path.read_bytes().splitlines() if path.exists() else ():
         try:
-            found.append(CommandRun(**orjson.loads(line)))
+            runs.append(CommandRun(**orjson.loads(line)))
         except (TypeError, ValueError):
             continue
-    return found
+    return runs

@@ -110,7 +110,7 @@ class Masker:
         return apart
 
     def _found(self, text: str) -> Iterator[_Span]:
-        seen = {text}
+        known = {text}
         layers: list[tuple[str, tuple[Unescaped, ...]]] = [(text, ())]
         for inner, around in layers:
             for start, end, name in self._found_as_written(inner):
@@ -118,8 +118,8 @@ class Masker:
                     start, end = layer.origin(start, end)  # noqa: PLW2901 - from layer to layer
                 yield _Span(start, end, name)
             for layer in unescaped(inner) if len(around) < _DEEPEST else ():
-                if layer.text not in seen:
-                    seen.add(layer.text)
+                if layer.text not in known:
+                    known.add(layer.text)
                     layers.append((layer.text, (*around, layer)))
 
     def _found_as_written(self, text: str) -> Iterator[_Span]:

@@ -74,10 +74,10 @@ class Operation(Strict):
     @property
     def has_its_placeholders(self) -> bool:
         """Its path has what has to be filled in, and nothing else."""
-        found = _PLACEHOLDER.findall(self.path)
+        placeholders = _PLACEHOLDER.findall(self.path)
         if self.has_one_placeholder:
-            return len(found) == 1 and found[0] in self.placeholders
-        return sorted(found) == sorted(self.placeholders)
+            return len(placeholders) == 1 and placeholders[0] in self.placeholders
+        return sorted(placeholders) == sorted(self.placeholders)
 
     @functools.cached_property
     def statuses(self) -> frozenset[int]:

@@ -40,18 +40,18 @@ class Login(Credential):
 
     def _obtain(self, *, is_renewal: bool) -> Reply | None:
         call, token, scheme = self._how
-        found: list[str] = []
+        tokens: list[str] = []
 
         def check(reply: Reply) -> None:
             value = token(reply)
             is_text = isinstance(value, str) and bool(value)
             expect(is_text, f"{call.name or 'login'}: no token")
             expect(not unsendable(value), f"{call.name or 'login'}: a token that can't be sent in a header")
-            found.append(value)
+            tokens.append(value)
             # Before anything of the reply is shown.
             self._learn(value)
 
         reply = self._send(call, check, is_renewal=is_renewal)
         if reply is not None:
-            self.take(f"{scheme} {found[-1]}" if scheme else found[-1])
+            self.take(f"{scheme} {tokens[-1]}" if scheme else tokens[-1])
         return reply

@@ -16,15 +16,15 @@ def found_in(reply: Reply, call: Call, longest: int) -> dict[str, Any]:
     Texts are cut beyond `longest` characters; what isn't there, or can't be found or written, is left out.
     Source of the headers: draft-ietf-httpapi-ratelimit-headers-11.
     """
-    found: dict[str, Any] = {}
+    noted: dict[str, Any] = {}
     for word, find in call.finds.items() if call.finds else ():
         try:
-            found[word] = cut(find(reply), longest)
+            noted[word] = cut(find(reply), longest)
         except Exception:  # noqa: BLE001, S112 - a user's own function, or what it finds, can do anything
             continue
     headers = reply.answer.headers
     if "ratelimit" in headers:
-        found["rate_limit"] = headers["ratelimit"][:longest]
+        noted["rate_limit"] = headers["ratelimit"][:longest]
     if "ratelimit-policy" in headers:
-        found["rate_limit_policy"] = headers["ratelimit-policy"][:longest]
-    return found
+        noted["rate_limit_policy"] = headers["ratelimit-policy"][:longest]
+    return noted

@@ -227,17 +227,17 @@ class Sender(TurnTaker):
 
     def _journal(self, name: str, call: Call, reply: Reply | None, outcome: str, due: Due, timing: Timing) -> None:
         """In one go with what counts the request, so that both are in the same report."""
-        status, asked, found = 0, "", None
+        status, asked, noted = 0, "", None
         if reply is not None:
             # A secret may begin in the part that is kept in the end, and end beyond it.
             longest = LONGEST + self.workload.mask.reach
-            found = found_in(reply, call, longest)
+            noted = found_in(reply, call, longest)
             status, headers = reply.answer.status, reply.answer.headers
             if "retry-after" in headers:
                 asked = headers["retry-after"][:longest]
         seen_as, sent_s, ended_s, is_repeated = self._seen_as, timing.sent_s, timing.ended_s, timing.is_repeated
         self._recorder.ended(
-            (seen_as, name, due, sent_s, ended_s, status, outcome, asked, is_repeated, call.note, found)
+            (seen_as, name, due, sent_s, ended_s, status, outcome, asked, is_repeated, call.note, noted)
         )
 
     def _let_others_run(self) -> None:

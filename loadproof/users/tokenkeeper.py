@@ -102,27 +102,27 @@ class TokenKeeper(Sender):
 
     def obtain(self) -> bool:
         """Ask once; whether there was a token."""
-        found: list[Token] = []
+        tokens: list[Token] = []
         began_s = self.workload.monotonic_s()
         due = Due(self.workload.now_s(), is_setup=True)
-        if self._send(self._call, functools.partial(self._read, found), due=due) is None:
+        if self._send(self._call, functools.partial(self._read, tokens), due=due) is None:
             pause_s = max(self._pause_s, self._asked_to_wait_s)
             self._pause_s, self._asked_to_wait_s = min(2 * self._pause_s, _LONGEST_PAUSE_S), 0.0
             self._next_s = self.workload.monotonic_s() + pause_s
             return False
         self._pause_s = _FIRST_PAUSE_S
-        self._next_s = began_s + found[-1].renew_after_s
-        self.credential.take(f"Bearer {found[-1].value}")
+        self._next_s = began_s + tokens[-1].renew_after_s
+        self.credential.take(f"Bearer {tokens[-1].value}")
         return True
 
-    def _read(self, found: list[Token], reply: Reply) -> None:
+    def _read(self, tokens: list[Token], reply: Reply) -> None:
         try:
             token = read_token(reply.answer)
         except NoTokenError as error:
             raise UnexpectedAnswerError(f"{TOKEN}: {error}") from None
         # Before anything of the reply is shown.
         self.workload.learn(token.value)
-        found.append(token)
+        tokens.append(token)
 
     def _record(self, name: str, call: Call, reply: Reply | None, error: Exception | None, **moments: Any) -> None:
         self.trouble = str(error)

@@ -54,10 +54,10 @@ def hash_file(path: Path) -> HashedFile:
 
 
 def check_hash(path: Path, expected: HashedFile, *, name: str) -> None:
-    found = hash_file(path)
-    if found.bytes != expected.bytes:
-        raise damaged(name, f"{found.bytes} bytes instead of {expected.bytes}")
-    if found.sha256 != expected.sha256:
+    digest = hash_file(path)
+    if digest.bytes != expected.bytes:
+        raise damaged(name, f"{digest.bytes} bytes instead of {expected.bytes}")
+    if digest.sha256 != expected.sha256:
         raise damaged(name, "a different SHA-256 than its manifest says")
 
 

@@ -108,10 +108,10 @@ class S3Place:
         # Only its debug form tells a request that ran out of time from others.
         remedy = _SLOW_REMEDY if re.search(r"\bTimed?[Oo]ut\b", text) else _REMEDY
         code = re.search(r"<Code>(\w{1,64})</Code>", text)
-        told = code[1] if code else " ".join(text.partition("Debug source")[0].split())
+        message = code[1] if code else " ".join(text.partition("Debug source")[0].split())
         for hidden in self._hidden:
-            told = told.replace(hidden, "…")
-        return BackupError(self.shown, what, remedy, got=told[:300])
+            message = message.replace(hidden, "…")
+        return BackupError(self.shown, what, remedy, got=message[:300])
 
 
 def _open_store(bucket: str, prefix: str, environment: Mapping[str, str]) -> S3Store:

@@ -216,10 +216,10 @@ def _penalty(read: Read) -> PenaltyRule | None:
 
 
 def _proxies(text: str) -> tuple[Network, ...]:
-    found = networks(text)
-    if remedy := _without_strangers(found):
+    proxies = networks(text)
+    if remedy := _without_strangers(proxies):
         raise ValueError(remedy)
-    return found
+    return proxies
 
 
 def _without_strangers(found: Iterable[Network]) -> str:

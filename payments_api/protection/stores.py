@@ -58,13 +58,13 @@ async def take_or_punish(counts: Counts, penalties: LocalPenalties | None, endpo
     return standing._replace(reset_s=max(standing.reset_s, penalties.punish(client, standing.reset_s)))
 
 
-def refused(seen: Standing) -> Standing:
+def refused(standing: Standing) -> Standing:
     """Of a request that was refused just before the window was seen.
 
     What it was refused for may have left the window in between: then the next one need not wait, and what is oldest
     now says nothing of when the window is free.
     """
-    return Standing(False, 0, 0.0 if seen.remaining else seen.reset_s)
+    return Standing(False, 0, 0.0 if standing.remaining else standing.reset_s)
 
 
 def parsed_limits(limits: Mapping[str, str]) -> dict[str, RateLimitItem]:

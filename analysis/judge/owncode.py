@@ -1,0 +1,88 @@
+"""Findings about the users' own code: what it raised, named, left unreported, or sent elsewhere than to the target."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from loadproof.analysis.estimates.scope import tally
+from loadproof.analysis.judge.finding import Finding
+from loadproof.analysis.word import Word
+from loadproof.outcome import SETUP
+from loadproof.rundir.rows import ELSEWHERE, LISTENER_RAISED, MOST_NAMES, OTHERS, UNREPORTED
+from loadproof.scenario.strict import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from loadproof.analysis.frames.run import Run
+
+MOST_RAISED: Final = 0.01
+"""Exceptions in users' own code, as a share of requests sent; failed set-up, as a share of all set-up."""
+FIX_USERS: Final = "fix the locustfile; locust_exceptions.csv has the tracebacks"
+
+
+def raised(run: Run) -> Iterator[Finding]:
+    """A task that ends in the middle sends less than intended: if it happens often enough, that is a different load."""
+    times = sum(raised.times for raised in run.raised)
+    if not times:
+        return
+    first = run.raised[0]
+    where = f" ({first.place})" if first.place else ""
+    what = f"the users' own code raised {times:,} exceptions, most often {first.message or 'one without text'}{where}"
+    sent = tally(run.intervals).sent
+    ended = sum(raised.times for raised in run.raised if not raised.message.startswith(LISTENER_RAISED))
+    word = Word.INCONCLUSIVE if ended > MOST_RAISED * sent else Word.PASS
+    yield Finding(word, what, FIX_USERS)
+
+
+def wrong_names(run: Run) -> Iterator[Finding]:
+    """Of a locustfile's requests, which are known when they have been sent."""
+    scenario = run.manifest.scenario
+    if scenario.locustfile is None:
+        return
+    known = [*scenario.mix, *scenario.endpoints]
+    read = {name: None for threshold in scenario.thresholds for name in scenario.endpoints_of(threshold)}
+    for name in read:
+        if known and name not in known:
+            what = f"a threshold reads {name}, but no request of the plan had that name"
+            yield Finding(Word.INCONCLUSIVE, what, nearest(name, known))
+    if any(name.endswith(f" {OTHERS}") for name in scenario.endpoints):
+        what = f"the requests had more than {MOST_NAMES:,} names: those beyond are one row, `{OTHERS}`"
+        yield Finding(Word.PASS, what, "give requests with an identifier in their path one `name=`")
+
+
+def unreported(run: Run) -> Iterator[Finding]:
+    """Whether they were good is known to nobody."""
+    cells = run.intervals
+    times = int(cells.loc[cells["series"] == UNREPORTED, "count"].sum())
+    if times:
+        what = f"the locustfile's users didn't say what became of {times:,} request{'s' if times > 1 else ''}"
+        # Few of them, too, may be what a threshold on few errors allows.
+        word = Word.INVALID if times > MOST_RAISED * (times + tally(cells).sent) else Word.INCONCLUSIVE
+        if run.raised:
+            # Which may be why: of any other reason, the remedy would be this one.
+            what += f", and their code raised {run.raised[0].message or 'exceptions'}"
+            yield Finding(word, what, FIX_USERS)
+        else:
+            remedy = (
+                "use `catch_response=True` in a `with` that nothing breaks off, and give each event of a client of "
+            )
+            yield Finding(word, what, f"{remedy}your own its `response_time`")
+
+
+def sent_elsewhere(run: Run) -> Iterator[Finding]:
+    """A locustfile may load several hosts: thresholds read the answers of all, so most should be the target's."""
+    cells = run.intervals[run.intervals["phase"] != SETUP]
+    times, sent = int(cells.loc[cells["series"] == ELSEWHERE, "count"].sum()), tally(cells).sent
+    if not times:
+        return
+    what = f"{times:,} of {sent:,} requests went to other addresses than the target's, {run.manifest.target.address}"
+    remedy = "give paths instead of whole URLs, or name as the target what is to be judged"
+    if times >= sent:
+        yield Finding(Word.INVALID, what, remedy)
+    elif times > sent / 2:
+        what += ": most of what the thresholds read says nothing of it"
+        remedy += "; of several hosts, judge one at a time, with tags or a `weight` of 0"
+        yield Finding(Word.INCONCLUSIVE, what, remedy)
+    else:
+        yield Finding(Word.PASS, what, remedy, qualifies=True)

@@ -1,0 +1,78 @@
+"""Names in the product's code: one that says nothing of its value is gone before its reader has forgotten it."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.commands import ROOT
+from tests.sources import nodes_of
+
+PACKAGES = ("analysis", "loadproof", "locustfiles", "payments_api")
+SAYING_NOTHING = frozenset({"came", "each", "found", "one", "seen", "told"})
+_WRITTEN = re.compile(rf"\b({'|'.join(SAYING_NOTHING)})\b")
+LINES = 2
+"""From where such a name is given to where it is read the last time."""
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def long_lived(function: ast.AST) -> Iterator[str]:
+    """Such names that live for longer; those of a comprehension live as long as that."""
+    comprehensions = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+    within = {
+        node
+        for inner in ast.walk(function)
+        if isinstance(inner, comprehensions) and (inner.end_lineno or 0) - inner.lineno <= LINES
+        for node in ast.walk(inner)
+        if isinstance(node, ast.Name) and node.id in targets_of(inner)
+    }
+    lines: dict[str, list[int]] = defaultdict(list)
+    for node in ast.walk(function):
+        if isinstance(node, ast.Name) and node not in within:
+            lines[node.id].append(node.lineno)
+        elif isinstance(node, ast.arg):
+            lines[node.arg].append(node.lineno)
+    return (name for name in sorted(SAYING_NOTHING & lines.keys()) if max(lines[name]) - min(lines[name]) > LINES)
+
+
+def targets_of(comprehension: ast.AST) -> set[str]:
+    loops = [node.target for node in ast.walk(comprehension) if isinstance(node, ast.comprehension)]
+    return {node.id for target in loops for node in ast.walk(target) if isinstance(node, ast.Name)}
+
+
+def files() -> Iterator[Path]:
+    every = (file for package in PACKAGES for file in (ROOT / package).rglob("*.py"))
+    return (file for file in every if _WRITTEN.search(file.read_text(encoding="utf-8")))
+
+
+def test_a_name_that_says_nothing_is_short_lived():
+    """`found` of what? A reader would have to look up where it came from."""
+    wrong = [
+        f"{file.relative_to(ROOT)}:{node.lineno} {node.name}: {name}"
+        for file in files()
+        for node in nodes_of(file)
+        if isinstance(node, Function)
+        for name in long_lived(node)
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    ("body", "wrong"),
+    [
+        ("found = f()\n    return found", []),
+        ("found = f()\n    a\n    b\n    return found", ["found"]),
+        ("[one for one in x]\n    a\n    b\n    [one for one in y]", []),
+        ("[\n        one\n        for one in x\n        if a\n        if one\n    ]", ["one"]),
+        ("for each in x:\n        a\n        b\n        each()", ["each"]),
+    ],
+)
+def test_such_a_name_is_seen(body, wrong):
+    """In whatever way it is given."""
+    (function,) = ast.parse(f"def f(x):\n    {body}\n").body
+    assert list(long_lived(function)) == wrong
