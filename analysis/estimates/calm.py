@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from loadproof.analysis.estimates.distributions import binomial_quantile, t_quantile
-from loadproof.analysis.estimates.overtime import answered, quantiles_over_time
+from loadproof.analysis.estimates.distributions import binomial_bound, binomial_quantile, t_quantile
+from loadproof.analysis.estimates.overtime import answered, quantiles_over_time, times_where_few
 from loadproof.analysis.frames.cellsums import by_second
 from loadproof.plan.evidence import CALM_SECONDS, SECONDS_BEFORE
 
@@ -25,8 +25,14 @@ FALSE_ALARM: Final = 0.05
 """How often, at most, an undisturbed run is seen as not recovered at once; half by p95, half by goodput."""
 _TAIL: Final = FALSE_ALARM / 2 / (CALM_SECONDS + 2)
 """For each of the seconds, and for all of them together by ratio and by number."""
+_TAIL_OF_ALL: Final = 0.01
+"""For how many answers are slow in all of the seconds together."""
 _UNNOTICED: Final = 0.01
 """As a fraction of the deadline: a p95 that is longer by less counts as recovered, however certain the difference."""
+_FEW: Final = 40
+"""Answers in a second: the p95 of fewer is one of their slowest two, and far from log-normal."""
+_EVENS: Final = 0.5
+"""Confidence that no more of the calm answers are slow: what is more likely than not."""
 FEWEST_GOOD: Final = 0.9
 """The lowest goodput ratio of a calm phase: being as bad as before is no recovery."""
 
@@ -36,6 +42,8 @@ class Calm:
     """What a second like those before the trigger can be like."""
 
     p95_bound_s: float
+    slow: float
+    """The share of answers beyond it, by the calm ones; 0 where seconds have many answers."""
     ratio: float
     """The goodput ratio that a calm second reaches, apart from chance."""
     may_be_idle: bool
@@ -53,8 +61,10 @@ class Calm:
         if len(known) < SECONDS_BEFORE or ratio < FEWEST_GOOD:
             return None
         unnoticed_s = float(known.median()) + _UNNOTICED * run.manifest.scenario.deadline
+        bound_s = max(prediction_bound(known.to_numpy()), unnoticed_s)
         return Calm(
-            p95_bound_s=max(prediction_bound(known.to_numpy()), unnoticed_s),
+            p95_bound_s=bound_s,
+            slow=_slow_share(seconds["times"].dropna(), bound_s),
             ratio=GOODPUT_SHARE * ratio,
             may_be_idle=may_be_idle or bool((seconds["offered"] == 0).any()),
             good=int(seconds["good"].sum()),
@@ -65,8 +75,14 @@ class Calm:
     def alike(self, seconds: pd.DataFrame) -> NDArray[np.bool_]:
         """Which of these seconds, individually, are like the calm ones."""
         idle = seconds["offered"] == 0
-        fits = (seconds["p95"] <= self.p95_bound_s) & self._is_good(seconds["good"], seconds["offered"])
+        fits = self._is_fast(seconds) & self._is_good(seconds["good"], seconds["offered"])
         return np.where(idle, self.may_be_idle, fits).astype(bool)
+
+    def _is_fast(self, seconds: pd.DataFrame) -> NDArray[np.bool_]:
+        """By its p95; of few answers one or two may be slow by chance, which says less than how many of them are."""
+        n, slow = _counted(seconds["times"], self.p95_bound_s)
+        few_are_slow = (n > 0) & (slow <= binomial_quantile(1 - _TAIL, np.maximum(n, 1), self.slow))
+        return np.asarray(seconds["p95"] <= self.p95_bound_s) | few_are_slow
 
     def first_in(self, seconds: pd.DataFrame) -> int | None:
         """Where the first CALM_SECONDS in a row begin that are calm, individually and together.
@@ -78,6 +94,7 @@ class Calm:
         rolled = seconds[["good", "offered"]].rolling(CALM_SECONDS).sum()[CALM_SECONDS - 1 :]
         each = np.lib.stride_tricks.sliding_window_view(self.alike(seconds), CALM_SECONDS).all(axis=1)
         together = self._is_good(rolled["good"], rolled["offered"]) & self._is_enough(rolled["good"])
+        together &= self._are_fast(seconds)
         found = np.flatnonzero(each & together)
         return int(found[0]) if found.size else None
 
@@ -85,6 +102,13 @@ class Calm:
         """No fewer than chance explains."""
         fewest = binomial_quantile(_TAIL, offered.clip(lower=1), self.ratio)
         return np.asarray((good >= fewest) | (offered == 0))
+
+    def _are_fast(self, seconds: pd.DataFrame) -> NDArray[np.bool_]:
+        """Of CALM_SECONDS that are not by their p95: no more of their answers are slow than chance explains."""
+        views = np.lib.stride_tricks.sliding_window_view
+        n, slow = (views(count, CALM_SECONDS).sum(axis=1) for count in _counted(seconds["times"], self.p95_bound_s))
+        by_p95 = views(~(seconds["p95"].to_numpy() > self.p95_bound_s), CALM_SECONDS).all(axis=1)
+        return np.asarray(by_p95 | (slow <= binomial_quantile(1 - _TAIL_OF_ALL, np.maximum(n, 1), self.slow)))
 
     def _is_enough(self, good: pd.Series) -> NDArray[np.bool_]:
         """In CALM_SECONDS, as many per second as before: users who wait or have given up are no recovery.
@@ -111,20 +135,39 @@ def prediction_bound(values: NDArray[np.float64]) -> float:
     return max(bound, float(values.max()))
 
 
+def _slow_share(times: pd.Series, bound_s: float) -> float:
+    """Of calm seconds with few answers."""
+    n, slow = (int(count.sum()) for count in _counted(times, bound_s))
+    return binomial_bound(slow, n, _EVENS) if n else 0.0
+
+
+def _counted(times: pd.Series, bound_s: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Of each second with few answers, how many there are, and how many took longer; 0 of others."""
+    known = [each if isinstance(each, np.ndarray) else np.empty(0) for each in times]
+    counts = [(each.size, int((each > bound_s).sum())) for each in known]
+    n, slow = np.array(counts, dtype=np.int64).reshape(-1, 2).T
+    return n, slow
+
+
 def goodput_ratio(seconds: pd.DataFrame) -> float:
     return float(seconds["good"].sum() / max(seconds["offered"].sum(), 1))
 
 
 def seconds_between(run: Run, rows: pd.DataFrame, start_s: float, end_s: float) -> pd.DataFrame:
-    """Each whole second between these that the run lived through: p95 in s (NaN without an `ok`), counts and ratio."""
+    """Each whole second between these that the run lived through: p95 in s (NaN without an `ok`), counts and ratio.
+
+    `times` has the response times of seconds with few answers, in s, shape (answers,); NaN for others.
+    """
     seconds = range(math.ceil(start_s), math.floor(min(end_s, run.measured_s)))
     at = rows["second"].to_numpy()
     inside = rows[(at >= seconds.start) & (at < seconds.stop)]
-    p95 = quantiles_over_time(answered(inside))[0.95].reindex(seconds)
+    answers = answered(inside)
+    p95 = quantiles_over_time(answers)[0.95].reindex(seconds)
     counts = by_second(inside, "series", max(seconds.stop, 0)).reindex(
         index=seconds, columns=["response", "dropped", "good"], fill_value=0
     )
     table = p95.to_frame("p95")
+    table["times"] = times_where_few(answers, _FEW).reindex(seconds)
     table["offered"] = counts["response"] + counts["dropped"]
     table["good"] = counts["good"]
     table["ratio"] = table["good"] / table["offered"].where(table["offered"] > 0)

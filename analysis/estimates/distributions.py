@@ -52,6 +52,11 @@ def _cumulated(
     return np.where(failures > 0, inside, 1.0).astype(np.float64)
 
 
+def binomial_bound(successes: int, trials: int, confidence: float) -> float:
+    """The highest probability of success that so few successes leave possible. Source: Clopper & Pearson 1934."""
+    return float(special.betaincinv(successes + 1, trials - successes, confidence)) if successes < trials else 1.0
+
+
 def binomial_tail(successes: int, trials: int, success: float) -> float:
     """The probability of at least this many successes."""
     return float(special.betainc(successes, trials - successes + 1, success)) if successes > 0 else 1.0

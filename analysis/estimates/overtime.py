@@ -68,6 +68,16 @@ def quantiles_over_time(answers: pd.DataFrame, width_s: int = 1) -> pd.DataFrame
     return pd.DataFrame(values, index=windows * width_s, columns=list(QUANTILES), dtype=float)
 
 
+def times_where_few(answers: pd.DataFrame, fewer_than: int) -> pd.Series:
+    """Response times in s, an array for each second with fewer answers than that; index: second."""
+    per_second = answers.groupby("second")["count"].transform("sum")
+    few = answers[per_second < fewer_than]
+    times = {
+        second: np.repeat(MIDPOINT_US[rows["bucket"]] * 1e-6, rows["count"]) for second, rows in few.groupby("second")
+    }
+    return pd.Series(times, dtype=object)
+
+
 def broken_at_gaps(table: pd.DataFrame) -> pd.DataFrame:
     """With an empty row in each gap that is far longer than usual, so that no line is drawn across an outage."""
     steps = np.diff(table.index.to_numpy())

@@ -43,6 +43,7 @@ def next_due(spans: Sequence[PhaseSpan], *, previous_s: float, now_s: float, eve
         if ahead:
             reached = [index for index in ahead if span.bursts_s[index] <= now_s]
             index = reached[-1] if reached else ahead[0]
-            return Due(max(span.bursts_s[index], now_s), burst=first + index + 1, late=bool(reached))
+            at_s = span.bursts_s[index]
+            return Due(max(at_s, now_s), burst=first + index + 1, late=at_s < now_s)
         due_s = max(due_s, span.end_s + offset_s)
     return Due(due_s) if due_s < spans[-1].end_s else NEVER

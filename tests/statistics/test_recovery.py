@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 
@@ -9,9 +11,12 @@ from loadproof.analysis.estimates.calm import prediction_bound
 from loadproof.analysis.estimates.faultrecovery import recoveries_from_faults
 from loadproof.analysis.estimates.recovery import recovery_in
 from simulation.faulted import faulted
-from simulation.spike import spike_plan, spiked
+from simulation.spike import PHASES, spike_plan, spiked
 from simulation.traffic import run_of
 from tests.profiles import IS_FULL, fewest_by_chance, most_by_chance, simulations
+
+if TYPE_CHECKING:
+    from loadproof.analysis.frames.run import Run
 
 pytestmark = pytest.mark.statistics
 
@@ -42,6 +47,34 @@ def test_pure_noise_has_recovered_at_once(failing):
         run = run_of(spike_plan(), at_s, random.lognormal(np.log(0.02), 0.4, at_s.size), outcome)
         late += recovery_in(run, "after", ("balance",)).took_s != 0
     assert late <= most_by_chance(times, 0.05)
+
+
+@pytest.mark.parametrize("rps", [8, 20, 35] if IS_FULL else [20])
+def test_a_few_requests_a_second_have_recovered_at_once(rps):
+    """Then one slow answer is a second's p95: that is no disturbance."""
+    late, times = 0, simulations(200)
+    for seed in range(times):
+        run = seldom_asked(rps, seed)
+        late += recovery_in(run, "after", ("balance",)).took_s != 0
+    assert late <= most_by_chance(times, FALSE_ALARM)
+
+
+@pytest.mark.parametrize("rps", [8, 20, 35] if IS_FULL else [20])
+@pytest.mark.parametrize("slow", [1.0, 0.5])
+def test_a_few_slow_requests_a_second_are_a_disturbance(rps, slow):
+    """All or half of them ten times as slow, until 21 s after the spike: that is when it has recovered."""
+    times = simulations(40)
+    took_s = [recovery_in(seldom_asked(rps, seed, slow=slow), "after", ("balance",)).took_s for seed in range(times)]
+    assert sum(15 <= took <= 23 for took in took_s) >= fewest_by_chance(times, 0.95)
+
+
+def seldom_asked(rps: int, seed: int, *, slow: float = 0.0) -> Run:
+    """Poisson arrivals; from the spike's start until 21 s after its end, this share is ten times as slow."""
+    phases = [phase | {"rate": f"{rps} rps"} for phase in PHASES]
+    random = np.random.default_rng(seed)
+    at_s = np.sort(random.uniform(0, 110, random.poisson(110 * rps)))
+    is_slow = (at_s >= 30) & (at_s < 71) & (random.uniform(size=at_s.size) < slow)
+    return run_of(spike_plan(phases=phases), at_s, random.lognormal(np.log(np.where(is_slow, 0.2, 0.02)), 0.4))
 
 
 def test_the_bound_keeps_its_promise():

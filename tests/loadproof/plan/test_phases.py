@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from loadproof.plan.pacing import NEVER, next_due
@@ -44,6 +44,7 @@ def sends_of(spans, every_s: float, offset_s: float, answer_s: float) -> list[tu
     return sends
 
 
+@example(every_s=3.0, offset=0.5, answer_s=3.0)
 @given(st.floats(0.5, 30), st.floats(0, 1), st.floats(0, 3))
 def test_a_user_keeps_its_pace_and_meets_every_burst(every_s, offset, answer_s):
     """Never closer than `every` outside of bursts; once in each burst that it is free for; never between bursts."""
