@@ -25,6 +25,7 @@ from loadproof.rundir.rows import ABANDONED, WANTS
 from loadproof.users.judging import checked
 from loadproof.users.noting import found_in
 from loadproof.users.retryafter import PromiseTracker, RetryPromise, promising_nothing, retry_after_s
+from loadproof.users.tries import Tries
 from loadproof.users.turns import TurnTaker
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from loadproof.http.answers import Answer
     from loadproof.plan.clients import Client
     from loadproof.plan.pacing import Due
+    from loadproof.scenario.retries import Retries
     from loadproof.users.credentials import Credential
 
 _FIRST_BACK_OFF_S: Final = 1.0
@@ -59,52 +61,45 @@ class Sender(TurnTaker):
         self._back_offs_s: dict[str, float] = {}
         """By request name, of those that were throttled last: how long the next one waits at most."""
         self._retries = self.workload.habits.retries
-        self._last_end: tuple[Outcome, Exception | None] = Outcome.OK, None
-        """Of the last request."""
         self._guise = self.workload.guise(self.endpoint)
         self._seen_as = self.workload.clients.seen_as(self.identity, self.host or "") if self._recorder.journals else ""
         """For the journal: how the target's limits see it."""
 
-    @property
-    def _has_retry(self) -> bool:
-        """Whether what has just ended is sent again."""
-        outcome, error = self._last_end
-        # What our own machine kept from being sent is no failure of the target's.
-        is_unsent = isinstance(error, WantError)
-        return self._retries is not None and not is_unsent and self._retries.follow(outcome, self._attempt)
-
-    def _send_patiently(self, send: Callable[[], Reply | None]) -> Reply | None:
+    def _send_patiently(self, send: Callable[[Tries], Reply | None], retries: Retries) -> Reply | None:
         """Send, and again as often as the scenario has it; returns the last reply.
 
         What a user waits for meanwhile is the target.
         """
-        reply = send()
-        try:
-            while self._has_retry and not self._is_to_end:
-                began_s = self.workload.monotonic_s()
-                with self._not_free():
-                    self.post.clock.sleep(self._wait_before_retry_s())
-                self._count_answering(began_s, self.workload.monotonic_s())
-                self._attempt += 1
-                reply = send()
-        finally:
-            self._attempt = 0
+        tries = Tries(retries)
+        reply = send(tries)
+        while tries.has_another and not self._is_to_end:
+            began_s = self.workload.monotonic_s()
+            with self._not_free():
+                self.post.clock.sleep(self._wait_before_retry_s(tries))
+            self._count_answering(began_s, self.workload.monotonic_s())
+            tries.attempt += 1
+            reply = send(tries)
         return reply
 
-    def _wait_before_retry_s(self) -> float:
+    def _wait_before_retry_s(self, tries: Tries) -> float:
         """Its back-off, or as long as a Retry-After asks for if users honour it."""
-        assert self._retries is not None  # noqa: S101 - or nothing is sent again
         asked_s = self._not_before_s - self.workload.now_s()
-        back_off_s = self._retries.wait_s(self._attempt, self.random)
+        back_off_s = tries.retries.wait_s(tries.attempt, self.random)
         return max(back_off_s, asked_s) if asked_s < math.inf else back_off_s
 
     def _send_with(
-        self, credential: Credential | None, call: Call, check: Callable[[Reply], object], *, due: Due | None = None
+        self,
+        credential: Credential | None,
+        call: Call,
+        check: Callable[[Reply], object],
+        *,
+        due: Due | None = None,
+        tries: Tries | None = None,
     ) -> Reply | None:
         if credential is None:
-            return self._send(call, check, due=due)
+            return self._send(call, check, due=due, tries=tries)
         call, number = credential.on(call)
-        return self._send(call, check, (credential, number), due=due)
+        return self._send(call, check, (credential, number), due=due, tries=tries)
 
     def _send(
         self,
@@ -113,14 +108,19 @@ class Sender(TurnTaker):
         used: tuple[Credential, int] | None = None,
         *,
         due: Due | None = None,
+        tries: Tries | None = None,
     ) -> Reply | None:
-        """`used` is the credential in it, with its number; `due` the turn's, or what comes after it, by default."""
+        """`used` is the credential in it, with its number; `due` the turn's, or what comes after it, by default.
+
+        `tries`, of what may be sent again, learns how it ended.
+        """
         name = call.name or self.endpoint
         is_setup = self._is_setting_up or due is not None
         tracker = None if is_setup else self._trackers.get(name)
         if tracker is None:
             name, tracker = self._first_tracker(name, is_setup=is_setup)
-        due, recorder, timing = due or self._take_due(name), self._recorder, Timing()
+        due = due or self._take_due(name, is_retry=tries is not None and tries.attempt > 0)
+        recorder, timing = self._recorder, Timing()
         recorder.started(due.burst)
         tested = tracker.promise and tracker.take_due(self.workload.monotonic_s())
         try:
@@ -134,10 +134,8 @@ class Sender(TurnTaker):
             recorder.finished(name, call.request.method, outcome, due, timing, reply.answer.size)
         else:
             self._record(name, call, reply, error, outcome=outcome, due=due, timing=timing)
-        self._last_end = outcome, error
-        if self._has_groups:
-            is_unsent = isinstance(error, WantError)
-            self._groups.saw(name, outcome, due, timing, is_unsent=is_unsent, has_retry=self._has_retry)
+        if tries is not None or self._has_groups:
+            self._end_try(name, tries, outcome, error, due, timing)
         if tested and (became := tested.became(outcome)):
             recorder.retry_after(name, intended_s=tested.intended_s, became=became)
         if outcome is Outcome.THROTTLED and reply is not None:
@@ -152,6 +150,15 @@ class Sender(TurnTaker):
             return reply
         self._let_others_run()
         return None
+
+    def _end_try(
+        self, name: str, tries: Tries | None, outcome: Outcome, error: Exception | None, due: Due, timing: Timing
+    ) -> None:
+        """A group that the request belongs to goes on if it is sent again."""
+        if tries is not None:
+            tries.end = outcome, error
+        has_retry = tries is not None and tries.has_another
+        self._groups.saw(name, outcome, due, timing, is_unsent=isinstance(error, WantError), has_retry=has_retry)
 
     def _look_after(self, used: tuple[Credential, int], name: str, outcome: Outcome, status: int) -> None:
         """A renewal is time that the user waits for the target."""

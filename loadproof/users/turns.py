@@ -59,8 +59,6 @@ class TurnTaker(User):
         """Seconds of this turn spent waiting for answers; counted once if several were awaited at a time."""
         self._answered_s = -math.inf
         """Until when that has been counted, in monotonic seconds."""
-        self._attempt = 0
-        """Of the request that is being sent; from 1 on, it is a retry."""
         self._journey = self.workload.requests_of(self.endpoint)
         """Names of what it may send."""
         self._sent: list[str] = []
@@ -241,12 +239,12 @@ class TurnTaker(User):
         tasks: list[Callable[[Self], None]] = type(self).tasks  # type: ignore[assignment]  # no task sets
         return tasks[0] if len(tasks) == 1 else self.random.choice(tasks)
 
-    def _take_due(self, endpoint: str) -> Due:
+    def _take_due(self, endpoint: str, *, is_retry: bool = False) -> Due:
         """The turn that this request serves.
 
         A journey's second request has no turn and is due when the journey gets to it.
         """
-        if not self._attempt:
+        if not is_retry:
             # A turn that it missed would have had no retries.
             self._sent.append(endpoint)
         if not self._due_is_served:
@@ -257,7 +255,7 @@ class TurnTaker(User):
         due = Due(self.workload.now_s(), is_setup=self._is_setting_up)
         if not due.is_setup:
             self._recorder.followed(endpoint, due)
-            if self._attempt:
+            if is_retry:
                 self._recorder.retried(endpoint, due)
         return due
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from loadproof.scenario.scenario import Scenario
     from loadproof.users.credentials import Credential
     from loadproof.users.feeders import Feed
+    from loadproof.users.tries import Tries
 
 __all__ = ["ApiUser", "api_users", "expect", "like", "sets_up", "take_likes"]
 
@@ -97,7 +98,9 @@ class ApiUser(Sender):
         if self._guise is not None:
             return self._send_in_guise(self._guise, call, check)
         if self._retries is not None:
-            return self._send_patiently(lambda: self._send_with(self._credential, call, check))
+            return self._send_patiently(
+                lambda tries: self._send_with(self._credential, call, check, tries=tries), self._retries
+            )
         if self._credential is None:
             return self._send(call, check)
         return self._send_with(self._credential, call, check)
@@ -106,10 +109,10 @@ class ApiUser(Sender):
         """A reply that nothing but a status was expected of is none that a task could read."""
         call, is_unread = guise.on(call, self.random), guise.takes_any_answer
 
-        def send() -> Reply | None:
-            return self._send_with(self._credential, call, (lambda _: None) if is_unread else check)
+        def send(tries: Tries | None = None) -> Reply | None:
+            return self._send_with(self._credential, call, (lambda _: None) if is_unread else check, tries=tries)
 
-        reply = send() if self._retries is None else self._send_patiently(send)
+        reply = send() if self._retries is None else self._send_patiently(send, self._retries)
         return None if is_unread else reply
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gevent
 import pytest
 
 from tests import unpatched  # noqa: F401  # isort: skip
@@ -96,3 +97,33 @@ def test_a_group_goes_on_with_the_retry_that_succeeds_and_has_its_time():
         live(played, 2.4)
         ended = [row for row in rows(played, 2.4) if row.endpoint == "checkout" and row.series == "response"]
         assert {row.outcome: row.count for row in ended} == ends
+
+
+def test_requests_at_a_time_have_tries_of_their_own():
+    """What another greenlet of the user sends meanwhile is no retry, and takes none away."""
+
+    def at_a_time(user) -> None:
+        gevent.joinall([gevent.spawn(call, user, "cart"), gevent.spawn(call, user, "pay")])
+
+    # The cart fails twice and is sent again; the payment, which is sent with it, is answered at once.
+    played = PlayedUser(task=at_a_time, mix=MIX, statuses=[500, 200, 500, 200], retries=TWICE)
+    live(played, 2.4)
+    by_name: dict[str, dict[str, int]] = {}
+    for row in rows(played, 2.4):
+        if row.series in {RETRIED, "response"}:
+            counts = by_name.setdefault(row.endpoint, {})
+            counts[row.outcome or row.series] = counts.get(row.outcome or row.series, 0) + row.count
+    assert by_name == {"cart": {"server_error": 2, "ok": 1, RETRIED: 2}, "pay": {"ok": 1}}
+
+
+def test_a_failed_renewal_of_the_login_is_no_failure_of_the_request():
+    """Which was refused, and that has no retry."""
+
+    def log_in_first(user) -> None:
+        user.login(user.api.call("POST", "/login", name="login"), lambda _: "token")
+
+    played = PlayedUser(task=lambda user: call(user, "cart"), mix=MIX, statuses=[200, 401, 500], retries=TWICE)
+    played.user.on_start = lambda: log_in_first(played.user)
+    live(played, 2.4)
+    ended = {(row.endpoint, row.outcome): row.count for row in rows(played, 2.4) if row.series == "response"}
+    assert ended == {("login", "ok"): 1, ("cart", "rejected"): 1, ("login", "server_error"): 1}

@@ -99,7 +99,7 @@ def test_what_is_sent_before_the_first_turn_and_after_the_last_is_set_up():
     user._due = Due(0.0)
     dues: list[Due] = []
     take = user._take_due
-    user._take_due = lambda name: dues.append(take(name)) or dues[-1]
+    user._take_due = lambda name, **how: dues.append(take(name, **how)) or dues[-1]
 
     def live() -> None:
         with pytest.raises(StopUser):
@@ -117,7 +117,7 @@ def test_a_tasks_second_request_is_due_when_it_gets_there():
     played = PlayedUser()
     dues: list[Due] = []
     take = played.user._take_due
-    played.user._take_due = lambda name: dues.append(take(name)) or dues[-1]
+    played.user._take_due = lambda name, **how: dues.append(take(name, **how)) or dues[-1]
     performing = gevent.spawn(played.user.perform, Due(-1.0, burst=3))
     played.time.advance_to(1.0)
     performing.get()
