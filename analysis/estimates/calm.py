@@ -92,11 +92,11 @@ class Calm:
         if len(seconds) < CALM_SECONDS:
             return None
         rolled = seconds[["good", "offered"]].rolling(CALM_SECONDS).sum()[CALM_SECONDS - 1 :]
-        each = np.lib.stride_tricks.sliding_window_view(self.alike(seconds), CALM_SECONDS).all(axis=1)
+        singly = np.lib.stride_tricks.sliding_window_view(self.alike(seconds), CALM_SECONDS).all(axis=1)
         together = self._is_good(rolled["good"], rolled["offered"]) & self._is_enough(rolled["good"])
         together &= self._are_fast(seconds)
-        found = np.flatnonzero(each & together)
-        return int(found[0]) if found.size else None
+        places = np.flatnonzero(singly & together)
+        return int(places[0]) if places.size else None
 
     def _is_good(self, good: pd.Series, offered: pd.Series) -> NDArray[np.bool_]:
         """No fewer than chance explains."""
