@@ -6,6 +6,8 @@ the target's own clock.
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from dataclasses import dataclass
 from datetime import UTC
@@ -16,6 +18,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pandas as pd
 
+from loadproof.rundir.rows import ANSWER_DATE
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -25,6 +29,8 @@ if TYPE_CHECKING:
 SECOND_US: Final = 1_000_000
 NEVER_US: Final = -(1 << 62)
 _SECONDS: Final = re.compile(r"\d{1,9}", re.ASCII)
+_SECONDS_ALONE, _DATE_BY_OURS, _DATE_BY_TARGETS = range(3)
+"""What is announced: a wait, a moment read by this machine's clock, or by that of the target, which the answer told."""
 _DATE: Final = re.compile(r"[A-Z][a-z]{2,8},? .*\d\d:\d\d:\d\d.*")
 
 
@@ -61,33 +67,45 @@ class Honesty:
 
 
 def waits_of(line: Line, start_unix_s: float) -> Waits:
-    texts = line.rows["retry_after"].to_numpy()[line.refused]
+    refused = line.rows.iloc[line.refused]
+    texts = refused["retry_after"].to_numpy()
     is_missing = np.array([text == "" for text in texts], dtype=bool)
-    pairs = [_announced(text) for text in texts]
-    value = np.array([number for _, number in pairs], dtype=np.float64)
-    is_date = np.array([is_date for is_date, _ in pairs], dtype=bool)
+    announced = [_announced(text, noted) for text, noted in zip(texts, refused["noted"], strict=True)]
+    kinds = np.array([kind for kind, _ in announced], dtype=np.int64)
+    value = np.array([number for _, number in announced], dtype=np.float64)
     is_told = ~np.isnan(value)
     shift, sent, ended = (part[line.refused] for part in (line.shift, line.sent, line.ended))
-    moment = np.where(is_told, value - np.where(is_date, start_unix_s, 0), 0) * SECOND_US
+    is_ours = kinds == _DATE_BY_OURS
+    moment = np.where(is_told, value - np.where(is_ours, start_unix_s, 0), 0) * SECOND_US
     wait = moment.astype(np.int64)
-    low = np.where(is_date, wait + shift - SECOND_US, sent + wait)
-    high = np.where(is_date, wait + shift + SECOND_US, ended + wait)
+    # A Date is up to a second old.
+    low = np.where(is_ours, wait + shift - SECOND_US, sent + wait - np.where(kinds == _DATE_BY_TARGETS, SECOND_US, 0))
+    high = np.where(is_ours, wait + shift + SECOND_US, ended + wait)
     return Waits(is_missing, ~is_missing & ~is_told, *(np.where(is_told, end, NEVER_US) for end in (low, high)))
 
 
 @lru_cache(maxsize=100_000)
-def _announced(text: str) -> tuple[bool, float]:
-    """Whether it is a date, and its seconds; NaN if it is neither that nor whole seconds."""
+def _announced(text: str, noted: str) -> tuple[int, float]:
+    """Its kind, and its seconds: from the answer on, or Unix time by our clock; NaN if it can't be read."""
     if _SECONDS.fullmatch(text):
-        return False, float(text)
+        return _SECONDS_ALONE, float(text)
+    until_s = _moment(text)
+    answered_s = _moment(json.loads(noted).get(ANSWER_DATE, "")) if f'"{ANSWER_DATE}"' in noted else None
+    if until_s is None:
+        return _SECONDS_ALONE, math.nan
+    return (_DATE_BY_OURS, until_s) if answered_s is None else (_DATE_BY_TARGETS, until_s - answered_s)
+
+
+def _moment(text: str) -> float | None:
+    """In Unix time; None for what is no date."""
     try:
         moment = parsedate_to_datetime(text) if _DATE.fullmatch(text) else None
     except (IndexError, OverflowError, TypeError, ValueError):
-        moment = None
+        return None
     if moment is None:
-        return False, float("nan")
+        return None
     # The oldest format has no time zone, and means UTC.
-    return True, (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def honesty(line: Line, waits: Waits, refused: Refusals, announced_us: NDArray[np.int64] | None) -> Honesty:

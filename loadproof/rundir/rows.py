@@ -40,6 +40,8 @@ request; turns that began with a request of another name; requests beyond a turn
 vain; bytes beyond an answer; not read; refusals after whose Retry-After the client was admitted, was refused again,
 that had none, or one that can't be read. `completed` counts answers in the second in which they ended.
 """
+ANSWER_DATE: Final = "answer_date"
+"""In a journal row's `noted`, the answer's Date, where Retry-After is a date, too."""
 TOKEN: Final = "oauth2 token"  # noqa: S105 - a name
 """The endpoint of requests for tokens, which are set-up; no request, user or group of a scenario can have this name."""
 PRESENT_MS, LATE_MS = "present_ms", "late_ms"

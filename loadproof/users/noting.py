@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from loadproof.rundir.journal import cut
+from loadproof.rundir.rows import ANSWER_DATE
 
 if TYPE_CHECKING:
     from loadproof.api.calls import Call, Reply
@@ -27,4 +28,7 @@ def found_in(reply: Reply, call: Call, longest: int) -> dict[str, Any]:
         noted["rate_limit"] = headers["ratelimit"][:longest]
     if "ratelimit-policy" in headers:
         noted["rate_limit_policy"] = headers["ratelimit-policy"][:longest]
+    if "date" in headers and headers.get("retry-after", "0")[:1].isalpha():
+        # A date in Retry-After is one of the target's clock, which this tells.
+        noted[ANSWER_DATE] = headers["date"][:longest]
     return noted

@@ -16,6 +16,7 @@ import pytest
 from loadproof.analysis.audit.limits import audit_limits
 from loadproof.analysis.audit.limitsrefusals import Before
 from loadproof.analysis.word import Word
+from loadproof.rundir.rows import ANSWER_DATE
 from loadproof.scenario.limits import DeclaredLimit
 from loadproof.scenario.settings import Penalties
 from simulation.limiters import (
@@ -89,7 +90,27 @@ class EitherOf:
 
 
 def dated(wait: float, now: float) -> str:
-    return format_datetime(datetime.fromtimestamp(math.ceil(START_S + now + wait), UTC), usegmt=True)
+    return http_date(math.ceil(START_S + now + wait))
+
+
+def http_date(unix_s: int) -> str:
+    return format_datetime(datetime.fromtimestamp(unix_s, UTC), usegmt=True)
+
+
+class OwnClock:
+    """Of a target that is hours off: it says so in each answer's Date."""
+
+    def __init__(self, chance: random.Random) -> None:
+        self._off_s = chance.uniform(-50_000, 50_000)
+        self._date = ""
+
+    def dated(self, wait: float, now: float) -> str:
+        self._date = http_date(math.floor(START_S + now + self._off_s))
+        return http_date(math.ceil(START_S + now + self._off_s + wait))
+
+    def note(self) -> dict[str, str]:
+        date, self._date = self._date, ""
+        return {ANSWER_DATE: date} if date else {}
 
 
 def cut(journal: pd.DataFrame, chance: random.Random) -> tuple[pd.DataFrame, float]:
@@ -136,8 +157,10 @@ def test_nor_does_it_whatever_happens_on_the_way(kind):
             limiter = OneForAll(limiter)
             said |= {"key": "global"}
         traffic = Traffic(chance.randint(2, 9), 5 * max(period, 1), min(2 * n / period, 20), 2 * n + 2, 0.003)
-        retry_after = dated if chance.random() < 0.3 else ceiled
-        journal = journal_of(limiter, traffic, seed, retry_after=retry_after)
+        retry_after, note, clock = ceiled, dict, OwnClock(chance)
+        if chance.random() < 0.3:
+            retry_after, note = chance.choice([(dated, dict), (clock.dated, clock.note)])
+        journal = journal_of(limiter, traffic, seed, retry_after=retry_after, note=note)
         start_s, before = START_S, None
         if chance.random() < 0.5:
             journal, late_s = cut(journal, chance)

@@ -152,6 +152,16 @@ def test_a_date_is_a_retry_after_too():
     assert "too long" in late.offences[0].what
 
 
+@pytest.mark.parametrize(("date", "told"), [("00:00:01", None), ("00:00:00", "too long"), ("00:00:03", "before")])
+def test_a_date_is_one_of_the_clock_of_whoever_answers(date, told):
+    """Its Date says what that shows: this target's is decades behind ours, and honest if the difference is."""
+    until = {"status": 429, "retry_after": "Thu, 01 Jan 1970 00:00:04 GMT"}
+    rows = burst(0.1, 0.2, 0.3, 0.4, 0.5) + burst(0.6, **until, answer_date=f"Thu, 01 Jan 1970 {date} GMT")
+    limit = {"health": DeclaredLimit.model_construct(amount=N, period=W, algorithm="moving-window")}
+    offences = audit_limits(frame(rows), limit, start_unix_s=1e9).offences
+    assert [told in offence.what for offence in offences] == ([True] if told else [])
+
+
 def test_who_has_much_traffic_passes():
     audited = audit(journal_of(MovingLog(N, W), Traffic(clients=30, seconds=30.0), 5))
     assert (audited.word, broken(audited)) == (Word.PASS, set()), audited.reason

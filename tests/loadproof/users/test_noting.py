@@ -20,7 +20,7 @@ from loadproof.api.api import Api
 from loadproof.http.answers import Answer
 from loadproof.http.messages import ConnectionFailedError, RequestTimeoutError, UnreadAnswerError, WantError
 from loadproof.plan.pacing import Due
-from loadproof.rundir.rows import JournalRow
+from loadproof.rundir.rows import ANSWER_DATE, JournalRow
 from loadproof.scenario.masking import Masker
 from loadproof.scenario.targetfile import Endpoints
 from simulation.playeduser import PlayedUser
@@ -188,6 +188,15 @@ def test_what_the_answer_says_of_limits_is_noted():
     assert notes_of(played) == [
         {"rate_limit": limits["ratelimit"], "rate_limit_policy": limits["ratelimit-policy"]},
     ]
+
+
+@pytest.mark.parametrize(("retry_after", "notes"), [("Sun, 06 Nov 2033 08:49:37 GMT", True), ("30", False)])
+def test_a_date_to_wait_for_is_noted_with_the_clock_that_it_is_of(retry_after, notes):
+    """Seconds need none."""
+    date = "Sun, 06 Nov 2033 08:49:07 GMT"
+    played = Telling(429, headers={"retry-after": retry_after, "date": date}, expect_throttling=True)
+    played.send(played.user.api.ask_health())
+    assert notes_of(played) == ([{ANSWER_DATE: date}] if notes else [{}])
 
 
 SECRET = 'c4nary"s3cret'
