@@ -76,9 +76,11 @@ def test_an_app_of_ones_own_backs_itself_up_and_a_backup_is_restored_by_its_boot
     serving = [sys.executable, "-m", "uvicorn", "own:app", "--port", str(free_port()), "--log-level", "warning"]
     with subprocess.Popen(serving, cwd=tmp_path, env=environment) as server:
         try:
-            deadline_s = time.monotonic() + 30
+            # Backups are made at the lowest priority, which a busy machine has little time for.
+            deadline_s = time.monotonic() + 90
             while not names(place):
                 assert time.monotonic() < deadline_s
+                assert server.poll() is None
                 time.sleep(0.1)
         finally:
             server.terminate()
