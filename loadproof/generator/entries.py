@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from loadproof.generator.heard import headers_of, is_elsewhere, status_of
 from loadproof.generator.lives import Usual
@@ -13,6 +13,7 @@ from loadproof.outcome import MISSED, Outcome
 from loadproof.plan.pacing import Due
 from loadproof.rundir.journal import LONGEST
 from loadproof.rundir.rows import ABANDONED, UNREPORTED, WANTS
+from loadproof.users.noting import said_of_limits
 
 if TYPE_CHECKING:
     from loadproof.generator.heard import Heard
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
     from loadproof.http.messages import Want
     from loadproof.recording.recorder import Recorder
     from loadproof.users.post import Post
+
+    Answered = tuple[int, str, dict[str, str]]
+    """Its status, or 0, its Retry-After, and what else it says of limits."""
+
+_UNANSWERED: Final[Answered] = 0, "", {}
 
 
 class Entries:
@@ -75,7 +81,7 @@ class Entries:
         due, is_first = self._due(life, began_s)
         # First of all, since whatever a client of somebody's own calls its response can raise.
         longest = LONGEST + work.mask.reach
-        answered = _answered_with(heard.response, longest) if heard and recorder.journals else (0, "")
+        answered = _answered_with(heard.response, longest) if heard and recorder.journals else _UNANSWERED
         urls = {heard.url, heard.answered_by} if heard else ()
         recorder.started()
         recorder.finished(endpoint, method, outcome, due, timing, heard.body_bytes if heard else 0)
@@ -104,14 +110,15 @@ class Entries:
         began_s: float,
         *,
         ended_s: float | None = None,
-        answered: tuple[int, str] = (0, ""),
+        answered: Answered = _UNANSWERED,
     ) -> None:
-        """In addition to what counts it; its user has said nothing that could be noted."""
+        """In addition to what counts it; its user has said nothing that could be noted, its answer may have."""
         recorder, work = self._post.recorder, self._post.workload()
         if recorder.journals:
             ended_s = work.now_s() if ended_s is None else ended_s
             moments_s = work.start_s + began_s, work.start_s + ended_s
-            recorder.ended(("shared", endpoint, due, *moments_s, answered[0], outcome, answered[1], False, None, None))
+            status, retry_after, limits = answered
+            recorder.ended(("shared", endpoint, due, *moments_s, status, outcome, retry_after, False, None, limits))
 
     def _due(self, life: Life | None, began_s: float) -> tuple[Due, bool]:
         """What this request's task waited for, if it is the first of a paced user's; else when it began."""
@@ -152,6 +159,6 @@ def _note(recorder: Recorder, endpoint: str, outcome: Outcome, due: Due, of: Tim
         recorder.surplus(endpoint, outcome, due)
 
 
-def _answered_with(response: Any, longest: int) -> tuple[int, str]:
-    """Its status, or 0, and so much of its Retry-After."""
-    return status_of(response) or 0, headers_of(response).get("retry-after", "")[:longest]
+def _answered_with(response: Any, longest: int) -> Answered:
+    headers = headers_of(response)
+    return status_of(response) or 0, headers.get("retry-after", "")[:longest], said_of_limits(headers, longest)

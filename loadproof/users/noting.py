@@ -8,6 +8,8 @@ from loadproof.rundir.journal import cut
 from loadproof.rundir.rows import ANSWER_DATE
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from loadproof.api.calls import Call, Reply
 
 
@@ -15,7 +17,6 @@ def found_in(reply: Reply, call: Call, longest: int) -> dict[str, Any]:
     """What the call's functions find in its reply, and what that says of limits; nothing else of it is kept.
 
     Texts are cut beyond `longest` characters; what isn't there, or can't be found or written, is left out.
-    Source of the headers: draft-ietf-httpapi-ratelimit-headers-11.
     """
     noted: dict[str, Any] = {}
     for word, find in call.finds.items() if call.finds else ():
@@ -23,7 +24,15 @@ def found_in(reply: Reply, call: Call, longest: int) -> dict[str, Any]:
             noted[word] = cut(find(reply), longest)
         except Exception:  # noqa: BLE001, S112 - a user's own function, or what it finds, can do anything
             continue
-    headers = reply.answer.headers
+    return noted | said_of_limits(reply.answer.headers, longest)
+
+
+def said_of_limits(headers: Mapping[str, str], longest: int) -> dict[str, str]:
+    """By these headers of an answer, in lower case; no more than `longest` characters of each.
+
+    Source of the headers: draft-ietf-httpapi-ratelimit-headers-11.
+    """
+    noted: dict[str, str] = {}
     if "ratelimit" in headers:
         noted["rate_limit"] = headers["ratelimit"][:longest]
     if "ratelimit-policy" in headers:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import json
 import time
 
 from tests.unpatched import locust  # isort: skip
@@ -29,7 +30,7 @@ from loadproof.generator.paces import pace_s
 from loadproof.http.head import MAX_HEAD_BYTES
 from loadproof.httpuser.session import HttpSession as OurSession
 from loadproof.httpuser.user import HttpUser
-from loadproof.rundir.rows import NEVER_SENT, UNREPORTED, JournalRow
+from loadproof.rundir.rows import ANSWER_DATE, NEVER_SENT, UNREPORTED, JournalRow
 from loadproof.users.post import Post
 from simulation.rundirs import manifest, scenario
 from tests.servers import answering, serving
@@ -192,8 +193,9 @@ def test_what_the_transport_notes_of_a_request_is_counted(follow):
 
 
 def test_a_row_of_the_journal_says_what_locusts_event_does(follow):
-    """Its times, and of an HTTP answer its status and Retry-After; of others none."""
-    refused = SimpleNamespace(status_code=429, headers={"Retry-After": 'soon, "ish"'})
+    """Its times, and of an HTTP answer its status, Retry-After and what else it says of limits; of others none."""
+    limits = {"RateLimit": "r=0", "Date": "Sun, 06 Nov 2033 08:49:07 GMT"}
+    refused = SimpleNamespace(status_code=429, headers={"Retry-After": 'soon, "ish"'} | limits)
     broken = SimpleNamespace(status_code=503, headers=None)
 
     class User(Calling):
@@ -207,9 +209,10 @@ def test_a_row_of_the_journal_says_what_locusts_event_does(follow):
 
     follow(User)
     rows = {row.request: row for row in follow.journal if row.phase == "steady"}
+    noted = {"rate_limit": limits["RateLimit"], ANSWER_DATE: limits["Date"]}
     said = {name: (row.client, row.status, row.outcome, row.retry_after, row.noted) for name, row in rows.items()}
     assert said == {
-        "RPC refused": ("shared", "429", "throttled", 'soon, "ish"', ""),
+        "RPC refused": ("shared", "429", "throttled", 'soon, "ish"', json.dumps(noted, separators=(",", ":"))),
         "RPC broken": ("shared", "503", "server_error", "", ""),
         "RPC own": ("shared", "0", "ok", "", ""),
     }
