@@ -130,7 +130,7 @@ class Entries:
 
     def _is_setup(self, life: Life | None, began_s: float) -> bool:
         is_outside = began_s >= self._post.workload().spans[-1].end_s or not self.is_begun
-        return is_outside or (life is not None and (life.is_leaving or not life.is_set_up))
+        return is_outside or (life is not None and not life.is_at_work(began_s))
 
     def _count_kept(self, life: Life, endpoint: str, began_s: float, ended_s: float) -> None:
         """What an unpaced user would have sent, as often as usual, while an answer was later than it may be.

@@ -125,7 +125,7 @@ class Following:
             self._post.recorder.user_time.left(kind, work.now_s())
 
     def _leave_by(self, life: Life, on_stop: Callable[[], None]) -> None:
-        life.is_leaving = True
+        life.leaves_s = self._post.workload().now_s()
         on_stop()
 
     def _take_turn(self, user: User, execute: Callable[[], None]) -> None:
@@ -158,7 +158,7 @@ class Following:
         is_of_task = life is not None and life.greenlet is current
         if life is not None:
             life.has_client = True
-            if is_of_task and not life.is_leaving and now_s >= work.spans[-1].end_s and is_stopping(life.user):
+            if is_of_task and now_s < life.leaves_s and now_s >= work.spans[-1].end_s and is_stopping(life.user):
                 # Its task would go on for as long as Locust waits for it.
                 raise StopUser
         asked = self._asking[current] = AskedRequest(self._names.of(method, name), method, now_s, life, is_of_task)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from loadproof.outcome import MISSED
 
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
     from loadproof.generator.paces import Wait
     from loadproof.recording.usertime import UserTime
+
+
+_EARLY_S: Final = 0.001
+"""By less, a moment of the time of day may seem to be before the one that it was after."""
 
 
 @dataclass(eq=False)
@@ -29,8 +33,10 @@ class Life:
     """When its task was to begin; at first, the user."""
     waited: Wait | None = None
     """The last wait of a paced user before this task."""
-    is_set_up: bool = False
-    is_leaving: bool = False
+    set_up_s: float = math.inf
+    """When its first task began."""
+    leaves_s: float = math.inf
+    """When its `on_stop` did."""
     has_sent: bool = False
     """In this task."""
     sent: list[str] = field(default_factory=list)
@@ -50,10 +56,14 @@ class Life:
     kept_until_s: float = -math.inf
     """Until when that has been counted, of several requests at a time."""
 
+    def is_at_work(self, at_s: float) -> bool:
+        """Between its set-up and its leaving, whenever that is asked: a greenlet of its own may wait for longer."""
+        return self.set_up_s - _EARLY_S <= at_s < self.leaves_s
+
     def begin_turn(self, waited: Wait, now_s: float, user_time: UserTime) -> None:
         """A paced user that is free waits for its turn; if it did not have to, answers may have cost it turns."""
         self.lag_s = 0.0
-        if self.pace_s is not None and self.is_set_up and waited != self.waited:
+        if self.pace_s is not None and self.set_up_s < math.inf and waited != self.waited:
             self.lag_s = max(0.0, waited.ended_ago_s())
             if not waited.length_s:
                 # What its own code did in that time, it did as it was written.
@@ -61,7 +71,7 @@ class Life:
                 user_time.kept_waiting(self.sent, MISSED, self.due_s + self.pace_s, answered_s, every_s=self.pace_s)
         self.waited = waited
         self.due_s, self.active_s = now_s - self.lag_s, now_s
-        self.is_set_up = True
+        self.set_up_s = min(self.set_up_s, now_s)
         self.has_sent, self.answering_s = False, 0.0
 
     def end_turn(self, now_s: float, *, longest_s: float, user_time: UserTime) -> None:

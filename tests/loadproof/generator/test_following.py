@@ -23,6 +23,7 @@ from locust import constant, constant_pacing, constant_throughput, task
 from locust.clients import HttpSession
 from locust.contrib.fasthttp import FastHttpSession, FastHttpUser
 from locust.env import Environment
+from locust.exception import StopUser
 from locust.user.task import TaskSet
 
 from loadproof.generator.following import Following, _began_s
@@ -121,6 +122,27 @@ def test_what_an_own_client_tells_of_is_counted_and_set_up_is_apart(follow):
         assert counted["setup", request, "response"] == 1
     assert counted["steady", "RPC call", "good"] == counted["steady", "RPC call", "response"] >= 3
     assert 500 <= counted["steady", "User", "present_ms"] <= 700
+
+
+def test_what_a_greenlet_asked_while_its_user_was_at_work_is_no_set_up(follow):
+    """Its answer may come when its user is leaving, or has left: it is the plan's all the same, failures above all."""
+
+    class User(Calling):
+        takes_s = 0.15
+
+        @task
+        def ask(self):
+            for _ in range(3):
+                gevent.spawn(self.call, exception=ValueError("500"))
+            gevent.sleep(0.05)
+            raise StopUser
+
+        def on_stop(self):
+            gevent.sleep(0.3)
+
+    counted = follow(User)
+    assert counted["steady", "RPC call", "response"] == 3
+    assert counted["setup", "RPC call", "response"] == 0
 
 
 def test_what_went_to_somebody_else_than_the_target_is_counted(follow):
