@@ -300,13 +300,13 @@ def test_tags_choose_tasks_as_in_locust(tmp_path):
     """Here by the command line, beside a scenario."""
     file = own(tmp_path, TAGGED)
     phases = [{"name": "steady", "duration": "2 s", "users": 2}]
-    thresholds = [{"expect": "goodput_ratio >= 90 %"}]
+    thresholds = [{"expect": "goodput_ratio >= 50 %"}]
     scenario = {"name": "tagged", "model": "closed", "deadline": "1 s", "phases": phases, "thresholds": thresholds}
     (tmp_path / "tagged.yaml").write_text(yaml.safe_dump(scenario))
     with scripted() as server:
         options = ("--locustfile", file, "--tags", "read", "--out", tmp_path / "reports")
         done = in_process("run", tmp_path / "tagged.yaml", *options, TARGET_URL=server.url)
-    assert word_of(only_run(tmp_path / "reports"), "goodput_ratio >= 90 %") == "PASS", done.stderr
+    assert word_of(only_run(tmp_path / "reports"), "goodput_ratio >= 50 %") == "PASS", done.stderr
     assert server.served["GET /items"] > 0 == server.served["POST /buy"]
 
 
@@ -524,11 +524,12 @@ class Visitor(HttpUser):
 
 @pytest.mark.long
 def test_nothing_is_sent_to_a_host_that_is_not_allowed(tmp_path):
-    """However its own code gets there; it is an error of the users' code, told with the remedy."""
+    """However its own code gets there; it is an error of the users' code, with the remedy, and load that is missing."""
     with scripted() as server:
         _, path = run(tmp_path, ELSEWHERE, server, users=2, duration="2s")
     assert "192.0.2.1" in (path / "locust_exceptions.csv").read_text()
-    assert found(path, "this host is not on the allow list") == {"INCONCLUSIVE"}
+    assert found(path, "raised locustfile: this host is not on the allow list") == {"INVALID"}
+    assert found(path, "exceptions, most often locustfile: this host is not on the allow list") == {"INCONCLUSIVE"}
     assert not sent_in(path)[1]["GET /elsewhere"]
 
 

@@ -11,6 +11,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 
@@ -132,6 +133,14 @@ def test_a_dry_run_shows_no_secret_that_the_target_tells(target, tmp_path, comma
     assert shown_in(done.stdout, done.stderr) == []
 
 
+def command_of(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        # What has ended shows nothing any more.
+        return ""
+
+
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_a_run_leaves_no_secret_behind(target, tmp_path, workers):
     """In any of its files, in what it prints, or in the list of processes while it runs."""
@@ -144,7 +153,7 @@ def test_a_run_leaves_no_secret_behind(target, tmp_path, workers):
     log = run.wait_for(reports / "*/generator.log")
     run.eventually(lambda: "in pieces" in log.read_text())
     so_far = [line for line in log.read_text().splitlines() if "printed by a child" not in line]
-    processes = [" ".join(child.cmdline()) for child in [*run.children()]]
+    processes = [command_of(child) for child in run.children()]
     run.end()
     path = only_run(reports)
     assert verdict_of(path)["ending"] == "completed", run.output

@@ -118,7 +118,8 @@ def worker_at(port: int, secret: str) -> subprocess.Popen[str]:
 def test_a_worker_with_another_secret_never_joins_and_both_sides_say_so(tmp_path):
     """The worker within seconds, by itself; the master at once, and when it gives up waiting."""
     port = free_port()
-    listen = ("--workers", 1, "--listen", f"127.0.0.1:{port}", "--wait", 12)
+    # A busy machine takes its time to start a worker.
+    listen = ("--workers", 1, "--listen", f"127.0.0.1:{port}", "--wait", 25)
     run = Background("run", scenario_file(tmp_path), "--out", tmp_path / "out", *listen, LOADPROOF_SECRET=OURS)
     run.child("--master")
     worker = worker_at(port, THEIRS)
