@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _SOON: Final = 0.5
 """Of the pace: a user whose turns last longer may be late again next time, and sends as soon as it is free."""
+_MOST_WAITS: Final = 16
+"""Apart, of one turn; of more, the earliest are remembered as one."""
 _IDLE_S: Final = 3600.0
 """How long a user sleeps that has nothing more to send; the end of the run wakes it."""
 
@@ -57,8 +59,8 @@ class TurnTaker(User):
         """It has reached its first turn."""
         self._answering_s = 0.0
         """Seconds of this turn spent waiting for answers; counted once if several were awaited at a time."""
-        self._waits: list[tuple[float, float]] = []
-        """From when to when that was, in order and apart, in monotonic seconds."""
+        self._waits: list[tuple[float, float, float]] = []
+        """From when to when that was, in monotonic seconds, and how long altogether; in order and apart."""
         self._accounted_s = -math.inf
         """Until when turns have been accounted for, in monotonic seconds: nothing earlier is this turn's."""
         self._journey = self.workload.requests_of(self.endpoint)
@@ -271,9 +273,13 @@ class TurnTaker(User):
             began_s = self._accounted_s
         while waits and began_s < waits[-1][1]:
             # The usual case has none: a user's next request begins when the one before has ended.
-            earlier_s, until_s = waits.pop()
-            self._answering_s -= until_s - earlier_s
+            earlier_s, _, waited_s = waits.pop()
+            self._answering_s -= waited_s
             if earlier_s < began_s:
                 began_s = earlier_s
         self._answering_s += ended_s - began_s
-        waits.append((began_s, ended_s))
+        waits.append((began_s, ended_s, ended_s - began_s))
+        if len(waits) > _MOST_WAITS:
+            # A turn may have any number of requests.
+            (first_s, _, first), (_, until_s, second) = waits[:2]
+            waits[:2] = [(first_s, until_s, first + second)]
