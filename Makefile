@@ -11,7 +11,7 @@ DUELS ?= 40
 SCENARIOS ?= load-100 spike-1000 soak-10m
 GATE ?=
 WAY ?= direct
-MUTATION_S ?= 480
+MUTATION_S ?= 120
 JOBS ?= 4
 ALL_SIMULATIONS = $(filter all,$(LOADPROOF_SIMULATIONS))
 PYTEST = $(BIN)/python -m pytest --durations=10 --durations-min=1 $(if $(ALL_SIMULATIONS),--timeout 900)
@@ -103,8 +103,8 @@ target: $(VENV)/installed ## Run the embedded target alone, on port 8000.
 	@$(BIN)/python -m payments_api --port 8000
 
 # Parts of the tests, each a process, JOBS of them side by side: one pool of processes for all would make each of them
-# collect every test, and then tell what came out of each.
-PARTS := payments_api analysis judging running engine statistics others
+# collect every test, and then tell what came out of each. Those that wait most begin first, so that none is left alone.
+PARTS := payments_api others running engine analysis judging statistics
 QUICK_PARTS := any_analysis any_loadproof any_others
 ignored = $(patsubst %,--ignore=%,$(1))
 IN_any_analysis := tests/analysis
@@ -155,7 +155,7 @@ check-all: lint ## Lint, types, all tests with all simulations, without coverage
 	@LOADPROOF_SIMULATIONS=all $(MAKE) --no-print-directory test test-quiet
 	@$(MAKE) --no-print-directory test-long mutation
 
-mutation: $(VENV)/developed ## Plant faults in the code that judges and counts, MUTATION_S seconds per part (default: 480): do tests notice?
+mutation: $(VENV)/developed ## Plant faults in the code that judges and counts, MUTATION_S seconds per part (default: 120): do tests notice?
 	@$(BIN)/python -m bench.mutation --seconds $(MUTATION_S); code=$$?; $(BIN)/python -m bench.tables; exit $$code
 
 bench-throughput: $(VENV)/developed ## Compare the speed of loadproof, Locust's clients, k6, hey and wrk (needs them and nginx).

@@ -76,9 +76,9 @@ def _ends(record: LedgerRecord, stories: Iterable[KeyStory], needed: int) -> Pro
         low, high = postings.ends_of(account, opening)
         if not low <= closing <= high:
             row = {"account": account, "opening": opening, "closing": closing, "postings": postings.sure[account]}
-            promise.broken(f"{account} ends at {closing:,} and ought to at {range_text(low, high)}", (row,))
+            promise.broken(f"{account} ends at {closing:,}, should end at {range_text(low, high)}", (row,))
     if postings.unknown:
-        promise.lacks(f"of {postings.unknown:,} payments nobody knows what became of them")
+        promise.lacks(f"the fate of {postings.unknown:,} payments is unknown")
     if unread := postings.accounts - both:
         promise.lacks(f"{len(unread):,} accounts were not read before and after")
     return promise

@@ -130,7 +130,7 @@ def _judge_balance(read: BalanceRead, accounts: Mapping[str, _Account], promise:
     low, high = account.bounds(read)
     if not low <= read.balance <= high:
         ought = range_text(low, high)
-        what = f"{read.account} read as {read.balance:,} at {read.sent_us / 1e6:.3f} s, and ought to be {ought}"
+        what = f"{read.account} read as {read.balance:,} at {read.sent_us / 1e6:.3f} s, should be {ought}"
         promise.broken(what, (read.row,))
     return account.done.count_before(read.sent_us - read.doubt_us) > 0
 

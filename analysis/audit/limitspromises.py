@@ -143,9 +143,9 @@ def _on_the_way(line: Line, positions: NDArray[np.int64]) -> int:
 def _not_early(line: Line, fits: list[AlgorithmFit], early: NDArray[np.int64]) -> LimitPromise:
     right = int(bounds(fits).is_right.sum())
     left = len(line.refused) - right - len(early)
-    reason = f"{right:,} of {len(line.refused):,} refusals are right for sure"
+    reason = f"{right:,} of {len(line.refused):,} refusals are certainly right"
     if left:
-        reason += f"; of {left:,} the time they took leaves it open"
+        reason += f"; {left:,} took too long to tell"
     if right < NEEDED:
         reason += f", needs {NEEDED}: refusals on faster answers, or of a longer period"
     what = f"refused although less than {line.limit.size} in {format_duration(line.limit.period)} can have counted"

@@ -1,4 +1,4 @@
-"""Turns a side's runs into those that are far from the others: one slow run of ten is a finding of its own."""
+"""Turns the runs of both sides into those that are far from their side's others: one slow run of ten is a finding."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from loadproof.analysis.compare.comparedrow import scale_of, values_of
 from loadproof.analysis.compare.equivalence import margin_on
+from loadproof.analysis.estimates.distributions import t_quantile
 from loadproof.analysis.judge.finding import Finding
 from loadproof.analysis.word import Word
 from loadproof.units import format_quantity
@@ -15,24 +16,29 @@ from loadproof.units import format_quantity
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from numpy.typing import NDArray
+
     from loadproof.analysis.compare.comparedrow import ComparedRow
     from loadproof.analysis.compare.replicates import Replicate
 
-_LEAST_RUNS: Final = 5
-_FAR: Final = 5.0
-"""Robust standard deviations."""
+    Sides = tuple[Sequence[Replicate], ...]
+
+_LEAST_RUNS: Final = 3
+_FALSE_ALARMS: Final = 0.05
+"""How often a comparison without such a run has a note of one, at most."""
 _SD_OF_MAD: Final = 1.4826
 """For normal values. Source: Rousseeuw and Croux 1993, doi:10.1080/01621459.1993.10476408."""
+_EFFICIENCY: Final = 0.37
+"""What a deviation found by medians knows, as a part of what the usual one does. Source: the same."""
 
 
-def outliers(rows: Sequence[ComparedRow], sides: tuple[Sequence[Replicate], ...]) -> Iterator[Finding]:
+def outliers(rows: Sequence[ComparedRow], sides: Sides) -> Iterator[Finding]:
     """A note for each run that is far from its side's others in any row, by the row in which it is farthest."""
-    for name, runs in zip(("baseline", "candidate"), sides, strict=True):
+    for name, runs, others in (("baseline", sides[0], sides[1]), ("candidate", sides[1], sides[0])):
         farthest: dict[int, tuple[float, str]] = {}
+        level = _FALSE_ALARMS / max(len(rows) * (len(runs) + len(others)), 1)
         for row in rows if len(runs) >= _LEAST_RUNS else ():
-            if not all(row.row in run.estimates for run in runs):
-                continue
-            for number, distance, text in _far_off(row, runs):
+            for number, distance, text in _far_off(row, runs, others, level):
                 if distance > farthest.get(number, (0.0, ""))[0]:
                     farthest[number] = distance, text
         for number, (_, text) in sorted(farthest.items()):
@@ -41,15 +47,33 @@ def outliers(rows: Sequence[ComparedRow], sides: tuple[Sequence[Replicate], ...]
             yield Finding(Word.PASS, what, remedy)
 
 
-def _far_off(row: ComparedRow, runs: Sequence[Replicate]) -> Iterator[tuple[int, float, str]]:
-    """The number of each run that is far off, how far in margins, and the values as text."""
-    scale, dimension = scale_of(row.metric), row.metric.dimension
-    values = values_of([run.estimates[row.row] for run in runs], row.metric)
-    on_scale = scale.of(values)
-    distances = np.abs(on_scale - np.median(on_scale))
-    margin = margin_on(scale, row.margin)
-    beyond = max(_FAR * _SD_OF_MAD * float(np.median(distances)), 2 * margin)
+def _far_off(
+    row: ComparedRow, runs: Sequence[Replicate], others: Sequence[Replicate], level: float
+) -> Iterator[tuple[int, float, str]]:
+    """The number of each run that is far off, how far in margins, and the values as text.
+
+    How much runs differ is read from both sides: five of one would know it too badly.
+    """
+    values = _values(row, runs)
+    if len(values) < len(runs):
+        return
+    distances, theirs = (_distances(row, side) for side in (values, _values(row, others)))
+    known = np.concatenate([distances, theirs])
+    reach = t_quantile(1 - level / 2, _EFFICIENCY * known.size)
+    margin = margin_on(scale_of(row.metric), row.margin)
+    beyond = max(reach * _SD_OF_MAD * float(np.median(known)), 2 * margin)
     for number in np.flatnonzero(distances > beyond).tolist():
+        dimension = row.metric.dimension
         value, middle = (format_quantity(float(each), dimension) for each in (values[number], np.median(values)))
         place = f"{row.row.metric} of {row.row.endpoint} in {row.row.phase}"
         yield number, float(distances[number]) / margin, f"{place} {value}, their median {middle}"
+
+
+def _values(row: ComparedRow, runs: Sequence[Replicate]) -> NDArray[np.float64]:
+    return values_of([run.estimates[row.row] for run in runs if row.row in run.estimates], row.metric)
+
+
+def _distances(row: ComparedRow, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """From the median, on the scale."""
+    on_scale = scale_of(row.metric).of(values)
+    return np.abs(on_scale - np.median(on_scale)) if values.size else values

@@ -121,7 +121,7 @@ def _order(baseline: Runs, candidate: Runs) -> Iterator[Finding]:
 
 
 def interleaved(baseline: Runs, candidate: Runs) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
-    """The number of each run's block: as it says itself, else by when it started; None if there is only one.
+    """The number of each run's block: as it says itself, else by when it started; None if not two have both sides.
 
     A block is the shortest stretch of time with as many runs of either side, and at least four.
     """
@@ -132,7 +132,9 @@ def interleaved(baseline: Runs, candidate: Runs) -> tuple[NDArray[np.int64], NDA
         return None
     else:
         numbers = _by_time(runs, len(baseline))
-    return (numbers[: len(baseline)], numbers[len(baseline) :]) if len(set(numbers.tolist())) > 1 else None
+    was, now = numbers[: len(baseline)], numbers[len(baseline) :]
+    # One side after the other is a single block, and what the longer one has beyond it has nothing beside it.
+    return (was, now) if np.intersect1d(was, now).size > 1 else None
 
 
 def _by_time(runs: Runs, baseline_n: int) -> NDArray[np.int64]:

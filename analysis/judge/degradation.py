@@ -123,7 +123,7 @@ def notes(degradation: Degradation) -> Iterator[Finding]:
     yield from _ungraceful(degradation.shedding)
     for recovery in degradation.recoveries:
         if recovery.took_s is None and recovery.looked_s >= CALM_SECONDS:
-            what = f"metastable: still not as before {recovery.trigger}, {format_duration(recovery.looked_s)} after it"
+            what = f"metastable: not recovered from {recovery.trigger}, {format_duration(recovery.looked_s)} after it"
             what += f": {recovery.aftermath}"
             yield Finding(Word.PASS, what, "look for retries, full queues and lost caches that keep the load up")
     for what in degradation.unrest:

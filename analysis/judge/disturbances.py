@@ -48,7 +48,7 @@ SKEW_S: Final = 0.1
 ASLEEP_S: Final = 0.5
 
 _HARMLESS: Final = "; no threshold depends on it"
-_UNBLOCK: Final = "remove what blocks in the locustfile (long computations, calls that gevent doesn't know)"
+_UNBLOCK: Final = "remove blocking code from the locustfile (long computations, calls that gevent can't patch)"
 _AWAKE: Final = "don't suspend the machine or the process, and run again"
 
 
@@ -132,7 +132,7 @@ def _starved_loop(run: Run) -> Iterator[Disturbance]:
         if len(starved):
             worst_s = float(starved["loop_delay_s"].max())
             times = "once" if len(starved) == 1 else f"{len(starved)} times"
-            what = f"worker {worker}: the event loop stood still {times}, for up to {format_duration(worst_s)}"
+            what = f"worker {worker}: the event loop stalled {times}, for up to {format_duration(worst_s)}"
             yield Disturbance(what, remedy, seconds_of_rows(starved), decides=worst_s > STANDSTILL_S)
 
 

@@ -32,9 +32,7 @@ if TYPE_CHECKING:
 _CUT_SHORT: Final = frozenset({"interrupted", "terminated", "aborted", "running"})
 """Endings after which there may be few requests, or none."""
 _MANY_REPEATED_RATIO: Final = 0.001
-_LEAVE_THE_END: Final = (
-    "change it there: the run's end is loadproof's, and what ends it earlier loses its last requests"
-)
+_LEAVE_THE_END: Final = "remove that: loadproof ends the run itself, and ending it earlier loses the last requests"
 _RESTORE: Final = "restore the run directory as the run left it, or run again"
 _OUR_DEFECT: Final = "this is a bug in loadproof: keep the run directory and report it"
 
@@ -63,14 +61,14 @@ def _ending(run: Run) -> Iterator[Finding]:
             yield Finding(
                 Word.INVALID,
                 f"recording stopped after {lived}{detail}",
-                "make room, or make it writable, then run again",
+                "free disk space, or make the directory writable, then run again",
             )
         case "aborted":
             yield _aborted(run, f"ended early, after {lived}{detail}")
         case "interrupted" | "terminated":
             yield Finding(Word.INCONCLUSIVE, f"{manifest.ending} after {lived}", "let it run to the end")
         case "running":
-            yield Finding(Word.INCONCLUSIVE, f"cut off after {lived}: it never ended properly", "let it run to the end")
+            yield Finding(Word.INCONCLUSIVE, f"cut off after {lived}: the run never finished", "let it run to the end")
 
 
 def _aborted(run: Run, what: str) -> Finding:
@@ -88,14 +86,14 @@ def _nothing_recorded(run: Run) -> Iterator[Finding]:
     # Where nothing was sent, there is no such file.
     is_lost = lost and (run.generator["sent"].sum() > 0 or (run.path / files.INTERVALS).exists())
     if run.intervals.empty and not was_cut and is_lost:
-        yield Finding(Word.INVALID, f"not one request can be read: {lost}", _RESTORE)
+        yield Finding(Word.INVALID, f"no request can be read: {lost}", _RESTORE)
     elif run.intervals.empty and not was_cut and run.manifest.ending != "target_died":
         of_setup = tally(run.setup).sent
         what = "no request was recorded" + (f" but {of_setup:,} of users' on_start and on_stop" if of_setup else "")
         yield Finding(Word.INVALID, what, FIX_USERS if run.raised else "check generator.log, then run again")
     if run.generator.empty and not run.intervals.empty and not was_cut:
         lost = _damage_of(run, files.GENERATOR)
-        what = "the generator left no record of its own health: nobody knows whether it kept up"
+        what = "there is no record of the generator's health, so it may not have kept up"
         what += f" ({lost})" if lost else ""
         yield Finding(Word.INVALID, what, _RESTORE if lost else "check generator.log, then run again")
     for damage in run.damage:
@@ -199,15 +197,15 @@ def _planned_faults(run: Run) -> Iterator[Finding]:
             yield Finding(Word.INVALID, f"{text} did not happen as planned", _OUR_DEFECT)
     if any(fault.is_whole for fault in happened.values()):
         each = ", ".join(f"{fault.text} at {format_duration(fault.began_s or 0.0)}" for fault in happened.values())
-        yield Finding(Word.PASS, f"on purpose: {each}", "nothing to do: the scenario says so")
+        yield Finding(Word.PASS, f"on purpose: {each}", "nothing to do: the scenario plans it")
 
 
 def _unverified(run: Run) -> Iterator[Finding]:
     """Whoever answered may have been anybody."""
     tls = run.manifest.target.tls
     if tls is not None and not tls.verify:
-        what = "the server's certificate was not verified: whatever answered was measured"
-        yield Finding(Word.PASS, what, "name its authority's file in `tls.ca_file` instead of `verify: false`")
+        what = "the server's certificate was not verified, so any server could have answered"
+        yield Finding(Word.PASS, what, "set `tls.ca_file` to its CA's certificate instead of `verify: false`")
 
 
 def _lost_redis(run: Run) -> Iterator[Finding]:

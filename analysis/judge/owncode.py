@@ -47,8 +47,8 @@ def wrong_names(run: Run) -> Iterator[Finding]:
             what = f"a threshold reads {name}, but no request of the plan had that name"
             yield Finding(Word.INCONCLUSIVE, what, nearest(name, known))
     if any(name.endswith(f" {OTHERS}") for name in scenario.endpoints):
-        what = f"the requests had more than {MOST_NAMES:,} names: those beyond are one row, `{OTHERS}`"
-        yield Finding(Word.PASS, what, "give requests with an identifier in their path one `name=`")
+        what = f"there were more than {MOST_NAMES:,} request names: the rest share one row, `{OTHERS}`"
+        yield Finding(Word.PASS, what, "give requests that differ only by an id in the path the same `name=`")
 
 
 def unreported(run: Run) -> Iterator[Finding]:
@@ -56,7 +56,7 @@ def unreported(run: Run) -> Iterator[Finding]:
     cells = run.intervals
     times = int(cells.loc[cells["series"] == UNREPORTED, "count"].sum())
     if times:
-        what = f"the locustfile's users didn't say what became of {times:,} request{'s' if times > 1 else ''}"
+        what = f"the locustfile's users never reported the outcome of {times:,} request{'s' if times > 1 else ''}"
         # Few of them, too, may be what a threshold on few errors allows.
         word = Word.INVALID if times > MOST_RAISED * (times + tally(cells).sent) else Word.INCONCLUSIVE
         if run.raised:
@@ -65,9 +65,9 @@ def unreported(run: Run) -> Iterator[Finding]:
             yield Finding(word, what, FIX_USERS)
         else:
             remedy = (
-                "use `catch_response=True` in a `with` that nothing breaks off, and give each event of a client of "
+                "use `catch_response=True` in a `with` block that runs to its end, and set `response_time` on each "
             )
-            yield Finding(word, what, f"{remedy}your own its `response_time`")
+            yield Finding(word, what, f"{remedy}event that your own client fires")
 
 
 def sent_elsewhere(run: Run) -> Iterator[Finding]:
@@ -77,12 +77,12 @@ def sent_elsewhere(run: Run) -> Iterator[Finding]:
     if not times:
         return
     what = f"{times:,} of {sent:,} requests went to other addresses than the target's, {run.manifest.target.address}"
-    remedy = "give paths instead of whole URLs, or name as the target what is to be judged"
+    remedy = "use paths instead of whole URLs, or make the host that you want to judge the target"
     if times >= sent:
         yield Finding(Word.INVALID, what, remedy)
     elif times > sent / 2:
-        what += ": most of what the thresholds read says nothing of it"
-        remedy += "; of several hosts, judge one at a time, with tags or a `weight` of 0"
+        what += ": most of what the thresholds measure says nothing about it"
+        remedy += "; to judge several hosts, run one at a time, with tags or a `weight` of 0"
         yield Finding(Word.INCONCLUSIVE, what, remedy)
     else:
         yield Finding(Word.PASS, what, remedy, qualifies=True)

@@ -139,11 +139,11 @@ def _reason(judged: Judgement, sampled: Estimate, misses: Misses | None, traffic
     if judged.word is not Word.INCONCLUSIVE:
         return text if judged.word is Word.PASS else f"{text}, beyond the limit"
     if judged.in_this_run is Compliance.MISSED:
-        return f"{text}, beyond the limit in this run, but not far enough for a FAIL, and not certainly next time"
+        return f"{text}, beyond the limit in this run, but not far enough for a FAIL, and the next run might meet it"
     if estimate.n < needed:
         return text + lacking_text(estimate.n, needed)
     is_kept = judged.in_this_run is Compliance.KEPT
-    text += ", straddles the limit" + (": kept in this run, but not certainly next time" if is_kept else "")
+    text += ", straddles the limit" + (": met in this run, but maybe not next time" if is_kept else "")
     # More of the same would only contain more outages.
     is_outage = outage_of(misses, traffic) is not None
     return text if is_outage else text + _deciding_samples(expectation, estimate, traffic, scope)

@@ -106,7 +106,7 @@ def _of_audits(deciding: Sequence[Audited]) -> tuple[str, str]:
     first = deciding[0]
     reason = f"audit of {first.audit}: {first.reason}"
     if first.word is Word.INCONCLUSIVE:
-        return reason, "Give the audit what it lacks (Audits in the report says how much of what), then run again."
+        return reason, "Give the audit the samples it lacks (listed under Audits in the report), then run again."
     return reason, "Look at the offending requests in audit.json. Then fix the target, or correct what it declares."
 
 
@@ -151,7 +151,7 @@ def exit_code(verdict: Verdict, manifest: Manifest) -> ExitCode:
 
 def all_hold(n: int) -> str:
     """How a PASS begins, of so many thresholds."""
-    return f"all {n:,} thresholds hold" if n > 1 else "the threshold holds"
+    return f"all {n:,} thresholds were met" if n > 1 else "the threshold was met"
 
 
 def deciding_reason(deciding: list[Judgement]) -> str:
@@ -210,13 +210,13 @@ def _needed_beside_baseline(wanting: Wanting | None) -> str:
     """What decides a threshold on the baseline: runs of both releases, never a longer one."""
     match wanting:
         case Wanting.ALL_RUNS:
-            return "Wait for the gate's other runs: its comparison decides it."
+            return "Wait for the gate's other runs: comparing all of them decides this threshold."
         case Wanting.SAMPLES:
-            return "Find out in the reports why one side measured nothing: no number of runs decides it without."
+            return "Check the reports for why one side measured nothing; more runs won't help until it does."
         case Wanting.RUNS:
             return (
-                "Make several runs of each release: `loadproof gate SCENARIO --runs 5 --baseline DIR` makes those of "
-                "this one, and decides it by those of the last one in DIR."
+                "Make several runs of each release: `loadproof gate SCENARIO --runs 5 --baseline DIR` makes five of "
+                "this one, and compares them with the last release's in DIR."
             )
         case None:
             return "Make more runs of each release, alternately: the change is still on both sides of the limit."
@@ -230,7 +230,7 @@ def outage_step(judgement: Judgement, traffic: Traffic, scope: Scope) -> str | N
     outage = outage_of(misses_of(expectation, traffic, scope), traffic)
     if outage is None:
         return None
-    why = "Check the target's logs for what it did then"
+    why = "Check the target's logs for that time"
     then = ", then fix it, or correct the threshold" if judgement.word is Word.FAIL else ": it may happen again"
     return f"{sentence(outage.text(traffic, expectation))}. {why}{then}."
 

@@ -39,8 +39,8 @@ _REPEATS: Final = 2
 """Of a run that is INVALID: its numbers are nobody's."""
 _THOROUGH_S: Final = 3600.0
 _CASES: Final = {
-    "generator": ("A generator that stood still for 2 s", "INVALID"),
-    "server": ("A server that stood still for 2 s", "FAIL"),
+    "generator": ("A generator that stalls for 2 s", "INVALID"),
+    "server": ("A server that stalls for 2 s", "FAIL"),
     "same": ("Two groups of runs of the same server", "not called different"),
     "planted": ("A server that takes 10 % longer", "called slower"),
 }

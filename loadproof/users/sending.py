@@ -73,10 +73,8 @@ class Sender(TurnTaker):
         tries = Tries(retries)
         reply = send(tries)
         while tries.has_another and not self._is_to_end:
-            began_s = self.workload.monotonic_s()
-            with self._not_free():
+            with self._kept_by_target():
                 self.post.clock.sleep(self._wait_before_retry_s(tries))
-            self._count_answering(began_s, self.workload.monotonic_s())
             tries.attempt += 1
             reply = send(tries)
         return reply
@@ -166,10 +164,8 @@ class Sender(TurnTaker):
         if outcome is Outcome.OK:
             credential.accepted(name, number)
         elif status == UNAUTHORIZED:
-            began_s = self.workload.monotonic_s()
-            with self._not_free():
+            with self._kept_by_target():
                 credential.refused(name, number)
-            self._count_answering(began_s, self.workload.monotonic_s())
 
     def _first_tracker(self, name: str, *, is_setup: bool) -> tuple[str, PromiseTracker]:
         """The name that counts, and the tracker of its promises before the first request of it.
@@ -260,6 +256,16 @@ class Sender(TurnTaker):
             yield
         finally:
             self._recorder.yielding -= 1
+
+    @contextmanager
+    def _kept_by_target(self) -> Iterator[None]:
+        """A wait that the target's answer asked for, or made necessary; also if the plan's end cuts it off."""
+        began_s = self.workload.monotonic_s()
+        try:
+            with self._not_free():
+                yield
+        finally:
+            self._count_answering(began_s, self.workload.monotonic_s())
 
     def _exchange(
         self, name: str, call: Call, check: Callable[[Reply], object], timing: Timing

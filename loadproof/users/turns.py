@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _SOON: Final = 0.5
 """Of the pace: a user whose turns last longer may be late again next time, and sends as soon as it is free."""
+_MOST_WAITS: Final = 16
+"""Apart, of one turn; of more, the earliest are remembered as one."""
 _IDLE_S: Final = 3600.0
 """How long a user sleeps that has nothing more to send; the end of the run wakes it."""
 
@@ -57,8 +59,10 @@ class TurnTaker(User):
         """It has reached its first turn."""
         self._answering_s = 0.0
         """Seconds of this turn spent waiting for answers; counted once if several were awaited at a time."""
-        self._answered_s = -math.inf
-        """Until when that has been counted, in monotonic seconds."""
+        self._waits: list[tuple[float, float, float]] = []
+        """From when to when that was, in monotonic seconds, and how long altogether; in order and apart."""
+        self._accounted_s = -math.inf
+        """Until when turns have been accounted for, in monotonic seconds: nothing earlier is this turn's."""
         self._journey = self.workload.requests_of(self.endpoint)
         """Names of what it may send."""
         self._sent: list[str] = []
@@ -86,6 +90,7 @@ class TurnTaker(User):
         """Run one task for an arrival of the open model, or this one."""
         self._is_setting_up = False
         self._due = due
+        self._waits.clear()
         self._take_turn(task)
 
     def start(self, group: Group) -> Greenlet:
@@ -183,6 +188,8 @@ class TurnTaker(User):
             self._is_in_step = True
             self._account_overrun(begun_s, now_s, took_burst=due.late)
         self._answering_s = 0.0
+        self._waits.clear()
+        self._accounted_s = self.workload.start_s + now_s
         self._sent.clear()
         if due.at_s < self._not_before_s:
             # A user that never comes back has skipped all its turns already.
@@ -260,9 +267,19 @@ class TurnTaker(User):
         return due
 
     def _count_answering(self, began_s: float, ended_s: float) -> None:
-        """Counted once if several are awaited at a time."""
-        if began_s < self._answered_s:
-            began_s = self._answered_s
-        if began_s < ended_s:
-            self._answering_s += ended_s - began_s
-            self._answered_s = ended_s
+        """Counted once if several are awaited at a time; they are told in the order in which they end."""
+        waits = self._waits
+        if began_s < self._accounted_s:
+            began_s = self._accounted_s
+        while waits and began_s < waits[-1][1]:
+            # The usual case has none: a user's next request begins when the one before has ended.
+            earlier_s, _, waited_s = waits.pop()
+            self._answering_s -= waited_s
+            if earlier_s < began_s:
+                began_s = earlier_s
+        self._answering_s += ended_s - began_s
+        waits.append((began_s, ended_s, ended_s - began_s))
+        if len(waits) > _MOST_WAITS:
+            # A turn may have any number of requests.
+            (first_s, _, first), (_, until_s, second) = waits[:2]
+            waits[:2] = [(first_s, until_s, first + second)]

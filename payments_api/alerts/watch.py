@@ -163,4 +163,4 @@ class ConditionWatch:
 
     def _stall(self) -> str:
         worst_s = self._probes.worst_stall_s()
-        return f"the event loop stood still for {worst_s:.1f} s" if worst_s >= self._options.stall_s else ""
+        return f"the event loop stalled for {worst_s:.1f} s" if worst_s >= self._options.stall_s else ""

@@ -100,7 +100,7 @@ def test_an_invalid_run_is_no_measurement_unless_its_generator_was_to_be_saturat
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("column", "value", "why"), [("asleep_s", 2.0, "slept"), ("loop_delay_s", 1.5, "stood still")])
+@pytest.mark.parametrize(("column", "value", "why"), [("asleep_s", 2.0, "slept"), ("loop_delay_s", 1.5, "stalled")])
 def test_a_saturated_run_that_stood_still_is_no_measurement(column, value, why, out):
     """A busy core was meant, a standstill was not."""
     rows = pd.read_csv(out / "run/generator.csv")

@@ -362,7 +362,7 @@ def test_a_request_that_nobody_reports_is_no_good_one(tmp_path, base):
     """Locust counts none of them, so half of the requests failed and all that is left are fine."""
     with scripted() as server:
         _, path = run(tmp_path, UNTOLD.format(base=base), server, users=2, duration="2s")
-    assert found(path, "didn't say what became of") == {"INVALID"}
+    assert found(path, "never reported the outcome of") == {"INVALID"}
     assert verdict_of(path)["verdict"] == "INVALID"
     assert server.served["GET /status/500"] > 0
 
@@ -478,7 +478,7 @@ def test_a_bad_target_does_not_pass_however_its_requests_are_lost(tmp_path, how)
         )
         done, path = run(tmp_path, LIES[how], server, *timeouts)
     fails = word_of(path, "goodput_ratio >= 99 %") == "FAIL"
-    untold = found(path, "didn't say what became of") | found(path, "user-seconds were lost")
+    untold = found(path, "never reported the outcome of") | found(path, "user-seconds were lost")
     assert fails or untold == {"INVALID"}, done.stdout
 
 

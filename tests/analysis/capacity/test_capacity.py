@@ -72,7 +72,7 @@ def test_the_generator_may_be_what_ended_the_range():
     """Then that is said."""
     asked = search(ceiling_rps=4000.0, ceiling_note="worker 1 at 99% CPU")
     assert "worker 1 at 99% CPU" in capacity_of(asked, [trial(1, 4000)]).why
-    late = trial(1, 4000, invalid="the event loop stood still")
+    late = trial(1, 4000, invalid="the event loop stalled")
     why = capacity_of(search(), [late, trial(2, 3200)]).why
     assert "holds at the upper end, 3,200 rps, which is all that this generator could send (the event loop" in why
 

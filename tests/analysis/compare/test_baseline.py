@@ -104,12 +104,12 @@ def test_the_next_step_is_one_that_can_be_taken(pair):
     """No longer run decides it."""
     only = PLAN.model_copy(update={"all_thresholds": PLAN.thresholds[:1]})
     candidate = replace(pair[0], manifest=pair[0].manifest.model_copy(update={"scenario": only}))
-    step = "Make several runs of each release: `loadproof gate SCENARIO --runs 5 --baseline DIR` makes those of"
+    step = "Make several runs of each release: `loadproof gate SCENARIO --runs 5 --baseline DIR` makes five of"
     assert verdict_on_run(candidate, pair[1]).next_step.startswith(step)
     assert verdict_on_run(candidate).next_step.startswith(step)
     empty = replace(pair[1], intervals=pair[1].intervals.iloc[:0])
     assert verdict_on_run(candidate, empty).next_step.startswith(
-        "Find out in the reports why one side measured nothing"
+        "Check the reports for why one side measured nothing"
     )
     assert judge_threshold(only.thresholds[0], empty, pair[1]).wanting is Wanting.SAMPLES
 

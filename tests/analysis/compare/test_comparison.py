@@ -234,3 +234,17 @@ def test_how_much_of_the_noise_is_between_runs():
     )
     assert calm < 0.7
     assert 0.9 < noisy < 1
+
+
+def test_runs_that_differ_as_much_as_runs_do_are_not_far_from_each_other():
+    """Of ten comparisons of equal releases one may have such a note; a run twice as slow has it in each."""
+    random = np.random.default_rng(1)
+    seen = []
+    for _ in range(10):
+        baseline, candidate = release(random, 4, step=2), release(random, 5, first=1, step=2)
+        for slower in (0.0, 1.0):
+            last = release(random, 1, first=8, slower=slower)
+            notes = [each for each in compare([*baseline, *last], candidate).findings if "is far from" in each.what]
+            seen.append((slower, bool(notes)))
+    assert seen.count((0.0, True)) <= 1
+    assert seen.count((1.0, True)) == 10

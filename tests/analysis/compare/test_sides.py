@@ -96,9 +96,15 @@ def test_runs_are_in_blocks_by_the_order_of_their_starts(runs):
     assert interleaved(at(runs[:2], 1, 1), at(runs[2:4], 2, 3)) is None
 
 
+def test_one_side_after_the_other_has_no_blocks_however_many_more_it_has(runs):
+    """Nor has a single block and what follows it."""
+    assert interleaved(at(runs[:3], 1, 2, 3), at(runs[3:], *range(4, 13))) is None
+    assert interleaved(at(runs[:2], 1, 4), at(runs[2:5], 2, 3, 5)) is None
+
+
 def test_blocks_that_runs_have_come_first(runs):
     """Whatever the clock says; unless some run has none."""
-    numbered = [replace(run, block=number // 2) for number, run in enumerate(runs[:4])]
+    numbered = [replace(run, block=number % 2) for number, run in enumerate(runs[:4])]
     found = interleaved(numbered[:2], numbered[2:])
-    assert [side.tolist() for side in found] == [[0, 0], [1, 1]]
+    assert [side.tolist() for side in found] == [[0, 1], [0, 1]]
     assert interleaved(numbered[:2], runs[2:4]) is None

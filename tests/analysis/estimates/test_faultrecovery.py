@@ -138,7 +138,7 @@ def test_a_retry_storm_is_told_in_plain_words():
     rows = pd.concat([run.intervals.astype({"series": str}), retried.astype({"series": str})])
     told = [note.what for note in notes(degradation_of(replace(run, intervals=rows)))]
     (storm,) = [text for text in told if text.startswith("metastable")]
-    assert "still not as before pause of target, 36 s after it: goodput was 52.2 rps before, and is 24 rps now" in storm
+    assert "not recovered from pause of target, 36 s after it: goodput was 52.2 rps before, and is 24 rps now" in storm
     assert storm.endswith("79.5 % of the requests sent are retries")
 
 

@@ -87,8 +87,8 @@ def judged(expect: str, failed=STEADY):
             Word.INCONCLUSIVE,
             (MISSED, UNSURE),
             (
-                "20 ms (20 ms to 20.1 ms), beyond the limit in this run, but not far enough for a FAIL, and not "
-                "certainly next time"
+                "20 ms (20 ms to 20.1 ms), beyond the limit in this run, but not far enough for a FAIL, and the "
+                "next run might meet it"
             ),
         ),
         (
@@ -105,8 +105,8 @@ def judged(expect: str, failed=STEADY):
             Word.INCONCLUSIVE,
             (MISSED, UNSURE),
             (
-                "20 ms (20 ms to 20.1 ms), beyond the limit in this run, but not far enough for a FAIL, and not "
-                "certainly next time"
+                "20 ms (20 ms to 20.1 ms), beyond the limit in this run, but not far enough for a FAIL, and the "
+                "next run might meet it"
             ),
         ),
         ("mean < 21 ms", Word.PASS, (KEPT, KEPT), "20 ms"),
@@ -135,7 +135,7 @@ def test_a_rate_needs_so_many_seconds():
     assert found.estimate.value == pytest.approx(90.1)
     assert found.word is Word.INCONCLUSIVE
     assert found.reason.endswith(
-        f"straddles the limit: kept in this run, but not certainly next time; about {needed} seconds would decide"
+        f"straddles the limit: met in this run, but maybe not next time; about {needed} seconds would decide"
     )
 
 

@@ -95,8 +95,8 @@ def test_a_calm_run_has_none():
         (range(9, 11), {"wait_ratio": 0.5, "cpu_ratio": 0.1}, None, 0),
         (range(9, 12), {"wait_ratio": 0.004, "cpu_ratio": 0.0}, None, 0),
         (range(9, 10), {"loop_delay_s": 0.25}, None, 0),
-        (range(9, 10), {"loop_delay_s": 0.26}, "worker local: the event loop stood still once, for up to 260 ms", 1),
-        (range(9, 11), {"loop_delay_s": 1.0}, "worker local: the event loop stood still 2 times, for up to 1 s", 2),
+        (range(9, 10), {"loop_delay_s": 0.26}, "worker local: the event loop stalled once, for up to 260 ms", 1),
+        (range(9, 11), {"loop_delay_s": 1.0}, "worker local: the event loop stalled 2 times, for up to 1 s", 2),
         (range(9, 10), {"steal_ratio": 0.1}, "10% of the machine's CPU time was stolen in 1 s", 0),
         (range(9, 11), {"steal_ratio": 0.2}, "20% of the machine's CPU time was stolen in 2 s", 0),
         (range(9, 10), {"steal_ratio": 0.099}, None, 0),
@@ -116,7 +116,7 @@ def test_what_is_seen_in_seconds_is_told_from_its_limit_on(seconds, columns, wha
 @pytest.mark.parametrize(
     ("seconds", "columns", "what"),
     [
-        (range(9, 10), {"loop_delay_s": 1.01}, "worker local: the event loop stood still once, for up to 1.01 s"),
+        (range(9, 10), {"loop_delay_s": 1.01}, "worker local: the event loop stalled once, for up to 1.01 s"),
         (range(85), {"clock_skew_s": 0.101}, "worker local's clock is 101 ms ahead of the master's"),
         (range(85), {"clock_skew_s": -0.101}, "worker local's clock is 101 ms behind the master's"),
         (range(85), {"clock_skew_s": 0.1}, None),
@@ -346,7 +346,7 @@ def test_what_could_turn_no_threshold_is_a_note(thresholds, seconds, word):
     """Too much of a phase that a threshold reads could; of one that none reads it couldn't."""
     run = disturbed(seconds, calm(*thresholds), loop_delay_s=0.5)
     times = f"{len(seconds)} times"
-    what = f"worker local: the event loop stood still {times}, for up to 500 ms"
+    what = f"worker local: the event loop stalled {times}, for up to 500 ms"
     assert told(run) == [(word, what if word == "INVALID" else f"{what}; no threshold depends on it")]
 
 
@@ -421,7 +421,7 @@ def test_where_somebodys_locustfile_runs_it_may_be_what_blocks():
     run = replace(run, manifest=run.manifest.model_copy(update={"scenario": of_locustfile}))
     (finding,) = disturbances.disturbances(disturbed(range(9, 12), run, loop_delay_s=1.5))
     assert finding.remedy == (
-        "remove what blocks in the locustfile (long computations, calls that gevent doesn't know), "
+        "remove blocking code from the locustfile (long computations, calls that gevent can't patch), "
         "free the generator's core, add workers, or lower the load, then run again"
     )
 

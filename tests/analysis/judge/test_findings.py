@@ -20,7 +20,7 @@ from simulation.traffic import run_of_seconds
 PHASES = [{"name": "steady", "duration": "40 s", "rate": "50 rps"}]
 RESTART = "check generator.log, then run again"
 MEMORY = "check target.log and the target's memory, then run again"
-NO_RECORD = "the generator left no record of its own health: nobody knows whether it kept up"
+NO_RECORD = "there is no record of the generator's health, so it may not have kept up"
 DEFECT = "this is a bug in loadproof: keep the run directory and report it"
 BACKGROUND = f"stop what the locustfile leaves running in the background; if there is nothing, {DEFECT}"
 
@@ -64,11 +64,11 @@ def with_cells(run, **counted: int):
             "disk_full",
             "INVALID",
             "recording stopped after 20 s of 40 s (x)",
-            "make room, or make it writable, then run again",
+            "free disk space, or make the directory writable, then run again",
         ),
         ("interrupted", "INCONCLUSIVE", "interrupted after 20 s of 40 s", "let it run to the end"),
         ("terminated", "INCONCLUSIVE", "terminated after 20 s of 40 s", "let it run to the end"),
-        ("running", "INCONCLUSIVE", "cut off after 20 s of 40 s: it never ended properly", "let it run to the end"),
+        ("running", "INCONCLUSIVE", "cut off after 20 s of 40 s: the run never finished", "let it run to the end"),
     ],
 )
 def test_each_ending_is_told_with_how_far_it_came(ending, word, what, remedy):
@@ -82,7 +82,7 @@ def test_what_the_users_own_code_ended_is_not_looked_for_in_a_log():
     ended = "Locust ended with code 1, ended by own.py, line 9, in done: os._exit(1); see generator.log"
     word, what, remedy = told(calm(seconds=20, ending="generator_died", ending_detail=ended))[0]
     assert (word, ended in what) == ("INVALID", True)
-    assert remedy == "change it there: the run's end is loadproof's, and what ends it earlier loses its last requests"
+    assert remedy == "remove that: loadproof ends the run itself, and ending it earlier loses the last requests"
 
 
 ABORT = [{"expect": "goodput >= 40 rps for 5 s", "abort": True}, {"expect": "error_ratio < 50 %"}]

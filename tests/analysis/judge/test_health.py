@@ -108,7 +108,7 @@ def test_a_generator_that_nobody_watched_proves_nothing(tmp_path):
     (path / files.GENERATOR).unlink()
     verdict = verdict_on_run(load_run(path))
     assert verdict.word is Word.INVALID
-    assert "no record of its own health" in verdict.reason
+    assert "no record of the generator's health" in verdict.reason
 
 
 @pytest.mark.slow
@@ -117,7 +117,7 @@ def test_a_healthy_run_passes_without_findings(tmp_path):
     verdict = verdict_on_run(load_run(write_run(tmp_path)))
     assert verdict.word is Word.PASS
     assert verdict.findings == ()
-    assert "4 thresholds hold" in verdict.reason
+    assert "4 thresholds were met" in verdict.reason
 
 
 @pytest.mark.slow
@@ -126,7 +126,7 @@ def test_a_healthy_run_passes_without_findings(tmp_path):
     [
         ({"cpu": 0.98}, Word.INVALID, "worker local at 98% CPU for"),
         ({"lag_ms": 60}, Word.INVALID, "p99 start lag 60"),
-        ({"loop_delay_s": 0.4}, Word.INVALID, "event loop stood still"),
+        ({"loop_delay_s": 0.4}, Word.INVALID, "event loop stalled"),
         ({"frozen": range(12, 18)}, Word.INVALID, "worker local was frozen for 6 s"),
         ({"lost": 3}, Word.INVALID, "are accounted for"),
         ({"spread_s": 0.08}, Word.INVALID, "not a simultaneous load"),
@@ -138,7 +138,7 @@ def test_a_healthy_run_passes_without_findings(tmp_path):
         ({"ending": "running", "lived_s": 20}, Word.INCONCLUSIVE, "cut off after 20 s"),
         ({"lived_s": 0}, Word.INVALID, "no request was recorded"),
         ({"steal": 0.2}, Word.PASS, "20% of the machine's CPU time was stolen"),
-        ({"loop_delay_s": 1.2, "disturbed": range(9, 10)}, Word.INVALID, "stood still once, for up to 1.2 s"),
+        ({"loop_delay_s": 1.2, "disturbed": range(9, 10)}, Word.INVALID, "stalled once, for up to 1.2 s"),
         ({"waits": 0.6}, Word.INVALID, "waited for its core in 40 s, for up to 67% of the time"),
         ({"waits": 0.15}, Word.PASS, "waited for its core in 40 s, for up to 33% of the time"),
         ({"skew_s": 0.3}, Word.INVALID, "clock is 300 ms ahead of the master's"),
@@ -147,7 +147,7 @@ def test_a_healthy_run_passes_without_findings(tmp_path):
         ({"step_s": 3600.0}, Word.PASS, "wall clock was moved by"),
         ({"loop_delay_s": 0.4, "disturbed": range(9, 10)}, Word.PASS, "no threshold depends on it"),
         ({"cpu": 0.98, "disturbed": range(9, 13)}, Word.INVALID, "98% CPU for 4 s"),
-        ({"loop_delay_s": 0.4, "disturbed": range(37, 38)}, Word.INVALID, "stood still once"),
+        ({"loop_delay_s": 0.4, "disturbed": range(37, 38)}, Word.INVALID, "stalled once"),
     ],
     ids=str,
 )
@@ -221,7 +221,7 @@ def test_what_nobody_said_of_a_request_is_never_passed_over(tmp_path, untold, wo
     append_intervals(path / files.INTERVALS, [IntervalRow(12, "steady", "balance", "", UNREPORTED, 0, untold)])
     verdict = verdict_on_run(load_run(path))
     assert verdict.word is word
-    assert f"didn't say what became of {untold} request{'s' if untold > 1 else ''}" in verdict.reason
+    assert f"never reported the outcome of {untold} request{'s' if untold > 1 else ''}" in verdict.reason
     assert verdict.next_step.startswith("Use `catch_response=True`")
     (path / files.LOCUST_EXCEPTIONS).write_text(RAISED.format(times=9))
     verdict = verdict_on_run(load_run(path))
@@ -393,6 +393,6 @@ def test_a_certificate_that_nobody_verified_is_a_note(tmp_path, tls, is_told):
     verdict = verdict_on_run(run)
     assert verdict.word is Word.PASS
     assert [(finding.is_note, finding.what.partition(":")[0]) for finding in verdict.findings] == [
-        (True, "the server's certificate was not verified")
+        (True, "the server's certificate was not verified, so any server could have answered")
     ] * is_told
     assert ("nothing (verify: false)" in render_run_page(run, verdict)) is is_told

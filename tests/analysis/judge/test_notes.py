@@ -64,7 +64,7 @@ ALIKE = Alike("steady", correlation=0.5, lasted_s=20)
             nothing(recoveries=(recovery(None),)),
             [
                 (
-                    f"metastable: still not as before spike, 30 s after it: {Aftermath(100.0, 5.0, 0.8)}",
+                    f"metastable: not recovered from spike, 30 s after it: {Aftermath(100.0, 5.0, 0.8)}",
                     "look for retries, full queues and lost caches that keep the load up",
                 )
             ],

@@ -70,13 +70,13 @@ def test_a_reason_without_a_value_is_not_one():
 
 def test_a_pass_of_one_threshold_says_so():
     """It is not all of one."""
-    assert verdict_on_run(run_with(GOODPUT, ok=50)).reason == "The threshold holds, and the generator kept up."
+    assert verdict_on_run(run_with(GOODPUT, ok=50)).reason == "The threshold was met, and the generator kept up."
 
 
 def test_a_pass_counts_its_thresholds_and_is_the_next_baseline():
     """There is nothing to do."""
     verdict = verdict_on_run(run_with(GOODPUT, "error_ratio < 10 %", ok=50))
-    assert (verdict.word, verdict.reason) == (Word.PASS, "All 2 thresholds hold, and the generator kept up.")
+    assert (verdict.word, verdict.reason) == (Word.PASS, "All 2 thresholds were met, and the generator kept up.")
     assert verdict.next_step == "Nothing to do. Keep this run as the baseline of the next release."
     assert verdict.beside is None
 
@@ -125,8 +125,8 @@ LOOK = "Look at balance in steady, where p95 is 100 ms. "
 @pytest.mark.parametrize(
     ("wanting", "step"),
     [
-        (Wanting.RUNS, f"{SEVERAL}SCENARIO --runs 5 --baseline DIR` makes those of"),
-        (Wanting.SAMPLES, "Find out in the reports why one side measured nothing"),
+        (Wanting.RUNS, f"{SEVERAL}SCENARIO --runs 5 --baseline DIR` makes five of"),
+        (Wanting.SAMPLES, "Check the reports for why one side measured nothing"),
         (Wanting.ALL_RUNS, "Wait for the gate's other runs"),
         (None, "Make more runs of each release, alternately"),
     ],
@@ -250,7 +250,7 @@ def test_an_outage_is_named_by_a_threshold_on_the_whole_phase(expect, names_it):
     assert step == (
         (
             "An outage began 10 s into the run (06:00:10 UTC) and lasted 5 s: 250 of 500 requests ended server_error, "
-            "of balance. Check the target's logs for what it did then, then fix it, or correct the threshold."
+            "of balance. Check the target's logs for that time, then fix it, or correct the threshold."
         )
         if names_it
         else None

@@ -49,7 +49,7 @@ SELFTEST = SelfTest(
     lag_p50_s=0.0002,
     lag_p99_s=0.0011,
     accuracy=[Accuracy(quantile=0.95, true_s=0.033, reported_s=0.0332, n=10_000)],
-    rates=[HitRate(name="A generator that stood still for 2 s", expected="INVALID", right=20, n=22)],
+    rates=[HitRate(name="A generator that stalls for 2 s", expected="INVALID", right=20, n=22)],
     same=MeasuredChange(ratio=0.004, low=-0.01, high=0.018, runs=4),
     planted=MeasuredChange(ratio=0.101, low=0.08, high=0.12, runs=4),
     planted_ratio=0.1,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import gevent
 import pytest
+from gevent.pool import Group
 
 from tests import unpatched  # noqa: F401  # isort: skip
 
 from loadproof.outcome import Outcome
-from loadproof.rundir.rows import FOLLOWED, RETRIED
+from loadproof.rundir.rows import FOLLOWED, LATE_MS, RETRIED
 from simulation.playeduser import PlayedUser
 from tests.loadproof.users.recorded import MIX, call, live, rows
 
@@ -127,3 +128,22 @@ def test_a_failed_renewal_of_the_login_is_no_failure_of_the_request():
     live(played, 2.4)
     ended = {(row.endpoint, row.outcome): row.count for row in rows(played, 2.4) if row.series == "response"}
     assert ended == {("login", "ok"): 1, ("cart", "rejected"): 1, ("login", "server_error"): 1}
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "retries"),
+    [
+        (500, {}, {"times": 5, "back_off": "12 s"}),
+        (429, {"retry-after": "25"}, {"times": 5, "back_off": "1 s", "on": ["throttled"]}),
+    ],
+)
+def test_a_wait_before_a_retry_that_the_end_cuts_off_is_the_targets(status, headers, retries):
+    """A target that fails to the end keeps users waiting to the end; none of it is lost for our own reasons."""
+    played = PlayedUser(statuses=[status] * 9, headers=headers, retries=retries)
+    played.user.start(Group())
+    played.time.advance_to(30.0)
+    played.user.stop(force=True)
+    played.time.advance_to(30.0)
+    counted = played.counted(30.0)
+    assert counted[LATE_MS] == 0
+    assert counted["missed"] == 14

@@ -6,6 +6,7 @@ import math
 
 import gevent
 import pytest
+from gevent.pool import Group
 
 from tests import unpatched  # noqa: F401 - before locust
 
@@ -208,3 +209,22 @@ def test_bursts_that_come_while_a_user_waits_are_missed():
     counted = played.live(14.0)
     assert len(played.sent_s) == 3
     assert counted["missed"] == 0
+
+
+@pytest.mark.parametrize("shorter", [1, 40])
+def test_of_answers_that_are_awaited_together_the_longest_counts_whole(shorter):
+    """However many came and went meanwhile: the target kept the user from its next turn, and not its code."""
+
+    def ask_beside(user) -> None:
+        long = gevent.spawn(ask, user)
+        for _ in range(shorter):
+            user.pause(4.0 / shorter)
+            ask(user)
+        long.join()
+
+    played = PlayedUser(task=ask_beside, takes_s=lambda number: 5.0 if number == 1 else 0.01)
+    played.user.start(Group())
+    played.time.advance_to(5.6)
+    counted = played.counted(5.6)
+    assert counted[LATE_MS] == 0
+    assert counted["missed"] == pytest.approx(1.5 * (1 + shorter), abs=1)

@@ -86,7 +86,7 @@ def test_a_stalled_loop_is_an_incident(world):
     world.stall_s = 0.99
     assert world.after(10) == []
     world.stall_s = 1.0
-    assert world.after(10) == [("event-loop-stalled", "the event loop stood still for 1.0 s")]
+    assert world.after(10) == [("event-loop-stalled", "the event loop stalled for 1.0 s")]
 
 
 def test_too_many_5xx_answers_are_an_incident(world):
@@ -197,6 +197,6 @@ def test_a_file_system_that_hangs_is_an_incident_and_hides_no_other(tmp_path, mo
     watch.stop()
     assert began == [
         ("database-unreadable", "the ledger can't be read: no answer for 0.1 s"),
-        ("event-loop-stalled", "the event loop stood still for 2.0 s"),
+        ("event-loop-stalled", "the event loop stalled for 2.0 s"),
     ]
     assert sorted(heard.calls[2:]) == [("database-unreadable", None), ("event-loop-stalled", None)]
