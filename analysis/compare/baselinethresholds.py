@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from loadproof.analysis.compare.comparedrow import ENOUGH_RUNS, estimates_in, least_sd, scale_of, values_of
+from loadproof.analysis.compare.equivalence import margin_on
 from loadproof.analysis.compare.replicates import row_of
 from loadproof.analysis.compare.welch import Scale, change, mean_of_runs
 from loadproof.analysis.judge.judgement import NO_SAMPLES, TOO_FEW_RUNS, Judgement, Wanting
@@ -15,6 +19,8 @@ from loadproof.units import format_quantity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
     from loadproof.analysis.compare.replicates import Replicate, Row
     from loadproof.analysis.compare.welch import Blocks, Change
@@ -67,8 +73,22 @@ def judge_beside_runs(
     is_kept = [COMPARISONS[expectation.comparison](end, 0) for end in (beside_limit.low, beside_limit.high)]
     word = Word.PASS if all(is_kept) else Word.INCONCLUSIVE if any(is_kept) else Word.FAIL
     reason = f"{shown[0]}, {_beside(beside_limit, expectation.limit)} the baseline's {shown[1]} ({runs})"
+    if word is Word.INCONCLUSIVE and _is_spotless(threshold, values[1], beside_limit, sides[1][0].manifest.scenario):
+        word, reason = Word.PASS, f"{reason}, no run of the candidate had any"
     straddles = ", straddles the limit" if word is Word.INCONCLUSIVE else ""
     return Judgement(threshold, word, ours, reason + straddles)
+
+
+def _is_spotless(threshold: Expected, values: NDArray[np.float64], beside: Change, scenario: Scenario) -> bool:
+    """Nothing went wrong in any run, and what may hide behind that is less than what matters.
+
+    Where nothing goes wrong in the baseline's runs either, no number of runs would show that it is less.
+    """
+    if beside.scale is Scale.RELATIVE:
+        return False
+    wants_low = threshold.expectation.wants_low
+    worst = beside.high if wants_low else -beside.low
+    return bool(np.all(values == (0 if wants_low else 1))) and worst < margin_on(beside.scale, scenario.margin)
 
 
 def _beside(change: Change, factor: float) -> str:
@@ -76,5 +96,11 @@ def _beside(change: Change, factor: float) -> str:
     if change.scale is Scale.RELATIVE:
         times, low, high = ((1 + part) * factor for part in (change.ratio, change.low, change.high))
         return f"{times:.3g} x ({low:.3g} to {high:.3g})"
-    points = [f"{100 * part:+.2g}" for part in (change.ratio, change.low, change.high)]
+    points = [_points(part) for part in (change.ratio, change.low, change.high)]
     return f"{points[0]} percentage points ({points[1]} to {points[2]}) from {factor:.10g} x"
+
+
+def _points(part: float) -> str:
+    """In percentage points, with two significant digits: '+0.064', '-97'."""
+    digits = max(0, 1 - math.floor(math.log10(abs(100 * part)))) if part else 0
+    return f"{100 * part + 0.0:+.{digits}f}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
@@ -105,16 +105,25 @@ def compared(row: Row, metric: Metric, sides: tuple[Sequence[Replicate], ...], b
         margin=0.0,
         baseline=mean_of_runs(values[0], scale=scale) if was else None,
         candidate=mean_of_runs(values[1], scale=scale) if now else None,
-        change=change(
-            *values,
-            blocks=blocks if is_complete else None,
-            scale=scale,
-            least_sd=least_sd([*was, *now], metric),
+        change=_possible(
+            change(
+                *values,
+                blocks=blocks if is_complete else None,
+                scale=scale,
+                least_sd=least_sd([*was, *now], metric),
+            )
         )
         if was and now
         else None,
         between_runs_share=_between_runs(was, now, metric),
     )
+
+
+def _possible(found: Change) -> Change:
+    """No share of requests changes by more than all of them."""
+    if found.scale is Scale.RELATIVE:
+        return found
+    return replace(found, low=max(found.low, -1.0), high=min(found.high, 1.0))
 
 
 def least_sd(estimates: Sequence[Estimate], metric: Metric) -> float:

@@ -59,6 +59,8 @@ class Comparison:
     margin: float
     is_interleaved: bool
     """Runs of one block were compared with each other."""
+    far_off: int = 0
+    """How many runs are far from the others of their side; a finding names each."""
     of_equals: bool = False
     """Both sides are the same release, so whatever changed is a false alarm."""
     looks: tuple[int, ...] = ()
@@ -111,15 +113,17 @@ def compare(
     sides = tuple([run for run in runs if not run.broke] for runs in (baseline, candidate))
     blocks = interleaved(*sides)
     rows, tested = _worded(_rows_of(sides, scenario, margin, blocks), sides, family, false_alarms)
+    far_off = list(outliers(rows, sides))
     return Comparison(
         baseline=tuple(baseline),
         candidate=tuple(candidate),
         rows=tuple(rows),
         tested=tested,
         judgements=judgements_beside(sides[0], sides[1], scenario, blocks),
-        findings=(*findings, *outliers(rows, sides)),
+        findings=(*findings, *far_off),
         margin=margin,
         is_interleaved=blocks is not None,
+        far_off=len(far_off),
     )
 
 

@@ -163,12 +163,28 @@ def _inconclusive(comparison: Comparison) -> tuple[str, str]:
         more = "Duel again with more runs of each release (`--looks`)." if comparison.looks else _MORE_RUNS
         return deciding_reason(undecided), more
     worst = max(rows, key=lambda row: row.detectable if row.is_tested else math.inf)
-    detectable = f"; a change of {signed_text(worst.detectable, scale_of(worst.metric))} would have been found"
+    detectable = f"; {_would_have_shown(worst)}"
     undecided_rows = (
         f"{len(rows)} of {len(comparison.deciding_rows)} rows {'is' if len(rows) == 1 else 'are'} undecided"
     )
     reason = f"{undecided_rows}: {_text(worst)}{detectable if worst.is_tested else ''}"
-    return reason, _more_runs(rows, worst, comparison.looks)
+    first = _far_off_first(comparison.far_off) if worst.is_tested else ""
+    return reason, f"{first}{_more_runs(rows, worst, comparison.looks)}"
+
+
+def _far_off_first(runs: int) -> str:
+    """A run that something happened to makes all others seem noisy: dozens more are the dearer way."""
+    if not runs:
+        return ""
+    which = "the run that is" if runs == 1 else f"the {runs} runs that are"
+    return f"Find out what happened in {which} far from the others. If nothing explains it: "
+
+
+def _would_have_shown(row: ComparedRow) -> str:
+    scale = scale_of(row.metric)
+    if scale is Scale.DIFFERENCE and row.detectable > 1:
+        return "not even a change of all requests would have shown"
+    return f"a change of {signed_text(row.detectable, scale)} would have shown"
 
 
 _MORE_RUNS: Final = "Make more runs of each release, alternately."

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     Sides = tuple[Sequence[Replicate], ...]
 
-_LEAST_RUNS: Final = 5
+_LEAST_RUNS: Final = 3
 _FALSE_ALARMS: Final = 0.05
 """How often a comparison without such a run has a note of one, at most."""
 _SD_OF_MAD: Final = 1.4826

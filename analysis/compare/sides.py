@@ -121,7 +121,7 @@ def _order(baseline: Runs, candidate: Runs) -> Iterator[Finding]:
 
 
 def interleaved(baseline: Runs, candidate: Runs) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
-    """Each run's block number: as it says itself, else by when it started; None if fewer than two have both sides.
+    """The number of each run's block: as it says itself, else by when it started; None if not two have both sides.
 
     A block is the shortest stretch of time with as many runs of either side, and at least four.
     """

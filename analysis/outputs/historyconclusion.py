@@ -14,6 +14,7 @@ from loadproof.analysis.outputs.dates import date_text
 from loadproof.analysis.outputs.junit import HELD, Case
 from loadproof.analysis.word import Word
 from loadproof.errors import escaped
+from loadproof.units import format_quantity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,12 +106,23 @@ def headline(history: RunHistory) -> str:
         return f"Too few runs to tell change from noise: {here}."
     if worse := history.latest_regressions:
         return f"{_rows(len(worse))} regressed within the last {RECENT} runs, and {_have(len(worse))} not recovered."
+    if apart := history.rows_apart:
+        return f"The latest run alone is far worse in {_rows(len(apart))}, like {_apart_text(apart[0])}."
+    return _without_alarm(history, stretch)
+
+
+def _without_alarm(history: RunHistory, stretch: Stretch) -> str:
     if better := history.latest_improvements:
         return f"{_rows(len(better))} improved within the last {RECENT} runs; nothing regressed in them."
     changed = [row for row in stretch.rows if row.trend not in {Trend.STABLE, Trend.SMALL, Trend.TOO_FEW}]
     if not changed:
         return f"No change in {_rows(len(stretch.rows))} over {len(stretch.runs)} runs."
     return f"Nothing new: {len(changed)} of {_rows(len(stretch.rows))} changed earlier, or changed and went back."
+
+
+def _apart_text(row: RowHistory) -> str:
+    was, now = (format_quantity(float(value), row.metric.dimension) for value in row.values[-2:])
+    return f"{row.row.metric} of {row.row.endpoint} in {row.row.phase}: {now} after {was}"
 
 
 def history_step(history: RunHistory) -> str:
@@ -122,6 +134,8 @@ def history_step(history: RunHistory) -> str:
         runs = "run" if lacking == 1 else "runs"
         return f"Make {lacking} more {runs} on this machine, or `loadproof compare` two releases."
     if not history.latest_regressions:
+        if history.rows_apart:
+            return "Make another run: if it is as far off, that is a change; if not, this run was odd."
         return "Nothing to do."
     row, event = _surest(history.latest_regressions, len(stretch.runs) - RECENT)
     what = f"{row.row.metric} of {row.row.endpoint} in {row.row.phase} by {shift_text(row, event)}"

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from loadproof.analysis.compare.baselinethresholds import judgements_beside
+from loadproof.analysis.compare.replicates import row_of
+from loadproof.analysis.estimates.estimate import ratio_estimate
 from loadproof.analysis.judge.judgement import Wanting
 from loadproof.analysis.word import Word
 from simulation.releases import Noise, plan_of_releases, release
@@ -59,3 +61,38 @@ def test_what_is_missing_is_said(runs, is_empty, wanting, end):
     judgement = judged(slower=0.3, runs=runs, is_empty=is_empty)
     assert (judgement.word, judgement.wanting) == (Word.INCONCLUSIVE, wanting)
     assert judgement.reason.endswith(end)
+
+
+def judged_ratios(expect, was, now, *, n=3000, margin="5 %"):
+    """A threshold on a share of requests, by these numbers of wrong answers in each run of either side."""
+    plan = plan_of_releases(expect, margin=margin)
+    wants_high = expect.startswith("goodput")
+    random = np.random.default_rng(1)
+    row = row_of(plan.thresholds[-1], plan)
+    sides = [
+        [
+            replace(run, estimates={row: ratio_estimate(n - wrong if wants_high else wrong, n)})
+            for run, wrong in zip(release(random, len(counts), plan=plan, first=side, step=2), counts, strict=True)
+        ]
+        for side, counts in enumerate((was, now))
+    ]
+    (judgement,) = judgements_beside(*sides, plan)
+    return judgement
+
+
+@pytest.mark.parametrize("expect", ["error_ratio <= 2 * baseline", "goodput_ratio >= 1 * baseline"])
+def test_where_nothing_goes_wrong_on_either_side_nothing_is_worse(expect):
+    """Zero is never shown to be less than twice zero; a few wrong answers, or too few answers to know, are no PASS."""
+    spotless = judged_ratios(expect, [0, 0, 0], [0, 0, 0])
+    assert spotless.word is Word.PASS
+    assert spotless.reason.endswith("no run of the candidate had any")
+    assert judged_ratios(expect, [0, 0, 0], [0, 1, 0]).word is Word.INCONCLUSIVE
+    assert judged_ratios(expect, [0, 0, 0], [0, 0, 0], n=30).word is Word.INCONCLUSIVE
+
+
+def test_percentage_points_are_decimal_numbers():
+    """However many there are."""
+    judgement = judged_ratios("error_ratio <= 2 * baseline", [0, 0, 0, 0], [3000, 3000, 2990, 3000])
+    assert judgement.word is Word.FAIL
+    assert "+100 percentage points (+98 to +101) from 2 x" in judgement.reason
+    assert "e+" not in judged_ratios("error_ratio <= 2 * baseline", [0, 3, 1, 2], [1, 0, 2, 3]).reason

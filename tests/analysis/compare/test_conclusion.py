@@ -58,6 +58,21 @@ def test_a_row_with_a_wider_margin_is_not_said_to_be_within_the_common_one(sides
     assert reason == f"{within}, but p(95) of balance in steady within the 25 % that its threshold allows."
 
 
+def test_a_run_that_something_happened_to_is_looked_at_before_dozens_more_are_made(sides):
+    """All requests of one of six failed: a share of them changes by no more than all of them."""
+    row = Row("all endpoints", PHASE, "error_ratio")
+    failed = replace(sides[1][0].estimates[row], value=1.0)
+    odd = replace(sides[1][0], estimates={**sides[1][0].estimates, row: failed})
+    comparison = replace(compare(sides[0], [odd, *sides[1][1:]]), far_off=1)
+    step = "Find out what happened in the run that is far from the others. If nothing explains it: Make about"
+    assert conclusion_of(comparison).next_step.startswith(step)
+    assert any(f"{odd.path.name} is far from the other runs" in each.what for each in comparison.findings)
+    few = compare(sides[0][:3], [odd, *sides[1][1:3]])
+    (change,) = (each.change for each in few.rows if each.row == row)
+    assert (change.low < 0, change.high) == (True, 1)
+    assert "not even a change of all requests would have shown" in conclusion_of(few).reason
+
+
 def test_a_row_without_values_is_no_matter_of_noise(sides):
     """More runs would have none, too."""
     gone = with_row(sides[1], lambda row, estimate: None if row == P95 else estimate)
