@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from loadproof.analysis.compare.changepoints import FEWEST, ChangePoints, LevelChange, best_p, changes_in
+from loadproof.analysis.compare.changepoints import FEWEST, ChangePoints, LevelChange, best_p, changes_in, odd_runs
 from loadproof.analysis.compare.comparedrow import least_sd, scale_of, values_of
 from loadproof.analysis.compare.equivalence import margin_on
 from loadproof.analysis.compare.replicates import sources_of, usable_replicates
@@ -77,6 +77,8 @@ class RowHistory:
     events: tuple[Event, ...]
     odd: tuple[int, ...]
     """Single runs apart from both of their neighbours; they were left out."""
+    is_worse_now: bool = False
+    """The latest run is one of them, for the worse, and by more than doesn't matter: the next one tells what it is."""
 
     @property
     def scale(self) -> Scale:
@@ -142,6 +144,12 @@ class RunHistory:
     @property
     def latest_improvements(self) -> tuple[RowHistory, ...]:
         return self._recent(Trend.IMPROVED)
+
+    @property
+    def rows_apart(self) -> tuple[RowHistory, ...]:
+        """Rows of the latest run's machine in which that run alone is far off, for the worse."""
+        stretch = self.stretches[0]
+        return tuple(row for row in stretch.rows if row.is_worse_now and row.runs[-1] == len(stretch.runs) - 1)
 
     def _recent(self, trend: Trend) -> tuple[RowHistory, ...]:
         stretch = self.stretches[0]
@@ -249,21 +257,27 @@ class _Series:
         return best_p(self.scaled, floor=self.floor)
 
     def searched(self, limit: float, smallest: float) -> RowHistory:
-        found = changes_in(self.scaled, limit=limit, floor=self.floor) if limit else ChangePoints((), ())
+        scaled = self.scaled
+        found = changes_in(scaled, limit=limit, floor=self.floor) if limit else ChangePoints((), odd_runs(scaled))
         events = tuple(self._event(change, smallest) for change in found.changes)
         odd = tuple(self.runs[place] for place in found.odd)
-        return RowHistory(self.row, self.metric, self.runs, self.values, events, odd)
+        is_worse_now = scaled.size - 1 in found.odd and self._is_worse(float(scaled[-1] - scaled[-2]), smallest)
+        return RowHistory(self.row, self.metric, self.runs, self.values, events, odd, is_worse_now)
+
+    def _is_worse(self, shift: float, smallest: float) -> bool:
+        """By as much as matters."""
+        worse = -shift if self.metric.kind.should_be_high else shift
+        return worse >= margin_on(scale_of(self.metric), smallest)
 
     def _event(self, change: LevelChange, smallest: float) -> Event:
         """By the numbers of runs, and sizes as people read them."""
         scale = scale_of(self.metric)
-        is_worse = change.shift < 0 if self.metric.kind.should_be_high else change.shift > 0
         if abs(change.shift) < margin_on(scale, smallest):
             trend = Trend.SMALL
         elif change.until is not None:
             trend = Trend.WENT_AWAY
         else:
-            trend = Trend.REGRESSED if is_worse else Trend.IMPROVED
+            trend = Trend.REGRESSED if self._is_worse(change.shift, smallest) else Trend.IMPROVED
         first, earliest, latest = (self.runs[place] for place in (change.first, change.earliest, change.latest))
         until = None if change.until is None else self.runs[change.until]
         shift, low, high = map(scale.shown, (change.shift, change.low, change.high))

@@ -14,6 +14,7 @@ from loadproof.analysis.outputs.dates import date_text
 from loadproof.analysis.outputs.junit import HELD, Case
 from loadproof.analysis.word import Word
 from loadproof.errors import escaped
+from loadproof.units import format_quantity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -98,13 +99,19 @@ def headline(history: RunHistory) -> str:
     """One sentence: what the latest runs show."""
     if history.broken:
         which = "the latest run" if history.broken == 1 else f"each of the latest {history.broken} runs"
-        return f"The target ended {which}, so nothing is known of what it does now."
+        return f"The target ended {which}, so its current behaviour is unknown."
     stretch = history.stretches[0]
     if not stretch.is_long_enough:
         here = f"{len(stretch.runs)} on this machine, {FEWEST} are needed"
         return f"Too few runs to tell change from noise: {here}."
     if worse := history.latest_regressions:
         return f"{_rows(len(worse))} regressed within the last {RECENT} runs, and {_have(len(worse))} not recovered."
+    if apart := history.rows_apart:
+        return f"The latest run alone is far worse in {_rows(len(apart))}, like {_apart_text(apart[0])}."
+    return _without_alarm(history, stretch)
+
+
+def _without_alarm(history: RunHistory, stretch: Stretch) -> str:
     if better := history.latest_improvements:
         return f"{_rows(len(better))} improved within the last {RECENT} runs; nothing regressed in them."
     changed = [row for row in stretch.rows if row.trend not in {Trend.STABLE, Trend.SMALL, Trend.TOO_FEW}]
@@ -113,15 +120,22 @@ def headline(history: RunHistory) -> str:
     return f"Nothing new: {len(changed)} of {_rows(len(stretch.rows))} changed earlier, or changed and went back."
 
 
+def _apart_text(row: RowHistory) -> str:
+    was, now = (format_quantity(float(value), row.metric.dimension) for value in row.values[-2:])
+    return f"{row.row.metric} of {row.row.endpoint} in {row.row.phase}: {now} after {was}"
+
+
 def history_step(history: RunHistory) -> str:
     stretch = history.stretches[0]
     if history.broken:
-        return "Find out in the latest run's report, and in the target's own log, why it ended."
+        return "Check the latest run's report and the target's own log for why it ended."
     if not stretch.is_long_enough:
         lacking = FEWEST - len(stretch.runs)
         runs = "run" if lacking == 1 else "runs"
         return f"Make {lacking} more {runs} on this machine, or `loadproof compare` two releases."
     if not history.latest_regressions:
+        if history.rows_apart:
+            return "Make another run: if it is as far off, that is a change; if not, this run was odd."
         return "Nothing to do."
     row, event = _surest(history.latest_regressions, len(stretch.runs) - RECENT)
     what = f"{row.row.metric} of {row.row.endpoint} in {row.row.phase} by {shift_text(row, event)}"

@@ -174,7 +174,8 @@ def history_cells(row: RowHistory) -> tuple[str, ...]:
 def title(stretch: Stretch) -> str:
     first, last = (date_text(run.manifest.start_unix_s)[:10] for run in (stretch.runs[0], stretch.runs[-1]))
     runs = "1 run" if len(stretch.runs) == 1 else f"{len(stretch.runs)} runs"
-    return f"{stretch.machine}: {runs}, {first} to {last}"
+    days = first if first == last else f"{first} to {last}"
+    return f"{stretch.machine}: {runs}, {days}"
 
 
 def history_terminal(history: RunHistory) -> Group:

@@ -151,10 +151,17 @@ def runs_below(paths: Sequence[Path]) -> list[Path]:
 
 def _no_runs(path: Path) -> Problem:
     """A gate's runs are in a directory of its own, below the one that it was given."""
-    what = "no runs in it" if path.is_dir() else "no such directory"
+    what = nothing_in(path)
     deeper = sorted({manifest.parents[1] for manifest in path.glob(f"*/*/{files.MANIFEST}")})
     remedy = f"give one that holds some, like {deeper[-1]}" if deeper else ""
     return Problem(str(path), what, remedy or "give run directories, or a directory that holds some")
+
+
+def nothing_in(path: Path) -> str:
+    """Why there are no run directories below a path."""
+    if path.is_dir():
+        return "no runs in it"
+    return "not a directory" if path.exists() else "no such directory"
 
 
 def _runs_in(path: Path) -> list[Path]:

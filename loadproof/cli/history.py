@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from loadproof.cli import judging
+from loadproof.cli.compare import nothing_in
 from loadproof.cli.options import (
     DEFAULT_OUT,
     AnnotateOption,
@@ -88,7 +89,7 @@ def _by_scenario(directory: Path) -> Mapping[str, list[Path]]:
                 name = ""
             runs.setdefault(name, []).append(manifest.parent)
     if not runs.keys() - {""}:
-        what = "no runs in it" if directory.is_dir() else "no such directory"
+        what = nothing_in(directory)
         raise InputError(Problem(str(directory), what, "give the directory that `loadproof run --out` wrote to"))
     return runs
 

@@ -15,11 +15,12 @@ from loadproof.plan.evidence import (
 )
 from loadproof.plan.phases import plan_phases
 from loadproof.plan.recoverability import unrecoverable
+from loadproof.plan.windows import shares_of_windows
 from loadproof.scenario.metrics import RESOURCES
 from loadproof.units import Dimension
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from loadproof.scenario.scenario import Scenario, Threshold
 
@@ -40,15 +41,26 @@ def undecidable(scenario: Scenario, expected: Mapping[tuple[str, str], float], *
         samples = samples_expected(scenario, threshold, expected)
         needed = samples_needed(threshold.expectation, z)
         if threshold.expectation.window_s is not None and threshold.expectation.metric.dimension is Dimension.RATE:
-            yield from _left_to_chance(scenario, threshold, samples, z, where=place)
+            yield from _left_to_chance(scenario, threshold, expected, z, where=place)
         if samples < needed:
             what = "samples a window" if threshold.expectation.window_s else "samples"
+            remedy, got = "plan more requests, combine endpoints or phases, or relax the threshold", ""
+            if _has_ramp(scenario, threshold):
+                remedy, got = f"{remedy}; or let the load grow in a warm-up phase", " in the poorest"
             yield Problem(
                 place,
                 f"{threshold.expect!r} can't be decided: it needs {needed:,} {what}",
-                "plan more requests, combine endpoints or phases, or relax the threshold",
-                got=f"{samples:,.0f} expected",
+                remedy,
+                got=f"{samples:,.0f} expected{got}",
             )
+
+
+def _has_ramp(scenario: Scenario, threshold: Threshold) -> bool:
+    """It has windows, which then differ as planned."""
+    read = scenario.phases_of(threshold)
+    return threshold.expectation.window_s is not None and any(
+        phase.ramp for phase in scenario.phases if phase.name in read
+    )
 
 
 def z_of_threshold(scenario: Scenario, threshold: Threshold) -> float:
@@ -61,25 +73,36 @@ def z_of_threshold(scenario: Scenario, threshold: Threshold) -> float:
 
 
 def _left_to_chance(
-    scenario: Scenario, threshold: Threshold, planned: float, z: float, *, where: str
+    scenario: Scenario, threshold: Threshold, expected: Mapping[tuple[str, str], float], z: float, *, where: str
 ) -> Iterator[Problem]:
     """Even a perfect target's poorest and richest windows have intervals."""
     expectation = threshold.expectation
+    planned, richest = (samples_expected(scenario, threshold, expected, of_windows=end) for end in (min, max))
     is_random = scenario.model == "open" and scenario.arrivals == "poisson"
-    fewest, most = poisson_bounds(planned, z) if is_random else (planned, planned)
+    fewest = poisson_bounds(planned, z)[0] if is_random else planned
+    most = poisson_bounds(richest, z)[1] if is_random else richest
     window_s = expectation.window_s or 1
     low, high = poisson_bounds(fewest, z)[0] / window_s, poisson_bounds(most, z)[1] / window_s
     if not expectation.holds(high if expectation.wants_low else low):
+        why, got = "by chance alone", f"{planned:,.0f}"
+        if richest - planned >= 1:
+            why, got = "as planned and by chance", f"{planned:,.0f} to {richest:,.0f}"
         yield Problem(
             where,
-            f"{threshold.expect!r} can't be decided: by chance alone windows reach from {low:.3g} to {high:.3g} rps",
+            f"{threshold.expect!r} can't be decided: {why} windows reach from {low:.3g} to {high:.3g} rps",
             "relax the limit, use longer windows, or use goodput_ratio",
-            got=f"{planned:,.0f} requests a window",
+            got=f"{got} requests a window",
         )
 
 
-def samples_expected(scenario: Scenario, threshold: Threshold, expected: Mapping[tuple[str, str], float]) -> float:
-    """Requests that a threshold would read, per window if it has one.
+def samples_expected(
+    scenario: Scenario,
+    threshold: Threshold,
+    expected: Mapping[tuple[str, str], float],
+    *,
+    of_windows: Callable[[Iterable[float]], float] = min,
+) -> float:
+    """Requests that a threshold would read: if it has windows, in the poorest of them, or by `max` in the richest.
 
     For the target's resources, one sample per second.
     """
@@ -95,5 +118,10 @@ def samples_expected(scenario: Scenario, threshold: Threshold, expected: Mapping
     if metric.of is not None and metric.of.name in RESOURCES:
         return sum(durations[phase] for phase in by_phase)
     if window_s is not None:
-        return min(requests / durations[phase] * window_s for phase, requests in by_phase.items())
+        spans = plan_phases(scenario)
+        places = [place for place, span in enumerate(spans) if span.name in by_phase]
+        ends = [shares_of_windows(spans, place, window_s) for place in places]
+        return of_windows(
+            by_phase[spans[place].name] * of_windows(shares) for place, shares in zip(places, ends, strict=True)
+        )
     return sum(by_phase.values())

@@ -29,6 +29,7 @@ from loadproof.analysis.outputs.historyfile import (
 from loadproof.analysis.outputs.junit import HELD
 from loadproof.analysis.report import history_page
 from loadproof.analysis.report.history_page import history_files, render_history
+from loadproof.analysis.word import Word
 from loadproof.errors import InputError, InvalidRunError, Problem
 from loadproof.rundir.manifest import read_manifest, write_manifest
 from simulation.rundirs import manifest, scenario, write_run
@@ -134,6 +135,17 @@ def test_rows_that_never_vary_hide_nothing_in_others(tmp_path):
     assert row_of(history_with(tmp_path, values)).trend is Trend.REGRESSED
     wavering = 1 - 0.01 * (np.arange(24) % 2)
     assert row_of(history_with(tmp_path, values, good=wavering)).trend is Trend.STABLE
+
+
+@pytest.mark.parametrize(("now", "is_told"), [(0.2, True), (0.05, False), (0.1, False)])
+def test_a_latest_run_that_is_far_worse_is_told_before_it_is_a_change(tmp_path, now, is_told):
+    """One run is no change, and no alarm; the next one tells. Far better is no news."""
+    history = history_with(tmp_path, [*series(n=25), now])
+    words = headline(history), history_step(history)
+    assert ("The latest run alone is far worse in 1 row, like p(95) of balance" in words[0]) is is_told
+    assert ("Make another run" in words[1]) is is_told
+    assert concluded_history(history).word is Word.PASS
+    assert bool(row_of(history).odd) is (now != 0.1)
 
 
 def test_an_old_regression_is_no_news(tmp_path):
