@@ -71,8 +71,8 @@ class Said(StrEnum):
 
 
 _CONFLICT: Final = 409
-_NOT_FINAL: Final = frozenset({408, _CONFLICT, 425})
-"""4xx that don't say that nothing happens: too slow a request, another one in progress, too early."""
+_NOT_FINAL: Final = frozenset({408, _CONFLICT, 423, 425})
+"""4xx that don't say that nothing happens: too slow a request, another one in progress (or locked by it), too early."""
 
 
 def said_by(status: int, outcome: str, *, is_repeated: bool) -> Said:

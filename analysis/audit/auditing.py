@@ -15,7 +15,6 @@ from loadproof.analysis.audit.limitspromises import QUOTA
 from loadproof.analysis.audit.limitsrefusals import Before
 from loadproof.analysis.frames.journal import load_journal
 from loadproof.analysis.word import Word
-from loadproof.rundir import files
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,11 +45,7 @@ def _audited(name: str, run: Run, journal: pd.DataFrame | None) -> Audited:
 def _limits(run: Run, journal: pd.DataFrame) -> Audited:
     """Of the limits of requests that the scenario sends."""
     manifest = run.manifest
-    declared, losses = manifest.declared_limits, redis_losses(run)
-    if not losses and _lost_redis(run):
-        # Some were counted there, and some by each process.
-        each = {"shared": "process", "processes": manifest.scenario.settings.processes + 1}
-        declared = {name: limit.model_copy(update=each) for name, limit in declared.items()}
+    declared = manifest.declared_limits
     spent = {name: manifest.scenario.limit_of(name) for name in run.endpoints}
     audit = audit_limits(
         journal.assign(request=journal["request"].map(lambda name: spent.get(name, name))),
@@ -58,7 +53,7 @@ def _limits(run: Run, journal: pd.DataFrame) -> Audited:
         access=manifest.declared_access,
         start_unix_s=manifest.start_unix_s,
         before=_before(run, declared),
-        losses=losses,
+        losses=redis_losses(run),
         processes=manifest.scenario.settings.processes,
     )
     return audit if is_whole(run) else without_rows(audit)
@@ -74,12 +69,6 @@ def without_rows(audit: Audited) -> Audited:
         for promised in audit.evidence
     ]
     return audited(audit.audit, evidence, audit.offences, total=audit.offences_total)
-
-
-def _lost_redis(run: Run) -> bool:
-    """At some time of the run, the embedded target's processes counted for themselves, and nobody had planned it."""
-    fallbacks = run.target[run.target["metric"] == files.FALLBACKS]["value"]
-    return bool((fallbacks > 0).any())
 
 
 def _before(run: Run, limits: Mapping[str, DeclaredLimit]) -> dict[str, Before]:

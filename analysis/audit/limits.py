@@ -8,6 +8,7 @@ could have kept; what the intervals leave open decides nothing, and is counted.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -75,10 +76,12 @@ def audit_limits(
         free[name] = line, bounds(fits)
         told = honesty(line, waits[name], free[name][1], announced)
         promises += [(name, promise) for promise in promises_of(line, fits, waits[name], told)]
-    if table is not None and not losses:
-        # What each process remembers of violations is its own, too.
+    if table is not None and not any(loss.is_planned for loss in losses):
+        # What each process remembers of violations is its own, too: only what came before a loss shows them.
+        until_us = min((loss.from_s * 1e6 for loss in losses), default=math.inf)
         is_new = not any(known_before.is_unknown for known_before in (before or {}).values())
-        promises += penalty_promises(table, {name: free[name] for name in punished}, is_new=is_new)
+        own = {name: free[name] for name in punished}
+        promises += penalty_promises(table[table["sent"] < until_us], own, is_new=is_new)
     return audited(
         LIMITS,
         [*listed, *(promise.evidence(name) for name, promise in promises)],

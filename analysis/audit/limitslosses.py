@@ -62,9 +62,9 @@ class CounterShare(NamedTuple):
 
 
 def redis_losses(run: Run) -> list[Loss]:
-    """Of a run with faults of Redis: those that its events tell of, and others; in order, none overlapping."""
+    """Those that a run's events tell of, and others that its target counted; in order, none overlapping."""
     planned = _apart(_planned(run))
-    return _apart([*planned, *_unplanned(run, planned)]) if planned else []
+    return _apart([*planned, *_unplanned(run, planned)])
 
 
 def _apart(losses: Iterable[Loss]) -> list[Loss]:
@@ -89,11 +89,12 @@ def _planned(run: Run) -> Iterator[Loss]:
 def _unplanned(run: Run, planned: list[Loss]) -> Iterator[Loss]:
     """On a busy machine Redis may not answer in time; but whoever doesn't find it again after a fault is to blame."""
     samples = run.target[run.target["metric"] == FALLBACKS].sort_values("time_s")
-    times_s, values = samples["time_s"].tolist(), samples["value"].tolist()
-    blamed_s = -math.inf
+    times_s, values = [-math.inf, *samples["time_s"]], [0.0, *samples["value"]]
+    blamed_s: float | None = None
     for at in range(1, len(values)):
         from_s, to_s = times_s[at - 1], times_s[at]
-        if values[at] <= values[at - 1]:
+        # A target that was started again counts from 0.
+        if values[at] <= (values[at - 1] if values[at] >= values[at - 1] else 0):
             continue
         if from_s == blamed_s or any(loss.from_s < to_s and from_s < loss.back_s for loss in planned):
             blamed_s = to_s

@@ -84,6 +84,8 @@ def announced_before(table: pd.DataFrame, name: str, line: Line) -> NDArray[np.i
 
     With a refusal of the client beside it, until its own end at least: which of them came first is not known.
     """
+    if table.empty:
+        return np.full(len(line.rows), NEVER_US)
     client = pd.factorize(table["client"])[0].astype(np.int64)
     told_until = table["until_high"].groupby(client).cummax().groupby(client).shift(1, fill_value=NEVER_US).to_numpy()
     apart = client * (int(table["ended"].max() - table["sent"].min()) + 1)

@@ -62,15 +62,16 @@ def refusals(line: Line, algorithm: str, windows: FixedWindows, before: Before) 
     since = line.since[line.refused]
     is_known = sent - line.shift[line.refused] - since >= reach if reach else np.ones(len(sent), dtype=bool)
     is_early = (most + np.where(is_known, 0, before.hits) <= size - 1) & (is_known | (since == 0))
+    is_early &= ~(_may_be_punished(line) & (before.is_unknown | (since > 0)))
     if before.is_unknown:
-        is_early &= is_known & ~_may_be_punished(line)
+        is_early &= is_known
     free_low, free_high = _free(line, algorithm, sent, ended)
     found = Refusals(is_early, (least > size - 1) & ~is_early, free_low, free_high)
     return _in_windows(line, windows, found) if algorithm == "fixed-window" else found
 
 
 def _may_be_punished(line: Line) -> NDArray[np.bool_]:
-    """Refusals that a penalty from before the run would explain: one that nothing admitted since has disproved."""
+    """Refusals that a penalty from before what is known would explain: one that nothing admitted has disproved."""
     rule, refused = line.limit.penalties, line.refused
     if rule is None:
         return np.zeros(len(refused), dtype=bool)
@@ -78,7 +79,8 @@ def _may_be_punished(line: Line) -> NDArray[np.bool_]:
     first = np.full(len(line.first) - 1, far)
     np.minimum.at(first, line.client[line.is_admitted], line.ended[line.is_admitted])
     longest_us = round(rule.cap * 1e6) + line.window_us
-    return (line.sent[refused] <= first[line.client[refused]]) & (line.sent[refused] - line.shift[refused] < longest_us)
+    known_us = line.sent[refused] - line.shift[refused] - line.since[refused]
+    return (line.sent[refused] <= first[line.client[refused]]) & (known_us < longest_us)
 
 
 def _most(hits: Hits, from_us: NDArray[np.int64], to_us: NDArray[np.int64]) -> NDArray[np.float64]:

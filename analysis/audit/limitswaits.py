@@ -31,6 +31,11 @@ NEVER_US: Final = -(1 << 62)
 _SECONDS: Final = re.compile(r"\d{1,9}", re.ASCII)
 _SECONDS_ALONE, _DATE_BY_OURS, _DATE_BY_TARGETS = range(3)
 """What is announced: a wait, a moment read by this machine's clock, or by that of the target, which the answer told."""
+_DATE_US: Final = 2 * SECOND_US
+"""How old a Date may be: it leaves out parts of a second, and servers write a new one once a second.
+
+Source: uvicorn 0.54, server.py, `on_tick`.
+"""
 _DATE: Final = re.compile(r"[A-Z][a-z]{2,8},? .*\d\d:\d\d:\d\d.*")
 
 
@@ -78,8 +83,7 @@ def waits_of(line: Line, start_unix_s: float) -> Waits:
     is_ours = kinds == _DATE_BY_OURS
     moment = np.where(is_told, value - np.where(is_ours, start_unix_s, 0), 0) * SECOND_US
     wait = moment.astype(np.int64)
-    # A Date is up to a second old.
-    low = np.where(is_ours, wait + shift - SECOND_US, sent + wait - np.where(kinds == _DATE_BY_TARGETS, SECOND_US, 0))
+    low = np.where(is_ours, wait + shift - SECOND_US, sent + wait - np.where(kinds == _DATE_BY_TARGETS, _DATE_US, 0))
     high = np.where(is_ours, wait + shift + SECOND_US, ended + wait)
     return Waits(is_missing, ~is_missing & ~is_told, *(np.where(is_told, end, NEVER_US) for end in (low, high)))
 

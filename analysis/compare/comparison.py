@@ -206,5 +206,5 @@ def _broken(baseline: Sequence[Replicate], candidate: Sequence[Replicate]) -> It
         remedy = f"make at least {ENOUGH_RUNS} runs of each release; eight are better"
         if was or now:
             what = f"the target ended {was} and {now} runs of the sides early, and the other {what}"
-            remedy = "find out in those runs' reports why it ended them, then make them again"
+            remedy = "check those runs' reports for why it ended them, then make them again"
         yield Finding(Word.INCONCLUSIVE, what, remedy)

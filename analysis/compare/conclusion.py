@@ -192,7 +192,7 @@ _MORE_RUNS: Final = "Make more runs of each release, alternately."
 
 def _more_runs(rows: Sequence[ComparedRow], worst: ComparedRow, looks: Sequence[int]) -> str:
     if not worst.is_tested:
-        return f"Find out in the reports of {_thin_sides(worst)} why {worst.row.endpoint} has nothing to measure there."
+        return f"Check the reports of {_thin_sides(worst)} for why {worst.row.endpoint} has nothing to measure there."
     needed = [row.runs_to_decide for row in rows if row.runs_to_decide is not None]
     if needed and len(needed) == len(rows):
         return _as_many(max(needed), looks)
@@ -205,7 +205,7 @@ def _more_runs(rows: Sequence[ComparedRow], worst: ComparedRow, looks: Sequence[
 
 def _as_many(runs: int, looks: Sequence[int]) -> str:
     """How to make so many runs a side; a duel's looks stay as far apart in proportion, and even as its blocks are."""
-    would = "so many would decide in four of five cases"
+    would = "that many would decide in four of five cases"
     if not looks:
         return f"Make about {runs} runs of each release, alternately: {would}."
     if runs > MOST_PAIRS:

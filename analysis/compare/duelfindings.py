@@ -27,7 +27,7 @@ def findings_of(duel: Duel, path: Path) -> Iterator[Finding]:
         yield Finding(Word.PASS, what, f"it ended because {duel.reason}")
     if duel.is_quick:
         remedy = "leave out --quick for smaller changes"
-        yield Finding(Word.PASS, "a quick duel: it sees what is obvious", remedy)
+        yield Finding(Word.PASS, "a quick duel, which only finds large differences", remedy)
     if duel.repeated:
         what = f"{duel.repeated} of {len(duel.runs)} runs were INVALID and don't count"
         yield Finding(
@@ -54,7 +54,7 @@ def _undecided(duel: Duel, path: Path) -> Finding:
     if duel.ending in {"interrupted", "terminated"}:
         how = f"the duel was {duel.ending} ({duel.reason})"
     n = len(duel.counted)
-    what = f"{how} after {n} {'run that counts' if n == 1 else 'runs that count'}: no look has decided it"
+    what = f"{how} after {n} {'run that counts' if n == 1 else 'runs that count'}: not decided at any look"
     if duel.ending == "died":
         is_candidates = duel.runs[-1].side == "candidate" and duel.kind == "duel"
         remedy = f"its output is in {duel.runs[-1].side}.log"

@@ -119,7 +119,7 @@ def replicate(path: Path) -> Replicate:
     run = load_run(path)
     broken = [finding.what for finding in findings_in(run) if finding.word is Word.INVALID]
     if broken:
-        remedy = "leave it out, or repeat it: its numbers are the generator's"
+        remedy = "leave it out, or repeat it: it measured the generator"
         raise InvalidRunError(Problem(str(path), "the run is INVALID", remedy, got=broken[0]))
     ending = run.manifest.ending
     if ending in _CUT_SHORT:

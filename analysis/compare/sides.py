@@ -106,7 +106,7 @@ def _releases(baseline: Runs, candidate: Runs) -> Iterator[Finding]:
     for side, names in (("baseline", was), ("candidate", now)):
         if len(names) > 1:
             what = f"the runs of the {side} are of several releases: {', '.join(sorted(names))}"
-            yield Finding(Word.PASS, what, "leave out those that you don't ask about")
+            yield Finding(Word.PASS, what, "compare one release per side")
     if len(was) == 1 and was == now:
         what = f"both sides are release {next(iter(was))}"
         yield Finding(Word.PASS, what, "if that is not a test of equals, check which runs you gave")

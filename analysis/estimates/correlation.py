@@ -89,16 +89,31 @@ def _residuals(
     return residuals, independent
 
 
-def half_width_of_mean(values: NDArray[np.int64], phases: NDArray[np.int64]) -> float:
-    """How far the mean of per-second counts may be off, with 95 % confidence; shapes (seconds,)."""
+def half_width_of_mean(
+    values: NDArray[np.int64], phases: NDArray[np.int64], planned: NDArray[np.float64] | None = None
+) -> float:
+    """How far the mean of per-second counts may be off, with 95 % confidence; shapes (seconds,).
+
+    `planned` is the load of each second, in a unit of its phase: as far as counts follow it, they don't vary by chance.
+    """
     if values.size < 2:
         return math.inf
     residuals = np.zeros(values.size)
     for phase in np.unique(phases):
         inside = phases == phase
         residuals[inside] = values[inside] - values[inside].mean()
+        if planned is not None:
+            residuals[inside] -= _following(residuals[inside], planned[inside])
     variance, freedom = sum_variance(residuals)
     return t_quantile(1 - _TAIL, freedom) * math.sqrt(variance) / values.size
+
+
+def _following(residuals: NDArray[np.float64], planned: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The part of them that is proportional to how far the planned load is from its mean, by least squares."""
+    uneven = planned - planned.mean()
+    size = float(uneven @ uneven)
+    part: NDArray[np.float64] = uneven * (float(uneven @ residuals) / size) if size > 0 else 0 * uneven
+    return part
 
 
 def sum_variance(residuals: NDArray[np.float64], independent: float = 0.0) -> tuple[float, float]:

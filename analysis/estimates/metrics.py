@@ -158,7 +158,8 @@ class Rate(Estimator):
 
     def estimates(self, reading: Reading, noises: Sequence[Noise]) -> list[Estimate | None]:
         counted = reading.seconds.count(counted_in(reading.rows, self.counted))
-        half = half_width_of_mean(counted, reading.seconds.phases)
+        planned = reading.seconds.planned(reading.traffic.phases)
+        half = half_width_of_mean(counted, reading.seconds.phases, planned)
         # What happened in this run was counted.
         return [rate_estimate(counted, 0.0 if noise is Noise.SAMPLING else half) for noise in noises]
 

@@ -13,6 +13,7 @@ import numpy as np
 from loadproof.analysis.estimates.correlation import cautious_effect, design_effect
 from loadproof.analysis.estimates.estimate import Precision
 from loadproof.analysis.frames.cellsums import blocks
+from loadproof.plan.windows import load_in
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,6 +60,12 @@ class Seconds:
         ]
         numbers, places = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
         return Seconds(numbers, places)
+
+    def planned(self, phases: Sequence[PhaseSpan]) -> NDArray[np.float64]:
+        """The load that was planned for each, in a unit of its phase; 0 in phases whose seconds are all alike."""
+        uneven = {number for number, span in enumerate(phases) if span.ramp_s or span.bursts_s}
+        pairs = zip(self.numbers.tolist(), self.phases.tolist(), strict=True)
+        return np.array([load_in(phases, place, second) if place in uneven else 0.0 for second, place in pairs])
 
     def count(self, rows: pd.DataFrame) -> NDArray[np.int64]:
         """What these rows count in each second."""

@@ -148,16 +148,16 @@ def sentence_of(result: Capacity) -> str:
     """The result in one sentence."""
     together = result.together
     if result.found is Found.FOUND:
-        return f"It holds {load_text(together.half)}."
+        return f"It sustains {load_text(together.half)}."
     if result.found is Found.ROUGH and together.lower_rps and together.upper_rps:
         value = result.value_rps or 0.0
-        bounds = f"it held {rate(together.lower_rps)} and not {rate(together.upper_rps)}"
-        return f"It holds roughly {value:,.3g} rps: {bounds}. These are bounds, not a confidence interval."
+        bounds = f"it sustained {rate(together.lower_rps)} but not {rate(together.upper_rps)}"
+        return f"It sustains roughly {value:,.3g} rps: {bounds}. These are bounds, not a confidence interval."
     if result.found is Found.ROUGH:
-        return "It was held at some loads and not at others, without a clear order: no estimate."
+        return "It sustained some loads and not others, in no clear order: no estimate."
     known = ""
     if result.found in {Found.UNFINISHED, Found.DIED} and together.half is not None:
-        known = f" By the trials so far it holds about {together.half.value:,.3g} rps."
+        known = f" By the trials so far, it sustains about {together.half.value:,.3g} rps."
     return f"Not found: {result.why}.{known}"
 
 
@@ -197,15 +197,15 @@ def facts(search: Search, result: Capacity) -> Iterator[str]:
     if result.beyond is not None:
         yield beyond_text(result.beyond, result.value_rps)
     elif result.found in {Found.FOUND, Found.ROUGH}:
-        yield "What more load than it holds would do is not known: no valid trial was made there."
+        yield "What happens beyond its capacity is unknown: no valid trial was made there."
     if search.ceiling_rps:
         up_to = "at least " if not search.ceiling_note else ""
         yield f"The generator alone sends {up_to}{rate(search.ceiling_rps)} on time on this machine."
     if result.invalid:
         trials = counted(result.invalid, "trial")
-        yield f"{trials} measured the generator instead of the target: repeated, and counted nowhere."
+        yield f"{trials} measured the generator instead of the target: repeated, and not counted."
     if search.others:
-        yield f"Not part of a search, because no share of a trial's requests decides it: {', '.join(search.others)}."
+        yield f"Not searched for, as no share of a trial's requests decides it: {', '.join(search.others)}."
 
 
 def beyond_text(trial: Trial, capacity_rps: float | None) -> str:

@@ -99,7 +99,7 @@ def headline(history: RunHistory) -> str:
     """One sentence: what the latest runs show."""
     if history.broken:
         which = "the latest run" if history.broken == 1 else f"each of the latest {history.broken} runs"
-        return f"The target ended {which}, so nothing is known of what it does now."
+        return f"The target ended {which}, so its current behaviour is unknown."
     stretch = history.stretches[0]
     if not stretch.is_long_enough:
         here = f"{len(stretch.runs)} on this machine, {FEWEST} are needed"
@@ -130,7 +130,7 @@ def _apart_text(row: RowHistory) -> str:
 def history_step(history: RunHistory) -> str:
     stretch = history.stretches[0]
     if history.broken:
-        return "Find out in the latest run's report, and in the target's own log, why it ended."
+        return "Check the latest run's report and the target's own log for why it ended."
     if not stretch.is_long_enough:
         lacking = FEWEST - len(stretch.runs)
         return f"Make {counted(lacking, 'more run')} on this machine, or `loadproof compare` two releases."

@@ -82,7 +82,7 @@ def sizes(selftest: SelfTest) -> str:
     fits = [size.scenario for size in selftest.sizes if size.fits]
     beyond = [f"{size.scenario} ({size.peak_rps:,.0f} requests/s)" for size in selftest.sizes if not size.fits]
     wrong = sum(rate.n - rate.right for rate in selftest.rates)
-    can = "whose load it keeps up" if wrong else "that it can decide"
+    can = "whose load it can generate" if wrong else "that it can decide"
     text = f"Shipped scenarios {can}: {', '.join(fits) or 'none'}."
     if wrong:
         answers = "1 answer was" if wrong == 1 else f"{wrong} answers were"

@@ -146,7 +146,7 @@ def _fought(path: Path, planned: Duel, referee: DuelReferee, stop_signal: StopSi
         return fight(path, planned, referee, stop_signal)
     except LoadproofError:
         if read_duel(path).runs:
-            say(f"what was measured stays; go on with: {resume_command(path)}")
+            say(f"the results so far are kept; resume with: {resume_command(path)}")
         raise
 
 
@@ -163,7 +163,7 @@ def _assignments(duel: Duel, resume: Path | None, allowed: list[str]) -> dict[Si
         what = "clients would be told apart on one side only"
         raise InputError(Problem(scenario.name, what, "say `clients: shared` or `clients: {header: NAME}`"))
     if not any(threshold.expectation.metric.kind.reads_times for threshold in scenario.thresholds):
-        remedy = "add what matters, like {endpoint: balance, expect: p(95) < 200 ms}: it is what the duel is about"
+        remedy = "add what matters, like {endpoint: balance, expect: p(95) < 200 ms}: the duel is decided by it"
         raise InputError(Problem(scenario.name, "no threshold on time, so nothing to compare", remedy))
     return assignments
 
@@ -188,7 +188,7 @@ def _scenario_of(path: Path) -> str:
     try:
         return (path / SCENARIO).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        remedy = "restore it: the duel goes on with the scenario that it began with"
+        remedy = "restore it: a duel must end with the scenario that it began with"
         raise RunDirectoryError(Problem(str(path / SCENARIO), f"can't be read: {error}", remedy)) from None
 
 

@@ -72,7 +72,7 @@ def check_duet(duel: Duel, reports: Path) -> None:
     alarms = false_alarms(reports, duel)
     if duel.kind != "aa" and (alarms.found or not alarms.duels):
         seen = str(alarms) if alarms.found else "no duel of equals has shown that the halves of this machine are alike"
-        raise InputError(Problem("--duet", seen, "hold one first, with --aa --duet, or take turns without --duet"))
+        raise InputError(Problem("--duet", seen, "run one first, with --aa --duet, or take turns without --duet"))
 
 
 def refuse_beside(resume: Path, *others: object, is_said: bool) -> None:

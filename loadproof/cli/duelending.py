@@ -39,7 +39,7 @@ def show_plan(path: Path, duel: Duel, scenario: Scenario) -> None:
     left = 2 * duel.looks[-1] - len(duel.counted)
     looks = ", ".join(map(str, duel.looks))
     say(f"{path}: at most {left} runs of about {format_duration(run_s)}, {format_duration(left * run_s)} together")
-    say(f"looks after {looks} runs of each side, and only there: what the lines below show may be noise")
+    say(f"looks after {looks} runs of each side, and only there: differences shown before may be noise")
 
 
 def conclude(
@@ -71,7 +71,7 @@ def conclude(
             _shown(comparison, path, policy)
         except LoadproofError as error:
             say(str(error))
-    say(f"what was measured stays; go on with: {resume_command(path)}")
+    say(f"the results so far are kept; resume with: {resume_command(path)}")
     return code
 
 

@@ -190,5 +190,5 @@ class DuelReferee:
 
         self.interim = interim_result(self.sides(duel), duel.looks, look)
         if not self.interim.reason:
-            say(f"look {look + 1} of {len(duel.looks)}: not decided, it goes on")
+            say(f"look {look + 1} of {len(duel.looks)}: not decided yet")
         return self.interim.reason

@@ -131,7 +131,7 @@ class OwnLocustfile:
         if has_options and locustfile.shape_takes_options:
             locustfile = brought(file, shape_options=(self.users, self.spawn_rate, self._run_time()))
         elif has_options and not locustfile.shape_error:
-            remedy = "leave out --users, --duration and --spawn-rate: it says them"
+            remedy = "leave out --users, --duration and --spawn-rate: the shape sets them"
             raise InputError(Problem(file.name, "has a shape class of its own", remedy))
         elif has_options:
             return ()
@@ -145,13 +145,13 @@ class OwnLocustfile:
             return None
         seconds = seconds_of(self.duration)
         if not seconds.is_integer() or seconds < 1:
-            what = "not a number of whole seconds, which are what a shape is asked for"
+            what = "not a whole number of seconds, and shapes are called once a second"
             raise InputError(Problem("--duration", what, "round it", got=self.duration))
         return int(seconds)
 
     def _way_out(self, locustfile: Locustfile) -> str:
         if locustfile.shape_takes_options and (self.users is None or self.duration is None):
-            return "give --users and --duration, which it goes by"
+            return "give --users and --duration, which it uses"
         if locustfile.shape_chooses:
             return (
                 "let its ticks be users and spawn rate alone, and the classes' `weight` say the mix; "

@@ -99,7 +99,7 @@ def tell_ignored_settings() -> None:
     """Name those of Locust's own settings that are present: whoever set them may wonder why they have no effect."""
     ignored = list(settings_found())
     if ignored:
-        why = "only the command line, the scenario and the locustfiles decide what is sent"
+        why = "only the command line, the scenario and the locustfiles determine what is sent"
         note(f"{escaped(', '.join(ignored))} {'is' if len(ignored) == 1 else 'are'} ignored: {why}")
 
 

@@ -45,7 +45,7 @@ def unlike_before(directory: Path, assignment: Assignment, goals: Sequence[Goal]
             remedy = "give the same scenario, settings and target file on the same machine, or start anew"
             is_short = not isinstance(value, dict | list)
             begun = f" ({was[name]})" if is_short else ""
-            what = f"the search's trials were made with another one{begun}"
+            what = f"the search's trials used another one{begun}"
             yield Problem(f"--resume {name}", what, remedy, got=str(value) if is_short else None)
 
 

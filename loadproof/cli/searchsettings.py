@@ -96,7 +96,7 @@ def _chosen_goals(scenario: Scenario, texts: Sequence[str], problems: list[Probl
             problems.append(Problem("--goal", what, "write one like 'p(95) < 200 ms'", got=text))
     chosen, others = goals_of(scenario.model_copy(update={"all_thresholds": thresholds}))
     problems += [
-        Problem("--goal", "no share of a trial's requests decides it", "use a quantile or a ratio", got=text)
+        Problem("--goal", "not decided by a share of a trial's requests", "use a quantile or a ratio", got=text)
         for text in others
     ]
     return chosen, others
@@ -108,7 +108,7 @@ def _kept_by_refusals(scenario: Scenario, goals: Sequence[Goal], where: str) -> 
         if goal.loss_ratio >= 1:
             yield Problem(where, "no load can break this goal", "use one that can be missed", got=goal.name)
     if unread := unread_by(scenario, goals):
-        what = f"a target that refuses all of {', '.join(unread)} would keep every goal, and hold any load"
+        what = f"a target that refuses all of {', '.join(unread)} would meet every goal at any load"
         remedy = "add one like `p(95) < 200 ms` or `goodput_ratio >= 99 %`"
         yield Problem(where, what, remedy, got=", ".join(goal.name for goal in goals))
 

@@ -23,7 +23,7 @@ def shares_of_windows(spans: Sequence[PhaseSpan], place: int, window_s: float) -
     length = math.ceil(window_s)
     if len(seconds) < length:
         return 0.0, 0.0
-    sums = [0.0, *itertools.accumulate(_load_in(spans, place, second) for second in seconds)]
+    sums = [0.0, *itertools.accumulate(load_in(spans, place, second) for second in seconds)]
     windows = [until - since for since, until in zip(sums, sums[length:], strict=False)]
     whole = _load_of(spans, place)
     return min(windows) / whole, max(windows) / whole
@@ -34,15 +34,15 @@ def _level_before(spans: Sequence[PhaseSpan], place: int) -> float:
 
 
 def _load_of(spans: Sequence[PhaseSpan], place: int) -> float:
-    """In arrivals, users at bursts, or user-seconds; the last without a ramp, like the number of requests expected."""
+    """As in `load_in`; user-seconds without a ramp, like the number of requests expected."""
     span = spans[place]
     if span.rate_rps is not None:
         return expected_arrivals(span, _level_before(spans, place))
     return (span.users or 0) * (len(span.bursts_s) or span.end_s - span.start_s)
 
 
-def _load_in(spans: Sequence[PhaseSpan], place: int, second: int) -> float:
-    """The same, of one second."""
+def load_in(spans: Sequence[PhaseSpan], place: int, second: int) -> float:
+    """What this phase has planned for one second, in arrivals, users at bursts, or user-seconds."""
     span = spans[place]
     if span.rate_rps is not None:
         before_rps = _level_before(spans, place)

@@ -56,8 +56,8 @@ def command_problems(
             yield Problem(f"{where} {place}", "no such command in the target file's `commands`", remedy, got=name)
     used = {} if target is None else used_commands(scenario, target)
     if used and not is_allowed:
-        what = "runs programs on this machine that the target file names"
-        yield Problem(f"{where} faults", what, f"read them there, then give {ALLOW}", got=", ".join(used))
+        what = "runs programs that the target file names on this machine"
+        yield Problem(f"{where} faults", what, f"review them, then pass {ALLOW}", got=", ".join(used))
     for name, command in used.items():
         place = f"target commands.{name}"
         for variable in command.variables:

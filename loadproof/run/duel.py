@@ -59,7 +59,7 @@ def looks_problem(looks: tuple[int, ...]) -> str | None:
     if list(looks) != sorted(set(looks)):
         return "looks that don't come one after the other"
     if looks[0] < SHORTEST_LOOK:
-        return f"a look at fewer than {SHORTEST_LOOK} runs of a side, which can't tell noise from a change"
+        return f"a look at fewer than {SHORTEST_LOOK} runs per side, too few to tell a change from noise"
     if odd := [look for look in looks if look % PER_BLOCK]:
         return f"a look in the middle of a block ({odd[0]} runs of a side): blocks have two runs of each side"
     if looks[-1] > MOST_PAIRS:

@@ -91,10 +91,10 @@ class FaultKeeper:
                 self._orders.sendall(json.dumps(order).encode() + b"\n")
                 line = self._answers.readline()
         except OSError as error:
-            raise FaultError(f"the process that does faults doesn't answer: {error}") from None
+            raise FaultError(f"the process that injects faults doesn't respond: {error}") from None
         if not line.endswith(b"\n"):
             # It was killed, perhaps while it answered.
-            raise FaultError("the process that does faults is gone")
+            raise FaultError("the process that injects faults is gone")
         answer: dict[str, Any] = json.loads(line)
         if "trouble" in answer:
             raise FaultError(answer["trouble"])

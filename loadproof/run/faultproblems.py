@@ -38,7 +38,7 @@ def fault_problems(
 
 def _of_redis(fault: Fault, target: TargetFile | None) -> tuple[str, str] | None:
     if target is not None:
-        return "the run has nothing to do with your own target's Redis", "leave it out, or load the embedded target"
+        return "the run doesn't control your own target's Redis", "leave it out, or load the embedded target"
     if os.environ.get(VARIABLE) and not fault.is_of_network:
         return f"only processes that the run starts itself can be stopped, and {VARIABLE}'s isn't one", _OTHERWISE
     return None
@@ -57,5 +57,5 @@ def _of_network(target: TargetFile | None, crew: CrewOptions) -> tuple[str, str]
     if target is not None and target.proxy is not None:
         return "the target is reached through a proxy of your own", "leave out the target's `proxy`, or the fault"
     if crew.hosts:
-        return "the locustfile's users name their hosts themselves", "set TARGET_URL instead of `host`"
+        return "the locustfile's users set their own hosts", "set TARGET_URL instead of `host`"
     return None

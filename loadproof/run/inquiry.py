@@ -128,7 +128,7 @@ class Inquirer:
         end_s = time.monotonic() + patience_s
         while self._send(self._others[0], [call])[0].reply is None:
             if time.monotonic() >= end_s:
-                raise UnaskedError("the target didn't answer any more")
+                raise UnaskedError("the target stopped responding")
             self.pause(_SLICE_S)
 
     def pause(self, seconds: float) -> None:
@@ -149,7 +149,7 @@ class Inquirer:
         self._check_time()
         now_s = time.monotonic()
         if self._failures[path] >= _MOST_FAILURES and now_s < self._failed_s + _WHILE_S:
-            raise UnaskedError(f"the target didn't answer {path} any more")
+            raise UnaskedError(f"the target stopped responding to {path}")
         for _ in range(len(clients)):
             if self._not_before_s[clients[0], path] <= now_s:
                 return clients[0]

@@ -98,7 +98,7 @@ def _wants(file: Locustfile, where: str) -> Iterator[Problem]:
     fit = [role for role in file.roles if role.is_api_user and role.endpoint == file.stem]
     strangers = [role for role in file.roles if not role.is_api_user]
     for role in strangers:
-        what = f"`{role.name}` is not an ApiUser: what it sends could be neither planned nor judged"
+        what = f"`{role.name}` is not an ApiUser: loadproof can neither plan nor judge what it sends"
         yield Problem(where, what, _DERIVE)
     named = ", ".join(f"{role.name}: {role.endpoint}" for role in file.roles if role.is_api_user)
     if not fit and not strangers:

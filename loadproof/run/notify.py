@@ -112,12 +112,12 @@ def tell(
         body = content if channel.chat is None else _message(channel.chat, text)
         reason = _tell(channel, body.encode(), sleep)
         if reason:
-            what = "did not get the verdict"
+            what = "didn't receive the verdict"
             problems.append(
                 Problem(
                     f"{FLAG} {channel.shown}",
                     what,
-                    "check that it accepts the notice; the verdict counts anyway",
+                    "check that it accepts the notice; the verdict isn't affected",
                     got=reason,
                 )
             )

@@ -69,8 +69,8 @@ def brought_problems(file: Locustfile, scenario: Scenario, where: str) -> Iterat
             remedy = "decorate a method with @task, or set `abstract = True` if others are derived from it"
             yield Problem(where, f"`{role.name}` has no task", remedy)
         for loop in role.own_loops:
-            what = f"`{loop}` takes the place of Locust's: what it calls a task can't be known"
-            yield Problem(where, what, "leave it to Locust, and write what it sends as tasks")
+            what = f"`{loop}` replaces Locust's: loadproof can't know what it runs as a task"
+            yield Problem(where, what, "remove it, and write what it sends as tasks")
         yield from never_run_problems(role, where)
     fixed, fewest = sum(role.fixed_count for role in file.roles), min(phase.users or 0 for phase in scenario.phases)
     if fixed > fewest:

@@ -104,7 +104,7 @@ def _mix_problems(
             what = f"no such file in {crew.locustfiles.name}/"
             yield Problem(f"{where} mix.{kind}{'.like' if mix.like else ''}", what, nearest(file, known), got=file)
         if mix.like and kind in known:
-            what = f"there is a {kind}.py in {crew.locustfiles.name}/, which are other users"
+            what = f"{crew.locustfiles.name}/ already has a {kind}.py, with other users"
             yield Problem(f"{where} mix.{kind}", what, "give these another name", got=f"like {mix.like}")
     yield from _locustfile_problems(scenario, crew, target)
     yield from _limit_problems(scenario, limits, [*known, *scenario.endpoints], target, where=where)
@@ -124,7 +124,7 @@ def _of_brought(scenario: Scenario, crew: CrewOptions, target: TargetFile | None
 def _shared_limit_problems(scenario: Scenario, limits: Mapping[str, Written], *, where: str) -> Iterator[Problem]:
     """A locustfile's users have one address: the limits of one client are those of all."""
     if limits and not scenario.expect_throttling:
-        what = "the target limits each client, and a locustfile's users are one for it"
+        what = "the target limits each client, and all of a locustfile's users count as one"
         remedy = "turn its limits off (`settings: {limiter: off}` if it is embedded), or say `expect_throttling: true`"
         yield Problem(f"{where} locustfile", what, remedy, got=", ".join(sorted(limits)))
 

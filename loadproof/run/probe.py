@@ -94,14 +94,14 @@ def probe(target: TargetFile, scenario: Scenario, tokens: TokenHolder | None = N
     except RequestTimeoutError as error:
         what = f"no answer to {question}: {error}"
     except WantError as error:
-        what, remedy = f"{question} was not sent: {error}", "free what is missing on this machine"
+        what, remedy = f"{question} was not sent: {error}", "free that resource on this machine"
     except UnreadAnswerError as error:
-        what, remedy = f"its answer to {question} has {error}", "have it send less"
+        what, remedy = f"its response to {question} has {error}", "make the response smaller"
     except TransportError as error:
         what = f"no HTTP answer to {question}: {error}"
         if scenario.clients == "source-address" and _listens_on_ipv6_alone(target.base_url):
-            what = "it listens on ::1 only, which clients' source addresses in 127.0.0.0/8 can't reach"
-            remedy = "have it listen on 127.0.0.1, too, or use `clients: {header: NAME}` or `clients: shared`"
+            what = "it only listens on ::1, which source addresses in 127.0.0.0/8 can't reach"
+            remedy = "make it listen on 127.0.0.1 as well, or use `clients: {header: NAME}` or `clients: shared`"
         remedy = _tls_remedy(what, target) or remedy
     mask = masker_of(secret_variables(target))
     raise TargetError(Problem(target.base_url, mask(what), remedy))

@@ -94,7 +94,7 @@ class Progress:
         self._has_failed = True
         what = f"can't be shown: {str(error) or type(error).__name__}"
         with suppress(Exception):
-            sys.stderr.write(f"{Problem('progress', what, 'the run goes on without it')}\n")
+            sys.stderr.write(f"{Problem('progress', what, 'the run continues without it')}\n")
 
     def _print(self, text: str) -> None:
         # A log's line stays a single line, however narrow rich thinks the log is.

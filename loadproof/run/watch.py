@@ -44,7 +44,7 @@ _PATIENCE_S: Final = 10.0
 _LISTEN_S: Final = 0.2
 _GRACE_AFTER_DEATH_S: Final = 2.0
 """How long to continue after the target died, so that the run shows what its users experienced."""
-_STRANGER: Final = "whoever it was has a different LOADPROOF_SECRET, or none"
+_STRANGER: Final = "its LOADPROOF_SECRET is different or missing"
 Broken = Callable[[float], str | None]
 """At a second of the run: what has violated a threshold that ends it, if anything has."""
 
@@ -207,7 +207,7 @@ class Watch:
             self._stop("aborted", threshold)
         if (trouble := self._judging.trouble) is not None:
             what = f"thresholds with `abort` can't be judged: {type(trouble).__name__}"
-            text = f"{what}: {trouble}; the run goes on to its end"
+            text = f"{what}: {trouble}; the run continues to the end"
             self._say_once(progress, text, kind="unjudged", detail=what)
 
     def _look_after_target(self) -> None:

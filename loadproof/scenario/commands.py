@@ -40,10 +40,10 @@ class Command(Strict):
 
     run: Arguments
     environment: Annotated[list[VariableName], Field(max_length=100)] = Field(
-        default=[], description=f"Names of variables that it may read, beside {', '.join(BASICS)}."
+        default=[], description=f"Environment variables that it may read, besides {', '.join(BASICS)}."
     )
     directory: str = Field(".", description="Where it runs, relative to this file.")
-    timeout: Duration = Field(60.0, description="The longest that it may take; `serve`: until it answers.")
+    timeout: Duration = Field(60.0, description="Longest time allowed; `serve`: until it answers.")
 
     @property
     def variables(self) -> list[str]:

@@ -79,12 +79,12 @@ def _unread(scenario: Scenario) -> Iterator[_Contradiction]:
     read = {name for threshold in reading for name in refusals_break(scenario, threshold)}
     unread = [name for name in scenario.endpoints if name not in read]
     if not reading:
-        remedy = "add `expect: goodput_ratio >= 99 %`: a target that refuses everything must not pass"
+        remedy = "add `expect: goodput_ratio >= 99 %`: otherwise a target that refuses everything would pass"
         yield ("thresholds",), "no goodput threshold", None, remedy
     elif unread:
         endpoint = unread[0] if len(unread) == 1 else f"[{', '.join(unread)}]"
         line = f"{{endpoint: {endpoint}, expect: goodput_ratio >= 99 %}}"
-        remedy = f"add `{line}`: a target that refuses all of it must not pass"
+        remedy = f"add `{line}`: otherwise a target that refuses all of it would pass"
         yield ("thresholds",), f"no goodput threshold covers {', '.join(unread)}", None, remedy
 
 

@@ -83,7 +83,7 @@ class ResetPeer(_OfNetwork):
     """Connections are reset (RST)."""
 
     fault: Literal["reset_peer"]
-    timeout: Duration | None = Field(None, description="This long after it begins or they open; default: at once.")
+    timeout: Duration | None = Field(None, description="How long after it begins, or they open; default: at once.")
 
 
 class SlowClose(_OfNetwork):
@@ -110,7 +110,7 @@ class Backup(_OfCommand):
     """The target file's command `backup` takes one; the reference API has its own."""
 
     fault: Literal["backup"]
-    lasts: Duration = Field(description="The longest that it may take: then it is ended, and has failed.")
+    lasts: Duration = Field(description="Longest time allowed; then it is killed and counts as failed.")
 
     @property
     def command(self) -> str:
@@ -123,7 +123,7 @@ class NamedCommand(_OfCommand):
     fault: Literal["command"]
     name: Name = Field(description="Of the target file's `commands`.")
     undo: Name | None = Field(None, description="The command that undoes it, after it has lasted; default: nothing.")
-    lasts: Duration = Field(description="The longest that it may take; then `undo` is run.")
+    lasts: Duration = Field(description="Longest time allowed; then `undo` is run.")
 
     @property
     def command(self) -> str:

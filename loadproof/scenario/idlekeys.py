@@ -48,7 +48,7 @@ def _of_the_other_model(scenario: Scenario) -> Iterator[_IdleKey]:
                 yield (key,), "no effect in the closed model", str(getattr(scenario, key)), _LEAVE
         return
     if "when_throttled" in scenario.model_fields_set:
-        what, remedy = "no effect in the open model", f"{_LEAVE}: arrivals come whatever the target says"
+        what, remedy = "no effect in the open model", f"{_LEAVE}: arrivals come whatever the target does"
         yield ("when_throttled",), what, scenario.when_throttled, remedy
     for name, mix in scenario.mix.items() if "mix" in scenario.model_fields_set else ():
         if mix.every is not None:

@@ -37,9 +37,9 @@ class DeclaredLimit(Strict):
         None, description="Tokens of a full bucket; default: `amount`."
     )
     shared: Literal["redis", "process"] = Field(
-        "redis", description="Counted for all processes of the target together, or by each of them for itself."
+        "redis", description="Counted across all of the target's processes, or by each one separately."
     )
-    processes: Annotated[int, Field(ge=1, le=1000)] = Field(1, description="How many count, each for itself.")
+    processes: Annotated[int, Field(ge=1, le=1000)] = Field(1, description="How many processes count separately.")
     penalties: Penalties | None = Field(None, description="A growing back-off for violations; default: none.")
     status: Annotated[int, Field(ge=400, le=599)] = Field(429, description="Of a refusal.")
     retry_after: bool | None = Field(
@@ -69,7 +69,7 @@ class Bots(Strict):
     """Requests that a bot check refuses by their User-Agent."""
 
     user_agents: Annotated[list[UserAgentPart], Field(min_length=1, max_length=1000)] = Field(
-        description="Parts of a User-Agent, whatever their case, of which one is enough."
+        description="Parts of a User-Agent, in any case; one match is enough."
     )
     status: Annotated[int, Field(ge=400, le=599)] = Field(403, description="Of that refusal.")
 
@@ -80,7 +80,7 @@ class Access(Strict):
     allow: Networks = Field(default=[], description="Clients that nothing refuses: networks or addresses.")
     deny: Networks = Field(default=[], description="Clients that are always refused.")
     status: Annotated[int, Field(ge=400, le=599)] = Field(403, description="Of that refusal.")
-    bots: Bots | None = Field(None, description="Whom the bot check refuses, after the lists and ahead of limits.")
+    bots: Bots | None = Field(None, description="Whom the bot check refuses, after the lists and before limits.")
 
 
 def _form_of(limit: object) -> str:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _WITHOUT_EFFECT: Final = {
     "mix": "the weights of its users are the mix",
-    "groups": "no journey of its requests is known",
+    "groups": "the order of its requests is unknown",
     "feeders": "its users read what they need",
     "when_throttled": "its users decide",
     "retries": "its users decide",
@@ -43,13 +43,13 @@ def locustfile_contradictions(scenario: Scenario) -> Iterator[_Contradiction]:
             yield (key,), "no effect without a locustfile", None, "leave it out, or name the `locustfile`"
         return
     if scenario.model == "open":
-        what = "a locustfile's users wait for their answers: there is a number of them, and no rate"
+        what = "a locustfile's users wait for their responses, so they have a number and no rate"
         yield ("model",), what, "open", "use `model: closed` and `users`"
     for key, why in _WITHOUT_EFFECT.items():
         if bool(scenario.mix) if key == "mix" else key in written:
             yield (key,), f"no effect beside a locustfile: {why}", None, "leave it out"
     if scenario.clients != "shared":
-        what = "the target can't tell a locustfile's users apart by anything of ours"
+        what = "loadproof can't give a locustfile's users addresses or headers of their own"
         yield ("clients",), what, str(scenario.clients), "leave it out"
     for index, phase in enumerate(scenario.phases):
         if phase.burst is not None:

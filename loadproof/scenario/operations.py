@@ -69,7 +69,7 @@ class Operation(Strict):
         default={}, description="loadproof's name: the answer's field, where it differs; null if the answer has none."
     )
 
-    follow_redirects: bool = Field(default=False, description="To the same host; the last answer counts.")
+    follow_redirects: bool = Field(default=False, description="Only to the same host; the last answer counts.")
 
     @property
     def has_its_placeholders(self) -> bool:

@@ -131,14 +131,14 @@ class Scenario(Strict):
     locustfile: str | None = Field(
         None, description="Locust's own users send the traffic: a locustfile, relative to this file, as it is."
     )
-    tags: Tags | None = Field(None, description="Of a locustfile, only tasks with one of these tags.")
-    exclude_tags: Tags | None = Field(None, description="Of a locustfile, no tasks with any of these tags.")
+    tags: Tags | None = Field(None, description="Only run the locustfile's tasks with one of these tags.")
+    exclude_tags: Tags | None = Field(None, description="Skip the locustfile's tasks with any of these tags.")
     mix: dict[Name, UserMix] = Field(default=DEFAULT_MIX, max_length=50, validate_default=True)
     groups: dict[Name, RequestGroup] = Field(
         default={}, max_length=20, description="Several requests of a journey that thresholds read as one."
     )
     feeders: dict[Name, Feeder] = Field(
-        default={}, max_length=20, description="Files whose rows users take their data from."
+        default={}, max_length=20, description="Files from which users take their data, row by row."
     )
     clients: Literal["source-address", "shared"] | HeaderClients = Field(
         "source-address",
@@ -157,7 +157,7 @@ class Scenario(Strict):
     phases: Annotated[list[Phase], Field(min_length=1, max_length=200)]
     all_thresholds: Annotated[list[AnyThreshold], Field(min_length=1, max_length=200, alias="thresholds")]
     faults: Annotated[list[Fault], Field(max_length=50)] = Field(
-        default=[], description="What goes wrong on purpose during the run, and is undone."
+        default=[], description="Faults injected during the run, and undone again."
     )
     margin: Share = Field(
         0.05,
@@ -165,7 +165,7 @@ class Scenario(Strict):
         "nor one of a share of requests by a tenth of it.",
     )
     record: Literal["requests"] | None = Field(
-        None, description="Also write journal.csv.gz, with a row for each request; default: nothing beside the counts."
+        None, description="Also write journal.csv.gz, with a row for each request; default: only counts."
     )
     settings: Settings = Settings()
 

@@ -34,11 +34,11 @@ class Penalties(Strict):
     """A growing back-off: a client that exceeds a limit waits longer each time."""
 
     base: Annotated[Duration, Field(ge=0.001, le=86_400)] = Field(
-        description="How much longer than the limit alone a client is refused for the first violation."
+        description="How much longer than the limit alone the first violation gets a client refused."
     )
     factor: Annotated[float, Field(ge=1, le=100)] = Field(2.0, description="Factor for each further violation.")
     cap: _Seconds = Field(600.0, description="The longest penalty.")
-    memory: _Seconds = Field(600.0, description="This long without a violation takes one back.")
+    memory: _Seconds = Field(600.0, description="Each such time without a violation undoes one.")
 
 
 class Settings(Strict):

@@ -82,8 +82,8 @@ class OAuth2(Strict):
     client_id: Text
     client_secret: SecretName = Field(description="The environment variable with the client's secret.")
     scope: Text | None = Field(None, description="One or several, with spaces between them.")
-    audience: Text | None = Field(None, description="Whom the token is for, where the server asks for it.")
-    parameters: dict[Text, Text] = Field(default={}, description="Whatever else the server asks for.")
+    audience: Text | None = Field(None, description="Whom the token is for, if the server requires it.")
+    parameters: dict[Text, Text] = Field(default={}, description="Other parameters that the server requires.")
     secret_in: Literal["header", "body"] = Field(
         "header", description="How client id and secret are sent: as HTTP basic, or as two more parameters."
     )

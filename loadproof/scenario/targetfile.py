@@ -56,7 +56,7 @@ class TargetFile(Strict):
     )
     exclusive_accounts: bool = Field(
         default=False,
-        description="Nobody but the run moves money to or from its accounts, so that an audit may add it up.",
+        description="Only the run moves money to or from its accounts, so an audit can add it up.",
     )
     endpoints: Endpoints = Endpoints()
     commands: Annotated[Commands, Field(max_length=50)] = Field(
@@ -113,7 +113,7 @@ def _contradictions(target: TargetFile) -> Iterator[Flaw]:
     yield from command_flaws(target.commands)
     yield from _idle_keys(target.endpoints)
     if target.exclusive_accounts and target.endpoints.balance.may_change:
-        what = "contradicts `endpoints.balance.may_change: true`, by which others move money there, too"
+        what = "contradicts `endpoints.balance.may_change: true`, which says that others move money there too"
         yield ("exclusive_accounts",), what, None, "remove one of them"
     for endpoint, operation in target.endpoints.operations():
         place = ("endpoints", endpoint)
@@ -151,7 +151,7 @@ def _idle_keys(endpoints: Endpoints) -> Iterator[Flaw]:
             yield ("endpoints", endpoint, key), f"no effect together with `{other}`", None, "remove one of them"
     is_read_back = "transaction" in endpoints.model_fields_set and endpoints.transaction is not None
     if is_read_back and _is_untold(endpoints.transactions, "id"):
-        what = "nothing is read back without the payment's id"
+        what = "no payment can be read back without its id"
         yield (
             ("endpoints", "transaction"),
             what,

@@ -37,7 +37,7 @@ def header_problems(
         elif lower == "host" and not variables_in(value) and not _HOST.fullmatch(value):
             yield name, "not a host", None, "write it like api.example.test or api.example.test:8443"
         elif lower == "accept-encoding" and unreadable_codings(value):
-            what = "asks for a content coding that loadproof can't decode"
+            what = "allows a content coding that loadproof can't decode"
             yield name, what, None, f"ask for {READABLE_CODINGS}, or leave it out"
         if is_of_secret(name) and not variables_in(value):
             yield name, "a secret in a file", None, "write ${NAME} and set the environment variable NAME"

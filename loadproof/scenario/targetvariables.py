@@ -72,7 +72,7 @@ def _problems(where: str, variable: str, check: Callable[[str], str | None], *, 
         refusal = "the secret of master and workers must not be sent to the target"
         yield Problem(where, refusal, "name another environment variable", got=variable)
     elif variable.startswith(variables.LOCUSTS_OWN):
-        refusal = "variables with such names are Locust's settings, which no process of a run receives"
+        refusal = "variables with such names are Locust's settings, which loadproof's processes never receive"
         yield Problem(where, refusal, "name another environment variable", got=variable)
     elif value:
         if what := check(value):

@@ -46,7 +46,7 @@ class TlsSettings(Strict):
     ca_file: FileName | None = Field(
         None, description="PEM file of the authorities to trust, instead of the system's; relative to this file."
     )
-    verify: bool = Field(default=True, description="false: any certificate will do, and the report says so.")
+    verify: bool = Field(default=True, description="false: accept any certificate; the report says so.")
     client_certificate: FileName | None = Field(
         None, description="PEM file with which each client identifies itself; relative to this file."
     )
@@ -182,10 +182,10 @@ def _flaws_of_pair(tls: TlsSettings) -> Iterator[Flaw]:
         context_for(Trust(client_certificate=tls.client_certificate, client_key=tls.client_key))
     except EncryptedKeyError:
         remedy = "decrypt it: openssl pkey -in KEY -out PLAIN"
-        yield ("tls", key), "an encrypted key, and nobody can be asked for its password", shown, remedy
+        yield ("tls", key), "an encrypted key, and there is no way to enter its password", shown, remedy
     except ssl.SSLError as error:
         if error.reason in _MISMATCHES:
-            yield ("tls", key), "this key doesn't fit the certificate", shown, "give the key that it was made for"
+            yield ("tls", key), "this key doesn't match the certificate", shown, "give the key that belongs to it"
         else:
             yield ("tls", key), f"certificate and key can't be read: {_reason(error)}", shown, "give PEM files"
 

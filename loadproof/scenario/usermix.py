@@ -27,16 +27,16 @@ class UserMix(Strict):
         None, description="Names of the requests in this user's journey; default: one, named like this kind of user."
     )
     like: Name | None = Field(
-        None, description="They do what that kind does, under a name of their own, and spend the same limit."
+        None, description="They do what that kind does, under their own name, and count against the same limit."
     )
     clients: Annotated[int, Field(ge=1, le=100_000)] | None = Field(
-        None, description="Open model: so many clients of their own; default: those that all other kinds share."
+        None, description="Open model: number of clients of their own; default: share those of all other kinds."
     )
     addresses: NetworkText | None = Field(
         None, description="Their clients' addresses, in 127.128.0.0/9; for `clients: source-address`."
     )
     user_agents: Annotated[list[UserAgent], Field(min_length=1, max_length=100)] | None = Field(
-        None, description="Each request comes with one of these in its User-Agent."
+        None, description="Each request has one of these as its User-Agent."
     )
     evades: Annotated[list[Evasion], Field(min_length=1, max_length=4)] | None = Field(
         None,
@@ -44,5 +44,5 @@ class UserMix(Strict):
         "stranger, such as X-Forwarded-For, or by a connection for each request. Any answer but a failure is right.",
     )
     expect: Status | Annotated[list[Status], Field(min_length=1)] | None = Field(
-        None, description="Status, or several, that is right for them, whatever the answer says; such as 403."
+        None, description="Expected status, or several, whatever the answer says; such as 403."
     )

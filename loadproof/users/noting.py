@@ -37,7 +37,7 @@ def said_of_limits(headers: Mapping[str, str], longest: int) -> dict[str, str]:
         noted["rate_limit"] = headers["ratelimit"][:longest]
     if "ratelimit-policy" in headers:
         noted["rate_limit_policy"] = headers["ratelimit-policy"][:longest]
-    if "date" in headers and headers.get("retry-after", "0")[:1].isalpha():
-        # A date in Retry-After is one of the target's clock, which this tells.
+    if "date" in headers and "age" not in headers and headers.get("retry-after", "0")[:1].isalpha():
+        # A date in Retry-After is one of the target's clock, which this tells, unless the answer comes from a cache.
         noted[ANSWER_DATE] = headers["date"][:longest]
     return noted

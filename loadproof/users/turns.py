@@ -63,6 +63,8 @@ class TurnTaker(User):
         """From when to when that was, in monotonic seconds, and how long altogether; in order and apart."""
         self._accounted_s = -math.inf
         """Until when turns have been accounted for, in monotonic seconds: nothing earlier is this turn's."""
+        self._thought_s = 0.0
+        """Seconds of this turn that its task wanted to pause."""
         self._journey = self.workload.requests_of(self.endpoint)
         """Names of what it may send."""
         self._sent: list[str] = []
@@ -187,7 +189,7 @@ class TurnTaker(User):
         if due.late or now_s > begun_s + self._every_s:
             self._is_in_step = True
             self._account_overrun(begun_s, now_s, took_burst=due.late)
-        self._answering_s = 0.0
+        self._answering_s = self._thought_s = 0.0
         self._waits.clear()
         self._accounted_s = self.workload.start_s + now_s
         self._sent.clear()
@@ -206,6 +208,8 @@ class TurnTaker(User):
         until_s = now_s if now_s < self._stopped_s else self._stopped_s
         free_s = begun_s + self._every_s
         own_s = now_s - begun_s - self._answering_s
+        if self._thought_s:
+            own_s = self._without_thought(own_s)
         if own_s > until_s - free_s:
             own_s = until_s - free_s
         if own_s < 0:
@@ -213,6 +217,14 @@ class TurnTaker(User):
         self._time.overran(self.endpoint, self._would_send, free_s, until_s - own_s, until_s, self._every_s)
         if self.workload.has_bursts:
             self._time.missed_bursts(self._would_send[0], MISSED, begun_s, until_s, took_last=took_burst)
+
+    def _without_thought(self, own_s: float) -> float:
+        """Pauses that leave answers as long as their deadline are planned: what makes such a turn too long is not they.
+
+        Others are to blame for as much as they would have made it too long with answers just in time.
+        """
+        in_time_s = min(self._answering_s, len(self._sent) * self.workload.habits.deadline_s)
+        return min(own_s, max(own_s - self._thought_s, own_s + in_time_s - self._every_s))
 
     def _account_setup(self, now_s: float) -> None:
         """Its answers delay the first turn, which is not a loss if they arrive within the deadline."""

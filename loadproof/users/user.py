@@ -63,8 +63,10 @@ class ApiUser(Sender):
     def pause(self, seconds: float) -> None:
         """Think before the next request; never blamed on the target.
 
-        It is part of the turn, so `every` has to leave room for it, in the open model `max_in_flight`.
+        It is part of the turn, so `every` has to leave room for it and for answers that just meet their deadline; in
+        the open model `max_in_flight`.
         """
+        self._thought_s += seconds
         self.post.clock.sleep(seconds)
 
     def new_id(self) -> UUID:

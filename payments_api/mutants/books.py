@@ -20,9 +20,9 @@ _FILLING_S: Final = 0.1
 _CACHED_S: Final = 1.0
 
 
-@mutant(11, also={15: "what the balances lack, a copy of them lacks too, and is no backup"})
+@mutant(11, also={15: "a copy of wrong balances is no backup"})
 def balance_race(replace: Replace) -> None:
-    """Of two payments at once, one is lost in the balances: they are read, the order is screened, they are written."""
+    """Two payments at once, and the balances lose one: they are read, the order is screened, then they are written."""
 
     async def pay(self: Ledger, key: str, order: Order) -> Result:
         def write(connection: sqlite3.Connection) -> Result:
@@ -41,7 +41,7 @@ def balance_race(replace: Replace) -> None:
 
 @mutant(11)
 def stale_cache(replace: Replace) -> None:
-    """Who has just paid still sees the money: balances come from a cache of a second, which no payment clears."""
+    """A client that has just paid sees its old balance: it is cached for a second, and payments don't clear it."""
     cache: dict[str, tuple[float, dict[str, Any] | None]] = {}
     true = Ledger.account
 
@@ -55,9 +55,9 @@ def stale_cache(replace: Replace) -> None:
     replace(Ledger, "account", account)
 
 
-@mutant(12, also={11: "what is not committed yet, nobody can read", 15: "nor can a backup"})
+@mutant(12, also={11: "what isn't committed yet can't be read", 15: "nor can a backup"})
 def acknowledged_before_commit(replace: Replace) -> None:
-    """A crash takes payments along that were acknowledged: the answer is sent, and COMMIT waits for more of them."""
+    """A crash loses acknowledged payments: the answer is sent first, and COMMIT waits for more payments to join."""
 
     def commit_together(connection: sqlite3.Connection, jobs: list[Job]) -> None:
         connection.execute("BEGIN IMMEDIATE")
@@ -77,7 +77,7 @@ def acknowledged_before_commit(replace: Replace) -> None:
     },
 )
 def key_outside_transaction(replace: Replace) -> None:
-    """Who tries again after a crash pays twice: the key has a transaction of its own, after the receipt was sent."""
+    """A retry after a crash pays twice: the key is stored in its own transaction, after the receipt was sent."""
 
     async def pay(self: Ledger, key: str, order: Order) -> Result:
         with self._in_flight(key):
@@ -92,11 +92,11 @@ def key_outside_transaction(replace: Replace) -> None:
 
 @mutant(
     12,
-    also=dict.fromkeys((11, 15), "what was acknowledged is neither in the balances nor in a backup"),
+    also=dict.fromkeys((11, 15), "an acknowledged payment is neither in the balances nor in a backup"),
     number=5_000,
 )
 def commit_lost(replace: Replace, every: int) -> None:
-    """One payment in 5,000 is acknowledged and not there: its transaction was rolled back, and nobody looked."""
+    """One payment in 5,000 is acknowledged but missing: its transaction was rolled back, and the code didn't check."""
     numbers = itertools.count(1)
 
     def lost_now_and_then(connection: sqlite3.Connection, key: str, order: Order) -> Result:
@@ -108,9 +108,9 @@ def commit_lost(replace: Replace, every: int) -> None:
     replace(ledger, "pay_once", lost_now_and_then)
 
 
-@mutant(13, also=dict.fromkeys((11, 12, 15), "the second payment under a key moves money, and is nobody's"))
+@mutant(13, also=dict.fromkeys((11, 12, 15), "the second payment under a key moves money, but belongs to no request"))
 def check_then_insert(replace: Replace) -> None:
-    """Two requests with one key at once are two payments: whether it was used is asked before the transaction."""
+    """Two requests at once with one key are two payments: the key is checked before the transaction begins."""
 
     async def pay(self: Ledger, key: str, order: Order) -> Result:
         def insert(connection: sqlite3.Connection) -> Result:

@@ -18,9 +18,12 @@ _FORWARDED_FOR: Final = b"x-forwarded-for"
 _BYPASS: Final = dict.fromkeys((1, 2, 9, 10), "whoever sends such requests is admitted beyond the limit")
 
 
-@mutant(3, also=dict.fromkeys((1, 4, 5, 6, 7, 8, 9, 10), "clients are refused, and wait in vain, for what others sent"))
+@mutant(
+    3,
+    also=dict.fromkeys((1, 4, 5, 6, 7, 8, 9, 10), "clients are refused, and wait in vain, because of others"),
+)
 def key_global(replace: Replace) -> None:
-    """One client's requests spend everybody's quota: the key that is counted doesn't say whose it is."""
+    """One client's requests spend everyone's quota: the counter's key leaves out the client."""
     true = Limits.decide
 
     async def decide(self: Limits, endpoint: str, client: str) -> Decision:
@@ -29,9 +32,9 @@ def key_global(replace: Replace) -> None:
     replace(Limits, "decide", decide)
 
 
-@mutant(3, also=dict.fromkeys((1, 2, 4, 5, 7, 9, 10), "a client that was forgotten is admitted anew"), number=1_000)
+@mutant(3, also=dict.fromkeys((1, 2, 4, 5, 7, 9, 10), "a forgotten client is admitted again"), number=1_000)
 def clients_forgotten(replace: Replace, most: int) -> None:
-    """Whoever had spent a quota has a new one: for each key beyond a thousand, any other is thrown out."""
+    """A client that has spent its quota gets a new one: beyond a thousand keys, each new one evicts any other."""
     true = LocalWindows.acquire_entry
 
     async def acquire_entry(self: LocalWindows, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
@@ -44,7 +47,7 @@ def clients_forgotten(replace: Replace, most: int) -> None:
 
 @mutant(4, also=_BYPASS)
 def key_by_url(replace: Replace) -> None:
-    """Each spelling of a path has a quota of its own, and each query: the key that is counted is the URL."""
+    """Each spelling of a path and each query string has its own quota: the counter's key is the URL."""
     true = ProtectionMiddleware._within_limits
 
     async def within_limits(
@@ -58,7 +61,7 @@ def key_by_url(replace: Replace) -> None:
 
 @mutant(4, also=_BYPASS)
 def head_not_counted(replace: Replace) -> None:
-    """HEAD is free: it is answered as GET, for monitoring, and ahead of the limits, because it "reads nothing"."""
+    """HEAD is free: for monitoring, it is answered like GET before the limits, because it "reads nothing"."""
     true = ProtectionMiddleware._within_limits
 
     async def within_limits(
@@ -72,9 +75,9 @@ def head_not_counted(replace: Replace) -> None:
     replace(ProtectionMiddleware, "_within_limits", within_limits)
 
 
-@mutant(5, also={**_BYPASS, 4: _BYPASS[1], 8: "whoever is on the deny list says that it is somebody else"})
+@mutant(5, also={**_BYPASS, 4: _BYPASS[1], 8: "a client on the deny list claims to be another one"})
 def leftmost_forwarded(replace: Replace) -> None:
-    """Anybody is whom it says: the client is the first of X-Forwarded-For, which is the client's to write."""
+    """Clients can claim to be anyone: the first address in X-Forwarded-For counts, which the client itself writes."""
     true = Clients.of
 
     def of(self: Clients, scope: Scope) -> Client:

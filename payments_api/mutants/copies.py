@@ -20,7 +20,7 @@ _PAUSE_S: Final = 0.05
 
 @mutant(15)
 def backup_without_log(replace: Replace) -> None:
-    """A backup lacks the latest payments: the file is copied, without the write-ahead log beside it."""
+    """A backup lacks the latest payments: the file is copied without its write-ahead log."""
 
     def copy_database(source: Path, copy: Path) -> None:
         shutil.copyfile(source, copy)
@@ -30,7 +30,7 @@ def backup_without_log(replace: Replace) -> None:
 
 @mutant(15)
 def backup_stepped(replace: Replace) -> None:
-    """Under load a backup never ends: it takes a few pages at a time, and each payment in between starts it anew."""
+    """Under load a backup never ends: it copies a few pages at a time, and each payment in between restarts it."""
 
     def copy_database(source: Path, copy: Path) -> None:
         with closing(sqlite3.connect(source)) as live, closing(sqlite3.connect(copy)) as written:
@@ -41,7 +41,7 @@ def backup_stepped(replace: Replace) -> None:
 
 @mutant(15)
 def restore_skips_newest(replace: Replace) -> None:
-    """The payments of the last second are not restored: times are compared as texts, one of them in whole seconds."""
+    """The last second's payments are not restored: times are compared as strings, one of them in whole seconds."""
     true = restoring._give_name
 
     def give_name(file: Path, database: Path) -> None:

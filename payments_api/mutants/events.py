@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @mutant(14)
 def webhook_by_body(replace: Replace) -> None:
-    """Two events with equal bodies are one, and one in two spellings is two: they are told apart by a hash."""
+    """Two events with equal bodies count as one, and one in two spellings as two: a hash of the body is the id."""
 
     def take_once(connection: sqlite3.Connection, provider: str, event_id: str, body: bytes) -> bool:
         is_new = mark(connection, provider, hashlib.sha256(body).hexdigest(), body)
@@ -34,7 +34,7 @@ def webhook_by_body(replace: Replace) -> None:
 
 @mutant(14, number=100)
 def webhook_marked_first(replace: Replace, every: int) -> None:
-    """One event in 100 is accepted and has no effect: it is marked, the effect fails, and nobody delivers it again."""
+    """One event in 100 is accepted without effect: it is marked as done, then fails, and isn't delivered again."""
     numbers = itertools.count(1)
 
     async def take_webhook(self: Ledger, provider: str, event_id: str, body: bytes) -> bool:
@@ -54,7 +54,7 @@ def webhook_marked_first(replace: Replace, every: int) -> None:
 
 @mutant(14)
 def webhook_signature_remembered(replace: Replace) -> None:
-    """Who has seen one delivery can send any event: a signature that was right once is remembered, and counts again."""
+    """Anyone who has seen one delivery can send any event: a signature that was valid once is accepted again."""
     right: set[str] = set()
 
     def event_id_of(headers: Mapping[str, str], body: bytes, settings: Settings) -> str:

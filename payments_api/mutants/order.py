@@ -22,7 +22,7 @@ CREATE TABLE IF NOT EXISTS visits (client TEXT, path TEXT); CREATE INDEX IF NOT 
 
 @mutant(8)
 def lists_after_limits(replace: Replace) -> None:
-    """Who is on a list is refused with 429: limits are asked first, and the lists only about what these admit."""
+    """Clients on a list get 429: limits are checked first, and lists only for what the limits admit."""
 
     class Lists(ProtectionMiddleware):
         async def _within_limits(self, _client: str, scope: Scope, receive: Receive, send: Send) -> None:
@@ -44,7 +44,7 @@ def lists_after_limits(replace: Replace) -> None:
 
 @mutant(8)
 def bots_before_allow(replace: Replace) -> None:
-    """Who is on the allow list is refused as a bot: the User-Agent is checked before the list."""
+    """Clients on the allow list are refused as bots: the User-Agent is checked before the list."""
 
     class BotsFirst(ProtectionMiddleware):
         async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -60,7 +60,7 @@ def bots_before_allow(replace: Replace) -> None:
 
 @mutant(9)
 def work_before_limit(replace: Replace) -> None:
-    """A flood costs more with each request: ahead of the limits, visits are noted, and the client's are counted."""
+    """A flood gets more expensive with each request: visits are recorded and counted before the limits."""
     true = app._Api.__call__
 
     async def call(self: app._Api, scope: Scope, receive: Receive, send: Send) -> None:

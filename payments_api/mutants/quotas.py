@@ -12,13 +12,13 @@ from payments_api.protection.localwindows import LocalWindows
 _ROUND_TRIP_S: Final = 0.005
 """To a store that is elsewhere."""
 _EXCESS: Final = dict.fromkeys(
-    (1, 2, 3, 4, 5, 7, 9, 10), "more is admitted than Retry-After, or whoever counts a client's requests, reckons with"
+    (1, 2, 3, 4, 5, 7, 9, 10), "more is admitted than Retry-After, or a count of the client's requests, allows for"
 )
 
 
 @mutant(1, also=_EXCESS)
 def quota_plus_one(replace: Replace) -> None:
-    """One more is admitted than the limit says: somebody wrote `<=` for `<`."""
+    """One request too many is admitted: `<=` instead of `<`."""
     true = LocalWindows.acquire_entry
 
     async def acquire_entry(self: LocalWindows, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
@@ -29,7 +29,7 @@ def quota_plus_one(replace: Replace) -> None:
 
 @mutant(1, also=_EXCESS)
 def quota_race(replace: Replace) -> None:
-    """Requests at the same time count as one: the counts are got, changed and set again, by everybody at once."""
+    """Simultaneous requests count as one: the counter is read, changed and written back without a lock."""
     true = LocalWindows.acquire_entry
 
     async def acquire_entry(self: LocalWindows, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
@@ -41,9 +41,9 @@ def quota_race(replace: Replace) -> None:
     replace(LocalWindows, "acquire_entry", acquire_entry)
 
 
-@mutant(1, also=dict.fromkeys((7, 9, 10), "whoever keeps to the limit is refused, and told to wait, all the same"))
+@mutant(1, also=dict.fromkeys((7, 9, 10), "clients within the limit are refused and told to wait"))
 def quota_expiry_renewed(replace: Replace) -> None:
-    """Under steady traffic the window never ends: each hit is an INCR, and an EXPIRE that starts the period anew."""
+    """Under steady traffic the window never ends: each hit does INCR, and an EXPIRE that restarts the period."""
     counts: dict[str, tuple[int, float]] = {}
 
     def counted(self: LocalWindows, key: str) -> tuple[int, float]:
@@ -65,7 +65,7 @@ def quota_expiry_renewed(replace: Replace) -> None:
 
 @mutant(2, also=_EXCESS)
 def fixed_called_moving(replace: Replace) -> None:
-    """Twice the limit is admitted around each full period of the clock: it counts by key and `time // period`."""
+    """Twice the limit is admitted around each boundary of the clock: the counter's key includes `time // period`."""
     acquire, get = LocalWindows.acquire_entry, LocalWindows.get_moving_window
 
     def window(self: LocalWindows, key: str, expiry: int) -> str:

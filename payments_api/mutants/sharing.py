@@ -13,9 +13,9 @@ from payments_api.protection.stores import Standing, Store
 _DAY_S: Final = 86_400.0
 
 
-@mutant(6, also={10: "two processes admit twice the limit, also while Redis is there"})
+@mutant(6, also={10: "two processes admit twice the limit, even while Redis is up"})
 def memory_on_two_processes(replace: Replace) -> None:
-    """Each process counts by itself: the address of Redis is read, and the counts are in memory all the same."""
+    """Each process counts separately: Redis's address is read, but the counters are in memory."""
 
     async def take(self: FallbackStore, endpoint: str, client: str) -> Standing:
         return await self._local.take(endpoint, client)
@@ -25,7 +25,7 @@ def memory_on_two_processes(replace: Replace) -> None:
 
 @mutant(10)
 def redis_no_timeout(replace: Replace) -> None:
-    """When Redis hangs, so does everybody: a question to it has no timeout."""
+    """When Redis hangs, so does every request: queries have no timeout."""
     true = RedisConnection.ask
 
     async def ask(self: RedisConnection, *command: str | float, timeout_s: float) -> Any:  # noqa: ARG001
@@ -36,7 +36,7 @@ def redis_no_timeout(replace: Replace) -> None:
 
 @mutant(10)
 def redis_fail_open(replace: Replace) -> None:
-    """When Redis is gone, so are the limits: an error of the limiter must never cost a customer, somebody thought."""
+    """When Redis is down, there are no limits: an error in the limiter lets the request through."""
 
     class Open:
         async def take(self, _endpoint: str, _client: str) -> Standing:

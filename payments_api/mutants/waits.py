@@ -17,37 +17,37 @@ if TYPE_CHECKING:
 
 @mutant(7)
 def retry_after_floor(replace: Replace) -> None:
-    """Who waits as long as Retry-After says is refused: the seconds are rounded down."""
+    """A client that waits as long as Retry-After says is refused: the seconds are rounded down."""
     _announce(replace, math.floor)
 
 
 @mutant(7)
 def retry_after_constant(replace: Replace) -> None:
-    """Who waits as long as Retry-After says has waited too long, or in vain: it always says 3 seconds."""
+    """Retry-After is too long or too short: it always says 3 seconds."""
     _announce(replace, lambda _: 3)
 
 
 @mutant(7)
 def retry_after_negative(replace: Replace) -> None:
-    """Retry-After is no number of seconds: it is now minus then, instead of then minus now."""
+    """Retry-After is negative: it is now minus then instead of then minus now."""
     _announce(replace, lambda wait_s: -math.ceil(wait_s))
 
 
 @mutant(7)
 def penalty_not_doubled(replace: Replace) -> None:
-    """The tenth violation costs as little as the first: the factor is read, and never used."""
+    """The tenth violation costs as little as the first: the factor is read but never used."""
     _punish(replace, factor=1.0)
 
 
 @mutant(7)
 def penalty_uncapped(replace: Replace) -> None:
-    """Penalties double without end: nobody takes the smaller one of them and the cap."""
+    """Penalties double without end: the cap is never applied."""
     _punish(replace, cap_s=1e9)
 
 
 @mutant(7)
 def penalty_kept(replace: Replace) -> None:
-    """A violation is never forgiven: strikes are only ever added."""
+    """A violation is never forgiven: the count only goes up."""
     _punish(replace, memory_s=1e9)
 
 

@@ -65,7 +65,7 @@ def test_anybodys_backend_is_backed_up_by_its_own_commands_if_they_are_allowed(t
         content["commands"] |= {"cut": ["touch", "cut"], "mend": ["mv", "cut", "mended"]}
         target.write_text(yaml.safe_dump(content))
         options = ("--target", target, "--out", tmp_path / "out")
-        assert "then give --allow-commands" in in_process("run", scenario, *options).stderr
+        assert "then pass --allow-commands" in in_process("run", scenario, *options).stderr
         assert not (tmp_path / "out").exists()
         in_process("run", scenario, *options, "--allow-commands")
     run = only_run(tmp_path / "out")

@@ -67,7 +67,7 @@ def test_the_capacity_of_a_server_with_slots_is_found(files, tmp_path):
     with slot_server() as (_, base_url):
         done = loadproof("capacity", *files(base_url), *OPTIONS)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "It holds roughly" in done.stdout
+    assert "It sustains roughly" in done.stdout
     found = json.loads((only_run(tmp_path / "out") / CAPACITY).read_text())
     assert found["all_goals"]["relevant_lower_bound"] <= 1.1 * truth
     assert found["all_goals"]["relevant_upper_bound"] >= 0.9 * truth

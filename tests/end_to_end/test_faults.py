@@ -107,7 +107,7 @@ def test_a_redis_that_the_run_does_not_start_cannot_be_killed(tmp_path):
     told = refused("run", file, "--out", tmp_path / "out", REDIS_URL="redis://127.0.0.1:1/0")
     assert "faults[0]: only processes that the run starts itself can be stopped, and REDIS_URL's isn't one" in told
     told = refused("run", file, "--out", tmp_path / "out", TARGET_URL="http://127.0.0.1:1")
-    assert "faults[0]: the run has nothing to do with your own target's Redis, got 'kill of redis'" in told
+    assert "faults[0]: the run doesn't control your own target's Redis, got 'kill of redis'" in told
 
 
 def test_faults_that_this_run_could_not_do_are_refused_together(tmp_path):

@@ -53,7 +53,7 @@ ACKNOWLEDGED, REFUSED, UNKNOWN = Said
         (404, Outcome.INVALID, REFUSED),
         (429, Outcome.THROTTLED, REFUSED),
         (403, Outcome.REJECTED, REFUSED),
-        *((status, Outcome.INVALID, UNKNOWN) for status in (200, 299, 302, 408, 409, 425)),
+        *((status, Outcome.INVALID, UNKNOWN) for status in (200, 299, 302, 408, 409, 423, 425)),
         *((status, Outcome.OK, UNKNOWN) for status in (199, 300, 500)),
         (500, Outcome.SERVER_ERROR, UNKNOWN),
         (0, Outcome.TIMEOUT, UNKNOWN),

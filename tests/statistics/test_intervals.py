@@ -48,6 +48,21 @@ def test_rate_intervals_cover_the_truth():
     assert fewest_by_chance(times, 0.95) <= covered <= most_by_chance(times, 0.98)
 
 
+@pytest.mark.parametrize("ramp_s", [10, 40])
+def test_rate_intervals_of_a_planned_ramp_cover_the_truth_and_no_more(ramp_s):
+    """What was planned to grow is no noise: the interval is that of the arrivals' own chance."""
+    random = np.random.default_rng(15)
+    planned = 40 * np.minimum((np.arange(60) + 0.5) / ramp_s, 1.0)
+    covered, times = 0, simulations(1000)
+    halves = []
+    for _ in range(times):
+        counted = random.poisson(planned)
+        halves.append(half_width_of_mean(counted, np.zeros(60, dtype=int), planned))
+        covered += abs(float(counted.mean()) - planned.mean()) <= halves[-1]
+    assert fewest_by_chance(times, 0.93) <= covered <= most_by_chance(times, 0.99)
+    assert np.median(halves) < 2 * 1.96 * math.sqrt(planned.mean() / 60)
+
+
 def test_mean_intervals_cover_the_truth():
     """Of a lognormal mean with 400 values: the normal interval is near enough."""
     random = np.random.default_rng(14)

@@ -80,16 +80,40 @@ def test_of_an_embedded_target_the_algorithm_is_known(tmp_path):
     assert [promise.word for promise in verdict.audits[0].evidence][:1] == [Word.FAIL]
 
 
+class Lapsing(MovingLog):
+    """Three a second, and more than any number of processes would admit while it has no Redis."""
+
+    def take(self, client: str, now: float) -> float:
+        return 0.0 if self.since <= now < self.until else super().take(client, now)
+
+    def __init__(self, since: float, until: float) -> None:
+        super().__init__(3, 1.0)
+        self.since, self.until = since, until
+
+
 @pytest.mark.slow
-def test_each_process_counts_for_itself_once_redis_was_lost(tmp_path):
-    """As a sample of /metrics says; and some were counted before."""
-    run = run_of(tmp_path / "run", MovingLog(5, 1.0), kind="embedded")
+@pytest.mark.parametrize(
+    ("limiter", "rises", "word"),
+    [
+        (Lapsing(10.0, 11.0), (), Word.FAIL),
+        (Lapsing(10.0, 11.0), (11.0,), Word.PASS),
+        (Lapsing(10.0, 11.0), (20.0,), Word.FAIL),
+        (Lapsing(0.0, 40.0), range(40), Word.INCONCLUSIVE),
+    ],
+    ids=["said nothing", "then", "at another time", "all the time"],
+)
+def test_the_limit_holds_except_while_redis_was_lost(tmp_path, limiter, rises, word):
+    """As samples of /metrics say; who never has it has kept no promise."""
+    run = run_of(tmp_path / "run", limiter, kind="embedded")
     settings = {"limits": {"health": "3/s"}, "processes": 1, "limiter": "redis"}
     plan = scenario(thresholds=THRESHOLDS, settings=settings)
     run = replace(run, manifest=run.manifest.model_copy(update={"scenario": plan}))
-    assert audits_of(run)[0].evidence[0].word is Word.FAIL
-    lost = pd.DataFrame([(1.0, files.FALLBACKS, 1.0)], columns=["time_s", "metric", "value"])
-    assert audits_of(replace(run, target=lost))[0].evidence[0].word is Word.PASS
+    samples = [(float(second), files.FALLBACKS, sum(rise <= second for rise in rises)) for second in range(40)]
+    lost = pd.DataFrame(samples, columns=["time_s", "metric", "value"])
+    clocks = run.generator.assign(worker="1", clock_doubt_s=0.001)
+    (audit,) = audits_of(replace(run, target=lost, generator=clocks))
+    assert {evidence.promise: evidence.word for evidence in audit.evidence}["health: quota"] is word
+    assert (audit.word is Word.PASS) is (word is Word.PASS)
 
 
 @pytest.mark.slow

@@ -152,11 +152,23 @@ def test_a_date_is_a_retry_after_too():
     assert "too long" in late.offences[0].what
 
 
-@pytest.mark.parametrize(("date", "told"), [("00:00:01", None), ("00:00:00", "too long"), ("00:00:03", "before")])
+@pytest.mark.parametrize(
+    ("date", "told"),
+    [
+        ("Thu, 01 Jan 1970 00:00:01 GMT", None),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", None),
+        ("Wed, 31 Dec 1969 23:59:59 GMT", "too long"),
+        ("Thu, 01 Jan 1970 00:00:03 GMT", "before"),
+    ],
+    ids=["now", "a second ago", "longer ago", "later"],
+)
 def test_a_date_is_one_of_the_clock_of_whoever_answers(date, told):
-    """Its Date says what that shows: this target's is decades behind ours, and honest if the difference is."""
+    """Its Date says what that shows: this target's is decades behind ours, and honest if the difference is.
+
+    Some servers write the Date of the last second's answers.
+    """
     until = {"status": 429, "retry_after": "Thu, 01 Jan 1970 00:00:04 GMT"}
-    rows = burst(0.1, 0.2, 0.3, 0.4, 0.5) + burst(0.6, **until, answer_date=f"Thu, 01 Jan 1970 {date} GMT")
+    rows = burst(0.1, 0.2, 0.3, 0.4, 0.5) + burst(0.6, **until, answer_date=date)
     limit = {"health": DeclaredLimit.model_construct(amount=N, period=W, algorithm="moving-window")}
     offences = audit_limits(frame(rows), limit, start_unix_s=1e9).offences
     assert [told in offence.what for offence in offences] == ([True] if told else [])

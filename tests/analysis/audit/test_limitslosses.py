@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field, replace
 
 import pandas as pd
@@ -15,7 +16,8 @@ from loadproof.analysis.word import Word
 from loadproof.rundir import files
 from loadproof.rundir.rows import EventRow
 from loadproof.scenario.limits import DeclaredLimit
-from simulation.limiters import MovingLog, Traffic, frame, journal_of, row
+from loadproof.scenario.settings import Penalties
+from simulation.limiters import MovingLog, Punishing, Traffic, frame, journal_of, row
 from simulation.rundirs import scenario, write_run
 
 N, W, PROCESSES = 5, 1.0, 2
@@ -121,7 +123,50 @@ def test_a_loss_that_nobody_planned_is_believed_unless_it_goes_on_after_a_fault(
     (_, other) = redis_losses(run_with(tmp_path, KILL, rises=(11.0, 12.0, 25.0)))
     assert (other.from_s, other.back_s, other.is_planned) == (23.9, 28.0, False)
     assert len(redis_losses(run_with(tmp_path, KILL, rises=tuple(map(float, range(11, 40)))))) == 1
-    assert redis_losses(run_with(tmp_path, KILL | {"of": "target"}, rises=(25.0,))) == []
+
+
+@pytest.mark.slow
+def test_without_any_fault_redis_is_lost_only_while_its_target_counts_that(tmp_path):
+    """From the first sample on, if it has counted by then; and anew if it was started again."""
+    (loss,) = redis_losses(run_with(tmp_path, KILL | {"of": "target"}, rises=(25.0,)))
+    assert (loss.from_s, loss.back_s, loss.is_planned) == (23.9, 28.0, False)
+    (early,) = redis_losses(run_with(tmp_path, rises=(0.0,)))
+    assert (early.from_s, early.back_s) == (-math.inf, 3.0)
+    run = run_with(tmp_path, rises=(5.0, 6.0))
+    again = run.target.assign(value=run.target["value"].where(run.target["time_s"] < 20.0, 1.0))
+    assert [loss.back_s for loss in redis_losses(replace(run, target=again))] == [9.0, 23.0]
+
+
+RULE = Penalties(base="16 s", factor=2, cap="16 s", memory="60 s")  # type: ignore[arg-type]  # text is read
+UNPLANNED = Loss(12.0, 20.0, 20.0, 20.0, is_planned=False)
+
+
+@pytest.mark.parametrize("between", [False, True], ids=["first", "after an admission"])
+def test_a_penalty_that_was_announced_while_redis_was_lost_is_right_afterwards(between):
+    """Nobody knows it from what is judged, unless something was admitted since."""
+    rows = [row("a", 13 + 0.01 * at, 13.001 + 0.01 * at, 200) for at in range(N)]
+    rows += [row("a", 13.1, 13.101, 429, "17")]
+    rows += [row("a", 21.0, 21.001, 200)] if between else []
+    rows += [row("a", 25.0, 25.001, 429, "6")]
+    limit = LIMIT.model_copy(update={"penalties": RULE})
+    found = audit_limits(frame(rows), {"health": limit}, losses=[UNPLANNED])
+    failed = {evidence.promise for evidence in found.evidence if evidence.word is Word.FAIL}
+    assert ("health: no refusal below it" in failed) is between
+
+
+@pytest.mark.slow
+def test_what_came_before_a_loss_that_nobody_planned_is_evidence_of_penalties():
+    """And nothing after it."""
+    rule = Penalties(base="2 s", factor=2, cap="8 s", memory="60 s")  # type: ignore[arg-type]  # text is read
+    limit, traffic = LIMIT.model_copy(update={"penalties": rule}), Traffic(clients=12, seconds=40.0)
+    journal = journal_of(Punishing(MovingLog(N, W), 2.0, 2.0, 8.0, 60.0), traffic, 1)
+    grown = []
+    for from_s in (40.0, 10.0, 0.0):
+        loss = replace(UNPLANNED, from_s=from_s, back_s=60.0)
+        found = audit_limits(journal, {"health": limit}, losses=[loss])
+        grown += [evidence.n for evidence in found.evidence if evidence.promise == "health: penalties grow"]
+        assert [evidence for evidence in found.evidence if evidence.word is Word.FAIL] == []
+    assert grown[0] > grown[1] > grown[2] == 0
 
 
 def test_a_window_from_before_a_pause_goes_on_after_it():

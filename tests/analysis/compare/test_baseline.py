@@ -108,9 +108,7 @@ def test_the_next_step_is_one_that_can_be_taken(pair):
     assert verdict_on_run(candidate, pair[1]).next_step.startswith(step)
     assert verdict_on_run(candidate).next_step.startswith(step)
     empty = replace(pair[1], intervals=pair[1].intervals.iloc[:0])
-    assert verdict_on_run(candidate, empty).next_step.startswith(
-        "Check the reports for why one side measured nothing"
-    )
+    assert verdict_on_run(candidate, empty).next_step.startswith("Check the reports for why one side measured nothing")
     assert judge_threshold(only.thresholds[0], empty, pair[1]).wanting is Wanting.SAMPLES
 
 

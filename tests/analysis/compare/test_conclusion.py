@@ -79,7 +79,7 @@ def test_a_row_without_values_is_no_matter_of_noise(sides):
     found = conclusion_of(compare(sides[0], gone))
     assert "p(95) of balance in steady has no values in the candidate's runs" in found.reason
     assert found.next_step == (
-        "Find out in the reports of the candidate's runs why balance has nothing to measure there."
+        "Check the reports of the candidate's runs for why balance has nothing to measure there."
     )
 
 
@@ -89,7 +89,7 @@ def test_a_row_that_few_runs_have_is_no_matter_of_noise(sides):
     found = conclusion_of(compare(sides[0], rare))
     assert found.reason.endswith("undecided: p(95) of balance in steady has values in 1 of the candidate's runs only.")
     assert found.next_step == (
-        "Find out in the reports of the candidate's runs why balance has nothing to measure there."
+        "Check the reports of the candidate's runs for why balance has nothing to measure there."
     )
 
 
@@ -110,7 +110,7 @@ def test_an_unfinished_duel_says_how_it_ended_and_how_to_go_on(sides, tmp_path, 
     bare = compare(*sides, family=())
     unfinished = replace(bare, findings=(*findings_of(duel, tmp_path / "a duel"), *bare.findings))
     found = conclusion_of(unfinished)
-    assert found.reason == f"{reason[0].upper()}{reason[1:]} after 0 runs that count: no look has decided it."
+    assert found.reason == f"{reason[0].upper()}{reason[1:]} after 0 runs that count: not decided at any look."
     how = f"Go on with it: `loadproof duel --resume '{tmp_path}/a duel'`."
     assert found.next_step == ("Its output is in baseline.log." if ending == "died" else how)
     assert found.verdict is verdict
@@ -143,7 +143,7 @@ def undecided():
 def test_an_undecided_duel_says_with_which_looks_to_repeat_it(undecided):
     """They are fixed beforehand: with the same ones it would end as early again."""
     advice = conclusion_of(undecided).next_step
-    runs = int(re.fullmatch(r"Make about (\d+) runs of each release, alternately: so many would .*", advice)[1])
+    runs = int(re.fullmatch(r"Make about (\d+) runs of each release, alternately: that many would .*", advice)[1])
     of_duel = conclusion_of(replace(undecided, looks=(4, 6, 8, 12))).next_step
     looks = [int(look) for look in re.match(r"Duel again with `--looks ([\d,]+)`, about", of_duel)[1].split(",")]
     assert looks_problem(tuple(looks)) is None

@@ -41,3 +41,14 @@ def test_too_little_to_see_is_taken_as_independent():
     assert design_effect(np.zeros(60, dtype=int), np.full(60, 5), np.zeros(60, dtype=int)) == 1
     assert half_width_of_mean(np.array([5]), np.zeros(1, dtype=int)) == np.inf
     assert block_length(np.zeros(100)) == 5
+
+
+def test_counts_that_follow_the_planned_load_are_certain():
+    """However it grows; an outage is not planned, and phases without a plan are as before."""
+    planned = np.minimum(np.arange(60.0), 40.0)
+    phase = np.zeros(60, dtype=int)
+    counts = (2 * planned).astype(int)
+    assert half_width_of_mean(counts, phase, planned) == pytest.approx(0.0, abs=1e-9)
+    assert half_width_of_mean(counts, phase, np.zeros(60)) == half_width_of_mean(counts, phase) > 20
+    out = np.where((phase == 0) & (np.arange(60) >= 50), 0, counts)
+    assert half_width_of_mean(out, phase, planned) > 10

@@ -13,7 +13,7 @@ from loadproof.analysis.judge.thresholds import judge_threshold
 from loadproof.analysis.word import Word
 from loadproof.histogram import bucket_of
 from simulation.countedseconds import failing
-from simulation.rundirs import open_scenario
+from simulation.rundirs import open_scenario, scenario
 from simulation.traffic import run_of_seconds
 
 STEADY = [10] * 20
@@ -172,3 +172,19 @@ def test_a_recovery_needs_a_calm_before(failed, reason):
 
 
 STAIRS = {"calm": 100, "spike": 200, "after": 100}
+
+
+@pytest.mark.parametrize(
+    ("phase", "counts"),
+    [
+        ({"duration": "60 s", "rate": "100 rps", "ramp": "40 s"}, np.minimum(2.5 * (np.arange(60) + 0.5), 100)),
+        ({"users": 100, "burst": {"times": 12, "every": "5 s"}}, np.where(np.arange(60) % 5 == 2, 100, 0)),
+    ],
+)
+def test_a_rate_isnt_uncertain_because_the_load_was_planned_to_vary(phase, counts):
+    """A target that answers all of a ramp, or of bursts, keeps the rate that they have on average."""
+    is_open, least = "rate" in phase, "60 rps" if "rate" in phase else "19 rps"
+    changes = {"phases": [{"name": "one"} | phase], "thresholds": [{"expect": f"goodput >= {least}"}]}
+    plan = open_scenario(**changes) if is_open else scenario(**changes)
+    run = run_of_seconds(plan, {("balance", "ok"): counts.astype(int)})
+    assert judge_threshold(plan.thresholds[0], run).word is Word.PASS

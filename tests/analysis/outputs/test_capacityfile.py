@@ -59,15 +59,18 @@ def test_a_load_comes_with_its_interval(half, text):
 @pytest.mark.parametrize(
     ("result", "text"),
     [
-        (result(Found.FOUND, half=Estimate(975.2, 957.1, 993.4, 21)), "It holds 975 rps (957 to 993)."),
+        (result(Found.FOUND, half=Estimate(975.2, 957.1, 993.4, 21)), "It sustains 975 rps (957 to 993)."),
         (
             result(Found.ROUGH, lower=900.0, upper=1000.0),
-            "It holds roughly 949 rps: it held 900 rps and not 1,000 rps. These are bounds, not a confidence interval.",
+            (
+                "It sustains roughly 949 rps: it sustained 900 rps but not 1,000 rps. "
+                "These are bounds, not a confidence interval."
+            ),
         ),
         (result(Found.TOO_HIGH, "goals already fail"), "Not found: goals already fail."),
         (
             result(Found.UNFINISHED, "the search was interrupted", half=Estimate(975.2, 0.0, math.inf, 3)),
-            "Not found: the search was interrupted. By the trials so far it holds about 975 rps.",
+            "Not found: the search was interrupted. By the trials so far, it sustains about 975 rps.",
         ),
     ],
 )
@@ -117,7 +120,7 @@ def test_a_ci_job_gets_a_test_case_and_an_annotation_of_what_went_wrong(found, c
     assert not list(held.annotations(lenient=False))
     suite = ElementTree.fromstring(held.junit)
     assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("3", "0", "0")
-    assert suite.findtext("system-out").startswith("It holds 975 rps (957 to 993).")
+    assert suite.findtext("system-out").startswith("It sustains 975 rps (957 to 993).")
 
 
 def test_every_output_says_what_was_found_how_and_what_comes_after():
@@ -145,7 +148,7 @@ def test_what_was_not_reached_is_not_left_out():
     assert held.found is Found.TOO_LOW
     assert "No knee yet: up to 900 rps offered, goodput keeps up with the load." in list(facts(search, held))
     starved = [*FOUND[:-1], FOUND[-1].model_copy(update={"invalid": "late"})]
-    unknown = "What more load than it holds would do is not known: no valid trial was made there."
+    unknown = "What happens beyond its capacity is unknown: no valid trial was made there."
     assert unknown in list(facts(search, capacity_of(search, starved)))
     assert unknown not in list(facts(search, capacity_of(search, FOUND)))
 

@@ -77,10 +77,10 @@ def test_a_scenario_without_a_goal_is_told_what_would_be_one(scenario):
         (["--trial", "0.1"], "--trial: not between 1 and 600 s, got '0.1'"),
         (["--from", "1", "--trial", "3"], "a trial at the lower end would have fewer than 20 requests"),
         (["--goal", "p95 < 200 ms"], "--goal: "),
-        (["--goal", "goodput > 1 rps"], "--goal: no share of a trial's requests decides it"),
-        (["--goal", "error_ratio < 1 %"], "--goal: a target that refuses all of health would keep every goal"),
-        (["--goal", "goodput_ratio >= 0.5 %"], "--goal: a target that refuses all of health would keep every goal"),
-        (["--goal", "throttled_ratio < 1 %"], "--goal: a target that refuses all of health would keep every goal"),
+        (["--goal", "goodput > 1 rps"], "--goal: not decided by a share of a trial's requests"),
+        (["--goal", "error_ratio < 1 %"], "--goal: a target that refuses all of health would meet every goal"),
+        (["--goal", "goodput_ratio >= 0.5 %"], "--goal: a target that refuses all of health would meet every goal"),
+        (["--goal", "throttled_ratio < 1 %"], "--goal: a target that refuses all of health would meet every goal"),
         (["--goal", "error_ratio <= 100 %"], "--goal: no load can break this goal, got 'error_ratio <= 100 %'"),
         (["--goal", "goodput_ratio >= 0 %"], "--goal: no load can break this goal, got 'goodput_ratio >= 0 %'"),
         (
@@ -101,7 +101,7 @@ def test_a_target_that_refuses_everything_has_no_capacity(scenario):
     """Goodput per second is no goal, and refusals are no errors: what is left would be kept at any load."""
     left = [{"expect": "goodput >= 90 rps"}, {"expect": "error_ratio < 1 %"}]
     text = refused("capacity", scenario(thresholds=left))
-    assert "thresholds: a target that refuses all of health would keep every goal, and hold any load" in text
+    assert "thresholds: a target that refuses all of health would meet every goal at any load" in text
     assert "goodput_ratio >= 99 %" in text
 
 

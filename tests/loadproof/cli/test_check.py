@@ -264,8 +264,8 @@ def test_commands_of_a_target_file_need_permission_and_are_shown(tmp_path):
     file, target = scenario_file(tmp_path, **BACKED_UP), tmp_path / "target.yaml"
     target.write_text(PROGRAMS)
     text = refused("check", file, "--target", target, VAULT_KEY="s3cret-of-the-vault")
-    assert "faults: runs programs on this machine that the target file names, got 'backup, restore, serve, cut" in text
-    assert "then give --allow-commands" in text
+    assert "faults: runs programs that the target file names on this machine, got 'backup, restore, serve, cut" in text
+    assert "then pass --allow-commands" in text
     done = in_process("check", file, "--target", target, "--allow-commands", VAULT_KEY="s3cret-of-the-vault")
     assert done.returncode == 0, done.stderr
     assert "on this machine, it runs\n  backup: true '{backup}' '${VAULT_KEY}'\n" in done.stdout

@@ -33,7 +33,7 @@ URL, OTHER = "http://127.0.0.1:1", "http://127.0.0.1:2"
         ),
         (("--baseline", "./serve", "--candidate", "./serve"), "--candidate: the same as --baseline, got './serve'"),
         (("--baseline", URL, "--candidate", OTHER, "--aa"), "--aa: compares the baseline with itself"),
-        (("--baseline", URL, "--aa", "--looks", "2,4"), "--looks: a look at fewer than 4 runs of a side"),
+        (("--baseline", URL, "--aa", "--looks", "2,4"), "--looks: a look at fewer than 4 runs per side"),
         (("--baseline", URL, "--aa", "--looks", "four"), "--looks: not a list of numbers, got 'four'"),
         (("--baseline", URL, "--aa", "--looks", "4,7"), "--looks: a look in the middle of a block"),
         (("--baseline", URL, "--aa", "--looks", "4", "--quick"), "--looks: contradicts --quick"),

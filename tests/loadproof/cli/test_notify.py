@@ -70,7 +70,7 @@ def test_a_notice_that_fails_is_one_line_and_changes_no_exit_code(tmp_path):
     assert len(lines) == 2
     assert lines[0].startswith("note: --notify ")
     assert lines[0].endswith(
-        "/…: did not get the verdict, got '403'; check that it accepts the notice; the verdict counts anyway"
+        "/…: didn't receive the verdict, got '403'; check that it accepts the notice; the verdict isn't affected"
     )
     assert TOKEN not in done.stderr + done.stdout
     assert "secret-path" not in done.stderr + done.stdout

@@ -125,7 +125,7 @@ def test_an_ipv6_address_is_not_reached_from_a_clients_own(client):
     ("name", "told"),
     [
         ("[::1]", "source addresses are in 127.0.0.0/8, which can't reach IPv6 addresses, got '::1'"),
-        ("localhost", "it listens on ::1 only, which clients' source addresses in 127.0.0.0/8 can't reach"),
+        ("localhost", "it only listens on ::1, which source addresses in 127.0.0.0/8 can't reach"),
     ],
 )
 def test_clients_by_address_are_refused_where_their_addresses_reach_nobody(tmp_path, name, told):

@@ -153,7 +153,7 @@ def test_what_cannot_be_done_is_told(keeper):
     )
     doing.send_signal(signal.SIGKILL)
     doing.wait(5)
-    with pytest.raises(FaultError, match="the process that does faults"):
+    with pytest.raises(FaultError, match="the process that injects faults"):
         keeper.pause(1)
 
 

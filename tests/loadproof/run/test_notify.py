@@ -130,7 +130,7 @@ def test_what_may_pass_is_tried_three_times_and_what_stays_wrong_once(answers, r
         assert lines == []
     else:
         (line,) = lines
-        assert line.startswith(f"--notify {url}/…: did not get the verdict, {line_end}")
+        assert line.startswith(f"--notify {url}/…: didn't receive the verdict, {line_end}")
         assert "secret-path" not in line
 
 
@@ -159,8 +159,8 @@ def test_telegrams_refusal_is_told_without_the_token(telegram):
     lines, _ = told(f"telegram:{CHAT}")
     assert lines == [
         (
-            f"--notify telegram:{CHAT}: did not get the verdict, got '401'; "
-            "check that it accepts the notice; the verdict counts anyway"
+            f"--notify telegram:{CHAT}: didn't receive the verdict, got '401'; "
+            "check that it accepts the notice; the verdict isn't affected"
         )
     ]
 

@@ -133,9 +133,9 @@ REFUSED = {
         LOAD,
         (
             "own.py: `Looper.run` takes the place of Locust's: what it calls a task can't be known; "
-            "leave it to Locust, and write what it sends as tasks\n"
+            "remove it, and write what it sends as tasks\n"
             "own.py: `Steps.execute_next_task` takes the place of Locust's: what it calls a task can't be known; "
-            "leave it to Locust, and write what it sends as tasks\n"
+            "remove it, and write what it sends as tasks\n"
         ),
     ),
     "no such tag": (
@@ -164,22 +164,22 @@ REFUSED = {
     "shape without its options": (
         FIT + BY_OPTIONS,
         (),
-        "between instances of 'float' and 'NoneType'; give --users and --duration, which it goes by",
+        "between instances of 'float' and 'NoneType'; give --users and --duration, which it uses",
     ),
     "shape and half a second": (
         FIT + BY_OPTIONS,
         ("--users", 2, "--duration", "2500 ms"),
-        "--duration: not a number of whole seconds, which are what a shape is asked for, got '2500 ms'; round it",
+        "--duration: not a whole number of seconds, and shapes are called once a second, got '2500 ms'; round it",
     ),
     "shape and spawn rate": (
         FIT + SHAPE.format(body="return (1, 1) if self.get_run_time() < 2 else None"),
         ("--spawn-rate", 3),
-        "own.py: has a shape class of its own; leave out --users, --duration and --spawn-rate: it says them",
+        "own.py: has a shape class of its own; leave out --users, --duration and --spawn-rate: the shape sets them",
     ),
     "shape and users": (
         FIT + SHAPE.format(body="return (1, 1) if self.get_run_time() < 2 else None"),
         LOAD,
-        "own.py: has a shape class of its own; leave out --users, --duration and --spawn-rate: it says them",
+        "own.py: has a shape class of its own; leave out --users, --duration and --spawn-rate: the shape sets them",
     ),
     "odd shape and users": (
         FIT + SHAPE.format(body="return 1, 1"),
@@ -295,7 +295,7 @@ def test_keys_that_a_locustfile_leaves_without_effect_are_refused_together(fit):
     told = refused("check", file)
     for part in ("mix:", "clients:", "when_throttled:", "phases[0].burst:", "no goodput threshold"):
         assert part in told
-    why = "a locustfile's users wait for their answers: there is a number of them, and no rate"
+    why = "a locustfile's users wait for their responses, so they have a number and no rate"
     assert why in refused("check", scenario_with(fit, model="open"))
 
 

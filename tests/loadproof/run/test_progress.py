@@ -123,7 +123,7 @@ def test_a_terminal_that_fails_is_told_once_and_ends_nothing(capsys, terminal, e
             shown.show(replace(TICK, now_s=20.0 * second))
         shown.say("a line")
     told = capsys.readouterr().err
-    assert told == f"progress: can't be shown: {error}; the run goes on without it\n"
+    assert told == f"progress: can't be shown: {error}; the run continues without it\n"
     assert not console._live_stack
     assert not console._render_hooks
 

@@ -221,7 +221,10 @@ def test_what_is_within_the_plan_passes_the_check(tmp_path):
             {"transactions": {"location": True, "answer": {"id": None}}},
             "transactions.location: no effect together with",
         ),
-        ({"transactions": {"answer": {"id": None}}, "transaction": {"path": "/paid/{id}"}}, "nothing is read back"),
+        (
+            {"transactions": {"answer": {"id": None}}, "transaction": {"path": "/paid/{id}"}},
+            "no payment can be read back",
+        ),
     ],
 )
 def test_a_target_file_says_nothing_in_vain(tmp_path, endpoints, message):

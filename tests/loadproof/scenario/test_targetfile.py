@@ -146,7 +146,7 @@ def test_constants_may_stand_beside_fields_and_around_them(tmp_path):
         ("{content-length: '5'}", "headers.content-length: a header that follows from the body"),
         ("{TRANSFER-ENCODING: chunked}", "headers.TRANSFER-ENCODING: a header that follows from the body"),
         ("{idempotency-key: x}", "headers.idempotency-key: a header that loadproof itself sends with payments"),
-        ("{accept-Encoding: 'gzip, zstd'}", "headers.accept-Encoding: asks for a content coding that loadproof"),
+        ("{accept-Encoding: 'gzip, zstd'}", "headers.accept-Encoding: allows a content coding that loadproof"),
         ("{Webhook-Timestamp: x}", "headers.Webhook-Timestamp: a header that loadproof itself sends with webhooks"),
     ],
 )

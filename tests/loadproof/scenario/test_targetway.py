@@ -121,15 +121,15 @@ def test_paths_are_relative_to_the_target_file(files):
         ),
         (
             "{client_certificate: pem.crt, client_key: other/pem}",
-            "tls.client_key: this key doesn't fit the certificate, got '{}/other/pem'; give the key that",
+            "tls.client_key: this key doesn't match the certificate, got '{}/other/pem'; give the key that",
         ),
         (
             "{client_certificate: pem.crt, client_key: encrypted}",
-            "tls.client_key: an encrypted key, and nobody can be asked for its password, got '{}/encrypted'; de",
+            "tls.client_key: an encrypted key, and there is no way to enter its password, got '{}/encrypted'; de",
         ),
         (
             "{client_certificate: pem.crt, client_key: old-encrypted}",
-            "tls.client_key: an encrypted key, and nobody can",
+            "tls.client_key: an encrypted key, and there is no way",
         ),
         ("{client_certificate: broken, client_key: pem}", "tls.client_key: certificate and key can't be read: "),
         (

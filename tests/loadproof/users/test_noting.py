@@ -190,11 +190,20 @@ def test_what_the_answer_says_of_limits_is_noted():
     ]
 
 
-@pytest.mark.parametrize(("retry_after", "notes"), [("Sun, 06 Nov 2033 08:49:37 GMT", True), ("30", False)])
-def test_a_date_to_wait_for_is_noted_with_the_clock_that_it_is_of(retry_after, notes):
-    """Seconds need none."""
+@pytest.mark.parametrize(
+    ("retry_after", "more", "notes"),
+    [
+        ("Sun, 06 Nov 2033 08:49:37 GMT", {}, True),
+        ("Sun, 06 Nov 2033 08:49:37 GMT", {"age": "20"}, False),
+        ("30", {}, False),
+    ],
+    ids=["a date", "from a cache", "seconds"],
+)
+def test_a_date_to_wait_for_is_noted_with_the_clock_that_it_is_of(retry_after, more, notes):
+    """Seconds need none; and a cache's answers say when it got them."""
     date = "Sun, 06 Nov 2033 08:49:07 GMT"
-    played = Telling(429, headers={"retry-after": retry_after, "date": date}, expect_throttling=True)
+    headers = {"retry-after": retry_after, "date": date, **more}
+    played = Telling(429, headers=headers, expect_throttling=True)
     played.send(played.user.api.ask_health())
     assert notes_of(played) == ([{ANSWER_DATE: date}] if notes else [{}])
 

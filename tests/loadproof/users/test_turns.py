@@ -68,6 +68,32 @@ def test_a_pause_within_the_pace_only_delays_what_comes_after_it():
     assert counted == {PRESENT_MS: 6_000}
 
 
+@pytest.mark.parametrize(
+    ("pause_s", "takes_s", "late_ms", "missed"),
+    [
+        (1.0, 0.4, 0, 0),
+        (1.0, 1.5, 0, 2),
+        (1.9, 0.1, 100, 0),
+        (3.0, 0.1, 1_200, 0),
+        (1.5, 1.5, 500, 2),
+    ],
+)
+def test_a_slow_target_is_not_excused_by_pauses_that_leave_it_its_deadline(pause_s, takes_s, late_ms, missed):
+    """Of 2 s, two answers may take 0.5 s each: 1 s is left to pause in, and what is beyond that is ours."""
+
+    def thoughtful(user) -> None:
+        ask(user)
+        user.pause(pause_s)
+        ask(user)
+
+    played = PlayedUser(task=thoughtful, takes_s=lambda _: takes_s)
+    played.user.start(Group())
+    played.time.advance_to(0.51 + pause_s + 2 * takes_s)
+    counted = played.counted(0.51 + pause_s + 2 * takes_s)
+    assert counted[LATE_MS] == pytest.approx(late_ms, abs=20)
+    assert counted["missed"] == pytest.approx(missed, abs=0.5)
+
+
 def test_who_is_still_answered_slowly_sends_as_soon_as_it_may():
     """Each turn may be late again: a moment of its own would be another turn lost."""
     played = PlayedUser(takes_s=lambda number: 6.0 if number == 2 else 1.5)
@@ -80,7 +106,7 @@ def test_of_a_turn_that_took_too_long_the_own_part_comes_last():
 
     def slow(user) -> None:
         ask(user)
-        user.pause(0.5)
+        user.post.clock.sleep(0.5)
 
     played = PlayedUser(task=slow, takes_s=lambda number: 3.0 if number == 1 else 0.1)
     counted = played.live(4.0)
