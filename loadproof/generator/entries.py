@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
@@ -40,51 +41,41 @@ class Entries:
 
     def add_unreported(self, asked: AskedRequest) -> None:
         """It has ended, and nobody says how, or how long it took."""
-        due = Due(asked.began_s, is_setup=self._is_setup(asked.life, asked.began_s))
+        due = Due(asked.began_s, is_setup=self._is_setup(asked))
         self._post.recorder.unreported(asked.endpoint, due)
         self._journal(asked.endpoint, UNREPORTED, due, asked.began_s)
 
     def add_abandoned(self, asked: AskedRequest) -> None:
         """The end of the run cut it off."""
-        due, _ = self._due(asked.life, asked.began_s)
+        due, _ = self._due(asked)
         self._post.recorder.started()
         self._post.recorder.abandoned(asked.endpoint, due)
         self._journal(asked.endpoint, ABANDONED, due, asked.began_s)
 
     def add_timeout(self, asked: AskedRequest) -> None:
         """It was given up now."""
-        now_s = self._post.workload().now_s()
-        self.add(asked.life, asked.endpoint, asked.method, Outcome.TIMEOUT, began_s=asked.began_s, ended_s=now_s)
+        self.add(asked, Outcome.TIMEOUT, ended_s=self._post.workload().now_s())
 
-    def add_unsent(self, life: Life | None, endpoint: str, want: Want, began_s: float) -> None:
+    def add_unsent(self, asked: AskedRequest, want: Want) -> None:
         """This machine lacked what it takes to send it."""
-        due, _ = self._due(life, began_s)
+        due, _ = self._due(asked)
         self._post.recorder.started()
-        self._post.recorder.unsent(endpoint, want, due)
-        self._journal(endpoint, WANTS[want], due, began_s)
+        self._post.recorder.unsent(asked.endpoint, want, due)
+        self._journal(asked.endpoint, WANTS[want], due, asked.began_s)
 
-    def add(
-        self,
-        life: Life | None,
-        endpoint: str,
-        method: str,
-        outcome: Outcome,
-        *,
-        began_s: float,
-        ended_s: float,
-        heard: Heard | None = None,
-    ) -> None:
+    def add(self, asked: AskedRequest, outcome: Outcome, *, ended_s: float, heard: Heard | None = None) -> None:
         """A request with an outcome; `heard` is what Locust's event said of it, if there was one."""
+        life, endpoint, began_s = asked.life, asked.endpoint, asked.began_s
         recorder, work, timing = self._post.recorder, self._post.workload(), Timing()
         timing.began_s = timing.sent_s = work.start_s + began_s
         timing.ended_s = work.start_s + ended_s
-        due, is_first = self._due(life, began_s)
+        due, is_first = self._due(asked)
         # First of all, since whatever a client of somebody's own calls its response can raise.
         longest = LONGEST + work.mask.reach
         answered = _answered_with(heard.response, longest) if heard and recorder.journals else _UNANSWERED
         urls = {heard.url, heard.answered_by} if heard else ()
         recorder.started()
-        recorder.finished(endpoint, method, outcome, due, timing, heard.body_bytes if heard else 0)
+        recorder.finished(endpoint, asked.method, outcome, due, timing, heard.body_bytes if heard else 0)
         if any(is_elsewhere(url, work.target.base_url) for url in urls):
             recorder.elsewhere(endpoint, due)
         if outcome is Outcome.INVALID and heard and heard.is_unread:
@@ -96,6 +87,8 @@ class Entries:
             return
         life.active_s = max(life.active_s, ended_s)
         life.answering_s += ended_s - began_s
+        if life.set_up_s == math.inf:
+            life.longest_s = max(life.longest_s, ended_s - began_s)
         if not due.is_setup:
             if is_first:
                 life.sent.clear()
@@ -120,17 +113,18 @@ class Entries:
             status, retry_after, limits = answered
             recorder.ended(("shared", endpoint, due, *moments_s, status, outcome, retry_after, False, None, limits))
 
-    def _due(self, life: Life | None, began_s: float) -> tuple[Due, bool]:
+    def _due(self, asked: AskedRequest) -> tuple[Due, bool]:
         """What this request's task waited for, if it is the first of a paced user's; else when it began."""
-        is_setup = self._is_setup(life, began_s)
+        is_setup, life, began_s = self._is_setup(asked), asked.life, asked.began_s
         if is_setup or life is None:
             return Due(began_s, is_setup=is_setup), False
         is_first, life.has_sent = not life.has_sent, True
         return Due(began_s - life.lag_s if is_first else began_s), is_first
 
-    def _is_setup(self, life: Life | None, began_s: float) -> bool:
+    def _is_setup(self, asked: AskedRequest) -> bool:
+        life, began_s = asked.life, asked.began_s
         is_outside = began_s >= self._post.workload().spans[-1].end_s or not self.is_begun
-        return is_outside or (life is not None and not life.is_at_work(began_s))
+        return is_outside or (life is not None and not life.is_at_work(began_s, is_of_task=asked.is_of_task))
 
     def _count_kept(self, life: Life, endpoint: str, began_s: float, ended_s: float) -> None:
         """What an unpaced user would have sent, as often as usual, while an answer was later than it may be.
@@ -143,7 +137,7 @@ class Entries:
             usual.requests += 1
         deadline_s = self._post.workload().habits.deadline_s
         life.began_s, life.kept_s = began_s, max(0.0, ended_s - began_s - deadline_s)
-        if life.kept_s and life.pace_s is None and usual.seconds:
+        if life.kept_s and (life.pace_s is None or life.keeps_pace is False) and usual.seconds:
             from_s = max(began_s + deadline_s, life.kept_until_s)
             life.kept_until_s = max(life.kept_until_s, min(ended_s, self._post.workload().spans[-1].end_s))
             every_s = usual.seconds / usual.requests

@@ -7,15 +7,16 @@ other one is trusted to report each request when it ends.
 from __future__ import annotations
 
 import logging
-import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from weakref import WeakKeyDictionary
 
 import gevent
 from greenlet import GreenletExit
 from locust.contrib.fasthttp import FastHttpUser
-from locust.exception import StopUser
+from locust.exception import StopTest, StopUser
 
+from loadproof.generator.beginnings import Beginnings
 from loadproof.generator.entries import Entries
 from loadproof.generator.heard import Heard, Names, outcome_of, status_of, told_later
 from loadproof.generator.lives import AskedRequest, Life
@@ -39,10 +40,6 @@ if TYPE_CHECKING:
 
     from loadproof.users.post import Post
 
-_CLOCKS_DIFFER_S: Final = 0.05
-"""By less, the two readings of the clocks do."""
-_LONGEST_S: Final = 3600.0
-"""No request that ends now began earlier than this."""
 _MOST_GENERATIONS: Final = 8
 """Of greenlets that a task begins, each by another one."""
 _log = logging.getLogger(__name__)
@@ -67,10 +64,11 @@ class Following:
         """Requests that have not ended, by the greenlet that waits."""
         self._untold: dict[object, AskedRequest] = {}
         """Those that have, of which Locust has not been told; by what its event will have."""
+        self._beginnings = Beginnings()
         self._is_over = False
         hear_requests(environment, self._hear_whatever)
         environment.events.test_start.add_listener(self._begin)
-        follow_users(self._live, self._take_turn)
+        follow_users(self._live, self._enter_set, self._take_turn)
         follow_requests(self._send, timeouts_s=self._timeouts_s, heirs=(HttpSession,))
 
     def _timeouts_s(self) -> tuple[float, float]:
@@ -122,11 +120,26 @@ class Following:
         finally:
             # What it knows holds its greenlet, which would keep both for ever.
             del self._lives[current]
-            self._post.recorder.user_time.left(kind, work.now_s())
+            left_s = work.now_s()
+            self._post.recorder.user_time.left(kind, left_s)
+            if life.never_began_s(left_s) > min(work.habits.timeouts.total, work.spans[-1].end_s / 2):
+                self._post.recorder.user_time.late(kind, first_s, left_s)
 
     def _leave_by(self, life: Life, on_stop: Callable[[], None]) -> None:
-        life.leaves_s = self._post.workload().now_s()
+        life.leave(self._post.workload().now_s())
         on_stop()
+
+    def _enter_set(self, _: User, execute: Callable[[], None]) -> None:
+        life = self._life()
+        try:
+            execute()
+        except (StopUser, StopTest):
+            raise
+        except Exception:
+            # It hands back, or has failed: what its on_start sends the next time is its user's work.
+            if life is not None:
+                life.end_set_up(self._post.workload().now_s())
+            raise
 
     def _take_turn(self, user: User, execute: Callable[[], None]) -> None:
         life = self._life()
@@ -216,34 +229,32 @@ class Following:
     def _hear(self, heard: Heard) -> None:
         """A request has ended, as Locust's event tells."""
         current: Any = gevent.getcurrent()
-        life, now_s = self._life(), self._post.workload().now_s()
-        asked = self._answered(current)
-        if asked is None:
-            self._untold.pop(heard.start_time, None)
-        began_s = asked.began_s if asked else _began_s(now_s, heard.took_s or 0.0, heard.start_time)
+        now_s = self._post.workload().now_s()
+        known = self._answered(current) or self._untold.pop(heard.start_time, None)
         endpoint, outcome = self._names.of(heard.kind, heard.name), outcome_of(heard.response, heard.exception)
-        if outcome is Outcome.OK and heard.took_s is None and began_s == now_s:
-            # A success that took no time at all would flatter every quantile.
-            unknown = AskedRequest(endpoint, heard.kind, now_s, life, is_of_task=False)
-            self._entries.add_unreported(unknown)
-        elif isinstance(outcome, Outcome):
-            ended_s = now_s if heard.took_s is None else min(now_s, began_s + heard.took_s)
-            self._entries.add(life, endpoint, heard.kind, outcome, began_s=began_s, ended_s=ended_s, heard=heard)
+        if known is not None:
+            asked = replace(known, endpoint=endpoint, method=heard.kind)
         else:
-            self._entries.add_unsent(life, endpoint, outcome, began_s)
+            asked = self._told(heard, endpoint, now_s)
+        if outcome is Outcome.OK and heard.took_s is None and asked.began_s == now_s:
+            # A success that took no time at all would flatter every quantile.
+            self._entries.add_unreported(asked)
+        elif isinstance(outcome, Outcome):
+            ended_s = now_s if heard.took_s is None else min(now_s, asked.began_s + heard.took_s)
+            self._entries.add(asked, outcome, ended_s=ended_s, heard=heard)
+        else:
+            self._entries.add_unsent(asked, outcome)
         if heard.exception is not None:
             status = status_of(heard.response)
             answer = None if status is None else HeardAnswer(status, body_read(heard.response))
             self._post.recorder.failed(endpoint, Request(heard.kind, heard.url), answer, heard.exception)
 
-
-def _began_s(now_s: float, took_s: float, start_time: float | None) -> float:
-    """When a request began of which only the time of day is known, or how long ago it ended at the latest."""
-    latest_s = now_s - took_s
-    if start_time is None:
-        return latest_s
-    told_s = now_s - (time.time() - start_time)
-    return told_s if -_CLOCKS_DIFFER_S <= latest_s - told_s < _LONGEST_S else latest_s
+    def _told(self, heard: Heard, endpoint: str, now_s: float) -> AskedRequest:
+        """A request that is known since it has ended."""
+        life = self._life()
+        is_of_task = life is not None and life.greenlet is gevent.getcurrent()
+        began_s = self._beginnings.began_s(heard, now_s, life, is_of_task=is_of_task)
+        return AskedRequest(endpoint, heard.kind, began_s, life, is_of_task)
 
 
 def follow_strangers(environment: Environment, ours: type[User]) -> None:

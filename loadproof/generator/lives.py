@@ -37,6 +37,8 @@ class Life:
     """When its first task began."""
     leaves_s: float = math.inf
     """When its `on_stop` did."""
+    is_in_turn: bool = False
+    """A task of it runs."""
     has_sent: bool = False
     """In this task."""
     sent: list[str] = field(default_factory=list)
@@ -49,6 +51,10 @@ class Life:
     """How late this task began, by its pace."""
     active_s: float = 0.0
     """When it last was seen to do something."""
+    longest_s: float = 0.0
+    """Of the answers that it got until its first task."""
+    keeps_pace: bool | None = None
+    """It has waited by its pace since its first task, not by a wait of the set of tasks; None: there was no second."""
     began_s: float | None = None
     """When its last request did."""
     kept_s: float = 0.0
@@ -56,14 +62,31 @@ class Life:
     kept_until_s: float = -math.inf
     """Until when that has been counted, of several requests at a time."""
 
-    def is_at_work(self, at_s: float) -> bool:
-        """Between its set-up and its leaving, whenever that is asked: a greenlet of its own may wait for longer."""
-        return self.set_up_s - _EARLY_S <= at_s < self.leaves_s
+    def is_at_work(self, at_s: float, *, is_of_task: bool) -> bool:
+        """Since its set-up, until it leaves, whenever that is asked; a greenlet that it began may work for longer."""
+        return self.set_up_s - _EARLY_S <= at_s and (at_s < self.leaves_s or not is_of_task)
+
+    def end_set_up(self, now_s: float) -> None:
+        """With its first task, or with the first set of tasks that it has left."""
+        self.set_up_s = min(self.set_up_s, now_s)
+
+    def never_began_s(self, now_s: float) -> float:
+        """How long it was set up without a task after it, if no answer is to blame."""
+        stayed_s = now_s - self.due_s
+        return stayed_s if self.set_up_s == math.inf and self.longest_s < stayed_s / 2 else 0.0
+
+    def leave(self, now_s: float) -> None:
+        """Its `on_stop` begins: by Locust, unless its own code calls it in a task, or before all of them."""
+        if not self.is_in_turn and self.set_up_s < math.inf:
+            self.leaves_s = now_s
 
     def begin_turn(self, waited: Wait, now_s: float, user_time: UserTime) -> None:
         """A paced user that is free waits for its turn; if it did not have to, answers may have cost it turns."""
         self.lag_s = 0.0
-        if self.pace_s is not None and self.set_up_s < math.inf and waited != self.waited:
+        if self.pace_s is not None and self.set_up_s < math.inf and waited == self.waited:
+            self.keeps_pace = bool(self.keeps_pace)
+        elif self.pace_s is not None and self.set_up_s < math.inf:
+            self.keeps_pace = True
             self.lag_s = max(0.0, waited.ended_ago_s())
             if not waited.length_s:
                 # What its own code did in that time, it did as it was written.
@@ -71,19 +94,20 @@ class Life:
                 user_time.kept_waiting(self.sent, MISSED, self.due_s + self.pace_s, answered_s, every_s=self.pace_s)
         self.waited = waited
         self.due_s, self.active_s = now_s - self.lag_s, now_s
-        self.set_up_s = min(self.set_up_s, now_s)
+        self.end_set_up(now_s)
+        self.leaves_s, self.is_in_turn = math.inf, True
         self.has_sent, self.answering_s = False, 0.0
 
     def end_turn(self, now_s: float, *, longest_s: float, user_time: UserTime) -> None:
         """A task may take its time, but nobody knows what its own client was doing that was silent for so long."""
         if not self.has_client and now_s - self.active_s > longest_s:
             user_time.late(self.kind, self.active_s, now_s)
-        self.active_s = now_s
+        self.active_s, self.is_in_turn = now_s, False
 
 
 @dataclass(frozen=True, eq=False)
 class AskedRequest:
-    """A request that one of Locust's clients was asked for."""
+    """A request that one of Locust's clients was asked for, or that another one has told of."""
 
     endpoint: str
     method: str

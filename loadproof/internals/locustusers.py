@@ -40,9 +40,13 @@ def wait_by(user: User, sleep: Callable[[float], None]) -> None:
 
 
 def follow_users(
-    live: Callable[[User, Callable[[], None]], None], take_turn: Callable[[User, Callable[[], None]], None]
+    live: Callable[[User, Callable[[], None]], None],
+    enter_set: Callable[[User, Callable[[], None]], None],
+    take_turn: Callable[[User, Callable[[], None]], None],
 ) -> None:
-    """From now on, call `live` for each user's life, and `take_turn` for each of its tasks, with what runs it.
+    """From now on, call `live` for each user's life and `take_turn` for each of its tasks, with what runs it.
+
+    And `enter_set` for each nested set of tasks, which are followed themselves.
 
     Source: locust/user/users.py, User.run; locust/user/task.py, TaskSet.run, whose only way to a task is
     execute_next_task: execute_task may be a set's own.
@@ -57,10 +61,9 @@ def follow_users(
     execute: Callable[[TaskSet], None] = TaskSet.execute_next_task
 
     def execute_followed(tasks: TaskSet) -> None:
-        if isinstance(tasks._task_queue[0], type):
-            # A nested set, whose tasks are followed.
-            execute(tasks)
-        else:
-            take_turn(tasks.user, functools.partial(execute, tasks))
+        task = tasks._task_queue[0]
+        is_set = isinstance(task, type) and issubclass(task, TaskSet)
+        follow = enter_set if is_set else take_turn
+        follow(tasks.user, functools.partial(execute, tasks))
 
     TaskSet.execute_next_task = execute_followed  # type: ignore[method-assign]

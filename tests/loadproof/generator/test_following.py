@@ -2,105 +2,32 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
 import json
 import time
 
 from tests.unpatched import locust  # isort: skip
 
-from collections import Counter
 from decimal import Decimal
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gevent
 import numpy as np
 import pytest
-from gevent.pool import Group
 from locust import constant, constant_pacing, constant_throughput, task
-from locust.clients import HttpSession
-from locust.contrib.fasthttp import FastHttpSession, FastHttpUser
 from locust.env import Environment
 from locust.exception import StopUser
-from locust.user.task import TaskSet
 
-from loadproof.generator.following import Following, _began_s
+from loadproof.generator.beginnings import began_s
 from loadproof.generator.paces import pace_s
 from loadproof.http.head import MAX_HEAD_BYTES
-from loadproof.httpuser.session import HttpSession as OurSession
 from loadproof.httpuser.user import HttpUser
-from loadproof.rundir.rows import ANSWER_DATE, NEVER_SENT, UNREPORTED, JournalRow
-from loadproof.users.post import Post
-from simulation.rundirs import manifest, scenario
+from loadproof.rundir.rows import ANSWER_DATE
+from tests.loadproof.generator.calling import Calling
 from tests.servers import answering, serving
-
-if TYPE_CHECKING:
-    from loadproof.recording.recorder import Recorder
 
 pytestmark = pytest.mark.slow
 """Users have some tenths of a second each."""
-
-PHASES = [{"name": "steady", "duration": "0.6 s", "users": 1}]
-
-
-@pytest.fixture
-def follow(monkeypatch):
-    """A user's life until the plan is over, and what was recorded of it."""
-    for owner, name in (
-        (locust.User, "run"),
-        (TaskSet, "execute_next_task"),
-        (HttpSession, "request"),
-        (OurSession, "request"),
-        (FastHttpSession, "request"),
-        (FastHttpUser, "network_timeout"),
-        (FastHttpUser, "connection_timeout"),
-    ):
-        monkeypatch.setattr(owner, name, getattr(owner, name))
-
-    journal: list[JournalRow] = []
-
-    def lived(user: type[locust.User], **changes: Any) -> Counter[tuple[str, str, str]]:
-        post, environment = Post(), Environment()
-        of = scenario(locustfile="own.py", phases=PHASES, deadline="0.2 s", record="requests", **changes)
-        work = post.assign(manifest(of), rank=0, workers=1)
-        environment.events.test_start.add_listener(
-            lambda **_: environment.events.request.fire(request_type="RPC", name="prepare", response_time=1.0)
-        )
-        Following(environment, post)
-        environment.events.test_start.fire(environment=environment)
-        work.begin(0.0)
-        life = user(environment).start(Group())
-        gevent.sleep(0.7)
-        life.kill()
-        recorder: Recorder = work.recorder
-        counted: Counter[tuple[str, str, str]] = Counter()
-        report = recorder.take(work.now_s(), 0, last=True)
-        for row in report.cells:
-            counted[row.phase, row.endpoint, row.outcome if row.series == NEVER_SENT else row.series] += row.count
-        text = gzip.decompress(report.journal).decode() if report.journal else ""
-        journal[:] = [JournalRow(*row) for row in csv.reader(io.StringIO(text, newline=""))]
-        # Nothing else ends here without an outcome.
-        ended = Counter((row.phase, row.request, "response") for row in journal if row.outcome != UNREPORTED)
-        assert ended == Counter({key: count for key, count in counted.items() if key[2] == "response"})
-        return counted
-
-    lived.journal = journal
-    return lived
-
-
-class Calling(locust.User):
-    """Its client is its own, and tells of each call."""
-
-    abstract = True
-    wait_time = constant(0.05)
-    takes_s = 0.0
-
-    def call(self, name: str = "call", **told: Any) -> None:
-        gevent.sleep(self.takes_s)
-        event = {"request_type": "RPC", "response_time": self.takes_s * 1000, "response_length": 3, "exception": None}
-        self.environment.events.request.fire(**event | {"name": name} | told)
 
 
 def test_what_an_own_client_tells_of_is_counted_and_set_up_is_apart(follow):
@@ -301,10 +228,10 @@ def test_only_a_pace_is_one():
 
 def test_a_clock_that_was_set_moves_no_request():
     """The time of day that a client tells of is believed if it is one of the last hour, and not after its end."""
-    assert _began_s(10.0, 2.0, None) == 8.0
-    assert _began_s(10.0, 2.0, time.time() - 5.0) == pytest.approx(5.0, abs=0.05)
-    assert _began_s(10.0, 2.0, time.time() + 5.0) == 8.0
-    assert _began_s(10.0, 2.0, time.time() - 86_400) == 8.0
+    assert began_s(10.0, 2.0, None) == 8.0
+    assert began_s(10.0, 2.0, time.time() - 5.0) == pytest.approx(5.0, abs=0.05)
+    assert began_s(10.0, 2.0, time.time() + 5.0) == 8.0
+    assert began_s(10.0, 2.0, time.time() - 86_400) == 8.0
 
 
 def test_a_success_that_took_nobody_knows_how_long_is_not_a_fast_one(follow):

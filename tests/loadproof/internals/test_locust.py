@@ -307,7 +307,7 @@ class Nested(locust.User):
     ids=["requests", "loadproof", "fast"],
 )
 def test_lives_tasks_and_requests_of_users_are_followed(session, base, monkeypatch):
-    """Each once, around what it does; a nested set of tasks is no task; `follow_users`, `follow_requests`."""
+    """Each once, around what it does, and nested sets of tasks; `follow_users`, `follow_requests`."""
     for owner, name in ((locust.User, "run"), (locust.TaskSet, "execute_next_task")):
         monkeypatch.setattr(owner, name, getattr(owner, name))
     for owner in (HttpSession, OurSession, FastHttpSession):
@@ -320,7 +320,9 @@ def test_lives_tasks_and_requests_of_users_are_followed(session, base, monkeypat
 
     with unchanged("User.run, TaskSet.execute_next_task, request of both sessions", "locustclients.py follow_…"):
         locustusers.follow_users(
-            lambda user, run: noting("life", type(user), then=run), lambda user, do: noting("task", type(user), then=do)
+            lambda user, run: noting("life", type(user), then=run),
+            lambda user, do: noting("set", type(user), then=do),
+            lambda user, do: noting("task", type(user), then=do),
         )
         locustclients.follow_requests(
             lambda method, name, send: noting(method, name, then=send),
@@ -331,7 +333,7 @@ def test_lives_tasks_and_requests_of_users_are_followed(session, base, monkeypat
         life = kind(Environment()).start(Group())
         gevent.sleep(0.5)
         life.kill()
-        assert told == [("life", kind), ("task", kind), ("GET", "/refused")]
+        assert told == [("life", kind), ("set", kind), ("task", kind), ("GET", "/refused")]
         assert issubclass(type(kind(Environment()).client), session)
 
 

@@ -1,0 +1,162 @@
+"""What is set-up in the life of a user that knows nothing of loadproof, and what is the plan's: nothing gets out."""
+
+from __future__ import annotations
+
+import time
+
+from tests.unpatched import locust  # isort: skip # noqa: F401 - before what it patches
+
+import gevent
+import pytest
+from locust import constant, constant_pacing, task
+from locust.exception import StopUser
+from locust.user.task import TaskSet
+
+from tests.loadproof.generator.calling import Calling
+
+pytestmark = pytest.mark.slow
+"""Users have some tenths of a second each."""
+
+
+PLAN_US = 600_000
+
+
+def set_up(journal, request):
+    """How many were set-up of what was asked within the plan: users of these tests end shortly after it."""
+    return sum((row.phase, row.request) == ("setup", request) and int(row.sent_us) < PLAN_US for row in journal)
+
+
+def test_who_logs_in_anew_is_still_at_work(follow):
+    """Its own code calls on_stop and on_start: what it asks afterwards is the plan's."""
+
+    class User(Calling):
+        turns = 0
+
+        @task
+        def ask(self):
+            self.turns += 1
+            if self.turns == 2:
+                self.on_stop()
+                self.on_start()
+            self.call(exception=ValueError("500"))
+
+        def on_stop(self):
+            self.call("logout")
+
+    counted = follow(User)
+    assert set_up(follow.journal, "RPC call") == 0
+    assert counted["steady", "RPC call", "response"] >= 4
+    assert (counted["steady", "RPC logout", "response"], counted["setup", "RPC logout", "response"]) == (1, 1)
+
+
+def test_a_greenlet_that_outlives_its_user_is_no_set_up(follow):
+    """Its user has left; it goes on asking, within the plan."""
+
+    class User(Calling):
+        def ask_on(self):
+            for _ in range(8):
+                gevent.sleep(0.05)
+                self.call(exception=ValueError("500"))
+
+        @task
+        def ask(self):
+            gevent.spawn(self.ask_on)
+            gevent.sleep(0.07)
+            raise StopUser
+
+        def on_stop(self):
+            self.call("logout")
+
+    counted = follow(User)
+    assert counted["steady", "RPC call", "response"] == 8
+    assert counted["setup", "RPC call", "response"] == 0
+    assert counted["setup", "RPC logout", "response"] == 1
+
+
+def test_a_set_that_only_begins_is_set_up_once(follow):
+    """Its on_start asks and hands back: what it asks from the second time on is the user's work."""
+
+    class User(Calling):
+        @task
+        class Browse(TaskSet):
+            def on_start(self):
+                self.user.call(exception=ValueError("500"))
+                self.interrupt(reschedule=False)
+
+            @task
+            def never(self):
+                pass
+
+    counted = follow(User)
+    assert set_up(follow.journal, "RPC call") == 1
+    assert counted["steady", "RPC call", "response"] >= 4
+
+
+def test_a_class_that_is_no_set_is_a_task(follow):
+    class Ask:
+        def __init__(self, user):
+            user.call(exception=ValueError("500"))
+
+    class User(Calling):
+        tasks = (Ask,)
+
+    counted = follow(User)
+    assert set_up(follow.journal, "RPC call") == 0
+    assert counted["steady", "RPC call", "response"] >= 4
+
+
+def test_a_beginning_that_many_share_is_nobodys(follow):
+    """Messages of one connection that say when it was opened: in the set-up, none of them is."""
+
+    class User(Calling):
+        def on_start(self):
+            gevent.sleep(0.1)
+            self.opened = time.time()
+            gevent.sleep(0.1)
+
+        @task
+        def ask(self):
+            self.call(start_time=self.opened, response_time=1.0, exception=ValueError("500"))
+
+    counted = follow(User)
+    assert set_up(follow.journal, "RPC call") == 0
+    assert counted["steady", "RPC call", "response"] >= 4
+
+
+def test_who_never_begins_a_task_is_late(follow):
+    """Whatever its set-up sends: its turns have been nobody's."""
+
+    class User(Calling):
+        def on_start(self):
+            while True:
+                self.call(exception=ValueError("500"))
+                gevent.sleep(0.02)
+
+        @task
+        def never(self):
+            pass
+
+    counted = follow(User)
+    assert counted["setup", "RPC call", "response"] >= 5
+    assert counted["steady", "User", "late_ms"] >= 500
+
+
+def test_a_pace_that_its_task_set_does_not_keep_is_none(follow):
+    """Requests that an answer was too late for are missing, as with any other user."""
+
+    class User(Calling):
+        wait_time = constant_pacing(10)
+        calls = 0
+
+        @task
+        class Own(TaskSet):
+            wait_time = constant(0.05)
+
+            @task
+            def ask(self):
+                self.user.calls += 1
+                self.user.takes_s = 0.4 if self.user.calls == 4 else 0.0
+                self.user.call()
+
+    counted = follow(User)
+    assert 1 <= counted["steady", "RPC call", "missed"] <= 5
