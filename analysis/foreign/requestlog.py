@@ -17,7 +17,7 @@ from loadproof.analysis.foreign.texts import Texts
 from loadproof.errors import InputError, Problem
 from loadproof.plan.phases import PhaseSpan
 from loadproof.rundir.rows import EventRow
-from loadproof.units import format_duration
+from loadproof.units import counted, format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -106,9 +106,11 @@ def _notes(rows: LogRows) -> Iterator[str]:
     if rows.times.unit not in {"seconds", ""}:
         yield f"`seconds` was read as {rows.times.unit}"
     if rows.untimed:
-        yield f"{rows.untimed:,} requests have no time that can be read; they count in ratios, not in times"
+        have, count = ("has", "it counts") if rows.untimed == 1 else ("have", "they count")
+        yield f"{counted(rows.untimed, 'request')} {have} no time that can be read; {count} in ratios, not in times"
     if rows.texts_as_status:
-        yield f"{rows.texts_as_status:,} statuses are texts, and count as no answer"
+        are = counted(rows.texts_as_status, "status is a text, and counts", "statuses are texts, and count")
+        yield f"{are} as no answer"
     if restarts := rows.order.restarts:
         times = "once" if restarts == 1 else f"{restarts:,} times"
         yield f"its times begin again {times}: if these are several runs, they were all taken together as one"

@@ -215,7 +215,7 @@ def test_texts_as_status_are_no_answers(tmp_path):
     )
     log = read_log(path)
     assert set(log.traffic.intervals["outcome"]) == {"ok", "connection", "server_error"}
-    assert "1 statuses are texts" in log_facts(log)
+    assert "1 status is a text" in log_facts(log)
 
 
 @pytest.mark.parametrize("name", ["", "NA", "null", "nan", "None", "N/A", "-", "0", "True", "x\0y"])
