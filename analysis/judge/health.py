@@ -15,12 +15,12 @@ from loadproof.analysis.judge.disturbances import disturbances
 from loadproof.analysis.judge.finding import Finding
 from loadproof.analysis.judge.journalled import MAY_BE_TORN, journalled
 from loadproof.analysis.judge.owncode import FIX_USERS, MOST_RAISED, raised, sent_elsewhere, unreported, wrong_names
-from loadproof.analysis.judge.planned import BURST_SPREAD_S
 from loadproof.analysis.judge.thresholds import judge_threshold
 from loadproof.analysis.judge.unread import unread
 from loadproof.analysis.word import Word
 from loadproof.errors import printable
 from loadproof.outcome import Outcome
+from loadproof.plan.pacing import BURST_SPREAD_S
 from loadproof.rundir import files
 from loadproof.rundir.rows import ENDED_BY, REDIS_DIED
 from loadproof.scenario.faults import Backup

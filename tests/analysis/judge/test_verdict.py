@@ -141,7 +141,7 @@ def test_a_threshold_on_the_baseline_is_decided_by_what_it_lacks(wanting, step):
     ("expect", "word", "reason", "answer", "step"),
     [
         ("p(95) < 1 s", Word.INCONCLUSIVE, f"so, {TOO_CLOSE}", None, "The target is right at its limit: change"),
-        ("recovery <= 1 s", Word.INCONCLUSIVE, "x", None, "Find out why the phase before the trigger was not"),
+        ("recovery <= 1 s", Word.INCONCLUSIVE, "x", None, "Recovery took as long as the limit, to the second"),
         ("p(95) < 1 s", Word.INCONCLUSIVE, "x", Compliance.KEPT, "Run longer or with more requests; so far"),
         ("p(95) < 1 s", Word.INCONCLUSIVE, "x", Compliance.MISSED, f"{LOOK}A longer run will show whether"),
         ("p(95) < 1 s", Word.FAIL, "x", Compliance.BROKEN, f"{LOOK}Then fix the target, or correct the threshold."),
