@@ -153,6 +153,8 @@ def exit_code(verdict: Verdict, manifest: Manifest) -> ExitCode:
 
 def all_hold(n: int) -> str:
     """How a PASS begins, of so many thresholds."""
+    if n == 2:
+        return "both thresholds were met"
     return f"all {n:,} thresholds were met" if n > 1 else "the threshold was met"
 
 

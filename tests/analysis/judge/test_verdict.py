@@ -76,7 +76,7 @@ def test_a_pass_of_one_threshold_says_so():
 def test_a_pass_counts_its_thresholds_and_is_the_next_baseline():
     """There is nothing to do."""
     verdict = verdict_on_run(run_with(GOODPUT, "error_ratio < 10 %", ok=50))
-    assert (verdict.word, verdict.reason) == (Word.PASS, "All 2 thresholds were met, and the generator kept up.")
+    assert (verdict.word, verdict.reason) == (Word.PASS, "Both thresholds were met, and the generator kept up.")
     assert verdict.next_step == "Nothing to do. Keep this run as the baseline of the next release."
     assert verdict.beside is None
 
