@@ -89,6 +89,11 @@ def format_quantity(value: float, dimension: Dimension) -> str:
             return f"{_digits(value / factor)} {unit}"
 
 
+def counted(n: int, thing: str, things: str = "") -> str:
+    """'1 request', '3,000 requests'; `things` where the plural is more than an s: ('it has', 'they have')."""
+    return f"{n:,} {thing if n == 1 else things or f'{thing}s'}"
+
+
 def _digits(value: float) -> str:
     if value == 0:
         return "0"

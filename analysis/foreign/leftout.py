@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from loadproof.outcome import Outcome
+from loadproof.units import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -66,11 +67,13 @@ def left_out_of(log: RequestLog, endpoints: Sequence[str], *, with_untimed: bool
     known, own = set(log.written.values()), {log.written[name] for name in endpoints}
     cells = [(second, count) for (second, name), count in log.lost.items() if name in own or name not in known]
     nameless = log.unreadable - sum(log.lost.values())
-    why = [f"{lines:,} lines could not be read"] if (lines := nameless + sum(count for _, count in cells)) else []
+    lines = nameless + sum(count for _, count in cells)
+    why = [f"{counted(lines, 'line')} could not be read"] if lines else []
     if with_untimed:
         rows = log.untimed[log.untimed["endpoint"].isin(endpoints)]
         cells += zip(rows["second"].tolist(), rows["count"].tolist(), strict=True)
-        why += [f"{n:,} requests have no time that can be read"] if (n := int(rows["count"].sum())) else []
+        n = int(rows["count"].sum())
+        why += [f"{counted(n, 'request has', 'requests have')} no time that can be read"] if n else []
     cells += _spread(log, nameless, window_s)
     seconds, counts = np.array(cells, dtype=np.int64).reshape(-1, 2).T
     return LeftOut(endpoints[0], seconds, counts, " and ".join(why))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from loadproof.analysis.foreign.locustentries import SUM, Entry
 from loadproof.analysis.foreign.locustupsets import odd_rows_sentence
+from loadproof.units import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +42,7 @@ def _gaps(total: Entry | None, endpoints: tuple[Entry, ...]) -> Iterator[str]:
     failures = total.failures - sum(entry.failures for entry in endpoints)
     if requests or failures:
         yield (
-            f"all endpoints together have {abs(requests):,} requests and {abs(failures):,} failures "
+            f"all endpoints together have {counted(abs(requests), 'request')} and {counted(abs(failures), 'failure')} "
             f"{'more' if max(requests, failures) > 0 else 'fewer'} than the rows of each: some are missing, or from "
             "another moment"
         )
@@ -51,9 +52,9 @@ def _disagreement(total: Entry | None, history: History) -> Iterator[str]:
     """Locust writes its files every ten seconds, and not once more at the end. Source: locust/stats.py 2.47."""
     ahead = total.requests - history.requests if total and len(history.frame) else 0
     if ahead > 0:
-        yield f"the history lacks the last {ahead:,} requests"
+        yield f"the history lacks the last {counted(ahead, 'request')}"
     elif ahead < 0:
-        yield f"the stats file lacks the last {-ahead:,} requests"
+        yield f"the stats file lacks the last {counted(-ahead, 'request')}"
     more = history.failures - total.failures if total and len(history.frame) else 0
     if more > 0:
         yield f"the history has {more:,} more failures than the stats file"

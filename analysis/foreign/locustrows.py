@@ -14,6 +14,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from loadproof.analysis.foreign.records import Records, cells_of, lines_of, repeated
+from loadproof.analysis.frames.lines import left_out
 from loadproof.errors import InputError, Problem, excerpt, printable
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class RowReader:
         elif self.cut:
             yield f"{name} ends in the middle of a line; that line was left out"
         if self.skipped:
-            yield f"{name}: {self.skipped:,} unreadable lines were left out"
+            yield f"{name}: {left_out(self.skipped)}"
 
     @property
     def problem(self) -> Problem:

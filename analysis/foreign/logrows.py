@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+_PACKED: Final = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"\x28\xb5\x2f\xfd": "zstd", b"\xfd7zXZ": "xz"}
+"""What such files begin with."""
 COLUMNS: Final = ("seconds", "name", "response_ms", "status")
 """As they are called here: in the file the first one's name may say its unit."""
 _NUMBERS: Final = ("seconds", "response_ms", "status")
@@ -87,7 +89,7 @@ class LogRows:
         if not line:
             raise InputError(Problem(str(self.path), "can't be read: it is empty", "give a CSV of requests"))
         if missing:
-            remedy = f"name the columns {', '.join(COLUMNS)} in its first line"
+            remedy = _how_to_head(line, header)
             got = line[:200].decode(errors="backslashreplace").rstrip("\r\n")
             raise InputError(Problem(str(self.path), f"no column {', '.join(missing)}", remedy, got=excerpt(got)))
         if twice := [name for name in repeated(header) if name in (*COLUMNS, *TIME_COLUMNS)]:
@@ -164,6 +166,18 @@ class LogRows:
         if not self.requests:
             remedy = f"give a CSV with the columns {', '.join(COLUMNS)}"
             raise InputError(Problem(where, "no requests: it has nothing but a header", remedy))
+
+
+def _how_to_head(line: bytes, header: list[str]) -> str:
+    """What to do about a first line that lacks columns, by what it looks like."""
+    named = f"name the columns {', '.join(COLUMNS)} in its first line"
+    if packed := next((name for magic, name in _PACKED.items() if line.startswith(magic)), None):
+        return f"it is compressed ({packed}): unpack it first"
+    if divider := next((mark for mark in (";", "\t", "|") if len(header) == 1 and mark in header[0]), None):
+        return f"divide its columns by commas instead of {printable(divider)}, also in its first line; {named}"
+    if {name.strip().lower() for name in header} >= set(COLUMNS):
+        return f"{named}, in lower case and without spaces around them"
+    return named
 
 
 def _table(batch: list[bytes], places: list[int], columns: int) -> pd.DataFrame:

@@ -59,7 +59,9 @@ class LogTimes:
         times = times / (self._divisor or 1)
         others = times.isna() & written.notna()
         if others.any():
-            parsed = pd.to_datetime(written[others].astype(str), utc=True, format="ISO8601", errors="coerce")
+            # ISO 8601 allows a comma before the fraction, and Python's logging writes one.
+            texts = written[others].astype(str).str.replace(",", ".")
+            parsed = pd.to_datetime(texts, utc=True, format="ISO8601", errors="coerce")
             times[others] = (parsed - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(seconds=1)
             if not self._divisor and parsed.notna().any():
                 self.unit = _ISO

@@ -14,10 +14,13 @@ import pandas as pd
 from loadproof.analysis.foreign.logcells import PHASE, LogCells
 from loadproof.analysis.foreign.logrows import LogRows
 from loadproof.analysis.foreign.texts import Texts
+from loadproof.analysis.frames.cellsums import histogram
 from loadproof.errors import InputError, Problem
+from loadproof.histogram import value_at_rank
+from loadproof.outcome import Outcome
 from loadproof.plan.phases import PhaseSpan
 from loadproof.rundir.rows import EventRow
-from loadproof.units import format_duration
+from loadproof.units import counted, format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 
 _CHUNK_ROWS: Final = 250_000
 _LONGEST_S: Final = 400 * 24 * 3600
+_SHORT_S: Final = 0.0005
+"""Rather half a second than half a millisecond."""
 _FEWEST_SECONDS: Final = 3
 _PAUSE_S: Final = 60
 _LEAST_PAUSE: Final = 0.1
@@ -97,7 +102,7 @@ def read_log(path: Path) -> RequestLog:
         lost=counted.lost,
         is_coarse=counted.is_coarse,
         written=dict(zip(names, counted.names, strict=True)),
-        notes=(*_notes(rows), *_pauses(traffic), *texts.notes),
+        notes=(*_notes(rows), *_short_times(traffic), *_pauses(traffic), *texts.notes),
         restarts=rows.order.restarts,
     )
 
@@ -106,12 +111,23 @@ def _notes(rows: LogRows) -> Iterator[str]:
     if rows.times.unit not in {"seconds", ""}:
         yield f"`seconds` was read as {rows.times.unit}"
     if rows.untimed:
-        yield f"{rows.untimed:,} requests have no time that can be read; they count in ratios, not in times"
+        have, count = ("has", "it counts") if rows.untimed == 1 else ("have", "they count")
+        yield f"{counted(rows.untimed, 'request')} {have} no time that can be read; {count} in ratios, not in times"
     if rows.texts_as_status:
-        yield f"{rows.texts_as_status:,} statuses are texts, and count as no answer"
+        are = counted(rows.texts_as_status, "status is a text, and counts", "statuses are texts, and count")
+        yield f"{are} as no answer"
     if restarts := rows.order.restarts:
         times = "once" if restarts == 1 else f"{restarts:,} times"
         yield f"its times begin again {times}: if these are several runs, they were all taken together as one"
+
+
+def _short_times(traffic: LogTraffic) -> Iterator[str]:
+    """A log of nginx has seconds where this one is to have milliseconds: read as such, every limit would be kept."""
+    counts = histogram(traffic.intervals, "response", Outcome.OK)
+    n = int(counts.sum())
+    if n and (median_s := value_at_rank(counts, (n + 1) // 2) / 1e6) < _SHORT_S:
+        times = f"half of the good answers took less than {format_duration(_SHORT_S)} ({format_duration(median_s)})"
+        yield f"{times}: if `response_ms` is in seconds, multiply it by 1000"
 
 
 def _pauses(traffic: LogTraffic) -> Iterator[str]:

@@ -13,7 +13,7 @@ import orjson
 import pandas as pd
 from pandas.api.types import union_categoricals
 
-from loadproof.analysis.frames.lines import parsed
+from loadproof.analysis.frames.lines import left_out, parsed
 from loadproof.rundir import files
 from loadproof.rundir.journal import HEADER, read_journal
 from loadproof.rundir.rows import JournalRow
@@ -69,12 +69,12 @@ def count_journal(run: Run) -> JournalCounts:
     """Block by block; OSError if there is no journal."""
     counts, skipped = JournalCounts(), 0
     lines = read_journal(run.path / files.JOURNAL)
-    for block, left_out in _parsed(lines):
+    for block, unparsed in _parsed(lines):
         kinds = block.groupby(["request", "outcome", "phase"], observed=True).size()
         counts.by_kind.update({tuple(map(str, kind)): int(count) for kind, count in kinds.items()})  # type: ignore[call-overload]
-        skipped += left_out
+        skipped += unparsed
     torn = [f"{files.JOURNAL} is torn: what follows its last whole row is lost"] if lines.is_torn else []
-    unread = [f"{files.JOURNAL}: {skipped} unreadable lines were left out"] if skipped else []
+    unread = [f"{files.JOURNAL}: {left_out(skipped)}"] if skipped else []
     counts.damage = (*torn, *unread)
     return counts
 

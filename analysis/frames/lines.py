@@ -9,10 +9,17 @@ from typing import Any, Final
 
 import pandas as pd
 
+from loadproof.units import counted
+
 _TEXT: Final = frozenset(
     {"phase", "endpoint", "outcome", "series", "worker", "metric", "kind", "detail"}
     | {"client", "request", "retry_after", "noted"}
 )
+
+
+def left_out(lines: int) -> str:
+    """What is said of a file with so many that could not be read."""
+    return f"{counted(lines, 'unreadable line was', 'unreadable lines were')} left out"
 
 
 def parsed(text: str, fields: tuple[str, ...], defaults: dict[str, Any]) -> tuple[pd.DataFrame, int]:

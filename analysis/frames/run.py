@@ -12,7 +12,7 @@ import numpy as np
 
 from loadproof.analysis.frames.failures import RaisedException, raised_in
 from loadproof.analysis.frames.intervalcells import IntervalCells, no_cells
-from loadproof.analysis.frames.lines import parsed
+from loadproof.analysis.frames.lines import left_out, parsed
 from loadproof.outcome import SETUP
 from loadproof.rundir import files
 from loadproof.rundir.intervals import read_intervals
@@ -126,7 +126,7 @@ def _frame(path: Path, row: type[Any], damage: list[str], *, may_be_missing: boo
         text = ""
     rows, skipped = parsed(text, row._fields, row._field_defaults)
     if skipped:
-        damage.append(f"{path.name}: {skipped} unreadable lines were left out")
+        damage.append(f"{path.name}: {left_out(skipped)}")
     return rows
 
 
@@ -141,7 +141,7 @@ def _cells(path: Path, manifest: Manifest, damage: list[str]) -> pd.DataFrame:
     if blocks.is_torn:
         damage.append(f"{path.name} is torn: what follows its last whole row is lost")
     if cells.skipped:
-        damage.append(f"{path.name}: {cells.skipped} unreadable lines were left out")
+        damage.append(f"{path.name}: {left_out(cells.skipped)}")
     return cells.frame()
 
 

@@ -22,7 +22,7 @@ from loadproof.plan.evidence import CALM_SECONDS
 from loadproof.plan.phases import calm_before, level
 from loadproof.scenario.expectation import Metric
 from loadproof.scenario.metrics import RESOURCES
-from loadproof.units import format_duration
+from loadproof.units import counted, format_duration
 
 if TYPE_CHECKING:
     from loadproof.analysis.frames.run import Run
@@ -143,7 +143,7 @@ def _collapsed(curve: LoadCurve | None) -> Iterator[Finding]:
 
 def _ungraceful(shedding: Shedding | None) -> Iterator[Finding]:
     if shedding is not None and not shedding.is_graceful:
-        what = f"{shedding.refused:,} requests were refused, {shedding}"
+        what = f"{counted(shedding.refused, 'request was', 'requests were')} refused, {shedding}"
         yield Finding(Word.PASS, what, "refuse before doing any work, and say in Retry-After when to come back")
 
 

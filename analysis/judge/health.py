@@ -15,16 +15,16 @@ from loadproof.analysis.judge.disturbances import disturbances
 from loadproof.analysis.judge.finding import Finding
 from loadproof.analysis.judge.journalled import MAY_BE_TORN, journalled
 from loadproof.analysis.judge.owncode import FIX_USERS, MOST_RAISED, raised, sent_elsewhere, unreported, wrong_names
-from loadproof.analysis.judge.planned import BURST_SPREAD_S
 from loadproof.analysis.judge.thresholds import judge_threshold
 from loadproof.analysis.judge.unread import unread
 from loadproof.analysis.word import Word
 from loadproof.errors import printable
 from loadproof.outcome import Outcome
+from loadproof.plan.pacing import BURST_SPREAD_S
 from loadproof.rundir import files
 from loadproof.rundir.rows import ENDED_BY, REDIS_DIED
 from loadproof.scenario.faults import Backup
-from loadproof.units import format_duration
+from loadproof.units import counted, format_duration
 
 if TYPE_CHECKING:
     from loadproof.analysis.frames.run import Run
@@ -120,7 +120,8 @@ def _lost_requests(run: Run) -> Iterator[Finding]:
         yield Finding(Word.INVALID, f"{what}: {lost}" if lost else what, _RESTORE if lost else remedy)
     most = int(run.generator.groupby("worker")["in_flight"].max().sum())
     if abandoned > most:
-        what = f"{abandoned:,} requests were cut off, but never more than {most:,} were in flight at once"
+        cut_off = counted(abandoned, "request was", "requests were")
+        what = f"{cut_off} cut off, but never more than {most:,} were in flight at once"
         yield Finding(Word.INVALID, what, _OUR_DEFECT)
 
 
@@ -132,7 +133,7 @@ def _set_up(run: Run) -> Iterator[Finding]:
     failed = {outcome: count for outcome, count in counts.outcomes.items() if outcome is not Outcome.OK and count}
     # A locustfile's users are stopped when their task is over, which the plan may be before.
     beyond = ", or its users after the plan's end," if run.manifest.scenario.locustfile else ""
-    what = f"on_start, on_stop and authentication{beyond} sent {counts.sent:,} requests outside the plan"
+    what = f"on_start, on_stop and authentication{beyond} sent {counted(counts.sent, 'request')} outside the plan"
     if failed:
         what += ", of which " + " and ".join(f"{count:,} ended {outcome}" for outcome, count in failed.items())
     word = Word.INCONCLUSIVE if sum(failed.values()) > MOST_RAISED * counts.sent else Word.PASS
@@ -145,7 +146,7 @@ def _late_bursts(run: Run) -> Iterator[Finding]:
     for burst in bursts(run):
         if burst.spread_s > BURST_SPREAD_S and burst.late:
             what = f"burst {burst.number}: {burst.sent} sends spread over {format_duration(burst.spread_s)}"
-            what += f", {burst.late} users were still waiting for an answer"
+            what += f", {counted(burst.late, 'user was', 'users were')} still waiting for an answer"
             yield Finding(Word.FAIL, what, "the target is too slow for the pace before the burst")
 
 

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Protocol
 
 from loadproof.analysis.word import Word
-from loadproof.units import Dimension, format_quantity
+from loadproof.units import Dimension, counted, format_quantity
 
 if TYPE_CHECKING:
     from loadproof.analysis.estimates.estimate import Estimate
@@ -127,9 +127,9 @@ def judge_beside(threshold: Expected, candidate: Estimate, before: Estimate | No
     return Judgement(threshold, Word.INCONCLUSIVE, candidate, reason, wanting=Wanting.RUNS)
 
 
-def lacking_text(n: int, needed: int, things: str = "samples") -> str:
+def lacking_text(n: int, needed: int, where: str = "") -> str:
     """The clause after a value with too few samples."""
-    return f": {n:,} {things}, needs {needed:,}"
+    return f": {counted(n, 'sample')}{where}, needs {needed:,}"
 
 
 def deciding_text(needed: float, n: int, things: str) -> str:

@@ -15,6 +15,7 @@ from loadproof.analysis.frames.bursts import bursts
 from loadproof.analysis.frames.cellsums import among, sums_by
 from loadproof.analysis.judge.disturbance import LESS_LOAD, Disturbance, measured_phases, seconds_of_rows
 from loadproof.outcome import DROPPED
+from loadproof.plan.pacing import BURST_SPREAD_S
 from loadproof.plan.phases import expected_arrivals, seconds_of, users_asked_at
 from loadproof.rundir.rows import FOLLOWED, LATE_MS, NEVER_SENT, PRESENT_MS, SENT_NOTHING, SET_OUT, WANTS
 from loadproof.units import format_duration
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 LOST_SHARE: Final = 0.01
 """Share of a phase's user-seconds, for any reason that is not the target's fault."""
-BURST_SPREAD_S: Final = 0.05
 _FEW_UNSENT: Final = 0.001
 """Share of a phase's requests; with more of them unsent, it was not the planned load."""
 _LACKING: Final = {
@@ -38,6 +38,7 @@ _LACKING: Final = {
     WANTS["memory"]: ("no memory", "give it more memory (`ulimit -v`, the container's limit, net.core.wmem_max)"),
 }
 _LOST_USERS: Final = "check generator.log and what the locustfile does between requests, then run again"
+_NO_PAUSE: Final = "let no pause within a journey last into a burst;"
 _EMPTY_TURNS: Final = (
     "have each task send a request before it returns, and set its pace in the scenario; then run again"
 )
@@ -143,11 +144,11 @@ def _absent_or_late(absent_s: float, late_s: float) -> str:
 
 
 def _spread_bursts(run: Run) -> Iterator[Disturbance]:
-    """For bursts whose users were all free; docs/validity.md on the others."""
+    """For bursts that the target kept no user from; docs/validity.md on the others."""
     for burst in bursts(run):
         if burst.spread_s > BURST_SPREAD_S and not burst.late:
             what = f"burst {burst.number}: {burst.sent} sends spread over {format_duration(burst.spread_s)}"
-            yield Disturbance(f"{what}: not a simultaneous load", LESS_LOAD, decides=True)
+            yield Disturbance(f"{what}: not a simultaneous load", f"{_NO_PAUSE} {LESS_LOAD}", decides=True)
 
 
 RULES: Final[tuple[Callable[[Run], Iterator[Disturbance]], ...]] = (

@@ -12,6 +12,7 @@ from loadproof.analysis.word import Word
 from loadproof.histogram import bucket_of
 from loadproof.outcome import Outcome
 from loadproof.rundir.rows import UNREAD
+from loadproof.units import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +26,8 @@ def unread(run: Run) -> Iterator[Finding]:
     answers = int(rows["count"].sum())
     if not answers:
         return
-    what = f"a limit of loadproof: {answers:,} answers that it can't read count as invalid, although they may be right"
+    unreadable = counted(answers, "answer that it can't read counts", "answers that it can't read count")
+    what = f"a limit of loadproof: {unreadable} as invalid, although {'it' if answers == 1 else 'they'} may be right"
     remedy = (
         "locust_failures.csv names the limit; request smaller answers or another coding, or leave this endpoint out"
     )

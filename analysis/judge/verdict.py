@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from loadproof.analysis.audit.audit import Audited
     from loadproof.analysis.estimates.changes import Move
+    from loadproof.analysis.estimates.estimate import Estimate
     from loadproof.analysis.estimates.summary import SummaryRow
     from loadproof.analysis.frames.run import Run
     from loadproof.analysis.frames.traffic import Traffic
@@ -151,6 +153,8 @@ def exit_code(verdict: Verdict, manifest: Manifest) -> ExitCode:
 
 def all_hold(n: int) -> str:
     """How a PASS begins, of so many thresholds."""
+    if n == 2:
+        return "both thresholds were met"
     return f"all {n:,} thresholds were met" if n > 1 else "the threshold was met"
 
 
@@ -198,12 +202,23 @@ def _needed(threshold: Threshold, judgement: Judgement) -> str | None:
     if judgement.reason.endswith(TOO_CLOSE):
         return "The target is right at its limit: change the threshold or the target; a longer run won't decide it."
     if threshold.expectation.metric.name == "recovery":
-        return "Find out why the phase before the trigger was not calm or was too short, then run again."
+        return _needed_for_recovery(judgement.estimate)
     if judgement.in_this_run is Compliance.MISSED:
         return None
     if judgement.window_s is not None:
         return "Send more per second, or judge longer windows; so far nothing shows that the target is at fault."
     return "Run longer or with more requests; so far nothing shows that the target is at fault."
+
+
+def _needed_for_recovery(estimate: Estimate | None) -> str:
+    """To the second, it may be just within the limit; and who doesn't look for that long doesn't see it."""
+    if estimate is None:
+        return "Find out why the phase before the trigger was not calm or was too short, then run again."
+    if math.isinf(estimate.value):
+        return (
+            "Let the phase after the trigger last longer than the limit, then run again: recovery was not seen in it."
+        )
+    return "Recovery took as long as the limit, to the second: run again to see if it always does, or change the limit."
 
 
 def _needed_beside_baseline(wanting: Wanting | None) -> str:

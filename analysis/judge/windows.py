@@ -88,7 +88,7 @@ def _undecided(expectation: Expectation, share: Estimate, z: float) -> str:
     needed, (limit, _) = samples_needed(expectation, z), _limit(expectation)
     is_rate = expectation.metric.dimension is Dimension.RATE
     if not is_rate and share.n < needed:
-        return lacking_text(share.n, needed, "samples in the window")
+        return lacking_text(share.n, needed, " in the window")
     distance = abs(limit - share.value)
     variance = share.value if is_rate else max(share.value * (1 - share.value), limit * (1 - limit))
     more = z**2 * variance / distance**2 if distance else math.inf

@@ -16,7 +16,7 @@ from loadproof.analysis.outputs.tables import STYLES
 from loadproof.analysis.word import Word
 from loadproof.errors import escaped
 from loadproof.rundir.trials import FEWEST_REQUESTS, Search, Trial
-from loadproof.units import Dimension, format_duration, format_quantity
+from loadproof.units import Dimension, counted, format_duration, format_quantity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -202,7 +202,7 @@ def facts(search: Search, result: Capacity) -> Iterator[str]:
         up_to = "at least " if not search.ceiling_note else ""
         yield f"The generator alone sends {up_to}{rate(search.ceiling_rps)} on time on this machine."
     if result.invalid:
-        trials = "1 trial" if result.invalid == 1 else f"{result.invalid} trials"
+        trials = counted(result.invalid, "trial")
         yield f"{trials} measured the generator instead of the target: repeated, and not counted."
     if search.others:
         yield f"Not searched for, as no share of a trial's requests decides it: {', '.join(search.others)}."

@@ -114,7 +114,8 @@ def comparison_view(comparison: Comparison) -> Group:
     shown = shown_rows(comparison)
     table = Table()
     for name in _TERMINAL_HEAD:
-        table.add_column(name, no_wrap=name in {"", "baseline", "candidate"}, overflow="fold")
+        # In a terminal that is too narrow for a line, a column that must not wrap takes all of another one's room.
+        table.add_column(name, overflow="fold")
     has_phases = len({row.row.phase for row in comparison.rows}) > 1
     for row in shown:
         cell = dict(zip(HEAD, map(escaped, row_cells(row)), strict=True))

@@ -14,7 +14,7 @@ from loadproof.analysis.outputs.dates import date_text
 from loadproof.analysis.outputs.junit import HELD, Case
 from loadproof.analysis.word import Word
 from loadproof.errors import escaped
-from loadproof.units import format_quantity
+from loadproof.units import counted, format_quantity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,19 +105,21 @@ def headline(history: RunHistory) -> str:
         here = f"{len(stretch.runs)} on this machine, {FEWEST} are needed"
         return f"Too few runs to tell change from noise: {here}."
     if worse := history.latest_regressions:
-        return f"{_rows(len(worse))} regressed within the last {RECENT} runs, and {_have(len(worse))} not recovered."
+        regressed = f"{counted(len(worse), 'row')} regressed within the last {RECENT} runs"
+        return f"{regressed}, and {_have(len(worse))} not recovered."
     if apart := history.rows_apart:
-        return f"The latest run alone is far worse in {_rows(len(apart))}, like {_apart_text(apart[0])}."
+        return f"The latest run alone is far worse in {counted(len(apart), 'row')}, like {_apart_text(apart[0])}."
     return _without_alarm(history, stretch)
 
 
 def _without_alarm(history: RunHistory, stretch: Stretch) -> str:
     if better := history.latest_improvements:
-        return f"{_rows(len(better))} improved within the last {RECENT} runs; nothing regressed in them."
+        return f"{counted(len(better), 'row')} improved within the last {RECENT} runs; nothing regressed in them."
     changed = [row for row in stretch.rows if row.trend not in {Trend.STABLE, Trend.SMALL, Trend.TOO_FEW}]
     if not changed:
-        return f"No change in {_rows(len(stretch.rows))} over {len(stretch.runs)} runs."
-    return f"Nothing new: {len(changed)} of {_rows(len(stretch.rows))} changed earlier, or changed and went back."
+        return f"No change in {counted(len(stretch.rows), 'row')} over {len(stretch.runs)} runs."
+    rows = counted(len(stretch.rows), "row")
+    return f"Nothing new: {len(changed)} of {rows} changed earlier, or changed and went back."
 
 
 def _apart_text(row: RowHistory) -> str:
@@ -131,8 +133,7 @@ def history_step(history: RunHistory) -> str:
         return "Check the latest run's report and the target's own log for why it ended."
     if not stretch.is_long_enough:
         lacking = FEWEST - len(stretch.runs)
-        runs = "run" if lacking == 1 else "runs"
-        return f"Make {lacking} more {runs} on this machine, or `loadproof compare` two releases."
+        return f"Make {counted(lacking, 'more run')} on this machine, or `loadproof compare` two releases."
     if not history.latest_regressions:
         if history.rows_apart:
             return "Make another run: if it is as far off, that is a change; if not, this run was odd."
@@ -153,10 +154,6 @@ def _surest(rows: Sequence[RowHistory], since: int) -> tuple[RowHistory, Event]:
 
 def _have(n: int) -> str:
     return "has" if n == 1 else "have"
-
-
-def _rows(n: int) -> str:
-    return f"{n} row{'' if n == 1 else 's'}"
 
 
 def shift_text(row: RowHistory, event: Event) -> str:

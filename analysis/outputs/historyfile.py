@@ -23,7 +23,7 @@ from loadproof.analysis.outputs.historyconclusion import (
 from loadproof.analysis.outputs.jsonmodel import Finite, JsonModel, by, from_
 from loadproof.analysis.outputs.tables import STYLES as WORD_STYLES
 from loadproof.errors import escaped
-from loadproof.units import format_quantity
+from loadproof.units import counted, format_quantity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -173,9 +173,8 @@ def history_cells(row: RowHistory) -> tuple[str, ...]:
 
 def title(stretch: Stretch) -> str:
     first, last = (date_text(run.manifest.start_unix_s)[:10] for run in (stretch.runs[0], stretch.runs[-1]))
-    runs = "1 run" if len(stretch.runs) == 1 else f"{len(stretch.runs)} runs"
     days = first if first == last else f"{first} to {last}"
-    return f"{stretch.machine}: {runs}, {days}"
+    return f"{stretch.machine}: {counted(len(stretch.runs), 'run')}, {days}"
 
 
 def history_terminal(history: RunHistory) -> Group:

@@ -19,7 +19,7 @@ from loadproof.analysis.outputs.tables import markdown_thresholds, terminal_view
 from loadproof.analysis.outputs.verdictfile import NO_VERDICT, OfCsvs, Unjudged
 from loadproof.errors import escaped
 from loadproof.rundir import files
-from loadproof.units import Dimension, format_duration, format_quantity
+from loadproof.units import Dimension, counted, format_duration, format_quantity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,7 +95,7 @@ def csv_facts(run: LocustRun) -> str:
         took = format_duration(total.requests / total.throughput.value)
         rate = f" in {took}, {format_quantity(total.throughput.value, Dimension.RATE)}"
     share = format_quantity(total.failure_ratio, Dimension.RATIO)
-    return f"{total.requests:,} requests{rate}; {total.failures:,} failed ({share})."
+    return f"{counted(total.requests, 'request')}{rate}; {total.failures:,} failed ({share})."
 
 
 def csv_verdict_json(examined: Examined) -> str:

@@ -15,7 +15,7 @@ from loadproof.analysis.report.degradationcharts import (
     scalability_chart,
 )
 from loadproof.plan.evidence import CALM_SECONDS
-from loadproof.units import Dimension, format_duration, format_quantity
+from loadproof.units import Dimension, counted, format_duration, format_quantity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,9 +31,10 @@ if TYPE_CHECKING:
 def degradation_view(run: Run, degradation: Degradation) -> dict[str, Any]:
     """For the template; parts are empty if a run shows nothing of the kind."""
     phases = dict.fromkeys(drift.phase for drift in degradation.drifts)
+    shedding = degradation.shedding
     return {
-        "shedding": f"{degradation.shedding.refused:,} requests were refused, {degradation.shedding}."
-        if degradation.shedding
+        "shedding": f"{counted(shedding.refused, 'request was', 'requests were')} refused, {shedding}."
+        if shedding
         else None,
         "curve": _curve_view(degradation.curve) if degradation.curve else None,
         "recoveries": [
@@ -120,7 +121,8 @@ def _recovery_text(recovery: Recovery) -> str:
     """One sentence."""
     is_within = recovery.before == recovery.phase
     where = f"After {recovery.trigger}" + (f" in {recovery.phase}" if is_within else "")
-    lost = f"{recovery.lost:,} requests were not goodput until then" if recovery.lost else "nothing was lost"
+    requests = counted(recovery.lost, "request was", "requests were")
+    lost = f"{requests} not goodput until then" if recovery.lost else "nothing was lost"
     if recovery.took_s is None:
         word = " (metastable)" if recovery.looked_s >= CALM_SECONDS else ""
         told = f"not back to normal within {format_duration(recovery.looked_s)}{word}; {recovery.aftermath}"

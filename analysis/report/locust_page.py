@@ -22,7 +22,7 @@ from loadproof.analysis.outputs.verdictfile import NO_VERDICT
 from loadproof.analysis.report import locustcharts
 from loadproof.analysis.report.page import TEMPLATES, threshold_row
 from loadproof.rundir import files
-from loadproof.units import format_duration
+from loadproof.units import counted, format_duration
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -94,7 +94,7 @@ def _source(run: LocustRun) -> dict[str, str]:
     return {
         "files": ", ".join(run.files),
         "start": start,
-        "history": f"{len(run.history):,} rows, {format_duration(run.duration_s)}",
+        "history": f"{counted(len(run.history), 'row')}, {format_duration(run.duration_s)}",
         "full history": "yes" if run.full_history else "no",
         "missing or damaged": "; ".join(run.damage) or "nothing",
     }

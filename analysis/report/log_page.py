@@ -15,7 +15,7 @@ from loadproof.analysis.report import charts
 from loadproof.analysis.report.page import TEMPLATES, threshold_row
 from loadproof.outcome import Outcome
 from loadproof.rundir import files
-from loadproof.units import format_duration
+from loadproof.units import counted, format_duration
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,18 +51,14 @@ def write_log_report(log: RequestLog, verdict: Verdict | None, directory: Path) 
 def log_facts(log: RequestLog) -> str:
     """One sentence."""
     lasted_s = log.traffic.measured_s
-    left_out = f"; {_several(log.unreadable, 'line')} left out" if log.unreadable else ""
+    left_out = f"; {counted(log.unreadable, 'line')} left out" if log.unreadable else ""
     coarse = "; times are good to 1.6 %, for there are so many" if log.is_coarse else ""
     return (
-        f"{_several(log.requests, 'request')} of {_several(len(log.traffic.endpoints), 'kind')} "
+        f"{counted(log.requests, 'request')} of {counted(len(log.traffic.endpoints), 'kind')} "
         f"in {format_duration(lasted_s)}, "
         f"{log.requests / lasted_s:,.1f} per second{left_out}{coarse}."
         f"{''.join(f' Note: {note}.' for note in log.notes)}"
     )
-
-
-def _several(n: int, name: str) -> str:
-    return f"{n:,} {name}{'' if n == 1 else 's'}"
 
 
 def _page(log: RequestLog, verdict: Verdict | None, rows: list[SummaryRow], endpoints: tuple[str, ...]) -> str:

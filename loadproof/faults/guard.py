@@ -37,7 +37,10 @@ class Guard:
         )
 
     def tell(self, what: str, number: int | str, owed: Any = True) -> None:
-        """That this is owed, or with None no longer: `paused` and `running` a group, `undo` an order, `directory`."""
+        """That this is owed, or with None no longer: `paused` and `running` a group, `undo` an order, `directory`.
+
+        `undoing` is the group that does what an `undo` of the same number asks for.
+        """
         assert self._process.stdin is not None  # noqa: S101 - it is a pipe
         # Without it, everything else still works.
         with suppress(BrokenPipeError):
@@ -56,13 +59,18 @@ class Debts:
     paused: dict[int, Any] = field(default_factory=dict)
     running: dict[int, Any] = field(default_factory=dict)
     undo: dict[int, dict[str, Any]] = field(default_factory=dict)
+    undoing: dict[int, int] = field(default_factory=dict)
     directory: dict[str, Any] = field(default_factory=dict)
 
     async def settle(self) -> None:
         for group in self.paused:
             _signal(group, signal.SIGCONT)
         _end(self.running)
-        for order in self.undo.values():
+        for number, order in self.undo.items():
+            if number in self.undoing:
+                # It may do harm a second time, and more while the first one is at it.
+                _wait_for(self.undoing[number], order["longest_s"])
+                continue
             with suppress(OSError):
                 await (await RunningCommand.start(CommandOrder(**order))).wait()
         for directory in self.directory:
@@ -97,6 +105,14 @@ def _end(groups: Iterable[int]) -> None:
         until_s = time.monotonic() + _PATIENCE_S
         while (left := [group for group in left if _signal(group, 0)]) and time.monotonic() < until_s:
             time.sleep(_LOOK_S)
+
+
+def _wait_for(group: int, longest_s: float) -> None:
+    """And end what takes longer."""
+    until_s = time.monotonic() + longest_s
+    while _signal(group, 0) and time.monotonic() < until_s:
+        time.sleep(_LOOK_S)
+    _end([group])
 
 
 def _signal(group: int, number: int) -> bool:

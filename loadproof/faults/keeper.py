@@ -39,6 +39,7 @@ class Keeper:
         self._commands: dict[int, RunningCommand] = {}
         self._owed: dict[int, CommandOrder] = {}
         """By the number of a command: what undoes it."""
+        self._undoing: set[RunningCommand] = set()
         self._directories = ExitStack()
         self._guard = Guard()
 
@@ -78,7 +79,7 @@ class Keeper:
             case "run":
                 if order["undo"] is not None:
                     self._guard.tell("undo", number, order["undo"])
-                running = await self._run(number, CommandOrder(**order["order"]))
+                running = await self._run(number, CommandOrder(**order["order"]), order["undoes"])
                 if order["undo"] is not None:
                     self._owed[number] = CommandOrder(**order["undo"])
                 return {"group": running.group}
@@ -87,20 +88,32 @@ class Keeper:
             case "stop":
                 self._commands[number].stop()
             case "forgive":
-                self._owed.pop(number, None)
-                self._guard.tell("undo", number, None)
+                self._forgive(number)
         return {}
 
-    async def _run(self, number: int, order: CommandOrder) -> RunningCommand:
+    async def _run(self, number: int, order: CommandOrder, undoes: int | None) -> RunningCommand:
         try:
             running = self._commands[number] = await RunningCommand.start(order)
         except OSError:
             # What was never begun is not undone.
             self._guard.tell("undo", number, None)
             raise
-        self._guard.tell("running", running.group)
-        running.when_ended(lambda: self._guard.tell("running", running.group, None))
+        if undoes is None:
+            self._guard.tell("running", running.group)
+            running.when_ended(lambda: self._guard.tell("running", running.group, None))
+        else:
+            self._undoes(running, undoes)
         return running
+
+    def _undoes(self, running: RunningCommand, number: int) -> None:
+        """Whoever is killed meanwhile, nobody undoes it again, or ends this halfway."""
+        self._undoing.add(running)
+        self._guard.tell("undoing", number, running.group)
+        running.when_ended(lambda: self._forgive(number))
+
+    def _forgive(self, number: int) -> None:
+        self._owed.pop(number, None)
+        self._guard.tell("undo", number, None)
 
     def _continue(self, group: int) -> None:
         self._paused.discard(group)
@@ -116,12 +129,15 @@ class Keeper:
             proxy.close()
         running = list(self._commands.values())
         for command in running:
-            command.stop()
+            if command not in self._undoing:
+                command.stop()
         for command in running:
             await command.wait()
-        for order in self._owed.values():
+        for number, order in list(self._owed.items()):
             with suppress(OSError):
-                await (await RunningCommand.start(order)).wait()
+                undoing = await RunningCommand.start(order)
+                self._undoes(undoing, number)
+                await undoing.wait()
         self._directories.close()
         self._guard.dismiss()
 

@@ -11,10 +11,14 @@ if TYPE_CHECKING:
     from loadproof.plan.phases import PhaseSpan
 
 
+BURST_SPREAD_S: Final = 0.05
+"""Sends of a burst that are no further apart are simultaneous."""
+
+
 class Due(NamedTuple):
     """When a closed-model user sends next, and in which burst (counted from 1).
 
-    `late` if it was busy at that moment.
+    `late` if it was busy at that moment; of what is sent, if it was the target that kept it.
     """
 
     at_s: float

@@ -102,7 +102,7 @@ class CommandFaults:
         assert doing.undo is not None  # noqa: S101 - whoever calls has looked
         doing.begun.wait()
         self._look_at(doing)
-        doing.undoing = self._commands.begin(doing.undo, fault=doing.span.number)
+        doing.undoing = self._commands.begin(doing.undo, fault=doing.span.number, undoes=doing.begun)
 
     def _note_end(self, doing: _Doing, ended: CommandRun) -> None:
         detail: dict[str, Any] = {"code": ended.code, "took_s": round(ended.took_s, 3)}

@@ -60,16 +60,22 @@ class TargetCommands:
         fault: int | None = None,
         longest_s: float | None = None,
         undo: str | None = None,
+        undoes: StartedCommand | None = None,
     ) -> StartedCommand:
         """Start it, with these placeholders filled in; FaultError if that is not possible.
 
-        `undo` names what is run if we are killed before it has been undone.
+        `undo` names what is run if we are killed before it has been undone; that `undoes` the command given then.
         """
         number, command = next(self._numbers), self.known[name]
         owed = None if undo is None else self._order(self.known[undo], {}, None)
         begun = StartedCommand(name, command.run, fault, keeper=self._keeper, number=number, keep=self._keep)
         try:
-            begun.group = self._keeper.run(number, self._order(command, filled or {}, longest_s), owed)
+            begun.group = self._keeper.run(
+                number,
+                self._order(command, filled or {}, longest_s),
+                undo=owed,
+                undoes=None if undoes is None else undoes.number,
+            )
         except FaultError as error:
             unstarted = CommandRun(name, fault, command.run, begun.began_unix_s, 0.0, "unstarted", None, str(error))
             raise FaultError(self._keep(unstarted).text) from None
@@ -120,7 +126,7 @@ class StartedCommand:
         self._arguments = arguments
         self._fault = fault
         self._keeper = keeper
-        self._number = number
+        self.number = number
         self._keep = keep
         self._ended: CommandRun | None = None
 
@@ -128,7 +134,7 @@ class StartedCommand:
         """How it ended, kept in the run directory; None while it runs. FaultError if nobody knows."""
         if self._ended is None:
             try:
-                ended = self._keeper.ended(self._number)
+                ended = self._keeper.ended(self.number)
             except FaultError:
                 # Who would have ended it is gone.
                 with suppress(OSError):
@@ -142,7 +148,7 @@ class StartedCommand:
     def stop(self) -> CommandRun:
         """End it, if it hasn't."""
         if self.ended() is None:
-            self._keeper.stop(self._number)
+            self._keeper.stop(self.number)
         return self.wait()
 
     def wait(self, stop_requested: Callable[[], bool] = lambda: False) -> CommandRun:
@@ -155,7 +161,7 @@ class StartedCommand:
 
     def forgive(self) -> None:
         """It has been undone."""
-        self._keeper.forgive(self._number)
+        self._keeper.forgive(self.number)
 
 
 def commands_of(target: TargetFile, keeper: FaultKeeper, run: Path) -> TargetCommands:

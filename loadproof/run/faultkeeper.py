@@ -65,12 +65,12 @@ class FaultKeeper:
         path: str = self._order({"do": "directory", "prefix": prefix})["directory"]
         return path
 
-    def run(self, number: int, order: CommandOrder, undo: CommandOrder | None = None) -> int:
+    def run(self, number: int, order: CommandOrder, undo: CommandOrder | None = None, undoes: int | None = None) -> int:
         """Start a command under a number of its own; returns its process group.
 
-        If we are killed before we `forgive` it, it is undone by the other one.
+        If we are killed before we `forgive` it, or the one that `undoes` it was begun, it is undone by the other one.
         """
-        content = {"order": asdict(order), "undo": undo and asdict(undo)}
+        content = {"order": asdict(order), "undo": undo and asdict(undo), "undoes": undoes}
         group: int = self._order({"command": "run", "number": number, **content})["group"]
         return group
 

@@ -9,7 +9,7 @@ from locust import User
 
 from loadproof.internals.locustusers import is_stopping
 from loadproof.outcome import BACKED_OFF, MISSED
-from loadproof.plan.pacing import Due
+from loadproof.plan.pacing import BURST_SPREAD_S, Due
 from loadproof.users.post import THIS_PROCESS, Post
 
 if TYPE_CHECKING:
@@ -189,6 +189,8 @@ class TurnTaker(User):
         if due.late or now_s > begun_s + self._every_s:
             self._is_in_step = True
             self._account_overrun(begun_s, now_s, took_burst=due.late)
+            if due.late and not self._was_kept_from(due, begun_s, now_s):
+                due = due._replace(late=False)
         self._answering_s = self._thought_s = 0.0
         self._waits.clear()
         self._accounted_s = self.workload.start_s + now_s
@@ -197,8 +199,14 @@ class TurnTaker(User):
             # A user that never comes back has skipped all its turns already.
             self._held_since_s = due.at_s if self._not_before_s < math.inf else None
             self._held_until_s = self._not_before_s
-            due = Due(self._not_before_s)
+            due = self.workload.due_from(self._not_before_s, self._every_s, offset_s=self._offset_s)
         self._due = due
+
+    def _was_kept_from(self, due: Due, begun_s: float, now_s: float) -> bool:
+        """Whether answers alone, without pauses and other work of the user's, made it miss the moment of a burst."""
+        burst_s = self.workload.bursts_s[(due.burst or 1) - 1]
+        own_s = now_s - begun_s - self._answering_s
+        return now_s - own_s > burst_s + BURST_SPREAD_S
 
     def _account_overrun(self, begun_s: float, now_s: float, *, took_burst: bool) -> None:
         """A turn that lasted into the next.

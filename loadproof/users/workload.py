@@ -12,7 +12,7 @@ from loadproof.api.guises import Guise
 from loadproof.api.payloads import make_payloads
 from loadproof.api.signing import DEVELOPMENT_SECRET
 from loadproof.plan.pacing import Due, next_due
-from loadproof.plan.phases import plan_phases, step_ahead, steps_of
+from loadproof.plan.phases import phase_at, plan_phases, step_ahead, steps_of
 from loadproof.recording.clock import SYSTEM_CLOCK
 from loadproof.rundir.manifest import TargetFacts
 from loadproof.scenario.feeder import read_rows
@@ -86,7 +86,9 @@ class Workload:
         """Our own stop may cut off whatever is in flight."""
         self._plain_until_s = next((span.start_s for span in self.spans if span.bursts_s), self.spans[-1].end_s)
         """Until then a user sends at its pace, whatever the phases."""
-        self.has_bursts = any(span.bursts_s for span in self.spans)
+        self.bursts_s = [at_s for span in self.spans for at_s in span.bursts_s]
+        """When each burst is, in s; the first is number 1."""
+        self.has_bursts = bool(self.bursts_s)
         self._feeds: dict[str, Feed] = {}
 
     def learn(self, token: str) -> None:
@@ -159,6 +161,12 @@ class Workload:
         if due_s < self._plain_until_s:
             return Due(due_s)
         return next_due(self.spans, previous_s=previous_s, now_s=now_s, every_s=every_s, offset_s=offset_s)
+
+    def due_from(self, from_s: float, every_s: float, *, offset_s: float) -> Due:
+        """When a user sends next that may not before then: at once, or at the next burst where only those count."""
+        if not self.has_bursts or not phase_at(self.spans, from_s).bursts_s:
+            return Due(from_s)
+        return next_due(self.spans, previous_s=from_s, now_s=from_s, every_s=every_s, offset_s=offset_s)
 
     def guise(self, kind: str) -> Guise | None:
         """In which users of this kind come; None: as they are."""

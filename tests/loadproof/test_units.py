@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadproof.units import Dimension, format_duration, format_quantity, parse_quantity
+from loadproof.units import Dimension, counted, format_duration, format_quantity, parse_quantity
 
 
 @pytest.mark.parametrize(
@@ -78,3 +78,9 @@ def test_every_written_duration_reads_back(seconds, unit):
     factor = Dimension.DURATION.value.factors[unit]
     text = f"{seconds / factor:.9f} {unit}"
     assert parse_quantity(text, Dimension.DURATION) == pytest.approx(seconds, rel=1e-3, abs=1e-5)
+
+
+def test_one_of_a_thing_is_no_plural():
+    """However the plural is made."""
+    assert [counted(n, "request") for n in (0, 1, 3000)] == ["0 requests", "1 request", "3,000 requests"]
+    assert [counted(n, "line has", "lines have") for n in (1, 2)] == ["1 line has", "2 lines have"]

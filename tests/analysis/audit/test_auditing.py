@@ -69,7 +69,7 @@ def run_of(path, limiter: Limiter | None, kind: str = "own"):
 def test_an_audit_decides_with_the_other_thresholds(tmp_path, limiter, word):
     verdict = verdict_on_run(run_of(tmp_path / "run", limiter))
     assert (verdict.word, [audit.word for audit in verdict.audits]) == (word, [word])
-    assert verdict.reason.startswith("All 2 thresholds were met" if word is Word.PASS else "Audit of limits: ")
+    assert verdict.reason.startswith("Both thresholds were met" if word is Word.PASS else "Audit of limits: ")
     assert ("audit.json" in verdict.next_step) is (word is Word.FAIL)
 
 

@@ -14,6 +14,7 @@ from loadproof.analysis.judge.verdict import verdict_on_run
 from loadproof.analysis.word import Word
 from loadproof.plan.decidability import undecidable
 from loadproof.plan.phases import expected_requests, plan_phases
+from loadproof.scenario.scenario import Threshold
 from simulation.rundirs import scenario
 from simulation.spike import PHASES, RECOVERY, spike_plan, spiked
 from simulation.traffic import poisson, run_of
@@ -110,6 +111,21 @@ def test_the_next_step_leads_to_the_recovery():
     """Not to an endpoint that is as fast as ever."""
     verdict = verdict_on_run(spiked(slow_until_s=65))
     assert verdict.next_step.startswith("Look at Recovery in the report")
+
+
+@pytest.mark.parametrize(
+    ("slow_until_s", "limit", "step"),
+    [(61, "10 s", "Recovery took as long as the limit"), (110, "55 s", "Let the phase after the trigger last longer")],
+)
+def test_the_next_step_after_an_undecided_recovery_is_what_decides_it(slow_until_s, limit, step):
+    """The phase before was calm and long enough, so nobody is to look for what was wrong with it."""
+    run = spiked(slow_until_s=slow_until_s)
+    threshold = {"phase": "after", "expect": f"recovery <= {limit}"}
+    plan = run.manifest.scenario.model_copy(update={"all_thresholds": [Threshold.model_validate(threshold)]})
+    run = replace(run, manifest=run.manifest.model_copy(update={"scenario": plan}))
+    verdict = verdict_on_run(run)
+    assert verdict.word is Word.INCONCLUSIVE
+    assert verdict.next_step.startswith(step)
 
 
 def test_without_a_calm_before_there_is_nothing_to_judge():

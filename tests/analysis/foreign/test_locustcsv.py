@@ -222,7 +222,7 @@ def test_a_quote_that_is_never_closed_costs_its_own_line(tmp_path):
     path.write_bytes(path.read_bytes().replace(b"GET,Q,", b'GET,"Q,'))
     run = load_locust_run(prefix)
     assert [(entry.name, entry.failures) for entry in run.entries] == [("/a", 0), ("/b", 900)]
-    assert "the stats file: 1 unreadable lines were left out" in run.damage
+    assert "the stats file: 1 unreadable line was left out" in run.damage
     assert any("100 requests and 0 failures more than the rows of each" in one for one in run.damage)
 
 

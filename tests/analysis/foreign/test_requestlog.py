@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 
 import numpy as np
@@ -193,6 +194,8 @@ WRITTEN = {
     "microseconds": [MS * 1000 + 250_000, MS * 1000 + 2_500_000],
     "ISO 8601": ["2025-06-15T15:06:40.250Z", "2025-06-15T17:06:42.500+02:00"],
 }
+WITH_COMMA = ['"2025-06-15 15:06:40,250"', '"2025-06-15 15:06:42,500"']
+"""As Python's logging writes them."""
 
 
 @pytest.mark.parametrize("ending", ["\n", "\r\n", "\r\r\n", "\r"])
@@ -207,6 +210,41 @@ def test_times_are_read_in_the_unit_that_they_are_in(tmp_path, unit, ending):
     assert (f"`seconds` was read as {unit}" in log_facts(log)) == (unit != "seconds")
 
 
+def test_a_comma_before_the_fraction_of_a_second_is_iso_8601_too(tmp_path):
+    path = tmp_path / "requests.csv"
+    path.write_text("\n".join(["response_ms,status,seconds,name", *(f"5,200,{at},a" for at in WITH_COMMA), ""]))
+    assert (read_log(path).traffic.start_unix_s, read_log(path).traffic.measured_s) == (1_750_000_000, 3)
+
+
+@pytest.mark.parametrize(
+    ("content", "remedy"),
+    [
+        (gzip.compress(b"seconds,name,response_ms,status\n1,a,5,200\n"), "it is compressed (gzip): unpack it first"),
+        (b"seconds;name;response_ms;status\n1;a;5;200\n", "divide its columns by commas instead of ';'"),
+        (b"seconds\tname\tresponse_ms\tstatus\n1\ta\t5\t200\n", "divide its columns by commas"),
+        (b"Seconds, Name, Response_ms, Status\n1,a,5,200\n", "in lower case and without spaces around them"),
+        (b"time,path\n1,a\n", "name the columns seconds, name, response_ms, status in its first line"),
+    ],
+)
+def test_the_remedy_for_other_files_is_theirs(tmp_path, content, remedy):
+    """By what they look like."""
+    path = tmp_path / "requests.csv"
+    path.write_bytes(content)
+    with pytest.raises(InputError) as refused:
+        read_log(path)
+    (problem,) = refused.value.problems
+    assert remedy in problem.remedy
+
+
+@pytest.mark.parametrize(("factor", "is_told"), [(1, False), (0.001, True)])
+def test_times_that_are_rather_seconds_are_told(tmp_path, factor, is_told):
+    """As in nginx's logs: read as milliseconds they would keep every limit."""
+    path = tmp_path / "requests.csv"
+    rows = [f"{second},a,{factor * (20 + second)},200" for second in range(60)]
+    path.write_text("\n".join(["seconds,name,response_ms,status", *rows, ""]))
+    assert ("if `response_ms` is in seconds, multiply it by 1000" in log_facts(read_log(path))) is is_told
+
+
 def test_texts_as_status_are_no_answers(tmp_path):
     """As JMeter writes what got none; a status with its phrase is one."""
     path = tmp_path / "requests.csv"
@@ -215,7 +253,7 @@ def test_texts_as_status_are_no_answers(tmp_path):
     )
     log = read_log(path)
     assert set(log.traffic.intervals["outcome"]) == {"ok", "connection", "server_error"}
-    assert "1 statuses are texts" in log_facts(log)
+    assert "1 status is a text" in log_facts(log)
 
 
 @pytest.mark.parametrize("name", ["", "NA", "null", "nan", "None", "N/A", "-", "0", "True", "x\0y"])

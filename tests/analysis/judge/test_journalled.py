@@ -107,4 +107,4 @@ def test_damaged_intervals_are_not_held_against_the_journal(tmp_path):
     run = journalled_run(tmp_path)
     append_intervals(tmp_path / files.INTERVALS, [(20, "steady", "balance", "no such", "response", 5, 1)])
     run = load_run(run.path)
-    assert [one.what for one in verdict_on_run(run).findings] == ["intervals.csv.gz: 1 unreadable lines were left out"]
+    assert [one.what for one in verdict_on_run(run).findings] == ["intervals.csv.gz: 1 unreadable line was left out"]

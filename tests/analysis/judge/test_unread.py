@@ -79,7 +79,7 @@ def test_what_was_not_read_is_told_with_what_names_the_limit(tmp_path):
     """And, where nothing depends on it, that nothing does."""
     (finding,) = unread(run_with(tmp_path, unread=1))
     assert finding.what == (
-        "a limit of loadproof: 1 answers that it can't read count as invalid, although they may be right; "
+        "a limit of loadproof: 1 answer that it can't read counts as invalid, although it may be right; "
         "no threshold depends on it"
     )
     assert finding.remedy == (

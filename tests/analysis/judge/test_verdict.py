@@ -76,7 +76,7 @@ def test_a_pass_of_one_threshold_says_so():
 def test_a_pass_counts_its_thresholds_and_is_the_next_baseline():
     """There is nothing to do."""
     verdict = verdict_on_run(run_with(GOODPUT, "error_ratio < 10 %", ok=50))
-    assert (verdict.word, verdict.reason) == (Word.PASS, "All 2 thresholds were met, and the generator kept up.")
+    assert (verdict.word, verdict.reason) == (Word.PASS, "Both thresholds were met, and the generator kept up.")
     assert verdict.next_step == "Nothing to do. Keep this run as the baseline of the next release."
     assert verdict.beside is None
 
@@ -141,7 +141,7 @@ def test_a_threshold_on_the_baseline_is_decided_by_what_it_lacks(wanting, step):
     ("expect", "word", "reason", "answer", "step"),
     [
         ("p(95) < 1 s", Word.INCONCLUSIVE, f"so, {TOO_CLOSE}", None, "The target is right at its limit: change"),
-        ("recovery <= 1 s", Word.INCONCLUSIVE, "x", None, "Find out why the phase before the trigger was not"),
+        ("recovery <= 1 s", Word.INCONCLUSIVE, "x", None, "Recovery took as long as the limit, to the second"),
         ("p(95) < 1 s", Word.INCONCLUSIVE, "x", Compliance.KEPT, "Run longer or with more requests; so far"),
         ("p(95) < 1 s", Word.INCONCLUSIVE, "x", Compliance.MISSED, f"{LOOK}A longer run will show whether"),
         ("p(95) < 1 s", Word.FAIL, "x", Compliance.BROKEN, f"{LOOK}Then fix the target, or correct the threshold."),

@@ -139,3 +139,13 @@ def test_names_in_runs_are_only_shown():
     texts = written(comparison)
     assert "<b>|x|" not in texts[files.REPORT]
     assert "\x1b" not in texts[files.REPORT]
+
+
+@pytest.mark.parametrize("width", [30, 40, 60])
+def test_a_narrow_terminal_loses_no_column(worse, width):
+    """What a row is of, and how much it changed, take more lines then."""
+    rows = [line.split("│")[1:-1] for line in shown(worse, width).splitlines() if line.startswith("│")]
+    texts = ["".join(cell.strip() for cell in column) for column in zip(*rows, strict=True)]
+    assert len(texts) == 5
+    assert all(texts)
+    assert "equivalent" in texts[0] or "regressed" in texts[0]

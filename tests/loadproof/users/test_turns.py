@@ -254,3 +254,41 @@ def test_of_answers_that_are_awaited_together_the_longest_counts_whole(shorter):
     counted = played.counted(5.6)
     assert counted[LATE_MS] == 0
     assert counted["missed"] == pytest.approx(1.5 * (1 + shorter), abs=1)
+
+
+@pytest.mark.parametrize(
+    ("pause_s", "takes_s", "late"), [(0.0, 0.9, 1), (0.0, 0.62, 0), (0.8, 0.1, 0), (0.1, 0.9, 1), (0.4, 0.5, 0)]
+)
+def test_who_is_late_for_a_burst_because_of_a_pause_was_not_kept_by_the_target(pause_s, takes_s, late):
+    """Its turn comes 0.6 s before the burst; a few ms more are no other moment."""
+
+    def thoughtful(user) -> None:
+        ask(user)
+        if pause_s:
+            user.pause(pause_s)
+
+    phases = [
+        {"name": "steady", "users": 1, "duration": "4 s"},
+        {"name": "bursts", "users": 1, "burst": {"times": 1, "every": "1 s"}},
+    ]
+    played = PlayedUser(
+        phases=phases,
+        mix={"health": {"share": "100 %", "every": "3 s"}},
+        task=thoughtful,
+        takes_s=lambda number: takes_s if number == 2 else 0.1,
+    )
+    played.user._offset_s = 0.9
+    played.user.start(Group())
+    played.time.advance_to(8.0)
+    assert played.sent_s == [0.9, 3.9, pytest.approx(3.9 + pause_s + takes_s)]
+    (burst,) = played.recorder._bursts.values()
+    assert burst.late == late
+
+
+def test_who_was_asked_to_wait_sends_at_a_burst_and_not_between_two():
+    """The second one comes while it waits, and is backed off."""
+    phases = [{"name": "bursts", "users": 1, "burst": {"times": 4, "every": "5 s"}}]
+    played = PlayedUser(phases=phases, statuses=[429], headers={"retry-after": "7"}, expect_throttling=True)
+    counted = played.live(20.0)
+    assert played.sent_s == [2.5, 12.5, 17.5]
+    assert counted["backed_off"] == 1
