@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from loadproof.analysis.audit.limitsline import Excess, Line
+from loadproof.analysis.audit.limitsline import DRIFT_RATIO, Excess, Line
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 _CLOSE: Final = 1e-3
 """Of a request: what adding up floats may be off by."""
-_DRIFT_RATIO: Final = 200e-6
-"""How much faster the target's clock may run than ours, over the whole run."""
 
 
 def most_admitted(limit: DeclaredLimit, algorithm: str) -> int:
@@ -73,7 +71,7 @@ def over_stretch(line: Line, size: int) -> list[Excess]:
     limit, sure = line.limit, line.sure
     if not len(sure.begins):
         return []
-    rate = limit.processes * limit.amount / line.window_us * (1 + _DRIFT_RATIO)
+    rate = limit.processes * limit.amount / line.window_us * (1 + DRIFT_RATIO)
     room = size + rate * line.slack_us + _CLOSE
     begun = rate * sure.begins - sure.begun_before(sure.begins)
     best = np.maximum.accumulate(begun)
@@ -107,7 +105,7 @@ def over_aligned(line: Line) -> list[Excess]:
 def with_common_moment(line: Line, froms: NDArray[np.int64], to: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Which of the stretches (from, to], in µs on the line, have the moment between two windows that most have."""
     run_us = int(line.rows["ended_us"].max() - line.rows["sent_us"].min())
-    spread = line.slack_us + int(_DRIFT_RATIO * run_us)
+    spread = line.slack_us + int(DRIFT_RATIO * run_us)
     shift = line.shift[line.first[_client_at(line, froms)]]
     return _with_common_point(froms - shift - spread, to - shift + spread, line.window_us)
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from loadproof.scenario.limits import DeclaredLimit
 
 _ITEM: Final = re.compile(
-    r'(?:"[^"\\]*"|[A-Za-z*][\w!#$%&\'*+.^`|~:/-]*|(?P<amount>\d+))'
+    r'(?P<name>"[^"\\]*"|[A-Za-z*][\w!#$%&\'*+.^`|~:/-]*|(?P<amount>\d+))'
     r"(?P<parameters>(?:\s*+;\s*+[a-z*][a-z0-9_.*-]*+(?:=[^;,]++)?+)*+)"
 )
 """Possessive: blanks that two parts could take would be tried in all divisions, for ever in a field made for that."""
@@ -65,7 +65,7 @@ def stated(
     offences = [(row, what) for row, fields in noted.items() for what in _wrong(line, row, fields, allowed)]
     if list(algorithms) == ["aligned-window"] and line.limit.processes == 1:
         offences += _misplaced(line, noted)
-    said = [any(_own(fields.get(word, ""), line.limit) for word in _NAMES) for fields in noted.values()]
+    said = [any(_own(fields, word, line.limit) for word in _NAMES) for fields in noted.values()]
     return Stated(len(noted), sum(said), offences)
 
 
@@ -96,7 +96,7 @@ def _wrong(line: Line, row: int, noted: dict[str, str], allowed: _Allowed) -> It
     for word, name in _NAMES.items():
         if _items(noted.get(word, "")) is None:
             yield f"{name} can't be read: {noted[word][:80]}"
-    policy, state = (_own(noted.get(word, ""), line.limit) for word in (_POLICY, _STATE))
+    policy, state = (_own(noted, word, line.limit) for word in (_POLICY, _STATE))
     limit = line.limit
     if policy.get("q", limit.amount) != limit.amount and policy.get("q") != limit.size:
         yield f"RateLimit-Policy says q={policy['q']}, declared are {limit.amount}"
@@ -125,7 +125,7 @@ def _wrong_reset(line: Line, row: int, reset_s: int, allowed: _Allowed) -> Itera
 
 
 def _misplaced(line: Line, noted: Mapping[int, dict[str, str]]) -> Iterator[tuple[int, str]]:
-    left = {row: _own(fields.get(_STATE, ""), line.limit).get("r") for row, fields in noted.items()}
+    left = {row: _own(fields, _STATE, line.limit).get("r") for row, fields in noted.items()}
     told = np.array([(row, r) for row, r in left.items() if r is not None and line.is_admitted[row]], dtype=np.int64)
     rows, numbers = told.reshape(-1, 2).T
     for at in np.flatnonzero(misplaced(line, rows, numbers)):
@@ -139,17 +139,17 @@ def _longest_s(limit: DeclaredLimit) -> float:
 
 
 @lru_cache(maxsize=100_000)
-def _items(text: str) -> list[dict[str, int]] | None:
-    """The parameters of each item; None if it is in no draft's form, or has a number that can't be one."""
+def _items(text: str) -> list[tuple[str, dict[str, int]]] | None:
+    """The name and the parameters of each item; None if it is in no draft's form, or has a number that can't be one."""
     if not text:
         return []
     parts = _BETWEEN.split(text.strip())
     members = [_MEMBER.fullmatch(part) for part in parts]
     if all(members):
-        return [{_OF_DRAFT_07[member[1]]: int(member[2]) for member in members if member}]
+        return [("", {_OF_DRAFT_07[member[1]]: int(member[2]) for member in members if member})]
     found = [_ITEM.fullmatch(part) for part in parts]
-    items = [_parameters(match) for match in found if match is not None]
-    kept = [item for item in items if item is not None]
+    items = [(match["name"].strip('"'), _parameters(match)) for match in found if match is not None]
+    kept = [(name, item) for name, item in items if item is not None]
     return kept if len(kept) == len(parts) else None
 
 
@@ -163,9 +163,15 @@ def _parameters(match: re.Match[str]) -> dict[str, int] | None:
     return {key: int(value) for key, value in numbers.items()}
 
 
-def _own(text: str, limit: DeclaredLimit) -> dict[str, int]:
-    """The parameters of the only policy, or of the one that has what is declared; nothing where that is not known."""
-    items = _items(text) or []
-    if len(items) == 1:
-        return items[0]
-    return next((item for item in items if item.get("q") == limit.amount and item.get("w") == limit.period), {})
+def _own(fields: Mapping[str, str], word: str, limit: DeclaredLimit) -> dict[str, int]:
+    """What one of the fields says of this limit; nothing where that is not known.
+
+    Of several policies, it is the one that has what is declared, by its own name or amount wherever that stands.
+    """
+    policies, items = _items(fields.get(_POLICY, "")) or [], _items(fields.get(word, "")) or []
+    if len(policies) < 2 and len(items) == 1:
+        return items[0][1]
+    own = {name: item for name, item in policies if item.get("q") == limit.amount and item.get("w") == limit.period}
+    if word == _POLICY:
+        return next(iter(own.values()), {})
+    return next((item for name, item in items if (item["q"] == limit.amount if "q" in item else name in own)), {})

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 SINCE: Final = "since_us"
 """A column of rows that are judged apart from what was before this time of the run, in µs."""
 _SLACK_US: Final = 1_000
-_SLACK_RATIO: Final = 200e-6
+DRIFT_RATIO: Final = 600e-6
 """What a window may differ from the declared one: servers count milliseconds, and clocks run at different rates.
 
 Source: NTP slews a clock by at most 500 ppm, RFC 5905, section 11.3; crystals differ by tens of ppm.
@@ -92,7 +92,7 @@ class Line:
 
     @property
     def slack_us(self) -> int:
-        return _SLACK_US + math.ceil(_SLACK_RATIO * self.window_us)
+        return _SLACK_US + math.ceil(DRIFT_RATIO * self.window_us)
 
     @cached_property
     def since(self) -> NDArray[np.int64]:
@@ -186,6 +186,6 @@ def _clients(journal: pd.DataFrame) -> NDArray[np.int64]:
 def _apart(sizes: NDArray[np.int64], span_us: int, limit: DeclaredLimit) -> NDArray[np.int64]:
     """What to move each client by, so that neither windows reach the one before it nor its bucket remembers it."""
     window_us = limit.period * 1e6
-    refills_us = (sizes + limit.size) * (window_us / limit.amount)
+    refills_us = (sizes + limit.size) * (window_us / limit.amount) * (1 + 2 * DRIFT_RATIO)
     lengths = np.ceil(span_us + _REACH * (window_us + 2 * _SLACK_US) + refills_us).astype(np.int64) + 1
     return np.concatenate([[0], np.cumsum(lengths)[:-1]])

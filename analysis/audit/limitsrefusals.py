@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from loadproof.analysis.audit.limitsline import DRIFT_RATIO
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -119,18 +121,19 @@ def drained(line: Line, rows: NDArray[np.int64], *, lacked: int) -> tuple[NDArra
     first request came.
     """
     rate = line.limit.amount / line.window_us
+    slow, fast = rate * (1 - DRIFT_RATIO), rate * (1 + DRIFT_RATIO)
     sent, ended = line.sent[rows], line.ended[rows]
     possible, sure = line.possible, line.sure
-    drop = np.maximum.accumulate(np.append(-np.inf, rate * possible.ends - np.arange(len(possible.ends))))
+    drop = np.maximum.accumulate(np.append(-np.inf, slow * possible.ends - np.arange(len(possible.ends))))
     at = sent - line.slack_us
     begun, over = possible.begun(ended), possible.over(at)
-    most = np.maximum(begun - rate * at + drop[over] + _CLOSE, begun - over)
+    most = np.maximum(begun - slow * at + drop[over] + _CLOSE, begun - over)
     if lacked:
         begin = line.sent[line.first[line.client[rows]]]
         own = begun - possible.begun_before(begin)
-        most = np.maximum(most, lacked + own - rate * np.maximum(at - np.maximum(begin, line.shift[rows]), 0))
-    surely = np.maximum.accumulate(np.append(-np.inf, rate * sure.begins - np.arange(len(sure.begins))))
-    least = sure.over(sent) - rate * (ended + line.slack_us) + surely[sure.begun(sent)]
+        most = np.maximum(most, lacked + own - slow * np.maximum(at - np.maximum(begin, line.shift[rows]), 0))
+    surely = np.maximum.accumulate(np.append(-np.inf, fast * sure.begins - np.arange(len(sure.begins))))
+    least = sure.over(sent) - fast * (ended + line.slack_us) + surely[sure.begun(sent)]
     return most, least - _CLOSE
 
 

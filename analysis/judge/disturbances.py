@@ -19,6 +19,7 @@ from loadproof.analysis.judge.finding import Finding
 from loadproof.analysis.judge.thresholds import judge_threshold
 from loadproof.analysis.word import Word
 from loadproof.histogram import value_at_rank
+from loadproof.rundir.rows import FOLLOWED
 from loadproof.units import format_duration
 
 if TYPE_CHECKING:
@@ -162,11 +163,11 @@ def _asleep(run: Run) -> Iterator[Disturbance]:
 
 def _late_sends(run: Run) -> Iterator[Disturbance]:
     for span in measured_phases(run):
-        lags = _lag_counts(run, span)
-        n = int(lags.sum())
-        if not n:
+        lags, followed = _lag_counts(run, span)
+        timed = int(lags.sum()) - followed
+        if timed <= 0:
             continue
-        lag_s = value_at_rank(lags, math.ceil(0.99 * n)) * 1e-6
+        lag_s = value_at_rank(lags, followed + math.ceil(0.99 * timed)) * 1e-6
         limit_s = _lag_limit_s(run, span)
         if lag_s > limit_s:
             what = f"phase {span.name}: p99 start lag {format_duration(lag_s)}, more than {format_duration(limit_s)}"
@@ -175,8 +176,10 @@ def _late_sends(run: Run) -> Iterator[Disturbance]:
             yield Disturbance(what, LESS_LOAD, late, decides=not late, phases=frozenset({span.name}))
 
 
-def _lag_counts(run: Run, span: PhaseSpan) -> NDArray[np.int64]:
-    return histogram(run.intervals[among(run.intervals["phase"], (span.name,))], "lag")
+def _lag_counts(run: Run, span: PhaseSpan) -> tuple[NDArray[np.int64], int]:
+    """The histogram, and how many of them are none: a journey's later requests are due when they begin."""
+    rows = run.intervals[among(run.intervals["phase"], (span.name,))]
+    return histogram(rows, "lag"), int(rows.loc[among(rows["series"], (FOLLOWED,)), "count"].sum())
 
 
 def _lag_limit_s(run: Run, span: PhaseSpan) -> float:

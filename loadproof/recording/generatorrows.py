@@ -73,7 +73,7 @@ class GeneratorRows:
             wait_ratio=vitals.wait_ratio,
             steal_ratio=vitals.steal_ratio,
             loop_delay_s=done.loop_delay_s,
-            lag_p99_s=lag_p99_s(tables),
+            lag_p99_s=lag_p99_s(tables, done.followed),
             users=users,
             in_flight=done.peak_in_flight,
             sent=done.sent,
@@ -87,7 +87,7 @@ class GeneratorRows:
 
 def _with_more(row: GeneratorRow, done: Second, tables: Tables) -> GeneratorRow:
     return row._replace(
-        lag_p99_s=max(row.lag_p99_s, lag_p99_s(tables)),
+        lag_p99_s=max(row.lag_p99_s, lag_p99_s(tables, done.followed)),
         in_flight=max(row.in_flight, done.peak_in_flight),
         sent=row.sent + done.sent,
         dropped=row.dropped + done.dropped,

@@ -187,6 +187,7 @@ class Recorder:
 
     def followed(self, endpoint: str, due: Due) -> None:
         """A request that is not its turn's first begins: it counts as no turn or arrival."""
+        self._second.followed += 1
         self._count(endpoint, due, FOLLOWED)
 
     def retried(self, endpoint: str, due: Due) -> None:

@@ -65,6 +65,8 @@ class Second:
     """Likewise, of groups of requests, by their names."""
     cells: Counter[CellKey] = field(default_factory=Counter)
     """Counts of the few things that have no moments."""
+    followed: int = 0
+    """How many began that are not the first of their turn."""
     journal: list[EndedRequest] = field(default_factory=list)
     """If the run records its requests: each of them, in the order in which they ended."""
     unjournalled: int = 0
@@ -82,13 +84,15 @@ def tables_of(rows: dict[Kind, array[float]], start_s: float) -> Tables:
     return tables
 
 
-def lag_p99_s(tables: Tables) -> float:
+def lag_p99_s(tables: Tables, followed: int = 0) -> float:
     """The 99th percentile of start lag in s: the smallest that at least 99 % don't exceed.
 
-    0 if there were no requests.
+    Requests that followed another one of their turn are due when they begin: these, the least late, are left out. 0 if
+    there were no others.
     """
-    if not tables:
+    lags_s = np.concatenate([moments.began_s - moments.due_s for moments in tables.values()] or [np.empty(0)])
+    timed = lags_s.size - followed
+    if timed <= 0:
         return 0.0
-    lags_s = np.concatenate([moments.began_s - moments.due_s for moments in tables.values()])
-    rank = min(lags_s.size - 1, int(0.99 * lags_s.size))
+    rank = followed + min(timed - 1, int(0.99 * timed))
     return float(np.partition(lags_s, rank)[rank])

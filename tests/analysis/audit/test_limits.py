@@ -6,6 +6,8 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -172,6 +174,34 @@ def test_a_date_is_one_of_the_clock_of_whoever_answers(date, told):
     limit = {"health": DeclaredLimit.model_construct(amount=N, period=W, algorithm="moving-window")}
     offences = audit_limits(frame(rows), limit, start_unix_s=1e9).offences
     assert [told in offence.what for offence in offences] == ([True] if told else [])
+
+
+@dataclass
+class Slewed:
+    """Its clock is being set right, slowly."""
+
+    inner: Limiter
+    rate: float
+
+    def take(self, client: str, now: float) -> float:
+        return self.inner.take(client, now * self.rate) / self.rate
+
+
+@pytest.mark.parametrize("rate", [1 - 500e-6, 1 + 500e-6], ids=["slower", "faster"])
+@pytest.mark.parametrize(
+    ("algorithm", "limiter"),
+    [
+        ("moving-window", MovingLog(N, 20.0)),
+        ("fixed-window", FixedWindow(N, 20.0)),
+        ("token-bucket", Gcra(N, 20.0, N)),
+        ("sliding-counter", SlidingCounter(N, 20.0, floors=True)),
+    ],
+)
+def test_a_clock_that_is_set_right_during_the_run_breaks_no_promise(algorithm, limiter, rate):
+    """As fast as NTP does that, for all of the run."""
+    journal = journal_of(Slewed(deepcopy(limiter), rate), Traffic(clients=4, seconds=120.0, delay=0.0005), 1)
+    limit = DeclaredLimit.model_construct(amount=N, period=20.0, algorithm=algorithm)
+    assert not broken(audit_limits(journal, {"health": limit}))
 
 
 def test_who_has_much_traffic_passes():
@@ -393,6 +423,11 @@ def test_what_another_limit_does_to_spellings_is_no_fault_of_this_one():
         ({"rate_limit": '"health";r=4;t=-1'}, "RateLimit can't be read"),
         ({"rate_limit": '"health";r=3.5;t=2'}, "RateLimit can't be read"),
         ({"rate_limit": '"health";r=4;t=2;pk=:aGk=:, "day";r=90'}, None),
+        ({"rate_limit_policy": '"health";q=5;w=2, "day";q=900;w=86400', "rate_limit": '"day";r=899;t=86000'}, None),
+        ({"rate_limit_policy": '"day";q=900;w=86400, "health";q=5;w=2', "rate_limit": '"health";r=3;t=2'}, "r=3"),
+        ({"rate_limit_policy": '"h";q=5;w=2, "d";q=9;w=86400', "rate_limit": '"d";r=8;t=86000, "h";r=2;t=2'}, "r=2"),
+        ({"rate_limit_policy": "5;w=2, 900;w=86400", "rate_limit": "limit=900, remaining=899, reset=86000"}, None),
+        ({"rate_limit_policy": "5;w=2, 900;w=86400", "rate_limit": "limit=5, remaining=3, reset=2"}, "r=3"),
         ({"rate_limit": "health;r=4;t=2", "rate_limit_policy": "health;q=5;w=2"}, None),
         ({"rate_limit": "limit=5, remaining=4", "rate_limit_policy": "5;w=2"}, None),
         ({"rate_limit": "limit=5, remaining=2, reset=1"}, "r=2"),

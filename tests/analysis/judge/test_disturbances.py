@@ -15,7 +15,7 @@ from loadproof.analysis.judge.disturbance import Disturbance, seconds_of_rows
 from loadproof.analysis.judge.disturbances import disturbed_phases
 from loadproof.analysis.word import Word
 from loadproof.histogram import bucket_of
-from loadproof.rundir.rows import LATE_MS, PRESENT_MS, WANTS
+from loadproof.rundir.rows import FOLLOWED, LATE_MS, PRESENT_MS, WANTS
 from simulation.rundirs import open_scenario, scenario
 from simulation.traffic import run_of_seconds
 
@@ -194,6 +194,25 @@ def test_start_lag_may_be_a_quarter_of_the_tightest_time_that_a_threshold_allows
 def test_start_lag_at_its_limit_is_none(lag_s, is_told):
     """Beyond it, it is."""
     assert bool(found(with_lag(calm(), lag_s, range(5, 45)))) == is_told
+
+
+@pytest.mark.parametrize(("followed", "is_told"), [(0, False), (1_800, True), (2_000, False)])
+def test_start_lag_is_that_of_turns_and_arrivals(followed, is_told):
+    """What follows in a journey is due when it begins: 15 late ones are 7.5 % of 200 arrivals, whatever they sent."""
+    run = calm()
+    cell = run.intervals[run.intervals["series"] == "response"].iloc[[5]]
+    lags = [cell.assign(series="lag", bucket=bucket_of(us), count=n) for us, n in ((10, 1985), (300_000, 15))]
+    later = cell.assign(series=FOLLOWED, bucket=0, outcome="", count=followed)
+    assert (
+        bool(
+            [
+                what
+                for what, *_ in found(replace(run, intervals=pd.concat([run.intervals, *lags, later])))
+                if "lag" in what
+            ]
+        )
+        == is_told
+    )
 
 
 def test_start_lag_that_no_second_explains_decides_for_its_phase():

@@ -45,6 +45,13 @@ def test_start_lag_is_the_99th_percentile_of_all_kinds_together():
     assert lag_p99_s({}) == 0.0
 
 
+def test_start_lag_is_that_of_requests_with_a_moment_of_their_own():
+    """Those that follow in a journey are due when they begin: nine of them would hide one that began 5 s late."""
+    rows = {PLACE: array("d", [0.0, 105.0, 0, 0, 0, 0, 0, *(0.0, 100.0, 0, 0, 0, 0, 0) * 199])}
+    found = [lag_p99_s(tables_of(rows, 100.0), followed) for followed in (0, 180, 200)]
+    assert found == [0.0, pytest.approx(5.0), 0.0]
+
+
 def test_rows_are_not_changed_by_reading_them():
     """They may go on growing, and are read once more in the end."""
     rows = {PLACE: array("d", [1.0, 101.0, 101.0, 0.0, 0.0, 102.0, 5.0])}
