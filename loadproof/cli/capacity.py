@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -41,6 +42,7 @@ from loadproof.run.locust import CrewOptions
 from loadproof.run.stopping import StopSignal
 from loadproof.rundir.files import REPORT, SUMMARY, create_run_directory
 from loadproof.rundir.trials import read_search, read_trials, write_search
+from loadproof.units import Dimension, parse_quantity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -52,13 +54,32 @@ if TYPE_CHECKING:
 FileArgument = Annotated[
     Path, typer.Argument(metavar="SCENARIO", help="Scenario file of the open model, or a built-in scenario's name.")
 ]
+
+
+def _rate(text: str) -> float:
+    """In requests per second: a bare number, or written as in a scenario."""
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    try:
+        return parse_quantity(text, Dimension.RATE)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a rate: write it like 500, or '500 rps'") from None
+
+
+_rate_option: Final = functools.partial(load_option, parser=_rate, metavar="RPS")
 FromOption = Annotated[
     float | None,
-    load_option("--from", metavar="RPS", help="Lowest load to try (default: half the scenario's lowest rate)."),
+    load_option(
+        "--from", parser=_rate, metavar="RPS", help="Lowest load to try (default: half the scenario's lowest rate)."
+    ),
 ]
 ToOption = Annotated[
     float | None,
-    load_option("--to", metavar="RPS", help="Highest load to try (default: 4 times the scenario's highest rate)."),
+    load_option(
+        "--to", parser=_rate, metavar="RPS", help="Highest load to try (default: 4 times the scenario's highest rate)."
+    ),
 ]
 GoalOption = Annotated[
     list[str] | None,

@@ -17,6 +17,7 @@ from loadproof.run.assignment import declared_limits
 from loadproof.rundir.trials import FEWEST_REQUESTS, Search, SearchGoal, read_search
 from loadproof.scenario.scenario import Threshold
 from loadproof.scenario.strict import Strict
+from loadproof.scenario.vacuous import vacuity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -98,6 +99,13 @@ def _chosen_goals(scenario: Scenario, texts: Sequence[str], problems: list[Probl
     problems += [
         Problem("--goal", "not decided by a share of a trial's requests", "use a quantile or a ratio", got=text)
         for text in others
+    ]
+    # Of a share, nothing lost is a goal like any other.
+    times = [goal.threshold for goal in chosen if not goal.threshold.expectation.metric.kind.is_ratio]
+    problems += [
+        Problem("--goal", vacuous.what, vacuous.remedy, got=threshold.expect)
+        for threshold in times
+        if (vacuous := vacuity(threshold.expectation))
     ]
     return chosen, others
 

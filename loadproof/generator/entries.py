@@ -7,7 +7,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
 from loadproof.generator.heard import headers_of, is_elsewhere, status_of
-from loadproof.generator.lives import Usual
+from loadproof.generator.lives import EARLY_S, Stall, Usual
 from loadproof.http.messages import Timing
 from loadproof.httpuser.response import LazyResponse
 from loadproof.outcome import MISSED, Outcome
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     """Its status, or 0, its Retry-After, and what else it says of limits."""
 
 _UNANSWERED: Final[Answered] = 0, "", {}
+_FEW: Final = 10
+"""Requests of a kind of user say how often it usually sends; fewer don't, above all if the target stalls at first."""
 
 
 class Entries:
@@ -123,7 +125,7 @@ class Entries:
 
     def _is_setup(self, asked: AskedRequest) -> bool:
         life, began_s = asked.life, asked.began_s
-        is_outside = began_s >= self._post.workload().spans[-1].end_s or not self.is_begun
+        is_outside = not -EARLY_S <= began_s < self._post.workload().spans[-1].end_s or not self.is_begun
         return is_outside or (life is not None and not life.is_at_work(began_s, is_of_task=asked.is_of_task))
 
     def _count_kept(self, life: Life, endpoint: str, began_s: float, ended_s: float) -> None:
@@ -137,12 +139,23 @@ class Entries:
             usual.requests += 1
         deadline_s = self._post.workload().habits.deadline_s
         life.began_s, life.kept_s = began_s, max(0.0, ended_s - began_s - deadline_s)
-        if life.kept_s and (life.pace_s is None or life.keeps_pace is False) and usual.seconds:
+        if life.kept_s and (life.pace_s is None or life.keeps_pace is False):
             from_s = max(began_s + deadline_s, life.kept_until_s)
             life.kept_until_s = max(life.kept_until_s, min(ended_s, self._post.workload().spans[-1].end_s))
-            every_s = usual.seconds / usual.requests
+            usual.stalls.append(Stall(endpoint, from_s, life.kept_until_s))
+        if usual.requests >= _FEW:
+            self._end_stalls(usual)
+
+    def end(self) -> None:
+        """More than this is not to be known of what is usual."""
+        for usual in self._usual.values():
+            self._end_stalls(usual)
+
+    def _end_stalls(self, usual: Usual) -> None:
+        while usual.stalls and usual.seconds:
+            stall, every_s = usual.stalls.pop(), usual.seconds / usual.requests
             time_ = self._post.recorder.user_time
-            time_.kept_waiting([endpoint], MISSED, from_s, life.kept_until_s, every_s=every_s)
+            time_.kept_waiting([stall.endpoint], MISSED, stall.from_s, stall.until_s, every_s=every_s)
 
 
 def _note(recorder: Recorder, endpoint: str, outcome: Outcome, due: Due, of: Timing) -> None:

@@ -7,6 +7,7 @@ other one is trusted to report each request when it ends.
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from weakref import WeakKeyDictionary
@@ -18,8 +19,8 @@ from locust.exception import StopTest, StopUser
 
 from loadproof.generator.beginnings import Beginnings
 from loadproof.generator.entries import Entries
-from loadproof.generator.heard import Heard, Names, outcome_of, status_of, told_later
-from loadproof.generator.lives import AskedRequest, Life
+from loadproof.generator.heard import Heard, Names, key_of, outcome_of, status_of, told_later
+from loadproof.generator.lives import AskedRequest, Life, Untold
 from loadproof.generator.paces import last_wait, pace_s
 from loadproof.http.messages import Request
 from loadproof.httpuser.session import HttpSession
@@ -62,7 +63,7 @@ class Following:
         self._lives: WeakKeyDictionary[greenlet, Life] = WeakKeyDictionary()
         self._asking: dict[greenlet, AskedRequest] = {}
         """Requests that have not ended, by the greenlet that waits."""
-        self._untold: dict[object, AskedRequest] = {}
+        self._untold: dict[object, Untold] = {}
         """Those that have, of which Locust has not been told; by what its event will have."""
         self._beginnings = Beginnings()
         self._is_over = False
@@ -85,9 +86,10 @@ class Following:
         """Whoever still waits, in a greenlet that nobody stopped, waited in vain."""
         for waiting, asked in list(self._asking.items()):
             self._cut_off(waiting, asked)
-        for asked in self._untold.values():
-            self._entries.add_unreported(asked)
+        for untold in self._untold.values():
+            self._entries.add_unreported(untold.asked)
         self._untold.clear()
+        self._entries.end()
         self._is_over, self._entries.is_begun = True, False
 
     def _life(self) -> Life | None:
@@ -157,11 +159,11 @@ class Following:
 
     def _give_up_untold(self, life: Life) -> None:
         """With its task, each `with` of it has ended."""
-        own = [key for key, asked in self._untold.items() if asked.life is life and asked.is_of_task]
+        own = [key for key, (asked, *_) in self._untold.items() if asked.life is life and asked.is_of_task]
         for key in own:
-            self._entries.add_unreported(self._untold.pop(key))
+            self._entries.add_unreported(self._untold.pop(key).asked)
 
-    def _send(self, method: str, name: str, send: Callable[[], Any]) -> Any:
+    def _send(self, method: str, name: Callable[[], str], send: Callable[[], Any]) -> Any:
         """A request of one of Locust's clients: known while it lasts, if it never ends, and if nobody reports it."""
         current: Any = gevent.getcurrent()
         if current in self._asking:
@@ -174,7 +176,9 @@ class Following:
             if is_of_task and now_s < life.leaves_s and now_s >= work.spans[-1].end_s and is_stopping(life.user):
                 # Its task would go on for as long as Locust waits for it.
                 raise StopUser
-        asked = self._asking[current] = AskedRequest(self._names.of(method, name), method, now_s, life, is_of_task)
+        asked = self._asking[current] = AskedRequest(
+            method, now_s, life, is_of_task, lambda: self._names.of(method, name())
+        )
         self._post.recorder.waiting_begins()
         try:
             answer = send()
@@ -183,7 +187,8 @@ class Following:
             raise
         if self._answered(current):
             # With catch_response, Locust is told at the end of a `with`, if there is one.
-            self._untold[told_later(answer)] = asked
+            told = told_later(answer)
+            self._untold[key_of(told)] = Untold(asked, work.now_s(), told.get("context"))
         return answer
 
     def _answered(self, waiting: greenlet) -> AskedRequest | None:
@@ -195,7 +200,7 @@ class Following:
 
     def _give_up(self, waiting: greenlet, asked: AskedRequest, error: BaseException) -> None:
         """The users' own code did, or Locust, or it was no request at all."""
-        if isinstance(error, GreenletExit) and asked.is_of_task:
+        if isinstance(error, GreenletExit) and (asked.is_of_task or self._is_leaving(asked.life)):
             self._cut_off(waiting, asked)
         elif self._answered(waiting) is None:
             return
@@ -203,6 +208,12 @@ class Following:
             self._entries.add_timeout(asked)
         else:
             self._entries.add_unreported(asked)
+
+    def _is_leaving(self, life: Life | None) -> bool:
+        """It may end what it began; nobody has to, after the plan."""
+        work = self._post.workload()
+        leaves_s = math.inf if life is None else life.leaves_s
+        return work.now_s() >= min(leaves_s, work.spans[-1].end_s)
 
     def _cut_off(self, waiting: greenlet, asked: AskedRequest) -> None:
         """Its user was to end: what it had been waiting for longer than it is worth has failed."""
@@ -223,24 +234,25 @@ class Following:
         except Exception:  # noqa: BLE001 - of whatever somebody's client put into it
             _log.exception("a request event that can't be understood")
             now_s = self._post.workload().now_s()
-            unknown = AskedRequest(self._names.of("-", "-"), "-", now_s, life=None, is_of_task=False)
+            unknown = AskedRequest("-", now_s, None, is_of_task=False, named=lambda: self._names.of("-", "-"))
             self._entries.add_unreported(unknown)
 
     def _hear(self, heard: Heard) -> None:
         """A request has ended, as Locust's event tells."""
         current: Any = gevent.getcurrent()
         now_s = self._post.workload().now_s()
-        known = self._answered(current) or self._untold.pop(heard.start_time, None)
+        known, ended_s = self._answered(current), now_s
+        if known is None and (untold := self._untold.pop(heard.key, None)) is not None:
+            known, ended_s = untold.asked, untold.answered_s
         endpoint, outcome = self._names.of(heard.kind, heard.name), outcome_of(heard.response, heard.exception)
-        if known is not None:
-            asked = replace(known, endpoint=endpoint, method=heard.kind)
-        else:
-            asked = self._told(heard, endpoint, now_s)
+        asked = self._told(heard, endpoint, now_s, known)
+        if heard.took_s or (heard.took_s is not None and known is None):
+            # Of a known one, no time at all is what a clock says that somebody stopped.
+            ended_s = min(now_s, asked.began_s + heard.took_s)
         if outcome is Outcome.OK and heard.took_s is None and asked.began_s == now_s:
             # A success that took no time at all would flatter every quantile.
             self._entries.add_unreported(asked)
         elif isinstance(outcome, Outcome):
-            ended_s = now_s if heard.took_s is None else min(now_s, asked.began_s + heard.took_s)
             self._entries.add(asked, outcome, ended_s=ended_s, heard=heard)
         else:
             self._entries.add_unsent(asked, outcome)
@@ -249,12 +261,14 @@ class Following:
             answer = None if status is None else HeardAnswer(status, body_read(heard.response))
             self._post.recorder.failed(endpoint, Request(heard.kind, heard.url), answer, heard.exception)
 
-    def _told(self, heard: Heard, endpoint: str, now_s: float) -> AskedRequest:
-        """A request that is known since it has ended."""
+    def _told(self, heard: Heard, endpoint: str, now_s: float, known: AskedRequest | None) -> AskedRequest:
+        """A request as its event tells of it, known since it was asked for or only since it has ended."""
+        if known is not None:
+            return replace(known, method=heard.kind, named=lambda: endpoint)
         life = self._life()
         is_of_task = life is not None and life.greenlet is gevent.getcurrent()
         began_s = self._beginnings.began_s(heard, now_s, life, is_of_task=is_of_task)
-        return AskedRequest(endpoint, heard.kind, began_s, life, is_of_task)
+        return AskedRequest(heard.kind, began_s, life, is_of_task, lambda: endpoint)
 
 
 def follow_strangers(environment: Environment, ours: type[User]) -> None:

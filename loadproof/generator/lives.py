@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from loadproof.outcome import MISSED
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from greenlet import greenlet
     from locust import User
 
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
     from loadproof.recording.usertime import UserTime
 
 
-_EARLY_S: Final = 0.001
+EARLY_S: Final = 0.001
 """By less, a moment of the time of day may seem to be before the one that it was after."""
 
 
@@ -64,7 +67,7 @@ class Life:
 
     def is_at_work(self, at_s: float, *, is_of_task: bool) -> bool:
         """Since its set-up, until it leaves, whenever that is asked; a greenlet that it began may work for longer."""
-        return self.set_up_s - _EARLY_S <= at_s and (at_s < self.leaves_s or not is_of_task)
+        return self.set_up_s - EARLY_S <= at_s and (at_s < self.leaves_s or not is_of_task)
 
     def end_set_up(self, now_s: float) -> None:
         """With its first task, or with the first set of tasks that it has left."""
@@ -109,12 +112,34 @@ class Life:
 class AskedRequest:
     """A request that one of Locust's clients was asked for, or that another one has told of."""
 
-    endpoint: str
     method: str
     began_s: float
     life: Life | None
     is_of_task: bool
     """Rather than of a greenlet that the task began."""
+    named: Callable[[], str]
+
+    @functools.cached_property
+    def endpoint(self) -> str:
+        """What most requests are only asked for by the event that ends them."""
+        return self.named()
+
+
+class Untold(NamedTuple):
+    """A request that has been answered, of which Locust's event will tell."""
+
+    asked: AskedRequest
+    answered_s: float
+    context: object
+    """Held, so that no other one has its identity."""
+
+
+class Stall(NamedTuple):
+    """A time in which an answer kept its user from sending: beyond what it may take."""
+
+    endpoint: str
+    from_s: float
+    until_s: float
 
 
 @dataclass
@@ -123,3 +148,5 @@ class Usual:
 
     seconds: float = 0.0
     requests: int = 0
+    stalls: list[Stall] = field(default_factory=list)
+    """Those before that was known."""

@@ -14,6 +14,9 @@ from locust.clients import HttpSession, ResponseContextManager
 from locust.contrib import fasthttp
 from locust.contrib.fasthttp import FastHttpSession
 from locust.user import users
+from requests import PreparedRequest
+from requests.exceptions import RequestException
+from requests.sessions import merge_setting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -22,24 +25,30 @@ if TYPE_CHECKING:
 
 
 def follow_requests(
-    send: Callable[[str, str, Callable[[], Any]], Any],
+    send: Callable[[str, Callable[[], str], Callable[[], Any]], Any],
     *,
     timeouts_s: Callable[[], tuple[float, float]],
     heirs: Iterable[type[HttpSession]] = (),
 ) -> None:
-    """From now on, call `send` for each request of Locust's two HTTP clients, with its method, name, and what sends it.
+    """From now on, call `send` for each request of Locust's two HTTP clients.
+
+    With its method, what tells its name, and what sends it.
 
     `heirs` of the first have a `request` of their own, with the same parameters. These wait for ever where they aren't
     told a timeout: they get these two, for connecting and for each wait for the answer.
     Source: locust/clients.py, HttpSession.request; locust/contrib/fasthttp.py, FastHttpSession.request.
     """
 
+    def named(session: Any, url: Any, explicit: Any, options: dict[str, Any]) -> str:
+        name = explicit or session.request_name
+        return str(name or (url if isinstance(session, FastHttpSession) else _path_of(session, url, options)))
+
     def followed(request: Any, *, has_timeout: bool) -> Any:
         @functools.wraps(request)
         def request_followed(session: Any, method: str, url: str, *rest: Any, **options: Any) -> Any:
             if not has_timeout:
                 options.setdefault("timeout", timeouts_s())
-            name = options.get("name") or (rest[0] if rest else None) or session.request_name or url
+            name = functools.partial(named, session, url, options.get("name") or (rest[0] if rest else None), options)
             return send(method, name, functools.partial(request, session, method, url, *rest, **options))
 
         return request_followed
@@ -48,6 +57,16 @@ def follow_requests(
     for session in waiting:
         session.request = followed(session.request, has_timeout=False)
     FastHttpSession.request = followed(FastHttpSession.request, has_timeout=True)  # type: ignore[method-assign]
+
+
+def _path_of(session: HttpSession, url: Any, options: dict[str, Any]) -> str:
+    """What Locust calls a request without a name. Source: locust/clients.py, HttpSession.request."""
+    asked = PreparedRequest()
+    try:
+        asked.prepare_url(session._build_url(url), merge_setting(options.get("params"), session.params))
+    except (RequestException, ValueError):
+        return str(url)
+    return asked.path_url
 
 
 def take_places(session: type[HttpSession], fast_session: type[FastHttpSession]) -> None:

@@ -21,7 +21,7 @@ from locust.user.task import TaskSet
 
 from loadproof.generator.following import Following
 from loadproof.httpuser.session import HttpSession as OurSession
-from loadproof.rundir.rows import NEVER_SENT, UNREPORTED, JournalRow
+from loadproof.rundir.rows import ABANDONED, NEVER_SENT, UNREPORTED, JournalRow
 from loadproof.users.post import Post
 from simulation.rundirs import manifest, scenario
 
@@ -57,9 +57,12 @@ def follow(monkeypatch):
         Following(environment, post)
         environment.events.test_start.fire(environment=environment)
         work.begin(0.0)
-        life = user(environment).start(Group())
+        living = user(environment)
+        life = living.start(Group())
         gevent.sleep(0.7)
         life.kill()
+        if isinstance(living, FastHttpUser):
+            living.client.client.close()
         recorder: Recorder = work.recorder
         counted: Counter[tuple[str, str, str]] = Counter()
         report = recorder.take(work.now_s(), 0, last=True)
@@ -68,7 +71,9 @@ def follow(monkeypatch):
         text = gzip.decompress(report.journal).decode() if report.journal else ""
         journal[:] = [JournalRow(*row) for row in csv.reader(io.StringIO(text, newline=""))]
         # Nothing else ends here without an outcome.
-        ended = Counter((row.phase, row.request, "response") for row in journal if row.outcome != UNREPORTED)
+        ended = Counter(
+            (row.phase, row.request, "response") for row in journal if row.outcome not in {ABANDONED, UNREPORTED}
+        )
         assert ended == Counter({key: count for key, count in counted.items() if key[2] == "response"})
         return counted
 

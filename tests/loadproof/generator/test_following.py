@@ -197,6 +197,21 @@ def test_an_answer_that_is_late_costs_what_would_have_been_sent(follow):
     assert 1 <= counted["steady", "RPC call", "missed"] <= 5
 
 
+def test_a_target_that_stalls_at_first_costs_as_much(follow):
+    """How often its users usually send is known only afterwards."""
+
+    class User(Calling):
+        calls = 0
+
+        @task
+        def ask(self):
+            self.calls += 1
+            self.takes_s = 0.4 if self.calls == 1 else 0.0
+            self.call()
+
+    assert 2 <= follow(User)["steady", "RPC call", "missed"] <= 5
+
+
 def test_a_paced_user_misses_the_turns_that_an_answer_took(follow):
     """Three tenths of a second are two turns beyond its own."""
 

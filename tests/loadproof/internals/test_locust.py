@@ -325,7 +325,7 @@ def test_lives_tasks_and_requests_of_users_are_followed(session, base, monkeypat
             lambda user, do: noting("task", type(user), then=do),
         )
         locustclients.follow_requests(
-            lambda method, name, send: noting(method, name, then=send),
+            lambda method, name, send: noting(method, name(), then=send),
             timeouts_s=lambda: (0.5, 1.0),
             heirs=[OurSession],
         )
