@@ -10,7 +10,7 @@ from loadproof.analysis.audit.asked import backup_audit, is_whole, ledger_audit,
 from loadproof.analysis.audit.audit import Audited, audited
 from loadproof.analysis.audit.limits import audit_limits
 from loadproof.analysis.audit.limitsevasions import EVASIONS
-from loadproof.analysis.audit.limitslosses import redis_losses
+from loadproof.analysis.audit.limitslosses import losses_of
 from loadproof.analysis.audit.limitspromises import QUOTA
 from loadproof.analysis.audit.limitsrefusals import Before
 from loadproof.analysis.frames.journal import load_journal
@@ -53,7 +53,7 @@ def _limits(run: Run, journal: pd.DataFrame) -> Audited:
         access=manifest.declared_access,
         start_unix_s=manifest.start_unix_s,
         before=_before(run, declared),
-        losses=redis_losses(run),
+        losses=losses_of(run),
         processes=manifest.scenario.settings.processes,
     )
     return audit if is_whole(run) else without_rows(audit)

@@ -58,7 +58,7 @@ def audit_limits(
 ) -> Audited:
     """Of a journal as `load_journal` reads it; `before`, by request name, is what was counted before second 0.
 
-    `losses` of Redis leave each of so many `processes` to count by itself.
+    `losses` of Redis leave each of so many `processes` to count by itself; of a process's counts, nothing.
     """
     listed: list[Evidence] = []
     offences: list[Offence] = []
@@ -76,6 +76,8 @@ def audit_limits(
         free[name] = line, bounds(fits)
         told = honesty(line, waits[name], free[name][1], announced)
         promises += [(name, promise) for promise in promises_of(line, fits, waits[name], told)]
+    shared = {limit.shared for limit in limits.values() if limit.penalties is not None}
+    losses = [loss for loss in losses if loss.shared in shared]
     if table is not None and not any(loss.is_planned for loss in losses):
         # What each process remembers of violations is its own, too: only what came before a loss shows them.
         until_us = min((loss.from_s * 1e6 for loss in losses), default=math.inf)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -46,11 +46,14 @@ class Loss:
     until_s: float
     back_s: float
     is_planned: bool = True
+    shared: Literal["redis", "process"] = "redis"
+    """Which limits it concerns: of what processes count by themselves, another start leaves nothing."""
 
     def joined(self, other: Loss) -> Loss:
         """Overlapping: nothing is sure but that Redis counts outside both."""
         from_s, back_s = min(self.from_s, other.from_s), max(self.back_s, other.back_s)
-        return Loss(from_s, back_s, back_s, back_s, is_planned=self.is_planned and other.is_planned)
+        is_planned = self.is_planned and other.is_planned
+        return Loss(from_s, back_s, back_s, back_s, is_planned=is_planned, shared=self.shared)
 
 
 class CounterShare(NamedTuple):
@@ -59,6 +62,18 @@ class CounterShare(NamedTuple):
     name: str
     rows: pd.DataFrame
     limit: DeclaredLimit
+
+
+def losses_of(run: Run) -> list[Loss]:
+    """Of Redis, and of what processes of the target had counted when they were killed, or started again."""
+    return [*redis_losses(run), *_apart(_restarts(run))]
+
+
+def _restarts(run: Run) -> Iterator[Loss]:
+    for span, began_s, ended_s in _faults_of(run, "target"):
+        if isinstance(span.fault, Kill | Restart):
+            from_s, back_s = min(span.start_s, began_s) - _EDGE_S, ended_s + _EDGE_S
+            yield Loss(from_s, back_s, back_s, back_s, is_planned=False, shared="process")
 
 
 def redis_losses(run: Run) -> list[Loss]:
@@ -76,14 +91,19 @@ def _apart(losses: Iterable[Loss]) -> list[Loss]:
 
 
 def _planned(run: Run) -> Iterator[Loss]:
+    for span, began_s, ended_s in _faults_of(run, "redis"):
+        back_s = ended_s + _BACK_S
+        gone_s = began_s + _EDGE_S if _takes_it_all(span) else back_s
+        yield Loss(span.start_s - _EDGE_S, gone_s, max(span.end_s - _EDGE_S, gone_s), back_s)
+
+
+def _faults_of(run: Run, of: str) -> Iterator[tuple[FaultSpan, float, float]]:
+    """Those that happened to this, with when they began and ended; infinite if they never did."""
     spans = {span.number: span for span in fault_spans(run.manifest.scenario.faults, run.manifest.phases)}
     for happened in faults_in(run):
         span = spans.get(happened.number)
-        if span is None or span.fault.of != "redis" or happened.began_s is None:
-            continue
-        back_s = math.inf if happened.ended_s is None else happened.ended_s + _BACK_S
-        gone_s = happened.began_s + _EDGE_S if _takes_it_all(span) else back_s
-        yield Loss(span.start_s - _EDGE_S, gone_s, max(span.end_s - _EDGE_S, gone_s), back_s)
+        if span is not None and span.fault.of == of and happened.began_s is not None:
+            yield span, happened.began_s, math.inf if happened.ended_s is None else happened.ended_s
 
 
 def _unplanned(run: Run, planned: list[Loss]) -> Iterator[Loss]:
@@ -113,6 +133,7 @@ def counter_shares(
     name: str, rows: pd.DataFrame, limit: DeclaredLimit, losses: Sequence[Loss], processes: int
 ) -> Iterator[CounterShare]:
     """What Redis counted, as declared; what each process did by itself, and what some of them or Redis may have."""
+    losses = [loss for loss in losses if loss.shared == limit.shared]
     if not losses:
         yield CounterShare(name, rows, limit)
         return

@@ -27,13 +27,16 @@ class Beginnings:
     def began_s(self, heard: Heard, now_s: float, life: Life | None, *, is_of_task: bool) -> float:
         """In seconds from the run's start; of what a user at work is told of, never in its set-up."""
         took_s, start_time = heard.took_s or 0.0, heard.start_time
-        told_s = began_s(now_s, took_s, start_time)
-        if start_time is None or start_time in self._told:
-            return began_s(now_s, took_s, None)
-        self._told.append(start_time)
-        if life is None or life.is_at_work(told_s, is_of_task=is_of_task):
-            return told_s
-        return now_s - took_s if life.is_at_work(now_s - took_s, is_of_task=is_of_task) else told_s
+        told_s = [now_s - took_s]
+        if start_time is not None and start_time not in self._told:
+            self._told.append(start_time)
+            told_s.insert(0, began_s(now_s, took_s, start_time))
+        if life is None:
+            return max(min(now_s, 0.0), told_s[0])
+        if not life.is_at_work(now_s, is_of_task=is_of_task):
+            return told_s[0]
+        # No amount that is said to be in milliseconds and isn't makes a request one of the set-up.
+        return next((at_s for at_s in told_s if life.is_at_work(at_s, is_of_task=is_of_task)), life.set_up_s)
 
 
 def began_s(now_s: float, took_s: float, start_time: float | None) -> float:

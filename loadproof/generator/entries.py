@@ -7,7 +7,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
 from loadproof.generator.heard import headers_of, is_elsewhere, status_of
-from loadproof.generator.lives import Stall, Usual
+from loadproof.generator.lives import EARLY_S, Stall, Usual
 from loadproof.http.messages import Timing
 from loadproof.httpuser.response import LazyResponse
 from loadproof.outcome import MISSED, Outcome
@@ -125,7 +125,7 @@ class Entries:
 
     def _is_setup(self, asked: AskedRequest) -> bool:
         life, began_s = asked.life, asked.began_s
-        is_outside = began_s >= self._post.workload().spans[-1].end_s or not self.is_begun
+        is_outside = not -EARLY_S <= began_s < self._post.workload().spans[-1].end_s or not self.is_begun
         return is_outside or (life is not None and not life.is_at_work(began_s, is_of_task=asked.is_of_task))
 
     def _count_kept(self, life: Life, endpoint: str, began_s: float, ended_s: float) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from loadproof.recording.usertime import UserTime
 
 
-_EARLY_S: Final = 0.001
+EARLY_S: Final = 0.001
 """By less, a moment of the time of day may seem to be before the one that it was after."""
 
 
@@ -67,7 +67,7 @@ class Life:
 
     def is_at_work(self, at_s: float, *, is_of_task: bool) -> bool:
         """Since its set-up, until it leaves, whenever that is asked; a greenlet that it began may work for longer."""
-        return self.set_up_s - _EARLY_S <= at_s and (at_s < self.leaves_s or not is_of_task)
+        return self.set_up_s - EARLY_S <= at_s and (at_s < self.leaves_s or not is_of_task)
 
     def end_set_up(self, now_s: float) -> None:
         """With its first task, or with the first set of tasks that it has left."""

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _METHODS: Final = frozenset({"get", "post", "put", "patch", "delete", "head", "options"})
+_SENDING: Final = _METHODS | {"request"}
+_OTHERWISE: Final = frozenset({"fire", "request_name", "rest", "rest_"})
 _LONGEST_S: Final = 86_400
 """A shape that is asked for longer than this doesn't end."""
 _MOST_STAGES: Final = 200
@@ -30,14 +32,33 @@ def startable(users: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def client_requests(file: Path) -> list[str | None]:
-    """Method and name of each request to a `….client`, as far as both are written out; None for each other one."""
-    calls = [node for node in ast.walk(ast.parse(file.read_bytes())) if isinstance(node, ast.Call)]
-    return [_request(call) for call in calls if _is_of_client(call)]
+    """Method and name of each request to a `….client`, as far as both are written out; None for each other one.
+
+    And None if there may be requests that nobody calls by that name.
+    """
+    nodes = [*ast.walk(ast.parse(file.read_bytes()))]
+    calls = [node for node in nodes if isinstance(node, ast.Call)]
+    requests = [_request(call) for call in calls if _is_of_client(call)]
+    return [*requests, None] if _sends_otherwise(nodes, calls) else requests
+
+
+def _sends_otherwise(nodes: list[ast.AST], calls: list[ast.Call]) -> bool:
+    """A client is handed on or replaced, requests are named for several, sent by `rest`, or told of by an event."""
+    called = {id(call.func) for call in calls}
+    attributes = [node for node in nodes if isinstance(node, ast.Attribute)]
+    parts = [node for node in attributes if _is_client(node.value)]
+    used = {id(part.value) for part in parts}
+    is_alone = any(_is_client(node) and id(node) not in used for node in attributes)
+    is_part = any(part.attr in _SENDING and id(part) not in called for part in parts)
+    return is_alone or is_part or any(node.attr in _OTHERWISE for node in attributes)
+
+
+def _is_client(node: ast.AST) -> bool:
+    return isinstance(node, ast.Attribute) and node.attr == "client"
 
 
 def _is_of_client(call: ast.Call) -> bool:
-    client = call.func.value if isinstance(call.func, ast.Attribute) else None
-    return isinstance(client, ast.Attribute) and client.attr == "client"
+    return isinstance(call.func, ast.Attribute) and _is_client(call.func.value)
 
 
 def _request(call: ast.Call) -> str | None:

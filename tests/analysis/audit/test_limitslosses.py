@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from loadproof.analysis.audit.limits import audit_limits
-from loadproof.analysis.audit.limitslosses import Loss, redis_losses
+from loadproof.analysis.audit.limitslosses import Loss, losses_of, redis_losses
 from loadproof.analysis.frames.run import load_run
 from loadproof.analysis.word import Word
 from loadproof.rundir import files
@@ -135,6 +135,30 @@ def test_without_any_fault_redis_is_lost_only_while_its_target_counts_that(tmp_p
     run = run_with(tmp_path, rises=(5.0, 6.0))
     again = run.target.assign(value=run.target["value"].where(run.target["time_s"] < 20.0, 1.0))
     assert [loss.back_s for loss in redis_losses(replace(run, target=again))] == [9.0, 23.0]
+
+
+@dataclass
+class Restarted:
+    """One process, which knows nothing more when it is started again."""
+
+    limiter: MovingLog = field(default_factory=lambda: MovingLog(N, W))
+    has_restarted: bool = False
+
+    def take(self, client: str, now: float) -> float:
+        if now > 12.0 and not self.has_restarted:
+            self.limiter, self.has_restarted = MovingLog(N, W), True
+        return self.limiter.take(client, now)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("shared", "word"), [("process", Word.PASS), ("redis", Word.FAIL)])
+def test_a_process_that_is_started_again_has_forgotten_its_own_counts_and_not_those_in_redis(tmp_path, shared, word):
+    (loss,) = losses_of(run_with(tmp_path, KILL | {"of": "target", "at": "6.8 s", "lasts": "100 ms"}))
+    loss = replace(loss, back_s=12.3)
+    assert (loss.from_s, loss.shared, loss.is_planned) == (pytest.approx(11.7), "process", False)
+    limit = LIMIT.model_copy(update={"shared": shared})
+    found = audit_limits(journal_of(Restarted(), MUCH, 3), {"health": limit}, losses=[loss])
+    assert found.word is word
 
 
 RULE = Penalties(base="16 s", factor=2, cap="16 s", memory="60 s")  # type: ignore[arg-type]  # text is read

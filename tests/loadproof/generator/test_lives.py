@@ -12,7 +12,13 @@ from locust import constant, constant_pacing, task
 from locust.exception import StopUser
 from locust.user.task import TaskSet
 
+from loadproof.generator.entries import Entries
+from loadproof.generator.lives import AskedRequest
+from loadproof.outcome import Outcome
+from loadproof.users.post import Post
+from simulation.rundirs import manifest, scenario
 from tests.loadproof.generator.calling import Calling
+from tests.loadproof.generator.conftest import PHASES
 
 pytestmark = pytest.mark.slow
 """Users have some tenths of a second each."""
@@ -121,6 +127,32 @@ def test_a_beginning_that_many_share_is_nobodys(follow):
     counted = follow(User)
     assert set_up(follow.journal, "RPC call") == 0
     assert counted["steady", "RPC call", "response"] >= 4
+
+
+def test_a_time_of_another_unit_makes_no_set_up(follow):
+    """In microseconds: longer than its user has lived."""
+
+    class User(Calling):
+        @task
+        def ask(self):
+            self.call(response_time=5e6, exception=ValueError("500"))
+
+    counted = follow(User)
+    assert set_up(follow.journal, "RPC call") == 0
+    assert counted["steady", "RPC call", "response"] >= 4
+
+
+def test_what_is_asked_before_the_plan_begins_is_set_up():
+    """By a listener of `test_start` that was added last, or a greenlet of one."""
+    post = Post()
+    work = post.assign(manifest(scenario(locustfile="own.py", phases=PHASES)), rank=0, workers=1)
+    entries = Entries(post)
+    entries.is_begun = True
+    for began_s in (-0.5, 0.1):
+        asked = AskedRequest("GET", began_s, None, is_of_task=False, named=lambda: "GET /prepare")
+        entries.add(asked, Outcome.INVALID, ended_s=began_s)
+    cells = work.recorder.take(0.2, 0, last=True).cells
+    assert {(cell.phase, cell.count) for cell in cells if cell.series == "response"} == {("setup", 1), ("steady", 1)}
 
 
 def test_who_never_begins_a_task_is_late(follow):

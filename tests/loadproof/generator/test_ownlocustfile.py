@@ -62,6 +62,30 @@ def test_a_request_whose_name_is_worked_out_is_not_known(call, tmp_path):
     assert client_requests(tmp_path / "own.py")[3] is None
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        "client = self.client",
+        "log_in(self.client)",
+        "get = self.client.get",
+        "self.client = Own(self.environment)",
+        'self.client.request_name = "all"',
+        'with self.rest("GET", "/items/1") as response: pass',
+        'self.environment.events.request.fire(request_type="RPC", name="call", response_time=1)',
+    ],
+)
+def test_what_is_sent_in_another_way_may_have_any_name(call, tmp_path):
+    """A threshold on it isn't refused: what it is called is known when it has been sent."""
+    (tmp_path / "own.py").write_text(CALLS.replace("{unknown}", call))
+    assert None in client_requests(tmp_path / "own.py")
+
+
+def test_what_a_client_is_told_is_no_request(tmp_path):
+    """Whatever is not sent leaves the names known."""
+    (tmp_path / "own.py").write_text(CALLS.replace("{unknown}", 'self.client.headers["X-Own"] = self.client.base_url'))
+    assert None not in client_requests(tmp_path / "own.py")
+
+
 class Shape(locust.LoadTestShape):
     """Ticks by the second."""
 
