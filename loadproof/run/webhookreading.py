@@ -28,6 +28,8 @@ EACH: Final = 6
 _SETTLING_LOOKS: Final = 10
 _SETTLING_S: Final = 1.0
 """An event that is accepted may have its effect a little later."""
+_MOST_LATE: Final = 500
+"""Of the load's events, which are looked at once more."""
 
 
 class WebhookReading:
@@ -56,7 +58,7 @@ class WebhookReading:
                 self._accepted.add(delivery.asked["event"])
             yield delivery
         if self._api.has_effects:
-            yield from self._effects(dict.fromkeys([*sent.events, *delivered]))
+            yield from self._effects(dict.fromkeys([*sent.events, *delivered]), delivered)
 
     def _deliveries(self) -> Iterator[Observation]:
         for event in self._early:
@@ -102,24 +104,32 @@ class WebhookReading:
         except UnaskedError as error:
             yield unasked("deliver", when, asked, str(error))
 
-    def _effects(self, events: Iterable[str]) -> Iterator[Observation]:
-        """Those that were accepted and have none are looked at again, for a while."""
-        waiting = []
+    def _effects(self, events: Iterable[str], delivered: Sequence[str]) -> Iterator[Observation]:
+        """Those that were accepted and have none are looked at again, for a while.
+
+        Where effects come late, those that ought not to be there may do so, too: what was `delivered` is looked at
+        once more.
+        """
+        late = []
         for event in events:
             effects = self._look(event)
             yield effects
             if self._is_missing(effects):
-                waiting.append(event)
-        for _ in range(_SETTLING_LOOKS):
-            if not waiting:
-                return
-            try:
+                late.append(event)
+        waiting = late
+        try:
+            for _ in range(_SETTLING_LOOKS if late else 0):
                 self._inquirer.pause(_SETTLING_S)
-            except UnaskedError:
-                return
-            looks = [self._look(event) for event in waiting]
-            yield from looks
-            waiting = [effects.asked["event"] for effects in looks if self._is_missing(effects)]
+                looks = [self._look(event) for event in waiting]
+                yield from looks
+                waiting = [effects.asked["event"] for effects in looks if self._is_missing(effects)]
+                if not waiting:
+                    self._inquirer.pause(_SETTLING_S)
+                    break
+        except UnaskedError:
+            return
+        if late:
+            yield from map(self._look, dict.fromkeys([*late[-_MOST_LATE:], *delivered]))
 
     def _is_missing(self, effects: Observation) -> bool:
         if effects.outcome != Outcome.OK or effects.said["effects"]:
