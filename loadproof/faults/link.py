@@ -67,6 +67,16 @@ class Link:
     def end(self, number: int) -> None:
         if self._faults.pop(number, None) and (timer := self._timers.pop(number, None)):
             timer.cancel()
+        if not any(isinstance(fault, Latency | LowBandwidth | SlowClose) for fault in self._faults.values()):
+            self._hurry()
+
+    def _hurry(self) -> None:
+        """What waits has nothing to wait for any more."""
+        now_s = self._loop.time()
+        self._last_due_s = min(self._last_due_s, now_s)
+        self._waiting = deque((min(due_s, now_s), chunk) for due_s, chunk in self._waiting)
+        if self._waiting:
+            self.flush()
 
     def send(self, chunk: bytes) -> None:
         """Pass it on: at once if nothing is in its way."""
