@@ -89,9 +89,10 @@ def format_quantity(value: float, dimension: Dimension) -> str:
             return f"{_digits(value / factor)} {unit}"
 
 
-def counted(n: int, thing: str, things: str = "") -> str:
+def counted(n: float, thing: str, things: str = "") -> str:
     """'1 request', '3,000 requests'; `things` where the plural is more than an s: ('it has', 'they have')."""
-    return f"{n:,} {thing if n == 1 else things or f'{thing}s'}"
+    number = f"{n:,.0f}"
+    return f"{number} {thing if number == '1' else things or f'{thing}s'}"
 
 
 def _digits(value: float) -> str:

@@ -144,7 +144,8 @@ def _judge_entry(threshold: FileThreshold, entry: Entry | None) -> Judgement:
     estimate = estimate_in(entry, metric) if entry is not None else None
     if entry is None or estimate is None:
         return Judgement(threshold, Word.INCONCLUSIVE, None, "no samples: nothing to judge")
-    needed = samples_needed(threshold.expectation) if metric.name == "error_ratio" else 0
+    is_of_samples = metric.name == "error_ratio" or metric.quantile is not None
+    needed = samples_needed(threshold.expectation) if is_of_samples else 0
     judgement = judge_estimate(threshold, estimate, needed=needed)
     if metric.dimension is Dimension.DURATION and entry.failures == entry.requests:
         judgement = judge_estimate(threshold, replace(estimate, warnings=()), needed=needed)

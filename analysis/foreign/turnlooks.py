@@ -12,7 +12,7 @@ from loadproof.analysis.estimates.estimate import Estimate, ratio_estimate
 from loadproof.analysis.foreign.bentline import BentLine, bent_line
 from loadproof.analysis.foreign.locustentries import rounded
 from loadproof.analysis.foreign.locustwindows import WINDOW_S, failure_ratios
-from loadproof.units import Dimension, format_duration, format_quantity
+from loadproof.units import Dimension, counted, format_duration, format_quantity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,7 +70,7 @@ class Timed:
 
     def _when(self, index: int) -> str:
         row = self.used.iloc[index]
-        return f"after {format_duration(row['end_s'])}, at {row['users']:,.0f} users"
+        return f"after {format_duration(row['end_s'])}, at {counted(row['users'], 'user')}"
 
 
 def look_at_failures(used: pd.DataFrame) -> TurnEvidence:

@@ -31,7 +31,7 @@ from loadproof.analysis.foreign.turnlooks import (
     look_at_throughput,
     look_at_times,
 )
-from loadproof.units import Dimension, format_duration, format_quantity
+from loadproof.units import Dimension, counted, format_duration, format_quantity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,7 +94,7 @@ def _times_of(used: pd.DataFrame, *, cumulative: bool) -> tuple[str, NDArray[np.
 
 def _extent(run: LocustRun, used: pd.DataFrame, *, rises: bool) -> str:
     users, rate_rps = used["users"].max(), used["throughput_rps"].max()
-    highest = f"{users:,.0f} users and {format_quantity(rate_rps, Dimension.RATE)}"
+    highest = f"{counted(users, 'user')} and {format_quantity(rate_rps, Dimension.RATE)}"
     if rises:
         return f"Tested up to {highest}; nothing is known about higher load."
     untold = "how throughput and times depend on load can't be determined."
@@ -119,7 +119,7 @@ def _failed_from_the_start(history: pd.DataFrame, used: pd.DataFrame) -> Iterato
         lowest = ", the lowest load seen" if users <= used["users"].min() else ""
         yield (
             f"There were failures from the start: {format_quantity(first.value, Dimension.RATIO)} of the requests "
-            f"of the first {WINDOW_S} s, at {users:,.0f} users{lowest}{_first_failure(history)}."
+            f"of the first {WINDOW_S} s, at {counted(users, 'user')}{lowest}{_first_failure(history)}."
         )
 
 
@@ -129,7 +129,7 @@ def _first_failure(history: pd.DataFrame) -> str:
     if failed.empty:
         return ""
     at_s = float(failed["time_s"].iloc[0] - history["time_s"].iloc[0])
-    return f"; the first after {format_duration(at_s)}, at {failed['users'].iloc[0]:,.0f} users"
+    return f"; the first after {format_duration(at_s)}, at {counted(failed['users'].iloc[0], 'user')}"
 
 
 def _stood_still(table: pd.DataFrame) -> Iterator[str]:

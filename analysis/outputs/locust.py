@@ -134,7 +134,7 @@ def csv_summary_markdown(examined: Examined) -> str:
 
 
 def turn_text(at_s: float, users: float, what: str) -> str:
-    return f"After {format_duration(at_s)}, at {users:,.0f} users: {what}."
+    return f"After {format_duration(at_s)}, at {counted(users, 'user')}: {what}."
 
 
 def turns_note(search: TurnSearch) -> str:

@@ -84,6 +84,16 @@ def test_a_few_requests_without_an_error_decide_nothing(tmp_path):
     assert judged(tmp_path, run, "expect: error_ratio < 1 %").word == "INCONCLUSIVE"
 
 
+def test_a_few_requests_show_no_percentile(tmp_path):
+    """As in a run of our own: of one request every percentile is its time."""
+    run = load_locust_run(write_stats(tmp_path / "run", [stats_row("/x", requests=1)]))
+    few = judged(tmp_path, run, "endpoint: /x, expect: p(95) < 60 s")
+    assert few.word == "INCONCLUSIVE"
+    assert "1 sample, needs 200" in few.reason
+    enough = load_locust_run(write_stats(tmp_path / "run", [stats_row("/x", requests=200)]))
+    assert judged(tmp_path, enough, "endpoint: /x, expect: p(95) < 60 s").word == "PASS"
+
+
 def test_times_are_marked_as_without_sampling_error(tmp_path, run):
     """And with few samples, or many failures, that is said too."""
     verdict = judged(
