@@ -63,7 +63,7 @@ def audited(
     words = {found.word for found in evidence}
     word = next((word for word in (Word.FAIL, Word.INCONCLUSIVE) if word in words), Word.PASS)
     if not evidence:
-        return Audited(audit, Word.INCONCLUSIVE, "no promise is declared: nothing to audit", ())
+        return Audited(audit, Word.INCONCLUSIVE, "the target declares no promises: nothing to audit", ())
     kept = tuple(offences[:MOST_OFFENCES])
     return Audited(audit, word, _reason(word, evidence), tuple(evidence), kept, max(total or 0, len(offences)))
 

@@ -144,7 +144,7 @@ def _look_before(tried: TriedBackup, contents: Contents, promise: Promise, doubt
             if _look_for(story, contents, promise, f"acknowledged {ago_s:.3f} s before it began"):
                 recent += story.booked_until_us >= until_us - _RECENT_US
             elif contents.orders_of(story) is None:
-                promise.lacks("some were not looked for")
+                promise.lacks("some were not checked for")
     if doubt_us >= _RECENT_US:
         promise.lacks(f"clocks may be {doubt_us / 1e6:,.0f} s apart, so that nobody knows what came before it")
     elif recent < _RECENT_NEEDED and not promise.offences:

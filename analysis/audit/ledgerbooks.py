@@ -140,7 +140,7 @@ def _look_for(story: KeyStory, books: Books, reads: Mapping[str, Sequence[Paymen
         return
     latest = [reads[payment][-1] for payment in story.payments if payment in reads]
     if not latest:
-        there.lacks("some were not looked for")
+        there.lacks("some were not checked for")
         return
     there.n += 1
     for read in latest:

@@ -104,7 +104,8 @@ def _wrong(line: Line, row: int, noted: dict[str, str], allowed: _Allowed) -> It
         yield f"RateLimit-Policy says w={policy['w']}, declared are {limit.period:g} s"
     remaining = state.get("r")
     if line.is_refused[row]:
-        if remaining:
+        # A penalty refuses whatever is left of the limit.
+        if remaining and limit.penalties is None:
             yield f"RateLimit says r={remaining} in a refusal"
     elif line.is_admitted[row] and remaining is not None:
         least, most = allowed.left.least[row], allowed.left.most[row]

@@ -143,7 +143,7 @@ def _effects(record: WebhookRecord, events: Mapping[str, list[Delivery]], needed
             continue
         effects = record.effects.get(event)
         if effects is None:
-            promise.lacks("some were not looked at")
+            promise.lacks("some were not checked")
             continue
         promise.n += 1
         if effects == 0:

@@ -54,7 +54,7 @@ def _undecided(duel: Duel, path: Path) -> Finding:
     if duel.ending in {"interrupted", "terminated"}:
         how = f"the duel was {duel.ending} ({duel.reason})"
     n = len(duel.counted)
-    what = f"{how} after {n} {'run that counts' if n == 1 else 'runs that count'}: not decided at any look"
+    what = f"{how} after {n} {'valid run' if n == 1 else 'valid runs'}: not decided at any look"
     if duel.ending == "died":
         is_candidates = duel.runs[-1].side == "candidate" and duel.kind == "duel"
         remedy = f"its output is in {duel.runs[-1].side}.log"

@@ -33,10 +33,10 @@ def _sentences(run: LocustRun) -> Iterator[str]:
     )
     yield f"Failures share percentiles and means with successes, so fast failures flatter them{_share(run)}."
     if run.history.empty:
-        yield "There is no history: nothing is known about the course of the run."
+        yield "There is no history: how the run developed is unknown."
     elif run.cumulative:
         yield (
-            "The history's percentiles are since the start, which hides what came late; "
+            "The history's percentiles are since the start, which hides late changes; "
             "Locust writes those of the last ten seconds only with --csv-full-history."
         )
     else:

@@ -104,7 +104,7 @@ def _of_total(run: LocustRun) -> Iterator[Doubt]:
         yield from _of_sum(total, run)
         return
     if run.has_lost_rows and run.second_total is not None and total == run.second_total:
-        yield Doubt("lines of the history file are lost, and what they would say is unknown", *(math.inf,) * 3)
+        yield Doubt("lines of the history file are missing, and their content is unknown", *(math.inf,) * 3)
     rows = [*run.entries, *(row for row in run.repeats if not _is_of(row, total))]
     failures = max(0, sum(row.failures for row in rows) - total.failures)
     requests = max(0, sum(row.requests for row in rows) - total.requests)
@@ -117,7 +117,7 @@ def _of_total(run: LocustRun) -> Iterator[Doubt]:
 def _of_sum(total: Entry, run: LocustRun) -> Iterator[Doubt]:
     """Locust's totals end with all endpoints together: if that row is missing, others may be missing too."""
     if run.has_lost_rows:
-        yield Doubt("rows of the stats file are lost, and what they would say is unknown", *(math.inf,) * 3)
+        yield Doubt("rows of the stats file are missing, and their content is unknown", *(math.inf,) * 3)
         return
     names = {(row.method, row.name) for row in run.entries}
     is_whole = bool(run.seconds) and {(row.method, row.name) for row in run.seconds} <= names

@@ -119,7 +119,7 @@ class RowReader:
             self.cut = bool(line)
             return False
         if not set(self.layout.columns) <= set(header):
-            what = f"not the {self.layout.name} file of Locust 1.0 or later: its first line is different"
+            what = f"not a {self.layout.name} file of Locust 1.0 or later: its first line is different"
             remedy = f"it has to begin with {','.join(self.layout.columns[:4])}; give the prefix of Locust's --csv"
             got = line[:_LONGEST_HEADER].decode(errors="backslashreplace").rstrip("\r\n")
             raise InputError(Problem(str(self.path), what, remedy, got=excerpt(got)))
@@ -135,7 +135,7 @@ class RowReader:
         yield from self._all_rows(lines)
         # A history shows by its counters where another run begins; totals of several runs say nothing.
         if lines.skips and self.layout is not HISTORY:
-            what = "several runs in one file: its first line comes again"
+            what = "several runs in one file: its first line appears again"
             raise InputError(Problem(str(self.path), what, "give the CSVs of each run alone, as Locust wrote them"))
 
     def _all_rows(self, lines: _Lines) -> Iterator[dict[str, str]]:
@@ -210,7 +210,7 @@ def refuse_unreadable(readers: list[RowReader]) -> None:
         raise InputError(problems)
     if none_at_all:
         files = ", ".join(reader.path.name for reader in readers if reader.exists)
-        what = "there is nothing in what Locust left: each file is empty"
+        what = "Locust left nothing: each file is empty"
         raise InputError(Problem(str(readers[0].path.parent), what, "give the CSVs of a run", got=files))
 
 

@@ -83,8 +83,8 @@ def _raised(run: LocustRun) -> Iterator[Finding]:
 
 
 _NEXT_STEPS: Final = {
-    Word.PASS: "Before you rely on it, read in the report what such files can't show.",
-    Word.FAIL: "See in the report when it began. Then fix the target or the threshold, or check the load generator.",
+    Word.PASS: "Before you rely on it, read the report on what such files can't show.",
+    Word.FAIL: "Check the report for when it began. Then fix the target or the threshold, or check the load generator.",
     Word.INCONCLUSIVE: "Run longer or with more requests; so far nothing shows that the target is at fault.",
 }
 

@@ -71,7 +71,7 @@ class Upsets:
         """A few of them, for people who judge nothing."""
         for fall in self.falls.get(TOTAL, ())[:_MOST_FALLS]:
             why = "as with Locust's --reset-stats" if fall.after.requests < fall.before.requests else "unlike a reset's"
-            yield f"the history's totals {fall.what}, {why}: what came before is not in the totals"
+            yield f"the history's totals {fall.what}, {why}: requests before that are not in the totals"
         for _, first in list(self.odd_rows.values())[:1]:
             rows = sum(of_key for of_key, _ in self.odd_rows.values())
             yield odd_rows_sentence("history", rows, first)

@@ -94,8 +94,8 @@ class _Judged:
 
 
 _NEXT_STEPS: Final = {
-    Word.PASS: "Before you rely on it, read in the report what a log can't show.",
-    Word.FAIL: "See in the report when it began. Then fix the target, or correct the threshold.",
+    Word.PASS: "Before you rely on it, read the report on what a log can't show.",
+    Word.FAIL: "Check the report for when it began. Then fix the target, or correct the threshold.",
     Word.INCONCLUSIVE: "Log more requests, then judge again; so far nothing shows that the target is at fault.",
 }
 

@@ -86,7 +86,7 @@ def read_log(path: Path) -> RequestLog:
     for chunk in rows.chunks(_CHUNK_ROWS):
         counted.add(chunk)
     if counted.last_s - counted.start_s > _LONGEST_S:
-        remedy = "are some of these milliseconds? Fix the lines that are far from the others"
+        remedy = "are some times in milliseconds? Fix the lines that are far from the others"
         raise InputError(Problem(str(path), "it spans more than a year", remedy))
     if problem := rows.times.problem(str(path), rows.requests, counted.start_s, counted.last_s):
         raise InputError(problem)

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from loadproof.analysis.frames.cellsums import among, histogram
 from loadproof.analysis.judge import planned
+from loadproof.analysis.judge.calmed import calmed, misses_seconds, without
 from loadproof.analysis.judge.disturbance import LESS_LOAD, Disturbance, in_phase, measured_phases, seconds_of_rows
 from loadproof.analysis.judge.finding import Finding
 from loadproof.analysis.judge.thresholds import judge_threshold
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from loadproof.analysis.frames.run import Run
     from loadproof.plan.phases import PhaseSpan
+    from loadproof.scenario.scenario import Threshold
 
 BUSY_CPU: Final = 0.95
 WAITING: Final = 0.20
@@ -99,11 +101,19 @@ def _could_turn(run: Run, seconds: frozenset[int]) -> bool:
             return True
     # A request answered in a disturbed second was sent before it, and one delayed by it was sent after it.
     around = seconds | {second - 1 for second in seconds} | {second + 1 for second in seconds}
-    calm = run.with_intervals(run.intervals[~run.intervals["second"].isin(around)])
-    thresholds = run.manifest.scenario.thresholds
-    return any(
-        judge_threshold(threshold, run).word is not judge_threshold(threshold, calm).word for threshold in thresholds
-    )
+    for change, thresholds in _by_what_they_miss(scenario.thresholds):
+        calm = change(run, around)
+        if any(judge_threshold(one, run).word is not judge_threshold(one, calm).word for one in thresholds):
+            return True
+    return False
+
+
+def _by_what_they_miss(thresholds: Sequence[Threshold]) -> Iterator[tuple[Callable[..., Run], list[Threshold]]]:
+    """With what makes a run that such a threshold can be judged on; apart, as each is a copy of all its cells."""
+    for change, misses in ((calmed, True), (without, False)):
+        alike = [threshold for threshold in thresholds if misses_seconds(threshold.expectation) is misses]
+        if alike:
+            yield change, alike
 
 
 def _busy(run: Run) -> Iterator[Disturbance]:

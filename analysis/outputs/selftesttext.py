@@ -48,7 +48,7 @@ def doubt(selftest: SelfTest, host: Mapping[str, str], at_unix_s: float) -> str:
     if changed:
         return f"the machine has changed since ({', '.join(changed)}): run `loadproof selftest` again"
     days = (at_unix_s - selftest.measured_unix_s) / _DAY_S
-    return f"it is {days:.0f} days old: run `loadproof selftest` again" if days > OLD_DAYS else ""
+    return f"it is {days:.0f} days old; run `loadproof selftest` again" if days > OLD_DAYS else ""
 
 
 def sentences(selftest: SelfTest) -> Iterator[str]:

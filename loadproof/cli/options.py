@@ -70,7 +70,7 @@ ReleaseOption = Annotated[
         metavar="NAME",
         envvar="TARGET_RELEASE",
         show_default=False,
-        help="Version or commit of what is loaded, as reports and `history` name it.",
+        help="Version or commit under test, as shown in reports and `history`.",
     ),
 ]
 HostsOption = Annotated[

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import math
+import re
 import time
 from contextlib import ExitStack, contextmanager
 from types import SimpleNamespace
@@ -17,8 +18,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _METHODS: Final = frozenset({"get", "post", "put", "patch", "delete", "head", "options"})
+_PLAIN_PATH: Final = re.compile(r"(?:/(?![/.])[\w~!$&'()*+,;=:@?.-]*)+", re.ASCII)
+"""Is the name with both of Locust's clients; whole URLs, and what has to be escaped, have another with each."""
 _SENDING: Final = _METHODS | {"request"}
-_OTHERWISE: Final = frozenset({"fire", "request_name", "rest", "rest_"})
+_OTHERWISE: Final = frozenset({"fire", "measure", "request_name", "rest", "rest_"})
 _LONGEST_S: Final = 86_400
 """A shape that is asked for longer than this doesn't end."""
 _MOST_STAGES: Final = 200
@@ -64,10 +67,12 @@ def _is_of_client(call: ast.Call) -> bool:
 def _request(call: ast.Call) -> str | None:
     assert isinstance(call.func, ast.Attribute)  # noqa: S101 - as it was chosen
     words = {word.arg: word.value for word in call.keywords}
-    name = words.get("name")
+    name, is_url = words.get("name"), False
     if name is None and not words.keys() & {"params", None}:
-        name = call.args[0] if call.args else words.get("url")
+        name, is_url = (call.args[0] if call.args else words.get("url")), True
     if call.func.attr not in _METHODS or not (isinstance(name, ast.Constant) and isinstance(name.value, str)):
+        return None
+    if is_url and not _PLAIN_PATH.fullmatch(name.value):
         return None
     return f"{call.func.attr.upper()} {written_name(name.value)}"
 

@@ -70,7 +70,7 @@ class TargetCommands:
         owed = None if undo is None else self._order(self.known[undo], {}, None)
         begun = StartedCommand(name, command.run, fault, keeper=self._keeper, number=number, keep=self._keep)
         try:
-            begun.group = self._keeper.run(
+            group = self._keeper.run(
                 number,
                 self._order(command, filled or {}, longest_s),
                 undo=owed,
@@ -79,6 +79,7 @@ class TargetCommands:
         except FaultError as error:
             unstarted = CommandRun(name, fault, command.run, begun.began_unix_s, 0.0, "unstarted", None, str(error))
             raise FaultError(self._keep(unstarted).text) from None
+        begun.has_started(group)
         return begun
 
     def begin_backup(self, fault: int | None = None, longest_s: float | None = None) -> StartedCommand:
@@ -107,7 +108,7 @@ class TargetCommands:
 
 
 class StartedCommand:
-    """One of them, from its start on."""
+    """One of them, from its order on."""
 
     group: int
 
@@ -122,6 +123,9 @@ class StartedCommand:
         keep: Callable[[CommandRun], CommandRun],
     ) -> None:
         self.began_unix_s = time.time()
+        self._ordered_s = time.monotonic()
+        self._late_s = 0.0
+        """At most: what its start took, which counts, so that it hasn't ended before it really has."""
         self._name = name
         self._arguments = arguments
         self._fault = fault
@@ -129,6 +133,9 @@ class StartedCommand:
         self.number = number
         self._keep = keep
         self._ended: CommandRun | None = None
+
+    def has_started(self, group: int) -> None:
+        self.group, self._late_s = group, time.monotonic() - self._ordered_s
 
     def ended(self) -> CommandRun | None:
         """How it ended, kept in the run directory; None while it runs. FaultError if nobody knows."""
@@ -141,6 +148,7 @@ class StartedCommand:
                     os.killpg(self.group, signal.SIGKILL)
                 raise
             if ended is not None:
+                ended["took_s"] += self._late_s
                 done = CommandRun(self._name, self._fault, self._arguments, self.began_unix_s, **ended)
                 self._ended = self._keep(done)
         return self._ended

@@ -116,10 +116,11 @@ def _is_shaped_by(scenario: Scenario, file: Locustfile) -> bool:
 
 
 def _never_sent(file: Locustfile, scenario: Scenario) -> Iterator[Problem]:
-    """Names in thresholds that none of its requests has; all of them are written out."""
+    """Names in thresholds that none of its requests has; all of them are written out, but for a base URL's path."""
     known = scenario.with_requests(file.requests)
     names = [*known.mix, *known.endpoints]
+    paths = tuple(path for _, _, path in (name.partition(" ") for name in names) if path.startswith("/"))
     for index, threshold in scenario.numbered_thresholds():
         for name in known.endpoints_of(threshold):
-            if name not in names:
+            if name not in names and not name.endswith(paths):
                 yield Problem(f"thresholds[{index}].endpoint", "no such request", nearest(name, names), got=name)

@@ -442,6 +442,14 @@ def test_rate_limit_fields_say_what_is_declared_and_what_is_left(noted, what):
     assert [what in offence.what for offence in audited.offences] == ([True] if what else [])
 
 
+@pytest.mark.parametrize("penalties", [None, Penalties(base="9 s", cap="9 s")])  # type: ignore[arg-type]  # text is read
+def test_a_penalty_refuses_although_something_is_left(penalties):
+    """And nothing else does."""
+    rows = burst(0.1, 0.2, 0.3, 0.4, 0.5) + burst(0.6, status=429, retry_after="11", rate_limit='"health";r=0;t=2')
+    rows += burst(3.0, status=429, retry_after="9", rate_limit='"health";r=5;t=1')
+    assert ("RateLimit fields" in broken(audit(frame(rows), penalties=penalties))) is (penalties is None)
+
+
 def test_fields_that_say_nothing_are_no_evidence():
     rows = [row("a", moment, moment + 0.01, 200, rate_limit="many") for moment in EVERY_TENTH]
     assert words(audit(frame(rows)))["RateLimit fields"] is Word.INCONCLUSIVE

@@ -69,7 +69,7 @@ def test_a_duel_that_ended_otherwise_decides_by_how_it_ended(tmp_path, update, w
     """A candidate that died is a fact about it; a baseline that died is none about the candidate."""
     found = told(held(invalid=["it died"], reason="it ended", **update), tmp_path)
     how = f"the duel was {update['ending']} (it ended)" if word is Word.INCONCLUSIVE else "it ended"
-    assert (word, f"{how} after 12 runs that count: not decided at any look") in found
+    assert (word, f"{how} after 12 valid runs: not decided at any look") in found
     assert not any("ABBA" in what for _, what in found)
 
 
@@ -77,4 +77,4 @@ def test_a_baseline_that_died_says_nothing_about_the_candidate(tmp_path):
     """INVALID."""
     died = DuelRun(run="baseline/x", side="baseline", block=0, invalid="gone")
     found = told(held(ending="died", reason="the baseline died", runs=(died,)), tmp_path)
-    assert found[0] == (Word.INVALID, "the baseline died after 0 runs that count: not decided at any look")
+    assert found[0] == (Word.INVALID, "the baseline died after 0 valid runs: not decided at any look")

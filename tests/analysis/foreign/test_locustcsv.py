@@ -131,14 +131,14 @@ def test_a_file_that_is_not_locusts_is_named_with_what_was_found(tmp_path, conte
     """Not guessed at."""
     (tmp_path / "run_stats.csv").write_bytes(content)
     text = refusal(tmp_path / "run")
-    assert "run_stats.csv: not the stats file of Locust 1.0 or later" in text
+    assert "run_stats.csv: not a stats file of Locust 1.0 or later" in text
     assert "got '" in text
 
 
 def test_the_wrong_one_of_the_four_is_refused(tmp_path):
     """A history under the name of the totals."""
     shutil.copy(CAPTURES / "2.47-ramp" / "run_stats_history.csv", tmp_path / "run_stats.csv")
-    assert "not the stats file" in refusal(tmp_path / "run")
+    assert "not a stats file" in refusal(tmp_path / "run")
 
 
 def test_a_directory_in_the_place_of_a_file_is_refused(tmp_path):
@@ -320,7 +320,7 @@ def test_several_runs_in_one_file_of_totals_are_refused(tmp_path, name):
     path = tmp_path / f"run_{name}.csv"
     rows = {"stats": ROW, "failures": b"GET,/a,no,3\r\n", "exceptions": b"3,no,Traceback,n\r\n"}[name]
     path.write_bytes((HEADERS[name] + rows) * 2)
-    assert f"{path}: several runs in one file: its first line comes again" in refusal(tmp_path / "run")
+    assert f"{path}: several runs in one file: its first line appears again" in refusal(tmp_path / "run")
 
 
 def test_several_runs_in_one_history_are_told_apart_with_or_without_their_headers(tmp_path):

@@ -369,6 +369,42 @@ def test_what_could_turn_no_threshold_is_a_note(thresholds, seconds, word):
     assert told(run) == [(word, what if word == "INVALID" else f"{what}; no threshold depends on it")]
 
 
+@pytest.mark.parametrize(
+    "expect",
+    [
+        "goodput >= 47 rps",
+        "goodput >= 40 rps for 10 s",
+        "throughput >= 40 rps for 10 s",
+        "count >= 3900",
+        "p(90) < 1 s for 10 s",
+    ],
+)
+def test_a_second_that_is_left_out_takes_nothing_from_a_rate(expect):
+    """The target answered everything in it as well; that its answers aren't weighed is no fewer answers."""
+    run = calm({"expect": expect}, {"expect": "goodput_ratio >= 50 %"})
+    ((word, _),) = told(disturbed(range(20, 21), run, loop_delay_s=0.3))
+    assert word == "PASS"
+
+
+def test_what_a_disturbed_second_made_of_a_rate_or_of_a_group_could_turn_it():
+    """A window that had nothing but for it; and a group's time is weighed like a request's."""
+    run = calm({"expect": "goodput >= 35 rps for 4 s"}, {"expect": "goodput_ratio >= 50 %"})
+    silent = np.full(85, 50)
+    silent[20] = 0
+    run = run_of_seconds(run.manifest.scenario, {("balance", "ok"): silent, ("balance", "timeout"): 50 - silent})
+    ((word, _),) = told(disturbed(range(20, 21), run, loop_delay_s=0.5))
+    assert word == "INVALID"
+    goals = {"endpoint": "checkout", "expect": "error_ratio < 1 %"}, {"expect": "goodput_ratio >= 50 %"}
+    mix = {"balance": {"share": "100 %", "requests": ["balance", "pay"]}}
+    run = calm(*goals, mix=mix, groups={"checkout": {"requests": ["balance", "pay"], "deadline": "1 s"}})
+    failed = np.zeros(85, dtype=int)
+    failed[20] = 50
+    counted = {("balance", "ok"): 50 - failed, ("balance", "server_error"): failed}
+    groups = run_of_seconds(calm().manifest.scenario, counted).intervals.assign(endpoint="checkout")
+    ((word, _),) = told(disturbed(range(20, 21), replace(run, groups=groups), loop_delay_s=0.5))
+    assert word == "INVALID"
+
+
 def test_a_note_without_seconds_is_told_as_it_is():
     """Nothing was weighed."""
     what = "10% of the machine's CPU time was stolen in 1 s"

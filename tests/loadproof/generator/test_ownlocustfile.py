@@ -16,7 +16,7 @@ from loadproof.generator.cast import Locustfile
 from loadproof.generator.casting import _role
 from loadproof.generator.heard import Names
 from loadproof.generator.ownlocustfile import CommonOptions, client_requests, stages_of
-from loadproof.run.ownlocustfile import _is_left, _tag_problems
+from loadproof.run.ownlocustfile import _is_left, _never_sent, _tag_problems
 from simulation.rundirs import scenario
 
 CALLS = """
@@ -54,6 +54,11 @@ def test_a_name_that_no_cell_can_hold_is_the_same_in_a_threshold_as_in_a_run(tmp
         'self.client.get("/items", **options)',
         'self.client.request("GET", "/items")',
         "self.client.get(path)",
+        'self.client.get("http://127.0.0.1/items")',
+        'self.client.get("items")',
+        'self.client.get("/items of/[id]")',
+        'self.client.get("/a/../items")',
+        'self.client.get("//items")',
     ],
 )
 def test_a_request_whose_name_is_worked_out_is_not_known(call, tmp_path):
@@ -72,12 +77,21 @@ def test_a_request_whose_name_is_worked_out_is_not_known(call, tmp_path):
         'self.client.request_name = "all"',
         'with self.rest("GET", "/items/1") as response: pass',
         'self.environment.events.request.fire(request_type="RPC", name="call", response_time=1)',
+        'with self.environment.events.request.measure("RPC", "call"): pass',
     ],
 )
 def test_what_is_sent_in_another_way_may_have_any_name(call, tmp_path):
     """A threshold on it isn't refused: what it is called is known when it has been sent."""
     (tmp_path / "own.py").write_text(CALLS.replace("{unknown}", call))
     assert None in client_requests(tmp_path / "own.py")
+
+
+def test_only_a_name_that_no_base_url_makes_one_of_its_own_is_refused():
+    """Where that has a path, the names of most clients begin with it."""
+    own = Locustfile("own", requests=["GET /items"])
+    limits = [{"endpoint": name, "expect": "p(95) < 1 s"} for name in ("/v1/items", "GET /items", "/item")]
+    problems = _never_sent(own, scenario(locustfile="own.py", thresholds=limits))
+    assert [problem.got for problem in problems] == ["/item"]
 
 
 def test_what_a_client_is_told_is_no_request(tmp_path):

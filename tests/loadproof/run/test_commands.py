@@ -61,6 +61,22 @@ def test_a_command_finds_what_it_names_and_its_secrets_stay_its_own(tmp_path, ke
     assert done.arguments[-1] == "{backup}"
 
 
+def test_a_command_that_starts_late_ends_no_earlier_than_it_does(tmp_path):
+    """A backup has all until its end, which is known by the time from its order on."""
+
+    class Slow:
+        def run(self, number: int, *_: Any, **__: Any) -> int:
+            time.sleep(0.2)
+            return number
+
+        def ended(self, _: int) -> dict[str, Any]:
+            return {"how": "exited", "code": 0, "took_s": 1.0, "output": ""}
+
+    slow: Any = Slow()
+    done = commands_of(target_with(tmp_path, backup=["x", "{backup}"]), slow, tmp_path).begin("backup").wait()
+    assert done.took_s >= 1.2
+
+
 def test_a_command_that_takes_too_long_is_ended_with_all_that_it_has_started(tmp_path, keeper):
     """However it feels about SIGTERM."""
     stubborn = "trap '' TERM; sleep 60 & echo it sleeps as $!; sleep 60"
