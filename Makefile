@@ -43,25 +43,25 @@ soak-10m: $(VENV)/installed ## Ten minutes of steady load.
 breakpoint: $(VENV)/installed ## Step the load past capacity and back.
 	@$(RUN) scenarios/breakpoint.yaml
 
-limits: $(VENV)/installed ## Audit the limits of clients that come to them again and again; 20 seconds.
+limits: $(VENV)/installed ## Audit the limits of clients that reach them again and again; 20 seconds.
 	@$(RUN) scenarios/limits.yaml
 
 distributed-limits: $(VENV)/installed ## Audit limits that two processes share in one Redis; 20 seconds.
 	@$(RUN) scenarios/distributed-limits.yaml
 
-redis-down: $(VENV)/installed ## Kill the Redis in which two processes count, then hang it, and audit their limits; 40 seconds.
+redis-down: $(VENV)/installed ## Kill the Redis that two processes share, then hang it, and audit their limits; 40 seconds.
 	@$(RUN) scenarios/redis-down.yaml
 
 bots: $(VENV)/installed ## Audit lists, the bot check and ways around limits; 20 seconds.
 	@$(RUN) scenarios/bots.yaml
 
-flood-1000: $(VENV)/installed ## Audit the limit of a client that sends 1000 requests per second, beside others; a minute.
+flood-1000: $(VENV)/installed ## Audit the limit of a client that sends 1000 requests per second next to others; a minute.
 	@$(RUN) scenarios/flood-1000.yaml
 
-crash: $(VENV)/installed ## Kill the API in the middle of its payments, and audit its ledger; 45 seconds.
+crash: $(VENV)/installed ## Kill the API mid-payment, and audit its ledger; 45 seconds.
 	@$(RUN) scenarios/crash.yaml
 
-burst-limits: $(VENV)/installed ## Audit a limit with simultaneous requests of one client; 25 seconds.
+burst-limits: $(VENV)/installed ## Audit a limit with simultaneous requests from one client; 25 seconds.
 	@$(RUN) scenarios/burst-limits.yaml
 
 penalties: $(VENV)/installed ## Audit the growing back-off; 30 seconds.
@@ -77,7 +77,7 @@ ledger: $(VENV)/installed ## Audit the ledger after 16,000 payments; 80 seconds.
 webhooks: $(VENV)/installed ## Audit the effects of 4,000 webhooks, some of them delivered twice; 25 seconds.
 	@$(RUN) scenarios/webhooks.yaml
 
-backup: $(VENV)/installed ## Back the API up in the middle of its payments, restore that, and look for them; 45 seconds.
+backup: $(VENV)/installed ## Back up the API while payments are running, restore it, and look for every payment; 50 seconds.
 	@$(RUN) scenarios/backup.yaml
 
 gate: $(VENV)/installed ## Run SCENARIOS one after the other and summarise them (default: load-100 spike-1000 soak-10m).
@@ -155,7 +155,7 @@ check-all: lint ## Lint, types, all tests with all simulations, without coverage
 	@LOADPROOF_SIMULATIONS=all $(MAKE) --no-print-directory test test-quiet
 	@$(MAKE) --no-print-directory test-long mutation
 
-mutation: $(VENV)/developed ## Plant faults in the code that judges and counts, MUTATION_S seconds per part (default: 120): do tests notice?
+mutation: $(VENV)/developed ## Plant faults in the code that judges and counts, MUTATION_S seconds per part (default: 120): do the tests notice?
 	@$(BIN)/python -m bench.mutation --seconds $(MUTATION_S); code=$$?; $(BIN)/python -m bench.tables; exit $$code
 
 bench-throughput: $(VENV)/developed ## Compare the speed of loadproof, Locust's clients, k6, hey and wrk (needs them and nginx).
@@ -187,7 +187,7 @@ bench-verdict: $(VENV)/developed ## The cases of the self-test through loadproof
 	@$(BIN)/python -m bench.verdict
 	@$(BIN)/python -m bench.tables
 
-bench-history: $(VENV)/developed ## How often a history cries wolf, and how soon it sees what slowed down, on simulated runs.
+bench-history: $(VENV)/developed ## How often a history raises a false alarm, and how soon it finds a slowdown, on simulated runs.
 	@$(BIN)/python -m bench.history
 	@$(BIN)/python -m bench.tables
 
@@ -213,7 +213,7 @@ bench-looks: $(VENV)/developed ## Simulate thousands of duels: how often are the
 	@$(BIN)/python -m bench.looks
 	@$(BIN)/python -m bench.tables
 
-bench-compare: $(VENV)/developed ## Hold up to DUELS real duels of equals and of slower releases each (default: 40; hours, resumable).
+bench-compare: $(VENV)/developed ## Run up to DUELS real duels of equals and of slower releases each (default: 40; hours, resumable).
 	@$(BIN)/python -m bench.duels $(DUELS); code=$$?; $(BIN)/python -m bench.tables; exit $$code
 
 bench-revisions: $(VENV)/developed ## Compare the code's cost with an earlier revision: BEFORE=<revision> (needs nginx).
@@ -231,7 +231,7 @@ bench: bench-throughput bench-truth bench-rate bench-starvation bench-coverage b
 flood-drill: $(VENV)/developed ## Flood with 1000 requests per second from one address for a minute, while others keep to their limits: is the API's memory flat, too?
 	@$(BIN)/python -m drills.flood
 
-flood-5000: $(VENV)/developed ## Flood with 5000 requests per second from one address for 15 seconds, WAY=direct, proxy or anew: what happens to other clients' p(95)?
+flood-5000: $(VENV)/developed ## Flood with 5000 requests per second from one address for 15 seconds, WAY=direct, proxy or anew: how does it affect other clients' p(95)?
 	@$(BIN)/python -m drills.flood --rps 5000 --seconds 15 --way $(WAY)
 
 redis-drill: $(VENV)/developed ## Kill, restart, hang and resume Redis under load: what do clients and limits notice?
@@ -262,7 +262,7 @@ schema: $(VENV)/installed ## Generate the JSON schemas of scenarios and target f
 sample: $(VENV)/developed ## Regenerate the run in reports/sample and its picture (needs chromium).
 	@$(BIN)/python docs/make_sample.py
 
-picture: $(VENV)/developed ## Judge the run in reports/sample again, and take its picture anew (needs chromium).
+picture: $(VENV)/developed ## Re-judge the run in reports/sample, and retake its picture (needs chromium).
 	@$(BIN)/python docs/make_sample.py --kept
 
 golden: $(VENV)/developed ## Regenerate the expected outputs in tests/golden.
