@@ -70,8 +70,8 @@ VARIABLES: Final[dict[str, tuple[str, str]]] = {
     "TELEGRAM_SECRET": (DEVELOPMENT_TOKEN, "secret token of Telegram's webhooks"),
     "FAULTS": ("", 'deliberate faults, like {"balance": {"delay_ms": 300}}; {} allows PUT /faults'),
     "BOTTLENECK_MS": ("0", "time that each request takes in one queue of its process; 0: none"),
-    "TARGET_MUTANT": ("", "breaks one promise on purpose, so that an audit can be seen to bite; only on loopback"),
-    "AUDIT": ("off", "on shows all balances, payments and effects to whoever asks, below /audit"),
+    "TARGET_MUTANT": ("", "breaks one promise on purpose, to test audits; only on loopback"),
+    "AUDIT": ("off", "on shows all balances, payments and effects to anyone, below /audit"),
     **BACKUP_VARIABLES,
     **ALERT_VARIABLES,
 }

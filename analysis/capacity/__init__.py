@@ -1,1 +1,1 @@
-"""From short runs at different loads to the load that a target holds, with its interval."""
+"""From short runs at different loads to the load that a target sustains, with its interval."""

@@ -119,11 +119,11 @@ def compared(row: Row, metric: Metric, sides: tuple[Sequence[Replicate], ...], b
     )
 
 
-def _possible(found: Change) -> Change:
+def _possible(change: Change) -> Change:
     """No share of requests changes by more than all of them."""
-    if found.scale is Scale.RELATIVE:
-        return found
-    return replace(found, low=max(found.low, -1.0), high=min(found.high, 1.0))
+    if change.scale is Scale.RELATIVE:
+        return change
+    return replace(change, low=max(change.low, -1.0), high=min(change.high, 1.0))
 
 
 def least_sd(estimates: Sequence[Estimate], metric: Metric) -> float:

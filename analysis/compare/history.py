@@ -258,10 +258,10 @@ class _Series:
 
     def searched(self, limit: float, smallest: float) -> RowHistory:
         scaled = self.scaled
-        found = changes_in(scaled, limit=limit, floor=self.floor) if limit else ChangePoints((), odd_runs(scaled))
-        events = tuple(self._event(change, smallest) for change in found.changes)
-        odd = tuple(self.runs[place] for place in found.odd)
-        is_worse_now = scaled.size - 1 in found.odd and self._is_worse(float(scaled[-1] - scaled[-2]), smallest)
+        points = changes_in(scaled, limit=limit, floor=self.floor) if limit else ChangePoints((), odd_runs(scaled))
+        events = tuple(self._event(change, smallest) for change in points.changes)
+        odd = tuple(self.runs[place] for place in points.odd)
+        is_worse_now = scaled.size - 1 in points.odd and self._is_worse(float(scaled[-1] - scaled[-2]), smallest)
         return RowHistory(self.row, self.metric, self.runs, self.values, events, odd, is_worse_now)
 
     def _is_worse(self, shift: float, smallest: float) -> bool:

@@ -90,7 +90,10 @@ def _empty_turns(run: Run) -> Iterator[Disturbance]:
         if phase in measured and empty > LOST_SHARE * (empty + others):
             turns = "arrivals" if run.manifest.scenario.model == "open" else "turns"
             what = f"phase {phase}: {empty:,} of {empty + others:,} {turns} of {endpoint} sent nothing"
-            yield Disturbance(what, _EMPTY_TURNS, decides=True, phases=frozenset({phase}))
+            remedy = _EMPTY_TURNS
+            if may_lack := _running_out(run):
+                remedy = f"{remedy}; or give {may_lack}, which begins no row again, more rows than turns on each worker"
+            yield Disturbance(what, remedy, decides=True, phases=frozenset({phase}))
 
 
 @functools.lru_cache(maxsize=1)
@@ -133,14 +136,21 @@ def _missing_users(run: Run) -> Iterator[Disturbance]:
             late_s += max(0.0, times.get((second, span.name, LATE_MS), 0) / 1000 - max(0.0, beyond_s))
         if absent_s + late_s > LOST_SHARE * planned_s:
             what = f"phase {span.name}: {(absent_s + late_s) / planned_s:.1%} of the planned user-seconds were lost, "
-            what += f"{_absent_or_late(absent_s, late_s)}"
+            what += f"{_absent_or_late(absent_s, late_s, _running_out(run))}"
             yield Disturbance(what, _LOST_USERS, decides=True, phases=frozenset({span.name}))
 
 
-def _absent_or_late(absent_s: float, late_s: float) -> str:
+def _absent_or_late(absent_s: float, late_s: float, may_lack: str) -> str:
     if absent_s > late_s:
-        return "mostly because users were missing: too slow to start, or ended by an exception"
+        ended = f", or because {may_lack} had no more rows for them" if may_lack else ""
+        return f"mostly because users were missing: too slow to start, or ended by an exception{ended}"
     return "mostly because users were not ready for their turn: their own code or the event loop took too long"
+
+
+def _running_out(run: Run) -> str:
+    """Feeders that stop whoever asks for a row when there are none left; workers share the rows, and not the turns."""
+    names = [name for name, feeder in run.manifest.scenario.feeders.items() if feeder.runs_out]
+    return f"feeder {' or '.join(names)}" if names else ""
 
 
 def _spread_bursts(run: Run) -> Iterator[Disturbance]:

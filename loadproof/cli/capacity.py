@@ -1,4 +1,4 @@
-"""`loadproof capacity`: searches for the load that a target holds, with an interval."""
+"""`loadproof capacity`: searches for the load that a target sustains, with an interval."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def capacity(
     annotate: AnnotateOption = None,
     notify: NotifyOption = None,
 ) -> None:
-    """Find the highest load at which a scenario's thresholds hold."""
+    """Find the highest load at which a scenario's thresholds are met."""
     require(JUDGE)
     policy = Policy.of(inconclusive, annotate, notify)
     stop_signal = StopSignal()

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loadproof.cli import judging
 from loadproof.cli.compare import runs_below, usable_sides, write_comparison
-from loadproof.errors import InputError, LoadproofError, Problem
+from loadproof.cli.terminal import note
+from loadproof.errors import InputError, InvalidRunError, LoadproofError, Problem
 from loadproof.run.assignment import new_manifest
 from loadproof.rundir import files
 from loadproof.rundir.manifest import read_manifest
+from loadproof.units import counted
 
 if TYPE_CHECKING:
+    from loadproof.analysis.compare.replicates import Replicate
     from loadproof.analysis.judge.judgement import Judgement
     from loadproof.analysis.outputs.gate import Gated
     from loadproof.run.assignment import Assignment
@@ -36,16 +39,37 @@ def baseline_runs(paths: Sequence[Path], names: Sequence[str]) -> dict[str, list
 
 def check_comparable(assignments: Sequence[Assignment], before: Mapping[str, Sequence[Path]]) -> None:
     """InputError if runs that are yet to be made couldn't be compared with those before: an hour later is too late."""
-    from loadproof.analysis.compare.replicates import Replicate
+    from loadproof.analysis.compare.comparedrow import ENOUGH_RUNS
+    from loadproof.analysis.compare.replicates import Replicate, usable_replicates
     from loadproof.analysis.compare.sides import other_machines, other_scenarios
 
-    problems: list[Problem] = []
+    problems: dict[Problem, None] = {}
+    notes: list[str] = []
     for assignment in assignments if before else ():
-        baseline = [Replicate(path, read_manifest(path), {}) for path in before[assignment.scenario.name]]
+        name = assignment.scenario.name
+        baseline, refused = usable_replicates(before[name])
         planned = Replicate(assignment.scenario_file, new_manifest(assignment, run_id="", base_url=""), {})
-        problems += [*other_scenarios([planned, *baseline]), *other_machines(baseline, [planned])]
+        found = [*other_scenarios([planned, *baseline]), *other_machines(baseline, [planned])]
+        problems |= dict.fromkeys([*_useless(name, baseline, refused), *found])
+        usable = sum(not run.broke for run in baseline)
+        if 0 < usable < ENOUGH_RUNS:
+            few = f"the baseline has {counted(usable, 'usable run')} of {name}, too few to tell a change from noise"
+            notes.append(f"{few}: {ENOUGH_RUNS} are needed")
     if problems:
         raise InputError(problems)
+    for text in notes:
+        note(text)
+
+
+def _useless(name: str, baseline: Sequence[Replicate], refused: Sequence[LoadproofError]) -> Iterator[Problem]:
+    """Runs that can't be read, and if no run of a baseline has values, why."""
+    has_values = any(not run.broke for run in baseline)
+    for error in refused:
+        if not has_values or not isinstance(error, InvalidRunError):
+            yield from error.problems
+    if baseline and not has_values:
+        what = f"the target ended every run of {name}, so they have no values"
+        yield Problem("--baseline", what, "give runs of a release that stayed up", got=str(baseline[0].path))
 
 
 def open_judgements(scenario: Scenario) -> tuple[Judgement, ...]:

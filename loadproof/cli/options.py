@@ -54,7 +54,7 @@ DryRunOption = Annotated[
     bool,
     load_option(
         "--dry-run",
-        help="Run each task once, show its requests, responses and outcomes, and exit. Of a Locust locustfile, one "
+        help="Run each task once, show its requests, responses and outcomes, and exit. For a Locust locustfile, one "
         "user of each class runs for up to 3 s or 20 requests instead, and the first of each request is shown.",
     ),
 ]
@@ -70,7 +70,7 @@ ReleaseOption = Annotated[
         metavar="NAME",
         envvar="TARGET_RELEASE",
         show_default=False,
-        help="Version or commit of what is loaded, as reports and `history` name it.",
+        help="Version or commit under test, as shown in reports and `history`.",
     ),
 ]
 HostsOption = Annotated[

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from weakref import WeakKeyDictionary
@@ -61,8 +62,8 @@ class Following:
         self._names = Names()
         self._entries = Entries(post)
         self._lives: WeakKeyDictionary[greenlet, Life] = WeakKeyDictionary()
-        self._asking: dict[greenlet, AskedRequest] = {}
-        """Requests that have not ended, by the greenlet that waits."""
+        self._asking: defaultdict[greenlet, list[AskedRequest]] = defaultdict(list)
+        """Requests that have not ended, by the greenlet that waits; each for the sake of the one before it."""
         self._untold: dict[object, Untold] = {}
         """Those that have, of which Locust has not been told; by what its event will have."""
         self._beginnings = Beginnings()
@@ -84,8 +85,9 @@ class Following:
 
     def _end(self) -> None:
         """Whoever still waits, in a greenlet that nobody stopped, waited in vain."""
-        for waiting, asked in list(self._asking.items()):
-            self._cut_off(waiting, asked)
+        for waiting, all_asked in list(self._asking.items()):
+            for asked in list(all_asked):
+                self._cut_off(waiting, asked)
         for untold in self._untold.values():
             self._entries.add_unreported(untold.asked)
         self._untold.clear()
@@ -166,8 +168,6 @@ class Following:
     def _send(self, method: str, name: Callable[[], str], send: Callable[[], Any]) -> Any:
         """A request of one of Locust's clients: known while it lasts, if it never ends, and if nobody reports it."""
         current: Any = gevent.getcurrent()
-        if current in self._asking:
-            return send()
         life, work = self._life(), self._post.workload()
         now_s = work.now_s()
         is_of_task = life is not None and life.greenlet is current
@@ -176,33 +176,46 @@ class Following:
             if is_of_task and now_s < life.leaves_s and now_s >= work.spans[-1].end_s and is_stopping(life.user):
                 # Its task would go on for as long as Locust waits for it.
                 raise StopUser
-        asked = self._asking[current] = AskedRequest(
-            method, now_s, life, is_of_task, lambda: self._names.of(method, name())
-        )
+        asked = AskedRequest(method, now_s, life, is_of_task, lambda: self._names.of(method, name()))
+        self._asking[current].append(asked)
         self._post.recorder.waiting_begins()
         try:
             answer = send()
         except BaseException as error:
             self._give_up(current, asked, error)
             raise
-        if self._answered(current):
+        if self._answered(current, asked):
             # With catch_response, Locust is told at the end of a `with`, if there is one.
             told = told_later(answer)
             self._untold[key_of(told)] = Untold(asked, work.now_s(), told.get("context"))
         return answer
 
-    def _answered(self, waiting: greenlet) -> AskedRequest | None:
-        """What it was waiting for until now."""
-        asked = self._asking.pop(waiting, None)
-        if asked is not None:
-            self._post.recorder.waiting_ends()
-        return asked
+    def _answered(self, waiting: greenlet, asked: AskedRequest) -> bool:
+        """It was waiting for this until now."""
+        if asked not in (all_asked := self._asking.get(waiting, [])):
+            return False
+        all_asked.remove(asked)
+        if not all_asked:
+            del self._asking[waiting]
+        self._post.recorder.waiting_ends()
+        return True
+
+    def _known(self, heard: Heard) -> tuple[AskedRequest, float] | None:
+        """The request that this event tells of, and when it was answered, if one of Locust's clients sent it."""
+        current: Any = gevent.getcurrent()
+        all_asked = self._asking.get(current)
+        if all_asked and heard.is_of(all_asked[-1].method):
+            asked = all_asked[-1]
+            self._answered(current, asked)
+            return asked, self._post.workload().now_s()
+        untold = self._untold.pop(heard.key, None)
+        return None if untold is None else (untold.asked, untold.answered_s)
 
     def _give_up(self, waiting: greenlet, asked: AskedRequest, error: BaseException) -> None:
         """The users' own code did, or Locust, or it was no request at all."""
         if isinstance(error, GreenletExit) and (asked.is_of_task or self._is_leaving(asked.life)):
             self._cut_off(waiting, asked)
-        elif self._answered(waiting) is None:
+        elif not self._answered(waiting, asked):
             return
         elif isinstance(error, GreenletExit | gevent.Timeout | TimeoutError):
             self._entries.add_timeout(asked)
@@ -217,7 +230,7 @@ class Following:
 
     def _cut_off(self, waiting: greenlet, asked: AskedRequest) -> None:
         """Its user was to end: what it had been waiting for longer than it is worth has failed."""
-        if self._answered(waiting) is None:
+        if not self._answered(waiting, asked):
             return
         work = self._post.workload()
         if work.now_s() - asked.began_s > work.habits.deadline_s:
@@ -239,11 +252,8 @@ class Following:
 
     def _hear(self, heard: Heard) -> None:
         """A request has ended, as Locust's event tells."""
-        current: Any = gevent.getcurrent()
         now_s = self._post.workload().now_s()
-        known, ended_s = self._answered(current), now_s
-        if known is None and (untold := self._untold.pop(heard.key, None)) is not None:
-            known, ended_s = untold.asked, untold.answered_s
+        known, ended_s = self._known(heard) or (None, now_s)
         endpoint, outcome = self._names.of(heard.kind, heard.name), outcome_of(heard.response, heard.exception)
         asked = self._told(heard, endpoint, now_s, known)
         if heard.took_s or (heard.took_s is not None and known is None):

@@ -52,7 +52,11 @@ class Heard(NamedTuple):
     """None: it was as its user expected."""
     url: str
     """What was asked for."""
-    key: object
+    key: tuple[object, int]
+
+    def is_of(self, method: object) -> bool:
+        """Of the request with this method that one of Locust's clients sends; not of another one, amid it."""
+        return self.kind == str(method) and self.key[0] is not None
 
     @property
     def is_unread(self) -> bool:
@@ -123,7 +127,7 @@ def told_later(answer: Any) -> Mapping[str, Any]:
     return meta if isinstance(meta, dict) else {"context": object()}
 
 
-def key_of(event: Mapping[str, Any]) -> object:
+def key_of(event: Mapping[str, Any]) -> tuple[object, int]:
     """The same for what an event will have and what it has, while somebody holds its context.
 
     Requests of one moment have contexts of their own. Source: locust 2.47, request of both clients.

@@ -137,6 +137,8 @@ def overwrite(path: Path, text: str) -> bool:
 
 
 def _unwritable(path: Path, error: OSError) -> Problem:
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        return Problem(str(path), "can't be written: not a directory", "choose another --out")
     what = f"can't be written: {error.strerror or error}"
     return Problem(str(path), what, "free space there or choose another --out")
 

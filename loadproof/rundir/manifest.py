@@ -134,8 +134,10 @@ def read_manifest(run: Path) -> Manifest:
     try:
         content: Any = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
+        # An OSError's own text has the path again.
+        why = error.strerror if isinstance(error, OSError) else error
         remedy = "give the path of a directory that `loadproof run` created"
-        raise RunDirectoryError(Problem(str(path), f"no readable manifest: {error}", remedy)) from None
+        raise RunDirectoryError(Problem(str(path), f"no readable manifest: {why}", remedy)) from None
     written_format = content.get("format") if isinstance(content, dict) else None
     if written_format != FORMAT:
         remedy = f"read it with the loadproof that wrote it (this one reads format {FORMAT})"

@@ -156,6 +156,9 @@ class Sender(TurnTaker):
         if tries is not None:
             tries.end = outcome, error
         has_retry = tries is not None and tries.has_another
+        if outcome is Outcome.THROTTLED and self.workload.habits.when_throttled == "stop":
+            # Who stops for good sends nothing again, and the group ends as its request did.
+            has_retry = False
         self._groups.saw(name, outcome, due, timing, is_unsent=isinstance(error, WantError), has_retry=has_retry)
 
     def _look_after(self, used: tuple[Credential, int], name: str, outcome: Outcome, status: int) -> None:

@@ -36,7 +36,7 @@ VARIABLES: Final[dict[str, tuple[str, str]]] = {
     "PENALTY_BASE": ("0", "seconds of the first penalty for exceeding a limit; 0: no penalties"),
     "PENALTY_FACTOR": ("2", "factor for each further violation"),
     "PENALTY_CAP": ("600", "seconds of the longest penalty"),
-    "PENALTY_MEMORY": ("600", "seconds without a violation that take one back"),
+    "PENALTY_MEMORY": ("600", "seconds without a violation that undo one"),
     "BOTS": (
         "off",
         "refuse bots by User-Agent: off, on, or strict (also ordinary HTTP libraries, and requests without one)",

@@ -72,6 +72,23 @@ def test_turns_without_a_request_are_told_beyond_one_in_a_hundred(run, turns, em
     assert found(with_cell(run, SENT_NOTHING, empty)) == ([(told, True, EMPTY)] if is_told else [])
 
 
+@pytest.mark.parametrize(("at_end", "is_named"), [("stop", True), ("again", False)])
+def test_a_feeder_that_may_have_run_out_is_named(at_end, is_named):
+    """Workers share its rows evenly, and turns not always: an arrival then sends nothing, and a user leaves."""
+    fed = {"feeders": {"customers": {"file": "customers.csv", "at_end": at_end}}, "thresholds": GOODPUT}
+    plan = open_scenario(phases=STEADY, mix=ALONE, **fed)
+    run = run_of_seconds(plan, {("balance", "ok"): np.full(40, 50)})
+    ((_, _, remedy),) = found(with_cell(run, SENT_NOTHING, 100))
+    assert ("or give feeder customers, which" in remedy) is is_named
+    phases = [{"name": "steady", "duration": "40 s", "users": 20}]
+    plan = scenario(phases=phases, mix={"balance": {"share": "100 %", "every": "1 s"}}, **fed)
+    run = run_of_seconds(plan, {("balance", "ok"): np.full(40, 20)})
+    rows = [{"second": second, "phase": "steady", "count": 10_000} for second in range(40)]
+    times = pd.DataFrame(rows).assign(endpoint="balance", series=PRESENT_MS)
+    ((what, _, _),) = found(replace(run, user_times=times))
+    assert what.endswith("because feeder customers had no more rows for them") is is_named
+
+
 def test_turns_without_a_request_spoil_their_phase():
     """And no other."""
     run = open_run([*STEADY, {**STEADY[0], "name": "after"}], seconds=80)

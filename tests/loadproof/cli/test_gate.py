@@ -132,6 +132,32 @@ def test_a_gate_that_could_not_be_compared_does_not_start(releases, tmp_path, se
     assert not out.exists()
 
 
+@pytest.mark.parametrize(
+    ("ending", "told", "count"),
+    [
+        ("interrupted", "the run was cut short, got 'interrupted'", 3),
+        ("target_died", "--baseline: the target ended every run of synthetic", 1),
+    ],
+)
+def test_a_gate_whose_baseline_has_no_values_does_not_start(releases, tmp_path, ending, told, count):
+    """One usable run is enough to begin with: the others are left out in the end."""
+    file, last = releases(40)
+    for run in last.iterdir():
+        write_manifest(run, read_manifest(run).model_copy(update={"ending": ending}))
+    done = in_process("gate", file, "--baseline", last, "--out", tmp_path / "out")
+    assert (done.returncode, done.stderr.count(told)) == (2, count)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_a_baseline_of_too_few_runs_is_told_before_the_gate_runs(releases, tmp_path):
+    """Its own verdicts count all the same; the comparison is INCONCLUSIVE, whatever the runs show."""
+    file, last = releases(40)
+    done = in_process("gate", file, "--runs", 1, "--baseline", last / "run-0", "--out", tmp_path / "out")
+    told = "the baseline has 1 usable run of synthetic, too few to tell a change from noise: 3 are needed"
+    assert (done.returncode, told in (done.stdout + done.stderr).replace("\n", " ")) == (3, True)
+
+
 def test_a_gate_on_another_machine_than_its_baselines_does_not_start(releases, tmp_path, monkeypatch):
     """Its speed would be taken for the release's."""
     file, last = releases(40)

@@ -23,7 +23,8 @@ def test_a_run_directory_of_another_format_is_refused(tmp_path):
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 99}))
     assert "another format version, got '99'" in refused("report", tmp_path)
     (tmp_path / "empty").mkdir()
-    assert "no readable manifest" in refused("report", tmp_path / "empty")
+    message = refused("report", tmp_path / "empty")
+    assert "manifest.json: no readable manifest: No such file or directory; give" in message
     assert "not a run directory, and none of nowhere_stats.csv" in refused("report", tmp_path / "nowhere")
 
 

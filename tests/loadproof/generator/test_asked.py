@@ -99,6 +99,37 @@ def test_a_request_has_one_name_however_it_ends(follow, base):
     assert ends == {(name, "ok"), (name, "timeout"), (name, "unreported")}
 
 
+def test_what_is_told_and_asked_amid_a_request_is_not_it(follow):
+    """For the sake of one that never ends, another one is sent, and something else is told of."""
+
+    def script(connection, number):
+        while request := read_request(connection):
+            time.sleep(0.0 if b"/token" in request else 5.0)
+            connection.sendall(OK)
+
+    with serving(script) as url:
+
+        class User(HttpUser):
+            host = url
+            wait_time = constant(10)
+
+            def authorize(self, request):
+                self.client.post("/token")
+                self.environment.events.request.fire(
+                    request_type="RPC", name="signed", response_time=1.0, response_length=0, exception=None
+                )
+                return request
+
+            @task
+            def ask(self):
+                with gevent.Timeout(0.2, False):
+                    self.client.get("/items", auth=self.authorize)
+
+        follow(User)
+    ends = {(row.request, row.outcome) for row in follow.journal if row.phase == "steady"}
+    assert ends == {("POST /token", "ok"), ("RPC signed", "ok"), ("GET /items", "timeout")}
+
+
 def test_requests_of_one_moment_are_several(follow):
     """By the time of day, which somebody has stopped: each is still known, and none took no time."""
     with serving(slow(0.05)) as url:

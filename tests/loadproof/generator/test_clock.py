@@ -23,7 +23,9 @@ PAST_THE_CLOCK = re.compile(
 KNOWN = {
     "loadproof/generator/alarm.py": "the system's alarms",
     "loadproof/generator/executor.py": "lets its users end, also when it was killed",
-    "loadproof/generator/following.py": "somebody's own client tells the time of day at which it began",
+    "loadproof/generator/beginnings.py": "somebody's own client tells the time of day at which it began",
+    "loadproof/generator/following.py": "knows a timeout of gevent's",
+    "loadproof/generator/heard.py": "knows a timeout of gevent's",
     "loadproof/generator/leftovers.py": "processes that somebody's own code started take so long to end",
     "loadproof/generator/locustfile.py": "looks whether the parent process lives",
     "loadproof/generator/ownlook.py": "a dry run of somebody's own users takes so long",

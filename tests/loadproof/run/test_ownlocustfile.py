@@ -132,9 +132,9 @@ REFUSED = {
         OWN_LOOPS,
         LOAD,
         (
-            "own.py: `Looper.run` takes the place of Locust's: what it calls a task can't be known; "
+            "own.py: `Looper.run` replaces Locust's: loadproof can't know what it runs as a task; "
             "remove it, and write what it sends as tasks\n"
-            "own.py: `Steps.execute_next_task` takes the place of Locust's: what it calls a task can't be known; "
+            "own.py: `Steps.execute_next_task` replaces Locust's: loadproof can't know what it runs as a task; "
             "remove it, and write what it sends as tasks\n"
         ),
     ),
@@ -301,7 +301,7 @@ def test_keys_that_a_locustfile_leaves_without_effect_are_refused_together(fit):
 
 def test_limits_that_all_users_would_share_are_refused(fit):
     """They have one address, and the embedded target limits each."""
-    assert "a locustfile's users are one for it" in refused("check", scenario_with(fit))
+    assert "the target limits each client, and all of a locustfile's users" in refused("check", scenario_with(fit))
 
 
 def test_tags_without_a_locustfile_mean_nothing():

@@ -99,10 +99,11 @@ def test_runs_of_the_same_second_get_numbers(tmp_path):
 
 
 def test_an_unwritable_place_is_told(tmp_path):
-    """A file where the directory should be."""
+    """A file where the directory should be, or one of those above: no space would help."""
     (tmp_path / "reports").write_text("")
-    with pytest.raises(OutputError, match="can't be written"):
-        files.create_run_directory(tmp_path / "reports", "smoke")
+    for place in (tmp_path / "reports", tmp_path / "reports" / "deeper"):
+        with pytest.raises(OutputError, match="can't be written: not a directory; choose another --out"):
+            files.create_run_directory(place, "smoke")
     with pytest.raises(OutputError, match="can't be written"):
         files.write_whole(tmp_path / "no" / "where", "text")
 

@@ -79,4 +79,4 @@ def test_users_can_only_be_like_some_that_there_are(tmp_path):
     assert "mix.flood.like: no such file in locustfiles/, got 'balanse'; did you mean 'balance'?" in told
     mix = {"balance": BALANCE, "health": BALANCE | {"like": "balance"}}
     told = in_process("check", scenario_file(tmp_path, mix=mix, **CLOSED)).stderr
-    assert "mix.health: there is a health.py in locustfiles/, which are other users, got 'like balance'" in told
+    assert "mix.health: locustfiles/ already has a health.py, with other users, got 'like balance'" in told

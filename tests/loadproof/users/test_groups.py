@@ -190,3 +190,22 @@ def test_a_group_that_begins_between_two_turns_is_missed_with_neither():
     counted = cells(one, 8.6)
     assert one.sent_s == [0.5, 1.1, 2.5, 8.5]
     assert [counted[name][MISSED] for name in ("login", "cart", "checkout")] == [2, 0, 0]
+
+
+def test_a_group_of_a_user_that_stops_ends_throttled_whatever_it_would_have_retried():
+    """It ended with the refusal; to be `invalid`, an error, somebody would have had to give a wrong answer."""
+    retries = {"times": 2, "back_off": "200 ms", "on": ["throttled"]}
+    played = PlayedUser(
+        task=lambda user: call(user, "cart"),
+        statuses=[429],
+        when_throttled="stop",
+        expect_throttling=True,
+        retries=retries,
+        mix={"health": {"share": "100 %", "every": "2 s", "requests": ["cart", "pay"]}},
+        groups={"checkout": {"requests": ["cart", "pay"], "deadline": "1 s"}},
+    )
+    live(played, 2.0)
+    ends = [
+        (row.outcome, row.count) for row in rows(played, 2.0) if (row.endpoint, row.series) == ("checkout", "response")
+    ]
+    assert ends == [(Outcome.THROTTLED, 1)]
