@@ -91,6 +91,9 @@ class Entries:
         life.answering_s += ended_s - began_s
         if life.set_up_s == math.inf:
             life.longest_s = max(life.longest_s, ended_s - began_s)
+            late_s = began_s + self._post.workload().habits.deadline_s
+            if asked.is_of_task and ended_s > late_s:
+                self._usual[life.kind].stalls.append(Stall("", late_s, ended_s))
         if not due.is_setup:
             if is_first:
                 life.sent.clear()
@@ -134,6 +137,7 @@ class Entries:
         A paced user's turns say it themselves.
         """
         usual = self._usual[life.kind]
+        usual.names[endpoint] += 1
         if life.began_s is not None:
             usual.seconds += max(0.0, began_s - life.began_s - life.kept_s)
             usual.requests += 1
@@ -154,8 +158,11 @@ class Entries:
     def _end_stalls(self, usual: Usual) -> None:
         while usual.stalls and usual.seconds:
             stall, every_s = usual.stalls.pop(), usual.seconds / usual.requests
-            time_ = self._post.recorder.user_time
-            time_.kept_waiting([stall.endpoint], MISSED, stall.from_s, stall.until_s, every_s=every_s)
+            names = {stall.endpoint: 1} if stall.endpoint else usual.names
+            for name, times in names.items():
+                time_ = self._post.recorder.user_time
+                every_of_name_s = every_s * sum(names.values()) / times
+                time_.kept_waiting([name], MISSED, stall.from_s, stall.until_s, every_s=every_of_name_s)
 
 
 def _note(recorder: Recorder, endpoint: str, outcome: Outcome, due: Due, of: Timing) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -138,6 +139,7 @@ class Stall(NamedTuple):
     """A time in which an answer kept its user from sending: beyond what it may take."""
 
     endpoint: str
+    """Empty in its set-up: all that users of its kind send."""
     from_s: float
     until_s: float
 
@@ -148,5 +150,6 @@ class Usual:
 
     seconds: float = 0.0
     requests: int = 0
+    names: Counter[str] = field(default_factory=Counter)
     stalls: list[Stall] = field(default_factory=list)
     """Those before that was known."""

@@ -41,7 +41,7 @@ def test_a_mistake_in_judging_on_the_way_ends_no_run(tmp_path, monkeypatch):
     file = scenario_file(tmp_path, phases=phases, thresholds=[ABORTING, *ENDLESS["thresholds"]])
     done = in_process("run", file, "--out", tmp_path / "out")
     assert read_manifest(only_run(tmp_path / "out")).ending == "completed", done.stdout + done.stderr
-    assert "thresholds with `abort` can't be judged: ValueError: a mistake of ours; the run goes on" in done.stdout
+    assert "thresholds with `abort` can't be judged: ValueError: a mistake of ours; the run continues" in done.stdout
 
 
 def once_it_measures(reports: Path, act: Callable[[], None]) -> None:

@@ -118,7 +118,7 @@ def test_without_any_result_it_says_so():
     ("host", "days", "told"),
     [
         (HOST, 5, ""),
-        (HOST, 40, "it is 40 days old: run `loadproof selftest` again"),
+        (HOST, 40, "it is 40 days old; run `loadproof selftest` again"),
         ({**HOST, "cores": "4"}, 5, "the machine has changed since (cores): run `loadproof selftest` again"),
     ],
 )

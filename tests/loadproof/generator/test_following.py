@@ -212,6 +212,26 @@ def test_a_target_that_stalls_at_first_costs_as_much(follow):
     assert 2 <= follow(User)["steady", "RPC call", "missed"] <= 5
 
 
+@pytest.mark.parametrize(("logins", "takes_s", "missed"), [(1, 0.4, range(2, 6)), (4, 0.1, range(1))])
+def test_a_late_answer_to_a_login_costs_what_would_have_been_sent(logins, takes_s, missed, follow):
+    """Of all that the user sends afterwards; several that are in time cost nothing."""
+
+    class User(Calling):
+        def on_start(self):
+            self.takes_s = takes_s
+            for _ in range(logins):
+                self.call("login")
+            self.takes_s = 0.0
+
+        @task
+        def ask(self):
+            self.call()
+
+    counted = follow(User)
+    assert counted["steady", "RPC call", "missed"] in missed
+    assert counted["steady", "RPC login", "missed"] == 0
+
+
 def test_a_paced_user_misses_the_turns_that_an_answer_took(follow):
     """Three tenths of a second are two turns beyond its own."""
 

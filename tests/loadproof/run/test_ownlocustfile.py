@@ -132,9 +132,9 @@ REFUSED = {
         OWN_LOOPS,
         LOAD,
         (
-            "own.py: `Looper.run` takes the place of Locust's: what it calls a task can't be known; "
+            "own.py: `Looper.run` replaces Locust's: loadproof can't know what it runs as a task; "
             "remove it, and write what it sends as tasks\n"
-            "own.py: `Steps.execute_next_task` takes the place of Locust's: what it calls a task can't be known; "
+            "own.py: `Steps.execute_next_task` replaces Locust's: loadproof can't know what it runs as a task; "
             "remove it, and write what it sends as tasks\n"
         ),
     ),
