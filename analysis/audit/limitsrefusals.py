@@ -57,7 +57,8 @@ def refusals(line: Line, algorithm: str, windows: FixedWindows, before: Before) 
     elif algorithm == "token-bucket":
         # Under steady traffic, a bucket never gets back what it lacked at second 0.
         size, reach = limit.size, 0
-        most, least = drained(line, line.refused, lacked=size if before.is_unknown else before.hits)
+        lacked = np.where(line.since[line.refused] > 0, size, size if before.is_unknown else before.hits)
+        most, least = drained(line, line.refused, lacked=lacked)
     else:
         most = _most(line.possible, sent - reach, ended)
         least = _least(line, sent, ended)
@@ -114,11 +115,13 @@ def weighted(line: Line, rows: NDArray[np.int64]) -> NDArray[np.float64]:
     return (hits.begun(ended) - middle).astype(np.float64) + np.where(number, older + _CLOSE, 0.0)
 
 
-def drained(line: Line, rows: NDArray[np.int64], *, lacked: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def drained(
+    line: Line, rows: NDArray[np.int64], *, lacked: int | NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The most that a bucket lacks with each of these rows, and the least before it.
 
-    It is the greatest, over all moments before, of hits since less refill. `lacked`: at second 0, or when the client's
-    first request came.
+    It is the greatest, over all moments before, of hits since less refill. `lacked`: by row, at second 0, or when the
+    client's first request came.
     """
     rate = line.limit.amount / line.window_us
     slow, fast = rate * (1 - DRIFT_RATIO), rate * (1 + DRIFT_RATIO)
@@ -128,7 +131,7 @@ def drained(line: Line, rows: NDArray[np.int64], *, lacked: int) -> tuple[NDArra
     at = sent - line.slack_us
     begun, over = possible.begun(ended), possible.over(at)
     most = np.maximum(begun - slow * at + drop[over] + _CLOSE, begun - over)
-    if lacked:
+    if np.any(lacked):
         begin = line.sent[line.first[line.client[rows]]]
         own = begun - possible.begun_before(begin)
         most = np.maximum(most, lacked + own - slow * np.maximum(at - np.maximum(begin, line.shift[rows]), 0))

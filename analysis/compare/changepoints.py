@@ -176,7 +176,7 @@ def best_p(values: ArrayLike, *, floor: float = 0.0) -> float:
     series = np.asarray(values, dtype=np.float64)
     if series.size < FEWEST:
         return 1.0
-    found = scores(series, _base(series.size, odd_runs(series), ()), floor=floor)
+    found = scores(series, _base(series.size, odd_runs(series, floor=floor), ()), floor=floor)
     return p_of_score(float(found.max()), series.size)
 
 
@@ -187,7 +187,7 @@ def changes_in(values: ArrayLike, *, limit: float = 0.05, floor: float = 0.0) ->
     placed again with all others known.
     """
     series = np.asarray(values, dtype=np.float64)
-    odd = odd_runs(series)
+    odd = odd_runs(series, floor=floor)
     if series.size < FEWEST:
         return ChangePoints((), odd)
     of_n, base = candidates(series.size), _base(series.size, odd, ())
@@ -205,12 +205,15 @@ def changes_in(values: ArrayLike, *, limit: float = 0.05, floor: float = 0.0) ->
     return ChangePoints(tuple(_told(series, odd, steps, floor)), odd)
 
 
-def odd_runs(series: Floats) -> tuple[int, ...]:
-    """Runs far above, or far below, both of their neighbours; of the first and last run, the only one."""
+def odd_runs(series: Floats, *, floor: float = 0.0) -> tuple[int, ...]:
+    """Runs far above, or far below, both of their neighbours; of the first and last run, the only one.
+
+    Runs that are all alike, like shares of 0, differ by no less than they can be known, which is `floor`.
+    """
     if series.size < FEWEST:
         return ()
     steps = np.diff(series)
-    usual = float(np.median(np.abs(steps))) / special.ndtri(0.75)
+    usual = max(float(np.median(np.abs(steps))) / special.ndtri(0.75), floor)
     before, after = np.concatenate([[np.nan], steps]), np.concatenate([-steps, [np.nan]])
     apart = np.fmin(np.abs(before), np.abs(after))
     same_side = ~(np.sign(before) * np.sign(after) < 0)

@@ -258,7 +258,11 @@ class _Series:
 
     def searched(self, limit: float, smallest: float) -> RowHistory:
         scaled = self.scaled
-        points = changes_in(scaled, limit=limit, floor=self.floor) if limit else ChangePoints((), odd_runs(scaled))
+        points = (
+            changes_in(scaled, limit=limit, floor=self.floor)
+            if limit
+            else ChangePoints((), odd_runs(scaled, floor=self.floor))
+        )
         events = tuple(self._event(change, smallest) for change in points.changes)
         odd = tuple(self.runs[place] for place in points.odd)
         is_worse_now = scaled.size - 1 in points.odd and self._is_worse(float(scaled[-1] - scaled[-2]), smallest)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from loadproof.plan.phases import PhaseSpan
     from loadproof.scenario.expectation import Expectation
     from loadproof.scenario.scenario import Scenario, Threshold
+
+
+_REPORTED_S: Final = 1.0
+"""A second's report may come this late: of several workers, one may be slower than the others."""
 
 
 @dataclass
@@ -62,7 +66,7 @@ class AbortWatch:
             expectation = watched.threshold.expectation
             new = rows_read(expectation.metric, rows, watched.scope)
             watched.counted += count_seconds(expectation, new, watched.scope, seconds=self._seconds)
-            until_s = now_s - late_s(expectation, self._scenario)
+            until_s = now_s - late_s(expectation, self._scenario) - _REPORTED_S
             window = deciding_window(expectation, watched.spans, watched.counted, until_s=until_s)
             if window is not None and window.word is Word.FAIL:
                 return f"{watched.threshold.scope}: {watched.threshold.expect} was broken {window.when}"

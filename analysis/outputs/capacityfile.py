@@ -155,14 +155,23 @@ def sentence_of(result: Capacity) -> str:
         return f"It sustains roughly {value:,.3g} rps: {bounds}. These are bounds, not a confidence interval."
     if result.found is Found.ROUGH:
         return "It sustained some loads and not others, in no clear order: no estimate."
-    known = ""
-    if result.found in {Found.UNFINISHED, Found.DIED} and together.half is not None:
-        known = f" By the trials so far, it sustains about {together.half.value:,.3g} rps."
+    known = _known_so_far(together) if result.found in {Found.UNFINISHED, Found.DIED} else ""
     return f"Not found: {result.why}.{known}"
+
+
+def _known_so_far(bound: GoalCapacity) -> str:
+    """Two trials have a middle, too, that nobody tried."""
+    half = bound.half
+    is_open = half is None or half.low <= 0 or math.isinf(half.high)
+    if is_open and bound.lower_rps and bound.upper_rps:
+        return f" By the trials so far, it sustains {rate(bound.lower_rps)} but not {rate(bound.upper_rps)}."
+    return f" By the trials so far, it sustains about {half.value:,.3g} rps." if half is not None else ""
 
 
 def capacity_next_step(search: Search, result: Capacity) -> str:
     """With a longer trial where half the lower end would have too few requests to be searched."""
+    if result.found is Found.ROUGH and not search.is_quick:
+        return "Repeat it on a machine that does nothing else, or with longer trials: the last ones had no clear order."
     if result.found is not Found.TOO_HIGH:
         return _NEXT[result.found]
     is_low = search.from_rps / 2 * search.trial_s < FEWEST_REQUESTS

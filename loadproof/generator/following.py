@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import math
-from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from weakref import WeakKeyDictionary
@@ -18,6 +17,7 @@ from greenlet import GreenletExit
 from locust.contrib.fasthttp import FastHttpUser
 from locust.exception import StopTest, StopUser
 
+from loadproof.generator.asking import Asking
 from loadproof.generator.beginnings import Beginnings
 from loadproof.generator.entries import Entries
 from loadproof.generator.heard import Heard, Names, key_of, outcome_of, status_of, told_later
@@ -62,8 +62,7 @@ class Following:
         self._names = Names()
         self._entries = Entries(post)
         self._lives: WeakKeyDictionary[greenlet, Life] = WeakKeyDictionary()
-        self._asking: defaultdict[greenlet, list[AskedRequest]] = defaultdict(list)
-        """Requests that have not ended, by the greenlet that waits; each for the sake of the one before it."""
+        self._asking = Asking(post)
         self._untold: dict[object, Untold] = {}
         """Those that have, of which Locust has not been told; by what its event will have."""
         self._beginnings = Beginnings()
@@ -85,9 +84,8 @@ class Following:
 
     def _end(self) -> None:
         """Whoever still waits, in a greenlet that nobody stopped, waited in vain."""
-        for waiting, all_asked in list(self._asking.items()):
-            for asked in list(all_asked):
-                self._cut_off(waiting, asked)
+        for waiting, asked in self._asking.all_asked():
+            self._cut_off(waiting, asked)
         for untold in self._untold.values():
             self._entries.add_unreported(untold.asked)
         self._untold.clear()
@@ -177,36 +175,24 @@ class Following:
                 # Its task would go on for as long as Locust waits for it.
                 raise StopUser
         asked = AskedRequest(method, now_s, life, is_of_task, lambda: self._names.of(method, name()))
-        self._asking[current].append(asked)
-        self._post.recorder.waiting_begins()
+        self._asking.begin(current, asked)
         try:
             answer = send()
         except BaseException as error:
             self._give_up(current, asked, error)
             raise
-        if self._answered(current, asked):
+        if self._asking.end(current, asked):
             # With catch_response, Locust is told at the end of a `with`, if there is one.
             told = told_later(answer)
             self._untold[key_of(told)] = Untold(asked, work.now_s(), told.get("context"))
         return answer
 
-    def _answered(self, waiting: greenlet, asked: AskedRequest) -> bool:
-        """It was waiting for this until now."""
-        if asked not in (all_asked := self._asking.get(waiting, [])):
-            return False
-        all_asked.remove(asked)
-        if not all_asked:
-            del self._asking[waiting]
-        self._post.recorder.waiting_ends()
-        return True
-
     def _known(self, heard: Heard) -> tuple[AskedRequest, float] | None:
         """The request that this event tells of, and when it was answered, if one of Locust's clients sent it."""
         current: Any = gevent.getcurrent()
-        all_asked = self._asking.get(current)
-        if all_asked and heard.is_of(all_asked[-1].method):
-            asked = all_asked[-1]
-            self._answered(current, asked)
+        asked = self._asking.last(current)
+        if asked is not None and heard.is_of(asked.method):
+            self._asking.end(current, asked)
             return asked, self._post.workload().now_s()
         untold = self._untold.pop(heard.key, None)
         return None if untold is None else (untold.asked, untold.answered_s)
@@ -215,7 +201,7 @@ class Following:
         """The users' own code did, or Locust, or it was no request at all."""
         if isinstance(error, GreenletExit) and (asked.is_of_task or self._is_leaving(asked.life)):
             self._cut_off(waiting, asked)
-        elif not self._answered(waiting, asked):
+        elif not self._asking.end(waiting, asked):
             return
         elif isinstance(error, GreenletExit | gevent.Timeout | TimeoutError):
             self._entries.add_timeout(asked)
@@ -230,7 +216,7 @@ class Following:
 
     def _cut_off(self, waiting: greenlet, asked: AskedRequest) -> None:
         """Its user was to end: what it had been waiting for longer than it is worth has failed."""
-        if not self._answered(waiting, asked):
+        if not self._asking.end(waiting, asked):
             return
         work = self._post.workload()
         if work.now_s() - asked.began_s > work.habits.deadline_s:

@@ -14,7 +14,7 @@ from loadproof.plan.evidence import (
     z_of,
 )
 from loadproof.plan.phases import plan_phases
-from loadproof.plan.recoverability import unrecoverable
+from loadproof.plan.recoverability import too_seldom, unrecoverable
 from loadproof.plan.windows import shares_of_windows
 from loadproof.scenario.metrics import RESOURCES
 from loadproof.units import Dimension
@@ -39,6 +39,8 @@ def undecidable(scenario: Scenario, expected: Mapping[tuple[str, str], float], *
                 yield from unrecoverable(scenario, threshold, where=place)
         z = z_of_threshold(scenario, threshold)
         samples = samples_expected(scenario, threshold, expected)
+        if name == "recovery":
+            yield from too_seldom(scenario, threshold, samples, where=place)
         needed = samples_needed(threshold.expectation, z)
         if threshold.expectation.window_s is not None and threshold.expectation.metric.dimension is Dimension.RATE:
             yield from _left_to_chance(scenario, threshold, expected, z, where=place)

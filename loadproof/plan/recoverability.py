@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from loadproof.errors import Problem
 from loadproof.plan.evidence import CALM_SECONDS, SECONDS_BEFORE
@@ -20,6 +20,20 @@ if TYPE_CHECKING:
 
 _Trouble = tuple[str, str, str]
 """What is wrong, the remedy, and the value found."""
+
+
+_FEWEST: Final = 20
+"""Requests in CALM_SECONDS; of fewer, several may fail, or be slow, by chance."""
+
+
+def too_seldom(scenario: Scenario, threshold: Threshold, samples: float, *, where: str) -> Iterator[Problem]:
+    """Requests in its phase that are too few for any ten seconds to tell good from half as good."""
+    (phase,) = scenario.phases_of(threshold)
+    duration_s = next(span.end_s - span.start_s for span in plan_phases(scenario) if span.name == phase)
+    in_calm = samples / duration_s * CALM_SECONDS
+    if round(in_calm, 6) < _FEWEST:
+        what = f"{threshold.expect!r} can't be decided: {CALM_SECONDS} s as before need {_FEWEST} requests to show it"
+        yield Problem(where, what, "plan more requests, or combine endpoints", got=f"{in_calm:.3g} expected")
 
 
 def unrecoverable(scenario: Scenario, threshold: Threshold, *, where: str) -> Iterator[Problem]:

@@ -17,7 +17,7 @@ from loadproof.rundir import files
 from loadproof.rundir.rows import EventRow
 from loadproof.scenario.limits import DeclaredLimit
 from loadproof.scenario.settings import Penalties
-from simulation.limiters import MovingLog, Punishing, Traffic, frame, journal_of, row
+from simulation.limiters import Gcra, MovingLog, Punishing, Traffic, frame, journal_of, row
 from simulation.rundirs import scenario, write_run
 
 N, W, PROCESSES = 5, 1.0, 2
@@ -159,6 +159,15 @@ def test_a_process_that_is_started_again_has_forgotten_its_own_counts_and_not_th
     limit = LIMIT.model_copy(update={"shared": shared})
     found = audit_limits(journal_of(Restarted(), MUCH, 3), {"health": limit}, losses=[loss])
     assert found.word is word
+
+
+@pytest.mark.slow
+def test_a_bucket_that_was_drained_while_nobody_saw_it_is_no_full_one_afterwards():
+    """Nor is it one long after, if its client never lets it refill."""
+    limit = LIMIT.model_copy(update={"algorithm": "token-bucket"})
+    journal = journal_of(Gcra(N, W, N), MUCH, 3)
+    found = audit_limits(journal, {"health": limit}, losses=[UNPLANNED])
+    assert [evidence.promise for evidence in found.evidence if evidence.word is Word.FAIL] == []
 
 
 RULE = Penalties(base="16 s", factor=2, cap="16 s", memory="60 s")  # type: ignore[arg-type]  # text is read

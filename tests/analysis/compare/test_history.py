@@ -148,6 +148,14 @@ def test_a_latest_run_that_is_far_worse_is_told_before_it_is_a_change(tmp_path, 
     assert bool(row_of(history).odd) is (now != 0.1)
 
 
+@pytest.mark.parametrize(("bad", "word"), [([0.5], Word.PASS), ([0.5, 0.5], Word.FAIL)])
+def test_a_single_bad_run_after_runs_that_were_all_alike_is_odd(tmp_path, bad, word):
+    """Nothing ever failed before, so there is no usual difference; two such runs are a change."""
+    history = history_with(tmp_path, series(n=24 + len(bad)), good=[1.0] * 24 + bad)
+    assert concluded_history(history).word is word
+    assert ("The latest run alone is far worse" in headline(history)) is (word is Word.PASS)
+
+
 def test_an_old_regression_is_no_news(tmp_path):
     """It is shown all the same."""
     history = history_with(tmp_path, series(slower_from=15))

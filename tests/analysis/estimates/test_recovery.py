@@ -151,3 +151,12 @@ def test_a_plan_that_can_not_show_it_is_refused(threshold, phases, what):
     plan = spike_plan(phases=phases, thresholds=[threshold, {"expect": "goodput_ratio >= 1 %"}])
     found = list(undecidable(plan, expected_requests(plan, plan_phases(plan)), where="x.yaml"))
     assert [what in problem.what for problem in found] == ([True] if what else [])
+
+
+@pytest.mark.parametrize(("rps", "is_refused"), [(1, True), (2, False)])
+def test_recovery_at_a_request_a_second_is_refused_before_the_run(rps, is_refused):
+    """With one in five requests failing, five of twelve such runs were seen as recovered at once."""
+    phases = [phase | {"rate": f"{rps} rps"} for phase in PHASES]
+    plan = spike_plan(phases=phases)
+    problems = undecidable(plan, expected_requests(plan, plan_phases(plan)), where="x.yaml")
+    assert bool([problem for problem in problems if "10 s as before need 20" in problem.what]) is is_refused

@@ -95,3 +95,21 @@ def test_a_member_is_read_once_and_when_it_is_whole(tmp_path):
     path.write_bytes(whole)
     assert tail.read().splitlines()[-1] == b"0,steady,balance,ok,response,5,1"
     assert tail.read() == b""
+
+
+@pytest.mark.parametrize("expect", ["throughput >= 60 rps for 1 s", "goodput >= 60 rps for 1 s"])
+def test_a_worker_that_reports_a_little_later_ends_no_healthy_run(tmp_path, expect):
+    """A second is looked at shortly after its end; what it had is in the file half a second later."""
+    phases = [{"name": "steady", "duration": "6 s", "rate": "300 rps"}]
+    goals = [{"expect": expect, "abort": True}, {"expect": "goodput_ratio >= 50 %"}]
+    plan = open_scenario(phases=phases, mix={"balance": {"share": "100 %"}}, thresholds=goals, deadline="100 ms")
+    at_s = np.arange(0, 6, 1 / 300)
+    watch = AbortWatch(tmp_path, plan, plan_phases(plan))
+    append_intervals(tmp_path / files.INTERVALS, [])
+    said = []
+    for second in range(6):
+        said.append(watch.broken(second + 1.2))
+        ended = at_s.astype(int) == second
+        rows = run_of(plan, at_s[ended], np.full(ended.sum(), 0.001)).intervals
+        append_intervals(tmp_path / files.INTERVALS, rows.to_numpy().tolist())
+    assert not any(said)

@@ -72,6 +72,10 @@ def test_a_load_comes_with_its_interval(half, text):
             result(Found.UNFINISHED, "the search was interrupted", half=Estimate(975.2, 0.0, math.inf, 3)),
             "Not found: the search was interrupted. By the trials so far, it sustains about 975 rps.",
         ),
+        (
+            result(Found.DIED, "it is gone", half=Estimate(141.4, 0.0, math.inf, 2), lower=50.0, upper=400.0),
+            "Not found: it is gone. By the trials so far, it sustains 50 rps but not 400 rps.",
+        ),
     ],
 )
 def test_the_result_is_one_sentence(result, text):
@@ -84,6 +88,13 @@ def test_a_lower_start_is_one_that_can_be_searched(from_rps, longer):
     """A trial of few requests a second has to be longer, or it would be refused."""
     step = capacity_next_step(two_goals(from_rps=from_rps), result(Found.TOO_HIGH))
     assert step == f"Start lower with --from{longer}, or check with `loadproof run` why the goals fail at this load."
+
+
+@pytest.mark.parametrize("is_quick", [True, False])
+def test_only_a_quick_search_is_told_to_leave_quick_out(is_quick):
+    """Another one may come to nothing but bounds, too."""
+    step = capacity_next_step(two_goals(is_quick=is_quick), result(Found.ROUGH, lower=900.0, upper=1000.0))
+    assert ("leave out --quick" in step) is is_quick
 
 
 def test_every_ending_has_its_exit_code():
