@@ -64,7 +64,7 @@ class Following:
         self._lives: WeakKeyDictionary[greenlet, Life] = WeakKeyDictionary()
         self._asking = Asking(post)
         self._untold: dict[object, Untold] = {}
-        """Those that have, of which Locust has not been told; by what its event will have."""
+        """Requests that were answered, and of which Locust has not been told; by what its event will have."""
         self._beginnings = Beginnings()
         self._is_over = False
         hear_requests(environment, self._hear_whatever)

@@ -189,7 +189,7 @@ class TurnTaker(User):
         if due.late or now_s > begun_s + self._every_s:
             self._is_in_step = True
             self._account_overrun(begun_s, now_s, took_burst=due.late)
-            if due.late and not self._was_kept_from(due, begun_s, now_s):
+            if due.late and not self._was_kept_from(due, begun_s):
                 due = due._replace(late=False)
         self._answering_s = self._thought_s = 0.0
         self._waits.clear()
@@ -202,11 +202,10 @@ class TurnTaker(User):
             due = self.workload.due_from(self._not_before_s, self._every_s, offset_s=self._offset_s)
         self._due = due
 
-    def _was_kept_from(self, due: Due, begun_s: float, now_s: float) -> bool:
+    def _was_kept_from(self, due: Due, begun_s: float) -> bool:
         """Whether answers alone, without pauses and other work of the user's, made it miss the moment of a burst."""
         burst_s = self.workload.bursts_s[(due.burst or 1) - 1]
-        own_s = now_s - begun_s - self._answering_s
-        return now_s - own_s > burst_s + BURST_SPREAD_S
+        return begun_s + self._answering_s > burst_s + BURST_SPREAD_S
 
     def _account_overrun(self, begun_s: float, now_s: float, *, took_burst: bool) -> None:
         """A turn that lasted into the next.
