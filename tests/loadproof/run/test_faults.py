@@ -165,6 +165,10 @@ def test_what_was_paused_goes_on_although_who_paused_it_is_gone(keeper):
         faults.servers["target"] = SimpleNamespace(process=process)
         faults.begin(time.time(), lambda kind, _: noted.append(kind))
         becomes(process, psutil.STATUS_STOPPED)
+        # That it stands still may be seen before whoever did it has said so.
+        until_s = time.monotonic() + 10
+        while not noted and time.monotonic() < until_s:
+            time.sleep(0.01)
         children = psutil.Process(os.getpid()).children()
         (doing,) = (child for child in children if "loadproof.faults.keeper" in child.cmdline())
         doing.kill()
