@@ -24,18 +24,16 @@ def findings_of(duel: Duel, path: Path) -> Iterator[Finding]:
     if duel.ending == "decided":
         how = "at the same time on halves of the machine" if duel.is_duet else "in ABBA blocks"
         what = f"{duel.pairs} runs of each side {how}; looks after {looks} of each were fixed beforehand"
-        yield Finding(Word.PASS, what, f"it ended because {duel.reason}")
+        yield Finding.note(what, f"it ended because {duel.reason}")
     if duel.is_quick:
         remedy = "leave out --quick for smaller changes"
-        yield Finding(Word.PASS, "a quick duel, which only finds large differences", remedy)
+        yield Finding.note("a quick duel, which only finds large differences", remedy)
     if duel.repeated:
         what = f"{duel.repeated} of {len(duel.runs)} runs were INVALID and don't count"
-        yield Finding(
-            Word.PASS, what, f"give the generator a quieter machine: the last was INVALID because {_why(duel)}"
-        )
+        yield Finding.note(what, f"give the generator a quieter machine: the last was INVALID because {_why(duel)}")
     if duel.kind == "aa" and duel.changed is not None:
         what = f"both sides are the same release, and {_alarms(duel.changed)}"
-        yield Finding(Word.PASS, what, "repeat it to know the rate of false alarms on this machine better")
+        yield Finding.note(what, "repeat it to know the rate of false alarms on this machine better")
     yield _of_equals(duel, path.parent)
 
 
@@ -75,5 +73,5 @@ def _of_equals(duel: Duel, reports: Path) -> Finding:
         what = (
             "how often a duel of equals finds a change on this machine is not known yet; it should be 1 in 50 at most"
         )
-        return Finding(Word.PASS, what, remedy)
-    return Finding(Word.PASS, str(alarms), remedy)
+        return Finding.note(what, remedy)
+    return Finding.note(str(alarms), remedy)

@@ -10,7 +10,6 @@ from loadproof.analysis.compare.comparedrow import scale_of, values_of
 from loadproof.analysis.compare.equivalence import margin_on
 from loadproof.analysis.estimates.distributions import t_quantile
 from loadproof.analysis.judge.finding import Finding
-from loadproof.analysis.word import Word
 from loadproof.units import format_quantity
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ def outliers(rows: Sequence[ComparedRow], sides: Sides) -> Iterator[Finding]:
         for number, (_, text) in sorted(farthest.items()):
             what = f"{runs[number].path.name} is far from the other runs of the {name}: {text}"
             remedy = "read its report for what happened; it stays in the comparison, and makes it less certain"
-            yield Finding(Word.PASS, what, remedy)
+            yield Finding.note(what, remedy)
 
 
 def _far_off(

@@ -11,7 +11,6 @@ import numpy as np
 from loadproof.analysis.compare.baseline import NONE, circumstances
 from loadproof.analysis.compare.traffic import traffic_of
 from loadproof.analysis.judge.finding import Finding
-from loadproof.analysis.word import Word
 from loadproof.errors import InputError, Problem
 
 if TYPE_CHECKING:
@@ -97,7 +96,7 @@ def _differing(baseline: Runs, candidate: Runs) -> Iterator[Finding]:
         was, now = (sorted({told.get(name, NONE) for told in side}) for side in (theirs, ours))
         if was != now:
             what = f"the sides differ in {name}: {', '.join(was)} → {', '.join(now)}"
-            yield Finding(Word.PASS, what, "if that is not the change you want to measure, make it the same")
+            yield Finding.note(what, "if that is not the change you want to measure, make it the same")
 
 
 def _releases(baseline: Runs, candidate: Runs) -> Iterator[Finding]:
@@ -106,10 +105,10 @@ def _releases(baseline: Runs, candidate: Runs) -> Iterator[Finding]:
     for side, names in (("baseline", was), ("candidate", now)):
         if len(names) > 1:
             what = f"the runs of the {side} are of several releases: {', '.join(sorted(names))}"
-            yield Finding(Word.PASS, what, "compare one release per side")
+            yield Finding.note(what, "compare one release per side")
     if len(was) == 1 and was == now:
         what = f"both sides are release {next(iter(was))}"
-        yield Finding(Word.PASS, what, "if that is not a test of equals, check which runs you gave")
+        yield Finding.note(what, "if that is not a test of equals, check which runs you gave")
 
 
 def _order(baseline: Runs, candidate: Runs) -> Iterator[Finding]:
@@ -117,7 +116,7 @@ def _order(baseline: Runs, candidate: Runs) -> Iterator[Finding]:
     if min(len(was), len(now)) > 1 and (max(was) < min(now) or max(now) < min(was)):
         what = "one side was measured after the other"
         remedy = "alternate them: a machine that becomes slower would look like a slower release"
-        yield Finding(Word.PASS, what, remedy)
+        yield Finding.note(what, remedy)
 
 
 def interleaved(baseline: Runs, candidate: Runs) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from loadproof.analysis.foreign.requestlog import LogTraffic, RequestLog
+    from loadproof.analysis.foreign.requestlog import RequestLog
+    from loadproof.analysis.frames.traffic import PlainTraffic
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class LeftOut:
     def count(self) -> int:
         return int(self.counts.sum())
 
-    def added(self, traffic: LogTraffic, kinds: Sequence[tuple[str, Outcome, int]]) -> LogTraffic:
+    def added(self, traffic: PlainTraffic, kinds: Sequence[tuple[str, Outcome, int]]) -> PlainTraffic:
         """A log with each of them added, once for each kind of series, outcome and bucket."""
         rows = [
             pd.DataFrame(
@@ -53,7 +54,7 @@ class LeftOut:
         return _with_rows(traffic, rows)
 
 
-def with_untimed(log: RequestLog) -> LogTraffic:
+def with_untimed(log: RequestLog) -> PlainTraffic:
     """Including good answers without a time, which count in ratios and among the requests."""
     untimed = log.untimed[log.untimed["outcome"] == str(Outcome.OK)]
     return _with_rows(log.traffic, [untimed] if len(untimed) else [])
@@ -92,7 +93,7 @@ def _spread(log: RequestLog, count: int, window_s: float | None) -> Iterable[tup
     return zip(seconds.tolist(), shares.tolist(), strict=True)
 
 
-def _with_rows(traffic: LogTraffic, rows: list[pd.DataFrame]) -> LogTraffic:
+def _with_rows(traffic: PlainTraffic, rows: list[pd.DataFrame]) -> PlainTraffic:
     if not rows:
         return traffic
     intervals = traffic.intervals

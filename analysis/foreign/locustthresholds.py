@@ -20,6 +20,7 @@ from loadproof.analysis.judge.verdict import PRECEDENCE, Verdict, all_hold, deci
 from loadproof.analysis.word import Word
 from loadproof.errors import printable
 from loadproof.plan.evidence import samples_needed
+from loadproof.scenario.mistake import Mistake
 from loadproof.scenario.vacuous import Longest, vacuity, wrong_way
 from loadproof.units import Dimension
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from loadproof.analysis.foreign.locustcsv import LocustRun
-    from loadproof.analysis.foreign.thresholdfile import FileThreshold, Refusal
+    from loadproof.analysis.foreign.thresholdfile import FileThreshold
 
 _TOLD: Final = frozenset({"p", "max", "mean", "error_ratio", "throughput", "count"})
 _POSSIBLE: Final = "p(95), max, mean, error_ratio, throughput and count"
@@ -179,29 +180,38 @@ def _rows_named(name: str, run: LocustRun) -> list[Entry]:
     )
 
 
-def _refusals(threshold: FileThreshold, run: LocustRun) -> Iterator[Refusal]:
+def _refusals(threshold: FileThreshold, run: LocustRun) -> Iterator[Mistake]:
     yield from _impossible(threshold, run)
     yield from _unmatched(threshold, run)
 
 
-def _impossible(threshold: FileThreshold, run: LocustRun) -> Iterator[Refusal]:
+def _impossible(threshold: FileThreshold, run: LocustRun) -> Iterator[Mistake]:
     expectation = threshold.expectation
     metric = expectation.metric
     if metric.name not in _TOLD:
-        yield "expect", _IMPOSSIBLE.get(metric.name, _UNTOLD), threshold.expect, f"they support {_POSSIBLE}"
+        yield Mistake(("expect",), _IMPOSSIBLE.get(metric.name, _UNTOLD), threshold.expect, f"they support {_POSSIBLE}")
     elif metric.quantile is not None and metric.quantile not in run.percentiles:
         columns = ", ".join(f"p({quantile * 100:.10g})" for quantile in run.percentiles) or "none"
-        yield "expect", "these CSVs have no such percentile of the entire run", threshold.expect, f"they have {columns}"
+        yield Mistake(
+            ("expect",),
+            "these CSVs have no such percentile of the entire run",
+            threshold.expect,
+            f"they have {columns}",
+        )
     elif metric.quantile is not None and len(entries_of(threshold, run)) > 1:
         remedy = "name one endpoint, and its method where it has several"
-        yield "expect", "a percentile over several rows can't be computed from theirs", threshold.expect, remedy
+        yield Mistake(
+            ("expect",), "a percentile over several rows can't be computed from theirs", threshold.expect, remedy
+        )
     if expectation.of_baseline or expectation.window_s is not None:
-        yield "expect", "Locust's totals cover an entire run", threshold.expect, "compare a metric with a limit"
+        yield Mistake(
+            ("expect",), "Locust's totals cover an entire run", threshold.expect, "compare a metric with a limit"
+        )
     if found := (metric.name in _TOLD and wrong_way(expectation)) or vacuity(expectation, Longest(math.inf)):
-        yield "expect", found.what, threshold.expect, found.remedy
+        yield Mistake(("expect",), found.what, threshold.expect, found.remedy)
 
 
-def _unmatched(threshold: FileThreshold, run: LocustRun) -> Iterator[Refusal]:
+def _unmatched(threshold: FileThreshold, run: LocustRun) -> Iterator[Mistake]:
     """Names that no row has; in a run without rows they can't be told from endpoints without requests."""
     if not run.entries:
         return
@@ -209,20 +219,24 @@ def _unmatched(threshold: FileThreshold, run: LocustRun) -> Iterator[Refusal]:
     for entry in run.entries:
         methods_of.setdefault(entry.name, set()).add(entry.method)
     if threshold.endpoint == []:
-        yield "endpoint", "an empty list", None, "name one, or leave it out for all"
+        yield Mistake(("endpoint",), "an empty list", None, "name one, or leave it out for all")
     for name in threshold.names:
         rows = _rows_named(name, run)
         if not rows:
-            yield "endpoint", "no such name in the CSVs", name, _nearest(name, sorted(methods_of))
+            yield Mistake(("endpoint",), "no such name in the CSVs", name, _nearest(name, sorted(methods_of)))
         elif len(names := sorted({entry.name for entry in rows})) > 1:
             remedy = f"write it as it is shown: {' or '.join(map(printable, names))}"
-            yield "endpoint", "several names in the CSVs could be meant, each in another code page", name, remedy
+            yield Mistake(
+                ("endpoint",), "several names in the CSVs could be meant, each in another code page", name, remedy
+            )
         elif threshold.method not in {None, *(entry.method for entry in rows)}:
             methods = ", ".join(map(printable, sorted({entry.method for entry in rows})))
-            yield "method", f"{printable(name)} has no such method in the CSVs", threshold.method, f"it has {methods}"
+            yield Mistake(
+                ("method",), f"{printable(name)} has no such method in the CSVs", threshold.method, f"it has {methods}"
+            )
     if not threshold.names and not entries_of(threshold, run):
         methods = ", ".join(map(printable, sorted({entry.method for entry in run.entries})))
-        yield "method", "no such method in the CSVs", threshold.method, f"they have {methods}"
+        yield Mistake(("method",), "no such method in the CSVs", threshold.method, f"they have {methods}")
 
 
 def _nearest(name: str, names: list[str]) -> str:

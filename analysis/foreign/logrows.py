@@ -38,6 +38,8 @@ class LogRows:
     """What became of the lines is known once all chunks were read."""
 
     path: Path
+    unit_ms: float = 1.0
+    """Milliseconds of one in the column `response_ms`."""
     requests: int = 0
     unreadable: int = 0
     """Lines that were left out."""
@@ -45,6 +47,8 @@ class LogRows:
     """Requests with a status but no time."""
     texts_as_status: int = 0
     """Texts of requests that got no answer, like JMeter's 'Non HTTP response code'."""
+    are_whole: bool = True
+    """Every response time is a whole number."""
     times: LogTimes = field(default_factory=LogTimes)
     order: LogOrder = field(default_factory=LogOrder)
     _first: str = ""
@@ -105,6 +109,8 @@ class LogRows:
         """With nan for what can't be read; lines that pandas made no row of count like the others that are left out."""
         seconds = self.times.seconds(table["seconds"])
         times = numbers_in(table["response_ms"])
+        self.are_whole = self.are_whole and bool((times.dropna() % 1 == 0).all())
+        times *= self.unit_ms
         is_timed = times.between(0, _LONGEST_MS)
         status, texts = self._status(table["status"])
         # No answer has a status below 100: there is one where a line was cut in its last number.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from loadproof.analysis.estimates.scope import Scope
 from loadproof.analysis.foreign.leftout import left_out_of, with_untimed
 from loadproof.analysis.foreign.logcells import PHASE
+from loadproof.analysis.foreign.requestlog import in_seconds
 from loadproof.analysis.foreign.texts import could_be
 from loadproof.analysis.foreign.thresholdfile import read_thresholds
 from loadproof.analysis.judge.judgement import Compliance, Judgement
@@ -18,6 +19,7 @@ from loadproof.errors import printable
 from loadproof.histogram import BUCKETS
 from loadproof.outcome import Outcome
 from loadproof.scenario.metrics import ANSWERED, SENT
+from loadproof.scenario.mistake import Mistake
 from loadproof.scenario.strict import nearest
 from loadproof.scenario.vacuous import vacuity, wrong_way
 from loadproof.units import Dimension
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from loadproof.analysis.foreign.requestlog import RequestLog
-    from loadproof.analysis.foreign.thresholdfile import FileThreshold, Refusal
+    from loadproof.analysis.foreign.thresholdfile import FileThreshold
     from loadproof.scenario.expectation import Metric
     from loadproof.scenario.metrics import Kind
 
@@ -42,23 +44,29 @@ def read_log_thresholds(path: Path, log: RequestLog) -> tuple[FileThreshold, ...
     return read_thresholds(path, lambda threshold: _refusals(threshold, log))
 
 
-def _refusals(threshold: FileThreshold, log: RequestLog) -> Iterator[Refusal]:
+def _refusals(threshold: FileThreshold, log: RequestLog) -> Iterator[Mistake]:
     expectation = threshold.expectation
     if not _is_told(expectation.metric.kind) or expectation.of_baseline:
-        yield "expect", _UNKNOWN, threshold.expect, "use p(95), max, mean, error_ratio, throttled_ratio or throughput"
+        yield Mistake(
+            ("expect",), _UNKNOWN, threshold.expect, "use p(95), max, mean, error_ratio, throttled_ratio or throughput"
+        )
     elif found := wrong_way(expectation) or vacuity(expectation):
-        yield "expect", found.what, threshold.expect, found.remedy
+        yield Mistake(("expect",), found.what, threshold.expect, found.remedy)
     if threshold.method is not None:
-        yield "method", "a log has no methods", threshold.method, "remove it, or put the method into the names"
+        yield Mistake(
+            ("method",), "a log has no methods", threshold.method, "remove it, or put the method into the names"
+        )
     if threshold.endpoint == []:
-        yield "endpoint", "an empty list", None, "name one, or leave it out for all"
+        yield Mistake(("endpoint",), "an empty list", None, "name one, or leave it out for all")
     for name in threshold.names:
         names = _names_of(name, log)
         if not names:
-            yield "endpoint", "no such name in the log", name, nearest(name, list(log.written))
+            yield Mistake(("endpoint",), "no such name in the log", name, nearest(name, list(log.written)))
         elif len(names) > 1:
             remedy = f"write it as it is shown: {' or '.join(map(printable, names))}"
-            yield "endpoint", "several names in the log could be meant, each in another code page", name, remedy
+            yield Mistake(
+                ("endpoint",), "several names in the log could be meant, each in another code page", name, remedy
+            )
 
 
 def _is_told(kind: Kind) -> bool:
@@ -120,6 +128,13 @@ def _judge_threshold(threshold: FileThreshold, log: RequestLog) -> _Judged:
     is_kept = judgement.word is Word.PASS
     if is_kept and log.restarts:
         return _Judged(_undecided(judgement, "the log's times begin again, as where several runs were joined"), _APART)
+    if (
+        is_kept
+        and is_time
+        and log.may_be_seconds
+        and judge_scope(threshold, in_seconds(log), scope).word is not Word.PASS
+    ):
+        return _Judged(_undecided(judgement, "`response_ms` may be in seconds, where this would not hold"), _SAY_UNIT)
     window_s = threshold.expectation.window_s
     left_out = left_out_of(log, scope.endpoints, with_untimed=is_time, window_s=window_s)
     if not left_out.count:
@@ -131,6 +146,7 @@ def _judge_threshold(threshold: FileThreshold, log: RequestLog) -> _Judged:
 
 
 _APART: Final = "Judge each run's log alone; if it is a single run, sort its lines by time. Then judge again."
+_SAY_UNIT: Final = "Judge again with `--response-unit s` or `--response-unit ms`, whichever the log's times are in."
 _MEND: Final = "Fix what could not be read in the log, then judge again: more requests don't decide it."
 
 

@@ -5,32 +5,35 @@ It can't tell when requests should have started, what was dropped, or how the ge
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import pandas as pd
 
 from loadproof.analysis.foreign.logcells import PHASE, LogCells
 from loadproof.analysis.foreign.logrows import LogRows
 from loadproof.analysis.foreign.texts import Texts
 from loadproof.analysis.frames.cellsums import histogram
+from loadproof.analysis.frames.traffic import PlainTraffic
 from loadproof.errors import InputError, Problem
-from loadproof.histogram import value_at_rank
+from loadproof.histogram import MIDPOINT_US, buckets_of, value_at_rank
 from loadproof.outcome import Outcome
 from loadproof.plan.phases import PhaseSpan
-from loadproof.rundir.rows import EventRow
 from loadproof.units import counted, format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    import pandas as pd
+
 
 _CHUNK_ROWS: Final = 250_000
 _LONGEST_S: Final = 400 * 24 * 3600
-_SHORT_S: Final = 0.0005
-"""Rather half a second than half a millisecond."""
+UNITS_MS: Final = {"s": 1e3, "ms": 1.0, "us": 1e-3}
+"""Of response times, in milliseconds."""
+_SHORT_S: Final = 0.01
+"""A median below this may as well be one of ten seconds at most, logged in seconds."""
 _FEWEST_SECONDS: Final = 3
 _PAUSE_S: Final = 60
 _LEAST_PAUSE: Final = 0.1
@@ -39,27 +42,10 @@ _UNUSUAL: Final = 20
 """Times the usual length."""
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class LogTraffic:
-    """A Traffic with a single phase, the whole log, and an endpoint for each name."""
-
-    phases: tuple[PhaseSpan, ...]
-    endpoints: tuple[str, ...]
-    start_unix_s: float
-    """The log's first whole second, by its own clock."""
-    measured_s: float
-    intervals: pd.DataFrame
-    events: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(EventRow._fields)))
-    """None: a log only has requests."""
-
-    def with_intervals(self, intervals: pd.DataFrame) -> LogTraffic:
-        return replace(self, intervals=intervals)
-
-
 @dataclass(frozen=True)
 class RequestLog:
     path: Path
-    traffic: LogTraffic
+    traffic: PlainTraffic
     requests: int
     unreadable: int
     """Lines that were left out."""
@@ -73,16 +59,18 @@ class RequestLog:
     """The names as their bytes, one character each, by the names as they are shown."""
     notes: tuple[str, ...]
     """How it was read, a sentence each."""
+    may_be_seconds: bool = False
+    """Its response times are as short as those of a log in seconds would be, and nobody has said their unit."""
     restarts: int = 0
     """How often its times begin again, as where the logs of several runs were joined."""
 
 
-def read_log(path: Path) -> RequestLog:
-    """Read a CSV with these columns, among others, in any order.
+def read_log(path: Path, unit: str | None = None) -> RequestLog:
+    """Read a CSV with these columns, among others, in any order; `unit`, one of UNITS_MS, is that of `response_ms`.
 
     InputError if they are missing, if it has no line, or if the unit of its times is unclear.
     """
-    rows, counted = LogRows(path), LogCells()
+    rows, counted = LogRows(path, UNITS_MS[unit or "ms"]), LogCells()
     for chunk in rows.chunks(_CHUNK_ROWS):
         counted.add(chunk)
     if counted.last_s - counted.start_s > _LONGEST_S:
@@ -93,6 +81,7 @@ def read_log(path: Path) -> RequestLog:
     texts = Texts(counted.names)
     names = [texts.of(name) for name in counted.names]
     traffic = _traffic(counted.frame(names), names, counted.start_s)
+    short_times = () if unit or rows.are_whole else tuple(_short_times(traffic))
     return RequestLog(
         path=path,
         traffic=traffic,
@@ -102,7 +91,8 @@ def read_log(path: Path) -> RequestLog:
         lost=counted.lost,
         is_coarse=counted.is_coarse,
         written=dict(zip(names, counted.names, strict=True)),
-        notes=(*_notes(rows), *_short_times(traffic), *_pauses(traffic), *texts.notes),
+        notes=(*_notes(rows), *short_times, *_pauses(traffic), *texts.notes),
+        may_be_seconds=bool(short_times),
         restarts=rows.order.restarts,
     )
 
@@ -121,16 +111,24 @@ def _notes(rows: LogRows) -> Iterator[str]:
         yield f"its times begin again {times}: if these are several runs, they were all taken together as one"
 
 
-def _short_times(traffic: LogTraffic) -> Iterator[str]:
-    """A log of nginx has seconds where this one is to have milliseconds: read as such, every limit would be kept."""
+def _short_times(traffic: PlainTraffic) -> Iterator[str]:
+    """Logs of nginx and many others have seconds: read as milliseconds, they would keep every limit."""
     counts = histogram(traffic.intervals, "response", Outcome.OK)
     n = int(counts.sum())
     if n and (median_s := value_at_rank(counts, (n + 1) // 2) / 1e6) < _SHORT_S:
         times = f"half of the good answers took less than {format_duration(_SHORT_S)} ({format_duration(median_s)})"
-        yield f"{times}: if `response_ms` is in seconds, multiply it by 1000"
+        yield f"{times}: say whether `response_ms` is in seconds, with `--response-unit s` or `--response-unit ms`"
 
 
-def _pauses(traffic: LogTraffic) -> Iterator[str]:
+def in_seconds(log: RequestLog) -> PlainTraffic:
+    """The log's requests with each response time a thousand times as long."""
+    cells = log.traffic.intervals
+    buckets = buckets_of(1000 * MIDPOINT_US[cells["bucket"]] / 1e6).astype(cells["bucket"].dtype)
+    is_time = (cells["series"] == "response").to_numpy()
+    return log.traffic.with_intervals(cells.assign(bucket=np.where(is_time, buckets, cells["bucket"])))
+
+
+def _pauses(traffic: PlainTraffic) -> Iterator[str]:
     """Rates are per second of the whole log: a pause between two runs, or an outage that nobody logged, lowers them."""
     seconds = np.unique(traffic.intervals["second"].to_numpy())
     if len(seconds) < _FEWEST_SECONDS:
@@ -142,11 +140,11 @@ def _pauses(traffic: LogTraffic) -> Iterator[str]:
         yield f"no request began for {format_duration(longest_s - 1)} after {after}; rates include that pause"
 
 
-def _traffic(intervals: pd.DataFrame, names: list[str], start_s: float) -> LogTraffic:
+def _traffic(intervals: pd.DataFrame, names: list[str], start_s: float) -> PlainTraffic:
     """A single phase, as long as there are requests."""
     ended_s = int(intervals["second"].max()) + 1
     span = PhaseSpan(name=PHASE, start_s=0, end_s=ended_s, warm_up=False, users=None, rate_rps=None)
-    return LogTraffic(
+    return PlainTraffic(
         phases=(span,),
         endpoints=tuple(names),
         start_unix_s=start_s,

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field, StringConstraints
 
 from loadproof.analysis.inert import shortened
-from loadproof.errors import InputError, Problem
+from loadproof.errors import InputError
 from loadproof.scenario.expectation import Expectation, parse_expectation
 from loadproof.scenario.scenario import ExpectationText  # noqa: TC001 - pydantic reads it
 from loadproof.scenario.strict import Strict, read_document, validate
 
+if TYPE_CHECKING:
+    from loadproof.scenario.mistake import Mistake
+
 _Text = Annotated[str, StringConstraints(min_length=1, max_length=10_000)]
 _Name = Annotated[str, StringConstraints(max_length=10_000)]
 """Any text, including an empty one."""
-Refusal = tuple[str, str, str | None, str]
-"""Key, what is wrong, the value found, the remedy."""
 
 
 class FileThreshold(Strict):
@@ -51,14 +52,14 @@ class _ThresholdFile(Strict):
     thresholds: Annotated[list[FileThreshold], Field(min_length=1, max_length=200)]
 
 
-def read_thresholds(path: Path, refusals: Callable[[FileThreshold], Iterable[Refusal]]) -> tuple[FileThreshold, ...]:
+def read_thresholds(path: Path, refusals: Callable[[FileThreshold], Iterable[Mistake]]) -> tuple[FileThreshold, ...]:
     """The file's thresholds; InputError reports everything that is wrong with it."""
     document = read_document(path)
     thresholds = validate(_ThresholdFile, document).thresholds
     problems = [
-        Problem(document.where(("thresholds", index, key)), what, remedy, got=got)
+        mistake.within("thresholds", index).problem(document)
         for index, threshold in enumerate(thresholds)
-        for key, what, got, remedy in refusals(threshold)
+        for mistake in refusals(threshold)
     ]
     if problems:
         raise InputError(problems)

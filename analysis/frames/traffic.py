@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol, Self
+
+import pandas as pd
+
+from loadproof.rundir.rows import EventRow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    import pandas as pd
 
     from loadproof.plan.phases import PhaseSpan
 
@@ -36,3 +39,18 @@ class Traffic(Protocol):
 
     def with_intervals(self, intervals: pd.DataFrame) -> Self:
         """The same, as if these had been its requests."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PlainTraffic:
+    """Only what a Traffic has: a log's requests, or some seconds of a run."""
+
+    phases: tuple[PhaseSpan, ...]
+    endpoints: tuple[str, ...]
+    start_unix_s: float
+    measured_s: float
+    intervals: pd.DataFrame
+    events: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(EventRow._fields)))
+
+    def with_intervals(self, intervals: pd.DataFrame) -> PlainTraffic:
+        return replace(self, intervals=intervals)

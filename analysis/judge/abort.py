@@ -15,6 +15,7 @@ from loadproof.analysis.judge.windows import count_seconds, deciding_window
 from loadproof.analysis.word import Word
 from loadproof.rundir import files
 from loadproof.rundir.intervals import IntervalsTail
+from loadproof.scenario.metrics import GOOD
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,10 +76,9 @@ class AbortWatch:
 
 def late_s(expectation: Expectation, scenario: Scenario) -> float:
     """How long after its end a window is complete, in s: answers to what was due in it count until then."""
-    match expectation.metric.name:
-        case "throughput":
-            return 0.0
-        case "goodput" | "goodput_ratio":
-            return scenario.deadline
-        case _:
-            return scenario.timeouts.connect + scenario.timeouts.total
+    counted = expectation.metric.kind.counted
+    if counted is not None and counted.by_arrival:
+        return 0.0
+    if counted is GOOD:
+        return scenario.deadline
+    return scenario.timeouts.connect + scenario.timeouts.total

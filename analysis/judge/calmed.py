@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from loadproof.analysis.frames.cellsums import among
-from loadproof.units import Dimension
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,9 +35,8 @@ def calmed(run: Run, seconds: frozenset[int]) -> Run:
 
 def misses_seconds(expectation: Expectation) -> bool:
     """Whether it would be another value without some seconds: of shares and times, only some samples would go."""
-    metric = expectation.metric
-    is_sum = metric.dimension in {Dimension.RATE, Dimension.COUNT}
-    return expectation.window_s is not None or is_sum or metric.name == "recovery"
+    kind = expectation.metric.kind
+    return expectation.window_s is not None or kind.is_total or kind.from_disturbance
 
 
 def _calmed(run: Run, cells: pd.DataFrame, seconds: frozenset[int]) -> pd.DataFrame:

@@ -17,7 +17,6 @@ from loadproof.analysis.estimates.steady import Alike, Settling, settling, too_a
 from loadproof.analysis.judge.disturbances import disturbed_phases
 from loadproof.analysis.judge.finding import Finding
 from loadproof.analysis.judge.loadcurve import LoadCurve, load_curve
-from loadproof.analysis.word import Word
 from loadproof.plan.evidence import CALM_SECONDS
 from loadproof.plan.phases import calm_before, level
 from loadproof.scenario.expectation import Metric
@@ -125,9 +124,9 @@ def notes(degradation: Degradation) -> Iterator[Finding]:
         if recovery.took_s is None and recovery.looked_s >= CALM_SECONDS:
             what = f"metastable: not recovered from {recovery.trigger}, {format_duration(recovery.looked_s)} after it"
             what += f": {recovery.aftermath}"
-            yield Finding(Word.PASS, what, "look for retries, full queues and lost caches that keep the load up")
+            yield Finding.note(what, "look for retries, full queues and lost caches that keep the load up")
     for what in degradation.unrest:
-        yield Finding(Word.PASS, what, "compare with a phase in which the target keeps up")
+        yield Finding.note(what, "compare with a phase in which the target keeps up")
     yield from _too_short(degradation)
 
 
@@ -138,13 +137,13 @@ def _collapsed(curve: LoadCurve | None) -> Iterator[Finding]:
             f"goodput collapsed: {peak.goodput_rps:.0f} rps in {peak.phase}, "
             f"{step.goodput_rps:.0f} rps in {step.phase} under a higher load"
         )
-        yield Finding(Word.PASS, what, "refuse excess requests early, before they cost anything")
+        yield Finding.note(what, "refuse excess requests early, before they cost anything")
 
 
 def _ungraceful(shedding: Shedding | None) -> Iterator[Finding]:
     if shedding is not None and not shedding.is_graceful:
         what = f"{counted(shedding.refused, 'request was', 'requests were')} refused, {shedding}"
-        yield Finding(Word.PASS, what, "refuse before doing any work, and say in Retry-After when to come back")
+        yield Finding.note(what, "refuse before doing any work, and say in Retry-After when to come back")
 
 
 def _too_short(degradation: Degradation) -> Iterator[Finding]:
@@ -152,13 +151,13 @@ def _too_short(degradation: Degradation) -> Iterator[Finding]:
     if degradation.too_short:
         phases = ", ".join(degradation.too_short)
         what = f"{phases}: too few seconds to tell how correlated they are; treated as independent"
-        yield Finding(Word.PASS, what, f"let a phase last at least {FEWEST_SECONDS} s if a verdict depends on it")
+        yield Finding.note(what, f"let a phase last at least {FEWEST_SECONDS} s if a verdict depends on it")
     settled, unsettled = degradation.settling, ""
     if settled is not None and settled.is_too_late:
         unsettled = settled.phase
         when = "no steady state" if settled.settled_s is None else f"settled after {settled.settled_s} s"
         what = f"response times: {when}; the warm-up ended at {format_duration(settled.warm_up_s)}"
-        yield Finding(Word.PASS, what, "warm up longer, or check what drifts")
+        yield Finding.note(what, "warm up longer, or check what drifts")
     for alike in degradation.too_alike:
         # If it had not settled, that is why its seconds are correlated.
         if alike.phase != unsettled:
@@ -166,4 +165,4 @@ def _too_short(degradation: Degradation) -> Iterator[Finding]:
                 f"neighbouring seconds of {alike.phase} are correlated ({alike.correlation:.2f}): "
                 f"with only {alike.lasted_s} s of them, intervals are too narrow"
             )
-            yield Finding(Word.PASS, what, f"let it last {format_duration(alike.enough_s)} if the verdict is close")
+            yield Finding.note(what, f"let it last {format_duration(alike.enough_s)} if the verdict is close")

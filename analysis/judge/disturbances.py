@@ -64,7 +64,7 @@ def disturbances(run: Run) -> Iterator[Finding]:
             yield Finding(Word.INVALID, disturbance.what, disturbance.remedy)
         else:
             harmless = _HARMLESS if disturbance.seconds else ""
-            yield Finding(Word.PASS, f"{disturbance.what}{harmless}", disturbance.remedy)
+            yield Finding.note(f"{disturbance.what}{harmless}", disturbance.remedy)
 
 
 def disturbed_phases(run: Run) -> frozenset[str]:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from loadproof.analysis.word import Word
+
+if TYPE_CHECKING:
+    from typing import Self
 
 
 @dataclass(frozen=True)
@@ -15,6 +19,11 @@ class Finding:
     remedy: str
     qualifies: bool = False
     """Whoever reads that the run passed has to read this as well."""
+
+    @classmethod
+    def note(cls, what: str, remedy: str, *, qualifies: bool = False) -> Self:
+        """One that decides nothing."""
+        return cls(Word.PASS, what, remedy, qualifies)
 
     @property
     def is_note(self) -> bool:

@@ -97,7 +97,7 @@ def _nothing_recorded(run: Run) -> Iterator[Finding]:
         what += f" ({lost})" if lost else ""
         yield Finding(Word.INVALID, what, _RESTORE if lost else "check generator.log, then run again")
     for damage in run.damage:
-        yield Finding(Word.PASS, damage, "nothing to do if the run was cut off")
+        yield Finding.note(damage, "nothing to do if the run was cut off")
 
 
 def _damage_of(run: Run, *names: str) -> str:
@@ -155,8 +155,7 @@ def _repeated(run: Run) -> Iterator[Finding]:
     counts = tally(run.intervals)
     if counts.repeated > _MANY_REPEATED_RATIO * counts.sent:
         what = f"{counts.repeated:,} of {counts.sent:,} requests were sent twice: the target closed their connection"
-        yield Finding(
-            Word.PASS,
+        yield Finding.note(
             what,
             "let the target keep idle connections open for longer, or close them first: timeouts.keep_alive_idle",
         )
@@ -167,14 +166,14 @@ def _surplus(run: Run) -> Iterator[Finding]:
     if (counts := tally(run.intervals)).surplus:
         what = f"the target sent more than its answer to {counts.surplus:,} of {counts.sent:,} requests"
         what += ": each of these connections had to be closed"
-        yield Finding(Word.PASS, what, "make the target's Content-Length agree with the bytes that it sends")
+        yield Finding.note(what, "make the target's Content-Length agree with the bytes that it sends")
 
 
 def _deliberate_faults(run: Run) -> Iterator[Finding]:
     """The verdict is about what was measured, which was not the API as it is."""
     if faults := run.manifest.target.faults:
         what = f"the embedded target was made to fail on purpose: FAULTS={printable(faults)}"
-        yield Finding(Word.PASS, what, "unset FAULTS to measure the API as it is")
+        yield Finding.note(what, "unset FAULTS to measure the API as it is")
 
 
 def _planned_faults(run: Run) -> Iterator[Finding]:
@@ -198,7 +197,7 @@ def _planned_faults(run: Run) -> Iterator[Finding]:
             yield Finding(Word.INVALID, f"{text} did not happen as planned", _OUR_DEFECT)
     if any(fault.is_whole for fault in happened.values()):
         each = ", ".join(f"{fault.text} at {format_duration(fault.began_s or 0.0)}" for fault in happened.values())
-        yield Finding(Word.PASS, f"on purpose: {each}", "nothing to do: the scenario plans it")
+        yield Finding.note(f"on purpose: {each}", "nothing to do: the scenario plans it")
 
 
 def _unverified(run: Run) -> Iterator[Finding]:
@@ -206,7 +205,7 @@ def _unverified(run: Run) -> Iterator[Finding]:
     tls = run.manifest.target.tls
     if tls is not None and not tls.verify:
         what = "the server's certificate was not verified, so any server could have answered"
-        yield Finding(Word.PASS, what, "set `tls.ca_file` to its CA's certificate instead of `verify: false`")
+        yield Finding.note(what, "set `tls.ca_file` to its CA's certificate instead of `verify: false`")
 
 
 def _lost_redis(run: Run) -> Iterator[Finding]:
@@ -220,7 +219,7 @@ def _lost_redis(run: Run) -> Iterator[Finding]:
     if fallbacks > 0:
         what = f"the embedded target lost its Redis for a while: {fallbacks:,.0f} checks were counted in memory"
         remedy = "check redis.log, or the server at REDIS_URL: limits were shared only while it answered"
-        yield Finding(Word.PASS, what, remedy)
+        yield Finding.note(what, remedy)
 
 
 RULES: Final[tuple[Callable[[Run], Iterator[Finding]], ...]] = (

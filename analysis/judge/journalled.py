@@ -36,7 +36,7 @@ def journalled(run: Run) -> Iterator[Finding]:
             yield Finding(word, f"{files.JOURNAL} is missing", "restore it, or run again")
         return
     for damage in journal.damage:
-        yield Finding(Word.PASS, damage, "nothing to do if the run was cut off")
+        yield Finding.note(damage, "nothing to do if the run was cut off")
     if journal.by_kind == counted or journal.damage or any(files.INTERVALS in damage for damage in run.damage):
         return
     if lost := run.events[run.events["kind"] == files.UNJOURNALLED]["detail"].tolist():
@@ -44,7 +44,7 @@ def journalled(run: Run) -> Iterator[Finding]:
         yield Finding(Word.INVALID, what, "send with more workers, or leave out `record`")
     elif may_be_torn:
         what = f"the run was cut off between two files: {_difference(journal.by_kind, counted)}"
-        yield Finding(Word.PASS, what, "nothing to do")
+        yield Finding.note(what, "nothing to do")
     else:
         remedy = "this is a bug in loadproof: keep the run directory and report it"
         yield Finding(Word.INVALID, _difference(journal.by_kind, counted), remedy)

@@ -7,7 +7,7 @@ ones show whether it recovered (loadproof.analysis.estimates.recovery).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
@@ -17,8 +17,9 @@ from loadproof.analysis.estimates.inflight import in_flight
 from loadproof.analysis.estimates.metrics import QUANTILES, counted_estimate
 from loadproof.analysis.estimates.scope import Scope, Tally, answers_of, rows_of, tally
 from loadproof.analysis.estimates.shedding import Shedding, shedding_in
+from loadproof.analysis.frames.traffic import PlainTraffic
 from loadproof.analysis.judge.disturbances import disturbed_phases
-from loadproof.analysis.judge.thresholds import judge_threshold
+from loadproof.analysis.judge.thresholds import judge_scope
 from loadproof.analysis.word import Word
 from loadproof.outcome import Outcome
 from loadproof.plan.phases import level
@@ -195,7 +196,7 @@ def _step(run: Run, span: PhaseSpan, *, is_disturbed: bool) -> Step:
     scope = Scope((span.name,), run.endpoints)
     rows, lasted_s = rows_of(part, scope), len(flat)
     counts = tally(rows)
-    word, broken = (Word.INVALID, "the generator was late") if is_disturbed else _held(part, span.name)
+    word, broken = (Word.INVALID, "the generator was late") if is_disturbed else _held(run, span, flat)
     return Step(
         phase=span.name,
         load=level(span),
@@ -205,24 +206,34 @@ def _step(run: Run, span: PhaseSpan, *, is_disturbed: bool) -> Step:
         goodput_ratio=counted_estimate(Metric("goodput_ratio"), part, scope),
         in_flight=in_flight(run, span, flat),
         response={quantile: counted_estimate(Metric("p", quantile=quantile), part, scope) for quantile in QUANTILES},
-        shedding=None if is_disturbed else shedding_in(part, rows),
+        shedding=None if is_disturbed else shedding_in(run, rows),
         tally=counts,
         word=word,
         broken=broken,
     )
 
 
-def _part(run: Run, span: PhaseSpan, flat: range) -> Run:
-    """The run reduced to these seconds of a phase."""
+def _part(run: Run, span: PhaseSpan, flat: range) -> PlainTraffic:
+    """The run's requests in these seconds of a phase."""
     inside = run.intervals["second"].between(flat.start, flat.stop, "left")
     cut = span.model_copy(update={"start_s": float(flat.start), "end_s": float(flat.stop), "ramp_s": 0.0})
-    phases = [cut if other.name == span.name else other for other in run.phases]
-    manifest = run.manifest.model_copy(update={"phases": phases})
-    return replace(run, manifest=manifest, intervals=run.intervals[inside])
+    return PlainTraffic(
+        phases=tuple(cut if other.name == span.name else other for other in run.phases),
+        endpoints=run.endpoints,
+        start_unix_s=run.start_unix_s,
+        measured_s=run.measured_s,
+        intervals=run.intervals[inside],
+        events=run.events,
+    )
 
 
-def _held(run: Run, phase: str) -> tuple[Word, str]:
-    judgements = [judge_threshold(goal, run) for goal in goals(run.manifest.scenario, phase)]
+def _held(run: Run, span: PhaseSpan, flat: range) -> tuple[Word, str]:
+    """The word of the phase's goals in these seconds, and why, unless they were all met."""
+    scenario = run.manifest.scenario
+    judgements = []
+    for goal in goals(scenario, span.name):
+        read = run.of_groups if scenario.group_of(goal) else run
+        judgements.append(judge_scope(goal, _part(read, span, flat), Scope.of(goal, scenario)))
     for word in (Word.FAIL, Word.INCONCLUSIVE):
         for judgement in judgements:
             if judgement.word is word:

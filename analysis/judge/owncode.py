@@ -48,7 +48,7 @@ def wrong_names(run: Run) -> Iterator[Finding]:
             yield Finding(Word.INCONCLUSIVE, what, nearest(name, known))
     if any(name.endswith(f" {OTHERS}") for name in scenario.endpoints):
         what = f"there were more than {MOST_NAMES:,} request names: the rest share one row, `{OTHERS}`"
-        yield Finding(Word.PASS, what, "give requests that differ only by an id in the path the same `name=`")
+        yield Finding.note(what, "give requests that differ only by an id in the path the same `name=`")
 
 
 def unreported(run: Run) -> Iterator[Finding]:
@@ -85,4 +85,4 @@ def sent_elsewhere(run: Run) -> Iterator[Finding]:
         remedy += "; to judge several hosts, run one at a time, with tags or a `weight` of 0"
         yield Finding(Word.INCONCLUSIVE, what, remedy)
     else:
-        yield Finding(Word.PASS, what, remedy, qualifies=True)
+        yield Finding.note(what, remedy, qualifies=True)

@@ -6,7 +6,6 @@ What a slow target prevented is not part of it: that counts against its goodput.
 from __future__ import annotations
 
 import functools
-import math
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Final, cast
 
@@ -15,6 +14,7 @@ from loadproof.analysis.frames.bursts import bursts
 from loadproof.analysis.frames.cellsums import among, sums_by
 from loadproof.analysis.judge.disturbance import LESS_LOAD, Disturbance, measured_phases, seconds_of_rows
 from loadproof.outcome import DROPPED
+from loadproof.plan.clients import users_allowed
 from loadproof.plan.pacing import BURST_SPREAD_S
 from loadproof.plan.phases import expected_arrivals, seconds_of, users_asked_at
 from loadproof.rundir.rows import FOLLOWED, LATE_MS, NEVER_SENT, PRESENT_MS, SENT_NOTHING, SET_OUT, WANTS
@@ -46,8 +46,11 @@ _EMPTY_TURNS: Final = (
 
 def _dropped_while_free(run: Run) -> Iterator[Disturbance]:
     """A worker only drops an arrival if as many are in flight as it may have."""
-    allowed = math.ceil(run.manifest.scenario.max_in_flight / max(run.manifest.workers, 1))
-    wrong = run.generator[(run.generator["dropped"] > 0) & (run.generator["in_flight"] < allowed)]
+    scenario, workers = run.manifest.scenario, max(run.manifest.workers, 1)
+    allowed = {str(rank + 1): users_allowed(scenario, rank, workers) for rank in range(workers)}
+    dropping = run.generator[run.generator["dropped"] > 0]
+    of_each = dropping["worker"].astype(str).map(allowed).fillna(max(allowed.values()))
+    wrong = dropping[dropping["in_flight"] < of_each]
     if len(wrong):
         what = f"{int(wrong['dropped'].sum()):,} arrivals were dropped while users were free"
         yield Disturbance(what, LESS_LOAD, decides=True)

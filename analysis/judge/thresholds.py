@@ -162,7 +162,7 @@ def _by_how_much(expectation: Expectation, misses: Misses | None) -> str:
 
 def _nothing_to_judge(expectation: Expectation, run: Run, scope: Scope) -> str:
     unknown = None
-    if expectation.metric.name == "recovery":
+    if expectation.metric.kind.from_disturbance:
         unknown = why_unknown(run, scope.phases[0], scope.endpoints)
     return unknown or _NOTHING
 

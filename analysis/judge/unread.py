@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from loadproof.analysis.frames.cellsums import among
 from loadproof.analysis.judge.finding import Finding
 from loadproof.analysis.judge.thresholds import judge_threshold
 from loadproof.analysis.word import Word
@@ -31,14 +33,34 @@ def unread(run: Run) -> Iterator[Finding]:
     remedy = (
         "locust_failures.csv names the limit; request smaller answers or another coding, or leave this endpoint out"
     )
-    other = run.with_intervals(pd.concat([run.intervals, *_as_if_right(rows, run.manifest.scenario.deadline)]))
+    other = _with_right_answers(run, rows)
     if any(
         judge_threshold(one, run).word is not judge_threshold(one, other).word
         for one in run.manifest.scenario.thresholds
     ):
         yield Finding(Word.INVALID, what, remedy)
     else:
-        yield Finding(Word.PASS, f"{what}; no threshold depends on it", remedy)
+        yield Finding.note(f"{what}; no threshold depends on it", remedy)
+
+
+def _with_right_answers(run: Run, unread: pd.DataFrame) -> Run:
+    """The run if all of these had been right, and the groups that they ended had gone on to their end."""
+    scenario = run.manifest.scenario
+    groups = [run.groups]
+    for name, group in scenario.groups.items():
+        of_group = unread[among(unread["endpoint"], group.requests)]
+        groups += _as_if_right(_ended_by(of_group, run.groups[run.groups["endpoint"] == name]), group.deadline)
+    intervals = pd.concat([run.intervals, *_as_if_right(unread, scenario.deadline)])
+    return replace(run, intervals=intervals, groups=pd.concat(groups))
+
+
+def _ended_by(unread: pd.DataFrame, group: pd.DataFrame) -> pd.DataFrame:
+    """The group's invalid cells, but in no phase more than answers that were not read there."""
+    invalid = group[(group["series"] == "response") & (group["outcome"] == str(Outcome.INVALID))]
+    most = invalid["phase"].map(unread.groupby("phase", observed=True)["count"].sum()).astype(float).fillna(0.0)
+    before = invalid.groupby("phase", observed=True)["count"].cumsum() - invalid["count"]
+    counts = (most - before).clip(lower=0.0, upper=invalid["count"]).astype(invalid["count"].dtype)
+    return invalid.assign(count=counts)[counts > 0]
 
 
 def _as_if_right(rows: pd.DataFrame, deadline_s: float) -> Iterator[pd.DataFrame]:

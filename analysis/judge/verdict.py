@@ -201,7 +201,7 @@ def _needed(threshold: Threshold, judgement: Judgement) -> str | None:
         return _needed_beside_baseline(judgement.wanting)
     if judgement.reason.endswith(TOO_CLOSE):
         return "The target is right at its limit: change the threshold or the target; a longer run won't decide it."
-    if threshold.expectation.metric.name == "recovery":
+    if threshold.expectation.metric.kind.from_disturbance:
         return _needed_for_recovery(judgement.estimate)
     if judgement.in_this_run is Compliance.MISSED:
         return None

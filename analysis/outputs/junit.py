@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _KINDS: Final = {Word.FAIL: "failure", Word.INCONCLUSIVE: "error", Word.INVALID: "error"}
 """FAIL is a failure; INCONCLUSIVE and INVALID are errors, not failures."""
 TRUSTED: Final = "the measurement can be trusted"
-HELD: Final = "the target held the run"
+HELD: Final = "no failures beyond the thresholds"
 _READ_BY: Final = {TRUSTED: (Word.INVALID, Word.INCONCLUSIVE), HELD: (Word.FAIL,)}
 """The cases for findings, and which verdicts break them."""
 

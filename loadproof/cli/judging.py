@@ -178,14 +178,19 @@ def report_on_csvs(path: Path, thresholds: Path | None, out: Path | None, consol
     return _exit_code(loaded.name, verdict, report_path, policy)
 
 
-def report_on_log(path: Path, thresholds: Path | None, out: Path | None, console: Console, policy: Policy) -> ExitCode:
-    """Report on a request log, with a verdict if there are thresholds; returns the exit code."""
+def report_on_log(
+    path: Path, unit: str | None, thresholds: Path | None, out: Path | None, console: Console, policy: Policy
+) -> ExitCode:
+    """Report on a request log, with a verdict if there are thresholds; returns the exit code.
+
+    `unit` is that of its response times, if it is known.
+    """
     from loadproof.analysis.foreign.logthresholds import read_log_thresholds, verdict_on_log
     from loadproof.analysis.foreign.requestlog import read_log
     from loadproof.analysis.outputs.tables import terminal_view
     from loadproof.analysis.report import log_page
 
-    log = read_log(path)
+    log = read_log(path, unit)
     verdict = verdict_on_log(read_log_thresholds(thresholds, log), log) if thresholds else None
     report_path = log_page.write_log_report(log, verdict, out or path.parent)
     if verdict is not None:

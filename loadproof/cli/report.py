@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -27,6 +27,10 @@ def report(
             help="Report on a request log instead: a CSV with seconds (or time_ms), name, response_ms, status.",
         ),
     ] = None,
+    response_unit: Annotated[
+        Literal["s", "ms", "us"] | None,
+        typer.Option(help="Unit of a log's response_ms (default: ms, with a doubt if they could be seconds)."),
+    ] = None,
     thresholds: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Thresholds for CSVs or a log (default: no verdict)."),
@@ -42,6 +46,8 @@ def report(
     """Re-judge a run, or report on Locust CSVs or a request log."""
     if (source is None) == (log is None):
         raise InputError(Problem("report", "exactly one of RUN, PREFIX and --log is needed", "give one of them"))
+    if response_unit is not None and log is None:
+        raise InputError(Problem("--response-unit", "is for request logs", "leave it out, or give --log"))
     require(JUDGE)
     policy = Policy.of(inconclusive, annotate, notify)
     if source is not None and source.is_dir() and not judging.holds_csvs(source):
@@ -53,7 +59,7 @@ def report(
     elif source is not None:
         code = judging.report_on_csvs(source, thresholds, out, console, policy)
     elif log is not None:
-        code = judging.report_on_log(log, thresholds, out, console, policy)
+        code = judging.report_on_log(log, response_unit, thresholds, out, console, policy)
     raise typer.Exit(code)
 
 

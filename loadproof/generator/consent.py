@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from loadproof.errors import Problem, UnsafeTargetError
+from loadproof.scenario.document import format_path
 from loadproof.scenario.operations import DEFAULT_SECRET_VARIABLE
 from loadproof.scenario.safety import allowed_files, allowed_variables
 from loadproof.scenario.targetvariables import check_hosts, named_variables
@@ -50,5 +51,6 @@ def _file_refusals(target: TargetFacts) -> Iterator[Problem]:
         remedy = f"if the target may be shown that this worker has it, start it with --allow-file {path}"
         yield Problem(f"target tls.{key}", "the worker may not use this file", remedy, got=path)
     if not refused:
-        for place, what, got, remedy in file_flaws(target.tls):
-            yield Problem(f"target {'.'.join(place)} on the worker", what, remedy, got=got)
+        for flaw in file_flaws(target.tls):
+            place = format_path(flaw.place)
+            yield Problem(f"target {place} on the worker", flaw.what, flaw.remedy, got=flaw.got)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, ClassVar, Final
 
@@ -15,7 +14,7 @@ from locust.exception import RescheduleTask, RescheduleTaskImmediately, StopUser
 from loadproof.generator.alarm import SYSTEM_ALARM_CLOCK, AlarmClock
 from loadproof.generator.executor import Arrival, Executor
 from loadproof.plan.arrivals import ArrivalPlan
-from loadproof.plan.clients import clients_of
+from loadproof.plan.clients import clients_of, users_allowed
 from loadproof.plan.pacing import Due
 from loadproof.users.post import THIS_PROCESS, Post
 from loadproof.users.user import ApiUser, api_users, sets_up
@@ -51,7 +50,7 @@ class ArrivalDispatcher(User):
         self._setting_up: gevent.Greenlet | None = None
         self._executor = Executor(
             self._arrivals(),
-            most_busy=math.ceil(self.workload.scenario.max_in_flight / self.workload.workers),
+            most_busy=users_allowed(self.workload.scenario, self.workload.rank, self.workload.workers),
             perform=self._perform,
             drop=self._drop,
             clock=self.clock,

@@ -14,10 +14,10 @@ import numpy as np
 
 from loadproof.plan.clients import clients_of
 from loadproof.plan.phases import expected_arrivals
-from loadproof.plan.shares import apportion
+from loadproof.plan.shares import apportion_in_turn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -53,7 +53,7 @@ class ArrivalPlan:
 
     def __init__(self, scenario: Scenario, spans: Sequence[PhaseSpan], seed: int) -> None:
         self.endpoints = tuple(scenario.mix)
-        self._shares = {name: mix.share for name, mix in scenario.mix.items()}
+        self._counts = arrivals_of(scenario, spans)
         clients = [clients_of(name, scenario) for name in self.endpoints]
         self._first_clients = np.array([part.start for part in clients])
         self._clients = np.array([max(len(part), 1) for part in clients])
@@ -68,7 +68,7 @@ class ArrivalPlan:
         dealt = np.zeros(len(self.endpoints), dtype=np.int64)
         level_rps = 0.0
         for number, span in enumerate(self._spans):
-            for fractions in self._blocks(number, expected_arrivals(span, level_rps)):
+            for fractions in self._blocks(number):
                 yield self._block(fractions, dealt, span, level_rps)
                 dealt += [part.size for part in fractions]
             level_rps = span.rate_rps or 0.0
@@ -87,11 +87,11 @@ class ArrivalPlan:
             (self._first_clients[endpoint] + turn % self._clients[endpoint])[order],
         )
 
-    def _blocks(self, phase: int, total: float) -> Iterator[list[NDArray[np.float64]]]:
+    def _blocks(self, phase: int) -> Iterator[list[NDArray[np.float64]]]:
         """Per block and endpoint, sorted: after which fraction (0-1) of the phase's arrivals each one comes."""
         random = np.random.default_rng((self._seed, phase))
-        counts = apportion(round(total), self._shares).values()
-        blocks = max(1, round(total / _BLOCK_ARRIVALS))
+        counts = self._counts[phase].values()
+        blocks = max(1, round(sum(counts) / _BLOCK_ARRIVALS))
         offsets = random.random(len(counts))
         per_block = [random.multinomial(count, np.full(blocks, 1 / blocks)) for count in counts]
         for block in range(blocks):
@@ -102,6 +102,15 @@ class ArrivalPlan:
                 fractions = [_even(count, offset, block, blocks) for count, offset in zip(counts, offsets, strict=True)]
             if any(part.size for part in fractions):
                 yield fractions
+
+
+def arrivals_of(scenario: Scenario, spans: Sequence[PhaseSpan]) -> list[Mapping[str, int]]:
+    """Arrivals per phase and endpoint; what rounding withholds from an endpoint in one phase comes in a later one."""
+    totals, level_rps = [], 0.0
+    for span in spans:
+        totals.append(round(expected_arrivals(span, level_rps)))
+        level_rps = span.rate_rps or 0.0
+    return apportion_in_turn(totals, {name: mix.share for name, mix in scenario.mix.items()})
 
 
 def _even(count: int, offset: float, block: int, blocks: int) -> NDArray[np.float64]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import math
 import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
@@ -103,6 +104,21 @@ def clients_of(kind: str, scenario: Scenario) -> range:
             break
         first += mix.clients or 0
     return range(first, first + own)
+
+
+def users_allowed(scenario: Scenario, rank: int, workers: int) -> int:
+    """Open model: how many of `max_in_flight` the worker with this rank (from 0) may have, by its share of arrivals.
+
+    An equal part would be too few for a worker that has all the clients, and arrivals would be dropped for no reason.
+    """
+    share = 0.0
+    for kind, mix in scenario.mix.items():
+        clients = clients_of(kind, scenario)
+        first, count = clients.start, max(len(clients), 1)
+        mine = range(first + (rank - first) % workers, first + count, workers)
+        share += mix.share * len(mine) / count
+    # Rounded first: a product like 250.00000000000003 would be one more.
+    return math.ceil(round(scenario.max_in_flight * share, 6))
 
 
 def own_address(index: int, scenario: Scenario) -> str | None:

@@ -29,17 +29,17 @@ def undecidable(scenario: Scenario, expected: Mapping[tuple[str, str], float], *
     """A problem for each threshold that even a perfect target could not pass; `expected` is by (phase, endpoint)."""
     for index, threshold in scenario.numbered_thresholds():
         place = f"{where} thresholds[{index}]"
-        name = threshold.expectation.metric.name
-        if name in {"recovery", "drift"}:
+        metric = threshold.expectation.metric
+        if metric.kind.of_one_phase:
             if len(scenario.phases_of(threshold)) != 1:
                 remedy = "name one with `phase:`"
-                yield Problem(place, f"{name} needs a single phase", remedy, got=threshold.scope)
+                yield Problem(place, f"{metric.name} needs a single phase", remedy, got=threshold.scope)
                 continue
-            if name == "recovery":
+            if metric.kind.from_disturbance:
                 yield from unrecoverable(scenario, threshold, where=place)
         z = z_of_threshold(scenario, threshold)
         samples = samples_expected(scenario, threshold, expected)
-        if name == "recovery":
+        if metric.kind.from_disturbance:
             yield from too_seldom(scenario, threshold, samples, where=place)
         needed = samples_needed(threshold.expectation, z)
         if threshold.expectation.window_s is not None and threshold.expectation.metric.dimension is Dimension.RATE:

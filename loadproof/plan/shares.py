@@ -1,20 +1,41 @@
-"""Divides a number of users into whole numbers per kind and per worker."""
+"""Divides numbers of users and arrivals into whole numbers per kind and per worker."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 
 def apportion(total: int, shares: Mapping[str, float]) -> dict[str, int]:
     """`total` split by shares into whole numbers that add up to it, by the largest-remainder method."""
-    exact = {name: total * share for name, share in shares.items()}
-    counts = {name: int(value) for name, value in exact.items()}
-    left = total - sum(counts.values())
-    for name in sorted(exact, key=lambda name: counts[name] - exact[name])[:left]:
-        counts[name] += 1
+    return _whole(total, {name: total * share for name, share in shares.items()})
+
+
+def apportion_in_turn(totals: Iterable[int], shares: Mapping[str, float]) -> list[dict[str, int]]:
+    """Each total split by shares; what rounding withheld from a name is added to its share of the next total.
+
+    A name whose share is below one in each total therefore still gets its share of their sum.
+    """
+    split, owed = [], dict.fromkeys(shares, 0.0)
+    for total in totals:
+        exact = {name: owed[name] + total * share for name, share in shares.items()}
+        counts = _whole(total, exact)
+        owed = {name: exact[name] - counts[name] for name in shares}
+        split.append(counts)
+    return split
+
+
+def _whole(total: int, exact: Mapping[str, float]) -> dict[str, int]:
+    """Whole numbers that add up to `total`, near these, none below 0."""
+    counts = {name: max(math.floor(value), 0) for name, value in exact.items()}
+    while (left := total - sum(counts.values())) != 0:
+        step = 1 if left > 0 else -1
+        may_change = [name for name in counts if counts[name] + step >= 0]
+        name = max(may_change, key=lambda name: step * (exact[name] - counts[name]))
+        counts[name] += step
     return counts
 
 

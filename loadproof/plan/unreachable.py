@@ -5,9 +5,11 @@ Users that are in no phase, and rates above the planned ones.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from loadproof.errors import Problem
+from loadproof.plan.arrivals import arrivals_of
+from loadproof.plan.phases import plan_phases
 from loadproof.plan.shares import apportion
 from loadproof.units import Dimension, format_quantity
 
@@ -16,18 +18,21 @@ if TYPE_CHECKING:
 
     from loadproof.scenario.scenario import Scenario, Threshold
 
-_TOTALS: Final = frozenset({Dimension.RATE, Dimension.COUNT})
 
-
-def kinds_without_users(scenario: Scenario, *, where: str) -> Iterator[Problem]:
-    """In the closed model, where few users may leave none for a small share."""
-    shares = {name: mix.share for name, mix in scenario.mix.items()}
-    users = [apportion(phase.users, shares) for phase in scenario.phases if phase.users is not None]
+def kinds_without_load(scenario: Scenario, *, where: str) -> Iterator[Problem]:
+    """With few users or arrivals, a kind with a small share may get none."""
+    is_open, shares = scenario.model == "open", {name: mix.share for name, mix in scenario.mix.items()}
+    if is_open:
+        of_each = arrivals_of(scenario, plan_phases(scenario))
+        what, remedy = "there is no such arrival in any phase", "plan more load, give it a larger share, or remove it"
+    else:
+        of_each = [apportion(phase.users, shares) for phase in scenario.phases if phase.users is not None]
+        what, remedy = "there is no such user in any phase", "plan more users, give it a larger share, or remove it"
+    total = sum(sum(counts.values()) for counts in of_each) if is_open else scenario.client_total
     for name, share in shares.items():
-        if users and not any(each[name] for each in users):
-            got = f"{share * 100:.6g} % of {scenario.client_total} users"
-            remedy = "plan more users, give it a larger share, or remove it"
-            yield Problem(f"{where} mix.{name}", "there is no such user in any phase", remedy, got=got)
+        if of_each and not any(counts[name] for counts in of_each):
+            got = f"{share * 100:.6g} % of {total:,} {'arrivals' if is_open else 'users'}"
+            yield Problem(f"{where} mix.{name}", what, remedy, got=got)
 
 
 def rates_beyond_plan(
@@ -36,7 +41,7 @@ def rates_beyond_plan(
     """Thresholds that ask for more than is planned, if each task sends one request; `expected` is as planned."""
     for index, threshold in scenario.numbered_thresholds():
         expectation = threshold.expectation
-        if expectation.metric.dimension not in _TOTALS or expectation.of_baseline or expectation.window_s is not None:
+        if not expectation.metric.kind.is_total or expectation.of_baseline or expectation.window_s is not None:
             continue
         most = _most(scenario, threshold, expected)
         if not expectation.wants_low and not expectation.holds(most):

@@ -15,7 +15,7 @@ from loadproof.plan.decidability import undecidable
 from loadproof.plan.excess import exceeded_limits
 from loadproof.plan.phases import expected_requests, plan_phases
 from loadproof.plan.refusals import hardly_expected
-from loadproof.plan.unreachable import kinds_without_users, rates_beyond_plan
+from loadproof.plan.unreachable import kinds_without_load, rates_beyond_plan
 from loadproof.run.commandproblems import command_problems
 from loadproof.run.embedded import deliberate_faults
 from loadproof.run.extras import API, missing_extra
@@ -146,7 +146,7 @@ def _plan_problems(
         return
     spans = plan_phases(scenario)
     expected = expected_requests(scenario, spans)
-    yield from kinds_without_users(scenario, where=where)
+    yield from kinds_without_load(scenario, where=where)
     yield from feeder_problems(scenario, crew.locustfiles, expected, where=where)
     yield from hardly_expected(scenario, expected, where=where)
     if is_judged:

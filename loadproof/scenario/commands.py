@@ -9,16 +9,14 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, Field, StringConstraints
 
+from loadproof.scenario.mistake import Mistake
 from loadproof.scenario.operations import VariableName  # noqa: TC001 - pydantic resolves it
 from loadproof.scenario.strict import Duration, Name, Strict
 from loadproof.scenario.targetheaders import resolved, variables_in
-
-if TYPE_CHECKING:
-    from loadproof.scenario.targetauth import Flaw
 
 BACKUP, VERIFY, RESTORE, SERVE = AUDITED = ("backup", "verify", "restore", "serve")
 """Commands of which loadproof knows what they are for."""
@@ -71,15 +69,15 @@ AnyCommand = Annotated[Command, BeforeValidator(_mapped, json_schema_input_type=
 Commands = dict[Name, AnyCommand]
 
 
-def command_flaws(commands: Mapping[str, Command]) -> Iterator[Flaw]:
-    """Place, what is wrong, the text found and the remedy."""
+def command_flaws(commands: Mapping[str, Command]) -> Iterator[Mistake]:
+    """Placeholders that a command doesn't have, and one that it needs."""
     for name, command in commands.items():
         known = _PLACEHOLDERS.get(name, ())
         used = [word for text in command.run for word in _PLACEHOLDER.findall(text)]
         for word in dict.fromkeys(used):
             if word not in known:
                 remedy = f"use {' or '.join(f'{{{each}}}' for each in known)}" if known else "leave it out"
-                yield ("commands", name), "not a placeholder of this command", f"{{{word}}}", remedy
+                yield Mistake(("commands", name), "not a placeholder of this command", f"{{{word}}}", remedy)
         if name == SERVE and "port" not in used:
             what = "nothing tells it the port of 127.0.0.1 on which it is asked"
-            yield ("commands", name), what, None, "write {port}; [env, 'PORT={port}', …] sets a variable"
+            yield Mistake(("commands", name), what, None, "write {port}; [env, 'PORT={port}', …] sets a variable")

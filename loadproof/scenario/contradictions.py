@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from loadproof.outcome import SETUP, Outcome
-from loadproof.scenario.document import YamlPath
 from loadproof.scenario.faultcontradictions import fault_contradictions
 from loadproof.scenario.idlekeys import idle_keys
 from loadproof.scenario.journeys import endpoint_contradictions, name_contradictions
 from loadproof.scenario.locustfile import locustfile_contradictions
 from loadproof.scenario.metrics import GOOD, METRICS
+from loadproof.scenario.mistake import Mistake
 from loadproof.scenario.mixcontradictions import mix_contradictions
 from loadproof.scenario.strict import nearest
 from loadproof.scenario.vacuous import Longest, vacuity, wrong_way
@@ -25,33 +25,33 @@ if TYPE_CHECKING:
 _WINDOWED: Final = frozenset(name for name, kind in METRICS.items() if kind.in_windows)
 _COMPARED: Final = frozenset(name for name, kind in METRICS.items() if kind.beside_baseline)
 """Metrics that can be judged in each window of a run, and against a baseline."""
-_Contradiction = tuple[YamlPath, str, str | None, str]
-"""Path, what is wrong, the value found, the remedy."""
 
 
-def contradictions(scenario: Scenario) -> Iterator[_Contradiction]:
+def contradictions(scenario: Scenario) -> Iterator[Mistake]:
     """What each field allows but the whole doesn't."""
     yield from locustfile_contradictions(scenario)
     if scenario.locustfile is None:
         yield from mix_contradictions(scenario)
         yield from name_contradictions(scenario)
     for index, phase in enumerate(scenario.phases):
-        for what, got, remedy in _phase_contradictions(scenario, phase):
-            yield ("phases", index), what, got, remedy
+        for mistake in _phase_contradictions(scenario, phase):
+            yield mistake.within("phases", index)
         if phase.name == SETUP:
-            yield (
+            yield Mistake(
                 ("phases", index, "name"),
                 "is reserved for what on_start and on_stop send",
                 SETUP,
                 "give it another name",
             )
         if phase.name in {earlier.name for earlier in scenario.phases[:index]}:
-            yield ("phases", index, "name"), "an earlier phase has this name", phase.name, "give it another name"
+            yield Mistake(
+                ("phases", index, "name"), "an earlier phase has this name", phase.name, "give it another name"
+            )
     if all(phase.warm_up for phase in scenario.phases):
-        yield ("phases",), "every phase is warm-up", None, "add a phase that thresholds read"
+        yield Mistake(("phases",), "every phase is warm-up", None, "add a phase that thresholds read")
     for index, threshold in scenario.numbered_thresholds():
-        for key, what, got, remedy in _threshold_contradictions(scenario, threshold):
-            yield ("thresholds", index, key), what, got, remedy
+        for mistake in _threshold_contradictions(scenario, threshold):
+            yield mistake.within("thresholds", index)
     yield from fault_contradictions(scenario)
     yield from _unread(scenario)
     yield from idle_keys(scenario)
@@ -70,7 +70,7 @@ def refusals_break(scenario: Scenario, threshold: Threshold) -> Sequence[str]:
     return group.requests if group else scenario.endpoints_of(threshold)
 
 
-def _unread(scenario: Scenario) -> Iterator[_Contradiction]:
+def _unread(scenario: Scenario) -> Iterator[Mistake]:
     """Traffic that a target could refuse altogether without violating a threshold."""
     reading = [threshold for threshold in scenario.thresholds if expects_goodput(threshold)]
     if scenario.locustfile is not None:
@@ -80,57 +80,63 @@ def _unread(scenario: Scenario) -> Iterator[_Contradiction]:
     unread = [name for name in scenario.endpoints if name not in read]
     if not reading:
         remedy = "add `expect: goodput_ratio >= 99 %`: otherwise a target that refuses everything would pass"
-        yield ("thresholds",), "no goodput threshold", None, remedy
+        yield Mistake(("thresholds",), "no goodput threshold", None, remedy)
     elif unread:
         endpoint = unread[0] if len(unread) == 1 else f"[{', '.join(unread)}]"
         line = f"{{endpoint: {endpoint}, expect: goodput_ratio >= 99 %}}"
         remedy = f"add `{line}`: otherwise a target that refuses all of it would pass"
-        yield ("thresholds",), f"no goodput threshold covers {', '.join(unread)}", None, remedy
+        yield Mistake(("thresholds",), f"no goodput threshold covers {', '.join(unread)}", None, remedy)
 
 
-def _phase_contradictions(scenario: Scenario, phase: Phase) -> Iterator[tuple[str, str | None, str]]:
+def _phase_contradictions(scenario: Scenario, phase: Phase) -> Iterator[Mistake]:
     wanted, unwanted = ("users", "rate") if scenario.model == "closed" else ("rate", "users")
     if getattr(phase, wanted) is None:
-        yield f"no `{wanted}` in the {scenario.model} model", None, f"add `{wanted}`"
+        yield Mistake((), f"no `{wanted}` in the {scenario.model} model", None, f"add `{wanted}`")
     if getattr(phase, unwanted) is not None:
-        yield f"`{unwanted}` in the {scenario.model} model", str(getattr(phase, unwanted)), f"use `{wanted}`"
+        yield Mistake(
+            (), f"`{unwanted}` in the {scenario.model} model", str(getattr(phase, unwanted)), f"use `{wanted}`"
+        )
     if phase.burst is not None and scenario.model == "open":
-        yield "a burst in the open model", None, "use a closed model, or a phase with a high rate"
+        yield Mistake((), "a burst in the open model", None, "use a closed model, or a phase with a high rate")
     if (phase.duration is None) == (phase.burst is None):
-        yield "exactly one of `duration` and `burst` is needed", None, "give one of them"
+        yield Mistake((), "exactly one of `duration` and `burst` is needed", None, "give one of them")
     if phase.ramp is not None and (phase.burst is not None or phase.ramp > phase.duration_s):
-        yield "the ramp doesn't fit into the phase", f"{phase.ramp:g} s", "shorten it or leave it out"
+        yield Mistake((), "the ramp doesn't fit into the phase", f"{phase.ramp:g} s", "shorten it or leave it out")
 
 
-def _threshold_contradictions(scenario: Scenario, threshold: Threshold) -> Iterator[tuple[str, str, str | None, str]]:
+def _threshold_contradictions(scenario: Scenario, threshold: Threshold) -> Iterator[Mistake]:
     phases = {phase.name: phase for phase in scenario.phases}
     yield from endpoint_contradictions(scenario, threshold)
     for name in scenario.phases_of(threshold):
         if name not in phases:
-            yield "phase", "no such phase", name, nearest(name, list(phases))
+            yield Mistake(("phase",), "no such phase", name, nearest(name, list(phases)))
         elif phases[name].warm_up:
-            yield "phase", "thresholds never read warm-up", name, "name a phase after it"
+            yield Mistake(("phase",), "thresholds never read warm-up", name, "name a phase after it")
     expectation = threshold.expectation
     metric = expectation.metric.name
     yield from _window_contradictions(scenario, threshold, expectation)
     if expectation.of_baseline and metric not in _COMPARED:
-        yield "expect", "not comparable with a baseline", threshold.expect, f"one of {', '.join(sorted(_COMPARED))}"
-    if metric == "spread" and not all(phases[n].burst for n in scenario.phases_of(threshold) if n in phases):
-        yield "expect", "only a phase of bursts has a spread", threshold.expect, "name a phase with `burst`"
+        yield Mistake(
+            ("expect",), "not comparable with a baseline", threshold.expect, f"one of {', '.join(sorted(_COMPARED))}"
+        )
+    if expectation.metric.kind.of_bursts and not all(
+        phases[n].burst for n in scenario.phases_of(threshold) if n in phases
+    ):
+        yield Mistake(("expect",), "only a phase of bursts has a spread", threshold.expect, "name a phase with `burst`")
     if vacuous := wrong_way(expectation, threshold.outcome) or vacuity(expectation, _longest(scenario, threshold)):
-        yield "expect", vacuous.what, threshold.expect, vacuous.remedy
+        yield Mistake(("expect",), vacuous.what, threshold.expect, vacuous.remedy)
 
 
 def _longest(scenario: Scenario, threshold: Threshold) -> Longest:
     """The longest time, of an answer that arrived, that a threshold can read."""
-    timeouts, metric = scenario.timeouts, threshold.expectation.metric.name
-    if metric == "recovery":
+    timeouts, kind = scenario.timeouts, threshold.expectation.metric.kind
+    if kind.from_disturbance:
         # Whether a phase is long enough for it is another question.
         return Longest(math.inf)
     if scenario.group_of(threshold) is not None:
         # With as long between its requests as their user likes.
         return Longest()
-    if metric == "spread":
+    if kind.of_bursts:
         bursts = [phase.burst.every for phase in scenario.phases if phase.burst is not None]
         return Longest(max(bursts, default=math.inf), "then comes the next burst")
     if threshold.outcome is Outcome.TIMEOUT:
@@ -143,19 +149,21 @@ def _longest(scenario: Scenario, threshold: Threshold) -> Longest:
     return min(sources)
 
 
-def _window_contradictions(
-    scenario: Scenario, threshold: Threshold, expectation: Expectation
-) -> Iterator[tuple[str, str, str | None, str]]:
+def _window_contradictions(scenario: Scenario, threshold: Threshold, expectation: Expectation) -> Iterator[Mistake]:
     window_s = expectation.window_s
     if window_s is None:
         if threshold.abort:
-            yield "abort", "no window that could be violated", threshold.expect, "add a window, like `for 10 s`"
+            yield Mistake(
+                ("abort",), "no window that could be violated", threshold.expect, "add a window, like `for 10 s`"
+            )
         return
     phases = [phase for phase in scenario.phases if phase.name in scenario.phases_of(threshold)]
     if expectation.metric.name not in _WINDOWED or expectation.of_baseline:
         remedy = f"leave the window out; it goes with {', '.join(sorted(_WINDOWED))} and a limit"
-        yield "expect", "not judged by windows", threshold.expect, remedy
+        yield Mistake(("expect",), "not judged by windows", threshold.expect, remedy)
     elif window_s < 1 or window_s % 1:
-        yield "expect", "a window of parts of a second", f"{window_s:g} s", "use whole seconds"
+        yield Mistake(("expect",), "a window of parts of a second", f"{window_s:g} s", "use whole seconds")
     elif any(phase.duration_s < window_s for phase in phases):
-        yield "expect", "the window is longer than a phase", f"{window_s:g} s", "shorten it, or name longer phases"
+        yield Mistake(
+            ("expect",), "the window is longer than a phase", f"{window_s:g} s", "shorten it, or name longer phases"
+        )

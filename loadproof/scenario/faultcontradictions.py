@@ -8,17 +8,15 @@ from typing import TYPE_CHECKING
 
 from loadproof.scenario.auditthreshold import AuditThreshold
 from loadproof.scenario.commands import AUDITED
-from loadproof.scenario.document import YamlPath
 from loadproof.scenario.faults import Backup, Kill, NamedCommand, Pause, Restart
+from loadproof.scenario.mistake import Mistake
 from loadproof.scenario.strict import nearest
 
 if TYPE_CHECKING:
     from loadproof.scenario.scenario import Scenario
 
-_Contradiction = tuple[YamlPath, str, str | None, str]
 
-
-def fault_contradictions(scenario: Scenario) -> Iterator[_Contradiction]:
+def fault_contradictions(scenario: Scenario) -> Iterator[Mistake]:
     """Path, what is wrong, the value found and the remedy of each."""
     starts_s, start_s = {}, 0.0
     for phase in scenario.phases:
@@ -28,42 +26,42 @@ def fault_contradictions(scenario: Scenario) -> Iterator[_Contradiction]:
         place = ("faults", index)
         at_s = fault.at or 0.0
         if fault.phase not in starts_s:
-            yield (*place, "phase"), "no such phase", fault.phase, nearest(fault.phase, list(starts_s))
+            yield Mistake((*place, "phase"), "no such phase", fault.phase, nearest(fault.phase, list(starts_s)))
         elif at_s >= durations_s[fault.phase]:
-            yield (
+            yield Mistake(
                 (*place, "at"),
                 "after the end of its phase",
                 f"{at_s:g} s",
                 f"{fault.phase} lasts {durations_s[fault.phase]:g} s",
             )
         elif starts_s[fault.phase] + at_s + fault.lasts > scenario.duration_s:
-            yield (
+            yield Mistake(
                 (*place, "lasts"),
                 "longer than the run",
                 f"{fault.lasts:g} s",
                 "let it end before the last phase does",
             )
         if fault.of == "redis" and scenario.settings.limiter != "redis":
-            yield (*place, "of"), "there is no Redis in this run", "redis", "add `settings: {limiter: redis}`"
+            yield Mistake((*place, "of"), "there is no Redis in this run", "redis", "add `settings: {limiter: redis}`")
     yield from _overlaps(scenario, starts_s)
     yield from _of_backups(scenario)
 
 
-def _of_backups(scenario: Scenario) -> Iterator[_Contradiction]:
+def _of_backups(scenario: Scenario) -> Iterator[Mistake]:
     """Their commands have placeholders that only backups and their audit fill in."""
     for index, fault in enumerate(scenario.faults):
         for key in ("name", "undo") if isinstance(fault, NamedCommand) else ():
             if (name := getattr(fault, key)) in AUDITED:
                 remedy = "write `fault: backup` for a backup; an audit of it uses the others"
-                yield ("faults", index, key), "a command of backups", name, remedy
+                yield Mistake(("faults", index, key), "a command of backups", name, remedy)
     for index, threshold in enumerate(scenario.all_thresholds):
         is_of_backup = isinstance(threshold, AuditThreshold) and threshold.audit == "backup"
         if is_of_backup and not any(isinstance(fault, Backup) for fault in scenario.faults):
             remedy = "add `{fault: backup, phase: …, lasts: …}` to `faults`"
-            yield ("thresholds", index, "audit"), "an audit of a backup, and none is taken", "backup", remedy
+            yield Mistake(("thresholds", index, "audit"), "an audit of a backup, and none is taken", "backup", remedy)
 
 
-def _overlaps(scenario: Scenario, starts_s: dict[str, float]) -> Iterator[_Contradiction]:
+def _overlaps(scenario: Scenario, starts_s: dict[str, float]) -> Iterator[Mistake]:
     """A process that is stopped, killed or restarted can't be so a second time before it is back.
 
     Nor is a backup begun while another one is taken: nobody would know which of them is the last.
@@ -80,4 +78,6 @@ def _overlaps(scenario: Scenario, starts_s: dict[str, float]) -> Iterator[_Contr
             what = f"the {later.of} is still down from an earlier fault"
             if is_backup:
                 what = "an earlier backup may still be going on"
-            yield ("faults", index, "at"), what, later.fault, f"let it begin after that {fault.fault} has ended"
+            yield Mistake(
+                ("faults", index, "at"), what, later.fault, f"let it begin after that {fault.fault} has ended"
+            )

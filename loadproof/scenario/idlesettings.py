@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from loadproof.scenario.document import YamlPath
+from loadproof.scenario.mistake import Mistake
 from loadproof.scenario.strict import nearest
 
 if TYPE_CHECKING:
@@ -15,33 +15,31 @@ if TYPE_CHECKING:
 
 _ENDPOINTS: Final = ("health", "balance", "transactions", "webhooks")
 """Endpoints whose limits the embedded target enforces."""
-_IdleSetting = tuple[YamlPath, str, str | None, str]
-"""Path, what is wrong, the value found, the remedy."""
 
 
-def idle_settings(scenario: Scenario) -> Iterator[_IdleSetting]:
+def idle_settings(scenario: Scenario) -> Iterator[Mistake]:
     """Settings of the embedded target that have no effect in this scenario."""
     settings = scenario.settings
     if settings.limiter == "off":
         for key in ("limits", "penalties"):
             if key in settings.model_fields_set and getattr(settings, key) is not None:
                 remedy = f"remove one of `{key}` and `limiter`"
-                yield ("settings", key), "no effect while the limiter is off", None, remedy
+                yield Mistake(("settings", key), "no effect while the limiter is off", None, remedy)
     if settings.redis_timeout is not None and settings.limiter != "redis":
         remedy = "remove it, or add `limiter: redis`"
-        yield ("settings", "redis_timeout"), "no effect without Redis", None, remedy
+        yield Mistake(("settings", "redis_timeout"), "no effect without Redis", None, remedy)
     for name in settings.limits:
         if name not in _ENDPOINTS:
             what, remedy = "the embedded target has no such limit", nearest(name, [*_ENDPOINTS])
-            yield ("settings", "limits", name), what, name, remedy
+            yield Mistake(("settings", "limits", name), what, name, remedy)
     penalties = settings.penalties
     if penalties is not None and penalties.base > penalties.cap:
         what, remedy = "the first penalty is longer than the longest", "make it `cap` at most, or `cap` longer"
-        yield ("settings", "penalties", "base"), what, f"{penalties.base:g} s", remedy
+        yield Mistake(("settings", "penalties", "base"), what, f"{penalties.base:g} s", remedy)
     yield from _idle_networks(settings)
 
 
-def _idle_networks(settings: Settings) -> Iterator[_IdleSetting]:
+def _idle_networks(settings: Settings) -> Iterator[Mistake]:
     """Entries that others cover, in the same list or in the one that is checked first."""
     for key, texts in (("deny", settings.deny), ("allow", settings.allow)):
         for index, text in enumerate(texts):
@@ -53,9 +51,9 @@ def _idle_networks(settings: Settings) -> Iterator[_IdleSetting]:
                     "no effect: the deny list is asked first",
                     f"take it off one of the lists, or {denied} off `deny`",
                 )
-                yield path, what, text, remedy
+                yield Mistake(path, what, text, remedy)
             elif covering := _covering(text, others):
-                yield path, f"no effect: {covering} is on the list, too", text, "remove one of them"
+                yield Mistake(path, f"no effect: {covering} is on the list, too", text, "remove one of them")
 
 
 def _covering(text: str, others: list[str]) -> str | None:

@@ -39,9 +39,7 @@ def check_scenario(document: Document) -> Scenario:
     Otherwise ContradictionError with everything wrong between them.
     """
     scenario = validate(Scenario, document)
-    problems = [
-        Problem(document.where(path), what, remedy, got=got) for path, what, got, remedy in contradictions(scenario)
-    ]
+    problems = [mistake.problem(document) for mistake in contradictions(scenario)]
     if problems:
         raise ContradictionError(problems, scenario)
     return scenario

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 import yaml
 
 from loadproof.errors import InputError, Problem
-from loadproof.scenario.document import YamlPath
 from loadproof.scenario.expectation import parse_expectation
+from loadproof.scenario.mistake import Mistake
 from loadproof.units import Dimension, parse_quantity
 
 if TYPE_CHECKING:
@@ -31,30 +31,28 @@ _SHORTEST_WARM_UP_S, _LONGEST_WARM_UP_S = 1.0, 30.0
 _WARM_UP_SHARE: Final = 0.1
 _SLOWEST: Final = 0.01
 """Users per second."""
-_Contradiction = tuple[YamlPath, str, str | None, str]
-"""Path, what is wrong, the value found, the remedy."""
 
 
-def locustfile_contradictions(scenario: Scenario) -> Iterator[_Contradiction]:
+def locustfile_contradictions(scenario: Scenario) -> Iterator[Mistake]:
     """What its own users decide, or can't do; and what only they understand."""
     written = scenario.model_fields_set
     if scenario.locustfile is None:
         for key in written.intersection(_OF_LOCUSTFILES):
-            yield (key,), "no effect without a locustfile", None, "leave it out, or name the `locustfile`"
+            yield Mistake((key,), "no effect without a locustfile", None, "leave it out, or name the `locustfile`")
         return
     if scenario.model == "open":
         what = "a locustfile's users wait for their responses, so they have a number and no rate"
-        yield ("model",), what, "open", "use `model: closed` and `users`"
+        yield Mistake(("model",), what, "open", "use `model: closed` and `users`")
     for key, why in _WITHOUT_EFFECT.items():
         if bool(scenario.mix) if key == "mix" else key in written:
-            yield (key,), f"no effect beside a locustfile: {why}", None, "leave it out"
+            yield Mistake((key,), f"no effect beside a locustfile: {why}", None, "leave it out")
     if scenario.clients != "shared":
         what = "loadproof can't give a locustfile's users addresses or headers of their own"
-        yield ("clients",), what, str(scenario.clients), "leave it out"
+        yield Mistake(("clients",), what, str(scenario.clients), "leave it out")
     for index, phase in enumerate(scenario.phases):
         if phase.burst is not None:
             what = "a locustfile's users don't send at the same instant"
-            yield ("phases", index, "burst"), what, None, "give the phase a `duration` instead"
+            yield Mistake(("phases", index, "burst"), what, None, "give the phase a `duration` instead")
 
 
 @dataclass(frozen=True)

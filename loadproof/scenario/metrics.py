@@ -49,18 +49,34 @@ class Kind:
     should_be_high: bool = False
     should_be_low: bool = False
     """Neither for refusals: a limiter's test expects many of them."""
+    of_bursts: bool = False
+    """It compares the requests of a burst, and only a phase of bursts has one."""
+    of_one_phase: bool = False
+    """It compares the seconds of a phase with others, so that two phases have no common value."""
+    from_disturbance: bool = False
+    """It is the time since something went wrong."""
 
     @property
     def is_ratio(self) -> bool:
         return self.out_of is not None and self.dimension is Dimension.RATIO
 
+    @property
+    def is_total(self) -> bool:
+        """It grows with the number of requests; without some of them it is another value."""
+        return self.dimension in {Dimension.RATE, Dimension.COUNT}
 
-def _time(*, reads_times: bool = False, in_windows: bool = False, drifts: bool = False) -> Kind:
+    @property
+    def may_be_zero(self) -> bool:
+        """It is a time that may be none at all, unlike that of a response."""
+        return self.of_bursts or self.from_disturbance
+
+
+def _time_of_responses(*, in_windows: bool = False, drifts: bool = False) -> Kind:
     return Kind(
         dimension=Dimension.DURATION,
-        reads_times=reads_times,
+        reads_times=True,
         in_windows=in_windows,
-        beside_baseline=reads_times,
+        beside_baseline=True,
         drifts=drifts,
         should_be_low=True,
     )
@@ -83,11 +99,11 @@ def _rate_of(counted: Counted) -> Kind:
 
 
 METRICS: Final = {
-    "p": _time(reads_times=True, in_windows=True, drifts=True),
-    "max": _time(reads_times=True),
-    "mean": _time(reads_times=True, drifts=True),
-    "spread": _time(),
-    "recovery": _time(),
+    "p": _time_of_responses(in_windows=True, drifts=True),
+    "max": _time_of_responses(),
+    "mean": _time_of_responses(drifts=True),
+    "spread": Kind(dimension=Dimension.DURATION, should_be_low=True, of_bursts=True),
+    "recovery": Kind(dimension=Dimension.DURATION, should_be_low=True, of_one_phase=True, from_disturbance=True),
     "error_ratio": _ratio_of(ERRORS, should_be_low=True),
     "throttled_ratio": _ratio_of(frozenset({Outcome.THROTTLED})),
     "rejected_ratio": _ratio_of(frozenset({Outcome.REJECTED})),
@@ -99,7 +115,7 @@ METRICS: Final = {
         beside_baseline=True,
         should_be_high=True,
     ),
-    "drift": Kind(dimension=Dimension.RATIO, should_be_low=True),
+    "drift": Kind(dimension=Dimension.RATIO, should_be_low=True, of_one_phase=True),
     "burn_rate": Kind(dimension=Dimension.MULTIPLE, counted=GOOD, out_of=OFFERED, in_windows=True, should_be_low=True),
     "goodput": _rate_of(GOOD),
     "throughput": _rate_of(ANSWERED),

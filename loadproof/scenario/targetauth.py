@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, StringConstraints, WithJsonSchema
 
+from loadproof.scenario.mistake import Mistake
 from loadproof.scenario.safety import is_loopback
 from loadproof.scenario.strict import Strict
 from loadproof.scenario.targetheaders import is_of_secret
@@ -28,9 +29,6 @@ _OWN_PARAMETERS: Final = {
     "audience": "write it as `audience`",
 }
 _EXAMPLE: Final = "write it like https://login.example.test/oauth/token, or /oauth/token if it is below base_url"
-
-Flaw = tuple[tuple[str, ...], str, str | None, str]
-"""Path in the target file, what is wrong, the value found, the remedy."""
 
 
 def _named_variable(name: str) -> str:
@@ -138,19 +136,19 @@ def readable_secret(target: Guarded) -> str | None:
     return url if is_open else None
 
 
-def auth_flaws(auth: Auth | None, headers: Mapping[str, str]) -> Iterator[Flaw]:
+def auth_flaws(auth: Auth | None, headers: Mapping[str, str]) -> Iterator[Mistake]:
     """What contradicts itself or another key."""
     if auth is None:
         return
     if (auth.basic is None) == (auth.oauth2 is None):
         what = "neither `basic` nor `oauth2`" if auth.basic is None else "both `basic` and `oauth2`"
-        yield ("auth",), what, None, "write one of them"
+        yield Mistake(("auth",), what, None, "write one of them")
     for name in headers:
         if name.lower() == AUTHORIZATION.lower():
-            yield ("headers", name), "a header that `auth` sends, too", name, "keep one of them"
+            yield Mistake(("headers", name), "a header that `auth` sends, too", name, "keep one of them")
     for name in auth.oauth2.parameters if auth.oauth2 else ():
         if name in _OWN_PARAMETERS:
             what = "a parameter that loadproof itself sends"
-            yield ("auth", "oauth2", "parameters", name), what, name, _OWN_PARAMETERS[name]
+            yield Mistake(("auth", "oauth2", "parameters", name), what, name, _OWN_PARAMETERS[name])
         elif is_of_secret(name):
-            yield ("auth", "oauth2", "parameters", name), "a secret in a file", None, "leave it out"
+            yield Mistake(("auth", "oauth2", "parameters", name), "a secret in a file", None, "leave it out")

@@ -18,11 +18,12 @@ from loadproof.errors import InputError, Problem
 from loadproof.scenario.bodyfields import collisions
 from loadproof.scenario.commands import Commands, command_flaws
 from loadproof.scenario.limits import Access, Limit  # noqa: TC001 - pydantic resolves it
+from loadproof.scenario.mistake import Mistake
 from loadproof.scenario.operations import SIGNATURE_HEADERS, Endpoints, HeaderName, Operation
 from loadproof.scenario.safety import check_base_url
 from loadproof.scenario.strict import Name, Strict, nearest, read_document, validate
-from loadproof.scenario.targetauth import Auth, Flaw, auth_flaws
-from loadproof.scenario.targetheaders import header_problems
+from loadproof.scenario.targetauth import Auth, auth_flaws
+from loadproof.scenario.targetheaders import header_flaws
 from loadproof.scenario.targetway import TlsSettings, relative_to, way_flaws
 
 URL_VARIABLE: Final = "TARGET_URL"
@@ -93,9 +94,7 @@ def _from_file(path: Path, base_url: str | None) -> tuple[TargetFile, str]:
         target = target.model_copy(update={"tls": relative_to(path.parent, target.tls)})
     placed = {name: command.placed_in(path.parent) for name, command in target.commands.items()}
     target = target.model_copy(update={"commands": placed})
-    problems = [
-        Problem(document.where(place), what, remedy, got=got) for place, what, got, remedy in _contradictions(target)
-    ]
+    problems = [mistake.problem(document) for mistake in _contradictions(target)]
     if problems:
         raise InputError(problems)
     if isinstance(target.accounts, str):
@@ -103,24 +102,28 @@ def _from_file(path: Path, base_url: str | None) -> tuple[TargetFile, str]:
     return target, document.where(("base_url",)) if base_url is None else URL_VARIABLE
 
 
-def _contradictions(target: TargetFile) -> Iterator[Flaw]:
-    for name, what, got, remedy in header_problems(target.headers, _sent_by_us(target.endpoints)):
-        yield ("headers", name), what, got, remedy
+def _contradictions(target: TargetFile) -> Iterator[Mistake]:
+    for mistake in header_flaws(target.headers, _sent_by_us(target.endpoints)):
+        yield mistake.within("headers")
     if target.endpoints.webhooks.secret.startswith(_WRITTEN_KEY):
-        yield _SECRETS[-1], "a secret in a file", None, "write the name of an environment variable that holds it"
+        yield Mistake(
+            _SECRETS[-1], "a secret in a file", None, "write the name of an environment variable that holds it"
+        )
     yield from way_flaws(target, target.headers)
     yield from auth_flaws(target.auth, target.headers)
     yield from command_flaws(target.commands)
     yield from _idle_keys(target.endpoints)
     if target.exclusive_accounts and target.endpoints.balance.may_change:
         what = "contradicts `endpoints.balance.may_change: true`, which says that others move money there too"
-        yield ("exclusive_accounts",), what, None, "remove one of them"
+        yield Mistake(("exclusive_accounts",), what, None, "remove one of them")
     for endpoint, operation in target.endpoints.operations():
         place = ("endpoints", endpoint)
         if not operation.has_its_placeholders:
             joint = " or " if operation.has_one_placeholder else " and "
             wanted = joint.join(f"{{{name}}}" for name in operation.placeholders) or "no {…}"
-            yield (*place, "path"), "not the placeholders of this path", operation.path, f"write {wanted} in it"
+            yield Mistake(
+                (*place, "path"), "not the placeholders of this path", operation.path, f"write {wanted} in it"
+            )
         for key, given, known in (
             ("body", operation.body, operation.sends),
             ("answer", operation.answer, operation.tells),
@@ -128,10 +131,10 @@ def _contradictions(target: TargetFile) -> Iterator[Flaw]:
             for word in given:
                 if word not in known:
                     remedy = nearest(word, list(known)) if known else "leave it out"
-                    yield (*place, key, word), "not a field that loadproof knows", word, remedy
+                    yield Mistake((*place, key, word), "not a field that loadproof knows", word, remedy)
         sent = [*operation.adds, *(operation.body.get(word, word) for word in operation.sends)]
         for path, other in collisions(sent, operation.constants):
-            yield (
+            yield Mistake(
                 (*place, "constants", path),
                 "two fields at the same place in the body",
                 other,
@@ -139,7 +142,7 @@ def _contradictions(target: TargetFile) -> Iterator[Flaw]:
             )
 
 
-def _idle_keys(endpoints: Endpoints) -> Iterator[Flaw]:
+def _idle_keys(endpoints: Endpoints) -> Iterator[Mistake]:
     """Keys that were written although another key keeps them from having an effect."""
     for endpoint, key, other in (
         ("webhooks", "secret", "signature: none" if endpoints.webhooks.signature == "none" else None),
@@ -148,11 +151,13 @@ def _idle_keys(endpoints: Endpoints) -> Iterator[Flaw]:
     ):
         operation = getattr(endpoints, endpoint)
         if other and key in operation.model_fields_set and getattr(operation, key):
-            yield ("endpoints", endpoint, key), f"no effect together with `{other}`", None, "remove one of them"
+            yield Mistake(
+                ("endpoints", endpoint, key), f"no effect together with `{other}`", None, "remove one of them"
+            )
     is_read_back = "transaction" in endpoints.model_fields_set and endpoints.transaction is not None
     if is_read_back and _is_untold(endpoints.transactions, "id"):
         what = "no payment can be read back without its id"
-        yield (
+        yield Mistake(
             ("endpoints", "transaction"),
             what,
             None,

@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from loadproof.http.bodies import READABLE_CODINGS, unreadable_codings
+from loadproof.scenario.mistake import Mistake
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -18,29 +19,26 @@ FRAMING: Final = frozenset({"content-length", "transfer-encoding"})
 """They say where a body ends, and are derived from it."""
 
 
-def header_problems(
-    headers: Mapping[str, str], sent_by_us: Mapping[str, str]
-) -> Iterator[tuple[str, str, str | None, str]]:
-    """Name, what is wrong, the name found, the remedy.
-
-    `sent_by_us` are names in lower case, and what sends them.
-    """
+def header_flaws(headers: Mapping[str, str], sent_by_us: Mapping[str, str]) -> Iterator[Mistake]:
+    """By the header's name; `sent_by_us` are names in lower case, and what sends them."""
     before: set[str] = set()
     for name, value in headers.items():
         lower = name.lower()
         if lower in before:
-            yield name, "duplicate header: names are case-insensitive", name, "keep one of them"
+            yield Mistake((name,), "duplicate header: names are case-insensitive", name, "keep one of them")
         elif lower in FRAMING:
-            yield name, "a header that follows from the body", name, "leave it out"
+            yield Mistake((name,), "a header that follows from the body", name, "leave it out")
         elif lower in sent_by_us:
-            yield name, f"a header that loadproof itself sends with {sent_by_us[lower]}", name, "leave it out"
+            yield Mistake(
+                (name,), f"a header that loadproof itself sends with {sent_by_us[lower]}", name, "leave it out"
+            )
         elif lower == "host" and not variables_in(value) and not _HOST.fullmatch(value):
-            yield name, "not a host", None, "write it like api.example.test or api.example.test:8443"
+            yield Mistake((name,), "not a host", None, "write it like api.example.test or api.example.test:8443")
         elif lower == "accept-encoding" and unreadable_codings(value):
             what = "allows a content coding that loadproof can't decode"
-            yield name, what, None, f"ask for {READABLE_CODINGS}, or leave it out"
+            yield Mistake((name,), what, None, f"ask for {READABLE_CODINGS}, or leave it out")
         if is_of_secret(name) and not variables_in(value):
-            yield name, "a secret in a file", None, "write ${NAME} and set the environment variable NAME"
+            yield Mistake((name,), "a secret in a file", None, "write ${NAME} and set the environment variable NAME")
         before.add(lower)
 
 

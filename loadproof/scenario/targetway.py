@@ -17,8 +17,9 @@ from pydantic import AfterValidator, Field, StringConstraints
 from loadproof.http.origin import Way
 from loadproof.http.proxy import Proxy
 from loadproof.http.tls import SYSTEM, EncryptedKeyError, Trust, context_for
+from loadproof.scenario.mistake import Mistake
 from loadproof.scenario.strict import Strict
-from loadproof.scenario.targetauth import Flaw, basic_value
+from loadproof.scenario.targetauth import basic_value
 from loadproof.scenario.targetheaders import resolved
 
 _HOST_NAME: Final = re.compile(r"(?=.{1,253}\Z)(?!.*\.[0-9]+\Z)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*")
@@ -106,42 +107,46 @@ def relative_to(directory: Path, tls: TlsSettings) -> TlsSettings:
     return tls.model_copy(update={key: str((directory / name).absolute()) for key, name in tls.files.items()})
 
 
-def way_flaws(target: Reached, headers: dict[str, str]) -> Iterator[Flaw]:
+def way_flaws(target: Reached, headers: dict[str, str]) -> Iterator[Mistake]:
     """What contradicts itself, and what can't be used."""
     if target.proxy is not None:
         yield from _proxy_flaws(target.proxy, headers, is_https=target.base_url.startswith("https:"))
     if target.tls is None:
         return
     if not target.base_url.startswith("https:"):
-        yield ("tls",), "no effect: the base URL isn't https", None, "write https:// there, or leave `tls` out"
+        yield Mistake(("tls",), "no effect: the base URL isn't https", None, "write https:// there, or leave `tls` out")
     if target.tls.ca_file is not None and not target.tls.verify:
-        yield ("tls", "ca_file"), "no effect together with `verify: false`", target.tls.ca_file, "remove one of them"
+        yield Mistake(
+            ("tls", "ca_file"), "no effect together with `verify: false`", target.tls.ca_file, "remove one of them"
+        )
     if target.tls.client_key is not None and target.tls.client_certificate is None:
-        yield ("tls", "client_key"), "a key without its certificate", None, "name its `client_certificate`, too"
+        yield Mistake(
+            ("tls", "client_key"), "a key without its certificate", None, "name its `client_certificate`, too"
+        )
     yield from file_flaws(target.tls)
 
 
-def _proxy_flaws(proxy: str, headers: dict[str, str], *, is_https: bool) -> Iterator[Flaw]:
+def _proxy_flaws(proxy: str, headers: dict[str, str], *, is_https: bool) -> Iterator[Mistake]:
     where = ("proxy",)
     example = "http://proxy.example.test:3128, or http://${USER}:${PASSWORD}@proxy.example.test:3128"
     match = _PROXY.fullmatch(proxy)
     if match is None:
         # The address may contain a password.
         if "@" in proxy:
-            yield where, "credentials that are not environment variables", None, f"write it like {example}"
+            yield Mistake(where, "credentials that are not environment variables", None, f"write it like {example}")
         else:
-            yield where, "not the URL of an HTTP proxy with its port", proxy, f"write it like {example}"
+            yield Mistake(where, "not the URL of an HTTP proxy with its port", proxy, f"write it like {example}")
     elif int(proxy.rstrip("/").rpartition(":")[2]) > _HIGHEST_PORT:
-        yield where, "not a port", proxy.rstrip("/").rpartition(":")[2], f"write one up to {_HIGHEST_PORT}"
+        yield Mistake(where, "not a port", proxy.rstrip("/").rpartition(":")[2], f"write one up to {_HIGHEST_PORT}")
     for name in headers:
         if name.lower() == "proxy-authorization":
-            yield ("headers", name), "a header that loadproof sends to the proxy", name, "write it in `proxy`"
+            yield Mistake(("headers", name), "a header that loadproof sends to the proxy", name, "write it in `proxy`")
         if name.lower() == "host" and not is_https:
             what = "no effect: a proxy sends the base URL's host instead (RFC 9112, section 3.2.2)"
-            yield ("headers", name), what, name, "leave it out, or do without the proxy"
+            yield Mistake(("headers", name), what, name, "leave it out, or do without the proxy")
 
 
-def file_flaws(tls: TlsSettings) -> Iterator[Flaw]:
+def file_flaws(tls: TlsSettings) -> Iterator[Mistake]:
     """Files that aren't there, or aren't what their keys say."""
     flaws = [flaw for key, name in tls.files.items() for flaw in _flaws_of_file(key, Path(name), tls)]
     yield from flaws
@@ -149,45 +154,51 @@ def file_flaws(tls: TlsSettings) -> Iterator[Flaw]:
         yield from _flaws_of_pair(tls)
 
 
-def _flaws_of_file(key: str, path: Path, tls: TlsSettings) -> Iterator[Flaw]:
+def _flaws_of_file(key: str, path: Path, tls: TlsSettings) -> Iterator[Mistake]:
     where, shown = ("tls", key), str(path)
     if "," in shown:
-        yield where, "a path with a comma, which separates the paths that a process may use", shown, "rename or move it"
+        yield Mistake(
+            where, "a path with a comma, which separates the paths that a process may use", shown, "rename or move it"
+        )
         return
     try:
         content = path.read_bytes()
     except OSError as error:
-        yield where, f"can't be read: {error.strerror or error}", shown, "give the path of a PEM file"
+        yield Mistake(where, f"can't be read: {error.strerror or error}", shown, "give the path of a PEM file")
         return
     labels = [label.decode() for label in _PEM_LABEL.findall(content)]
     if key != "client_key" and not any(label.endswith("CERTIFICATE") for label in labels):
-        yield where, "there is no certificate in PEM in it", shown, "give a file with -----BEGIN CERTIFICATE-----"
+        yield Mistake(
+            where, "there is no certificate in PEM in it", shown, "give a file with -----BEGIN CERTIFICATE-----"
+        )
     elif key == "ca_file":
         try:
             context_for(Trust(shown))
         except OSError as error:
-            yield where, f"no certificates can be read from it: {_reason(error)}", shown, "give a PEM file"
+            yield Mistake(where, f"no certificates can be read from it: {_reason(error)}", shown, "give a PEM file")
     holds_key = key == "client_key" or (key == "client_certificate" and tls.client_key is None)
     if holds_key and not any(label.endswith("PRIVATE KEY") for label in labels):
         remedy = "give a file with -----BEGIN PRIVATE KEY-----"
         if key == "client_certificate":
             remedy = "add it, or name the file that has it as `client_key`"
-        yield where, "there is no private key in PEM in it", shown, remedy
+        yield Mistake(where, "there is no private key in PEM in it", shown, remedy)
 
 
-def _flaws_of_pair(tls: TlsSettings) -> Iterator[Flaw]:
+def _flaws_of_pair(tls: TlsSettings) -> Iterator[Mistake]:
     """Of a certificate and its key, once each of them is one."""
     key, shown = list(tls.identity.items())[-1]
     try:
         context_for(Trust(client_certificate=tls.client_certificate, client_key=tls.client_key))
     except EncryptedKeyError:
         remedy = "decrypt it: openssl pkey -in KEY -out PLAIN"
-        yield ("tls", key), "an encrypted key, and there is no way to enter its password", shown, remedy
+        yield Mistake(("tls", key), "an encrypted key, and there is no way to enter its password", shown, remedy)
     except ssl.SSLError as error:
         if error.reason in _MISMATCHES:
-            yield ("tls", key), "this key doesn't match the certificate", shown, "give the key that belongs to it"
+            yield Mistake(
+                ("tls", key), "this key doesn't match the certificate", shown, "give the key that belongs to it"
+            )
         else:
-            yield ("tls", key), f"certificate and key can't be read: {_reason(error)}", shown, "give PEM files"
+            yield Mistake(("tls", key), f"certificate and key can't be read: {_reason(error)}", shown, "give PEM files")
 
 
 def _reason(error: OSError) -> str:

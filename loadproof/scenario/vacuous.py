@@ -76,7 +76,7 @@ def _range(metric: Metric, longest: Longest) -> tuple[float, float]:
         case Dimension.RATIO:
             return 0.0, 1.0
         case Dimension.DURATION:
-            return 0.0 if metric.name in {"recovery", "spread"} else SHORTEST_S, longest.time_s
+            return 0.0 if metric.kind.may_be_zero else SHORTEST_S, longest.time_s
         case _:
             return 0.0, math.inf
 
@@ -86,7 +86,7 @@ def _is_reached(expectation: Expectation) -> bool:
 
     Recovery can't take no time, and one sender has no spread.
     """
-    return expectation.metric.name in {"recovery", "spread"} and expectation.comparison == "<="
+    return expectation.metric.kind.may_be_zero and expectation.comparison == "<="
 
 
 def _is_left(expectation: Expectation) -> bool:
@@ -94,7 +94,7 @@ def _is_left(expectation: Expectation) -> bool:
 
     Nothing may arrive to be counted, but samples never prove a share of 0.
     """
-    return expectation.comparison == ">" and expectation.metric.dimension in {Dimension.RATE, Dimension.COUNT}
+    return expectation.comparison == ">" and expectation.metric.kind.is_total
 
 
 def _shown_by_samples(expectation: Expectation) -> str:
@@ -116,7 +116,7 @@ def _shown_by_samples(expectation: Expectation) -> str:
 def _at_least(metric: Metric) -> str:
     if metric.dimension is Dimension.DURATION:
         return "every answer takes some time: write an upper limit, with <"
-    if metric.dimension in {Dimension.RATE, Dimension.COUNT}:
+    if metric.kind.is_total:
         return "it is never below zero: write the least that you expect"
     example = _TRACE["goodput_ratio"] if metric.name == "goodput_ratio" else f"{metric} >= 1 %"
     return f"it is never below zero: write the least that you expect, like `{example}`"

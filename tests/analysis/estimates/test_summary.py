@@ -13,10 +13,10 @@ from loadproof.analysis.estimates.metrics import QUANTILES
 from loadproof.analysis.estimates.scope import Scope, answers_of, rows_of, tally
 from loadproof.analysis.estimates.seconds import Seconds
 from loadproof.analysis.estimates.summary import busiest, summary
-from loadproof.analysis.foreign.requestlog import LogTraffic
 from loadproof.analysis.frames import cellsums
 from loadproof.analysis.frames.cellsums import histogram
 from loadproof.analysis.frames.run import load_run
+from loadproof.analysis.frames.traffic import PlainTraffic
 from loadproof.outcome import Outcome
 from loadproof.plan.phases import plan_phases
 from loadproof.rundir.rows import PARTS
@@ -105,7 +105,7 @@ def test_many_endpoints_need_no_table_of_all_their_buckets():
             "count": 1,
         }
     )
-    many = LogTraffic(phases=tuple(spans), endpoints=names, start_unix_s=0, measured_s=50, intervals=cells)
+    many = PlainTraffic(phases=tuple(spans), endpoints=names, start_unix_s=0, measured_s=50, intervals=cells)
     tracemalloc.start()
     rows = summary(many)
     _, most = tracemalloc.get_traced_memory()

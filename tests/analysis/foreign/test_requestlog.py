@@ -236,13 +236,52 @@ def test_the_remedy_for_other_files_is_theirs(tmp_path, content, remedy):
     assert remedy in problem.remedy
 
 
-@pytest.mark.parametrize(("factor", "is_told"), [(1, False), (0.001, True)])
-def test_times_that_are_rather_seconds_are_told(tmp_path, factor, is_told):
-    """As in nginx's logs: read as milliseconds they would keep every limit."""
+def log_of_times(tmp_path, first: float, step: float, *, requests: int = 600):
+    """A log whose response times repeat ten steps from `first`."""
     path = tmp_path / "requests.csv"
-    rows = [f"{second},a,{factor * (20 + second)},200" for second in range(60)]
+    rows = [f"{number // 10},a,{first + step * (number % 10):.4g},200" for number in range(requests)]
     path.write_text("\n".join(["seconds,name,response_ms,status", *rows, ""]))
-    assert ("if `response_ms` is in seconds, multiply it by 1000" in log_facts(read_log(path))) is is_told
+    return path
+
+
+@pytest.mark.parametrize(
+    ("first", "step", "unit", "is_told"),
+    [
+        (20, 1, None, False),
+        (0.02, 0.001, None, True),
+        (0.8, 0.1, None, True),
+        (0.8, 0.1, "ms", False),
+        (0.8, 0.1, "s", False),
+        # A log in seconds has fractions of them.
+        (1, 1, None, False),
+    ],
+)
+def test_a_log_that_may_be_in_seconds_says_so_unless_its_unit_is_given(tmp_path, first, step, unit, is_told):
+    """As nginx writes them: read as milliseconds they would keep every limit."""
+    log = read_log(log_of_times(tmp_path, first, step), unit)
+    assert log.may_be_seconds is is_told
+    assert ("with `--response-unit s` or `--response-unit ms`" in log_facts(log)) is is_told
+
+
+@pytest.mark.parametrize(
+    ("unit", "expect", "word"),
+    [
+        (None, "p(95) < 200 ms", "INCONCLUSIVE"),
+        (None, "p(95) < 0.1 ms", "FAIL"),
+        (None, "p(95) < 10 s", "PASS"),
+        (None, "error_ratio < 1 %", "PASS"),
+        ("ms", "p(95) < 200 ms", "PASS"),
+        ("s", "p(95) < 200 ms", "FAIL"),
+        ("us", "p(95) < 0.1 ms", "PASS"),
+    ],
+)
+def test_a_limit_that_would_be_kept_only_in_milliseconds_is_undecided(tmp_path, unit, expect, word):
+    """Times of 0.8 to 1.7 seconds in a column that is to have milliseconds."""
+    log = read_log(log_of_times(tmp_path, 0.8, 0.1), unit)
+    thresholds = tmp_path / "thresholds.yaml"
+    thresholds.write_text(json.dumps({"thresholds": [{"expect": expect}]}))
+    verdict = verdict_on_log(read_log_thresholds(thresholds, log), log)
+    assert (verdict.word, "--response-unit" in verdict.next_step) == (word, word == "INCONCLUSIVE")
 
 
 def test_texts_as_status_are_no_answers(tmp_path):

@@ -6,7 +6,7 @@ import pytest
 
 from loadproof.analysis.estimates.scope import tally
 from loadproof.analysis.frames.run import load_run
-from loadproof.analysis.judge.unread import unread
+from loadproof.analysis.judge.unread import unread as unread_findings
 from loadproof.analysis.judge.verdict import verdict_on_run
 from loadproof.analysis.word import Word
 from loadproof.histogram import bucket_of
@@ -77,7 +77,7 @@ def test_goodput_hangs_on_what_was_not_read_if_it_came_in_time(tmp_path, answer_
 @pytest.mark.slow
 def test_what_was_not_read_is_told_with_what_names_the_limit(tmp_path):
     """And, where nothing depends on it, that nothing does."""
-    (finding,) = unread(run_with(tmp_path, unread=1))
+    (finding,) = unread_findings(run_with(tmp_path, unread=1))
     assert finding.what == (
         "a limit of loadproof: 1 answer that it can't read counts as invalid, although it may be right; "
         "no threshold depends on it"
@@ -85,3 +85,37 @@ def test_what_was_not_read_is_told_with_what_names_the_limit(tmp_path):
     assert finding.remedy == (
         "locust_failures.csv names the limit; request smaller answers or another coding, or leave this endpoint out"
     )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("unread", "invalid", "word"),
+    [(500, 500, Word.INVALID), (1, 500, Word.FAIL), (500, 0, Word.PASS), (500, 20, Word.PASS)],
+    ids=["all", "one-of-many", "none-of-it", "few"],
+)
+def test_a_group_that_ended_with_an_unread_answer_may_have_gone_on(tmp_path, unread, invalid, word):
+    """But no more groups than there were such answers: what else ended them still counts."""
+    plan = scenario(
+        thresholds=[{"endpoint": "checkout", "expect": "goodput_ratio >= 90 %"}],
+        mix={"balance": {"share": "100 %", "every": "1 s", "requests": ["balance", "cart"]}},
+        groups={"checkout": {"requests": ["balance", "cart"], "deadline": "1 s"}},
+    )
+    made = write_run(tmp_path, lost=unread, plan=plan)
+    bucket = bucket_of(20_000)
+    answers = [
+        (12, "steady", "balance", "invalid", "response", bucket, unread),
+        (12, "steady", "balance", "invalid", UNREAD, bucket, unread),
+    ]
+    groups = [
+        (12, "steady", "checkout", "invalid", "response", bucket, invalid),
+        (12, "steady", "checkout", "ok", "response", bucket, 1000),
+        (12, "steady", "checkout", "ok", "good", 0, 1000),
+    ]
+    append_intervals(made / files.INTERVALS, [row for row in answers + groups if row[-1]])
+    (threshold,) = verdict_on_run(load_run(made)).thresholds
+    (finding,) = unread_findings(load_run(made))
+    assert (threshold.word, finding.word) == {
+        Word.INVALID: (Word.FAIL, Word.INVALID),
+        Word.FAIL: (Word.FAIL, Word.PASS),
+        Word.PASS: (Word.PASS, Word.PASS),
+    }[word]

@@ -86,7 +86,7 @@ NAMES = [
     "all endpoints · all phases: error_ratio < 1 %",
     "all endpoints · all phases: goodput_ratio >= 98 %",
     "the measurement can be trusted",
-    "the target held the run",
+    "no failures beyond the thresholds",
 ]
 
 

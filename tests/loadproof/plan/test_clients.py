@@ -19,9 +19,10 @@ from loadproof.plan.clients import (
     make_client,
     own_address,
     source_address,
+    users_allowed,
 )
 from payments_api.settings import DEVELOPMENT_SECRET
-from simulation.rundirs import scenario
+from simulation.rundirs import open_scenario, scenario
 
 
 @given(st.integers(0, 400_000), st.integers(0, 400_000))
@@ -133,3 +134,30 @@ def test_our_signature_is_what_the_target_accepts(shared_target):
     headers = standard_headers("evt_signed", b'{"a":1}', DEVELOPMENT_SECRET)
     url = f"{shared_target.url}/webhooks/standard"
     assert requests.post(url, data=b'{"a":1}', headers=headers, timeout=5).status_code == 202
+
+
+@given(st.integers(1, 9), st.integers(1, 300), st.integers(1, 2000))
+def test_all_workers_together_have_all_the_users_that_are_allowed(workers, clients, most):
+    """At least, since each part is rounded up."""
+    plan = open_scenario(client_count=clients, max_in_flight=most)
+    parts = [users_allowed(plan, rank, workers) for rank in range(workers)]
+    assert most <= sum(parts) < most + workers
+
+
+@pytest.mark.parametrize(
+    ("changes", "parts"),
+    [
+        ({"client_count": 50}, [500, 500]),
+        # Two thirds of the arrivals belong to clients 0 and 2.
+        ({"client_count": 3}, [667, 334]),
+        ({"client_count": 1}, [1000, 0]),
+        # Half of the arrivals belong to client 50 alone.
+        (
+            {"client_count": 50, "mix": {"balance": {"share": "50 %"}, "health": {"share": "50 %", "clients": 1}}},
+            [750, 250],
+        ),
+    ],
+)
+def test_a_worker_may_have_as_many_users_as_it_has_arrivals(changes, parts):
+    """With an equal part, a worker with all the clients would drop arrivals that the scenario allows."""
+    assert [users_allowed(open_scenario(**changes), rank, 2) for rank in range(2)] == parts

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadproof.plan.shares import allot, apportion
+from loadproof.plan.shares import allot, apportion, apportion_in_turn
 
 
 @pytest.mark.parametrize(
@@ -33,6 +33,23 @@ def test_whole_numbers_add_up_and_lie_beside_their_shares(total, weights):
     counts = apportion(total, shares)
     assert sum(counts.values()) == total
     assert all(abs(counts[name] - total * share) < 1 + 1e-6 for name, share in shares.items())
+
+
+def test_a_share_below_one_in_each_phase_comes_in_some():
+    """Three in a hundred of ten arrivals a phase: three of the hundred in ten phases."""
+    counts = apportion_in_turn([10] * 10, {"often": 0.97, "seldom": 0.03})
+    assert [phase["seldom"] for phase in counts] == [0, 1, 0, 0, 1, 0, 0, 0, 1, 0]
+
+
+@given(st.lists(st.integers(0, 200), min_size=1, max_size=30), st.lists(st.integers(1, 100), min_size=1, max_size=8))
+def test_what_was_withheld_in_one_phase_comes_in_another(totals, weights):
+    """Each phase has its total, and over all phases each name is within two of its share."""
+    shares = {str(number): weight / sum(weights) for number, weight in enumerate(weights)}
+    counts = apportion_in_turn(totals, shares)
+    assert [sum(phase.values()) for phase in counts] == totals
+    assert all(count >= 0 for phase in counts for count in phase.values())
+    for name, share in shares.items():
+        assert abs(sum(phase[name] for phase in counts) - sum(totals) * share) < 2
 
 
 def test_the_union_of_all_workers_numbers_is_the_whole():
