@@ -255,6 +255,7 @@ schema: $(VENV)/installed ## Generate the JSON schemas of scenarios and target f
 	@$(BIN)/loadproof schema > scenarios/scenario.schema.json
 	@$(BIN)/loadproof schema target > scenarios/target.schema.json
 	@$(BIN)/loadproof schema verdict > reports/verdict.schema.json
+	@$(BIN)/loadproof schema gate > reports/gate.schema.json
 	@$(BIN)/loadproof schema capacity > reports/capacity.schema.json
 	@$(BIN)/loadproof schema compare > reports/compare.schema.json
 	@$(BIN)/loadproof schema history > reports/history.schema.json

@@ -1,8 +1,7 @@
-"""Combines the verdicts of several runs: a table, gate.json, a summary, JUnit suites, and GitHub's annotations."""
+"""Combines the verdicts of several runs: a table, a summary, JUnit suites, and GitHub's annotations."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from xml.etree import ElementTree
@@ -19,11 +18,9 @@ from loadproof.analysis.outputs.junit import junit_xml
 from loadproof.analysis.outputs.tables import STYLES, summary_markdown
 from loadproof.analysis.word import Word
 from loadproof.errors import ExitCode, escaped
-from loadproof.rundir import files
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
-    from pathlib import Path
 
     from loadproof.analysis.compare.comparison import Comparison
     from loadproof.analysis.frames.run import Run
@@ -95,34 +92,6 @@ def worst_exit_code(gated: Sequence[Gated], *, lenient: bool) -> ExitCode:
 def worst_of(codes: Collection[ExitCode]) -> ExitCode:
     """With no codes: nothing was measured."""
     return next((code for code in _WORST_FIRST if code in codes), ExitCode.NOTHING_MEASURED)
-
-
-def write_gate(path: Path, gated: Sequence[Gated], *, lenient: bool) -> None:
-    """gate.json, summary.md and junit.xml; OutputError if the directory can't be written."""
-    texts = {
-        "gate.json": gate_json(gated, lenient=lenient),
-        files.SUMMARY: gate_markdown(gated),
-        files.JUNIT: gate_junit(gated),
-    }
-    files.write_all({path / name: text for name, text in texts.items()})
-
-
-def gate_json(gated: Sequence[Gated], *, lenient: bool) -> str:
-    content = {
-        "format": 1,
-        "exit_code": int(worst_exit_code(gated, lenient=lenient)),
-        "inconclusive": "pass" if lenient else "fail",
-        "scenarios": [
-            {
-                "scenario": entry.scenario,
-                "verdict": entry.verdict_word,
-                "reason": entry.reason,
-                "run": entry.run.path.name if entry.run else None,
-            }
-            for entry in gated
-        ],
-    }
-    return json.dumps(content, indent=2) + "\n"
 
 
 def gate_markdown(gated: Sequence[Gated]) -> str:

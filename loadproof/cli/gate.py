@@ -155,7 +155,7 @@ def _show(gated: list[Gated], directory: Path) -> None:
 
 def _write(directory: Path, gated: list[Gated], *, lenient: bool) -> OutputError | None:
     """Write the gate's files as they stand, or report why not; the remaining scenarios are measured all the same."""
-    from loadproof.analysis.outputs.gate import write_gate
+    from loadproof.analysis.outputs.gatefile import write_gate
 
     try:
         write_gate(directory, gated, lenient=lenient)

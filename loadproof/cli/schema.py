@@ -15,23 +15,30 @@ from loadproof.scenario.targetfile import TargetFile
 
 def schema(
     of: Annotated[
-        Literal["scenario", "target", "verdict", "compare", "capacity", "history"],
+        Literal["scenario", "target", "verdict", "gate", "compare", "capacity", "history"],
         typer.Argument(
             metavar="SCHEMA",
-            help="What it describes: scenario, target (files), verdict, compare, capacity or history (their .json).",
+            help="What it describes: scenario or target (files); verdict, gate, compare, capacity or history (.json).",
         ),
     ] = "scenario",
 ) -> None:
     """Print a file format's JSON schema, for completion in editors."""
-    if of in {"verdict", "compare", "capacity", "history"}:
+    if of not in {"scenario", "target"}:
         require(JUDGE)
         from loadproof.analysis.outputs.capacityfile import capacity_schema
         from loadproof.analysis.outputs.comparisonfile import comparison_schema
+        from loadproof.analysis.outputs.gatefile import gate_schema
         from loadproof.analysis.outputs.historyfile import history_schema
         from loadproof.analysis.outputs.verdictschema import verdict_schema
 
-        schemas = {"verdict": verdict_schema, "compare": comparison_schema, "capacity": capacity_schema}
-        content = (schemas | {"history": history_schema})[of]()
+        schemas = {
+            "verdict": verdict_schema,
+            "gate": gate_schema,
+            "compare": comparison_schema,
+            "capacity": capacity_schema,
+            "history": history_schema,
+        }
+        content = schemas[of]()
     else:
         content = (Scenario if of == "scenario" else TargetFile).model_json_schema()
     sys.stdout.write(json.dumps(content, indent=2) + "\n")

@@ -60,7 +60,7 @@ def refusable(scenario: Scenario, expected: Mapping[tuple[str, str], float], *, 
         rooms = [
             _has_room(scenario, threshold, name, expected)
             for threshold in read
-            if name in scenario.endpoints_of(threshold)
+            if name in refusals_break(scenario, threshold)
         ]
         if rooms and all(rooms):
             lost.append(name)
@@ -73,6 +73,9 @@ def _has_room(
     scenario: Scenario, threshold: Threshold, endpoint: str, expected: Mapping[tuple[str, str], float]
 ) -> bool:
     """Whether the threshold still holds if everything else is answered as planned."""
+    if scenario.group_of(threshold) is not None:
+        # A group comes to nothing without any one of its requests.
+        return _holds_at(scenario, threshold, expected, 0.0)
     planned = _planned(scenario, threshold, expected)
     total = sum(planned.values())
     left = (total - planned.get(endpoint, 0.0)) / total if total else 0.0
@@ -91,8 +94,10 @@ def _holds_at(
 
 
 def _planned(scenario: Scenario, threshold: Threshold, expected: Mapping[tuple[str, str], float]) -> dict[str, float]:
-    """Requests that a threshold reads, by endpoint."""
-    return {
-        name: sum(expected.get((phase, name), 0.0) for phase in scenario.phases_of(threshold))
-        for name in scenario.endpoints_of(threshold)
-    }
+    """Requests that a threshold reads, by endpoint; or groups, of which a journey has each once at most."""
+    group = scenario.group_of(threshold)
+    phases, names = scenario.phases_of(threshold), scenario.endpoints_of(threshold)
+    if group is not None:
+        fewest = (min(expected.get((phase, name), 0.0) for name in group.requests) for phase in phases)
+        return dict.fromkeys(names, sum(fewest))
+    return {name: sum(expected.get((phase, name), 0.0) for phase in phases) for name in names}

@@ -5,19 +5,20 @@ from __future__ import annotations
 import json
 from xml.etree import ElementTree
 
+import jsonschema_rs
 import pytest
 
 from loadproof.analysis.frames.run import load_run
 from loadproof.analysis.judge.verdict import EXIT_CODES, Verdict, verdict_on_run
 from loadproof.analysis.outputs.gate import (
     Gated,
-    gate_json,
     gate_junit,
     gate_markdown,
     gate_table,
     github_annotations,
     worst_exit_code,
 )
+from loadproof.analysis.outputs.gatefile import gate_json, gate_schema
 from loadproof.analysis.word import Word
 from loadproof.errors import ExitCode
 from simulation.rundirs import outcomes, scenario, write_run
@@ -71,6 +72,7 @@ def test_every_scenario_is_in_every_summary(gated):
     """With its word and its reason."""
     everyone = list(gated.values())
     content = json.loads(gate_json(everyone, lenient=False))
+    jsonschema_rs.validator_for(gate_schema()).validate(content)
     assert [one["verdict"] for one in content["scenarios"]] == ["PASS", "FAIL", "INVALID", "INCONCLUSIVE", None, None]
     markdown = gate_markdown(everyone)
     for name in gated:

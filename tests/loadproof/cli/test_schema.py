@@ -16,6 +16,7 @@ from tests.loadproof.cli.refusals import refused
         ([], "scenarios/scenario.schema.json"),
         (["target"], "scenarios/target.schema.json"),
         (["verdict"], "reports/verdict.schema.json"),
+        (["gate"], "reports/gate.schema.json"),
         (["compare"], "reports/compare.schema.json"),
         (["capacity"], "reports/capacity.schema.json"),
         (["history"], "reports/history.schema.json"),
@@ -30,4 +31,4 @@ def test_the_schema_is_printed(arguments, file):
 
 def test_there_is_no_schema_of_anything_else():
     """With those that there are."""
-    assert "'scenario', 'target', 'verdict', 'compare', 'capacity'" in refused("schema", "run")
+    assert "'scenario', 'target', 'verdict', 'gate', 'compare'" in refused("schema", "run")

@@ -90,3 +90,31 @@ def test_almost_no_goodput_is_told_with_its_endpoints():
         "x thresholds: a target that refuses more than 99 % of ping would still meet its goodput thresholds; expect "
         "`goodput_ratio >= 99 %`, or the least that you accept; with `expect_throttling: true`, 0.1 % is enough"
     )
+
+
+GROUPED = {
+    "mix": {"shop": {"share": "100 %", "requests": ["cart", "pay"]}},
+    "groups": {"checkout": {"requests": ["cart", "pay"], "deadline": "1 s"}},
+}
+
+
+@pytest.mark.parametrize(
+    ("expect", "is_refused"),
+    [("goodput >= 0.001 rps", True), ("goodput >= 2 rps", False), ("goodput_ratio >= 0.5 %", True)],
+)
+def test_a_groups_goodput_is_that_of_planned_groups(expect, is_refused):
+    """Of a hundred groups a second."""
+    phases = [{"name": "steady", "duration": "10 s", "rate": "100 rps"}]
+    thresholds = [{"endpoint": "checkout", "expect": expect}]
+    plan = Scenario.model_validate(QUICK | OPEN | GROUPED | {"phases": phases, "thresholds": thresholds})
+    expected = expected_requests(plan, plan_phases(plan))
+    assert bool(list(hardly_expected(plan, expected, where="x"))) is is_refused
+    assert list(refusable(plan, expected, where="x")) == []
+
+
+def test_what_only_a_group_reads_could_not_be_refused():
+    """Other traffic has room to be lost; a group has none without each of its requests."""
+    phases = [{"name": "steady", "duration": "10 s", "rate": "100 rps"}]
+    thresholds = [{"expect": "goodput_ratio >= 40 %"}, {"endpoint": "checkout", "expect": "goodput_ratio >= 2 %"}]
+    plan = Scenario.model_validate(QUICK | OPEN | GROUPED | {"phases": phases, "thresholds": thresholds})
+    assert list(refusable(plan, expected_requests(plan, plan_phases(plan)), where="x")) == []
