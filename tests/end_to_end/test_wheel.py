@@ -47,9 +47,13 @@ class Installed:
         )
 
 
-def run_pip(*arguments: object) -> None:
+def pip(*arguments: object, timeout_s: float = 150) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=150)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=timeout_s)
+
+
+def run_pip(*arguments: object, timeout_s: float = 150) -> None:
+    done = pip(*arguments, timeout_s=timeout_s)
     assert done.returncode == 0, done.stderr
 
 
@@ -96,8 +100,8 @@ def test_the_command_works_outside_of_the_repository(installed):
     assert done.stdout == (ROOT / "reports/verdict.schema.json").read_text()
 
 
-def test_a_run_from_the_wheel_ends_with_its_verdict_and_report(installed):
-    """On the reference API, with the users inside."""
+def assert_runs_smoke(installed: Installed) -> None:
+    """With its verdict and report, on the reference API and with the users inside."""
     done = installed.run("loadproof", "run", "smoke", "--out", "out")
     assert done.returncode != 2, done.stderr
     run = only_run(installed.elsewhere / "out")
@@ -107,5 +111,21 @@ def test_a_run_from_the_wheel_ends_with_its_verdict_and_report(installed):
     manifest = read_manifest(run)
     assert (manifest.ending, manifest.revision, manifest.scenario_file) == ("completed", "unknown", "smoke")
     assert (run / files.SCENARIO).read_text() == (ROOT / "scenarios/smoke.yaml").read_text()
-    assert verdict_of(run)["verdict"] in (run / files.REPORT).read_text()
+    assert word in (run / files.REPORT).read_text()
     assert (run / files.GENERATOR).exists()
+
+
+def test_a_run_from_the_wheel_ends_with_its_verdict_and_report(installed):
+    assert_runs_smoke(installed)
+
+
+def test_the_wheel_and_its_extras_are_all_that_a_run_needs(installed, tmp_path):
+    """In an environment that was empty, with the versions of the lock; only its package index is somewhere else."""
+    if pip("download", "--no-deps", "--dest", tmp_path / "reachable", "idna").returncode:
+        pytest.skip("no package index can be reached")
+    environment, elsewhere = tmp_path / "environment", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    venv.create(environment, symlinks=True)
+    where = ("--python", environment / "bin/python", "install")
+    run_pip(*where, f"{installed.wheel}[all]", "--constraint", ROOT / "requirements.lock", timeout_s=600)
+    assert_runs_smoke(Installed(installed.wheel, environment, elsewhere))
