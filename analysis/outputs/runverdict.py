@@ -39,8 +39,8 @@ class _OfEstimate(JsonModel):
 class EstimateJson(_OfEstimate):
     """With its interval; null where there is none, or where it is open.
 
-    `confidence` (0-1) is that of the interval: 0.95, or more for a window, so that all of a threshold's windows together
-    have 0.95; null if it is unknown.
+    `confidence` (0-1) is that of the interval: 0.95, or more for a window, so that a threshold's windows together have
+    0.95; null if it is unknown.
     """
 
     value: Finite
