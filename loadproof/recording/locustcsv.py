@@ -31,7 +31,7 @@ class LocustCsv:
         self._writer.stats_history_csv_writer.writerow(self._writer.stats_history_csv_columns)
 
     def write(self) -> None:
-        """Append to the history and rewrite the three other files; call it a last time at the end, as Locust doesn't."""
+        """Append to the history and rewrite the other files; the last call is the final write that Locust lacks."""
         append_history(self._writer)
         self._writer.stats_history_flush()
         for name, write in (

@@ -34,7 +34,7 @@ class LocustStatistics:
     def add(
         self, name: str, method: str, *, response_s: NDArray[np.float64], ended_ago_s: NDArray[np.float64], length: int
     ) -> None:
-        """Add successful requests: how long each took, how long ago each ended, and the total size of bodies in bytes."""
+        """Add successful requests: how long each took, how long ago it ended, and the size of all bodies in bytes."""
         entry = locust_stats.StatsEntry(self._environment.stats, name, method)
         response_ms = response_s * 1000
         ended_s = time.time() - ended_ago_s

@@ -155,7 +155,7 @@ class Recorder:
             self._bursts[due.burst].saw(timing.sent_s - self.start_s, late=due.late)
 
     def grouped(self, group: str, outcome: Outcome, due: Due, *, began_s: float, sent_s: float, ended_s: float) -> None:
-        """A group of requests has ended with this outcome; times are monotonic. Its requests are recorded separately."""
+        """A group of requests, each recorded separately, has ended with this outcome; times are monotonic."""
         row = (due.at_s, began_s, sent_s, 0.0, 0.0, ended_s, 0.0)
         self._second.group_rows[group, "", outcome].extend(row)
 
@@ -195,7 +195,7 @@ class Recorder:
         self._count(endpoint, due, RETRIED)
 
     def unsent(self, endpoint: str, want: str, due: Due) -> None:
-        """A request was started, but this machine lacked something to send it with; `want` is a key of rundir's WANTS."""
+        """A request was started, but this machine lacked the means to send it; `want` is a key of rundir's WANTS."""
         self._in_flight -= 1
         self._count(endpoint, due, WANTS[want])
 

@@ -50,7 +50,7 @@ class BurstSeen:
         self.late += late
 
     def merge(self, other: BurstSeen) -> None:
-        """Add another worker's view. The sum of peaks is an upper bound, close as workers peak at nearly the same time."""
+        """Add another worker's view. The sum of peaks is an upper bound: workers peak at nearly the same time."""
         self.first_s = min(self.first_s, other.first_s)
         self.last_s = max(self.last_s, other.last_s)
         self.sent += other.sent

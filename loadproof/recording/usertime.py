@@ -25,7 +25,7 @@ _Key = tuple[int, str, str, str, str]
 class _Overruns:
     """What overlong turns cost within one second of a phase without bursts.
 
-    Saturated users add to the same second again and again; a computation for each turn would take a tenth of their time.
+    Saturated users add to the same second again and again; computing this per turn would take a tenth of their time.
     """
 
     def __init__(self, second: int = 0, span: PhaseSpan | None = None) -> None:
@@ -81,7 +81,7 @@ class UserTime:
     def overran(
         self, kind: str, requests: Sequence[str], from_s: float, own_s: float, until_s: float, every_s: float
     ) -> None:
-        """A turn with these requests outlasted its pace: until `own_s` it waited for answers, then it was our lateness."""
+        """A turn with these requests outlasted its pace: until `own_s` it waited for answers, then it was late."""
         overruns = self._overruns
         if overruns.begin_s <= from_s <= until_s <= overruns.end_s:
             sums = overruns.sums

@@ -305,7 +305,7 @@ class Sender(TurnTaker):
         )
 
     def _heed(self, name: str, answer: Answer, due: Due, ended_s: float, tracker: PromiseTracker) -> None:
-        """Remember what a refusal promised, and do what the scenario says: back off, longer each time, stop or ignore."""
+        """Remember what a refusal promised, and react as the scenario says: back off, ever longer; stop; or ignore."""
         asked_s = retry_after_s(answer)
         if asked_s is None:
             self._recorder.retry_after(name, intended_s=due.at_s, became=promising_nothing(answer))
