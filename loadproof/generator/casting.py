@@ -62,7 +62,7 @@ def cast(path: Path, options: CommonOptions) -> Iterator[Locustfile]:
             # What a file prints when imported is not part of the output.
             with contextlib.redirect_stdout(sys.stderr):
                 users, shapes = load_locustfile(str(file))
-        except BaseException as error:  # noqa: BLE001 - whatever it is, it is told
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it is reported
             yield Locustfile(file.stem, error=traceback.format_exception_only(error)[-1].strip())
             continue
         if path.is_file():

@@ -82,13 +82,13 @@ class LazyResponse(ResponseContextManager):
 
     def json(self, **options: Any) -> Any:
         """As requests'; parses UTF-8 directly, without guessing the encoding."""
-        # `encoding` may have been set; to ask for it would cost a lock.
+        # `encoding` may have been set; reading the property would cost a lock.
         named = self.__dict__.get("encoding") or _encoding_of(self.answer.headers.get("content-type"))
         if not options and named == _UTF_8:
             try:
                 return json.loads(self._content.decode())
             except (ValueError, AttributeError):
-                # It, too, has to say what is wrong.
+                # Let requests report what is wrong.
                 pass
         return super().json(**options)
 

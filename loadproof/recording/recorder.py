@@ -219,7 +219,7 @@ class Recorder:
         self._count(endpoint, due, SURPLUS, outcome)
 
     def unread(self, endpoint: str, due: Due, timing: Timing) -> None:
-        """loadproof can't read this kind of answer, which counts as invalid; recorded with its response time."""
+        """Loadproof can't read this kind of answer, which counts as invalid; recorded with its response time."""
         bucket = bucket_of(round(1e6 * (timing.ended_s - self.start_s - due.at_s)))
         self._count(endpoint, due, UNREAD, Outcome.INVALID, bucket)
 

@@ -47,7 +47,7 @@ def checked(
     except (GreenletExit, Timeout, KeyboardInterrupt):
         # Not an error in the check: it is being cut off.
         raise
-    except BaseException as error:  # noqa: BLE001 - the check reads what it expects, and fails in any way of its own
+    except BaseException as error:  # noqa: BLE001 - the check may fail in any way on what it reads
         unexpected = UnexpectedAnswerError(f"unreadable answer ({type(error).__name__})")
     else:
         return reply, Outcome.OK, None
