@@ -182,7 +182,7 @@ class Following:
             self._give_up(current, asked, error)
             raise
         if self._asking.end(current, asked):
-            # With `catch_response`, Locust is told at the end of the `with` block, if there is one.
+            # With `catch_response`, Locust only learns of it at the end of the `with` block, if there is one.
             told = told_later(answer)
             self._untold[key_of(told)] = Untold(asked, work.now_s(), told.get("context"))
         return answer

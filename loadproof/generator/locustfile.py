@@ -63,7 +63,7 @@ def _set_up(environment: Environment, **_: Any) -> None:
     environment.events.test_stopping.add_listener(lambda **_: say_who_ends_it())
     gevent.spawn(_quit_with_parent, environment.runner, int(os.environ.get(variables.PARENT, os.getppid())))
     follow_strangers(environment, LoadproofDispatcher)
-    # Last, so that everything fired from here on is masked.
+    # After it, so that the events it hears are masked.
     mask_events(environment, error=_masked_error, text=_masked_text)
     if not isinstance(environment.runner, MasterRunner):
         environment.events.test_start.add_listener(look_for_garbage_rarely)

@@ -35,7 +35,7 @@ def guard(environment: Environment, **_: Any) -> None:
     """Exit with code 2 before Locust starts if a host is not allowed; let only the web UI's own pages use it."""
     hosts = {environment.host}
     if environment.web_ui is not None or not environment.host:
-        # Without another host, Locust loads the one its user classes name; the web UI's form can clear that host.
+        # Without a host option, Locust loads the hosts its user classes name; a web UI's form can clear the option.
         hosts |= {user.host for user in environment.user_classes}
     hosts -= {None, ""}
     try:

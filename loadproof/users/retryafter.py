@@ -76,7 +76,7 @@ class RetryPromise:
 class PromiseTracker:
     """Keeps the target's last promise to one client for one endpoint.
 
-    The first request sent after the promised moment tests the promise. If the client is admitted before that, the
+    The first request sent after the promised moment tests the promise. If an earlier one isn't throttled, the
     promise is void.
     """
 
