@@ -1,4 +1,4 @@
-"""What is known about a foreign user: where its time goes, and what it is waiting for."""
+"""What is known about a foreign user, one written for plain Locust: where its time goes, and what it is waiting for."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ class UndeclaredRequestError(LookupError):
 
 
 class Sender(TurnTaker):
-    """A client with its connections, its tokens and the back-offs asked of it."""
+    """A client with its connections, the target's promises to it, and its back-offs."""
 
     abstract = True
 
