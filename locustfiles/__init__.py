@@ -1,1 +1,1 @@
-"""What virtual users do: one kind of traffic per file, named as its endpoint."""
+"""What virtual users do: one kind of traffic per file, named after its endpoint."""

@@ -1,4 +1,4 @@
-"""Reads the balance of an account that nobody else moves money to or from."""
+"""Reads the balance of an account that no money moves to or from."""
 
 from decimal import Decimal
 from functools import cached_property
@@ -27,7 +27,7 @@ class BalanceUser(ApiUser):
         expect(reply.says("account", self.identity.read_account), "balance: of another account")
         balance = reply.number("balance")
         expect(balance >= 0, "balance: negative")
-        # Nobody pays from or to this account, so what was read first stays.
+        # Nobody pays to or from this account, so its balance must stay as first read.
         expect(
             self.known_balance is None or balance == self.known_balance or self.api.balances_may_change,
             "balance: changed without a transaction",

@@ -1,4 +1,4 @@
-"""Asks whether the service is alive, as a monitor does."""
+"""Checks whether the service is alive, as a monitor does."""
 
 from functools import cached_property
 

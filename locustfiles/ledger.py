@@ -1,4 +1,4 @@
-"""Pays, and reads at once what it paid and what is left: whoever was told of a payment has to find it there.
+"""Pays, then immediately reads the balance and the payment back: a confirmed payment must be there.
 
 For audits of the ledger, with `mix: {ledger: {share: …, requests: [transactions, balance]}}`.
 """

@@ -1,4 +1,4 @@
-"""Pays back and forth between two accounts of its own, and reads the last payment back now and then."""
+"""Pays between its own accounts, and occasionally reads the last payment back."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ class TransactionUser(ApiUser):
         order = self.api.pay(debit=debit, credit=credit, amount=amount, key=str(self.new_id()))
 
         def is_paid(reply: Reply) -> None:
-            reply.told()  # Each of its fields is there, or this raises.
+            reply.told()  # Raises if a field is missing.
             expect(reply.repeats(order.sent), "transactions: another payment than ordered")
             if self.api.has_location:
                 location = reply.answer.headers.get("location", "")

@@ -1,4 +1,4 @@
-"""Delivers signed events as a payment provider does; now and then the same one twice, which must change nothing."""
+"""Delivers signed events as a payment provider does; occasionally the same one twice, which must change nothing."""
 
 from typing import Any
 

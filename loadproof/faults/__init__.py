@@ -1,1 +1,1 @@
-"""What goes wrong on purpose while a run goes on: from a scenario's faults to a target that stalls, dies or is slow."""
+"""Injects a scenario's faults during a run: makes the target stall, die or slow down."""

@@ -1,4 +1,4 @@
-"""One program while it runs, in a process group of its own: bounded in time and in what is kept of its output."""
+"""Runs a program in its own process group, with a limit on its time and on the output kept."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     from loadproof.rundir.commands import How
 
 _KEPT_BYTES: Final = 64 << 10
-"""The end of its output, where an error usually is."""
+"""From the end of its output, where errors usually are."""
 _CHUNK_BYTES: Final = 64 << 10
 _PATIENCE_S: Final = 2.0
 """Between SIGTERM and SIGKILL."""
 _LAST_WORDS_S: Final = 0.5
-"""A process that left the group may keep its output open for ever."""
+"""How long to read on after its end: a process that left the group may keep the output open forever."""
 
 
 @dataclass(frozen=True)
 class CommandOrder:
-    """What to run; with the values of variables, so that it is written nowhere."""
+    """What to run; contains the values of secret variables, so it must not be written anywhere."""
 
     arguments: Sequence[str]
     environment: Mapping[str, str]
@@ -37,10 +37,10 @@ class CommandOrder:
 
 
 class RunningCommand:
-    """Ended with all of its group, at the latest after `longest_s`."""
+    """A running program, ended together with its process group, after `longest_s` at the latest."""
 
     def __init__(self, process: Process, printed: int, longest_s: float) -> None:
-        """`printed` is the descriptor of a pipe from which its output is read."""
+        """`printed` is the descriptor of the pipe to read its output from."""
         self._process = process
         self._began_s = time.monotonic()
         self._took_s = 0.0
@@ -50,8 +50,8 @@ class RunningCommand:
 
     @classmethod
     async def start(cls, order: CommandOrder) -> RunningCommand:
-        """OSError if there is no such program, or directory."""
-        # With a pipe of asyncio's own, a process would not count as ended while others have its output.
+        """Start the program; OSError if the program or its directory doesn't exist."""
+        # With asyncio's own pipe, a process wouldn't count as ended while others hold its output open.
         printed, prints = os.pipe()
         try:
             process = await asyncio.create_subprocess_exec(
@@ -76,21 +76,21 @@ class RunningCommand:
 
     @property
     def ended(self) -> dict[str, Any] | None:
-        """How it ended, its exit code, seconds and output; None while it runs."""
+        """How it ended (`how`), its exit code (`code`), seconds (`took_s`) and `output`; None while it runs."""
         if not self._watching.done():
             return None
         output = self._output.decode(errors="replace")
         return {"how": self._how, "code": self._process.returncode, "took_s": self._took_s, "output": output}
 
     def stop(self) -> None:
-        """It is on its way out when this returns."""
+        """Ask the group to end, and kill it later; returns at once."""
         if not self._watching.done():
             self._how = "stopped"
             self._signal(signal.SIGTERM)
             asyncio.get_running_loop().call_later(_PATIENCE_S, self._kill)
 
     def when_ended(self, call: Callable[[], None]) -> None:
-        """Call this as soon as its group is gone."""
+        """Call this once the program has ended and its group was killed."""
         self._watching.add_done_callback(lambda _: call())
 
     async def wait(self) -> None:
@@ -117,7 +117,7 @@ class RunningCommand:
             self._signal(signal.SIGTERM)
             await self._wait_patiently()
         self._took_s = time.monotonic() - self._began_s
-        # Whatever it has left running, too.
+        # Also end whatever it left running.
         self._signal(signal.SIGKILL)
         await self._wait_patiently()
 
@@ -135,6 +135,6 @@ class RunningCommand:
             self._signal(signal.SIGKILL)
 
     def _signal(self, number: signal.Signals) -> None:
-        # It may have become somebody else's, by sudo.
+        # The process may belong to another user by now, through sudo.
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.group, number)

@@ -1,6 +1,6 @@
-"""Undoes a run's faults when the process that does them is killed: `python -m loadproof.faults.guard`.
+"""Undoes a run's faults if the process that injects them is killed: `python -m loadproof.faults.guard`.
 
-It hears on its standard input what is owed, a line of JSON each, and does nothing while somebody else is there to.
+It reads from its standard input what has to be undone, one line of JSON each, and acts only when its input ends.
 """
 
 from __future__ import annotations
@@ -28,33 +28,34 @@ _LOOK_S: Final = 0.05
 
 
 class Guard:
-    """The guard, as whoever does the faults sees it."""
+    """The guard, as seen by the process that injects the faults."""
 
     def __init__(self) -> None:
-        # In a session of its own, so that whatever ends the other's group leaves it.
+        # In its own session, so that it survives whatever kills this process's group.
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "loadproof.faults.guard"], stdin=subprocess.PIPE, start_new_session=True
         )
 
     def tell(self, what: str, number: int | str, owed: Any = True) -> None:
-        """That this is owed, or with None no longer: `paused` and `running` a group, `undo` an order, `directory`.
+        """Tell the guard that this has to be undone, or with `owed=None` no longer has to.
 
-        `undoing` is the group that does what an `undo` of the same number asks for.
+        `what` is one of `paused` and `running`, for a process group; `undo`, for a command's number, with the order
+        that undoes it; `undoing`, for the same number, with the group that runs that order; `directory`, for a path.
         """
         assert self._process.stdin is not None  # noqa: S101 - it is a pipe
-        # Without it, everything else still works.
+        # Everything else still works without the guard.
         with suppress(BrokenPipeError):
             self._process.stdin.write(json.dumps([what, number, owed]).encode() + b"\n")
             self._process.stdin.flush()
 
     def dismiss(self) -> None:
-        """Nothing is owed any more."""
+        """Nothing has to be undone any more."""
         self.tell("dismissed", 0)
 
 
 @dataclass
 class Debts:
-    """By number or path, what somebody has begun and not ended."""
+    """What was begun and not yet undone, by number or path."""
 
     paused: dict[int, Any] = field(default_factory=dict)
     running: dict[int, Any] = field(default_factory=dict)
@@ -68,7 +69,7 @@ class Debts:
         _end(self.running)
         for number, order in self.undo.items():
             if number in self.undoing:
-                # It may do harm a second time, and more while the first one is at it.
+                # Undoing twice may do harm, all the more at the same time: wait for the one that is running.
                 _wait_for(self.undoing[number], order["longest_s"])
                 continue
             with suppress(OSError):
@@ -78,13 +79,13 @@ class Debts:
 
 
 def heard(lines: Iterable[bytes]) -> Debts:
-    """What is owed when nobody says anything more."""
+    """What has to be undone after the last line; nothing if the guard was dismissed."""
     debts = Debts()
     for line in lines:
         try:
             what, number, owed = json.loads(line)
         except ValueError:
-            # Whoever wrote it was killed meanwhile.
+            # The writer was killed in the middle of a line.
             continue
         if what == "dismissed":
             return Debts()
@@ -97,7 +98,7 @@ def heard(lines: Iterable[bytes]) -> Debts:
 
 
 def _end(groups: Iterable[int]) -> None:
-    """Politely at first."""
+    """End these groups: SIGTERM first, then SIGKILL."""
     left = list(groups)
     for number in (signal.SIGTERM, signal.SIGKILL):
         for group in left:
@@ -108,7 +109,7 @@ def _end(groups: Iterable[int]) -> None:
 
 
 def _wait_for(group: int, longest_s: float) -> None:
-    """And end what takes longer."""
+    """Wait for a group to end, and end it if it takes longer than this."""
     until_s = time.monotonic() + longest_s
     while _signal(group, 0) and time.monotonic() < until_s:
         time.sleep(_LOOK_S)
@@ -124,7 +125,7 @@ def _signal(group: int, number: int) -> bool:
 
 
 def main() -> None:
-    # Were they ignored, the commands would inherit that, and ignore them, too.
+    # Handlers instead of SIG_IGN, which the commands would inherit.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: None)
     debts = heard(sys.stdin.buffer)

@@ -1,8 +1,8 @@
-"""Does a run's faults to its processes, and undoes them: `python -m loadproof.faults.keeper DESCRIPTOR`.
+"""Injects a run's faults, and undoes them: `python -m loadproof.faults.keeper DESCRIPTOR`.
 
-A process of its own, so that a run which is killed leaves nothing paused and no command running: it hears orders, a
-line of JSON each, on a socket that closes with the run, and then ends everything that it has begun. If it is killed,
-too, the guard does so.
+A separate process, so that a run that is killed leaves nothing paused and no command running: it reads orders, one line
+of JSON each, from a socket that closes with the run, and then undoes everything it has begun. If it is killed as well,
+the guard does so.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ from loadproof.faults.proxy import FaultProxy
 from loadproof.scenario.faults import NetworkFault
 
 _LONGEST_ORDER_BYTES: Final = 16 << 20
-"""Arguments and an environment, which Linux allows to be some megabytes."""
+"""An order contains arguments and an environment, which may be several megabytes on Linux."""
 _NETWORK_FAULT: TypeAdapter[NetworkFault] = TypeAdapter(NetworkFault)
 
 
 class Keeper:
-    """What it was told to do, and has not been told to undo."""
+    """Carries out orders, and keeps track of what has to be undone."""
 
     def __init__(self) -> None:
         self._proxies: dict[str, FaultProxy] = {}
         self._paused: set[int] = set()
         self._commands: dict[int, RunningCommand] = {}
         self._owed: dict[int, CommandOrder] = {}
-        """By the number of a command: what undoes it."""
+        """By the number of a command: the order that undoes it."""
         self._undoing: set[RunningCommand] = set()
         self._directories = ExitStack()
         self._guard = Guard()
 
     async def obey(self, order: dict[str, Any]) -> dict[str, Any]:
-        """Answer one order with what came of it."""
+        """Carry out one order, and return the answer to it; ValueError if there is no such order."""
         match order:
             case {"do": "proxy", "of": str(of), "host": str(host), "port": int(port)}:
                 proxy = self._proxies[of] = FaultProxy(host, port)
@@ -95,7 +95,7 @@ class Keeper:
         try:
             running = self._commands[number] = await RunningCommand.start(order)
         except OSError:
-            # What was never begun is not undone.
+            # It was never begun, so there is nothing to undo.
             self._guard.tell("undo", number, None)
             raise
         if undoes is None:
@@ -106,7 +106,7 @@ class Keeper:
         return running
 
     def _undoes(self, running: RunningCommand, number: int) -> None:
-        """Whoever is killed meanwhile, nobody undoes it again, or ends this halfway."""
+        """Note that this command undoes another: even if we are killed, it must not be interrupted or run twice."""
         self._undoing.add(running)
         self._guard.tell("undoing", number, running.group)
         running.when_ended(lambda: self._forgive(number))
@@ -143,10 +143,10 @@ class Keeper:
 
 
 async def keep(orders: socket.socket) -> None:
-    """Obey until nobody is left who could give orders."""
+    """Carry out orders until the socket closes, then undo everything."""
     keeper = Keeper()
     reader, writer = await asyncio.open_connection(sock=orders, limit=_LONGEST_ORDER_BYTES)
-    # Whoever ends us ends what we have begun, too.
+    # Undo everything on SIGTERM as well.
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, reader.feed_eof)
     try:
         while line := await reader.readline():
@@ -156,14 +156,14 @@ async def keep(orders: socket.socket) -> None:
                 answer = {"trouble": f"{type(error).__name__}: {error}"}
             writer.write(json.dumps(answer).encode() + b"\n")
     except ConnectionError:
-        # The run was killed while it gave an order.
+        # The run was killed while it sent an order.
         pass
     finally:
         await keeper.undo()
 
 
 def main() -> None:
-    # Ctrl-C in a terminal is the run's business; it tells us by closing the socket.
+    # The run handles Ctrl-C in a terminal; we notice when it closes the socket.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     asyncio.run(keep(socket.socket(fileno=int(sys.argv[1]))))
 

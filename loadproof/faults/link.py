@@ -1,4 +1,4 @@
-"""One direction of a proxied connection: what arrives is passed on when the faults of the moment let it."""
+"""One direction of a proxied connection: passes bytes on as soon as the current faults allow."""
 
 from __future__ import annotations
 
@@ -16,43 +16,43 @@ if TYPE_CHECKING:
     from loadproof.scenario.faults import NetworkFault
 
 _MOST_WAITING_BYTES: Final = 1 << 20
-"""In one link; then its sender is not read any further, as if the network were full."""
+"""Per link; beyond that, reading from its sender pauses, as if the network were full."""
 
 
 class Closing(Protocol):
-    """The connection, to a link of it."""
+    """A connection, as seen by its links."""
 
     def close(self) -> None:
-        """Both sides, in order."""
+        """Close both sides normally."""
 
     def reset(self) -> None:
-        """Both sides, at once."""
+        """Reset both sides at once."""
 
     def close_if_over(self) -> None:
-        """If both sides have said all that they had to."""
+        """Close if both sides have ended their streams."""
 
 
 class Link:
-    """One direction of a connection: bytes wait in order until they may go on."""
+    """One direction of a connection: bytes wait in order until they may pass."""
 
     def __init__(self, connection: Closing, chance: Random) -> None:
-        """`chance` decides on jitter."""
+        """`chance` draws the jitter."""
         self._connection = connection
         self._chance = chance
         self._loop = asyncio.get_running_loop()
         self._faults: dict[int, NetworkFault] = {}
         self._timers: dict[int, asyncio.TimerHandle] = {}
         self._passed: dict[int, int] = {}
-        """Bytes, by the faults that limit them."""
+        """Bytes passed so far, by the number of the fault that limits them."""
         self._waiting: deque[tuple[float, bytes | None]] = deque()
-        """When they may go on, in the event loop's time; empty: the sender's end; None: the connection's."""
+        """Chunks and when they may pass, by the event loop's clock; b"" is the stream's end, None the connection's."""
         self._waiting_bytes = 0
         self._last_due_s = 0.0
         self.has_ended = False
         self.source: Transport | None = None
-        """Where it comes from."""
+        """Where bytes come from."""
         self.sink: Transport | None = None
-        """Where it goes, once there is a connection."""
+        """Where bytes go, once that side is connected."""
 
     def begin(self, number: int, fault: NetworkFault) -> None:
         self._faults[number] = fault
@@ -71,7 +71,7 @@ class Link:
             self._hurry()
 
     def _hurry(self) -> None:
-        """What waits has nothing to wait for any more."""
+        """No fault delays anything any more: pass on everything that waits."""
         now_s = self._loop.time()
         self._last_due_s = min(self._last_due_s, now_s)
         self._waiting = deque((min(due_s, now_s), chunk) for due_s, chunk in self._waiting)
@@ -79,20 +79,20 @@ class Link:
             self.flush()
 
     def send(self, chunk: bytes) -> None:
-        """Pass it on: at once if nothing is in its way."""
+        """Pass a chunk on: at once if there are no faults and nothing is waiting."""
         if not self._faults and not self._waiting and self.sink is not None:
             self.sink.write(chunk)
         elif not any(isinstance(fault, Timeout) for fault in self._faults.values()):
-            # Through a timeout, nothing: it is lost, as with toxiproxy.
+            # Nothing passes through a timeout: it is lost, as in toxiproxy.
             self._send_limited(chunk)
 
     def send_end(self) -> None:
-        """The sender has no more to say."""
+        """The sender has ended its stream."""
         delays_s = [fault.delay for fault in self._faults.values() if isinstance(fault, SlowClose)]
         self._wait(b"", self._loop.time() + sum(delays_s))
 
     def _send_limited(self, chunk: bytes) -> None:
-        """As much of it as may pass, and behind it the connection's end."""
+        """Pass on as much as the limits allow, and end the connection when one is reached."""
         is_full = False
         for number, fault in self._faults.items():
             if isinstance(fault, LimitData):
@@ -105,7 +105,7 @@ class Link:
             self._wait(None, self._last_due_s)
 
     def _due_s(self, size: int) -> float:
-        """When so many bytes, which have just arrived, may go on."""
+        """When this many bytes, which have just arrived, may pass."""
         due_s = self._loop.time()
         for fault in self._faults.values():
             match fault:
@@ -117,7 +117,7 @@ class Link:
         return due_s
 
     def _wait(self, chunk: bytes | None, due_s: float) -> None:
-        """Nothing overtakes what was sent before it."""
+        """Queue a chunk; it never overtakes an earlier one."""
         self._last_due_s = max(self._last_due_s, due_s)
         self._waiting.append((self._last_due_s, chunk))
         self._waiting_bytes += len(chunk or b"")
@@ -127,7 +127,7 @@ class Link:
             self._loop.call_at(self._last_due_s, self.flush)
 
     def flush(self) -> None:
-        """Send what is due; called again when the rest is."""
+        """Pass on what is due, and schedule the next call for the rest."""
         if self.sink is None:
             return
         while self._waiting and self._waiting[0][0] <= self._loop.time():
@@ -145,7 +145,7 @@ class Link:
             sink.write(chunk)
         else:
             self.has_ended = True
-            # It may have been reset, which nobody has told us yet.
+            # The peer may have reset the connection without our knowing yet.
             with suppress(OSError):
                 if not sink.is_closing():
                     sink.write_eof()

@@ -1,7 +1,7 @@
-"""A TCP proxy on loopback in front of one server, through which a scenario's network faults happen to what passes.
+"""A TCP proxy on loopback in front of one server, which applies a scenario's network faults to the traffic.
 
-Each connection is two links, one a direction; what passes a link waits in order for whatever faults there are at the
-moment it arrives. Nobody has to open a connection again to feel a fault, or its end.
+Each connection has two links, one per direction, in which bytes wait in order, subject to the faults active when they
+arrive. Faults begin and end on open connections, too.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ _BIND_ADDRESS_NO_PORT: Final = 24
 
 
 class FaultProxy:
-    """Listens on a port of 127.0.0.1, and connects from the address of whoever connects to it."""
+    """Listens on a port of 127.0.0.1, and connects to the server from the address of its client."""
 
     def __init__(self, host: str, port: int) -> None:
-        """Of the server behind it."""
+        """`host` and `port` are the server's."""
         self._server_address = host, port
         self._server: asyncio.Server | None = None
         self._connections: set[_Connection] = set()
@@ -39,26 +39,26 @@ class FaultProxy:
         self.random = random.Random()
 
     async def listen(self) -> int:
-        """The port on which it listens from now on."""
+        """Start to listen; returns the port."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(lambda: _Near(self), "127.0.0.1", 0, backlog=_BACKLOG)
         port: int = self._server.sockets[0].getsockname()[1]
         return port
 
     def begin(self, number: int, fault: NetworkFault) -> None:
-        """From now on, until `end` with the same number."""
+        """Apply the fault, to open connections as well, until `end` with the same number."""
         self._faults[number] = fault
         for connection in tuple(self._connections):
             connection.begin(number, fault)
 
     def end(self, number: int) -> None:
-        """It happens to nothing any more; what it has kept waiting still waits."""
+        """End the fault; what it held back passes at once, unless another fault still delays the same link."""
         del self._faults[number]
         for connection in tuple(self._connections):
             connection.end(number)
 
     def accept(self, near: _Near) -> _Connection:
-        """A connection to the server begins as well, and whatever goes wrong at the moment happens to both."""
+        """Connect to the server for this client; the current faults apply from the start."""
         connection = _Connection(self, near)
         self._connections.add(connection)
         for number, fault in self._faults.items():
@@ -73,7 +73,7 @@ class FaultProxy:
             await loop.sock_connect(opened, self._server_address)
             await loop.create_connection(lambda: _Far(connection), sock=opened)
         except OSError:
-            # Nobody listens there.
+            # The server can't be reached.
             opened.close()
             near.reset()
         if near.transport.is_closing():
@@ -83,7 +83,7 @@ class FaultProxy:
         self._connections.discard(connection)
 
     def close(self) -> None:
-        """And all connections with it."""
+        """Stop listening, and reset all connections."""
         if self._server is not None:
             self._server.close()
         for connection in tuple(self._connections):
@@ -93,7 +93,7 @@ class FaultProxy:
 
 
 def _bound_socket(source: str, host: str) -> socket.socket:
-    """For a connection from the client's own address, if possible: a server on loopback tells clients apart by it."""
+    """A socket bound to the client's own address, if possible: a server on loopback tells clients apart by it."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     opened = socket.socket(family, socket.SOCK_STREAM)
     opened.setblocking(False)
@@ -106,14 +106,14 @@ def _bound_socket(source: str, host: str) -> socket.socket:
 
 
 class _Connection:
-    """A client's connection with the one to the server, and the two links between them."""
+    """A client's connection, the matching one to the server, and the two links between them."""
 
     def __init__(self, proxy: FaultProxy, near: _Near) -> None:
         self.proxy = proxy
         self.near = near
         self.far: _Far | None = None
         self.opening: asyncio.Task[None] | None = None
-        """Kept from being forgotten: the event loop alone wouldn't."""
+        """Referenced here, because the event loop only keeps a weak reference."""
         self.upstream = Link(self, proxy.random)
         self.downstream = Link(self, proxy.random)
 
@@ -126,12 +126,12 @@ class _Connection:
             link.end(number)
 
     def close_if_over(self) -> None:
-        """Both sides have said all that they had to."""
+        """Close if both sides have ended their streams."""
         if self.upstream.has_ended and self.downstream.has_ended:
             self.close()
 
     def lose(self, other: _Side | None, error: Exception | None) -> None:
-        """One side is gone: so is the other, in the same way."""
+        """One side is gone: end the other one in the same way, with a close or a reset."""
         if other is None:
             return
         if error is None:
@@ -154,11 +154,11 @@ class _Connection:
 
 
 class _Side(asyncio.Protocol):
-    """One end of a connection: the client's or the server's."""
+    """One side of a connection: the client's or the server's."""
 
     transport: asyncio.Transport
     out: Link
-    """What its peer sends goes there."""
+    """Takes the bytes that this side's peer sends."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - TCP's are
@@ -172,7 +172,7 @@ class _Side(asyncio.Protocol):
         return True
 
     def pause_writing(self) -> None:
-        """The peer reads more slowly than it is sent: don't read for it either."""
+        """The peer reads too slowly: stop reading from the other side."""
         if (sender := self.sender) is not None:
             sender.transport.pause_reading()
 
@@ -192,7 +192,7 @@ class _Side(asyncio.Protocol):
 
 
 class _Near(_Side):
-    """The client's."""
+    """The client's side."""
 
     def __init__(self, proxy: FaultProxy) -> None:
         self._proxy = proxy
@@ -215,7 +215,7 @@ class _Near(_Side):
 
 
 class _Far(_Side):
-    """The server's."""
+    """The server's side."""
 
     def __init__(self, connection: _Connection) -> None:
         self._connection = connection

@@ -1,1 +1,1 @@
-"""Sends the plan on time, inside Locust's processes: one process or a crew."""
+"""Sends the plan on time, inside Locust's processes: a single one, or a master with its workers."""

@@ -1,6 +1,6 @@
-"""Calls a function at a given moment, accurate to a fraction of a millisecond: with a timerfd if the system has them.
+"""Calls a function at a given time, accurate to a fraction of a millisecond: with a timerfd where available.
 
-The event loop's own timers have a resolution of a millisecond: epoll's timeout is a whole number of them.
+The event loop's own timers have a resolution of a millisecond, like epoll's timeout.
 Source: timerfd_create(2), epoll_wait(2).
 """
 
@@ -27,7 +27,7 @@ _NS: Final = 1_000_000_000
 
 
 class Alarm(Protocol):
-    """Calls `ring` on the hub; `ring` must not wait."""
+    """Calls a function on the hub, which must not wait."""
 
     def set(self, at_s: float) -> None:
         """Ring once when the clock's `now_s` reaches this time, or at once if it has passed.
@@ -36,14 +36,14 @@ class Alarm(Protocol):
         """
 
     def close(self) -> None:
-        """Never ring again."""
+        """Cancel the alarm for good."""
 
 
 class AlarmClock(Clock, Protocol):
     """A clock that can set alarms."""
 
     def alarm(self, ring: Callable[[], None]) -> Alarm:
-        """An alarm on this clock, not set yet."""
+        """An alarm on this clock, not yet set."""
 
 
 class SystemAlarmClock(SystemClock):
@@ -59,7 +59,7 @@ SYSTEM_ALARM_CLOCK: Final = SystemAlarmClock()
 class TimerFdAlarm:
     def __init__(self, ring: Callable[[], None]) -> None:
         self._ring = ring
-        # Python only has functions for this from 3.13 on.
+        # Python itself has these functions only since 3.13.
         self._libc = ctypes.CDLL(None, use_errno=True)
         self._fd = self._checked(self._libc.timerfd_create(_CLOCK_MONOTONIC, _NONBLOCK_CLOEXEC))
         self._setting = (ctypes.c_long * 4)()
@@ -109,7 +109,7 @@ class LoopAlarm:
             return
         self._timer.close()
         self._timer = self._loop.timer(max(0.0, at_s - time.monotonic()))
-        # The loop's time is that of its last iteration.
+        # The loop's own time is as old as its last iteration.
         self._timer.start(self._ring, update=True)
 
     def close(self) -> None:

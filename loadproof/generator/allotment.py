@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class UserAllotment(UsersDispatcher):
-    """The n-th user of a class goes to worker n mod W, regardless of history; the mix is kept exactly.
+    """Sends the n-th user of a class to worker n mod W, regardless of history; keeps the mix exactly.
 
-    A worker that knows its rank and W then knows which clients its users are. Locust's own dispatcher
-    spreads users evenly too, but which worker gets the n-th depends on the other classes.
+    From its rank and W, a worker then knows which clients its users are. Locust's own dispatcher also spreads users
+    evenly, but which worker gets the n-th user depends on the other classes.
     """
 
     def __init__(
@@ -29,10 +29,7 @@ class UserAllotment(UsersDispatcher):
         user_classes: list[type[User]],
         has_part: Callable[[str], bool] = lambda _: True,
     ) -> None:
-        """`has_part` says whether the worker with this id received its part of this run.
-
-        One that arrived later did not.
-        """
+        """`has_part` says whether the worker with this id takes part in this run; one that connected later doesn't."""
         super().__init__(worker_nodes, user_classes)
         self._has_part = has_part
         self._classes: list[type[User]] | None = None
@@ -44,24 +41,24 @@ class UserAllotment(UsersDispatcher):
         spawn_rate: float,  # noqa: ARG002 - Locust's signature
         user_classes: list[type[User]] | None = None,
     ) -> None:
-        """Plan one round: PlanShape's ticks are the steps of a ramp.
+        """Plan a single round, because PlanShape's ticks are already the steps of a ramp.
 
-        Locust passes no classes when a worker joined or left; those of the previous tick apply.
+        Locust passes no classes when a worker has joined or left; then those of the previous tick apply.
         """
         if user_classes is not None:
-            # An empty list means no user class, whereas Locust's own dispatcher takes it for all of them.
+            # An empty list means no classes; Locust's own dispatcher would take it to mean all of them.
             self._classes = user_classes
         classes: list[Any] = planned_classes(self) if self._classes is None else list(self._classes)
         counts = {cls.__name__: cls.fixed_count for cls in classes if cls.fixed_count}
         weights = {cls.__name__: cls.weight for cls in classes if not cls.fixed_count}
         rest = target_user_count - sum(counts.values())
         if rest < 0 or not weights:
-            # Fewer than there are always to be.
+            # Fewer users than the fixed counts require, or only fixed counts: share the users by these.
             weights, counts, rest = counts or weights, {}, target_user_count
         shares = {name: weight / sum(weights.values()) for name, weight in weights.items()}
         counts |= apportion(rest, shares) if shares else {}
         with_part = [worker for worker in worker_ids(self) if self._has_part(worker)]
-        # No worker is left that could send, but Locust still expects a round: one without users.
+        # If no worker that could send is left, Locust still expects a round: one without users.
         self._rounds = iter([allot(counts, with_part) or allot(dict.fromkeys(counts, 0), worker_ids(self))])
 
     def __next__(self) -> dict[str, dict[str, int]]:

@@ -1,4 +1,4 @@
-"""What Locust finds in a locustfile, in the form in which one process passes it to another."""
+"""What Locust finds in a locustfile, in a form that one process can pass to another."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ class Role:
     has_task_sets: bool
     has_wait_time: bool
     client: Client = "a client of its own"
-    """What sends its requests."""
+    """The client that sends its requests."""
     host: str = ""
-    """The base URL that the class itself names."""
+    """The base URL set in the class."""
     tags: list[list[str] | None] = field(default_factory=list)
-    """Of each of its tasks, also those of nested sets; None: of a set that no tags leave out."""
+    """The tags of each task, also in nested task sets; None for a set that tags never exclude."""
     fixed_count: int = 0
-    """Users that there are of it whatever the number of all; 0: by its weight."""
+    """Number of users of this class, whatever the total; 0: by weight."""
     own_loops: list[str] = field(default_factory=list)
-    """Methods in place of Locust's that run its tasks, or whatever else."""
+    """Methods that replace those with which Locust runs tasks."""
     never_run: dict[str, str] = field(default_factory=dict)
-    """Its methods that Locust would call without effect, and what each of them is."""
+    """Methods that Locust would call without effect, and what each of them is, such as a coroutine."""
 
 
 @dataclass(frozen=True)
@@ -37,22 +37,22 @@ class Locustfile:
     """What Locust finds in one file of users."""
 
     stem: str
-    """The file's name without `.py`, which is also its endpoint."""
+    """The file's name without `.py`; for our own files also the endpoint."""
     error: str = ""
     """The last line of the traceback, if it can't be loaded."""
     has_shape: bool = False
     stages: list[dict[str, Any]] = field(default_factory=list)
-    """The shape of somebody's own locustfile, as a scenario's phases."""
+    """The shape as a scenario's phases."""
     shape_error: str = ""
-    """Why it can't be one."""
+    """Why the shape can't be turned into phases."""
     shape_takes_options: bool = False
-    """It goes by Locust's --users, --spawn-rate and --run-time."""
+    """The shape uses Locust's --users, --spawn-rate and --run-time."""
     shape_chooses: bool = False
-    """It says itself which user classes there are, and not always all."""
+    """The shape itself chooses user classes, and not always all of them."""
     requests: list[str] = field(default_factory=list)
-    """Names that its calls give to requests, as far as they are written out."""
+    """Names given to requests, as far as they are literals."""
     feeders: list[str] = field(default_factory=list)
-    """Names of those that it takes rows of, as far as they are written out."""
+    """Names of the feeders it takes rows from, as far as they are literals."""
     has_other_requests: bool = False
-    """Some names are worked out when it runs."""
+    """There may be requests with names only known at run time."""
     roles: list[Role] = field(default_factory=list)

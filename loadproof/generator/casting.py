@@ -1,7 +1,7 @@
-"""The process that inspects locustfiles: each of our own in a directory, or the one file that somebody brought.
+"""The process that inspects locustfiles: those written for loadproof in a directory, or a single one for Locust.
 
-Prints what Locust finds in each, as lines of JSON. The second argument is what a shape is told of `CommonOptions`: a
-JSON array.
+Prints what Locust finds in each file as a line of JSON. The arguments are the directory or file, and a JSON array with
+the arguments of `CommonOptions`.
 """
 
 from __future__ import annotations
@@ -38,37 +38,37 @@ if TYPE_CHECKING:
     from loadproof.generator.cast import Client
 
 _NAMING: Final = ("call", "pay", "read_balance", "read_payment")
-"""Methods of an Api that take a request's name."""
+"""Methods of Api that take a request's name."""
 _CALLED_BY_LOCUST: Final = ("on_start", "on_stop")
-"""Besides the tasks."""
+"""In addition to tasks."""
 _UNRUN: Final = {
     "coroutine": iscoroutinefunction,
     "generator": isgeneratorfunction,
     "asynchronous generator": isasyncgenfunction,
 }
-"""What calling it creates, but doesn't run."""
+"""Functions whose call creates something without running the body."""
 _CLIENTS: Final[dict[type[User], Client]] = {
     HttpUser: "loadproof's HttpUser",
     locust.HttpUser: "HttpUser",
     FastHttpUser: "FastHttpUser",
 }
-"""The first one that a user derives from."""
+"""The first base class that matches a user decides."""
 
 
 def cast(path: Path, options: CommonOptions) -> Iterator[Locustfile]:
-    """Everything that Locust would load, one file at a time: a mistake in one file says nothing about the others."""
+    """Everything that Locust would load, one file at a time, so that an error in one file doesn't affect the others."""
     for file in [path] if path.is_file() else sorted(path.glob("[!_]*.py")):
         try:
-            # What a file prints when it is imported is not part of the output.
+            # What a file prints when imported is not part of the output.
             with contextlib.redirect_stdout(sys.stderr):
                 users, shapes = load_locustfile(str(file))
-        except BaseException as error:  # noqa: BLE001 - whatever it is, it is told
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it is reported
             yield Locustfile(file.stem, error=traceback.format_exception_only(error)[-1].strip())
             continue
         if path.is_file():
             yield _brought(file, users, shapes, options)
         else:
-            # A class that a file imports belongs to the other file, unless it is this file's kind of traffic.
+            # An imported class belongs to the other file, unless its endpoint is this file's.
             own = (user for user in users.values() if file.stem in {user.__module__, getattr(user, "endpoint", None)})
             names = _request_names(file)
             yield Locustfile(
@@ -82,7 +82,7 @@ def cast(path: Path, options: CommonOptions) -> Iterator[Locustfile]:
 
 
 def _brought(file: Path, users: dict[str, Any], shapes: list[Any], options: CommonOptions) -> Locustfile:
-    """Somebody's own locustfile, of which Locust runs every user class."""
+    """A single locustfile written for Locust, which runs all its user classes."""
     users = startable(users)
     stages, shape_error = stages_of(shapes, users.values(), options)
     names = client_requests(file)
@@ -94,7 +94,7 @@ def _brought(file: Path, users: dict[str, Any], shapes: list[Any], options: Comm
         shape_chooses=shape_error.startswith(CHOOSES),
         shape_takes_options=options.are_read or any(shape.use_common_options for shape in shapes),
         requests=_known(names),
-        # Requests may also be sent by a module that it imports.
+        # Imported modules may send requests, too.
         has_other_requests=None in names or any(user.__module__ != file.stem for user in users.values()),
         roles=[_role(user) for user in users.values()],
     )
@@ -105,7 +105,7 @@ def _known(names: list[str | None]) -> list[str]:
 
 
 def _calls_in(file: Path, method: str, *, with_set_up: bool = False) -> list[ast.Call]:
-    """Each `….method(…)`, in the order of the file; those written in on_start and on_stop only if asked for."""
+    """Each call `….method(…)`, in the order of the file; those in `on_start` and `on_stop` only `with_set_up`."""
     tree = ast.parse(file.read_bytes())
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
     set_up = {inner for node in functions if node.name in _CALLED_BY_LOCUST for inner in ast.walk(node)}
@@ -115,7 +115,7 @@ def _calls_in(file: Path, method: str, *, with_set_up: bool = False) -> list[ast
 
 
 def _text(value: ast.expr) -> str | None:
-    """None for what is not written out."""
+    """The value of a string literal; None for any other expression."""
     return value.value if isinstance(value, ast.Constant) and isinstance(value.value, str) else None
 
 
@@ -147,7 +147,7 @@ def _role(user: type[User]) -> Role:
 
 
 def _own_loops(holder: Any, *within: Any) -> Iterator[str]:
-    """Those of the class and of its sets of tasks that don't end in Locust's own."""
+    """Methods of the class and its task sets that replace Locust's loops without calling them."""
     for name in ("run", "execute_next_task"):
         method = getattr(holder, name, None)
         is_locusts = getattr(method, "__module__", "").partition(".")[0] in {"locust", "loadproof"}
@@ -159,7 +159,7 @@ def _own_loops(holder: Any, *within: Any) -> Iterator[str]:
 
 
 def _tags(holder: Any, *within: Any) -> list[list[str] | None]:
-    """Source: locust/user/task.py 2.47, filter_tasks_by_tags."""
+    """The tags of each task, nested ones included. Source: locust/user/task.py 2.47, filter_tasks_by_tags."""
     if is_markov_taskset(holder):
         return [None]
     tags: list[list[str] | None] = []
@@ -178,14 +178,14 @@ def _client_of(user: type[User]) -> Client:
 
 
 def _never_run(user: type[User]) -> dict[str, str]:
-    """Names of methods that Locust would call, and what the call would create instead of running the body."""
+    """Names of methods that Locust would call, and what the call would return instead of running the body."""
     called = [(getattr(task, "__name__", repr(task)), task) for task in user.tasks]
     called += [(name, getattr(user, name)) for name in _CALLED_BY_LOCUST]
     return {name: kind for name, method in called if (kind := _made_by(method))}
 
 
 def _made_by(method: Any) -> str | None:
-    """The same for the function inside a partial; any other wrapper may run it."""
+    """What a call of the method creates without running it, also inside a partial; other wrappers may run it."""
     while method is not None:
         for kind, makes in _UNRUN.items():
             if makes(method):
@@ -195,7 +195,7 @@ def _made_by(method: Any) -> str | None:
 
 
 def _stay(process: int) -> None:
-    """A file that would end this process at once is like one that ends it by `sys.exit`; not so its forks."""
+    """Turn `os._exit` into `sys.exit` in this process, but not in its forks, so that a file can't end it silently."""
     leave = os._exit
 
     def stay(status: int) -> NoReturn:
@@ -211,7 +211,7 @@ if __name__ == "__main__":
     HostGuard().install()
     _stay(os.getpid())
     for locustfile in cast(Path(sys.argv[1]), CommonOptions(*json.loads(sys.argv[2]))):
-        # Only the message: a value like `true` is also a word of JSON.
+        # Only the message: masking a value such as `true` elsewhere would break the JSON.
         masked = replace(locustfile, error=mask(locustfile.error))
         output.write(json.dumps(asdict(masked)) + "\n")
     end_children()

@@ -1,4 +1,4 @@
-"""Compares what a master asks of a worker with what the worker's owner allowed."""
+"""Compares what a master asks of a worker with what the worker's owner has allowed."""
 
 from __future__ import annotations
 
@@ -19,10 +19,7 @@ if TYPE_CHECKING:
 
 
 def refusals(manifest: Manifest) -> Iterator[Problem]:
-    """Why this process must not take part.
-
-    A host that it may not load, variables that it may not read or doesn't have.
-    """
+    """Reasons why this process must not take part: a host it may not load, or variables or files it may not read."""
     target = manifest.target
     try:
         check_hosts(target)
@@ -33,7 +30,7 @@ def refusals(manifest: Manifest) -> Iterator[Problem]:
     for place, variable in named_variables(target, set(manifest.scenario.mix)):
         is_set = bool(os.environ.get(variable))
         if variable == DEFAULT_SECRET_VARIABLE and not is_set:
-            # The reference API's development key, which is not secret.
+            # The default is the reference API's development key, which is not secret.
             continue
         if variable not in allowed:
             remedy = f"if the target may have its value, start the worker with --allow-variable {variable}"
@@ -43,7 +40,7 @@ def refusals(manifest: Manifest) -> Iterator[Problem]:
 
 
 def _file_refusals(target: TargetFacts) -> Iterator[Problem]:
-    """Files with which this machine would identify itself, unless its owner agrees; what can't be read here."""
+    """Files that would identify this machine, unless its owner agrees; otherwise, files that can't be read here."""
     if target.tls is None:
         return
     refused = {key: path for key, path in target.tls.identity.items() if path not in allowed_files()}

@@ -1,4 +1,4 @@
-"""Whether a worker has the locustfile that its master runs: each process loads a copy of its own."""
+"""Checks that a worker has the same locustfile as its master: each process loads its own copy."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 def digest_of(environment: Environment) -> str:
-    """Of the locustfiles that this process has loaded besides our own, which is the first; not of what they import."""
+    """SHA-256 of the locustfiles this process has loaded, without our own, which is the first, and without imports."""
     return sha256(b"\0".join(path.read_bytes() for path in _brought(environment))).hexdigest()
 
 
 def copy_problems(manifest: Manifest, digest: str, environment: Environment) -> Iterator[Problem]:
-    """Why this worker's users can't take part; `digest` is the master's."""
+    """Reasons why this worker's users can't take part; `digest` is the master's."""
     if manifest.scenario.locustfile is None:
         missing = [
             kind for kind in manifest.scenario.mix if kind not in {cls.endpoint for cls in api_users(environment)}

@@ -1,7 +1,7 @@
-"""The processes that share one run and report on it: the master's side and the workers'.
+"""The processes that share a run and report on it: the master's side and the workers'.
 
-    master → worker   Begin, then a ClockTime a second, and End
-    worker → master   a Measured a second, and Ended; or Refused
+    master → worker   Begin, then a ClockTime every second, then End
+    worker → master   a Measured every second, then Ended; or Refused
 
 A run in one process is a crew of one, without messages.
 """
@@ -44,9 +44,9 @@ if TYPE_CHECKING:
 
 _LEAD_S: Final = 2.0
 _TOKEN_S: Final = 3.0
-"""What a slow server needs to give a token out."""
+"""How long a slow server may take to issue a token."""
 _TELLING_S: Final = 0.5
-"""ZeroMQ sends in the background; a worker waits this long for its last message to leave."""
+"""ZeroMQ sends in the background; a worker waits this long for its last message to be sent."""
 _OVERDUE_S: Final = 6.0
 """A worker that has not reported for this long is lost."""
 _END_LOOK_S: Final = 0.05
@@ -60,13 +60,13 @@ class LocalCrew:
 
     is_of_many: Final = False
     lead_s: Final = 0.5
-    """Users are created before second 0, so creating them is in no measurement."""
+    """Users are created before second 0, so that creating them isn't measured."""
 
     def __init__(self, environment: Environment, writer: RunWriter, post: Post = THIS_PROCESS) -> None:
         self._post = post
         self.writing = Writing(environment, writer, post)
         self._measuring = Measuring(environment, self.writing.take, post)
-        # The last event of Locust's shutdown: users have stopped by now, whatever caused the stop.
+        # The last event of Locust's shutdown: by then, users have stopped, whatever the cause.
         environment.events.quit.add_listener(self._finish)
 
     @property
@@ -75,15 +75,15 @@ class LocalCrew:
 
     @property
     def is_sound(self) -> bool:
-        """It has measured, and nothing of it has failed."""
+        """Whether it has measured, without failures."""
         return self._measuring.is_sound
 
     def begin(self, start_unix_s: float) -> int:  # noqa: ARG002 - nobody else needs to know
-        """Returns the number of processes that generate load."""
+        """Nothing to send; returns the number of processes that generate load."""
         return 1
 
     def end(self) -> None:
-        """Locust stops the users of its own process by itself."""
+        """Nothing to do: Locust stops the users of its own process."""
 
     def _finish(self, **_: Any) -> None:
         self._measuring.finish()
@@ -91,7 +91,7 @@ class LocalCrew:
 
 
 class MasterCrew:
-    """The master's side: divides the run, collects reports, and waits for the last ones."""
+    """The master's side: assigns shares of the run, collects reports, and waits for the last ones."""
 
     is_of_many: Final = True
 
@@ -103,14 +103,14 @@ class MasterCrew:
         self._runner = cast("MasterRunner", environment.runner)
         self._manifest = manifest
         self.lead_s = _LEAD_S + (_TOKEN_S if token_url_of(manifest.target) else 0.0)
-        """Workers create their payloads, too, and obtain their tokens before they have users."""
+        """Longer than in a single process: workers also create payloads and obtain tokens before they have users."""
         self._post = post
         self._clock = post.clock
         self.writing = Writing(environment, writer, post)
         self._heard_s: dict[str, float] = {}
-        """By client id, of workers that received their part."""
+        """Time of the last message, by client id, of workers that were assigned a share."""
         self._at_work: dict[str, str] = {}
-        """Client id to rank, of workers that have not said `ended`."""
+        """Client id to number (from 1), of workers that have not yet sent Ended."""
         self._reports: Counter[str] = Counter()
         """By client id, the number of the last report."""
         self._skews: defaultdict[str, Skew] = defaultdict(Skew)
@@ -120,24 +120,24 @@ class MasterCrew:
         environment.events.quit.add_listener(self._finish)
 
     def has_part(self, client_id: str) -> bool:
-        """This worker received its part of the run; one that arrived later waits for the next."""
+        """Whether this worker was assigned a share of the run; one that connected later waits for the next run."""
         return client_id in self._heard_s
 
     @property
     def in_flight(self) -> int:
-        """When told to end, workers wait for their requests in flight."""
+        """Always 0: workers wait for their own requests in flight when they end."""
         return 0
 
     @property
     def is_sound(self) -> bool:
-        """What the workers lack is announced."""
+        """Whether there were any workers; their failures are announced."""
         return bool(self._heard_s)
 
     def begin(self, start_unix_s: float) -> int:
-        """Send every connected worker its part; returns the number of workers."""
+        """Send every connected worker its share; returns the number of workers."""
         ids = sorted(worker.id for worker in self._runner.clients.ready)
         text, digest = self._manifest.model_dump_json(), digest_of(self._environment)
-        # One that has listeners to call reports when it has called them.
+        # A worker reports only after its locustfile's listeners have returned.
         silent_s = max(0.0, start_unix_s - self._clock.unix_s() - self.lead_s)
         for rank, worker in enumerate(ids):
             self._at_work[worker] = str(rank + 1)
@@ -147,7 +147,7 @@ class MasterCrew:
         return len(ids)
 
     def end(self) -> None:
-        """Tell the workers to end, and wait until they have, or are lost, or their time is up."""
+        """Tell the workers to end, and wait until they have ended, are lost, or their time is up."""
         for worker in list(self._at_work):
             send(self._runner, End(self._plan_is_over()), worker)
         timeouts = self._manifest.scenario.timeouts
@@ -157,7 +157,7 @@ class MasterCrew:
         self._miss_ends()
 
     def _miss_ends(self) -> None:
-        """Report the workers whose last report has not arrived: nobody waits for them any longer."""
+        """Announce the workers whose last report has not arrived, and stop waiting for them."""
         for rank in self._at_work.values():
             self.writing.writer.announce(WorkerLost(f"worker {rank} did not report its end"))
         self._at_work.clear()
@@ -186,7 +186,7 @@ class MasterCrew:
         self.writing.take(report)
 
     def _miss_reports(self, client_id: str, *, before: int) -> None:
-        """Report those numbered below `before` that should have arrived."""
+        """Announce reports numbered below `before` that have not arrived."""
         missing = before - 1 - self._reports[client_id]
         if missing > 0 and (rank := self._at_work.get(client_id)):
             reports = "a report" if missing == 1 else f"{missing} reports"
@@ -212,7 +212,7 @@ class MasterCrew:
 
 
 class WorkerCrew:
-    """A worker's side: receives its part from the master and reports to it."""
+    """A worker's side: receives its share from the master and reports to it."""
 
     def __init__(self, environment: Environment, post: Post = THIS_PROCESS) -> None:
         """The environment's runner is a WorkerRunner or a stand-in for one."""
@@ -223,11 +223,11 @@ class WorkerCrew:
         self._measuring = Measuring(environment, self._report, post)
         self._clock_took_s = math.inf
         self._run_id = ""
-        """The run that it takes part in."""
+        """The run it takes part in."""
         self._reports = 0
         self._is_ending = False
         self.has_refused = False
-        """Its part of a run."""
+        """It has refused its share of a run."""
         hear(self._runner, Begin, self._begin)
         hear(self._runner, ClockTime, self._hear_clock)
         hear(self._runner, End, self._end, concurrent=True)
@@ -250,7 +250,7 @@ class WorkerCrew:
             self._refuse(error.problems)
 
     def _refuse(self, problems: Sequence[Problem]) -> None:
-        """Report why on both sides, and exit; no message is handled in between, so no users are created."""
+        """Report the reasons on both sides, and exit; no message is handled in between, so no users are created."""
         sys.stderr.write("".join(f"{problem}\n" for problem in problems))
         send(self._runner, Refused("; ".join(map(str, problems))))
         self._clock.sleep(_TELLING_S)
@@ -272,7 +272,7 @@ class WorkerCrew:
         send(self._runner, measured)
 
     def _await_answers(self) -> None:
-        """Stopping users blocks the event loop: answers that arrive meanwhile would seem to take longer."""
+        """Wait for requests in flight first: stopping users blocks the event loop, and would make answers look late."""
         work = self._post.workload()
         until_s = work.now_s() + work.scenario.timeouts.total + 1
         while work.recorder.in_flight and work.now_s() < until_s:
@@ -286,7 +286,7 @@ class WorkerCrew:
             self._await_answers()
         self._runner.stop()
         self._measuring.finish()
-        # Locust's own statistics of the last seconds, before the message that there is no more.
+        # Locust's own statistics of the last seconds, before the message that ends the reports.
         send_statistics(self._runner)
         send(self._runner, Ended(self._reports))
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 _AT_ONCE: Final = 32
-"""How many users are set up at the same time."""
+"""Number of users set up at the same time."""
 
 
 class ArrivalDispatcher(User):
@@ -45,7 +45,7 @@ class ArrivalDispatcher(User):
         self._classes = [classes[endpoint] for endpoint in self._plan.endpoints]
         self._sets_up = [sets_up(cls) for cls in self._classes]
         self._free: list[defaultdict[int, list[ApiUser]]] = [defaultdict(list) for _ in self._classes]
-        """By endpoint and client: users who aren't waiting for an answer."""
+        """By endpoint and client: users that aren't waiting for an answer."""
         self._made: list[Counter[int]] = [Counter() for _ in self._classes]
         self._setting_up: gevent.Greenlet | None = None
         self._executor = Executor(
@@ -111,16 +111,16 @@ class ArrivalDispatcher(User):
         else:
             began_s = self.workload.now_s()
             user = self._new_user(arrival)
-            # The time its set-up took is in nobody's response time, and the start lag before it stays.
+            # Setup time is part of no response time; the start lag before it still counts.
             due_s += self.workload.now_s() - began_s if self._sets_up[arrival.endpoint] else 0.0
         try:
             user.perform(Due(due_s))
         except (StopUser, RescheduleTask, RescheduleTaskImmediately):
-            # A task's own way to end; a user told to 'stop' when throttled would wait, but an arrival doesn't wait.
+            # A task's own ways to end. A user that is to stop when throttled remains: arrivals don't wait for users.
             pass
         except GreenletExit:
             raise
-        except BaseException as error:  # noqa: BLE001 - a mistake in a task is told as Locust does; it costs its arrival
+        except BaseException as error:  # noqa: BLE001 - reported as Locust does; an error only costs its own arrival
             self._report_error(user, error)
         finally:
             free.append(user)
@@ -144,7 +144,7 @@ class ArrivalDispatcher(User):
         self.environment.events.user_error.fire(user_instance=user, exception=error, tb=error.__traceback__)
 
     def _drop(self, arrival: Arrival) -> None:
-        """With it goes what its journey begins with: its first request, and groups that begin with that."""
+        """Count the arrival's first request as dropped, and the groups that would have begun with it."""
         recorder = self.workload.recorder
         first, *_ = self.workload.scenario.requests_of(self._plan.endpoints[arrival.endpoint])
         recorder.dropped(first, intended_s=arrival.time_s)

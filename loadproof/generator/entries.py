@@ -1,4 +1,4 @@
-"""Enters what somebody else's users sent into the run: each request as it ended, and what its answer kept them from."""
+"""Records requests of foreign users: how each ended, and the turns that a late answer cost its user."""
 
 from __future__ import annotations
 
@@ -24,55 +24,55 @@ if TYPE_CHECKING:
     from loadproof.users.post import Post
 
     Answered = tuple[int, str, dict[str, str]]
-    """Its status, or 0, its Retry-After, and what else it says of limits."""
+    """An answer's status, or 0; its Retry-After; and its rate-limit headers."""
 
 _UNANSWERED: Final[Answered] = 0, "", {}
 _FEW: Final = 10
-"""Requests of a kind of user say how often it usually sends; fewer don't, above all if the target stalls at first."""
+"""Requests that it takes to know how often a kind of user usually sends, above all if the target stalls early."""
 
 
 class Entries:
-    """One per process. Moments are seconds from the run's start."""
+    """One per process. Times are seconds from the run's start."""
 
     def __init__(self, post: Post) -> None:
         self._post = post
         self._usual: defaultdict[str, Usual] = defaultdict(Usual)
         """By kind of user."""
         self.is_begun = False
-        """What comes before and after is set-up."""
+        """The run has begun and not ended; requests before and after it are setup."""
 
     def add_unreported(self, asked: AskedRequest) -> None:
-        """It has ended, and nobody says how, or how long it took."""
+        """The request has ended, but its outcome or duration was not reported."""
         due = Due(asked.began_s, is_setup=self._is_setup(asked))
         self._post.recorder.unreported(asked.endpoint, due)
         self._journal(asked.endpoint, UNREPORTED, due, asked.began_s)
 
     def add_abandoned(self, asked: AskedRequest) -> None:
-        """The end of the run cut it off."""
+        """The end of the run cut off the request."""
         due, _ = self._due(asked)
         self._post.recorder.started()
         self._post.recorder.abandoned(asked.endpoint, due)
         self._journal(asked.endpoint, ABANDONED, due, asked.began_s)
 
     def add_timeout(self, asked: AskedRequest) -> None:
-        """It was given up now."""
+        """The request is given up now."""
         self.add(asked, Outcome.TIMEOUT, ended_s=self._post.workload().now_s())
 
     def add_unsent(self, asked: AskedRequest, want: Want) -> None:
-        """This machine lacked what it takes to send it."""
+        """This machine lacked the means to send the request: a port, a file or memory."""
         due, _ = self._due(asked)
         self._post.recorder.started()
         self._post.recorder.unsent(asked.endpoint, want, due)
         self._journal(asked.endpoint, WANTS[want], due, asked.began_s)
 
     def add(self, asked: AskedRequest, outcome: Outcome, *, ended_s: float, heard: Heard | None = None) -> None:
-        """A request with an outcome; `heard` is what Locust's event said of it, if there was one."""
+        """A request with an outcome; `heard` is Locust's event for it, if there was one."""
         life, endpoint, began_s = asked.life, asked.endpoint, asked.began_s
         recorder, work, timing = self._post.recorder, self._post.workload(), Timing()
         timing.began_s = timing.sent_s = work.start_s + began_s
         timing.ended_s = work.start_s + ended_s
         due, is_first = self._due(asked)
-        # First of all, since whatever a client of somebody's own calls its response can raise.
+        # First of all: a foreign client's response object may raise anything.
         longest = LONGEST + work.mask.reach
         answered = _answered_with(heard.response, longest) if heard and recorder.journals else _UNANSWERED
         urls = {heard.url, heard.answered_by} if heard else ()
@@ -110,7 +110,7 @@ class Entries:
         ended_s: float | None = None,
         answered: Answered = _UNANSWERED,
     ) -> None:
-        """In addition to what counts it; its user has said nothing that could be noted, its answer may have."""
+        """Journal the request, in addition to counting it; notes come from its answer only, never from its user."""
         recorder, work = self._post.recorder, self._post.workload()
         if recorder.journals:
             ended_s = work.now_s() if ended_s is None else ended_s
@@ -119,7 +119,10 @@ class Entries:
             recorder.ended(("shared", endpoint, due, *moments_s, status, outcome, retry_after, False, None, limits))
 
     def _due(self, asked: AskedRequest) -> tuple[Due, bool]:
-        """What this request's task waited for, if it is the first of a paced user's; else when it began."""
+        """When the request was due, and whether it is the first of its task.
+
+        A task's first request is due when its user's pace says so; all others are when they begin.
+        """
         is_setup, life, began_s = self._is_setup(asked), asked.life, asked.began_s
         if is_setup or life is None:
             return Due(began_s, is_setup=is_setup), False
@@ -132,9 +135,9 @@ class Entries:
         return is_outside or (life is not None and not life.is_at_work(began_s, is_of_task=asked.is_of_task))
 
     def _count_kept(self, life: Life, endpoint: str, began_s: float, ended_s: float) -> None:
-        """What an unpaced user would have sent, as often as usual, while an answer was later than it may be.
+        """Count what an unpaced user would usually have sent while an answer exceeded its deadline.
 
-        A paced user's turns say it themselves.
+        A paced user's missed turns are counted by its pace.
         """
         usual = self._usual[life.kind]
         usual.names[endpoint] += 1
@@ -151,7 +154,7 @@ class Entries:
             self._end_stalls(usual)
 
     def end(self) -> None:
-        """More than this is not to be known of what is usual."""
+        """Count the remaining stalls, with the usual rates as far as they are known."""
         for usual in self._usual.values():
             self._end_stalls(usual)
 
@@ -166,7 +169,7 @@ class Entries:
 
 
 def _note(recorder: Recorder, endpoint: str, outcome: Outcome, due: Due, of: Timing) -> None:
-    """What our own transport noted of it."""
+    """Count what our own transport noted about the request."""
     if of.is_repeated:
         recorder.repeated(endpoint, outcome, due)
     if of.has_surplus:

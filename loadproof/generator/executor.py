@@ -1,8 +1,8 @@
-"""Makes a call for each arrival at its time, whatever becomes of earlier ones: the open model's engine.
+"""The open model's engine: calls a function for each arrival on time, whether or not earlier ones have ended.
 
-An alarm rings on the event loop when the next arrival is due. The arrival is handed there and then to a free user, a
-greenlet that waits for nothing else; it sends, and returns to the loop when it has to wait for the answer. Late
-arrivals are sent late; an arrival that finds every allowed user busy is dropped.
+An alarm rings on the event loop when the next arrival is due. The arrival is handed at once to a free user, a greenlet
+that waits for nothing else; it sends, and returns to the loop when it has to wait for the answer. Late arrivals are
+sent late; an arrival that finds all allowed users busy is dropped.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ if TYPE_CHECKING:
     from loadproof.generator.alarm import AlarmClock
 
 _AT_ONCE: Final = 32
-"""After this many arrivals in a row, answers that have come in get their turn."""
+"""After this many arrivals in a row, answers that have arrived are processed."""
 
 
 class Arrival(NamedTuple):
-    """One arrival of the open model, as it was dealt."""
+    """One arrival of the open model."""
 
     time_s: float
     """Intended start, seconds from the run's start."""
     endpoint: int
-    """Its index among the plan's endpoints."""
+    """Index into the plan's endpoints."""
     client: int
     """The client's global index."""
 
 
 class Executor:
-    """One run of one worker's arrivals.
+    """Runs the arrivals of one worker once.
 
-    `perform` sends an arrival and returns when it is answered; it must not raise. `drop` is called for one that is
-    never sent. `most_busy` is the maximum number of users.
+    `perform` sends an arrival and returns when it is answered; it must not raise. `drop` is called for arrivals that
+    are never sent. `most_busy` is the maximum number of users.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Executor:
         return len(self._users) - len(self._free)
 
     def run(self, start_s: float) -> None:
-        """Send all arrivals, or those until `stop`, and wait for their answers; `start_s` is second 0 by the clock."""
+        """Send all arrivals, or those before `stop`, and wait for their answers; `start_s` is second 0 by the clock."""
         self._start_s = start_s
         try:
             self._next = next(self._arrivals, None)
@@ -82,13 +82,13 @@ class Executor:
             gevent.sleep(0)
 
     def stop(self) -> None:
-        """Send no more."""
+        """Send no more arrivals."""
         self._arrivals = iter(())
         self._next = None
         self._alarm.set(self._now_s())
 
     def _send_due(self) -> None:
-        """Runs on the hub when the alarm rings."""
+        """Send what is due; runs on the hub when the alarm rings."""
         now_s = self._now_s
         for _ in range(_AT_ONCE):
             arrival = self._next
@@ -122,7 +122,7 @@ class Executor:
             arrival = self._hub.switch()
 
     def _end_users(self) -> None:
-        """Runs on the hub, where the users that are ended return to."""
+        """Kill all users; runs on the hub, to which they return."""
         for user in self._users:
             user.throw(GreenletExit)
 

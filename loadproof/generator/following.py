@@ -1,7 +1,7 @@
-"""Follows users that know nothing of loadproof: what their clients tell Locust of, to the recorder; and their time.
+"""Follows users that know nothing of loadproof: records the requests that their clients report, and their time.
 
-Such a user says only afterwards what it has sent. What it is waiting for is known of Locust's own HTTP clients; any
-other one is trusted to report each request when it ends.
+Such a user reports a request only after it has ended. For Locust's own HTTP clients, requests in flight are known; any
+other client is trusted to report each request when it ends.
 """
 
 from __future__ import annotations
@@ -43,19 +43,19 @@ if TYPE_CHECKING:
     from loadproof.users.post import Post
 
 _MOST_GENERATIONS: Final = 8
-"""Of greenlets that a task begins, each by another one."""
+"""How many generations of greenlets, each spawned by the one before, are traced back to their user."""
 _log = logging.getLogger(__name__)
 
 
 class HeardAnswer(NamedTuple):
-    """What is shown of an answer that somebody's own client got."""
+    """The part of a foreign client's answer that is shown."""
 
     status: int
     body: bytes
 
 
 class Following:
-    """One per process whose users are not our own."""
+    """One per process with foreign users."""
 
     def __init__(self, environment: Environment, post: Post = THIS_PROCESS) -> None:
         self._post = post
@@ -64,7 +64,7 @@ class Following:
         self._lives: WeakKeyDictionary[greenlet, Life] = WeakKeyDictionary()
         self._asking = Asking(post)
         self._untold: dict[object, Untold] = {}
-        """Requests that were answered, and of which Locust has not been told; by what its event will have."""
+        """Requests that were answered but not yet reported to Locust, by the key that their event will have."""
         self._beginnings = Beginnings()
         self._is_over = False
         hear_requests(environment, self._hear_whatever)
@@ -77,13 +77,13 @@ class Following:
         return timeouts.connect, timeouts.total
 
     def _begin(self, **_: Any) -> None:
-        """An answer that never comes is none, also for users who would wait for a minute: unless they say so."""
+        """Give Locust's clients the scenario's timeouts, unless a user sets its own; by default they wait a minute."""
         FastHttpUser.connection_timeout, FastHttpUser.network_timeout = self._timeouts_s()
         self._is_over, self._entries.is_begun = False, True
         self._post.recorder.at_end(self._end)
 
     def _end(self) -> None:
-        """Whoever still waits, in a greenlet that nobody stopped, waited in vain."""
+        """Record the requests that are still waited for, in greenlets that were not stopped."""
         for waiting, asked in self._asking.all_asked():
             self._cut_off(waiting, asked)
         for untold in self._untold.values():
@@ -93,7 +93,7 @@ class Following:
         self._is_over, self._entries.is_begun = True, False
 
     def _life(self) -> Life | None:
-        """Of the user whose greenlet this is, or who began it."""
+        """The life of the user that this greenlet belongs to, or that spawned it."""
         current: Any = gevent.getcurrent()
         life = self._lives.get(current)
         ancestor = current
@@ -108,7 +108,7 @@ class Following:
         return life
 
     def _live(self, user: User, run: Callable[[], None]) -> None:
-        """A user's life: it begins at the step for which it was made."""
+        """Run a user's life, beginning at the step for which the user was created."""
         work, kind = self._post.workload(), type(user).__name__
         came_s = work.now_s()
         first_s = work.first_step(came_s)
@@ -120,7 +120,7 @@ class Following:
             self._post.clock.sleep(max(0.0, first_s - work.now_s()))
             run()
         finally:
-            # What it knows holds its greenlet, which would keep both for ever.
+            # A life references its greenlet, the weak key: left alone, neither would ever be freed.
             del self._lives[current]
             left_s = work.now_s()
             self._post.recorder.user_time.left(kind, left_s)
@@ -138,7 +138,7 @@ class Following:
         except (StopUser, StopTest):
             raise
         except Exception:
-            # It hands back, or has failed: what its on_start sends the next time is its user's work.
+            # The set was left, or has failed: when entered again, what its `on_start` sends is no longer setup.
             if life is not None:
                 life.end_set_up(self._post.workload().now_s())
             raise
@@ -158,13 +158,13 @@ class Following:
                 self._give_up_untold(life)
 
     def _give_up_untold(self, life: Life) -> None:
-        """With its task, each `with` of it has ended."""
+        """Record requests of an ended task that were never reported: all its `with` blocks have ended."""
         own = [key for key, (asked, *_) in self._untold.items() if asked.life is life and asked.is_of_task]
         for key in own:
             self._entries.add_unreported(self._untold.pop(key).asked)
 
     def _send(self, method: str, name: Callable[[], str], send: Callable[[], Any]) -> Any:
-        """A request of one of Locust's clients: known while it lasts, if it never ends, and if nobody reports it."""
+        """Send a request of one of Locust's clients, and keep track of it even if it never ends or isn't reported."""
         current: Any = gevent.getcurrent()
         life, work = self._life(), self._post.workload()
         now_s = work.now_s()
@@ -172,7 +172,7 @@ class Following:
         if life is not None:
             life.has_client = True
             if is_of_task and now_s < life.leaves_s and now_s >= work.spans[-1].end_s and is_stopping(life.user):
-                # Its task would go on for as long as Locust waits for it.
+                # Otherwise its task would go on for as long as Locust waits for it.
                 raise StopUser
         asked = AskedRequest(method, now_s, life, is_of_task, lambda: self._names.of(method, name()))
         self._asking.begin(current, asked)
@@ -182,13 +182,13 @@ class Following:
             self._give_up(current, asked, error)
             raise
         if self._asking.end(current, asked):
-            # With catch_response, Locust is told at the end of a `with`, if there is one.
+            # With `catch_response`, Locust only learns of it at the end of the `with` block, if there is one.
             told = told_later(answer)
             self._untold[key_of(told)] = Untold(asked, work.now_s(), told.get("context"))
         return answer
 
     def _known(self, heard: Heard) -> tuple[AskedRequest, float] | None:
-        """The request that this event tells of, and when it was answered, if one of Locust's clients sent it."""
+        """The request that this event reports, and when it was answered, if one of Locust's clients sent it."""
         current: Any = gevent.getcurrent()
         asked = self._asking.last(current)
         if asked is not None and heard.is_of(asked.method):
@@ -198,7 +198,7 @@ class Following:
         return None if untold is None else (untold.asked, untold.answered_s)
 
     def _give_up(self, waiting: greenlet, asked: AskedRequest, error: BaseException) -> None:
-        """The users' own code did, or Locust, or it was no request at all."""
+        """A request ended with an exception: given up by the user's code or by Locust, or never a valid request."""
         if isinstance(error, GreenletExit) and (asked.is_of_task or self._is_leaving(asked.life)):
             self._cut_off(waiting, asked)
         elif not self._asking.end(waiting, asked):
@@ -209,13 +209,13 @@ class Following:
             self._entries.add_unreported(asked)
 
     def _is_leaving(self, life: Life | None) -> bool:
-        """It may end what it began; nobody has to, after the plan."""
+        """Whether the user was leaving, or the plan was over: a request killed then was cut off, not given up."""
         work = self._post.workload()
         leaves_s = math.inf if life is None else life.leaves_s
         return work.now_s() >= min(leaves_s, work.spans[-1].end_s)
 
     def _cut_off(self, waiting: greenlet, asked: AskedRequest) -> None:
-        """Its user was to end: what it had been waiting for longer than it is worth has failed."""
+        """The end of its user cut the request off: a timeout if it had exceeded the deadline, else abandoned."""
         if not self._asking.end(waiting, asked):
             return
         work = self._post.workload()
@@ -225,25 +225,25 @@ class Following:
             self._entries.add_abandoned(asked)
 
     def _hear_whatever(self, event: Mapping[str, Any]) -> None:
-        """Nothing that an event says may raise where it was fired, nor lose the request."""
+        """Like `_hear`, but whatever a client puts into an event, it must not raise, and no request gets lost."""
         if self._is_over or isinstance(event.get("context"), Recorded):
             return
         try:
             self._hear(Heard.of(event))
-        except Exception:  # noqa: BLE001 - of whatever somebody's client put into it
+        except Exception:  # noqa: BLE001 - a foreign client may have put anything into it
             _log.exception("a request event that can't be understood")
             now_s = self._post.workload().now_s()
             unknown = AskedRequest("-", now_s, None, is_of_task=False, named=lambda: self._names.of("-", "-"))
             self._entries.add_unreported(unknown)
 
     def _hear(self, heard: Heard) -> None:
-        """A request has ended, as Locust's event tells."""
+        """Record a request that has ended according to Locust's event."""
         now_s = self._post.workload().now_s()
         known, ended_s = self._known(heard) or (None, now_s)
         endpoint, outcome = self._names.of(heard.kind, heard.name), outcome_of(heard.response, heard.exception)
         asked = self._told(heard, endpoint, now_s, known)
         if heard.took_s or (heard.took_s is not None and known is None):
-            # Of a known one, no time at all is what a clock says that somebody stopped.
+            # For a known request, a duration of zero means that somebody stopped the clock.
             ended_s = min(now_s, asked.began_s + heard.took_s)
         if outcome is Outcome.OK and heard.took_s is None and asked.began_s == now_s:
             # A success that took no time at all would flatter every quantile.
@@ -258,7 +258,7 @@ class Following:
             self._post.recorder.failed(endpoint, Request(heard.kind, heard.url), answer, heard.exception)
 
     def _told(self, heard: Heard, endpoint: str, now_s: float, known: AskedRequest | None) -> AskedRequest:
-        """A request as its event tells of it, known since it was asked for or only since it has ended."""
+        """The request that an event reports, known since it was sent or only since it has ended."""
         if known is not None:
             return replace(known, method=heard.kind, named=lambda: endpoint)
         life = self._life()
@@ -268,6 +268,6 @@ class Following:
 
 
 def follow_strangers(environment: Environment, ours: type[User]) -> None:
-    """If there are users of somebody else's."""
+    """Follow this process's users if any class is neither an ApiUser nor `ours`."""
     if any(not issubclass(cls, ApiUser | ours) for cls in environment.user_classes):
         Following(environment)

@@ -1,4 +1,4 @@
-"""What Locust's `request` event says about a request, in our words: its name, and its outcome."""
+"""Translates Locust's `request` event into loadproof's terms: a request's name, times and outcome."""
 
 from __future__ import annotations
 
@@ -27,53 +27,53 @@ if TYPE_CHECKING:
 _LONGEST_NAME: Final = 300
 _MOST_CAUSES: Final = 20
 _HERE: Final = frozenset({LOCALHOST, "127.0.0.1", "::1", "0.0.0.0", "::"})  # noqa: S104 - nobody listens there
-"""Names of one host: Linux takes the unspecified address for its own."""
+"""Names of this host: Linux takes the unspecified address for its own."""
 _USUAL_PORTS: Final = frozenset({80, 443})
-"""Of one server, which sends from the first to the second."""
+"""Treated as one server, because the first often redirects to the second."""
 
 
 class ReportedError(Exception):
-    """What somebody's own client said in place of an exception."""
+    """Wraps what a foreign client reported instead of an exception."""
 
 
 class Heard(NamedTuple):
-    """Locust's event, whatever a client of somebody's own put into it."""
+    """Locust's event, whatever a foreign client has put into it."""
 
     kind: str
-    """Of the request: the method of HTTP."""
+    """The type of request; for HTTP, the method."""
     name: str
     took_s: float | None
-    """None: nobody knows how long."""
+    """Duration; None if unknown."""
     body_bytes: int
     start_time: float | None
-    """The time of day, as far as it is known."""
+    """Unix time; None if unknown."""
     response: Any
     exception: BaseException | None
-    """None: it was as its user expected."""
+    """None: the answer was as the user expected."""
     url: str
-    """What was asked for."""
+    """The requested URL."""
     key: tuple[object, int]
 
     def is_of(self, method: object) -> bool:
-        """Of the request with this method that one of Locust's clients sends; not of another one, amid it."""
+        """Whether the event is of a request by one of Locust's clients with this method, not of one nested in it."""
         return self.kind == str(method) and self.key[0] is not None
 
     @property
     def is_unread(self) -> bool:
-        """There is an answer that loadproof doesn't read: its own limit, not the target's failure."""
+        """Whether loadproof can't read the answer: its own limit, not a failure of the target."""
         return self.exception is not None and any(
             isinstance(cause, UnreadAnswerError) for cause in _causes(self.exception)
         )
 
     @property
     def answered_by(self) -> str:
-        """The URL that a redirect led to, or else the one that was asked for."""
+        """The URL after redirects, or else the requested one."""
         url = getattr(self.response, "url", None)
         return url if isinstance(url, str) else self.url
 
     @staticmethod
     def of(event: Mapping[str, Any]) -> Heard:
-        """Never raises: what can't be read is not there."""
+        """The event's fields; those that can't be read count as missing."""
         exception, start_time = event.get("exception"), event.get("start_time")
         if exception and not isinstance(exception, BaseException):
             exception = ReportedError(str(exception))
@@ -84,7 +84,7 @@ class Heard(NamedTuple):
             body_bytes=int(_amount(event.get("response_length")) or 0),
             start_time=start_time if isinstance(start_time, float) else None,
             response=event.get("response"),
-            # Locust takes whatever is false for none.
+            # Like Locust, take any false value for no exception.
             exception=exception or None,
             url=str(event.get("url") or event.get("name")),
             key=key_of(event),
@@ -92,7 +92,7 @@ class Heard(NamedTuple):
 
 
 def _amount(value: Any) -> float | None:
-    """A number of any kind, numpy's and decimal ones included; None for what is no amount of anything."""
+    """A non-negative number of any type, including numpy's and Decimal; None for anything else."""
     try:
         amount = float(value)
     except (TypeError, ValueError, OverflowError):
@@ -101,7 +101,7 @@ def _amount(value: Any) -> float | None:
 
 
 def is_elsewhere(url: str, base_url: str) -> bool:
-    """The URL of a request names another host or port than the target's; False for what is no URL of HTTP."""
+    """Whether a request's URL has another host or port than the target's; False if it isn't an HTTP URL."""
     asked, target = _address("/".join(url.split("/", 3)[:3])), _address(base_url)
     return None not in {asked, target} and asked != target
 
@@ -119,7 +119,7 @@ def _address(url: str) -> tuple[str, int] | None:
 
 
 def told_later(answer: Any) -> Mapping[str, Any]:
-    """What Locust's event will have of a request whose answer waits for its `with` to end.
+    """What Locust's event will contain for a request whose `with` block has not ended yet.
 
     Source: locust 2.47, request_meta of both clients' ResponseContextManager.
     """
@@ -128,15 +128,15 @@ def told_later(answer: Any) -> Mapping[str, Any]:
 
 
 def key_of(event: Mapping[str, Any]) -> tuple[object, int]:
-    """The same for what an event will have and what it has, while somebody holds its context.
+    """A key that is the same for an event and for what `told_later` returned, as long as its context is referenced.
 
-    Requests of one moment have contexts of their own. Source: locust 2.47, request of both clients.
+    Requests with the same start have different contexts. Source: locust 2.47, request of both clients.
     """
     return event.get("start_time"), id(event.get("context"))
 
 
 class Names:
-    """Names of requests as the run directory writes them, the same for the same request; one per process."""
+    """Request names as written to the run directory, the same for the same request; one per process."""
 
     def __init__(self) -> None:
         self._written: dict[tuple[str, str], str] = {}
@@ -152,9 +152,9 @@ class Names:
 
 
 def outcome_of(response: Any, exception: BaseException | None) -> Outcome | Want:
-    """How it ended; or what this machine lacked to send it with.
+    """The outcome, or what this machine lacked to send the request.
 
-    Without an exception it was as its user expected, whatever its status.
+    Without an exception, the answer was as its user expected, whatever its status.
     """
     if exception is None:
         return Outcome.OK
@@ -176,13 +176,13 @@ def _without_answer(causes: list[BaseException]) -> Outcome:
 
 
 def status_of(response: Any) -> int | None:
-    """Of an HTTP answer; None for any other one, and for none."""
+    """The status of an HTTP answer; None for any other object, and without an answer."""
     status = getattr(response, "status_code", None)
     return status if isinstance(status, int) and status > 0 else None
 
 
 def headers_of(response: Any) -> dict[str, str]:
-    """Of an HTTP answer, by names in lower case; none of any other one."""
+    """The headers of an HTTP answer, by lower-case name; empty for any other object."""
     headers = getattr(response, "headers", None)
     return {str(key).lower(): str(value) for key, value in headers.items()} if isinstance(headers, Mapping) else {}
 
@@ -192,7 +192,7 @@ def _failure(cause: BaseException) -> TransportError | None:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The exception and all that it was made from: raised from, raised after, or what it carries."""
+    """The exception and its causes: those it was raised from or after, or that it carries."""
     waiting, looked_at = [error], 0
     while waiting and looked_at < _MOST_CAUSES:
         cause = waiting.pop(0)

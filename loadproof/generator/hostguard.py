@@ -1,6 +1,6 @@
-"""Keeps what users' own code opens within the hosts that this process may load, whichever Python client it uses.
+"""Restricts connections of users' own code to the hosts that this process may load, whichever Python client it uses.
 
-Our own transport asks by itself. A client written in C that makes system calls of its own is out of reach.
+Our own transport checks hosts itself. A client written in C that makes its own system calls is out of reach.
 """
 
 from __future__ import annotations
@@ -29,31 +29,31 @@ _PROXIES: Final = ("http_proxy", "https_proxy", "all_proxy")
 
 
 class HostGuard:
-    """Refuses addresses that are neither loopback nor those of a host that was named; UnsafeTargetError."""
+    """Refuses, with UnsafeTargetError, addresses that are neither loopback nor those of an allowed host."""
 
     def __init__(self) -> None:
         self._addresses: set[str] = set()
-        """Of hosts that were named, as they were resolved."""
+        """Addresses that allowed hosts were resolved to."""
 
     def install(self) -> None:
-        """For every socket and name of this process, from now on.
+        """Check every socket and name lookup of this process from now on.
 
-        The environment's proxies are forgotten: who connects to one may be on the way to anybody.
+        Removes proxies from the environment: a connection to a proxy may lead anywhere.
         """
         for variable in [name for name in os.environ if name.lower() in _PROXIES]:
             del os.environ[variable]
         modules: tuple[Any, ...] = (socket, gevent.socket)
         for module in modules:
             module.getaddrinfo = self._resolving(module.getaddrinfo)
-        # Whichever gevent has put in the place of the other, which threads still use.
+        # Both gevent's sockets and the original ones, which threads still use.
         for cls in {socket.socket, gevent.socket.socket, get_original("socket", "socket")}:
             for name in _SENDING:
                 setattr(cls, name, self._asked(getattr(cls, name)))
-        # Our own transport sends by the original class, and asks by itself.
+        # Our own transport sends with the original class, and checks hosts itself.
         for cls in {socket.socket, gevent.socket.socket}:
             for name in ("send", "sendall"):
                 setattr(cls, name, self._read(getattr(cls, name)))
-        # Also under requests: who watches what is connected to sees only the proxy.
+        # Also within requests: behind a proxy, sockets only show the proxy's address.
         ProxyManager.connection_from_host = _behind_known(ProxyManager.connection_from_host)  # type: ignore[method-assign]
 
     def _resolving(self, resolve: Callable[..., Any]) -> Callable[..., Any]:
@@ -61,12 +61,12 @@ class HostGuard:
         def resolve_known(host: Any, *rest: Any, **options: Any) -> Any:
             resolved = resolve(host, *rest, **options)
             name = host.decode() if isinstance(host, bytes) else host
-            # Anybody may load this machine, by whatever name.
+            # This machine may always be loaded, by whatever name.
             addresses = {str(address[0]) for *_, address in resolved if not may_load(_plain(str(address[0])))}
             if name and may_load(name):
                 self._addresses |= addresses
             elif name and name not in addresses and not addresses.isdisjoint(self._addresses):
-                # Many hosts may share one address, which says nothing of who is meant.
+                # Many hosts may share an address, so the address alone doesn't show which one is meant.
                 raise _refusal(name)
             return resolved
 
@@ -85,7 +85,7 @@ class HostGuard:
         @functools.wraps(send)
         def send_allowed(connection: socket.socket, content: Any, *rest: Any, **options: Any) -> Any:
             if (place := asked_for(content)) is not None:
-                # It is a proxy, which may be on the way to anybody.
+                # The peer is a proxy, which may lead anywhere.
                 self._check(place[0])
             return send(connection, content, *rest, **options)
 
@@ -113,7 +113,7 @@ def _refusal(host: str) -> UnsafeTargetError:
 
 
 def _plain(host: str) -> str:
-    """Without the scope of an IPv6 address, and IPv4 as such; "" is the system's word for this machine."""
+    """An address without IPv6 scope or IPv4 mapping; "localhost" for the empty or unspecified address."""
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:

@@ -1,4 +1,4 @@
-"""Why somebody's own code ended one of Locust's processes, from there to whoever started it: by a line of the log."""
+"""Passes on why a locustfile's code ended one of Locust's processes: as a line in its log, read by its parent."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ if TYPE_CHECKING:
     from traceback import FrameSummary
 
 _READ_BYTES: Final = 65_536
-"""Of the log's end."""
+"""How much of the end of a log is searched."""
 
 
 def say_what_ended_it(error: BaseException) -> None:
-    """If it was raised by somebody's own code, and not where Locust's or loadproof's ends as it should."""
+    """Log the error if a locustfile's code raised it, rather than Locust or loadproof at a regular end."""
     if place := place_in(traceback.extract_tb(error.__traceback__)):
         _say(f"{place}: {traceback.format_exception_only(error)[-1].strip()}")
 
 
 def say_who_ends_it() -> None:
-    """If somebody's own code called whatever calls this."""
+    """Log the place if a locustfile's code is in the current call stack."""
     if place := place_in(traceback.extract_stack()):
         _say(place)
 
 
 def say_who_leaves_at_once() -> None:
-    """From now on, if somebody's own code calls `os._exit`: nothing comes after it."""
+    """From now on, log the place if a locustfile's code calls `os._exit`, after which nothing else runs."""
     leave, process = os._exit, os.getpid()
 
     def leave_told(status: int) -> NoReturn:
-        # A fork of this process ends in this way by itself.
+        # A fork of this process normally ends like this.
         if os.getpid() == process and (place := place_in(traceback.extract_stack())):
             _say(f"{place}: os._exit({status})")
         leave(status)
@@ -52,7 +52,7 @@ def _say(words: str) -> None:
 
 
 def said_in(log: Path) -> str:
-    """The last words in a log of some of these processes, as ', ended by …'; '' without any."""
+    """The last such line in a log of these processes, as ', ended by …'; '' without any."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - _READ_BYTES))
@@ -63,7 +63,7 @@ def said_in(log: Path) -> str:
 
 
 def place_in(frames: Iterable[FrameSummary]) -> str:
-    """'own.py, line 12, in on_start': the innermost frame of somebody's own code; '' without any."""
+    """'own.py, line 12, in on_start': the innermost frame of a locustfile's code; '' without any."""
     own = [frame for frame in frames if not _is_of_others(frame.filename)]
     return f"{Path(own[-1].filename).name}, line {own[-1].lineno}, in {own[-1].name}" if own else ""
 
@@ -75,7 +75,7 @@ def _is_of_others(file: str) -> bool:
 
 
 def _roots() -> Iterable[str]:
-    """Directories of Locust, of what it runs on, and of loadproof."""
+    """Directories of loadproof, Locust and gevent."""
     yield f"{Path(loadproof.__file__).parent}{os.sep}"
     for package in ("locust", "gevent"):
         found = find_spec(package)

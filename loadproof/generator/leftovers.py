@@ -1,6 +1,6 @@
-"""Ends what somebody's locustfile has started and not ended: processes that would outlive a run, and disturb the next.
+"""Ends processes that a locustfile has started and left running: they would outlive a run, and disturb the next.
 
-No other process is touched: each is one of this process's descendants, or has inherited a mark from one of ours.
+Only ends descendants of this process, or processes that inherited a mark from one of ours.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 _PATIENCE_S: Final = 1.0
 _LOOK_S: Final = 0.02
 _MOST_ROUNDS: Final = 3
-"""Of looking for them: one may start another one before it ends."""
+"""Searches for leftovers: one may start another before it ends."""
 
 
 def end_children() -> None:
-    """Those of this process, and theirs. Python waits for some of them when it ends, however long they take."""
+    """End all descendants of this process, for some of which Python would wait at its end, however long they take."""
     _end(lambda: psutil.Process().children(recursive=True))
 
 
 @contextmanager
 def ending_leftovers(mark: str | None = None) -> Iterator[dict[str, str]]:
-    """Variables for a process of ours: whatever has inherited them is ended at the end, whoever its parent is by then.
+    """Yields variables for a process of ours; all processes that inherited them are ended on exit, orphans included.
 
-    `mark` is one that somebody else looks for, too; by default it is a new one. A process that has cleared its
-    environment, or may not be looked at, is left alone.
+    `mark` is an existing mark to share; by default, a new one is made. A process that has cleared its environment, or
+    that we may not inspect, is left alone.
     """
     mark = mark or secrets.token_hex()
     try:
@@ -50,7 +50,7 @@ def _mark_of(process: psutil.Process) -> str | None:
 
 
 def _end(find: Callable[[], list[psutil.Process]]) -> None:
-    """Politely at first; psutil compares when they began, so that nobody is taken for them."""
+    """Terminate, then kill; psutil compares start times, so that a reused process id is never mistaken."""
     for _ in range(_MOST_ROUNDS):
         left = find()
         for end in (psutil.Process.terminate, psutil.Process.kill):
@@ -61,7 +61,7 @@ def _end(find: Callable[[], list[psutil.Process]]) -> None:
 
 
 def _left_of(ending: list[psutil.Process]) -> list[psutil.Process]:
-    """Those that still run after some patience."""
+    """The processes that still run after a grace period."""
     until_s = time.monotonic() + _PATIENCE_S
     while (left := [process for process in ending if is_alive(process)]) and time.monotonic() < until_s:
         time.sleep(_LOOK_S)
@@ -69,7 +69,7 @@ def _left_of(ending: list[psutil.Process]) -> list[psutil.Process]:
 
 
 def is_alive(process: psutil.Process) -> bool:
-    """False also for one that has ended, and of which nobody has taken notice."""
+    """Whether a process still runs; False also for a zombie."""
     with suppress(psutil.Error):
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     return False

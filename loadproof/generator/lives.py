@@ -1,4 +1,4 @@
-"""What is known of a user of somebody else's: where its time goes, and what it is waiting for."""
+"""What is known about a foreign user, one written for plain Locust: where its time goes, and what it is waiting for."""
 
 from __future__ import annotations
 
@@ -21,71 +21,71 @@ if TYPE_CHECKING:
 
 
 EARLY_S: Final = 0.001
-"""By less, a moment of the time of day may seem to be before the one that it was after."""
+"""By up to this much, a time from the wall clock may seem earlier than one it followed."""
 
 
 @dataclass(eq=False)
 class Life:
-    """One user, from its first step on. Moments are seconds from the run's start."""
+    """One user, from its first step on. Times are seconds from the run's start."""
 
     user: User
     greenlet: greenlet
     kind: str
     pace_s: float | None
-    """From one task to the next, where its `wait_time` says so."""
+    """Seconds from one task to the next, if its `wait_time` is a pace."""
     due_s: float
-    """When its task was to begin; at first, the user."""
+    """When its current task was due; before the first task, when the user was."""
     waited: Wait | None = None
-    """The last wait of a paced user before this task."""
+    """A paced user's last wait before this task."""
     set_up_s: float = math.inf
-    """When its first task began."""
+    """When its setup ended, with its first task."""
     leaves_s: float = math.inf
-    """When its `on_stop` did."""
+    """When its `on_stop` began."""
     is_in_turn: bool = False
-    """A task of it runs."""
+    """One of its tasks is running."""
     has_sent: bool = False
-    """In this task."""
+    """It has sent something in this task."""
     sent: list[str] = field(default_factory=list)
-    """Names of what this task, or the last one, has sent."""
+    """Names of the requests sent in this task, or else in the last one."""
     answering_s: float = 0.0
-    """How much of this task it waited for answers."""
+    """How much of this task it has waited for answers."""
     has_client: bool = False
-    """It sends by a client of Locust's, whose every request is known."""
+    """It uses one of Locust's clients, so that all its requests are known."""
     lag_s: float = 0.0
     """How late this task began, by its pace."""
     active_s: float = 0.0
-    """When it last was seen to do something."""
+    """When it last did something observable."""
     longest_s: float = 0.0
-    """Of the answers that it got until its first task."""
+    """The longest answer before its first task."""
     keeps_pace: bool | None = None
-    """It has waited by its pace since its first task, not by a wait of the set of tasks; None: there was no second."""
+    """Since its first task it has waited by its pace, not by a task set's wait; None before the second task."""
     began_s: float | None = None
-    """When its last request did."""
+    """When its last request began."""
     kept_s: float = 0.0
-    """How much longer than the deadline that one took."""
+    """By how much that request exceeded the deadline."""
     kept_until_s: float = -math.inf
-    """Until when that has been counted, of several requests at a time."""
+    """Overlong answers have been counted up to here, so that concurrent ones aren't counted twice."""
 
     def is_at_work(self, at_s: float, *, is_of_task: bool) -> bool:
-        """Since its set-up, until it leaves, whenever that is asked; a greenlet that it began may work for longer."""
+        """Whether it was past its setup and had not left at that time; greenlets that it spawned may work on longer."""
         return self.set_up_s - EARLY_S <= at_s and (at_s < self.leaves_s or not is_of_task)
 
     def end_set_up(self, now_s: float) -> None:
-        """With its first task, or with the first set of tasks that it has left."""
+        """The setup ends with the first task, or with the first task set that the user leaves."""
         self.set_up_s = min(self.set_up_s, now_s)
 
     def never_began_s(self, now_s: float) -> float:
-        """How long it was set up without a task after it, if no answer is to blame."""
+        """How long it stayed without ever beginning a task, in s; 0 if it did, or if a slow answer is to blame."""
         stayed_s = now_s - self.due_s
         return stayed_s if self.set_up_s == math.inf and self.longest_s < stayed_s / 2 else 0.0
 
     def leave(self, now_s: float) -> None:
-        """Its `on_stop` begins: by Locust, unless its own code calls it in a task, or before all of them."""
+        """Its `on_stop` begins; ignored if the user's own code calls it within a task or before the first one."""
         if not self.is_in_turn and self.set_up_s < math.inf:
             self.leaves_s = now_s
 
     def begin_turn(self, waited: Wait, now_s: float, user_time: UserTime) -> None:
-        """A paced user that is free waits for its turn; if it did not have to, answers may have cost it turns."""
+        """A task begins. If a paced user didn't have to wait for it, answers may have cost it turns."""
         self.lag_s = 0.0
         if self.pace_s is not None and self.set_up_s < math.inf and waited == self.waited:
             self.keeps_pace = bool(self.keeps_pace)
@@ -93,7 +93,7 @@ class Life:
             self.keeps_pace = True
             self.lag_s = max(0.0, waited.ended_ago_s())
             if not waited.length_s:
-                # What its own code did in that time, it did as it was written.
+                # Time that its own code took is intended, and costs no turns.
                 answered_s = min(self.active_s, self.due_s + self.answering_s)
                 user_time.kept_waiting(self.sent, MISSED, self.due_s + self.pace_s, answered_s, every_s=self.pace_s)
         self.waited = waited
@@ -103,7 +103,7 @@ class Life:
         self.has_sent, self.answering_s = False, 0.0
 
     def end_turn(self, now_s: float, *, longest_s: float, user_time: UserTime) -> None:
-        """A task may take its time, but nobody knows what its own client was doing that was silent for so long."""
+        """A task ends. If it reported nothing for `longest_s` through an unknown client, count that time as late."""
         if not self.has_client and now_s - self.active_s > longest_s:
             user_time.late(self.kind, self.active_s, now_s)
         self.active_s, self.is_in_turn = now_s, False
@@ -111,45 +111,45 @@ class Life:
 
 @dataclass(frozen=True, eq=False)
 class AskedRequest:
-    """A request that one of Locust's clients was asked for, or that another one has told of."""
+    """A request that one of Locust's clients is sending, or that another client has reported."""
 
     method: str
     began_s: float
     life: Life | None
     is_of_task: bool
-    """Rather than of a greenlet that the task began."""
+    """It was sent by the user's own greenlet, not by one that a task spawned."""
     named: Callable[[], str]
 
     @functools.cached_property
     def endpoint(self) -> str:
-        """What most requests are only asked for by the event that ends them."""
+        """The request's name, computed only if needed: most get it from the event that ends them."""
         return self.named()
 
 
 class Untold(NamedTuple):
-    """A request that has been answered, of which Locust's event will tell."""
+    """A request that has been answered but not yet reported by Locust's event."""
 
     asked: AskedRequest
     answered_s: float
     context: object
-    """Held, so that no other one has its identity."""
+    """Referenced, so that no other object gets its id."""
 
 
 class Stall(NamedTuple):
-    """A time in which an answer kept its user from sending: beyond what it may take."""
+    """A time in which an answer, beyond its deadline, kept its user from sending."""
 
     endpoint: str
-    """Empty in its set-up: all that users of its kind send."""
+    """Empty for its setup, which keeps a user from everything that its kind sends."""
     from_s: float
     until_s: float
 
 
 @dataclass
 class Usual:
-    """How often users of a kind send if no answer keeps them."""
+    """How often users of one kind send when no answer keeps them from it."""
 
     seconds: float = 0.0
     requests: int = 0
     names: Counter[str] = field(default_factory=Counter)
     stalls: list[Stall] = field(default_factory=list)
-    """Those before that was known."""
+    """Stalls seen before the usual rate was known."""

@@ -1,4 +1,4 @@
-"""The process that is Locust: like `python -m locust`, but only with the settings of its command line."""
+"""Runs Locust in this process: like `python -m locust`, but with settings from the command line only."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from loadproof.users import entrance
 from loadproof.users.post import THIS_PROCESS
 
 if __name__ == "__main__":
-    # Before Locust's loggers take the streams.
+    # Before Locust's loggers get hold of the streams.
     THIS_PROCESS.masks.append(mask_outputs())
     say_who_leaves_at_once()
     ignore_setting_files()
     HostGuard().install()
-    # Also where no user of ours, whose import does it, is loaded: whoever opens a web UI's form may name any host.
+    # Importing our user classes does this, too, but none may be loaded, and a web UI's form can name any host.
     entrance.stand_guard()
     try:
         main()

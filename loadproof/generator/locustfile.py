@@ -1,4 +1,4 @@
-"""What Locust loads besides the users when loadproof runs it: the shape, the dispatcher, and this process's part."""
+"""The locustfile that loadproof adds to the users': sets up the shape, the dispatcher, and this process's role."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ if TYPE_CHECKING:
     from loadproof.generator.shape import PlanShape
     from loadproof.rundir.manifest import Manifest
 
-# Locust loads this file before it creates its runner and, with it, the sockets.
+# Locust loads this file before it creates its runner, and with it the sockets.
 prepare_sockets(SocketKeys().prepare)
-# And before it loads anybody else's.
+# And before it loads any other locustfile.
 hand_terms()
 
 
 class LoadproofDispatcher(dispatcher.ArrivalDispatcher):
-    """One on each worker."""
+    """The open model's single user; each worker has one."""
 
 
 class LoadproofShape(shape.PlanShape):
@@ -63,7 +63,7 @@ def _set_up(environment: Environment, **_: Any) -> None:
     environment.events.test_stopping.add_listener(lambda **_: say_who_ends_it())
     gevent.spawn(_quit_with_parent, environment.runner, int(os.environ.get(variables.PARENT, os.getppid())))
     follow_strangers(environment, LoadproofDispatcher)
-    # After it, so that what it hears is masked.
+    # After it, so that the events it hears are masked.
     mask_events(environment, error=_masked_error, text=_masked_text)
     if not isinstance(environment.runner, MasterRunner):
         environment.events.test_start.add_listener(look_for_garbage_rarely)
@@ -74,14 +74,14 @@ def _set_up(environment: Environment, **_: Any) -> None:
 
 
 def _set_up_worker(environment: Environment) -> None:
-    """It waits for its master, which says what its part is."""
+    """Wait for the master to assign a share of the run."""
     keep_default_arguments()
     part = WorkerCrew(environment)
     end_with(environment, lambda: int(part.has_refused))
 
 
 def _set_up_leader(environment: Environment) -> None:
-    """The process that keeps to the plan and writes the run directory."""
+    """Set up the process that follows the plan and writes the run directory."""
     path = _run_directory()
     manifest = read_manifest(path)
     writer = RunWriter(path, manifest)
@@ -113,10 +113,10 @@ def _run_directory() -> Path:
 
 
 def _crew_of(environment: Environment, writer: RunWriter, manifest: Manifest) -> MasterCrew | LocalCrew:
-    """Who sends: this process's workers, or the process itself."""
+    """The processes that send: this process's workers, or the process itself."""
     if isinstance(environment.runner, MasterRunner):
         crew = MasterCrew(environment, writer, manifest)
-        # Locust only ever calls it.
+        # Locust only calls it, so it need not be a class.
         environment.dispatcher_class = functools.partial(UserAllotment, has_part=crew.has_part)  # type: ignore[assignment]
         watch_strangers(master_socket(environment.runner), lambda: writer.announce(StrangerRefused()))
         return crew
@@ -124,7 +124,7 @@ def _crew_of(environment: Environment, writer: RunWriter, manifest: Manifest) ->
 
 
 def _hold_token(environment: Environment) -> None:
-    """No users without one: all that they send would be refused."""
+    """Obtain a token if the target needs one, or exit: without it, all requests would be refused."""
     try:
         keep_token(environment)
     except TargetError as error:
@@ -132,7 +132,7 @@ def _hold_token(environment: Environment) -> None:
 
 
 def _masked_error(error: BaseException) -> BaseException:
-    """Without the secrets of the run that this process has a part in at the time."""
+    """The error without the secrets of the run that this process takes part in at that time."""
     return THIS_PROCESS.workload().mask.error(error)
 
 
@@ -141,7 +141,7 @@ def _masked_text(text: str) -> str:
 
 
 def _take_stop_button(web_ui: WebUI, plan: PlanShape, writer: RunWriter) -> None:
-    """The UI's own stop would kill the shape and lose the last reports; ours ends the run cleanly."""
+    """Make the stop button end the run cleanly: Locust's would kill the shape and lose the last reports."""
 
     def stop() -> dict[str, object]:
         writer.announce(StopAsked("in the web UI"))

@@ -1,4 +1,4 @@
-"""What a dry run saw of one request."""
+"""What a dry run shows about one request."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Final
 
 SENT_NOTHING: Final = "sent nothing"
 UNRECORDED: Final = "unrecorded"
-"""In place of an outcome: of a task without a request, and of a request by means of the user's own."""
+"""Instead of an outcome: for a task without a request, and for a request sent without `send`."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """One request, its answer, and how it would be counted; or a task that sent nothing."""
+    """A request, its answer, and how it would be counted; or a task that sent nothing."""
 
     endpoint: str
     request: str
@@ -21,7 +21,7 @@ class Look:
     status: int | None
     response_s: float
     reason: str
-    """Why it is not ok; empty if it is."""
+    """Why the outcome isn't ok; empty if it is."""
     body: str
     """The beginning of the answer's body."""
     closes: bool = False

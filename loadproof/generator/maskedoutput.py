@@ -1,4 +1,4 @@
-"""Output streams of the generator's processes that show no secret: what users' code prints ends up in a log."""
+"""Masks secrets in the output of the generator's processes, because what users' code prints ends up in a log."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ if TYPE_CHECKING:
     from loadproof.scenario.masking import Masker
 
 _LONGEST_LINE: Final = 65_536
-"""Characters; a longer one is written in pieces."""
+"""Characters; a longer line is written in pieces."""
 
 
 class MaskedOutput:
-    """A text stream that wraps another one and masks whole lines: one is often written in several pieces."""
+    """A text stream that wraps another one and masks whole lines, which are often written in several pieces."""
 
     def __init__(self, stream: IO[str], mask: Masker) -> None:
         self._stream = stream
         self._mask = mask
         self._line = ""
-        """The last one, as far as it was written."""
+        """The current line, as far as it was written."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
@@ -50,7 +50,7 @@ class MaskedOutput:
 
 
 def mask_outputs() -> Masker:
-    """Make this process print no value of a variable that it may send to the target; returns what masks them."""
+    """Mask the values of variables that may be sent to the target in this process's output; returns the mask."""
     mask = masker_of(allowed_variables())
     sys.stdout, sys.stderr = MaskedOutput(sys.stdout, mask), MaskedOutput(sys.stderr, mask)
     return mask

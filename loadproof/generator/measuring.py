@@ -1,4 +1,4 @@
-"""The part of a process with users that reports once a second what it measured."""
+"""The part of a process with users that reports its measurements once a second."""
 
 from __future__ import annotations
 
@@ -22,38 +22,35 @@ if TYPE_CHECKING:
 
 
 _GARBAGE_THRESHOLDS: Final = (50_000, 50, 100)
-"""A request leaves no cycles behind.
-
-With Python's default thresholds, the collector would run every hundred requests.
-"""
+"""High, because a request leaves no cycles behind: by default, the collector would run every hundred requests."""
 
 
 def look_for_garbage_rarely(**_: Any) -> None:
-    """Existing objects stay: scanning them again and again would stall the event loop each time."""
+    """Collect garbage rarely, and never scan existing objects again: each scan would stall the event loop."""
     gc.freeze()
     gc.set_threshold(*_GARBAGE_THRESHOLDS)
 
 
 class Measuring:
-    """A process with users: reports at each full second, at the plan's end, and a last time when it has stopped."""
+    """Reports at each full second, at the plan's end, and a last time when the users have stopped."""
 
     def __init__(
         self, environment: Environment, report: Callable[[SecondReport], None], post: Post = THIS_PROCESS
     ) -> None:
         self._post = post
         self._runner: Any = environment.runner
-        # Somebody's own users tell Locust of each request themselves.
+        # Foreign users report each request to Locust themselves.
         self._statistics = LocustStatistics(environment) if api_users(environment) else None
         self._report = report
         self._greenlets: list[gevent.Greenlet] = []
         self._taking = Semaphore()
-        """A report that was started is completed: what it has taken is stored nowhere else."""
+        """Held during a report, so that none is cut off: what it has taken is stored nowhere else."""
         environment.events.test_start.add_listener(self._begin)
         environment.events.test_stopping.add_listener(self._end_seconds)
 
     @property
     def is_sound(self) -> bool:
-        """It has begun, and nothing of it has failed."""
+        """Whether it has begun, and none of its greenlets has failed."""
         return bool(self._greenlets) and not any(greenlet.exception for greenlet in self._greenlets)
 
     def _begin(self, **_: Any) -> None:
@@ -68,7 +65,7 @@ class Measuring:
             self._take()
 
     def _end_seconds(self, **_: Any) -> None:
-        """Runs before the users are stopped: stopping them takes longer than a second, and is not part of the run."""
+        """End the last second before the users are stopped, which may take over a second and isn't part of the run."""
         if self._greenlets:
             self._post.recorder.end_early(self._post.workload().now_s())
             self._take()

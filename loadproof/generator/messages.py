@@ -1,7 +1,7 @@
-"""What master and workers of a run send each other, and how each kind of message is sent and received.
+"""The messages between the master and the workers of a run, and how to send and receive them.
 
-A broken connection is silently re-established, and what was on its way is lost. Reports therefore have numbers, and one
-that arrives twice changes nothing.
+A broken connection is silently re-established, and messages in transit are lost. Reports are therefore numbered, and
+one that arrives twice changes nothing.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Begin:
-    """Master to worker: its part of the run."""
+    """Master to worker: its share of the run."""
 
     NAME: ClassVar = "loadproof-begin"
     manifest: str
     """As JSON."""
     start_unix_s: float
-    """When second 0 is."""
+    """Unix time of second 0."""
     rank: int
-    """From 0."""
+    """The worker's, from 0."""
     workers: int
-    """How many there are."""
+    """Number of workers."""
     digest: str
-    """Of the master's locustfiles."""
+    """SHA-256 of the master's locustfiles."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Measured:
     now_unix_s: float
     """The worker's current time."""
     clock_took_s: float
-    """The shortest time that a ClockTime seemed to take."""
+    """The shortest time that a ClockTime seemed to take on its way; infinite before the first one."""
 
 
 @dataclass(frozen=True)
@@ -69,12 +69,12 @@ class Ended:
 
     NAME: ClassVar = "loadproof-ended"
     reports: int
-    """How many there were."""
+    """Number of reports sent."""
 
 
 @dataclass(frozen=True)
 class Refused:
-    """Worker to master: its owner doesn't allow its part, so it generates no load."""
+    """Worker to master: it may not or can't take its share of the run, so it generates no load."""
 
     NAME: ClassVar = "loadproof-refused"
     why: str
@@ -89,7 +89,7 @@ def _anybody(_: str) -> bool:
 
 
 def send(runner: MasterRunner | WorkerRunner, message: Message, client_id: str | None = None) -> None:
-    """To the master, or to the worker with this id."""
+    """Send to the master, or to the worker with this id."""
     runner.send_message(message.NAME, vars(message), client_id)
 
 

@@ -1,6 +1,6 @@
-"""The process of a dry run: runs each task once and prints each request and its answer as lines of JSON.
+"""The process of a dry run: runs each task once, and prints each request with its answer as a line of JSON.
 
-Its argument is the directory of locustfiles, or somebody's own; the manifest comes on standard input.
+Its argument is the directory of locustfiles, or a single Locust file; it reads the manifest from standard input.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 _SHOWN_CHARACTERS: Final = 160
 _LEFT_S: Final = 0.1
-"""A server that closes a connection after its answer has done so by then."""
+"""How long to wait for a server that closes the connection after its answer."""
 
 
 class _Noting(NoRecorder):
@@ -61,7 +61,7 @@ class _Noting(NoRecorder):
 
 
 class _Hearing:
-    """Every request that Locust is told of, with what it was counted as just before."""
+    """Collects all requests reported to Locust, each with the outcome recorded just before."""
 
     def __init__(self, environment: Environment, noting: _Noting) -> None:
         self._noting = noting
@@ -73,15 +73,15 @@ class _Hearing:
         self._noting.outcome = ""
 
     def take(self) -> list[tuple[str, dict[str, Any]]]:
-        """What was heard since the last call."""
+        """The requests since the last call."""
         heard, self._heard = self._heard, []
         return heard
 
 
 def _look(manifest: Manifest, locustfiles: Path) -> list[Look]:
-    """Run the set-up and each task of each user in the mix once, and note each request that it sent.
+    """Run the setup and each task of each user in the mix once; returns the requests they sent.
 
-    Of somebody's own locustfile, what its users send first.
+    For a single Locust file, returns what its users send first.
     """
     noting, environment = _Noting(), Environment()
     mask = THIS_PROCESS.assign(manifest, rank=0, workers=1, recorder=noting).mask
@@ -109,7 +109,7 @@ def _look(manifest: Manifest, locustfiles: Path) -> list[Look]:
 
 
 def _looks_at(hearing: _Hearing, user: Sender, base_url: str) -> list[Look]:
-    """Everything that it has just sent."""
+    """All requests the user has just sent."""
     user.post.clock.sleep(_LEFT_S)
     closes = not user.workload.clients.connections(user.identity, base_url).are_kept
     base_path = Origin.of(base_url).base_path
@@ -135,7 +135,7 @@ def _look_at(outcome: str, event: dict[str, Any], mask: Masker, *, base_path: st
         return _unrecorded(event, mask)
     answer, error = event["response"], event["exception"]
     body = _text_of(answer)[: _SHOWN_CHARACTERS + mask.reach] if answer else ""
-    # Before it is cut: half a secret would not be found.
+    # Before cutting: half a secret wouldn't be found.
     body, _ = mask.beginning(body, _SHOWN_CHARACTERS)
     return Look(
         endpoint=event["name"],
@@ -149,7 +149,7 @@ def _look_at(outcome: str, event: dict[str, Any], mask: Masker, *, base_path: st
 
 
 def _unrecorded(event: dict[str, Any], mask: Masker) -> Look:
-    """A request that a user made by means of its own, and told Locust of; it may say about it what it likes."""
+    """A request sent without `send` but reported to Locust; the fields of its event may be anything."""
     name, kind, took_ms = (event.get(key) for key in ("name", "request_type", "response_time"))
     return Look(
         endpoint=mask(str(name)),
@@ -173,7 +173,7 @@ if __name__ == "__main__":
     output = sys.stdout
     THIS_PROCESS.masks.append(mask_outputs())
     HostGuard().install()
-    # What a user prints is not part of the output.
+    # What users print is not part of the output.
     with redirect_stdout(sys.stderr):
         looks = _look(Manifest.model_validate_json(sys.stdin.read()), Path(sys.argv[1]))
     for look in looks:

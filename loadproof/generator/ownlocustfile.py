@@ -1,4 +1,4 @@
-"""What can be known of somebody's locustfile before it runs: names of its requests, and its shape as phases."""
+"""What can be known about a locustfile written for Locust before it runs: request names, and its shape as phases."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ if TYPE_CHECKING:
 
 _METHODS: Final = frozenset({"get", "post", "put", "patch", "delete", "head", "options"})
 _PLAIN_PATH: Final = re.compile(r"(?:/(?![/.])[\w~!$&'()*+,;=:@?.-]*)+", re.ASCII)
-"""Is the name with both of Locust's clients; whole URLs, and what has to be escaped, have another with each."""
+"""A path that both of Locust's clients use as the name; they name whole URLs, and paths to escape, differently."""
 _SENDING: Final = _METHODS | {"request"}
 _OTHERWISE: Final = frozenset({"fire", "measure", "request_name", "rest", "rest_"})
 _LONGEST_S: Final = 86_400
-"""A shape that is asked for longer than this doesn't end."""
+"""A shape that lasts longer than this is taken to be endless."""
 _MOST_STAGES: Final = 200
 CHOOSES: Final = "it chooses user classes itself"
-"""So that the mix is another one in each of its stages, which phases don't have."""
+"""Then the mix differs between stages, which phases don't support."""
 
 
 def startable(users: Mapping[str, Any]) -> dict[str, Any]:
-    """User classes of which Locust starts users. Source: locust/env.py 2.47, _remove_user_classes_with_weight_zero."""
+    """The classes that Locust starts users of. Source: locust/env.py 2.47, _remove_user_classes_with_weight_zero."""
     return {name: user for name, user in users.items() if user.weight > 0 or user.fixed_count > 0}
 
 
 def client_requests(file: Path) -> list[str | None]:
-    """Method and name of each request to a `….client`, as far as both are written out; None for each other one.
+    """Method and name of each request to a `….client`, as far as both are literals; None for each other request.
 
-    And None if there may be requests that nobody calls by that name.
+    Also None if requests may be sent in other ways.
     """
     nodes = [*ast.walk(ast.parse(file.read_bytes()))]
     calls = [node for node in nodes if isinstance(node, ast.Call)]
@@ -46,7 +46,7 @@ def client_requests(file: Path) -> list[str | None]:
 
 
 def _sends_otherwise(nodes: list[ast.AST], calls: list[ast.Call]) -> bool:
-    """A client is handed on or replaced, requests are named for several, sent by `rest`, or told of by an event."""
+    """Whether a client is passed on or replaced, or requests share a name, use `rest`, or are reported by an event."""
     called = {id(call.func) for call in calls}
     attributes = [node for node in nodes if isinstance(node, ast.Attribute)]
     parts = [node for node in attributes if _is_client(node.value)]
@@ -78,7 +78,7 @@ def _request(call: ast.Call) -> str | None:
 
 
 class CommonOptions:
-    """Locust's options that a shape may read, as a run without a web UI has them; `run_time` in whole seconds.
+    """Locust's options that a shape may read, as in a run without a web UI; `run_time` in whole seconds.
 
     Source: locust/main.py 2.47, start_automatic_run.
     """
@@ -100,9 +100,9 @@ class CommonOptions:
 def stages_of(
     shapes: list[Any], users: Collection[Any] = (), options: CommonOptions | None = None
 ) -> tuple[list[dict[str, Any]], str]:
-    """The phases that a shape of Locust's asks for from second to second, or why there are none.
+    """The phases that a Locust shape asks for, second by second, or the reason why there are none.
 
-    `users` are all user classes that there are.
+    `users` are all user classes of the file.
     """
     if not shapes:
         return [], ""
@@ -117,11 +117,11 @@ def stages_of(
 
 
 class _NoPhasesError(Exception):
-    """Why a shape can't be turned into any."""
+    """The shape can't be turned into phases; the text is the reason."""
 
 
 def _asked_for(shape: Any, users: Collection[Any], options: CommonOptions) -> list[tuple[int, float]]:
-    """Users and spawn rate of each second, for as long as `--run-time` lets it."""
+    """Users and spawn rate of each second, up to `--run-time`."""
     wanted: list[tuple[int, float]] = []
     with _seconds_as_asked(shape, options) as ticks:
         for tick in ticks:
@@ -138,7 +138,7 @@ def _asked_for(shape: Any, users: Collection[Any], options: CommonOptions) -> li
 
 @contextmanager
 def _seconds_as_asked(shape: Any, options: CommonOptions) -> Iterator[Iterator[Any]]:
-    """Its ticks, each a second after the one before by all of Python's clocks; nobody sleeps.
+    """The shape's ticks, each a second after the previous one by all of Python's clocks, without sleeping.
 
     Source: locust/runners.py 2.47, Runner.start_shape and shape_worker; locust/shape.py reads `perf_counter`.
     """
@@ -154,7 +154,7 @@ def _seconds_as_asked(shape: Any, options: CommonOptions) -> Iterator[Iterator[A
     with ExitStack() as patched:
         patched.enter_context(mock.patch.object(time, "sleep"))
         for name in ("time", "monotonic", "perf_counter"):
-            # Whole, so that differences are exact.
+            # Whole seconds, so that differences are exact.
             began_s = math.floor(getattr(time, name)())
             patched.enter_context(mock.patch.object(time, name, lambda began_s=began_s: float(began_s + at_s)))
         yield ticked()
@@ -169,7 +169,7 @@ class _NoRunner:
 
 
 def _phases(ticks: list[tuple[int, float]]) -> tuple[list[dict[str, Any]], str]:
-    """Each number of users for as long as it was asked for, which is approached at the rate that was."""
+    """Phases with the requested numbers of users, each for as long as requested, ramped at the requested rate."""
     phases: list[dict[str, Any]] = []
     reached = 0
     while ticks:
@@ -182,7 +182,7 @@ def _phases(ticks: list[tuple[int, float]]) -> tuple[list[dict[str, Any]], str]:
         if wanted < 1:
             return [], "it asks for no users at times"
         phase = {"name": f"stage-{len(phases) + 1}", "duration": f"{length_s} s", "users": wanted}
-        # At a second or less, Locust starts them at once.
+        # Within a second, Locust starts them all at once.
         if takes_s > 1 and wanted != reached:
             phase["ramp"] = f"{min(takes_s, length_s)} s"
         phases.append(phase)

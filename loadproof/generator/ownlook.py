@@ -1,4 +1,4 @@
-"""A dry run of somebody's own locustfile: each of its users for a moment, and each kind of request that it sent."""
+"""A dry run of a Locust file: runs each of its users for a moment, and shows each kind of request they sent."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ _SHOWN_CHARACTERS: Final = 160
 
 
 def looks_of(file: Path, base_url: str, scenario: Scenario, mask: Masker) -> Iterator[Look]:
-    """The first of each request of one user of each class, and of each way in which it ended.
+    """The first request of each kind and outcome, from one user of each class.
 
-    Several hosts stay theirs, unless there is another target.
+    If the classes have several hosts and the target is one of them, each keeps its own; otherwise all use the target.
     """
     found, _ = load_locustfile(str(file))
     users = startable(found)
@@ -56,7 +56,7 @@ def looks_of(file: Path, base_url: str, scenario: Scenario, mask: Masker) -> Ite
 
 
 def _first_of_each(looks: Iterator[Look]) -> list[Look]:
-    """A task that Locust picks again sends the same once more."""
+    """Keep the first of equal requests, as a task that Locust picks again repeats them."""
     first: dict[object, Look] = {}
     for look in looks:
         method = look.request.partition(" ")[0]

@@ -1,4 +1,4 @@
-"""How often a user of Locust's begins a task, where its `wait_time` says so whatever its tasks take."""
+"""How often a Locust user begins a task, if its `wait_time` is a pace that doesn't depend on the tasks' duration."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ _PACED = {function(1.0).__code__ for function in (constant_pacing, constant_thro
 
 
 class Wait(NamedTuple):
-    """A wait between two tasks, as a pace asked for it."""
+    """A wait between two tasks, as computed by a pace."""
 
     began_s: float
     """By `time.perf_counter`."""
     length_s: float
-    """0 if the tasks had taken their time."""
+    """0 if the task had outlasted the pace."""
 
     def ended_ago_s(self) -> float:
         return time.perf_counter() - self.began_s - self.length_s
 
 
 def last_wait(user: User) -> Wait:
-    """A paced user's; any value of a user without a pace."""
+    """A paced user's last wait; meaningless for a user without a pace."""
     return Wait(*last_pacing(user))
 
 
 def pace_s(user: User) -> float | None:
-    """Seconds from task to task; None where it waits after each as long as it likes.
+    """Seconds from task to task; None if the user has no pace.
 
-    Source: locust/user/wait_time.py 2.47: constant_pacing returns a function that knows its `wait_time`, and
-    constant_throughput one of the same.
+    Source: locust/user/wait_time.py 2.47: constant_pacing returns a closure over its `wait_time`, and
+    constant_throughput returns one of the same.
     """
     waits: Any = type(user).wait_time
     if getattr(waits, "__code__", None) not in _PACED or waits.__closure__ is None:

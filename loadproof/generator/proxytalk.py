@@ -1,4 +1,4 @@
-"""Reads in what a client sends whether it asks a proxy to lead it on, and to whom; pure.
+"""Detects from what a client sends whether it asks a proxy to connect it, and to which host; pure.
 
 Sources: RFC 9110, section 9.3.6 (CONNECT); RFC 9112, section 3.2.2 (the absolute form); RFC 1928 (SOCKS 5);
 https://www.openssh.com/txt/socks4.protocol and socks4a.protocol.
@@ -18,7 +18,7 @@ _HTTP: Final = re.compile(
 )
 _LONGEST: Final = 4096
 _LONGEST_START: Final = 10 + len(b" https://")
-"""Of the absolute form: a method of ten letters and the scheme."""
+"""Of the absolute form: a method of up to ten letters, and the scheme."""
 _SOCKS: Final = frozenset({b"\x04", b"\x05"})
 _SOCKS_5, _CONNECT = 5, 1
 _IPV4, _NAME, _IPV6 = 1, 3, 4
@@ -26,14 +26,14 @@ _PORTS: Final = {"http": 80, "https": 443}
 
 
 def asked_for(sent: Any) -> Place | None:
-    """Where the peer is to lead to, by the beginning of what it is sent; None if nothing says that it is a proxy.
+    """Where a proxy is asked to connect to, by the first bytes sent to it; None if they don't address a proxy.
 
-    TypeError for what is no buffer, as from a socket.
+    TypeError if `sent` is not a buffer, as from a socket.
     """
     begun = bytes(memoryview(sent)[:_LONGEST])
     if begun[:1] in _SOCKS:
         return _of_socks(begun)
-    # What nearly everything is, without a look at all of it.
+    # Nearly all requests are ruled out here, without scanning them.
     is_usual = begun.find(b"://", 0, _LONGEST_START) < 0 and not begun.startswith(b"CONNECT ")
     asked = None if is_usual else _HTTP.match(begun)
     return _place(asked[2] or b"//" + asked[1]) if asked else None
@@ -48,7 +48,7 @@ def _place(url: bytes) -> Place | None:
 
 
 def _of_socks(sent: bytes) -> Place | None:
-    """Only of a request that is as long as it says: other protocols begin with these bytes, too."""
+    """Only for a request of exactly the length it declares: other protocols begin with these bytes, too."""
     version, command = sent[0], sent[1] if len(sent) > 1 else 0
     if command != _CONNECT or len(sent) < 9:
         return None
@@ -65,7 +65,7 @@ def _of_socks_5(sent: bytes) -> Place | None:
 
 
 def _of_socks_4(sent: bytes) -> Place | None:
-    """With a user's name; and, if the address is 0.0.0.x, the host's name."""
+    """SOCKS 4: a user name follows the address; if the address is 0.0.0.x, also the host's name."""
     port, address, (_, *rest) = int.from_bytes(sent[2:4]), sent[4:8], sent[8:].split(b"\0")
     has_name = address[:3] == b"\0\0\0" and address[3:] != b"\0"
     if len(rest) != 1 + has_name or rest[-1]:

@@ -1,4 +1,4 @@
-"""What somebody's own code raises outside of tasks, where Locust would only note it, to what its tasks raise."""
+"""Reports exceptions of a locustfile's code outside of tasks like those in tasks; Locust would only log them."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ _log = logging.getLogger(__name__)
 
 
 class Raised:
-    """One per process: the run goes on, and its report tells of them."""
+    """One per process: the run goes on, and its report lists the exceptions."""
 
     runner: Runner | None = None
-    """Once there is one."""
+    """Set once there is one."""
 
     def __init__(self, masked: Callable[[BaseException], str]) -> None:
-        """`masked` is an exception's text without secrets."""
+        """`masked` returns an exception's text without secrets."""
         self._masked = masked
 
     def by_listener(self, hook: EventHook, error: Exception) -> None:
-        """As in Locust, nothing begins after one of `init` has failed."""
+        """A listener raised; re-raised for `init`, after whose failure nothing begins, as in Locust."""
         if self.runner is None or hook is events.init:
             raise error
         _log.error("a listener raised", exc_info=error)
         self._report(error, f"{LISTENER_RAISED}{type(error).__name__}: {self._masked(error)}")
 
     def in_greenlet(self, error: BaseException) -> None:
-        """Like the one that makes users, who may not let themselves be made."""
+        """A greenlet of Locust's raised, such as the one that creates users, whose `__init__` may fail."""
         if place_in(traceback.extract_tb(error.__traceback__)):
             self._report(error, self._masked(error))
 

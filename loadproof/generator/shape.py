@@ -1,4 +1,4 @@
-"""The planned phases as a Locust shape: how many users there are, and when the run is over."""
+"""The planned phases as a Locust shape: how many users to run, and when the run is over."""
 
 from __future__ import annotations
 
@@ -21,48 +21,48 @@ if TYPE_CHECKING:
     from loadproof.recording.runwriter import RunWriter
 
 _CALLS_EVERY_S: Final = 1.0
-"""Source: locust/runners.py 2.47, Runner.start_shape's worker."""
+"""How often Locust calls `tick`. Source: locust/runners.py 2.47, Runner.start_shape's worker."""
 _LONGEST_NAP_S: Final = 0.1
 """An early end is noticed at least this often."""
 _SLOWER_WORKER: Final = 1.5
-"""Than the master, of which several may share a core."""
+"""How much slower than the master a worker may be: several may share a core."""
 _SET_UPS_A_SECOND: Final = 100
 _LONGEST_SET_UP_S: Final = 15.0
 
 
 class PlanShape(LoadTestShape):
-    """Locust's shape of a run; `lead` is the time before its first tick."""
+    """The Locust shape of a run; call `lead` before its first tick."""
 
     abstract = True
     post: ClassVar[Post] = THIS_PROCESS
     dispatcher: type[User]
-    """The open model's user class."""
+    """The user class of the open model."""
 
     def __init__(self) -> None:
         super().__init__()
         self._begun = False
         self._ends_early = False
         self._changes: list[float] = []
-        """When the number of users changes, and the end."""
+        """When the number of users changes, and when the run ends, in s."""
         self._workers = 0
-        """Those with a part of the run; workers that arrived later have none."""
+        """Number of workers in the run, without those that connected later."""
         self._listeners: EventHook | None = None
         self._asked_s = math.nan
-        """When Locust asked for the first time."""
+        """When Locust first called `tick`."""
         self.begins_at_unix_s = -math.inf
-        """Second 0, unless what comes before it takes longer."""
+        """Second 0, unless the preparations take longer."""
 
     def lead(self, crew: Crew, writer: RunWriter) -> None:
         self._crew = crew
         self._writer = writer
 
     def begin_after(self, test_start: EventHook) -> None:
-        """Begin when somebody's own listeners of this event have ended, however long they take."""
+        """Begin once the locustfile's own listeners of this event have returned, however long they take."""
         self._listeners = test_start
         test_start.add_listener(self._begin)
 
     def end_early(self) -> None:
-        """Let the next tick be the last."""
+        """End the run at the next tick."""
         self._ends_early = True
 
     def tick(self) -> tuple[int, float, list[type[User]]] | None:
@@ -79,7 +79,7 @@ class PlanShape(LoadTestShape):
             call_ours_last(self._listeners)
         if self._is_over():
             if not self._ends_early:
-                # If somebody stops the generator from outside, it ends without this announcement.
+                # Without this announcement, the parent knows that the run was stopped.
                 self._writer.announce(PlanIsOver())
             self._crew.end()
             return None
@@ -91,7 +91,7 @@ class PlanShape(LoadTestShape):
         return users, float(max(users, 1)), self._classes()
 
     def _classes(self) -> list[type[User]]:
-        """Only those of the mix, as the directory may hold others; of somebody's own locustfile all."""
+        """The classes of the mix, as the directory may contain others; all classes of a Locust file brought along."""
         if self.post.workload().scenario.locustfile is None:
             return [*self._users_of_mix()]
         assert self.runner is not None  # noqa: S101 - Locust sets it before the first tick
@@ -114,18 +114,18 @@ class PlanShape(LoadTestShape):
         self._writer.announce(Begun(start_unix_s, self._workers))
 
     def _listening_s(self) -> float:
-        """For the workers' listeners, which are the master's too, and are called when users are asked for."""
+        """Time for the workers' listeners, which are the same as the master's and run when users are requested."""
         took_s = 0.0 if self._listeners is None else self.post.clock.now_s() - self._asked_s
         return _SLOWER_WORKER * took_s if self._crew.is_of_many else 0.0
 
     def _set_up_s(self) -> float:
-        """The open model's clients are set up before second 0, as far as that takes no longer than this."""
+        """Time to set up the open model's clients before second 0, in s; limited, so some may be set up later."""
         clients = self.post.workload().scenario.client_count or 0
         users = sum(map(sets_up, self._users_of_mix())) * clients
         return min(1 + users / _SET_UPS_A_SECOND, _LONGEST_SET_UP_S) if users else 0.0
 
     def _await_change(self) -> None:
-        """If the number of users changes, or the last phase ends, before the next call, wait for that moment."""
+        """If the number of users changes, or the last phase ends, before the next call, wait until then."""
         work = self.post.workload()
         now_s = work.now_s()
         moment_s = next((at_s for at_s in self._changes if now_s < at_s <= now_s + _CALLS_EVERY_S), now_s)

@@ -1,8 +1,8 @@
-"""The sockets between master and workers: encrypted with keys from the run's secret, and watched for other secrets.
+"""The sockets between master and workers: encrypted with keys from the run's secret, and watched for strangers.
 
-A worker must know the master's public key to send anything. That key is derived from the secret, written nowhere and
-never sent, so whoever knows it knows the secret; the master proves its identity with the private key. ZeroMQ drops
-whatever a stranger sends before Locust sees a byte. Source: ZeroMQ's RFC 26 (CurveZMQ); pyzmq 27, libzmq 4.3.
+A worker must know the master's public key to send anything. That key is derived from the secret and never stored or
+sent, so only holders of the secret know it; the master proves its identity with the private key. ZeroMQ drops whatever
+strangers send before Locust sees a byte. Source: ZeroMQ's RFC 26 (CurveZMQ); pyzmq 27, libzmq 4.3.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _REFUSALS_IN_A_ROW: Final = 3
-"""A master that is ending may cut one handshake short; ZeroMQ retries after a tenth of a second."""
+"""More than one, because a master that is ending may cut a handshake short; ZeroMQ retries after 0.1 s."""
 _REFUSED: Final = {zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL, zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL}
-"""Whichever side first sees that the handshake fails hangs up, and the other side learns no more than that."""
+"""Both, because the side that first sees the handshake fail hangs up, and the other side learns no details."""
 
 
 def key_pair(secret: str, role: Literal["master", "worker"]) -> tuple[bytes, bytes]:
@@ -42,14 +42,14 @@ def key_pair(secret: str, role: Literal["master", "worker"]) -> tuple[bytes, byt
 
 
 class SocketKeys:
-    """Makes Locust's sockets talk only to holders of the secret, which is removed from the environment."""
+    """Makes Locust's sockets talk only to holders of the secret, which it removes from the environment."""
 
     def __init__(self) -> None:
         self._secret = os.environ.pop(variables.SECRET, "")
         self._listener_fd = os.environ.pop(variables.LISTENER_FD, "")
 
     def prepare(self, socket: Any) -> None:
-        """Must be called before the socket is bound or connected."""
+        """Set up encryption; must be called before the socket is bound or connected."""
         if not self._secret or not zmq.has("curve"):
             why = "pyzmq was built without CURVE" if self._secret else "no secret"
             raise SystemExit(f"{why}: the processes of a run don't communicate unencrypted")
@@ -58,7 +58,7 @@ class SocketKeys:
             socket.curve_server = True
             socket.curve_publickey, socket.curve_secretkey = master, master_private
             if self._listener_fd:
-                # Only once: when Locust reopens its socket, this one is closed.
+                # Only once: by the time Locust reopens its socket, this descriptor is closed.
                 socket.setsockopt(zmq.USE_FD, int(self._listener_fd))
                 self._listener_fd = ""
             return
@@ -81,7 +81,7 @@ def _tell_of_strangers(monitor: Any, tell: Callable[[], None]) -> None:
 
 
 def _leave_when_refused(monitor: Any) -> None:
-    """End this worker, with the reason, if the master keeps failing to read it."""
+    """End this worker and print the reason if handshakes with the master keep failing."""
     refusals = 0
     for event, endpoint in _events(monitor):
         if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:

@@ -1,4 +1,4 @@
-"""Hands what the target file says to clients that are not our own users'."""
+"""Makes clients of foreign users follow the target file."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 
 def hand_terms(post: Post = THIS_PROCESS) -> None:
-    """To all clients that are made from now on, of the run that this process has a part in by then.
+    """Apply the target file of this process's run to all clients created from now on.
 
-    Locustfiles that are loaded from now on have Locust's clients with it.
+    Locustfiles loaded from now on get Locust's clients with these terms.
     """
     take_places(LocustsSession, LocustsFastSession)
     terms.THIS_PROCESS.ask = lambda: terms_of(post.workload())
 
 
 def terms_of(work: Workload) -> terms.Terms | None:
-    """None if there is nothing to say of how a request is sent."""
+    """The target file's terms; None if it says nothing about how to send requests."""
     target, headers = work.target, work.api.headers
-    # The report says that an https target was verified.
+    # Always for https, because the report says that the target was verified.
     is_https = target.base_url.startswith("https:")
     if not (headers or work.credential or is_https or target.proxy):
         return None

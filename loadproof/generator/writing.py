@@ -1,4 +1,4 @@
-"""The part of the process with the run directory that writes reports, and announces how the run is going."""
+"""The part of the process with the run directory that writes reports and announces progress."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 
 _TICK_DELAY_S: Final = 0.2
-"""The master announces how the run is going shortly after the full second, when the workers' reports have arrived."""
+"""How long after the full second progress is announced, so that the workers' reports have arrived."""
 
 
 class Writing:
-    """The process with the run directory: writes reports as they arrive, and announces progress once a second."""
+    """Writes reports as they arrive, and announces progress once a second."""
 
     def __init__(self, environment: Environment, writer: RunWriter, post: Post = THIS_PROCESS) -> None:
         self._post = post
@@ -60,7 +60,7 @@ class Writing:
         self._guard(self.writer.close)
 
     def _guard(self, write: Callable[[], None]) -> None:
-        """Stop the run when the disk is full; what has been written stays readable."""
+        """Write, or stop the run if the disk is full; what has been written stays readable."""
         if self._disk_is_full:
             return
         try:

@@ -1,1 +1,1 @@
-"""Locust's HttpUser on loadproof's transport: requests' interface, at a fraction of its cost."""
+"""Locust's HttpUser on loadproof's transport: the same interface at a fraction of the cost."""

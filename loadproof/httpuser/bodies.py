@@ -1,4 +1,4 @@
-"""What a locustfile's fields, JSON and files are sent as, as far as requests isn't needed for it."""
+"""Encodes a request's form fields, JSON and files, as far as requests isn't needed for it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ONE_VALUE: Final = frozenset({str, int, float})
 
 
 def encoded_body(data: Any, json: Any, files: Any) -> tuple[str | bytes, bytes]:
-    """A body, and its Content-Type as a header; an empty one if requests has to encode it.
+    """A body, and its Content-Type header line; an empty body if requests has to encode it.
 
     Source: requests 2.34, PreparedRequest.prepare_body.
     """
@@ -30,7 +30,7 @@ def encoded_body(data: Any, json: Any, files: Any) -> tuple[str | bytes, bytes]:
 
 
 def with_params(url: str, params: Any) -> str | None:
-    """None if requests has to do it: what follows a fragment is no query, and a stray '%' changes how it is escaped."""
+    """The URL with a query; None if requests has to do it, because of a fragment or a '%' that may change escaping."""
     if not isinstance(params, (Mapping, list, tuple)) or "#" in url or "%" in url or url.endswith("?"):
         return None
     encoded = _form_text(params)
@@ -38,7 +38,7 @@ def with_params(url: str, params: Any) -> str | None:
 
 
 def _form_text(fields: Any) -> str:
-    """What most forms and queries are, at a tenth of the price."""
+    """Encoded fields, at a tenth of the cost for simple dicts, which most forms and queries are."""
     if type(fields) is dict and all(type(value) in _ONE_VALUE for value in fields.values()):
         return urlencode(fields)
     return encode_form(fields)
@@ -48,5 +48,5 @@ def _json_text(json: Any) -> bytes:
     try:
         return encode_json(json).encode()
     except ValueError:
-        # Requests has to say so.
+        # Let requests report it.
         return b""

@@ -1,7 +1,7 @@
-"""Turns the transport's failures into the exceptions that requests would have raised, down to their innermost cause.
+"""Turns the transport's failures into the exceptions that requests would have raised, down to the innermost cause.
 
-Locust reports the innermost: `ResponseContextManager.__exit__` follows `__context__`. Source: locust 2.47, clients.py;
-requests 2.34, adapters.py and models.py; urllib3 2.8, connection.py and connectionpool.py.
+Locust reports the innermost one: `ResponseContextManager.__exit__` follows `__context__`. Source: locust 2.47,
+clients.py; requests 2.34, adapters.py and models.py; urllib3 2.8, connection.py and connectionpool.py.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Failure = TypeVar("Failure", bound=BaseException)
 def requests_error(
     error: TransportError, request: PreparedRequest, origin: Origin, timeouts: RequestTimeouts
 ) -> exceptions.RequestException:
-    """What requests raises for it."""
+    """The exception that requests raises for this failure."""
     place: Any = f"(host={origin.host!r}, port={origin.port})"
     pool: Any = f"HTTP{'S' if origin.tls else ''}ConnectionPool{place}"
     connection: Any = f"HTTP{'S' if origin.tls else ''}Connection{place}"
@@ -40,7 +40,7 @@ def requests_error(
         what = f"Read timed out. (read timeout={timeouts.each_byte_s})"
         return exceptions.ReadTimeout(causes.ReadTimeoutError(pool, path, what), request=request)
     if isinstance(cause, BrokenBodyError):
-        # Without its request, as requests does it.
+        # Without its request, as in requests.
         return exceptions.ChunkedEncodingError(causes.ProtocolError(f"Connection broken: {cause}", cause))
     if aborting := _aborting(error):
         aborted = causes.ProtocolError("Connection aborted.", aborting)

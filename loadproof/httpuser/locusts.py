@@ -1,4 +1,4 @@
-"""Locust's own two clients, to the target with what the target file says of it, as far as they can."""
+"""Locust's own two HTTP clients, made to follow the target file in requests to its target, as far as they can."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ _POSITIONAL: Final = (
 
 
 class TermsSession(clients.HttpSession):
-    """Requests' part of it: what a request has, and what of it goes on when it is redirected."""
+    """Applies the target file to requests' sessions: to each request, and when it is redirected."""
 
     _sends_host = True
-    """The Host of the target file is one of the headers that requests is told."""
+    """Pass the target file's Host to requests as a header."""
 
     def __init__(self, *positional: Any, **named: Any) -> None:
         self._terms = terms.THIS_PROCESS.ask()
@@ -50,7 +50,7 @@ class TermsSession(clients.HttpSession):
             self.verify, self.cert = self._terms.verify, self._terms.cert
 
     def prepare_request(self, request: Request) -> PreparedRequest:
-        """As Locust's; to the target with what the target file says of it."""
+        """As Locust's; requests to the target get the target file's headers."""
         own = self._terms
         if own and own.is_own(str(request.url)):
             auth = request.auth or self.auth
@@ -58,12 +58,12 @@ class TermsSession(clients.HttpSession):
         return super().prepare_request(request)
 
     def get_redirect_target(self, resp: Response) -> str | None:
-        """As requests'."""
+        """As requests'; a redirect to the name in the target file's Host stays at the target."""
         location = super().get_redirect_target(resp)
         return self._terms.place(location, str(resp.url)) if self._terms and location else location
 
     def rebuild_auth(self, prepared_request: PreparedRequest, response: Response) -> None:
-        """As requests', which asks before it follows a redirect."""
+        """As requests', which calls it before following a redirect; also removes what isn't for the next host."""
         super().rebuild_auth(prepared_request, response)  # type: ignore[no-untyped-call]
         if self._terms:
             begun_at, to = str(response.request.url), str(prepared_request.url)
@@ -71,18 +71,18 @@ class TermsSession(clients.HttpSession):
 
 
 class LocustsSession(TermsSession):
-    """The client of Locust's HttpUser. It can't ask for a name of TLS that isn't the URL's."""
+    """The client of Locust's HttpUser. It can't use a TLS server name other than the URL's host."""
 
     def __init__(self, *positional: Any, **named: Any) -> None:
         super().__init__(*positional, **named)
         if self._terms:
             self.proxies = dict.fromkeys(("http", "https"), self._terms.proxy_url) if self._terms.proxy_url else {}
             if self.cert and self.verify is True:
-                # Which is the same, but Locust would load the certificate into a context that is shared with all hosts.
+                # The same authorities, but with True, Locust would load the certificate into a context for all hosts.
                 self.verify = DEFAULT_CA_BUNDLE_PATH
 
     def send(self, request: PreparedRequest, **options: Any) -> Response:
-        """As requests', each step of a redirect."""
+        """As requests'; called for each step of a redirect."""
         if options.get("proxies", self.proxies):
             _check_behind_proxy(request.url)
         if self._terms and not self._terms.is_own(str(request.url)):
@@ -90,13 +90,13 @@ class LocustsSession(TermsSession):
         return super().send(request, **options)
 
     def request(self, *positional: Any, **named: Any) -> Any:
-        """As Locust's, which has measured it when a credential is renewed."""
+        """As Locust's; a renewal of the credential comes after its measurement has ended."""
         response = super().request(*positional, **named)
         return _looked_after(self._terms, response, response.request)
 
 
 class LocustsFastSession(fasthttp.FastHttpSession):
-    """The client of Locust's FastHttpUser. By itself, it would verify no certificate."""
+    """The client of Locust's FastHttpUser, which verifies no certificates by default."""
 
     def __init__(
         self,
@@ -130,7 +130,7 @@ class LocustsFastSession(fasthttp.FastHttpSession):
             self.client.clientpool = cast("Any", _PoolBehindProxy(self.client.clientpool, *proxy))
 
     def request(self, method: str, url: str, *positional: Any, **options: Any) -> Any:
-        """As Locust's; to the target with what the target file says of it."""
+        """As Locust's; requests to the target get the target file's headers."""
         options |= zip(_POSITIONAL, positional, strict=False)
         own = self._terms
         if own and own.is_own(complete_url(self, url)):
@@ -152,7 +152,7 @@ class _FastRequest(fasthttp.FastRequest):
 
 
 class _Pools:
-    """Connections to the target, and to other hosts, to which it is nobody in particular."""
+    """Connections to the target, and separate ones to other hosts, without the target's trust settings."""
 
     def __init__(self, own: terms.Terms, pool: HTTPClientPool, elsewhere: dict[str, Any]) -> None:
         self._own = own
@@ -169,7 +169,7 @@ class _Pools:
 
 
 class _PoolBehindProxy:
-    """Connections to a proxy that the target file names, for hosts that may be loaded."""
+    """Connections through the target file's proxy, only to hosts that may be loaded."""
 
     def __init__(self, pool: Any, host: object, port: object) -> None:
         self._pool = pool
@@ -185,7 +185,7 @@ class _PoolBehindProxy:
 
 
 def _check_behind_proxy(url: str | None) -> None:
-    """UnsafeTargetError for a host that is not allowed: whoever watches what is connected to sees only the proxy."""
+    """UnsafeTargetError for a host that is not allowed: the check of sockets only sees the proxy's address."""
     check_host(url or "", (), "locustfile")
 
 
@@ -197,7 +197,7 @@ def _looked_after(own: terms.Terms | None, response: Any, request: Any, name: st
 
 
 def _says_insecure(user: Any) -> bool:
-    """The locustfile says it, whichever of the two: Locust's own classes don't count."""
+    """Whether the locustfile sets `insecure`, to True or False; Locust's own classes don't count."""
     return any("insecure" in vars(cls) for cls in type(user).__mro__ if not cls.__module__.startswith("locust."))
 
 
@@ -211,7 +211,7 @@ def _proxy_options(own: terms.Terms) -> dict[str, Any]:
 
 @functools.cache
 def _context(trust: Trust, cafile: str | None = None) -> Any:  # noqa: ARG001 - geventhttpclient would add its own
-    """One per process, of gevent's kind: geventhttpclient would take another file of authorities."""
+    """A gevent SSL context, one per process and trust; geventhttpclient would use another file of authorities."""
     context = gevent.ssl.create_default_context(cafile=trust.ca_file)
     if not trust.verify:
         context.check_hostname = False

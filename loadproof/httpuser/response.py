@@ -1,4 +1,4 @@
-"""An answer as Locust's and requests' Response: whatever costs something is made when somebody asks for it."""
+"""An answer as Locust's and requests' Response, whose expensive attributes are computed on first access."""
 
 from __future__ import annotations
 
@@ -32,23 +32,23 @@ _UTF_8: Final = "utf-8"
 
 
 class SentRequest(NamedTuple):
-    """What a response answers."""
+    """The request that a response answers."""
 
     url: str
     packet: Packet
     body: str | bytes | None
-    """As requests keeps it: a form is text."""
+    """As requests keeps it: a form is a str."""
     added: int = 0
-    """How many headers, the first ones, requests didn't write."""
+    """How many of the headers, the first ones, a PreparedRequest wouldn't contain."""
 
 
 class LazyResponse(ResponseContextManager):
-    """What it has in common with requests' own is inherited, what Locust adds to it, too."""
+    """A Locust response over loadproof's answer; inherits whatever it has in common with requests' and Locust's."""
 
     connection: Any
 
     def __init__(self, answer: Answer, timing: Timing, sent: SentRequest) -> None:
-        """Nothing of the parents' own, which would be done in vain."""
+        """Skips the parents' `__init__`, whose work would be overwritten."""
         self.status_code = answer.status
         self.answer = answer
         self.timing = timing
@@ -61,7 +61,7 @@ class LazyResponse(ResponseContextManager):
             self._unwrap()
 
     def _unwrap(self) -> None:
-        """The usual coding by ourselves, others, and what is no such coding, as requests does."""
+        """Decode gzip ourselves; leave other encodings, and broken gzip, to requests."""
         wrapping = self.answer.wrapping
         if wrapping is not None and wrapping.codings == ("gzip",):
             try:
@@ -74,21 +74,21 @@ class LazyResponse(ResponseContextManager):
         self._content: Any = False
 
     def __exit__(self, *raised: object) -> Any:
-        """As Locust's; the usual end in a few steps."""
+        """As Locust's, with a fast path for the usual case."""
         if raised[0] is None and self.status_code < _LOWEST_FAILURE and is_reported(self):
             return True
         self.request_meta = {**self.request_meta, "response": self}
         return super().__exit__(*raised)  # type: ignore[no-untyped-call]
 
     def json(self, **options: Any) -> Any:
-        """As requests'; the usual text by the usual parser without asking which encoding it may have."""
-        # `encoding` may have been set; to ask for it would cost a lock.
+        """As requests'; parses UTF-8 directly, without guessing the encoding."""
+        # `encoding` may have been set; reading the property would cost a lock.
         named = self.__dict__.get("encoding") or _encoding_of(self.answer.headers.get("content-type"))
         if not options and named == _UTF_8:
             try:
                 return json.loads(self._content.decode())
             except (ValueError, AttributeError):
-                # It, too, has to say what is wrong.
+                # Let requests report what is wrong.
                 pass
         return super().json(**options)
 
@@ -110,12 +110,12 @@ class LazyResponse(ResponseContextManager):
 
     @functools.cached_property
     def cookies(self) -> RequestsCookieJar:  # type: ignore[override]
-        """Those that this answer sets."""
+        """The cookies that this answer sets."""
         return cookies_set_by(self) if "set-cookie" in self.answer.headers else RequestsCookieJar()
 
     @functools.cached_property
     def raw(self) -> HTTPResponse:  # type: ignore[override]
-        """The body as it was received, and the headers in the shape in which cookies are looked for."""
+        """The body as received, and the headers in the form that the cookie parser expects."""
         return HTTPResponse(
             BytesIO(self.answer.received),
             headers=HTTPHeaderDict(self._written.fields),
@@ -139,7 +139,7 @@ class LazyResponse(ResponseContextManager):
 
     @elapsed.setter
     def elapsed(self, _: dt.timedelta) -> None:
-        """Requests measures it, including its own work; the transport's is more accurate."""
+        """Ignored: requests sets a value that includes its own work; the transport's is more accurate."""
 
     @property
     def _written(self) -> AnswerHeaders:
@@ -147,7 +147,7 @@ class LazyResponse(ResponseContextManager):
 
 
 class _Received:
-    """What `http.client` would have read: where requests looks for cookies."""
+    """Stands in for `http.client`'s response, where requests looks for cookies."""
 
     def __init__(self, headers: AnswerHeaders) -> None:
         self.msg = HTTPMessage()
@@ -158,7 +158,7 @@ class _Received:
         return True
 
     def close(self) -> None:
-        """Its connection is kept by somebody else."""
+        """Nothing to do: the transport keeps the connection."""
 
 
 @functools.lru_cache(1024)
@@ -167,7 +167,7 @@ def _encoding_of(content_type: str | None) -> str | None:
 
 
 def prepared_of(sent: SentRequest) -> PreparedRequest:
-    """As requests would have prepared it, read from what was sent."""
+    """The request as requests would have prepared it, parsed from the bytes sent."""
     head, _, _ = sent.packet.content.partition(b"\r\n\r\n")
     request_line, *lines = head.decode("latin-1").split("\r\n")
     fields = [tuple(line.split(": ", 1)) for line in lines[sent.added :]]

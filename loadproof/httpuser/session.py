@@ -1,4 +1,4 @@
-"""Locust's HttpSession on loadproof's transport: plain requests by the short way, all others by requests' own."""
+"""Locust's HttpSession on loadproof's transport: plain requests take a fast path, all others go through requests."""
 
 from __future__ import annotations
 
@@ -37,21 +37,21 @@ if TYPE_CHECKING:
 
 _SCHEMES: Final = ("https://", "http://")
 _SETTINGS: Final = frozenset({"headers", "cookies", "auth"})
-"""What a session adds to each request."""
+"""Settings that a session adds to each request."""
 _OF_TEXTS: Final = frozenset({"headers", "cookies"})
 _WITHOUT_LOOK: Final = frozenset({"params", "files", "verify", "cert", "timeout", "allow_redirects"})
-"""Of a request, what the short way knows whatever it is."""
+"""Options that the fast path handles, whatever their value."""
 _WITHOUT_EFFECT: Final = frozenset({"proxies", "trust_env"})
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 class _Ended(NamedTuple):
-    """A response, or what stands for requests' exception, and what is reported of it."""
+    """A response, possibly one that wraps requests' exception, and what to report about it."""
 
     response: Any
     duration_s: float
     url: str
-    """Of the first request, if it was redirected."""
+    """The first request's, if it was redirected."""
     path: str
 
 
@@ -61,13 +61,13 @@ class HttpSession(TermsSession):
     _sends_host = False
 
     _writer: Writer | None = None
-    """None if requests has to write each request."""
+    """None if every request has to go through requests."""
     explicit_name: str | None = None
-    """What Locust calls the request that requests prepares."""
+    """Locust's name for the request that requests prepares."""
     _is_made = False
-    """Requests' own beginnings are over."""
+    """`requests.Session.__init__` has finished."""
     _assigned: dict[str, Any] | None = None
-    """What the locustfile's own dictionary of headers had in it: it doesn't say when it changes."""
+    """Copy of a plain dict that the locustfile assigned to `headers`, to notice changes to it."""
 
     def __init__(self, base_url: str, request_event: EventHook, user: Any) -> None:
         super().__init__(base_url, request_event, user)
@@ -88,7 +88,7 @@ class HttpSession(TermsSession):
             self._begin_anew()
 
     def mount(self, prefix: str | bytes, adapter: BaseAdapter) -> None:
-        """Of a locustfile's adapters, those that only say how many connections to keep, which changes nothing."""
+        """Accepts adapters that only set how many connections to keep, which has no effect; NotSupportedError else."""
         if not self._is_made:
             super().mount(prefix, adapter)
         elif prefix not in _SCHEMES or type(adapter) is not HTTPAdapter or adapter.max_retries.total:
@@ -112,8 +112,8 @@ class HttpSession(TermsSession):
     ) -> ResponseContextManager:
         """Locust's HttpSession.request: sends, fires Locust's `request` event, and returns the response.
 
-        Beyond what that raises: NotSupportedError for what isn't supported, UnsafeTargetError for a host that is not
-        allowed.
+        In addition to Locust's errors, raises NotSupportedError for unsupported options, and UnsafeTargetError for a
+        host that is not allowed.
         """
         start_time = time.time()
         name = name or self.request_name
@@ -148,7 +148,7 @@ class HttpSession(TermsSession):
         return cast("ResponseContextManager", response)
 
     def _begin_anew(self) -> None:
-        """With other headers, cookies or passwords, as far as they can be written by the short way."""
+        """Start over with new headers, cookies or auth; without a writer if the fast path can't handle them."""
         headers, cookies, auth = self.headers, self.cookies, self.auth
         self._writer = None
         self._assigned = dict(headers) if type(headers) is dict else None
@@ -160,7 +160,7 @@ class HttpSession(TermsSession):
                 headers.changed = self._writer.forget
 
     def _send_plain(self, method: str, url: str, data: Any, json: Any, options: dict[str, Any]) -> _Ended | None:
-        """None if requests has to write it."""
+        """None if it has to go through requests."""
         form = self._form(method, url, options)
         sent = form and _filled(form, data, json, options.get("files"))
         if form is None or sent is None:
@@ -174,7 +174,7 @@ class HttpSession(TermsSession):
             return _ended(ResponseContextManager(failure), timing, form.url, url)
         response = LazyResponse(answer, timing, sent)
         if answer.wrapping is not None or "set-cookie" in answer.headers or "location" in answer.headers:
-            # Cookies, codings, redirects: requests goes on with what was received.
+            # Cookies, encodings, redirects: requests processes what was received.
             prepared: Any = response.request
             prepared.received = response
             keep_cookies(prepared, merged_cookies(self.cookies, options.get("cookies")))
@@ -184,7 +184,7 @@ class HttpSession(TermsSession):
         return _Ended(response, timing.ended_s - timing.began_s, form.url, form.path)
 
     def _form(self, method: str, url: str, options: dict[str, Any]) -> Form | None:
-        """None if requests has to write it, or if there is something to do besides."""
+        """None if it has to go through requests, because of its options or the session's."""
         if self._assigned is not None and self._assigned != self.headers:
             self._begin_anew()
         writer = self._writer
@@ -205,7 +205,7 @@ class HttpSession(TermsSession):
         return form
 
     def _pool(self, form: Form, options: dict[str, Any]) -> Pool:
-        """Of this host, trusted as the request or the session says."""
+        """Connections to this host, with the request's `verify` and `cert`, or the session's."""
         pool = form.pool
         if not pool.origin.tls:
             return pool
@@ -237,7 +237,7 @@ def _filled(form: Form, data: Any, json: Any, files: Any) -> SentRequest | None:
 
 
 def _are_plain(options: dict[str, Any]) -> bool:
-    """Nothing in them needs requests."""
+    """Whether the fast path handles all of these options."""
     for option, value in options.items():
         if value is None or option in _WITHOUT_LOOK:
             continue
@@ -258,7 +258,7 @@ def _is_name_and_password(auth: Any) -> bool:
 
 
 def _safely(send: Callable[[], Response]) -> Response:
-    """Like Locust's: what failed is a response, too. Source: locust 2.47, HttpSession._send_request_safe_mode."""
+    """As in Locust, a failure is returned as a response. Source: locust 2.47, HttpSession._send_request_safe_mode."""
     try:
         return send()
     except (MissingSchema, InvalidSchema, InvalidURL):
@@ -268,7 +268,7 @@ def _safely(send: Callable[[], Response]) -> Response:
 
 
 def _ended(response: Any, timing: Timing, whole_url: str, url: str, *, is_streamed: bool = False) -> _Ended:
-    """Named as Locust names it. Source: locust 2.47, HttpSession.request."""
+    """The response, timed, with the URL and path that Locust reports. Source: locust 2.47, HttpSession.request."""
     first, last = (response.history and response.history[0]) or response, response
     if isinstance(first, LazyResponse) and isinstance(last, LazyResponse):
         ended_s = last.timing.sent_s + last.timing.first_byte_s if is_streamed else last.timing.ended_s

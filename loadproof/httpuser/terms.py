@@ -1,6 +1,6 @@
-"""What a target file says of requests to its target, for clients that are told nothing of it by their users.
+"""Applies a target file's headers, credential, trust and proxy to HTTP clients whose locustfiles don't mention them.
 
-None of it goes to another host. What a request or its session says by itself comes first, as in requests.
+Headers and credentials never go to another host. What a request or its session sets itself takes precedence.
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ Certificate = str | tuple[str, str] | None
 AUTHORIZATION: Final = "authorization"
 _FIRST_FAILURE: Final = 400
 _USUAL: Final = {name.lower(): value for name, value in default_headers().items()}
-"""What requests sends of its own; nobody has said it."""
+"""Headers that requests sends by default; a locustfile hasn't set them."""
 
 
 class Terms:
-    """Of one process's target."""
+    """What one process's target file says about requests to its target."""
 
     def __init__(self, origin: Origin, headers: Mapping[str, str], credential: Credential | None = None) -> None:
-        """`origin` has the way to the target; `headers` have their secrets, and a fixed Authorization, if any."""
+        """`origin` includes the way to the target; `headers` are complete with secrets, and a fixed Authorization."""
         self.origin = origin
         self._root = origin.root
         self._headers = {name.lower(): (name, value) for name, value in headers.items()}
         self._authorization = self._headers.pop(AUTHORIZATION, ("", ""))[1]
         self.host = self._headers.pop("host", ("", ""))[1]
-        """What the Host header says in place of the URL's; empty: nothing else."""
+        """Replaces the URL's host in the Host header; empty if it isn't replaced."""
         self._credential = credential
         trust = origin.way.trust
         self.verify: bool | str = trust.ca_file or trust.verify
-        """As requests says it, like `cert`."""
+        """In the form that requests expects, like `cert`."""
         self.cert: Certificate = trust.client_certificate
         if trust.client_certificate and trust.client_key:
             self.cert = trust.client_certificate, trust.client_key
@@ -61,7 +61,7 @@ class Terms:
 
     @property
     def proxy_url(self) -> str:
-        """As requests says it; empty without a proxy."""
+        """As a URL for requests; empty without a proxy."""
         proxy = self.origin.way.proxy
         if proxy is None:
             return ""
@@ -74,12 +74,12 @@ class Terms:
 
     @property
     def number(self) -> int:
-        """Of the credential: whatever was written with another one is outdated."""
+        """The credential's number; anything encoded with another one is outdated."""
         return self._credential.number if self._credential else 0
 
     @property
     def authorization(self) -> str:
-        """What proves who sends it, at this moment; empty: nothing does."""
+        """The current value of Authorization; empty if there is none."""
         return (self._credential and self._credential.value) or self._authorization
 
     @property
@@ -87,18 +87,18 @@ class Terms:
         return encoded_head("", {"Authorization": self.authorization})[2:-2] if self.authorization else b""
 
     def way(self, url: str, verify: Verify, cert: Certificate) -> Way:
-        """To the URL's host, trusted as a request says, or its session, which has `verify` and `cert` from here."""
+        """The way to the URL's host, with `verify` and `cert` of a request or its session, which start as ours."""
         way = self.origin.way
         if self.is_own(url):
             return Way(replace(trust_of(verify, cert), server_name=way.trust.server_name), way.proxy)
         return Way(trust_of(*self.elsewhere(verify, cert)), way.proxy)
 
     def elsewhere(self, verify: Verify, cert: Certificate) -> tuple[Verify, Certificate]:
-        """Another host is nobody to show the certificate to, nor is it covered by `verify: false`."""
+        """`verify` and `cert` for another host: it isn't shown our certificate, nor covered by `verify: false`."""
         return True if verify == self.verify else verify, None if cert == self.cert else cert
 
     def unsaid(self, of_request: Mapping[str, Any], of_session: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
-        """Headers by name in lower case, but for Authorization, of which neither says anything. None says: not this."""
+        """Our headers, by lower-case name, that neither sets (except Authorization). A value of None counts as set."""
         said = {str(name).lower() for name in of_request}
         said |= {str(name).lower() for name, value in of_session.items() if _USUAL.get(str(name).lower()) != value}
         return {lower: header for lower, header in self._headers.items() if lower not in said}
@@ -106,7 +106,7 @@ class Terms:
     def beneath(
         self, of_request: Mapping[str, Any], of_session: Mapping[str, Any], auth: object, *, with_host: bool
     ) -> dict[str, Any]:
-        """A request's headers with all that is unsaid."""
+        """A request's headers completed with ours, where neither the request nor its session sets them."""
         headers = {**of_request, **dict(self.unsaid(of_request, of_session).values())}
         said = {str(name).lower() for name in (*of_request, *of_session)}
         if self.authorization and not auth and AUTHORIZATION not in said:
@@ -114,7 +114,7 @@ class Terms:
         return {**headers, "Host": self.host} if with_host and self.host and "host" not in said else headers
 
     def redirect(self, headers: dict[str, str], *, begun_at: str, to: str) -> None:
-        """Take out what is not for this host, of a request that is redirected; it stays out if it comes back."""
+        """Remove our headers from a request redirected to another host; they stay removed if it is redirected back."""
         if self.is_own(begun_at) and not self.is_own(to):
             for lower, (name, value) in self._headers.items():
                 if headers.get(name) == value:
@@ -126,16 +126,16 @@ class Terms:
                 del headers["Host"]
 
     def place(self, location: str, asked: str) -> str:
-        """Where a redirect leads: a target that is asked under the name in Host gives that name."""
+        """Where a redirect leads: a target addressed by the name in our Host header redirects to that name."""
         named = f"{self._root.partition('://')[0]}://{self.host}"
         rest = location.removeprefix(named)
         is_named = bool(self.host) and self.is_own(asked) and rest != location and rest[:1] in {"", "/", "?", "#"}
         return f"{self._root}{rest}" if is_named else location
 
     def look_after(self, name: str, status: int, *, is_ours: bool) -> None:
-        """Have the credential renewed, if a request was refused with it; returns when the new one is there.
+        """Renew the credential if a request was refused with it; returns once the renewal has ended.
 
-        `is_ours`: it was sent with the present one.
+        `is_ours`: the request was sent with the current one.
         """
         credential = self._credential
         if credential is None or not is_ours:
@@ -147,7 +147,7 @@ class Terms:
 
 
 class _Process:
-    """Where this process's clients ask; whoever runs them answers. In plain Locust, nobody does."""
+    """Where this process's clients get their terms; the run sets `ask`. In plain Locust, there are none."""
 
     ask: Callable[[], Terms | None] = staticmethod(lambda: None)
 
@@ -156,7 +156,7 @@ THIS_PROCESS: Final = _Process()
 
 
 def check_proxy(host: object, port: object) -> None:
-    """UnsafeTargetError for a proxy that isn't the target file's: what it does to the load, nobody would be told."""
+    """UnsafeTargetError for a proxy that isn't the target file's: the report wouldn't mention it."""
     own = THIS_PROCESS.ask()
     named = own.origin.way.proxy if own else None
     if named is None or (str(host).strip("[]"), port) != (named.host, named.port):
@@ -166,7 +166,7 @@ def check_proxy(host: object, port: object) -> None:
 
 @functools.lru_cache(256)
 def _root_of(url: str) -> str:
-    """Scheme, host and port, written in one way; empty for what is no URL."""
+    """Scheme, host and port, normalized; empty if it isn't a URL."""
     try:
         return Origin.of(url).root
     except ValueError:
@@ -174,7 +174,7 @@ def _root_of(url: str) -> str:
 
 
 def trust_of(verify: Verify, cert: Certificate) -> Trust:
-    """What requests' two settings mean: authorities or none, and a client certificate with its key."""
+    """Requests' `verify` and `cert` as loadproof's Trust."""
     certificate, key = cert if isinstance(cert, tuple) else (cert, None)
     if verify in {True, None} and certificate is None:
         return SYSTEM

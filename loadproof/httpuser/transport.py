@@ -1,4 +1,4 @@
-"""Requests' adapter on loadproof's connections: a prepared request in, its response or requests' exception out."""
+"""An adapter for requests on loadproof's connections: a prepared request in, its response or an exception out."""
 
 from __future__ import annotations
 
@@ -38,21 +38,21 @@ _HTTPS_PORT: Final = 443
 
 
 class Pool:
-    """One user's connections to one origin: as many as it has requests in flight, each reused when free."""
+    """One user's connections to one origin: as many as it had requests in flight, reused when free."""
 
     __slots__ = ("free", "headers", "is_special", "origin", "root")
 
     def __init__(self, root: str, origin: Origin, host: str = "") -> None:
-        """`host` is what is sent as Host, if it isn't the origin's."""
+        """`host` is sent as the Host header; by default, the origin's is."""
         self.root = root
         self.origin = origin
         self.headers = origin.headers | ({"Host": host} if host else {})
-        """What each request begins with, unless the locustfile has a Host of its own."""
+        """The first headers of each request, unless the locustfile sets Host."""
         self.is_special = self.headers != {"Host": origin.authority}
         self.free: list[Connection] = []
 
     def exchange(self, packet: Packet, timing: Timing, timeouts: RequestTimeouts) -> Answer:
-        """TransportError if there is no answer in time, or if it has a longer body than is read."""
+        """TransportError if there is no answer in time, or if its body is longer than MAX_BODY_BYTES."""
         connection = self.free.pop() if self.free else Connection(self.origin, timeouts)
         if connection.timeouts is not timeouts:
             connection.limit(timeouts)
@@ -74,9 +74,9 @@ class Transport(BaseAdapter):
         self._pools: dict[tuple[str, Verify, Certificate], Pool] = {}
 
     def pool(self, root: str, verify: Verify = True, cert: Certificate = None) -> Pool:
-        """Of scheme, host and port.
+        """Connections to a root, which is scheme, host and port.
 
-        UnsafeTargetError for a host that is not allowed; OSError for a file that can't be used to trust it.
+        UnsafeTargetError for a host that is not allowed; OSError if a file of `verify` or `cert` can't be used.
         """
         pool = self._pools.get((root, verify, cert))
         if pool is None:
@@ -87,7 +87,7 @@ class Transport(BaseAdapter):
         return pool
 
     def check(self, url: str) -> None:
-        """UnsafeTargetError for a host that is not allowed; of what is no URL, requests says so."""
+        """UnsafeTargetError for a host that is not allowed; malformed URLs are left for requests to report."""
         try:
             host = urlsplit(url).hostname
         except ValueError:
@@ -104,17 +104,17 @@ class Transport(BaseAdapter):
         cert: Any = None,
         proxies: Mapping[str, str] | None = None,
     ) -> LazyResponse:
-        """What requests asks an adapter for: an answer, or one of requests' exceptions."""
+        """Send a prepared request, as requests' adapters do: returns the response or raises requests' exceptions."""
         received: LazyResponse | None = request.__dict__.pop("received", None)
         if received is not None:
-            # Sent by the short way: requests goes on from here.
+            # Already sent by the fast path: requests continues from here.
             return received
         check_support(proxies=proxies)
         url = urlsplit(request.url or "")
         try:
             pool = self.pool(f"{url.scheme}://{url.netloc.rpartition('@')[2]}", verify, cert)
         except UnsafeTargetError as error:
-            # Only after a redirect: what a locustfile asks for is checked before.
+            # Only after a redirect: URLs from a locustfile were checked before.
             raise RequestsConnectionError(error, request=request) from error
         timeouts, timing = timeouts_of(timeout), Timing()
         packet, failed = _packet_of(request, pool), None
@@ -123,7 +123,7 @@ class Transport(BaseAdapter):
         except TransportError as error:
             failed = requests_error(error, request, pool.origin, timeouts)
         if failed is not None:
-            # Not while the transport's is handled, which would become its context.
+            # Outside the except block: otherwise the transport's error would become its context.
             raise failed
         response = LazyResponse(answer, timing, SentRequest(request.url or "", packet, None))
         response.connection, response.request = self, request
@@ -144,9 +144,9 @@ def check_support(**arguments: Any) -> None:
 
 @functools.lru_cache(256, typed=True)
 def timeouts_of(timeout: float | tuple[float | None, float | None] | None) -> RequestTimeouts:
-    """In seconds, as requests takes them: of connecting, and of each wait for something to be received.
+    """Timeouts in seconds, as in requests: for connecting, and for each wait for more bytes.
 
-    ValueError for those that are no seconds, or none that can pass.
+    ValueError for those that are not numbers, or not positive.
     """
     if isinstance(timeout, Timeout):
         raise not_supported("client.request(timeout=urllib3.Timeout(…))")
@@ -154,7 +154,7 @@ def timeouts_of(timeout: float | tuple[float | None, float | None] | None) -> Re
         told = "Pass a (connect, read) timeout tuple, or a single float to set both timeouts to the same value."
         raise ValueError(f"Invalid timeout {timeout}. {told}")
     connect, read = timeout if isinstance(timeout, tuple) else (timeout, timeout)
-    # It says the same about wrong ones as it does to requests.
+    # Raises the same errors for invalid ones as in requests.
     Timeout(connect=connect, read=read)
     return RequestTimeouts(
         connect_s=math.inf if connect is None else connect, total_s=math.inf, each_byte_s=read or None
@@ -163,11 +163,11 @@ def timeouts_of(timeout: float | tuple[float | None, float | None] | None) -> Re
 
 @functools.lru_cache(256)
 def _allowed_origin(root: str, way: Way) -> Origin:
-    """All users of a process share it, and with it the host's addresses."""
+    """The origin, shared by all users of a process together with the host's resolved addresses."""
     check_host(root, ())
     origin = Origin.of(root, way)
     if origin.tls:
-        # A file that can't be read is no failure of the target's.
+        # Load the files now: one that can't be read is not a failure of the target.
         context_for(way.trust)
     return origin
 
@@ -186,7 +186,7 @@ class _Pen(HTTPConnection):
 
 def _packet_of(request: PreparedRequest, pool: Pool) -> Packet:
     pen, method = _Pen(pool.origin), request.method or ""
-    # Where there is nothing of ours, `http.client` writes Host, in its own place.
+    # Without headers of ours, `http.client` itself writes Host, in its usual place.
     headers = merged(pool.headers, request.headers) if pool.is_special else request.headers
     is_chunked = request.body is not None and "Content-Length" not in request.headers
     pen.request(method, f"{pool.origin.absolute}{request.path_url}", request.body, headers, chunked=is_chunked)

@@ -1,6 +1,6 @@
-"""Where loadproof's HttpUser isn't Locust's: what it refuses by name, and what it does in another way.
+"""How loadproof's HttpUser differs from Locust's: what it refuses, and what it does differently.
 
-`docs/httpuser.md` lists the same, by test.
+`docs/httpuser.md` lists the same, which a test checks.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ UNSUPPORTED: Final[Mapping[str, str]] = {
     "client.request(timeout=urllib3.Timeout(…))": "give seconds, or a tuple of (connect, read) seconds",
     "HttpUser.pool_manager": f"each user has connections of its own; delete it, or {_OTHERWISE}",
 }
-"""As a locustfile writes it, and what to do instead. Each raises NotSupportedError when it is used."""
+"""Names as written in a locustfile, and what to do instead. Each raises NotSupportedError when used."""
 
 DIFFERENCES: Final[Mapping[str, str]] = {
     "Hosts": "requests are only sent to loopback and to hosts in LOADPROOF_ALLOW_HOSTS: another host raises "
@@ -43,16 +43,16 @@ DIFFERENCES: Final[Mapping[str, str]] = {
 
 
 class NotSupportedError(NotImplementedError):
-    """Locust's HttpUser can do it, loadproof's can't."""
+    """Locust's HttpUser supports it, loadproof's doesn't."""
 
 
 def not_supported(name: str) -> NotSupportedError:
-    """For a name of the table; the message says what to do instead."""
+    """The error for a name in UNSUPPORTED; its message says what to do instead."""
     return NotSupportedError(f"{name} is not supported by loadproof.HttpUser: {UNSUPPORTED[name]}")
 
 
 def documented() -> str:
-    """Both tables, as `docs/httpuser.md` shows them."""
+    """Both tables as Markdown, for `docs/httpuser.md`."""
     refused = [f"| `{name}` | {remedy} |" for name, remedy in UNSUPPORTED.items()]
     different = [f"| {what} | {how} |" for what, how in DIFFERENCES.items()]
     return "\n".join(

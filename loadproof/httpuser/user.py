@@ -1,4 +1,4 @@
-"""Locust's HttpUser with a client that costs a fraction of its own: `from loadproof import HttpUser`."""
+"""Locust's HttpUser with a client that costs a fraction of the CPU time: `from loadproof import HttpUser`."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ entrance.stand_guard()
 
 
 class HttpUser(locust.HttpUser):
-    """Locust's, with its tasks, hooks and `rest`; only `client` is ours. See docs/httpuser.md."""
+    """Locust's HttpUser with its tasks, hooks and `rest`; only `client` is loadproof's. See docs/httpuser.md."""
 
     abstract = True
     client: HttpSession
 
     def __init__(self, environment: Environment, *positional: Any, **named: Any) -> None:
-        """StopTest without a host, as Locust's; NotSupportedError with a pool of somebody else's connections."""
-        # Whatever follows Locust's HttpUser, which would make its own client.
+        """StopTest without a host, as in Locust; NotSupportedError if `pool_manager` is set."""
+        # Skips Locust's HttpUser, which would create its own client.
         super(locust.HttpUser, self).__init__(environment, *positional, **named)
         if self.host is None:
             raise StopTest("no host: set `host` in the user class, or give --host")
@@ -36,7 +36,7 @@ class HttpUser(locust.HttpUser):
         self.client = HttpSession(self.host, environment.events.request, self)
 
     def start(self, group: Group) -> Greenlet:
-        """As Locust's; its connections are closed when it ends."""
+        """As Locust's; also closes the user's connections when it ends."""
         greenlet: Any = super().start(group)
         greenlet.rawlink(lambda _: self.client.close())
         return greenlet

@@ -1,4 +1,4 @@
-"""A session's headers and cookies, which say when they change: what was written with them is written anew."""
+"""A session's headers and cookies, which report changes, so that requests encoded with them are encoded again."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def _nobody() -> None:
-    """Until somebody wants to know."""
+    """The default: nobody is notified."""
 
 
 class WatchedHeaders(CaseInsensitiveDict[Any]):

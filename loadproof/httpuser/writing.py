@@ -1,6 +1,6 @@
-"""Writes requests by the short way: those that requests would send unchanged, with the same bytes as requests'.
+"""The fast path: encodes plain requests to the same bytes that requests would send.
 
-What isn't plain (an odd header, a stream, an authentication of the locustfile's own) is left to requests, at its price.
+Anything unusual (odd headers, streams, custom authentication) is left to requests, at its cost.
 """
 
 from __future__ import annotations
@@ -31,47 +31,47 @@ if TYPE_CHECKING:
 
 _PLAIN: Final = r"[A-Za-z0-9._~!$&'()*+,;=:@/-]"
 _ESCAPED: Final = r"%(?!2[DE]|3[0-9]|4[1-9A-F]|5[0-9AF]|6[1-9A-F]|7[0-9AE])[0-9A-F]{2}"
-"""Requests writes out what needs no escape, and escapes in capitals."""
+"""Escapes that requests leaves alone: it decodes unreserved characters, and writes escapes in capitals."""
 _PLAIN_URL: Final = re.compile(
     r"(https?://(?:[a-z0-9](?:[a-z0-9_.-]*[a-z0-9])?|\[[0-9a-f:]+\])(?::[1-9][0-9]{0,4})?)"
     rf"(/(?![./])(?:(?!/[./]){_PLAIN}|{_ESCAPED})*(?:\?(?:{_PLAIN}|\?|{_ESCAPED})+)?)"
 )
-"""Scheme, host and port; path and query. What it matches is sent as it is written.
+"""Scheme, host and port; path and query. A URL that matches is sent as written.
 
 Source: requests 2.34, PreparedRequest.prepare_url; urllib3 2.8, util/url.py.
 """
 _WITHOUT_LENGTH: Final = frozenset({"GET", "HEAD"})
 _ODD: Final = frozenset({"host", "cookie", "content-length", "transfer-encoding"})
-"""Headers that change what requests adds of its own."""
+"""Headers that change what requests adds itself."""
 _USUAL: Final = (("Accept-Encoding", "identity"), ("User-Agent", f"python-urllib3/{version('urllib3')}"))
-"""Headers that are added where a locustfile took them away. Source: urllib3 2.8, HTTPConnection.request."""
+"""Headers that are added where a locustfile removed them. Source: urllib3 2.8, HTTPConnection.request."""
 _MOST_URLS: Final = 4096
-"""Of a process."""
+"""Per process."""
 _MOST_FORMS: Final = 64
-"""Of each user: whoever asks for more URLs than these asks for ever new ones."""
+"""Per user: one that requests more URLs than this probably never repeats them."""
 
 
 class Form(NamedTuple):
-    """One kind of request of one session: all but its body."""
+    """A request of one session, encoded except for its body."""
 
     pool: Pool
     url: str
     path: str
-    """With the query."""
+    """Including the query."""
     until_s: float
-    """When one of its cookies expires, in seconds of Unix time."""
+    """When the first of the cookies expires, in Unix time."""
     start: bytes
     end: bytes
-    """What follows the headers of the body."""
+    """What follows the body's headers."""
     has_type: bool
-    """Among its own headers is the body's type."""
+    """Its headers already include Content-Type."""
     added: int
-    """How many headers, the first ones, requests leaves to those that it sends by."""
+    """How many of the headers, the first ones, are added below requests, by urllib3 and `http.client`."""
     bare: Packet
-    """Without a body."""
+    """The request without a body."""
 
     def filled(self, body: bytes, kind: bytes) -> Packet:
-        """With this body, whose Content-Type is `kind`, if the locustfile has not set another."""
+        """The request with this body; `kind` is its Content-Type header, unless the locustfile has set one."""
         kind = b"" if self.has_type else kind
         content = b"%bContent-Length: %d\r\n%b%b\r\n%b" % (self.start, len(body), kind, self.end, body)
         _, _, is_head, may_be_repeated, accepted, is_last = self.bare
@@ -79,7 +79,7 @@ class Form(NamedTuple):
 
 
 class _Common(NamedTuple):
-    """What requests to one origin with the same headers have in common."""
+    """What requests to one origin with the same headers share."""
 
     pool: Pool
     lines: bytes
@@ -90,11 +90,11 @@ class _Common(NamedTuple):
     """None if it depends on the path."""
     until_s: float
     authorization: bytes
-    """What the target file has for a request that says nothing of it."""
+    """The target file's, for requests that don't set their own."""
 
 
 class Writer:
-    """Of one session: what it adds to each request is written once."""
+    """Encodes requests of one session; what the session adds to each of them is encoded once."""
 
     def __init__(
         self,
@@ -105,7 +105,7 @@ class Writer:
         *,
         terms: Terms | None = None,
     ) -> None:
-        """`auth` is a name and a password, or None."""
+        """`auth` is a tuple of name and password, or None."""
         self._transport = transport
         self._terms = terms
         self._number = terms.number if terms else 0
@@ -118,11 +118,11 @@ class Writer:
 
     @property
     def is_outdated(self) -> bool:
-        """What proves who sends it has changed."""
+        """The target file's credential has been renewed since the forms were encoded."""
         return self._terms is not None and self._terms.number != self._number
 
     def forget(self) -> None:
-        """The session's headers or cookies have changed, or it is outdated."""
+        """Drop all forms: the session's headers, cookies or credential have changed."""
         self._number = self._terms.number if self._terms else 0
         self._own = self._checked_own()
         self.forms.clear()
@@ -141,7 +141,7 @@ class Writer:
         cookies: Mapping[str, str] | None,
         auth: tuple[str, str] | None,
     ) -> Form | None:
-        """By its key from now on; None for what only requests knows how to send.
+        """The form, kept in `forms` under its key; None if only requests can send such a request.
 
         UnsafeTargetError for a host that is not allowed.
         """
@@ -197,7 +197,7 @@ class Writer:
             if terms and AUTHORIZATION not in names | removed:
                 authorization = terms.authorization_line
         except UnsendableHeaderError:
-            # Requests has to say so.
+            # Let requests report it.
             return None
         is_for_all = all(cookie.path == "/" for cookie in self._cookies)
         cookie = _cookie_line(self._cookies, f"{root}/") if is_for_all else None
@@ -209,10 +209,10 @@ class Writer:
 
 
 def _checked(headers: Mapping[str, Any]) -> dict[str, tuple[str, str]] | None:
-    """Names and values by names in lower case, without those that are None; None if requests has to refuse one."""
+    """Headers by lower-case name, without those whose value is None; None if requests has to handle or refuse one."""
     checked = {}
     if len({str(name).lower() for name in headers}) < len(headers):
-        # Which spelling wins is for requests to say.
+        # Names that differ only in case: let requests decide which one wins.
         return None
     for name, value in headers.items():
         if value is None:
@@ -229,7 +229,7 @@ def _checked(headers: Mapping[str, Any]) -> dict[str, tuple[str, str]] | None:
 
 @functools.lru_cache(_MOST_URLS)
 def _parts_of(url: str) -> tuple[str, str, str] | None:
-    """The URL as it is sent; its scheme, host and port; its path with the query. None if requests has to refuse it."""
+    """The URL as sent; its scheme, host and port; its path with the query. None if requests has to handle it."""
     plain = _PLAIN_URL.fullmatch(url)
     if plain is None:
         asked = PreparedRequest()

@@ -1,1 +1,1 @@
-"""What we use of other libraries beyond their public interfaces: one file per library, each with its own test."""
+"""Private parts of other libraries that loadproof uses: one file per library or topic, checked by tests."""

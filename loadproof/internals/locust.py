@@ -1,7 +1,7 @@
-"""Locust's private parts that loadproof needs, each behind a name of ours: here those of its processes.
+"""Private parts of Locust that loadproof needs, each behind one function: those of its processes.
 
 A new Locust may change them without notice: `tests/loadproof/internals/test_locust.py` reports which ones changed.
-Source of all: locust 2.47.
+Source for all: locust 2.47.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def report_exception(runner: Runner, message: str, frames: str) -> None:
-    """Have Locust count it with those of users' tasks.
+    """Have Locust count this exception with those of users' tasks; `frames` is the traceback's text.
 
     Source: locust/runners.py, on_user_error of LocalRunner and of WorkerRunner.
     """
@@ -34,7 +34,7 @@ def report_exception(runner: Runner, message: str, frames: str) -> None:
 
 
 def append_history(writer: StatsCSVFileWriter) -> None:
-    """Add a row per entry to the history, as of now. Source: locust/stats.py, StatsCSVFileWriter."""
+    """Append a row per entry to the history, with the current time. Source: locust/stats.py, StatsCSVFileWriter."""
     writer._stats_history_data_rows(writer.stats_history_csv_writer, time.time())
 
 
@@ -44,19 +44,19 @@ def planned_classes(dispatcher: UsersDispatcher) -> list[Any]:
 
 
 def worker_ids(dispatcher: UsersDispatcher) -> list[str]:
-    """The workers that users go to, in the order of their ids. Source: locust/dispatch.py."""
+    """The ids of the workers that get users, sorted. Source: locust/dispatch.py."""
     return sorted(node.id for node in dispatcher._worker_nodes)
 
 
 def send_statistics(runner: WorkerRunner) -> None:
-    """Report what Locust's statistics hold now, instead of in three seconds. Source: locust/runners.py."""
+    """Report Locust's statistics now, instead of at the next interval of three seconds. Source: locust/runners.py."""
     runner._send_stats()
 
 
 def ignore_setting_files() -> None:
-    """Make Locust read no configuration file, neither in the home directory nor in the working directory.
+    """Make Locust ignore configuration files in the home directory and the working directory.
 
-    Source: locust/argument_parser.py, DEFAULT_CONFIG_FILES, which its parsers hand on to configargparse.
+    Source: locust/argument_parser.py, DEFAULT_CONFIG_FILES, which its parsers pass to configargparse.
     """
     parser: Any = argument_parser.LocustArgumentParser
     make = parser.__init__
@@ -68,10 +68,10 @@ def ignore_setting_files() -> None:
 
 
 def keep_default_arguments() -> None:
-    """Build Locust's argument parser once.
+    """Build Locust's argument parser only once.
 
-    A worker builds it for each of 100 options at each spawn message, which stalls the event loop for 0.1 s at each step
-    of a ramp. Source: locust/runners.py, WorkerRunner.handle_message.
+    By default, a worker builds it for each of 100 options on each spawn message, which stalls the event loop for 0.1 s
+    at each step of a ramp. Source: locust/runners.py, WorkerRunner.handle_message.
     """
     argument_parser.default_args_dict = functools.cache(argument_parser.default_args_dict)
 

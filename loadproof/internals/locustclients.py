@@ -1,7 +1,6 @@
-"""Locust's HTTP clients: what they send, where they send it, and how they report it.
+"""Private parts of Locust's HTTP clients: what they send, where to, and how they report it.
 
-As with all private parts in this package, `tests/loadproof/internals/test_locust.py` reports which ones changed.
-Source of all: locust 2.47.
+`tests/loadproof/internals/test_locust.py` reports which ones a new Locust has changed. Source for all: locust 2.47.
 """
 
 from __future__ import annotations
@@ -30,12 +29,12 @@ def follow_requests(
     timeouts_s: Callable[[], tuple[float, float]],
     heirs: Iterable[type[HttpSession]] = (),
 ) -> None:
-    """From now on, call `send` for each request of Locust's two HTTP clients.
+    """From now on, route each request of Locust's two HTTP clients through `send`.
 
-    With its method, what tells its name, and what sends it.
+    It gets the method, a function that returns the request's name, and a function that sends it.
 
-    `heirs` of the first have a `request` of their own, with the same parameters. These wait for ever where they aren't
-    told a timeout: they get these two, for connecting and for each wait for the answer.
+    `heirs` are subclasses of HttpSession that override `request` with the same parameters. HttpSession and its heirs
+    wait forever without a timeout, so they get `timeouts_s`: seconds for connecting and for each wait for the answer.
     Source: locust/clients.py, HttpSession.request; locust/contrib/fasthttp.py, FastHttpSession.request.
     """
 
@@ -60,7 +59,7 @@ def follow_requests(
 
 
 def _path_of(session: HttpSession, url: Any, options: dict[str, Any]) -> str:
-    """What Locust calls a request without a name. Source: locust/clients.py, HttpSession.request."""
+    """Locust's name for a request without one. Source: locust/clients.py, HttpSession.request."""
     asked = PreparedRequest()
     try:
         asked.prepare_url(session._build_url(url), merge_setting(options.get("params"), session.params))
@@ -70,7 +69,7 @@ def _path_of(session: HttpSession, url: Any, options: dict[str, Any]) -> str:
 
 
 def take_places(session: type[HttpSession], fast_session: type[FastHttpSession]) -> None:
-    """Make these what Locust's users, and locustfiles that are loaded from now on, take for Locust's two clients.
+    """Replace Locust's two clients by these, for Locust's users and for locustfiles loaded from now on.
 
     Source: locust/user/users.py, HttpUser.__init__; locust/contrib/fasthttp.py, FastHttpUser.__init__.
     """
@@ -79,7 +78,7 @@ def take_places(session: type[HttpSession], fast_session: type[FastHttpSession])
 
 
 def body_read(response: Any) -> bytes:
-    """What has been read of an answer's body, without reading more of it.
+    """The part of an answer's body read so far, without reading more.
 
     Source: requests/models.py, Response.content; locust/contrib/fasthttp.py, FastResponse.
     """
@@ -90,10 +89,10 @@ def body_read(response: Any) -> bytes:
 
 
 def report_to(response: Any, request_event: EventHook, meta: dict[str, Any], *, is_caught: bool) -> None:
-    """Give the response, of requests or of Locust, what it needs to fire the event when it is left.
+    """Prepare a response of requests or of Locust, so that it fires the event when its `with` block ends.
 
-    Source: locust/clients.py, ResponseContextManager.wrap_response, which would also change the class of those that
-    have one of their own.
+    Source: locust/clients.py, ResponseContextManager.wrap_response, which would also replace the class of our own
+    subclass.
     """
     if not isinstance(response, ResponseContextManager):
         response.__class__ = ResponseContextManager
@@ -105,17 +104,17 @@ def report_to(response: Any, request_event: EventHook, meta: dict[str, Any], *, 
 
 
 def is_reported(response: ResponseContextManager) -> bool:
-    """Fire the event of a response that was no failure, unless the locustfile has said what it is.
+    """Fire the event of a successful response, unless the locustfile has marked it; returns whether it was fired.
 
     Source: locust/clients.py, ResponseContextManager.__exit__.
     """
     if response._manual_result is not None:
         return False
-    # Not kept in what the response keeps: it would be freed by the garbage collector only.
+    # Not stored in `request_meta`: with a reference to itself, only the garbage collector would free the response.
     response._request_event.fire(**response.request_meta, response=response)
     return True
 
 
 def complete_url(session: HttpSession | FastHttpSession, url: str) -> str:
-    """Below the session's base URL, if it is no URL of its own. Source: locust/clients.py and contrib/fasthttp.py."""
+    """The URL, joined to the session's base URL if it is relative. Source: locust/clients.py, contrib/fasthttp.py."""
     return session._build_url(url)

@@ -1,7 +1,6 @@
-"""Locust's events: who hears them, in which order, and what becomes of what a listener raises.
+"""Private parts of Locust's events: who listens, in which order, and what happens to a listener's exceptions.
 
-As with all private parts in this package, `tests/loadproof/internals/test_locust.py` reports which ones changed.
-Source of all: locust 2.47.
+`tests/loadproof/internals/test_locust.py` reports which ones a new Locust has changed. Source for all: locust 2.47.
 """
 
 from __future__ import annotations
@@ -19,15 +18,15 @@ if TYPE_CHECKING:
     from locust.env import Environment
 
 _MASKED: Final = ("exception", "name", "request_type", "url")
-"""Of an event, what is recorded."""
+"""The fields of an event that are recorded."""
 
 
 _ORDERS: Final = (InterruptTaskSet, RescheduleTask, RescheduleTaskImmediately, StopTest, StopUser)
-"""Of a listener to whoever fired the event. Source: locust/event.py, EventHook.fire."""
+"""Exceptions that a listener raises to control the code that fired the event. Source: locust/event.py, EventHook."""
 
 
 def only_the_runner_listens(environment: Environment) -> bool:
-    """Nothing but the runner's own statistics listens to the `request` event; False where this can't be known.
+    """Whether only the runner's own statistics listen to the `request` event; False where this can't be known.
 
     Source: locust/event.py; locust/runners.py, Runner.__init__'s `on_request`.
     """
@@ -42,7 +41,7 @@ def only_the_runner_listens(environment: Environment) -> bool:
 def mask_events(
     environment: Environment, *, error: Callable[[BaseException], BaseException], text: Callable[[str], str]
 ) -> None:
-    """Fire the events of requests and of users' mistakes with masked exceptions and names, the latter as texts.
+    """Fire the events `request` and `user_error` with masked exceptions and names, the latter as strings.
 
     Source: locust/event.py, EventHook.fire; locust/runners.py, the runners' `on_request` and `on_user_error`.
     """
@@ -60,9 +59,9 @@ def mask_events(
 
 
 def tell_exceptions(listener_raised: Callable[[EventHook, Exception], None], ended: Callable[[Any], None]) -> None:
-    """From now on, call these with what a listener of any event raises, and with what ends a greenlet of Locust's.
+    """From now on, report exceptions of event listeners, and those that end one of Locust's greenlets.
 
-    Locust notes the first, and that its process ends with an error code. What one of ours raises ends whatever it can.
+    Locust only logs a listener's exception, and sets an error exit code; those of our own listeners now propagate.
     Source: locust/event.py, EventHook.fire; locust/runners.py, locust_exception_handler.
     """
 
@@ -93,7 +92,7 @@ def tell_exceptions(listener_raised: Callable[[EventHook, Exception], None], end
 
 
 def call_ours_last(hook: EventHook) -> None:
-    """All other listeners come first, whenever they were added. Source: locust/event.py, EventHook.fire."""
+    """Call all other listeners first, whenever they were added. Source: locust/event.py, EventHook.fire."""
     hook._handlers.sort(key=_is_ours)
 
 
@@ -102,9 +101,9 @@ def _is_ours(listener: Any) -> bool:
 
 
 def end_with(environment: Environment, code: Callable[[], int]) -> None:
-    """The process's exit code, whatever listeners of its end have made of it.
+    """Set the process's exit code at its end, overriding any other listener.
 
-    Source: locust/main.py, shutdown, which calls them in reverse.
+    Source: locust/main.py, shutdown, which calls listeners of `quitting` in reverse.
     """
 
     def decide(**_: Any) -> None:
@@ -114,9 +113,9 @@ def end_with(environment: Environment, code: Callable[[], int]) -> None:
 
 
 def hear_requests(environment: Environment, hear: Callable[[Mapping[str, Any]], None]) -> None:
-    """Call `hear` with each `request` event, ahead of all listeners, one of which may keep it from the others.
+    """Call `hear` with each `request` event before all other listeners, any of which may stop the event.
 
-    As the first listener rather than in place of `fire`, which a locustfile may have kept when it was imported.
-    Source: locust/event.py, EventHook.fire, which lets some exceptions of a listener pass.
+    Added as the first listener instead of replacing `fire`, to which a locustfile may hold a reference.
+    Source: locust/event.py, EventHook.fire, which lets some exceptions of a listener propagate.
     """
     environment.events.request._handlers.insert(0, lambda **told: hear(told))

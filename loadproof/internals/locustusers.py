@@ -1,7 +1,6 @@
-"""Locust's users: when they run, wait, take a task and end.
+"""Private parts of Locust's users: when they run, wait, take a task and end.
 
-As with all private parts in this package, `tests/loadproof/internals/test_locust.py` reports which ones changed.
-Source of all: locust 2.47.
+`tests/loadproof/internals/test_locust.py` reports which ones a new Locust has changed. Source for all: locust 2.47.
 """
 
 from __future__ import annotations
@@ -17,12 +16,12 @@ if TYPE_CHECKING:
 
 
 def is_stopping(user: User) -> bool:
-    """Locust wants this user to end at its next wait. Source: locust/user/users.py, User.stop."""
+    """Whether Locust wants this user to end at its next wait. Source: locust/user/users.py, User.stop."""
     return bool(user._state == LOCUST_STATE_STOPPING)
 
 
 def last_pacing(user: User) -> tuple[float, float]:
-    """When a user's `constant_pacing` was last asked how long to wait, by `time.perf_counter`, and what it said, in s.
+    """When `constant_pacing` last computed this user's wait, by `time.perf_counter`, and that wait in s.
 
     Source: locust/user/wait_time.py, constant_pacing; locust/user/users.py, User.__init__.
     """
@@ -30,7 +29,7 @@ def last_pacing(user: User) -> tuple[float, float]:
 
 
 def wait_by(user: User, sleep: Callable[[float], None]) -> None:
-    """Make `User.wait` use another clock from now on: the only place where Locust's users sleep.
+    """Wait with another clock's `sleep` from now on: the only place where Locust's users sleep.
 
     Source: locust/user/users.py, User.wait; locust/user/task.py, TaskSet.wait.
     """
@@ -44,12 +43,12 @@ def follow_users(
     enter_set: Callable[[User, Callable[[], None]], None],
     take_turn: Callable[[User, Callable[[], None]], None],
 ) -> None:
-    """From now on, call `live` for each user's life and `take_turn` for each of its tasks, with what runs it.
+    """From now on, route each user's life through `live`, and each of its tasks through `take_turn`.
 
-    And `enter_set` for each nested set of tasks, which are followed themselves.
+    Each gets a function that runs it. `enter_set` is called for nested task sets, whose tasks are routed as well.
 
-    Source: locust/user/users.py, User.run; locust/user/task.py, TaskSet.run, whose only way to a task is
-    execute_next_task: execute_task may be a set's own.
+    Source: locust/user/users.py, User.run; locust/user/task.py, TaskSet.run, which only reaches tasks through
+    execute_next_task: a task set may override execute_task.
     """
     run: Callable[[User], None] = User.run
 

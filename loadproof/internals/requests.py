@@ -1,7 +1,7 @@
-"""Parts of requests that loadproof needs and that requests doesn't promise, each behind a name of ours.
+"""Private parts of requests that loadproof needs, each behind one name.
 
-A new requests may change them without notice: `tests/loadproof/httpuser/test_equality.py` compares bytes.
-Source of all: requests 2.34.
+A new version of requests may change them without notice: `tests/loadproof/httpuser/test_equality.py` compares bytes.
+Source for all: requests 2.34.
 """
 
 from __future__ import annotations
@@ -25,40 +25,40 @@ if TYPE_CHECKING:
 
 _models: Final[Any] = models
 encode_form: Final[Callable[[Any], str]] = _models.RequestEncodingMixin._encode_params
-"""Fields, or pairs of names and values, as in a form or a query."""
+"""Encodes fields, or pairs of names and values, as in a form or a query."""
 encode_files: Final[Callable[[Any, Any], tuple[bytes, str]]] = _models.RequestEncodingMixin._encode_files
-"""Files, and fields beside them, as a multipart body and its type."""
+"""Encodes files and form fields as a multipart body; returns the body and its Content-Type."""
 encode_json: Final[Callable[[Any], str]] = _models.complexjson.JSONEncoder(allow_nan=False).encode
-"""ValueError for what is no JSON. Source: requests/models.py, PreparedRequest.prepare_body."""
+"""ValueError for values that JSON lacks, such as NaN. Source: requests/models.py, PreparedRequest.prepare_body."""
 
 
 def basic_authorization(name: str, password: str) -> str:
-    """The value of the header. Source: requests/auth.py."""
+    """The value of an Authorization header. Source: requests/auth.py."""
     return str(cast("Any", auth)._basic_auth_str(name, password))
 
 
 def cookie_header(cookies: RequestsCookieJar, url: str) -> str | None:
-    """What this URL is sent of the cookies. Source: requests/cookies.py."""
+    """The Cookie header for this URL; None if no cookie matches. Source: requests/cookies.py."""
     asked: Any = PreparedRequest()
     asked.url, asked.headers = url, CaseInsensitiveDict()
     return cast("str | None", get_cookie_header(cookies, asked))
 
 
 def cookies_set_by(response: Response) -> RequestsCookieJar:
-    """By this one answer. Source: requests/cookies.py, which reads the raw response."""
+    """The cookies that one answer sets. Source: requests/cookies.py, which reads the raw response."""
     cookies = RequestsCookieJar()
     extract_cookies_to_jar(cookies, response.request, response.raw)
     return cookies
 
 
 def merged_cookies(of_session: RequestsCookieJar, cookies: Mapping[str, str] | None) -> RequestsCookieJar:
-    """A request's cookies beside those of its session. Source: requests/sessions.py, Session.prepare_request."""
+    """A session's cookies with those of a request added. Source: requests/sessions.py, Session.prepare_request."""
     merged = merge_cookies(RequestsCookieJar(), of_session)
     return cast("RequestsCookieJar", merge_cookies(merged, cookiejar_from_dict(cookies or {})))
 
 
 def prepared(method: str, url: str, headers: Iterable[tuple[str, str]], body: str | bytes | None) -> PreparedRequest:
-    """As if requests had prepared it. Source: requests/models.py."""
+    """A request as if requests had prepared it. Source: requests/models.py."""
     request: Any = PreparedRequest()
     request.method, request.url, request.body = method, url, body
     request.headers = CaseInsensitiveDict(headers)
@@ -66,5 +66,5 @@ def prepared(method: str, url: str, headers: Iterable[tuple[str, str]], body: st
 
 
 def keep_cookies(request: PreparedRequest, cookies: RequestsCookieJar) -> None:
-    """For the requests that it is redirected to. Source: requests/sessions.py, resolve_redirects."""
+    """Keep these cookies for redirects of the request. Source: requests/sessions.py, resolve_redirects."""
     cast("Any", request)._cookies = cookies

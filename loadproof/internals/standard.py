@@ -1,6 +1,6 @@
-"""Parts of the standard library that loadproof needs and that Python doesn't promise, each with a public way beside it.
+"""Private parts of the standard library that loadproof uses, each with a public alternative to fall back on.
 
-`tests/loadproof/http/test_ways.py` says whether they are still there.
+`tests/loadproof/http/test_ways.py` checks that they still exist.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def core_of(tls: ssl.SSLObject) -> Any:
-    """What the object's own `read` and `write` call, without the cost of theirs; the object itself if it has none.
+    """The object behind `read` and `write`, which is cheaper to call directly; `tls` itself if there is none.
 
     Source: ssl.py of Python 3.11 to 3.14, SSLObject.
     """

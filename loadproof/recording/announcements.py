@@ -1,4 +1,4 @@
-"""What the process with the run directory announces to its parent: one line of JSON per message, on a pipe."""
+"""Messages from the process that writes the run directory to its parent: one line of JSON each, on a pipe."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Final, get_args
 
 @dataclass(frozen=True)
 class Begun:
-    """Second 0 is set, and each worker has its part."""
+    """Second 0 is set, and each worker has its share of the plan."""
 
     start_unix_s: float
-    """When second 0 is."""
+    """Unix time of second 0."""
     workers: int
-    """How many have a part."""
+    """Number of workers with a share."""
 
 
 @dataclass(frozen=True)
@@ -22,14 +22,14 @@ class Tick:
     """One second of the run."""
 
     now_s: float
-    """From the run's start."""
+    """Seconds since the run's start."""
     phase: str
     users: int | None
     """None in the open model."""
     in_flight: int
     sent: int
     p95_s: float
-    """The p95 of response times; 0 if nothing was answered."""
+    """95th percentile of response times; 0 if nothing was answered."""
     errors: int
     throttled: int
     dropped: int
@@ -42,21 +42,21 @@ class PlanIsOver:
 
 @dataclass(frozen=True)
 class StopAsked:
-    """Somebody stopped the run at the generator itself, which ends cleanly."""
+    """The run was stopped at the generator itself, which ends cleanly."""
 
     where: str
 
 
 @dataclass(frozen=True)
 class DiskFull:
-    """The run directory is full, and the generator ends."""
+    """The disk of the run directory is full, and the generator ends."""
 
     reason: str
 
 
 @dataclass(frozen=True)
 class WorkerLost:
-    """A worker, or something that it measured, is missing."""
+    """A worker, or some of its measurements, is missing."""
 
     detail: str
 

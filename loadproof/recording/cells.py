@@ -1,7 +1,7 @@
-"""Turns finished requests into cells of interval histograms; pure, and for many requests at once.
+"""Turns finished requests into cells of interval histograms, many at once; pure.
 
-Each request leaves one row of numbers behind. Once a second numpy turns the rows into histogram cells, at a tenth of
-the cost of processing them one by one (`bench/parts.py`).
+Each request leaves one row of numbers. Once a second, numpy turns the rows into histogram cells, at a tenth of the cost
+of processing them one by one (`bench/parts.py`).
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ Cell = tuple[int, str, str, int, int]
 def cells_of(
     moments: Moments, *, phases: Sequence[str], phase_ends_s: Sequence[float], deadline_s: float | None
 ) -> list[Cell]:
-    """The cells of requests of one endpoint and outcome.
+    """The cells of requests with the same endpoint and outcome.
 
-    A request belongs to the second and phase of its intended start. `completed` counts it in the second in which it
-    ended; `good` counts it if it took at most `deadline_s` (None: none of them is good).
+    A request belongs to the second and phase of its intended start. `completed` counts it in the second it ended in;
+    `good` counts it if its response time was at most `deadline_s` (None: no request is good).
     """
     due_s, connect_s, first_byte_s = moments.due_s, moments.connect_s, moments.first_byte_s
     phase = np.minimum(np.searchsorted(phase_ends_s, due_s, side="right"), len(phases) - 1)

@@ -1,9 +1,9 @@
-"""Time, and waiting: everything that generates, watches and records the load uses this clock.
+"""The clock used by everything that generates, watches and records load: time, and waiting.
 
-Transport and signing ask the system directly, for one exchange each: `http/` works without the rest of the generator.
-
-They receive a clock when they are created, so tests and simulations can pass one that only moves when told to
+Objects receive a clock when they are created, so tests and simulations can pass one that only moves when told to
 (`simulation/clock.py`). Either way, greenlets start, wait for each other and end through gevent.
+
+Transport and signing ask the system directly: `http/` works without the rest of the generator.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ class Clock(Protocol):
     """The clock of one process."""
 
     def now_s(self) -> float:
-        """Seconds since an arbitrary moment on this machine; never goes back."""
+        """Seconds since an arbitrary moment on this machine; monotonic."""
 
     def unix_s(self) -> float:
-        """The wall clock's time, which other machines understand, but which may be ahead of theirs."""
+        """Unix time, which is comparable between machines, as far as their clocks agree."""
 
     def sleep(self, seconds: float) -> None:
-        """Let others run for this long; 0: only those that can run now."""
+        """Let other greenlets run for this long; 0: only those that are ready."""
 
     def vitals(self) -> VitalsReading:
         """The current state of this process and its machine."""
 
 
 class SystemClock:
-    """The machine's own."""
+    """The clock of the machine."""
 
-    # The functions themselves: reading the time costs no extra call.
+    # The functions themselves, so that reading the time costs no extra call.
     now_s = staticmethod(time.monotonic)
     unix_s = staticmethod(time.time)
     vitals = staticmethod(vitals.read)

@@ -1,4 +1,4 @@
-"""Keeps one example of each kind of error: what was requested and how the answer began, without secrets."""
+"""Keeps one example of each kind of error: the request, and the beginning of the answer, without secrets."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from loadproof.scenario.masking import Masker
 
 MOST_KINDS: Final = 50
-"""Kinds of error that have an example; a target that words each error differently must not fill the disk."""
+"""Kinds of error with an example; a target that words each error differently must not fill the disk."""
 _SHOWN_CHARACTERS: Final = 200
 _READ_CHARACTERS: Final = 4_000
-"""How much of a body is searched: a secret may begin in the part that is shown and end beyond it."""
+"""How much of a body is searched for secrets: one may begin in the part that is shown and end beyond it."""
 _MOST_BYTES: Final = 4
-"""Of a character in UTF-8."""
+"""The longest character in UTF-8."""
 _HIDDEN: Final = "***"
 _OPEN_HEADERS: Final = frozenset({"content-type", "accept", "accept-encoding", "user-agent"})
 """Headers whose values are not secret."""
@@ -29,7 +29,7 @@ _NAMED: Final = re.compile(
     r"(\\?\"(?:[^\"\\]|\\.)*\\?\"?|[^\s,;&}]+)",
     re.IGNORECASE,
 )
-"""The value after a name that is typical for secrets: in JSON, in headers, in a query."""
+"""The value after a name typical of secrets: in JSON, in headers, in a query."""
 
 
 class Seen(Protocol):
@@ -43,16 +43,16 @@ class Seen(Protocol):
 
 
 class Example(NamedTuple):
-    """The first request that ended in an error of its kind; texts are shortened."""
+    """The first request that ended in a certain kind of error; texts are shortened."""
 
     endpoint: str
     error: str
     request: str
-    """Its method and path."""
+    """Method and path."""
     status: int | None
     """None if there was no answer."""
     body: str
-    """How the answer's began."""
+    """The beginning of the answer's body."""
 
 
 class Examples:
@@ -75,7 +75,7 @@ class Examples:
         self._new.append(Example(*kind, f"{request.method} {path}", answer.status if answer else None, body))
 
     def take(self) -> list[Example]:
-        """Those since the last call."""
+        """The examples since the last call."""
         new, self._new = self._new, []
         return new
 
@@ -92,7 +92,7 @@ class Examples:
 
 
 def _sent_secrets(request: Request) -> Iterator[str]:
-    """What the request's own headers revealed, such as a signature, and each part of it; the longest first."""
+    """Secrets in the request's own headers, such as a signature, and their parts; per header, the longest first."""
     for name, value in request.headers.items():
         if name.lower() not in _OPEN_HEADERS:
             parts = {value, *_PARTS.split(value)}

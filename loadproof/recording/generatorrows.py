@@ -1,4 +1,4 @@
-"""Turns completed seconds into rows of generator.csv: the state of a process, and for how long."""
+"""Turns completed seconds into rows of generator.csv: the state of a process, second by second."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
     from loadproof.recording.vitals import VitalsReading
 
 _EARLY_S: Final = 0.01
-"""Waking this little before the end of a second counts as having slept through it."""
+"""Waking up this much before the end of a second counts as having slept through it."""
 
 
 class GeneratorRows:
-    """A row per second up to the plan's end; the last one is kept until everything that follows it is counted."""
+    """A row per second up to the plan's end; the last one is held back until everything after it is counted."""
 
     def __init__(self, worker: str, end_s: float, read_vitals: Callable[[], VitalsReading]) -> None:
         self._worker = worker
         self._end_s = end_s
-        """No second is reported beyond it: stopping the users is not part of the run."""
+        """No second is reported after it: stopping the users is not part of the run."""
         self._vitals = VitalsClock(read_vitals)
         self._taken_s = 0.0
-        """Until when seconds have been reported."""
+        """Seconds have been reported up to here."""
         self._last_row: GeneratorRow | None = None
 
     def second_ends_s(self, now_s: float) -> float:
-        """When the current second is over: at the next full one, or at the plan's end."""
+        """When the current second is over: at the next full second, or at the plan's end."""
         full_s = math.floor(now_s + _EARLY_S) + 1.0
         return min(full_s, self._end_s) if now_s < self._end_s - _EARLY_S else full_s
 
@@ -45,12 +45,12 @@ class GeneratorRows:
         self._end_s = min(self._end_s, now_s)
 
     def begin(self, now_s: float) -> None:
-        """What the process did before is not part of the first second, but what it sent is."""
+        """Start the first second: CPU time used so far is not part of it, but what was sent so far is."""
         self._vitals.since_last()
         self._taken_s = max(0.0, now_s)
 
     def row(self, done: Second, tables: Tables, now_s: float, users: int, *, last: bool) -> GeneratorRow | None:
-        """The row of a second that is over; None if it is kept, or has no length."""
+        """The row of a second that is over; None if it is held back, or has no length."""
         if self._last_row is not None:
             self._last_row = _with_more(self._last_row, done, tables)
             return self._last_row if last else None

@@ -1,4 +1,4 @@
-"""Turns requests that have ended into a member of journal.csv.gz, a few at a time."""
+"""Turns ended requests into a gzip member of journal.csv.gz, a few at a time."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
 Words = Mapping[str, Any]
 EndedRequest = tuple[str, str, "Due", float, float, int, str, str, bool, Words | None, Words | None]
-"""Client, request, due, sent and ended in monotonic seconds, status, outcome, Retry-After, repeated, what
-was noted of it, and what was found in the answer: a plain tuple, as creating anything else would cost an extra call."""
+"""Client, request name, due, sent and ended in monotonic seconds, status, outcome, Retry-After, repeated, the call's
+note, and what was found in the answer: a plain tuple, as creating anything else would cost an extra call."""
 MOST_HELD: Final = 100_000
-"""Requests that a process holds, some 70 MB: more than it can send in the seconds from one report to the next."""
+"""Requests that a process holds, about 70 MB: more than it can send between two reports."""
 _AT_ONCE: Final = 100
-"""Rows that are written while nobody else runs: about a millisecond."""
+"""Rows written before other greenlets run: about a millisecond."""
 
 
 class JournalRows:
-    """One per process of a run that records its requests. `mask` removes secrets from what strangers wrote."""
+    """One per process of a run that records its requests. `mask` removes secrets from texts we didn't write."""
 
     def __init__(
         self, worker: str, spans: Sequence[PhaseSpan], mask: Masker, let_others_run: Callable[[], None]
@@ -40,7 +40,7 @@ class JournalRows:
         self._let_others_run = let_others_run
 
     def member(self, requests: Sequence[EndedRequest], start_s: float) -> bytes:
-        """As a gzip member; empty without requests. `start_s` is the run's start in monotonic seconds."""
+        """The requests as a gzip member; empty without requests. `start_s` is the run's start in monotonic seconds."""
         packing = Packing()
         for first in range(0, len(requests), _AT_ONCE):
             packing.add(journal_lines(self._rows(requests[first : first + _AT_ONCE], start_s)))
@@ -69,7 +69,7 @@ class JournalRows:
             )
 
     def _texts(self, requests: Sequence[EndedRequest]) -> list[tuple[str, str]]:
-        """What strangers wrote: looked through together, and one by one only if there is a secret in it."""
+        """Retry-After and notes, masked: searched together first, and one by one only if there is a secret in them."""
         said = [(request[7], _words(request)) for request in requests]
         if not self._mask.knows_nothing:
             texts: set[str] = set()
@@ -93,13 +93,13 @@ class JournalRows:
 
 
 def _words(request: EndedRequest) -> Words:
-    """All that was noted."""
+    """The call's note and what was found in the answer, merged."""
     note, found = request[9:]
     return {**note, **found} if note and found else note or found or {}
 
 
 def _text(value: Any) -> str:
-    """Of a value, in which a secret may be; no number is one."""
+    """The text of a value, in which there may be a secret; empty for numbers, which are none."""
     if isinstance(value, str):
         return value
     return "" if isinstance(value, int | float) else noted_text({"": value})

@@ -1,4 +1,4 @@
-"""Locust's own four CSV files in the run directory, with full history and the final write that Locust lacks.
+"""Writes Locust's own four CSV files to the run directory, with full history and the final write that Locust lacks.
 
 Source: locust/stats.py 2.47, StatsCSVFileWriter.
 """
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class LocustCsv:
-    """The files of Locust's `--csv` with full history, in a run directory, until they are closed."""
+    """The files of Locust's `--csv --csv-full-history` in a run directory, open until `close`."""
 
     def __init__(self, environment: Environment, run: Path) -> None:
         self._run = run
@@ -31,7 +31,7 @@ class LocustCsv:
         self._writer.stats_history_csv_writer.writerow(self._writer.stats_history_csv_columns)
 
     def write(self) -> None:
-        """Append to the history and rewrite the three totals; the last call is the final write that Locust lacks."""
+        """Append to the history and rewrite the other files; the last call is the final write that Locust lacks."""
         append_history(self._writer)
         self._writer.stats_history_flush()
         for name, write in (
@@ -39,12 +39,12 @@ class LocustCsv:
             ("failures", self._writer.failures_csv),
             ("exceptions", self._writer.exceptions_csv),
         ):
-            # One file at a time: arrivals don't wait for all of them.
+            # Yield before each file, so that arrivals don't wait for all of them.
             gevent.sleep(0)
             buffer = io.StringIO(newline="")
             write(csv.writer(buffer))
             files.write_whole(self._run / f"{files.LOCUST_PREFIX}_{name}.csv", buffer.getvalue())
 
     def close(self) -> None:
-        """Locust leaves its files open until the process ends."""
+        """Close the files, which Locust would leave open until the process ends."""
         self._writer.close_files()

@@ -1,7 +1,7 @@
-"""Feeds finished requests into Locust's own statistics, once a second instead of one by one, if nobody else listens.
+"""Feeds finished requests into Locust's statistics once a second instead of one by one, if nothing else listens.
 
-Locust's event and its statistics take 11 µs per request. Many requests become one entry that Locust's statistics are
-extended by, as a master extends its own by its workers'.
+Locust's event and statistics cost 11 µs per request. Instead, many requests are merged into one entry, which is added
+to the statistics as a master adds those of its workers.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
 
 
 class LocustStatistics:
-    """The statistics of one environment."""
+    """Locust's statistics of one environment."""
 
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
 
     @property
     def are_alone(self) -> bool:
-        """Nothing else listens to Locust's `request` event; False where this can't be known."""
+        """Whether nothing else listens to Locust's `request` event; False where this can't be known."""
         return only_the_runner_listens(self._environment)
 
     def add(
         self, name: str, method: str, *, response_s: NDArray[np.float64], ended_ago_s: NDArray[np.float64], length: int
     ) -> None:
-        """Add requests that succeeded: how long each took, how long ago each ended, and the bytes of all bodies."""
+        """Add successful requests: how long each took, how long ago it ended, and the size of all bodies in bytes."""
         entry = locust_stats.StatsEntry(self._environment.stats, name, method)
         response_ms = response_s * 1000
         ended_s = time.time() - ended_ago_s

@@ -1,4 +1,4 @@
-"""Stands in for a Recorder if no run directory is kept."""
+"""A Recorder that records nothing, where there is no run directory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Turns requests, as they end, into one report per second: interval cells and the generator's own health."""
+"""Turns ended requests into one report per second: interval cells, and the generator's own health."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from loadproof.scenario.masking import Masker
 
 _PROBE_S: Final = 0.05
-"""How often the event loop's delay is checked."""
+"""How often the event loop's delay is measured."""
 
 
 class Recorder:
@@ -64,9 +64,9 @@ class Recorder:
         mask: Masker = NOTHING_SECRET,
         journals: bool = False,
     ) -> None:
-        """`mask` removes from an answer's text what the target file keeps secret.
+        """`mask` removes the target file's secrets from recorded texts.
 
-        `journals`: whoever sends also tells `ended` of each request.
+        `journals`: senders also call `ended` for each request.
         """
         self._spans = spans
         self._phases = [span.name for span in spans]
@@ -79,30 +79,30 @@ class Recorder:
         """Second 0 of the run, in monotonic seconds."""
         self._statistics: LocustStatistics | None = None
         self.feeds_locust = False
-        """Locust's statistics receive successful requests from here, and need no event for each."""
+        """Locust's statistics get successful requests from here, without an event for each."""
         self.journals = journals
         self.only_counts = False
-        """Of a successful request, nobody wants to know more than that it has finished."""
+        """A successful request only needs a call of `finished`."""
         self._journal_rows = JournalRows(worker, spans, mask=mask, let_others_run=self._let_others_run)
         self._second = Second()
         self._bursts: dict[int, BurstSeen] = {}
         self._in_flight = 0
         self._closes: list[Callable[[], None]] = []
         self._strangers = 0
-        """Of them, by clients that are not ours."""
+        """Requests in flight that other clients than ours have sent."""
         self.yielding = 0
-        """Users who have their answer and let others run before they continue: they are not free yet."""
+        """Users that have their answer but let others run before they continue: they are not free yet."""
         self._generator_rows = GeneratorRows(worker, spans[-1].end_s, clock.vitals)
         self._examples = Examples(mask)
         self.user_time = UserTime(spans)
 
     @property
     def in_flight(self) -> int:
-        """Requests of ours that are to be waited for: somebody's own users go on until they are stopped."""
+        """Our own requests in flight, to wait for at the end; other clients' users go on until they are stopped."""
         return self._in_flight - self._strangers
 
     def feed(self, statistics: LocustStatistics) -> None:
-        """From now on, as long as only these statistics listen to Locust's request event."""
+        """Feed these statistics from now on, while nothing else listens to Locust's request event."""
         self._statistics = statistics
         self._look_who_listens(statistics)
 
@@ -122,11 +122,11 @@ class Recorder:
             burst_seen.peak_in_flight = max(burst_seen.peak_in_flight, self._in_flight)
 
     def at_end(self, close: Callable[[], None]) -> None:
-        """Call this before the last report: what has not ended by then ends there."""
+        """Call `close` before the last report, to end what has not ended by then."""
         self._closes.append(close)
 
     def waiting_begins(self) -> None:
-        """Somebody's own client has begun a request, which is told only when it has ended."""
+        """A client that isn't ours has begun a request, which it reports only when it ends."""
         self._in_flight += 1
         self._strangers += 1
         self._second.peak_in_flight = max(self._second.peak_in_flight, self._in_flight)
@@ -136,7 +136,7 @@ class Recorder:
         self._strangers -= 1
 
     def finished(self, endpoint: str, method: str, outcome: Outcome, due: Due, timing: Timing, body_bytes: int) -> None:
-        """The request's last byte arrived, or it failed. `due` is in seconds from the run's start."""
+        """The answer's last byte arrived, or the request failed. `due` is in seconds from the run's start."""
         self._in_flight -= 1
         rows = self._second.setup_rows if due.is_setup else self._second.rows
         # In the order of Moments: creating one would be an extra call per request.
@@ -155,12 +155,12 @@ class Recorder:
             self._bursts[due.burst].saw(timing.sent_s - self.start_s, late=due.late)
 
     def grouped(self, group: str, outcome: Outcome, due: Due, *, began_s: float, sent_s: float, ended_s: float) -> None:
-        """Several requests, each of which is told by itself, have come to this end together; moments are monotonic."""
+        """A group of requests, each recorded separately, has ended with this outcome; times are monotonic."""
         row = (due.at_s, began_s, sent_s, 0.0, 0.0, ended_s, 0.0)
         self._second.group_rows[group, "", outcome].extend(row)
 
     def ended(self, request: EndedRequest) -> None:
-        """Called in addition to what counts it, in one go with that: how a request ended, for the journal."""
+        """Journal how a request ended; called in addition to the method that counts it, without yielding in between."""
         second = self._second
         if len(second.journal) < MOST_HELD:
             second.journal.append(request)
@@ -168,34 +168,34 @@ class Recorder:
             second.unjournalled += 1
 
     def failed(self, endpoint: str, request: Request, answer: Seen | None, error: BaseException) -> None:
-        """Called in addition to `finished`: what an example of its kind is made from."""
+        """Keep an example of this kind of error; called in addition to `finished`."""
         self._examples.see(endpoint, request, answer, error)
 
     def abandoned(self, endpoint: str, due: Due) -> None:
-        """Our own stop cut the request off."""
+        """Our own stop cut off the request."""
         self._in_flight -= 1
         self._second.abandoned += 1
         self._count(endpoint, due, ABANDONED)
 
     def sent_nothing(self, endpoint: str, due: Due) -> None:
-        """A task that had this turn is over and sent no request."""
+        """The task that had this turn ended without sending a request."""
         self._count(endpoint, due, SENT_NOTHING)
 
     def set_out(self, kind: str, due: Due) -> None:
-        """A journey of this kind of user begins, with a request of another name."""
+        """A journey of this kind of user begins with a request of another name."""
         self._count(kind, due, SET_OUT)
 
     def followed(self, endpoint: str, due: Due) -> None:
-        """A request that is not its turn's first begins: it counts as no turn or arrival."""
+        """A request that is not the first of its turn begins: it doesn't count as a turn or arrival."""
         self._second.followed += 1
         self._count(endpoint, due, FOLLOWED)
 
     def retried(self, endpoint: str, due: Due) -> None:
-        """Beside `followed`: a request is sent again because the one before had failed."""
+        """A request is retried after a failure; called in addition to `followed`."""
         self._count(endpoint, due, RETRIED)
 
     def unsent(self, endpoint: str, want: str, due: Due) -> None:
-        """A request was started, but this machine had nothing left to send it with; `want` is one of rundir's wants."""
+        """A request was started, but this machine lacked the means to send it; `want` is a key of rundir's WANTS."""
         self._in_flight -= 1
         self._count(endpoint, due, WANTS[want])
 
@@ -207,41 +207,41 @@ class Recorder:
         self._count(endpoint, Due(intended_s), NEVER_SENT, DROPPED)
 
     def dropped_group(self, group: str, *, intended_s: float) -> None:
-        """Beside `dropped`: a group that would have begun with it."""
+        """A group that the dropped arrival would have begun; called in addition to `dropped`."""
         self._count(group, Due(intended_s), NEVER_SENT, DROPPED)
 
     def repeated(self, endpoint: str, outcome: Outcome, due: Due) -> None:
-        """It was sent a second time, and ended like this."""
+        """The transport sent the request a second time, and it ended with this outcome."""
         self._count(endpoint, due, REPEATED, outcome)
 
     def surplus(self, endpoint: str, outcome: Outcome, due: Due) -> None:
-        """Bytes that answer nothing followed its answer, and ended its connection; or the answer before it."""
+        """Unrequested bytes followed its answer, or the previous answer, and ended the connection."""
         self._count(endpoint, due, SURPLUS, outcome)
 
     def unread(self, endpoint: str, due: Due, timing: Timing) -> None:
-        """Its answer, which counts as invalid, is one that loadproof doesn't read; recorded with its response time."""
+        """Loadproof can't read this kind of answer, which counts as invalid; recorded with its response time."""
         bucket = bucket_of(round(1e6 * (timing.ended_s - self.start_s - due.at_s)))
         self._count(endpoint, due, UNREAD, Outcome.INVALID, bucket)
 
     def unreported(self, endpoint: str, due: Due) -> None:
-        """Somebody's own client sent it and has its answer; what it was worth was told to nobody."""
+        """A client that isn't ours sent it and got an answer, but never reported an outcome."""
         self._count(endpoint, due, UNREPORTED)
 
     def elsewhere(self, endpoint: str, due: Due) -> None:
-        """Beside what it came to: it was sent to somebody else than the target."""
+        """The request went to another host than the target; called in addition to what records its outcome."""
         self._count(endpoint, due, ELSEWHERE)
 
     def retry_after(self, endpoint: str, *, intended_s: float, became: str) -> None:
-        """What became of a refusal's Retry-After: one of rundir's four counters."""
+        """Whether a refusal's Retry-After was kept; `became` is one of rundir's four counters."""
         self._count(endpoint, Due(intended_s), became, Outcome.THROTTLED)
 
     def _count(self, endpoint: str, due: Due, series: str, outcome: str = "", bucket: int = 0) -> None:
-        """Add one to something that has no row of moments, in the second and phase of its turn."""
+        """Add one to a counter without moments, in the second and phase of the request's turn."""
         phase = SETUP if due.is_setup else phase_at(self._spans, due.at_s).name
         self._second.cells[max(0, int(due.at_s)), phase, endpoint, outcome, series, bucket] += 1
 
     def probe_event_loop(self) -> None:
-        """Measure forever how late a short timer fires; runs in a greenlet of its own."""
+        """Measure forever how late a short timer fires; runs in its own greenlet."""
         while True:
             asked_s = self._clock.now_s()
             self._clock.sleep(_PROBE_S)
@@ -249,7 +249,7 @@ class Recorder:
             self._second.loop_delay_s = max(self._second.loop_delay_s, delay_s)
 
     def second_ends_s(self, now_s: float) -> float:
-        """When the current second is over: at the next full one, or at the plan's end."""
+        """When the current second is over: at the next full second, or at the plan's end."""
         return self._generator_rows.second_ends_s(now_s)
 
     def end_early(self, now_s: float) -> None:
@@ -257,7 +257,7 @@ class Recorder:
         self._generator_rows.end_early(now_s)
 
     def take(self, now_s: float, users: int, *, last: bool = False) -> SecondReport:
-        """What was recorded since the last call: one per second, and a last one with the bursts."""
+        """What was recorded since the last call; call it once a second, and a last time with the bursts."""
         while last and self._closes:
             self._closes.pop()()
         is_over = last or self._generator_rows.has_begun(now_s)
@@ -292,7 +292,7 @@ class Recorder:
         )
 
     def _begin_first_second(self, now_s: float) -> None:
-        """Creating the users is not a delay; what was sent in the first moments belongs to the first second."""
+        """Ignore delays from creating the users; requests sent so far stay in the first second."""
         if now_s < 0.5:
             self._second.loop_delay_s = 0.0
             self._generator_rows.begin(now_s)
@@ -333,5 +333,5 @@ class Recorder:
         self._look_who_listens(self._statistics)
 
     def _let_others_run(self) -> None:
-        """Processing a second in one piece would delay arrivals by milliseconds."""
+        """Processing a second without a break would delay arrivals by milliseconds."""
         self._clock.sleep(0)

@@ -1,4 +1,4 @@
-"""What a worker reports once a second, and what it observed of bursts."""
+"""What a worker reports once a second, and what it observed during bursts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass
 class SecondReport:
-    """What one worker has measured since its last report: lists and numbers only, to be passed between machines."""
+    """What a worker has measured since its last report: only lists and plain values, to be sent between machines."""
 
     worker: str
     now_s: float
@@ -23,13 +23,13 @@ class SecondReport:
     generator: Sequence[Any] | None
     """A row of `GeneratorRow`; None before second 0 is over."""
     bursts: Sequence[Sequence[Any]]
-    """Fields of `BurstSeen`, for the bursts so far; only in the last report."""
+    """Fields of `BurstSeen`, one row per burst; only in the last report."""
     failures: Sequence[Sequence[Any]] = field(default_factory=list)
     """Fields of `Example`: the first request of each kind of error."""
     journal: bytes = b""
-    """A gzip member of journal.csv.gz; empty if nothing ended, or the run doesn't record its requests."""
+    """A gzip member of journal.csv.gz; empty if no request ended, or the run doesn't record its requests."""
     unjournalled: int = 0
-    """Requests that are missing in it, because more ended than a process can hold."""
+    """Requests missing from it, because more ended than a process can hold."""
 
 
 @dataclass
@@ -50,7 +50,7 @@ class BurstSeen:
         self.late += late
 
     def merge(self, other: BurstSeen) -> None:
-        """Workers peak at nearly the same time, so their sum is an upper bound of the common peak."""
+        """Add another worker's view. The sum of peaks is an upper bound: workers peak at nearly the same time."""
         self.first_s = min(self.first_s, other.first_s)
         self.last_s = max(self.last_s, other.last_s)
         self.sent += other.sent

@@ -1,4 +1,4 @@
-"""Writes the reports of all workers to the files of the run directory, and announces progress to whoever watches."""
+"""Writes the reports of all workers to the files of the run directory, and announces progress."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class RunWriter:
         self._progress_fd = os.environ.get(variables.PROGRESS_FD)
 
     def write(self, report: SecondReport) -> None:
-        """Append what a worker measured; OSError if the disk is full."""
+        """Append a worker's measurements; OSError if the disk is full."""
         if report.cells:
             append_intervals(self.path / files.INTERVALS, report.cells)
         if report.journal:
@@ -70,7 +70,7 @@ class RunWriter:
             self._keep_example(report.now_s, example)
 
     def _keep_example(self, now_s: float, example: Example) -> None:
-        """Keep the first of several workers' examples of one kind."""
+        """Keep only the first example of each kind, whichever worker it is from."""
         kind = example.endpoint, example.error
         if kind in self._failures or len(self._failures) >= MOST_KINDS:
             return
@@ -115,13 +115,13 @@ class RunWriter:
         files.append_rows(self.path / files.EVENTS, [EventRow(time_s, kind, detail)])
 
     def announce(self, announcement: Announcement) -> None:
-        """Tell the process that started this one, if it still listens."""
+        """Tell the parent process, if it still listens."""
         if self._progress_fd is None:
             return
         try:
             os.write(int(self._progress_fd), line_of(announcement))
         except OSError:
-            # Nobody listens any more; the files are what counts.
+            # Nobody listens any more; only the files matter.
             self._progress_fd = None
 
 

@@ -1,4 +1,4 @@
-"""What has occurred in the current second, and its finished requests as columns."""
+"""Collects the current second, and turns its finished requests into columns."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ class Moments(NamedTuple):
     """Finished requests of one kind, as arrays of equal length; `Recorder.finished` uses the same order."""
 
     due_s: NDArray[np.float64]
-    """The intended start, from the run's start."""
+    """Intended start, from the run's start."""
     began_s: NDArray[np.float64]
     """When connecting or sending began, from the run's start."""
     sent_s: NDArray[np.float64]
-    """From the run's start."""
+    """When the request was sent, from the run's start."""
     connect_s: NDArray[np.float64]
-    """How long connecting took; 0 if the request didn't connect."""
+    """How long connecting took; 0 if the connection was already open."""
     first_byte_s: NDArray[np.float64]
     """From sending to the answer's first byte; 0 if there was none."""
     ended_s: NDArray[np.float64]
-    """From the run's start."""
+    """When the request ended, from the run's start."""
     body_bytes: NDArray[np.float64]
 
 
@@ -52,7 +52,7 @@ class Second:
     """Filled request by request while it runs."""
 
     loop_delay_s: float = 0.0
-    """The worst so far."""
+    """The longest so far."""
     peak_in_flight: int = 0
     sent: int = 0
     dropped: int = 0
@@ -60,21 +60,21 @@ class Second:
     rows: defaultdict[Kind, array[float]] = field(default_factory=_rows)
     """One finished request's Moments after another; `began_s`, `sent_s` and `ended_s` are monotonic."""
     setup_rows: defaultdict[Kind, array[float]] = field(default_factory=_rows)
-    """The same for what `on_start` and `on_stop` sent."""
+    """The same for requests that `on_start` and `on_stop` sent."""
     group_rows: defaultdict[Kind, array[float]] = field(default_factory=_rows)
-    """Likewise, of groups of requests, by their names."""
+    """The same for groups of requests, by group name."""
     cells: Counter[CellKey] = field(default_factory=Counter)
-    """Counts of the few things that have no moments."""
+    """Counters of whatever has no moments."""
     followed: int = 0
-    """How many began that are not the first of their turn."""
+    """Requests begun that are not the first of their turn."""
     journal: list[EndedRequest] = field(default_factory=list)
-    """If the run records its requests: each of them, in the order in which they ended."""
+    """If the run records its requests: all of them, in the order in which they ended."""
     unjournalled: int = 0
-    """How many are missing in it."""
+    """Requests missing from the journal."""
 
 
 def tables_of(rows: dict[Kind, array[float]], start_s: float) -> Tables:
-    """Rows of a second as columns; `start_s` is the run's start, in monotonic seconds."""
+    """The rows of a second as columns; `start_s` is the run's start in monotonic seconds."""
     tables = {}
     for kind, values in rows.items():
         moments = Moments(*np.frombuffer(values).reshape(-1, len(Moments._fields)).T.copy())
@@ -85,10 +85,10 @@ def tables_of(rows: dict[Kind, array[float]], start_s: float) -> Tables:
 
 
 def lag_p99_s(tables: Tables, followed: int = 0) -> float:
-    """The 99th percentile of start lag in s: the smallest that at least 99 % don't exceed.
+    """The 99th percentile of start lag in s: the smallest lag that at least 99 % of requests don't exceed.
 
-    Requests that followed another one of their turn are due when they begin: these, the least late, are left out. 0 if
-    there were no others.
+    Later requests of a turn are due when they begin: the `followed` smallest lags, which are theirs, are left out. 0 if
+    no others are left.
     """
     lags_s = np.concatenate([moments.began_s - moments.due_s for moments in tables.values()] or [np.empty(0)])
     timed = lags_s.size - followed

@@ -1,8 +1,8 @@
-"""Determines from the timestamps of messages in both directions how far another machine's clock is ahead; pure.
+"""Estimates from the timestamps of messages in both directions how far another machine's clock is ahead; pure.
 
-A message never arrives before it was sent: the time it seems to take is its transit time plus the other clock's lead in
-one direction, and minus it in the other. The shortest in each direction contain the least transit time. Source: RFC
-5905 (NTP), section 8, with the minimum as its clock filter.
+The time a message seems to take is its transit time plus the other clock's lead in one direction, and minus it in the
+other. The shortest in each direction contain the least transit time. Source: RFC 5905 (NTP), section 8, with the
+minimum as its clock filter.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Skew:
 
     @property
     def ahead_s(self) -> float:
-        """By how much their clock is ahead in s, as far as it is beyond doubt; 0 until both directions were seen.
+        """By how much their clock is certainly ahead, in s (negative: behind); 0 until both directions were seen.
 
         The uncertainty is half of the shortest round trip.
         """

@@ -1,7 +1,7 @@
-"""Turns where users' time went into interval cells: who was present, what was lost, and which turns were never sent.
+"""Turns users' time into interval cells: time present, time that the generator lost, and turns never taken.
 
-The closed model plans turns in user-seconds: a number of users, each for a time. A user who is present either waits for
-its turn, waits for an answer, or has backed off; the rest is the generator's own.
+The closed model plans turns in user-seconds: a number of users, each for a time. A user that is present waits for its
+turn, waits for an answer, or has backed off; the rest is the generator's own lateness.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _Key = tuple[int, str, str, str, str]
 class _Overruns:
     """What overlong turns cost within one second of a phase without bursts.
 
-    Saturated users add to the same second again and again; computing it for each turn would take a tenth of their time.
+    Saturated users add to the same second again and again; computing this per turn would take a tenth of their time.
     """
 
     def __init__(self, second: int = 0, span: PhaseSpan | None = None) -> None:
@@ -34,11 +34,11 @@ class _Overruns:
         self.begin_s = max(second, span.start_s) if span else math.inf
         self.end_s = min(second + 1.0, span.end_s) if span else -math.inf
         self.sums: defaultdict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
-        """By endpoint: seconds that users were late, and requests that they missed."""
+        """By endpoint: the seconds that users were late, and the requests they missed."""
 
 
 class UserTime:
-    """One per process. Times are seconds from the run's start; time before it or beyond the plan doesn't count."""
+    """One per process. Times are seconds from the run's start; time before it or after the plan doesn't count."""
 
     def __init__(self, spans: Sequence[PhaseSpan]) -> None:
         self._spans = spans
@@ -47,10 +47,10 @@ class UserTime:
         self._users: Counter[str] = Counter()
         """By endpoint, the number of users present."""
         self._counted_s = 0.0
-        """Until when their time has been counted."""
+        """Their time has been counted up to here."""
         self._amounts: defaultdict[_Key, float] = defaultdict(float)
         self._left_over: defaultdict[tuple[str, str, str], float] = defaultdict(float)
-        """By endpoint, outcome and series: what rounding to whole numbers has left over."""
+        """By endpoint, outcome and series: the remainder after rounding to whole numbers."""
 
     def came(self, endpoint: str, now_s: float) -> None:
         self.count_until(now_s)
@@ -71,7 +71,7 @@ class UserTime:
         self._add((endpoint, "", LATE_MS), from_s, until_s, per_s=1000)
 
     def kept_waiting(self, requests: Sequence[str], why: str, from_s: float, until_s: float, *, every_s: float) -> None:
-        """A user could not take its turns of these requests during this time, for the reason that `why` names.
+        """A user could not take its turns with these requests during this time; `why` is the outcome to count.
 
         Bursts are counted separately.
         """
@@ -81,7 +81,7 @@ class UserTime:
     def overran(
         self, kind: str, requests: Sequence[str], from_s: float, own_s: float, until_s: float, every_s: float
     ) -> None:
-        """A turn of these requests exceeded its pace: until `own_s` it waited for answers, and then it was late."""
+        """A turn with these requests outlasted its pace: until `own_s` it waited for answers, then it was late."""
         overruns = self._overruns
         if overruns.begin_s <= from_s <= until_s <= overruns.end_s:
             sums = overruns.sums
@@ -105,13 +105,13 @@ class UserTime:
         self._overruns.sums.clear()
 
     def _add(self, kind: tuple[str, str, str], from_s: float, until_s: float, *, per_s: float) -> None:
-        """Add to each second's amount of this kind the share that falls into it."""
+        """Add to each second's amount of this kind the part that falls into it."""
         for second, span, length_s in self._parts(from_s, until_s):
             if kind[2] != NEVER_SENT or not span.bursts_s:
                 self._amounts[second, span.name, *kind] += length_s * per_s
 
     def missed_bursts(self, endpoint: str, why: str, after_s: float, until_s: float, *, took_last: bool) -> None:
-        """The bursts in (after, until] came while a user was busy; it may take the last one late."""
+        """A user was busy during the bursts in (after, until]; `took_last`: it takes the last one late."""
         if not self._bursts:
             return
         bursts = [(at_s, span) for at_s, span in self._bursts if after_s < at_s <= until_s]
@@ -133,7 +133,7 @@ class UserTime:
         return rows
 
     def _parts(self, from_s: float, until_s: float) -> Iterator[tuple[int, PhaseSpan, float]]:
-        """The time between the two, cut at full seconds and at the ends of phases."""
+        """The time between the two, split at full seconds and at the ends of phases."""
         for span in self._spans:
             begin_s, end_s = max(from_s, span.start_s), min(until_s, span.end_s)
             while begin_s < end_s:

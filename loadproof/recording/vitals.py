@@ -1,4 +1,4 @@
-"""What this process and its machine did in a second: CPU used, waited for and stolen, and how clocks moved."""
+"""Vital signs of this process and its machine: CPU time used, waited for and stolen, and how the clocks moved."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ if TYPE_CHECKING:
 
 
 class VitalsReading(NamedTuple):
-    """All in s, each since some moment of its own."""
+    """All in s, each since some arbitrary moment."""
 
     monotonic_s: float
     wall_s: float
-    """The wall clock's time, which somebody may set."""
+    """Wall clock time, which may be set."""
     boot_s: float
     """Like the monotonic clock, but continues while the machine sleeps."""
     cpu_s: float
     """CPU time that this process used."""
     wait_s: float
-    """Time during which it was ready to run while another process ran; 0 if the system doesn't report it."""
+    """Time it was ready to run while another process ran; 0 if the system doesn't report it."""
     steal_s: float
-    """CPU time of all cores that the hypervisor gave to others; 0 if the system doesn't report it."""
+    """CPU time, over all cores, that the hypervisor gave to others; 0 if the system doesn't report it."""
 
 
 class Vitals(NamedTuple):
-    """Since the last reading; ratios of one core, 0-1."""
+    """Changes since the last reading; ratios are shares of one core, 0-1."""
 
     cpu_ratio: float
     wait_ratio: float
@@ -65,7 +65,7 @@ def _waited_s(schedstat: Path) -> float:
 
 
 class VitalsClock:
-    """Compares each reading with the one before."""
+    """Compares each reading with the previous one."""
 
     def __init__(self, read: Callable[[], VitalsReading] = read) -> None:
         self._read = read

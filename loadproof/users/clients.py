@@ -1,4 +1,4 @@
-"""Who users are to the target: clients with accounts, an address or a header, and connections of their own."""
+"""How the target sees users: as clients with accounts, an address or a header, and their own connections."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 _CLIENTS_BESIDE_THE_MIX: Final = 40_000
 
 Connect = Callable[[Client, str], Exchanging]
-"""A connection from this client to this base URL."""
+"""Makes a connection from a client to a base URL."""
 
 
 class Clients:
-    """Those of one process."""
+    """The clients of one process."""
 
     def __init__(
         self,
@@ -50,28 +50,28 @@ class Clients:
         self._rank = rank
         self._workers = workers
         self._made: Counter[str] = Counter()
-        """By kind of user, how many clients there have been."""
+        """By kind of user, the number of clients created so far."""
         self._left: defaultdict[str, list[int]] = defaultdict(list)
-        """By kind of user, a heap of clients whose users are gone."""
+        """By kind of user, a heap of the indices of clients whose users are gone."""
         self._lives: Counter[int] = Counter()
-        """By client, how many users have been it."""
+        """By client index, the number of users so far."""
         self._connect = connect or self._open_connection
         self._connections: dict[int, ClientConnections] = {}
         self._trackers: defaultdict[tuple[int, str], PromiseTracker] = defaultdict(PromiseTracker)
         self._origin_of = functools.cache(functools.partial(_allowed_origin, target))
 
     def take(self, kind: str) -> tuple[Client, int]:
-        """A client that no user of this kind is now, and how many have been it before.
+        """A client that no user is using now, and the number of users it had before.
 
-        Kinds and workers take turns, so no two users are one client. Where users come and go, clients come again: the
-        target has accounts for as many as there are at a time.
+        Indices are interleaved over kinds and workers, so no two users share a client. Clients of users that are gone
+        are reused first: the target only has accounts for as many clients as there are at a time.
         """
         index = heappop(self._left[kind]) if self._left[kind] else self._new_index(kind)
         self._lives[index] += 1
         return self.client(index), self._lives[index] - 1
 
     def leave(self, kind: str, client: Client) -> None:
-        """Its user is gone: the next one of this kind may be it."""
+        """Free the client of a user that is gone, for the next user of this kind."""
         heappush(self._left[kind], client.index)
 
     def _new_index(self, kind: str) -> int:
@@ -79,7 +79,7 @@ class Clients:
         number = self._rank + self._workers * self._made[kind]
         self._made[kind] += 1
         if kind not in kinds:
-            # Only plain Locust has users besides the mix; their clients start far from the others'.
+            # Only plain Locust has users that are not in the mix; their clients' indices start far above the others'.
             return _CLIENTS_BESIDE_THE_MIX + number
         return number * len(kinds) + kinds.index(kind)
 
@@ -96,7 +96,7 @@ class Clients:
         return self._connections[client.index]
 
     def seen_as(self, client: Client, base_url: str) -> str:
-        """How the target's limits see the client."""
+        """How the target's limits identify the client: its address, the value of its header, or 'shared'."""
         address, marks = self._marks_of(client, self._origin_of(base_url).host)
         return address or next(iter(marks.values()), SHARED)
 
@@ -106,7 +106,7 @@ class Clients:
         return (client.address if address else None), marks
 
     def promise_tracker(self, client: Client, endpoint: str) -> PromiseTracker:
-        """What the target's limits promised to the identity that they see as this client."""
+        """Tracks the promises to this client for one endpoint; one tracker for all clients if the target can't tell."""
         shared = self._habits.clients == "shared"
         return self._trackers[0 if shared else client.index, endpoint]
 
@@ -122,6 +122,6 @@ class Clients:
 
 
 def _allowed_origin(target: TargetFacts, base_url: str) -> Origin:
-    """UnsafeTargetError in each process too: Locust's own options and messages can name another host."""
+    """UnsafeTargetError for a host that is not allowed; every process checks, as Locust's own options can name one."""
     check_hosts(target.model_copy(update={"base_url": base_url}))
     return Origin.of(base_url, way_of(target, base_url))

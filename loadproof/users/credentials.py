@@ -1,7 +1,7 @@
-"""What a user proves who it is with, once it was obtained: put into its requests, and renewed after a 401.
+"""Adds an obtained credential to requests, and renews it after a 401.
 
-A 401 renews it once. The request itself is not repeated: it counts as `rejected`, and the next one has the new
-credential. If that is refused as well, nothing is renewed until something has been accepted again.
+A 401 triggers one renewal. The request itself is not repeated: it counts as `rejected`, and the next one carries the
+new credential. If that is refused as well, there are no more renewals until a request has been accepted again.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from loadproof.api.calls import Call
 
 NOT_OURS: Final = -1
-"""The number of a credential that a call had already."""
+"""Instead of a credential's number, for a call that already had its own."""
 _APART_S: Final = 5.0
-"""From one renewal after a 401 to the next, for targets that accept and refuse the same credential in turn."""
+"""Minimum time between renewals, for targets that alternately accept and refuse the same credential."""
 
 
 class Credential:
-    """One, and those that take its place; shared by everybody who sends with it."""
+    """A credential and its successors; shared by all users that send it."""
 
     def __init__(
         self,
@@ -32,9 +32,9 @@ class Credential:
         of_all: Mapping[str, str],
         header: str = AUTHORIZATION,
     ) -> None:
-        """`renew` obtains another one and calls `take`; it returns False if there was none.
+        """`renew` obtains a new credential and calls `take`; it returns False if there was none.
 
-        `of_all` are the headers that all requests have by the target file, whose place it takes.
+        `of_all` are the target file's headers for all requests; the credential replaces the one named `header`.
         """
         self._renew = renew
         self._now_s = now_s
@@ -42,27 +42,27 @@ class Credential:
         self._beneath = of_all.get(_spelled_in(of_all, header) or "")
         self._value = ""
         self.number = 0
-        """How many there have been."""
+        """How many there have been; 0 before the first."""
         self._last: tuple[Call, Call] | None = None
-        """The last call, without and with it: whoever sends one again and again has it encoded once."""
+        """The last call, without and with the credential, so that a call sent repeatedly is encoded once."""
         self._is_renewing = False
         self._has_worked = True
-        """Something was accepted since the last renewal after a 401."""
+        """A request has been accepted since the last renewal after a 401."""
         self._refused: set[str] = set()
-        """Names of requests that led to a renewal and were not accepted since."""
+        """Names of requests that led to a renewal and have not been accepted since."""
         self._not_before_s = 0.0
 
     @property
     def value(self) -> str:
-        """What is sent now; empty before the first one."""
+        """The value sent now; empty before the first one."""
         return self._value
 
     def take(self, value: str) -> None:
-        """What is sent from now on."""
+        """Send this value from now on."""
         self._value, self.number, self._last = value, self.number + 1, None
 
     def on(self, call: Call) -> tuple[Call, int]:
-        """The call with the credential, and the credential's number; a header of the call's own stays."""
+        """The call with the credential, and the credential's number; a header that the call sets itself stays."""
         if self._last is not None and self._last[0] is call:
             return self._last[1], self.number
         headers = call.request.headers
@@ -76,15 +76,15 @@ class Credential:
         return with_it, self.number
 
     def accepted(self, name: str, number: int) -> None:
-        """A request of this name, with the credential of this number, was answered as it should be."""
+        """A request of this name, sent with the credential of this number, was answered as expected."""
         if number == self.number:
             self._has_worked = True
             self._refused.discard(name)
 
     def refused(self, name: str, number: int) -> None:
-        """It was answered by a 401: renew it if that can help, and return when the new one is there."""
+        """Such a request was answered with a 401: renew if that can help, and return once the renewal has ended."""
         if number != self.number:
-            # Not ours, or another one has taken its place meanwhile.
+            # Not ours, or replaced in the meantime.
             return
         if self._is_renewing:
             self.await_renewal()
@@ -92,7 +92,7 @@ class Credential:
             self._renew_for(name)
 
     def await_renewal(self) -> None:
-        """Which somebody else has begun; at once if only one user is concerned."""
+        """Wait for a renewal begun by another user; returns at once where users don't share the credential."""
 
     def _renew_for(self, name: str) -> None:
         self._not_before_s = self._now_s() + _APART_S
@@ -106,7 +106,7 @@ class Credential:
 
 
 def _spelled_in(headers: Mapping[str, str], name: str) -> str | None:
-    """As this name is written there, if it is there at all."""
+    """The header's name as it is spelled there, in whatever case; None if it is missing."""
     if name in headers:
         return name
     lower = name.lower()

@@ -1,7 +1,7 @@
-"""Checks what Locust is told to load, and by whom, against the allow list before it creates a user.
+"""Checks the hosts Locust is to load against the allow list, and who uses its web UI, before it creates a user.
 
-Locust's options, its web UI's form and whoever posts that form bypass `loadproof run`: they are checked here, in each
-process with our users.
+Locust's options and its web UI bypass the checks of `loadproof run`, so they are checked here, in each process with our
+users.
 """
 
 from __future__ import annotations
@@ -22,23 +22,20 @@ if TYPE_CHECKING:
 
 _FORBIDDEN: Final = 403
 _REFUSED_BY_LOCUST: Final = str.maketrans("", "", "<>")
-"""What Locust strips from the form's host. Source: locust/web.py 2.47, the route `/swarm`."""
+"""Characters that Locust strips from the form's host. Source: locust/web.py 2.47, the route `/swarm`."""
 
 
 @functools.cache
 def stand_guard() -> None:
-    """Guard this process from now on, once for all kinds of users."""
+    """Guard this process from now on; once is enough for all kinds of users."""
     events.init.add_listener(guard)
 
 
 def guard(environment: Environment, **_: Any) -> None:
-    """When Locust is about to start: exit code 2 for a host that is not allowed.
-
-    Only its own pages may use the web UI.
-    """
+    """Exit with code 2 before Locust starts if a host is not allowed; let only the web UI's own pages use it."""
     hosts = {environment.host}
     if environment.web_ui is not None or not environment.host:
-        # Locust loads what its users name where it is told nothing else, which a web UI's form can take back.
+        # Without a host option, Locust loads the hosts its user classes name; a web UI's form can clear the option.
         hosts |= {user.host for user in environment.user_classes}
     hosts -= {None, ""}
     try:
@@ -55,7 +52,7 @@ def guard(environment: Environment, **_: Any) -> None:
 
 
 def _stranger(*, is_local: bool) -> Response | None:
-    """Refuse what a page of another origin sends, even under a name that was made to resolve to this address."""
+    """Refuse requests from pages of another origin, even under a name made to resolve to this address (rebinding)."""
     headers = request.headers
     host, origin, site = headers.get("Host", ""), headers.get("Origin"), headers.get("Sec-Fetch-Site", "none")
     if is_local and not is_loopback(urlsplit(f"//{host}").hostname or ""):
@@ -70,7 +67,7 @@ def _stranger(*, is_local: bool) -> Response | None:
 
 
 def _unsafe_form(environment: Environment) -> Response | None:
-    """Like Locust's own refusals: its page shows the message, and nothing is started."""
+    """Refuse a form with a host that is not allowed, as Locust does: its page shows the message, nothing starts."""
     if request.method != "POST" or "host" not in request.form:
         return None
     host = request.form["host"].translate(_REFUSED_BY_LOCUST)

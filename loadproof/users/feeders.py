@@ -1,4 +1,4 @@
-"""Rows of a file to users: each row once, or again and again; drawn; or one for each client, whoever else there is."""
+"""Hands rows of a file to users: in order, once or repeatedly; at random; or a fixed row for each client."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class Feed:
-    """One process's part of a feeder. No row goes to two users at a time unless the scenario wants it to.
+    """One process's share of a feeder. No row goes to two users at a time unless the scenario says so.
 
-    Of rows that come in order each worker has every so many-th: a worker that dies takes its own with it, and no other
-    gives them to anybody.
+    Of rows handed out in order, each of N workers has every N-th: the rows of a worker that dies are lost, and no other
+    worker hands them out.
     """
 
     def __init__(self, rows: tuple[Row, ...], feeder: Feeder, *, seed: str, rank: int, workers: int) -> None:
@@ -28,7 +28,7 @@ class Feed:
         self._rows = rows
         is_nested = any(isinstance(value, list | dict) for row in rows for value in row.values())
         self._copy: Callable[[Row], Row] = copy.deepcopy if is_nested else dict
-        """Users may take things out of theirs, or put some in; somebody else has the row next."""
+        """Each user gets its own copy: it may modify the row, which another user gets next."""
         self._feeder = feeder
         self._order = list(range(len(rows)))
         if feeder.order == "shuffled":
@@ -36,7 +36,7 @@ class Feed:
         self._next, self._step = rank, workers
 
     def take(self, client: Client, random: Random) -> Row:
-        """A row for this client, drawn by its own choices; StopUser when there is none left."""
+        """A row for this client; `random` draws it where the order is random. StopUser when none is left."""
         match self._feeder.order:
             case "random":
                 return self._copy(random.choice(self._rows))

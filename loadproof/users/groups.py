@@ -1,4 +1,4 @@
-"""Several requests of a journey, in order, to one time and one outcome: what their user waited for altogether."""
+"""Times several requests of a journey as one: from the first to the last, with a single outcome."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ if TYPE_CHECKING:
 
 
 class _Open:
-    """A group that has begun: how far it got, and when it was due and began."""
+    """A group that has begun: its remaining requests, and when it was due and began."""
 
     __slots__ = ("ahead", "began_s", "due", "sent_s")
 
     def __init__(self, ahead: list[str], due: Due, timing: Timing) -> None:
         self.ahead = ahead
-        """Names of the requests that are still to come, the next one last."""
+        """Names of the remaining requests, the next one last."""
         self.due = due
         self.began_s, self.sent_s = timing.began_s, timing.sent_s
 
 
 class Groups:
-    """One user's. A group begins with its first request and ends with its last, or with the first that isn't `ok`.
+    """The groups of one user. A group begins with its first request and ends with its last, or the first not `ok`.
 
-    Requests in between that don't belong to it, and those that come again, only take their time.
+    Requests in between that don't belong to it, or that are repeated, only add their time.
     """
 
     def __init__(self, groups: Mapping[str, tuple[str, ...]], recorder: Recorder | NoRecorder) -> None:
-        """`groups`: by name, the names of their requests in order."""
+        """`groups` maps a group's name to the names of its requests, in order."""
         self.names = tuple(groups)
         self._groups = groups
         self._recorder = recorder
         self._open: dict[str, _Open] = {}
 
     def begun_by(self, sent: Sequence[str]) -> list[str]:
-        """Those that begin with one of these requests, whatever became of it."""
+        """Names of the groups that begin with one of these requests, whatever its outcome."""
         return [group for name in sent for group, requests in self._groups.items() if requests[0] == name]
 
     def saw(
@@ -54,9 +54,9 @@ class Groups:
         is_unsent: bool = False,
         has_retry: bool = False,
     ) -> None:
-        """A request has ended, or our own want kept it from being sent; what is set-up belongs to no group.
+        """A request has ended, or this machine lacked something to send it with; setup belongs to no group.
 
-        If it is to be sent again, that decides, and all of it is part of the group's time.
+        If it will be retried, the retry decides the outcome, and every attempt is part of the group's time.
         """
         if is_unsent:
             self.forget()
@@ -77,11 +77,11 @@ class Groups:
             self._end(group, outcome, ended_s)
 
     def forget(self) -> None:
-        """Our own stop, or our own want, has cut the journey off: nobody knows what would have become of it."""
+        """Drop the open groups: our own stop, or our own shortage, cut the journey off, so their outcome is unknown."""
         self._open.clear()
 
     def leave(self, now_s: float) -> None:
-        """The turn is over: what has not come to its end by now, monotonic, never will."""
+        """The turn ended at `now_s`, monotonic: groups that are still open never complete, and count as invalid."""
         for group in list(self._open):
             self._end(group, Outcome.INVALID, now_s)
 

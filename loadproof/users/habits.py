@@ -1,4 +1,4 @@
-"""What users go by besides the plan of when they send: from a scenario, or for plain Locust, which has none."""
+"""How users behave apart from when they send: from a scenario, or the defaults for plain Locust, which has none."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PACE_BESIDE_THE_MIX_S: Final = 1.0
 
 @dataclass(frozen=True)
 class Habits:
-    """The same for all users of a process; from the scenario's keys, except who sends how much."""
+    """Shared by all users of a process; most fields are keys of the scenario."""
 
     mix: Mapping[str, UserMix]
     clients: Literal["source-address", "shared"] | HeaderClients = "source-address"
@@ -28,7 +28,7 @@ class Habits:
     when_throttled: Literal["honour", "ignore", "stop"] = "honour"
     retries: Retries | None = None
     keeps_to_limits: bool = True
-    """The target's limits, if it declares any."""
+    """Whether users should stay within the limits that the target declares."""
 
     def pace_s(self, endpoint: str) -> float:
         """Seconds from one turn of a closed-model user to the next."""
@@ -37,7 +37,7 @@ class Habits:
 
 
 def habits_of(scenario: Scenario) -> Habits:
-    """What the scenario's users go by."""
+    """The habits of the scenario's users."""
     return Habits(
         mix=scenario.mix,
         clients=scenario.clients,
@@ -52,4 +52,4 @@ def habits_of(scenario: Scenario) -> Habits:
 PLAIN: Final = Habits({endpoint: UserMix.model_validate(mix) for endpoint, mix in DEFAULT_MIX.items()})
 """For `locust -f locustfiles`: the default mix at its pace."""
 ENDLESS: Final = PhaseSpan(name="all", start_s=0.0, end_s=math.inf, warm_up=False, users=1, rate_rps=None)
-"""Its single phase: for as long and with as many users as Locust is told."""
+"""The single phase of `locust -f locustfiles`: Locust decides how long it lasts, and with how many users."""

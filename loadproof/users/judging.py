@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class UnexpectedAnswerError(Exception):
-    """Not what this user expects; the text is a reason without values, so that equal reasons add up."""
+    """The answer is not as the user expects; the text is a reason without values, so that equal reasons add up."""
 
 
 def expect(condition: object, reason: str) -> None:
@@ -32,7 +32,7 @@ def expect(condition: object, reason: str) -> None:
 def checked(
     reply: Reply, check: Callable[[Reply], object], endpoint: str
 ) -> tuple[Reply | None, Outcome, Exception | None]:
-    """The reply with its outcome, and the reason if it is not as expected."""
+    """The reply, its outcome, and the reason if it is not as expected."""
     status = reply.answer.status
     try:
         if status not in reply.operation.statuses:
@@ -45,9 +45,9 @@ def checked(
     except WrongBodyError as error:
         unexpected = UnexpectedAnswerError(f"{endpoint}: {error}")
     except (GreenletExit, Timeout, KeyboardInterrupt):
-        # Not an error of the check: somebody wants it to end.
+        # Not an error in the check: it is being cut off.
         raise
-    except BaseException as error:  # noqa: BLE001 - the check reads what it expects, and fails in any way of its own
+    except BaseException as error:  # noqa: BLE001 - the check may fail in any way on what it reads
         unexpected = UnexpectedAnswerError(f"unreadable answer ({type(error).__name__})")
     else:
         return reply, Outcome.OK, None
@@ -55,16 +55,13 @@ def checked(
     if outcome is not Outcome.INVALID:
         unexpected = UnexpectedAnswerError(f"{outcome}: status {status}")
     elif reply.answer.unread:
-        # Whatever the check made of it, it asked for something that loadproof doesn't read.
+        # Whatever the check made of it: the answer uses something that loadproof doesn't read.
         unexpected = UnreadAnswerError(f"{endpoint}: {reply.answer.unread}")
     return reply, outcome, unexpected
 
 
 def _refuse_undecided(decided: object) -> None:
-    """UnexpectedAnswerError for a check that says no, or that nobody ran.
-
-    It returned something that still had to be run.
-    """
+    """UnexpectedAnswerError if the check returned a false value, or something never run, such as a coroutine."""
     is_unrun = isawaitable(decided) or isgenerator(decided) or isasyncgen(decided) or isinstance(decided, Greenlet)
     if isinstance(decided, Coroutine | Generator):
         decided.close()

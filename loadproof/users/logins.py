@@ -1,4 +1,4 @@
-"""A user's own login: the call that it is made by, and the token in the reply to it."""
+"""A user's login: sends the login call, takes the token from the reply, and renews it with the same call."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 class SendLogin(Protocol):
-    """The call, and the check of its reply; one that is due, or a renewal, which is part of the set-up."""
+    """Sends the login call and checks its reply; a renewal counts as part of the setup."""
 
     def __call__(self, call: Call, check: Callable[[Reply], object], *, is_renewal: bool) -> Reply | None: ...
 
 
 class Login(Credential):
-    """One user's, for as long as it lives."""
+    """The credential of one user, for its whole life."""
 
     def __init__(self, send: SendLogin, *, workload: Workload, header: str) -> None:
         of_all = workload.api.headers
@@ -31,7 +31,7 @@ class Login(Credential):
         self._learn = workload.learn
 
     def obtain_by(self, call: Call, token: Callable[[Reply], str], scheme: str) -> Reply | None:
-        """Send the call, and remember it for renewals; the reply, if there was a token in it."""
+        """Send the call, and remember it for renewals; returns the reply if it contained a token."""
         self._how = call, token, scheme
         return self._obtain(is_renewal=False)
 
@@ -48,7 +48,7 @@ class Login(Credential):
             expect(is_text, f"{call.name or 'login'}: no token")
             expect(not unsendable(value), f"{call.name or 'login'}: a token that can't be sent in a header")
             tokens.append(value)
-            # Before anything of the reply is shown.
+            # Before any part of the reply is shown.
             self._learn(value)
 
         reply = self._send(call, check, is_renewal=is_renewal)

@@ -1,4 +1,4 @@
-"""What the journal says of a request besides its times and its outcome, as far as that stands in the answer."""
+"""Extracts from an answer what the journal records in addition to times and outcome."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def found_in(reply: Reply, call: Call, longest: int) -> dict[str, Any]:
-    """What the call's functions find in its reply, and what that says of limits; nothing else of it is kept.
+    """What the call's `finds` extract from its reply, and the reply's rate-limit headers; nothing else is kept.
 
-    Texts are cut beyond `longest` characters; what isn't there, or can't be found or written, is left out.
+    Texts are cut to `longest` characters; whatever is missing, or can't be extracted or written, is left out.
     """
     noted: dict[str, Any] = {}
     for word, find in call.finds.items() if call.finds else ():
@@ -28,9 +28,9 @@ def found_in(reply: Reply, call: Call, longest: int) -> dict[str, Any]:
 
 
 def said_of_limits(headers: Mapping[str, str], longest: int) -> dict[str, str]:
-    """By these headers of an answer, in lower case; no more than `longest` characters of each.
+    """What these headers, with names in lower case, say about limits; up to `longest` characters of each.
 
-    Source of the headers: draft-ietf-httpapi-ratelimit-headers-11.
+    Source: draft-ietf-httpapi-ratelimit-headers-11.
     """
     noted: dict[str, str] = {}
     if "ratelimit" in headers:
@@ -38,6 +38,6 @@ def said_of_limits(headers: Mapping[str, str], longest: int) -> dict[str, str]:
     if "ratelimit-policy" in headers:
         noted["rate_limit_policy"] = headers["ratelimit-policy"][:longest]
     if "date" in headers and "age" not in headers and headers.get("retry-after", "0")[:1].isalpha():
-        # A date in Retry-After is one of the target's clock, which this tells, unless the answer comes from a cache.
+        # A date in Retry-After is by the target's clock, which Date shows, unless the answer comes from a cache.
         noted[ANSWER_DATE] = headers["date"][:longest]
     return noted

@@ -1,7 +1,7 @@
-"""A process's place in a run: its clock, and the workload that it was assigned.
+"""A process's place in a run: its clock, and the workload assigned to it.
 
-`loadproof run` assigns it; in plain `locust -f locustfiles`, users keep the default pace and only Locust's own
-statistics are recorded.
+`loadproof run` assigns the workload. In plain `locust -f locustfiles` there is none: users keep the default pace, and
+only Locust's own statistics are recorded.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ class Post:
         self._connect = connect
         self._workload: Workload | None = None
         self.masks: list[Masker] = []
-        """Those of the process's own outputs."""
+        """Masks of the process's own output, such as its log."""
 
     def workload(self) -> Workload:
-        """What was assigned to it, or plain Locust's workload."""
+        """The assigned workload, or plain Locust's."""
         if self._workload is None:
             recorder, run_id = NoRecorder(), secrets.token_hex()
             self._workload = Workload(
@@ -48,15 +48,12 @@ class Post:
 
     @property
     def recorder(self) -> Recorder:
-        """What the run that was assigned to it is recorded with; plain Locust's workload has none."""
+        """The recorder of the assigned run; plain Locust has none."""
         recorder: Recorder = self.workload().recorder  # type: ignore[assignment]  # runs have a real one
         return recorder
 
     def assign(self, manifest: Manifest, *, rank: int, workers: int, recorder: NoRecorder | None = None) -> Workload:
-        """Make it the worker with this rank (from 0) in the run.
-
-        `recorder` stands in for the one a run would create.
-        """
+        """Make this process the worker with this rank (from 0) in the run; `recorder` replaces the usual one."""
         (mask,) = masks_of(manifest.target)
         self._workload = Workload(
             manifest.scenario,
@@ -84,9 +81,9 @@ class Post:
         )
 
     def leave(self) -> None:
-        """Forget what was assigned."""
+        """Forget the assigned workload."""
         self._workload = None
 
 
 THIS_PROCESS: Final = Post()
-"""For users that Locust creates without passing anything of ours."""
+"""For users that Locust creates: it can't pass them a post."""

@@ -1,4 +1,4 @@
-"""What became of a Retry-After: whether a client that waited as long as asked was admitted."""
+"""Checks whether Retry-After is kept: whether a client that waits as long as asked is admitted."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _LEAST_S: Final = 0.0
 
 
 def retry_after_s(answer: Answer) -> float | None:
-    """Seconds that Retry-After asks for, as a number or as a date; None if it contains nothing readable.
+    """Seconds, at least 0, that Retry-After asks for, as a number or as a date; None if it is missing or unreadable.
 
-    A date is one of the target's clock, which the answer's Date tells.
+    A date is compared with the answer's Date, as it is by the target's clock.
     Source: RFC 9110, sections 10.2.3 and 6.6.1.
     """
     text = answer.headers.get(_HEADER, "")
@@ -38,32 +38,32 @@ def retry_after_s(answer: Answer) -> float | None:
 
 
 def _moment(text: str) -> datetime | None:
-    """In any of the three formats of RFC 9110, section 5.6.7; None for what is no date."""
+    """A date in any of the three formats of RFC 9110, section 5.6.7; None if the text is no date."""
     try:
         moment = parsedate_to_datetime(text)
-        # The oldest format has no time zone, and means UTC. Some zones are beyond the first or the last day.
+        # The oldest format has no time zone and means UTC. With a zone, a date may overflow the first or last day.
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (IndexError, OverflowError, TypeError, ValueError):
         return None
 
 
 def promising_nothing(answer: Answer) -> str:
-    """The counter for a refusal without a usable promise: it has no Retry-After, or one that can't be respected."""
+    """The counter for a refusal without a usable promise: Retry-After is missing or unreadable."""
     return RETRY_UNREADABLE if answer.headers.get(_HEADER) else RETRY_MISSING
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPromise:
-    """That a refused client will be admitted."""
+    """A promise that a refused client will be admitted."""
 
     from_s: float
-    """In monotonic seconds."""
+    """When the client may come back, in monotonic seconds."""
     intended_s: float
     """When the refused request was due, in seconds from the run's start."""
 
     @staticmethod
     def became(outcome: Outcome) -> str | None:
-        """The counter for how the request that tests the promise ended; None if it failed for another reason."""
+        """The counter for the outcome of the request that tests the promise; None if it failed for another reason."""
         match outcome:
             case Outcome.THROTTLED:
                 return RETRY_BROKEN
@@ -74,10 +74,10 @@ class RetryPromise:
 
 
 class PromiseTracker:
-    """Keeps what the target last promised one client for one endpoint.
+    """Keeps the target's last promise to one client for one endpoint.
 
-    The first request sent after the promised moment tests the promise. If the client is admitted before that, the
-    promise is used up and void.
+    The first request sent after the promised moment tests the promise. If an earlier one isn't throttled, the
+    promise is void.
     """
 
     __slots__ = ("promise",)
@@ -86,7 +86,7 @@ class PromiseTracker:
         self.promise: RetryPromise | None = None
 
     def take_due(self, now_s: float) -> RetryPromise | None:
-        """The promise that a request sent now tests; no other request will."""
+        """The promise that a request sent now tests, if any; it is removed, so that only one request tests it."""
         promise = self.promise
         if promise is None or now_s < promise.from_s:
             return None

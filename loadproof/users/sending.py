@@ -1,4 +1,4 @@
-"""Sends requests, one outcome each, and does what a refusal asks for; subclasses decide what is sent."""
+"""Sends requests, records one outcome for each, and backs off when refused; subclasses decide what to send."""
 
 from __future__ import annotations
 
@@ -44,31 +44,31 @@ _LONGEST_BACK_OFF_S: Final = 60.0
 
 
 class UndeclaredRequestError(LookupError):
-    """A request that the scenario doesn't name, so that no threshold could read it."""
+    """A request whose name is not in the scenario, so no threshold could apply to it."""
 
 
 class Sender(TurnTaker):
-    """A client with its connections, and what it was told to heed."""
+    """A client with its connections, the target's promises to it, and its back-offs."""
 
     abstract = True
 
     def __init__(self, environment: Environment, identity: Client | None = None, number: int = 0) -> None:
-        """If several users share a client and endpoint, each has its own `number` and therefore its own choices."""
+        """Users that share a client and endpoint get different numbers, and so make different random choices."""
         super().__init__(environment, identity, number)
         self._connections = self.workload.clients.connections(self.identity, self.host or "")
         self._trackers: dict[str, PromiseTracker] = {}
         """By request name."""
         self._back_offs_s: dict[str, float] = {}
-        """By request name, of those that were throttled last: how long the next one waits at most."""
+        """By request name, for those throttled most recently: the longest random back-off after the next refusal."""
         self._retries = self.workload.habits.retries
         self._guise = self.workload.guise(self.endpoint)
         self._seen_as = self.workload.clients.seen_as(self.identity, self.host or "") if self._recorder.journals else ""
-        """For the journal: how the target's limits see it."""
+        """For the journal: how the target's limits identify this client."""
 
     def _send_patiently(self, send: Callable[[Tries], Reply | None], retries: Retries) -> Reply | None:
-        """Send, and again as often as the scenario has it; returns the last reply.
+        """Send, and retry as often as the scenario allows; returns the last reply.
 
-        What a user waits for meanwhile is the target.
+        The waits in between count as waiting for the target.
         """
         tries = Tries(retries)
         reply = send(tries)
@@ -80,7 +80,7 @@ class Sender(TurnTaker):
         return reply
 
     def _wait_before_retry_s(self, tries: Tries) -> float:
-        """Its back-off, or as long as a Retry-After asks for if users honour it."""
+        """Seconds: its back-off, or what a Retry-After asks for if that is longer and users honour it."""
         asked_s = self._not_before_s - self.workload.now_s()
         back_off_s = tries.retries.wait_s(tries.attempt, self.random)
         return max(back_off_s, asked_s) if asked_s < math.inf else back_off_s
@@ -108,9 +108,9 @@ class Sender(TurnTaker):
         due: Due | None = None,
         tries: Tries | None = None,
     ) -> Reply | None:
-        """`used` is the credential in it, with its number; `due` the turn's, or what comes after it, by default.
+        """Send once. `used` is the credential in the call, with its number; `due` defaults to the current turn.
 
-        `tries`, of what may be sent again, learns how it ended.
+        `tries` is set for calls that may be retried, and is given the outcome.
         """
         name = call.name or self.endpoint
         is_setup = self._is_setting_up or due is not None
@@ -127,7 +127,7 @@ class Sender(TurnTaker):
             self._end_cut_off(name, call, cut_off, due, timing)
             raise
         self._count_answering(timing.began_s, timing.ended_s)
-        # The usual case, without checking what else there may be to record: that would cost a call each.
+        # The usual case first: checking for everything else there may be to record would cost a call each.
         if error is None and reply is not None and recorder.only_counts and not timing.is_marked:
             recorder.finished(name, call.request.method, outcome, due, timing, reply.answer.size)
         else:
@@ -152,17 +152,17 @@ class Sender(TurnTaker):
     def _end_try(
         self, name: str, tries: Tries | None, outcome: Outcome, error: Exception | None, due: Due, timing: Timing
     ) -> None:
-        """A group that the request belongs to goes on if it is sent again."""
+        """Tell the request's groups how it ended; they go on if there will be a retry."""
         if tries is not None:
             tries.end = outcome, error
         has_retry = tries is not None and tries.has_another
         if outcome is Outcome.THROTTLED and self.workload.habits.when_throttled == "stop":
-            # Who stops for good sends nothing again, and the group ends as its request did.
+            # A user that stops for good doesn't retry, so the group ends as its request did.
             has_retry = False
         self._groups.saw(name, outcome, due, timing, is_unsent=isinstance(error, WantError), has_retry=has_retry)
 
     def _look_after(self, used: tuple[Credential, int], name: str, outcome: Outcome, status: int) -> None:
-        """A renewal is time that the user waits for the target."""
+        """Tell the credential whether it was accepted; a renewal counts as waiting for the target."""
         credential, number = used
         if outcome is Outcome.OK:
             credential.accepted(name, number)
@@ -171,9 +171,9 @@ class Sender(TurnTaker):
                 credential.refused(name, number)
 
     def _first_tracker(self, name: str, *, is_setup: bool) -> tuple[str, PromiseTracker]:
-        """The name that counts, and the tracker of its promises before the first request of it.
+        """The name to record, and the tracker of its promises, before the first request with this name.
 
-        What no threshold reads needs no name in the scenario, and counts as its kind of user.
+        Setup is read by no threshold, so its names needn't be in the scenario: those that aren't count as the endpoint.
         """
         is_unknown = self.workload.is_of_run and name not in self._journey
         if is_unknown and not is_setup:
@@ -187,7 +187,7 @@ class Sender(TurnTaker):
         return name, tracker
 
     def _end_cut_off(self, name: str, call: Call, error: BaseException, due: Due, timing: Timing) -> None:
-        """Cut off by our own stop, or by the user's own code, which has waited as long as it wanted to."""
+        """Record a request cut off by our own stop, or by the user's own code, which counts as a timeout."""
         now_s = self.workload.monotonic_s()
         self._count_answering(timing.began_s or now_s, now_s)
         timing.began_s, timing.ended_s = timing.began_s or now_s, now_s
@@ -232,10 +232,10 @@ class Sender(TurnTaker):
             self._tell_locust(name, request, reply, error, timing)
 
     def _journal(self, name: str, call: Call, reply: Reply | None, outcome: str, due: Due, timing: Timing) -> None:
-        """In one go with what counts the request, so that both are in the same report."""
+        """Journal the request, without yielding before it is counted, so that both are in the same report."""
         status, asked, noted = 0, "", None
         if reply is not None:
-            # A secret may begin in the part that is kept in the end, and end beyond it.
+            # A secret may begin in the part that is finally kept, and end beyond it.
             longest = LONGEST + self.workload.mask.reach
             noted = found_in(reply, call, longest)
             status, headers = reply.answer.status, reply.answer.headers
@@ -247,13 +247,13 @@ class Sender(TurnTaker):
         )
 
     def _let_others_run(self) -> None:
-        """A connection can be refused before anything has waited: let others have their turn first."""
+        """Yield after a failure: a refused connection may not have yielded at all, which would starve other users."""
         with self._not_free():
             self.post.clock.sleep(0)
 
     @contextmanager
     def _not_free(self) -> Iterator[None]:
-        """It has its answer, but an arrival that comes meanwhile would need another user."""
+        """While it waits, the user has its answer but can't take another arrival."""
         self._recorder.yielding += 1
         try:
             yield
@@ -262,7 +262,7 @@ class Sender(TurnTaker):
 
     @contextmanager
     def _kept_by_target(self) -> Iterator[None]:
-        """A wait that the target's answer asked for, or made necessary; also if the plan's end cuts it off."""
+        """Count the time inside as waiting for the target, even if the end of the plan cuts it off."""
         began_s = self.workload.monotonic_s()
         try:
             with self._not_free():
@@ -305,7 +305,7 @@ class Sender(TurnTaker):
         )
 
     def _heed(self, name: str, answer: Answer, due: Due, ended_s: float, tracker: PromiseTracker) -> None:
-        """Remember what a refusal promised, and do what the scenario says: wait, longer each time; stop; or nothing."""
+        """Remember what a refusal promised, and react as the scenario says: back off, ever longer; stop; or ignore."""
         asked_s = retry_after_s(answer)
         if asked_s is None:
             self._recorder.retry_after(name, intended_s=due.at_s, became=promising_nothing(answer))
@@ -316,12 +316,12 @@ class Sender(TurnTaker):
                 # Another request of the same turn has reported it already.
                 raise StopUser
             case "stop":
-                # It stays one of the planned users, but takes no more turns.
+                # It remains one of the planned users, but takes no more turns.
                 self._held_since_s, self._not_before_s = self.workload.now_s(), math.inf
                 self._end_back_off(self.workload.spans[-1].end_s)
                 raise StopUser
             case "honour":
-                # Jitter on top of what the server asked for: never earlier, and not all at once.
+                # Jitter on top of what the server asked for: users come back no earlier, and not all at once.
                 back_off_s = self._back_offs_s.get(name, _FIRST_BACK_OFF_S)
                 wait_s = (asked_s or 0.0) + self.random.uniform(0, back_off_s)
                 self._not_before_s = self.workload.now_s() + wait_s

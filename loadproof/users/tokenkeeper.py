@@ -1,7 +1,7 @@
-"""Keeps a process in possession of an OAuth2 token: the first before its users begin, each further one in time.
+"""Keeps a process supplied with an OAuth2 token: the first before its users start, each renewal before expiry.
 
-It is a user of its own that nobody planned: its requests are set-up, recorded like any other. All users of the process
-send with the same token, and none of them waits for one, except after a 401.
+The keeper is a user outside the plan: its requests are recorded like any others, as setup. All users of the process
+send the same token, and wait for one only after a 401.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ if TYPE_CHECKING:
 _FIRST_PAUSE_S: Final = 1.0
 _LONGEST_PAUSE_S: Final = 30.0
 _ANY_STATUS: Final = list(range(200, 600))
-"""What is wrong with an answer is read from its body, too."""
+"""Any status, because the body also says what is wrong."""
 
 
 class Recorded(dict[str, Any]):
-    """The context of an event of Locust's whose request the recorder has already."""
+    """Context of a Locust request event that marks the request as already recorded."""
 
 
 class _OfProcess(Credential):
@@ -55,7 +55,7 @@ class _OfProcess(Credential):
 
 
 class TokenKeeper(Sender):
-    """Asks for tokens; between `keep` and the end of the test, a greenlet of its own does so in time."""
+    """Asks for tokens; from `keep` until the end of the test, a greenlet renews them in time."""
 
     abstract = True
     endpoint = TOKEN
@@ -68,28 +68,28 @@ class TokenKeeper(Sender):
         operation = Operation.model_validate({"method": "POST", "path": request.path, "expect": _ANY_STATUS})
         self._call = Call(operation, request)
         self.trouble = ""
-        """Why there was no token the last time."""
+        """Why there was no token at the last attempt."""
         self._next_s = math.inf
         self._pause_s = _FIRST_PAUSE_S
         self._asked_to_wait_s = 0.0
         self._wanted = Event()
         self._attempt: AsyncResult[bool] = AsyncResult()
-        """The next one, or the one that is being made."""
+        """The next attempt, or the one in progress."""
         self._keeping: gevent.Greenlet | None = None
         self.credential = _OfProcess(self)
 
     def context(self) -> Recorded:
-        """For whoever records what somebody's own users tell Locust of."""
+        """Tells the code that records requests of foreign users to skip this one."""
         return Recorded()
 
     def keep(self) -> None:
-        """Until the test stops."""
+        """Renew tokens in the background until the test stops."""
         self._keeping = gevent.spawn(self._keep)
         self._keeping.link_exception(self._end)
         self.environment.events.test_stopping.add_listener(self._end)
 
     def renew(self) -> bool:
-        """Now; whether there is another token, once that is known."""
+        """Renew the token now; waits for the attempt, and returns whether there is a new token."""
         if self._keeping is None:
             return False
         attempt = self._attempt
@@ -101,7 +101,7 @@ class TokenKeeper(Sender):
             self._attempt.wait()
 
     def obtain(self) -> bool:
-        """Ask once; whether there was a token."""
+        """Ask for a token once; returns whether there was one."""
         tokens: list[Token] = []
         began_s = self.workload.monotonic_s()
         due = Due(self.workload.now_s(), is_setup=True)
@@ -120,7 +120,7 @@ class TokenKeeper(Sender):
             token = read_token(reply.answer)
         except NoTokenError as error:
             raise UnexpectedAnswerError(f"{TOKEN}: {error}") from None
-        # Before anything of the reply is shown.
+        # Before any part of the reply is shown.
         self.workload.learn(token.value)
         tokens.append(token)
 
@@ -129,7 +129,7 @@ class TokenKeeper(Sender):
         super()._record(name, call, reply, error, **moments)
 
     def _heed(self, name: str, answer: Answer, *_: object) -> None:  # noqa: ARG002
-        """It has no turns that it could skip."""
+        """Only delays the next attempt: the keeper has no turns to skip."""
         self._asked_to_wait_s = retry_after_s(answer) or 0.0
 
     def _keep(self) -> None:
@@ -142,7 +142,7 @@ class TokenKeeper(Sender):
             attempt.set(is_new)
 
     def _end(self, *_: object, **__: object) -> None:
-        """Runs before the users are stopped; nobody waits for a token any more."""
+        """Stop renewing, and release the users that wait for a token; runs before the users are stopped."""
         keeping, self._keeping = self._keeping, None
         self._stopped_s = self.workload.now_s()
         if keeping is not None:
@@ -151,7 +151,7 @@ class TokenKeeper(Sender):
 
 
 def keep_token(environment: Environment, post: Post = THIS_PROCESS) -> None:
-    """Obtain the token that the target file asks for, if it does, and renew it until the test stops.
+    """Obtain a token if the target file asks for one, and renew it until the test stops.
 
     TargetError if there is none.
     """
@@ -165,7 +165,7 @@ def keep_token(environment: Environment, post: Post = THIS_PROCESS) -> None:
 
 
 def token_keeper(environment: Environment, post: Post = THIS_PROCESS) -> TokenKeeper | None:
-    """Whoever is to obtain this process's token, which its users have from then on; None: the target needs none."""
+    """The keeper of this process's token, which its users send from now on; None if the target needs no token."""
     work = post.workload()
     auth, url = work.target.auth, token_url_of(work.target)
     if auth is None or auth.oauth2 is None or url is None:

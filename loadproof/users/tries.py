@@ -1,4 +1,4 @@
-"""Counts the attempts of one request that a user may send again, and says whether there is another."""
+"""Counts the attempts of a request that may be retried, and says whether there is another."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ if TYPE_CHECKING:
 
 
 class Tries:
-    """Of one request; another one that its user sends meanwhile has its own."""
+    """The attempts of one request."""
 
     def __init__(self, retries: Retries) -> None:
         self.retries = retries
         self.attempt = 0
-        """From 1 on, it is a retry."""
+        """0 for the first attempt; from 1 on, it is a retry."""
         self.end: tuple[Outcome, Exception | None] = Outcome.OK, None
-        """Of the last attempt."""
+        """Outcome of the last attempt, and its error."""
 
     @property
     def has_another(self) -> bool:
-        """Whether it is sent again. What our own machine kept from being sent is no failure of the target's."""
+        """Whether to retry; never after a failure of our own machine, which isn't the target's."""
         outcome, error = self.end
         return not isinstance(error, WantError) and self.retries.follow(outcome, self.attempt)

@@ -1,4 +1,4 @@
-"""The abstract user that locustfiles derive theirs from: what it has, and what it can do."""
+"""The abstract base class of the users in locustfiles: what they have and what they can do."""
 
 from __future__ import annotations
 
@@ -37,50 +37,51 @@ __all__ = ["ApiUser", "api_users", "expect", "like", "sets_up", "take_likes"]
 class ApiUser(Sender):
     """A client that sends requests at its pace, checks each answer, and backs off when throttled.
 
-    A subclass names its `endpoint` and has tasks that call `send`: each a journey of one request, or of several with
-    names of their own.
+    A subclass sets `endpoint` and defines tasks that call `send`. Each task is a journey: one request, or several, each
+    with its own name.
     """
 
     abstract = True
 
     def __init__(self, environment: Environment, identity: Client | None = None, number: int = 0) -> None:
-        """If several users share a client and endpoint, each has its own `number` and therefore its own choices."""
+        """Users that share a client and endpoint get different numbers, and so make different random choices."""
         super().__init__(environment, identity, number)
         self.payloads = self.workload.payloads
         self.api = self.workload.api
         self._feeds: dict[str, Feed] = {}
         if self.workload.feeders:
-            # Before the first turn: to read a long file then would hold up everybody.
+            # Before the first turn: reading a long file during one would hold up all users.
             directory = Path(inspect.getfile(type(self))).parent
             self._feeds = {name: self.workload.feed(name, directory) for name in self.workload.feeders}
         self._credential: Credential | None = self.workload.credential
         self._login: Login | None = None
 
     def feed(self, name: str) -> Row:
-        """The next row of this feeder of the scenario's; StopUser when it has none left."""
+        """The next row of the scenario's feeder of this name; StopUser when none is left."""
         return self._feeds[name].take(self.identity, self.random)
 
     def pause(self, seconds: float) -> None:
-        """Think before the next request; never blamed on the target.
+        """Think time before the next request, in seconds; never blamed on the target.
 
-        It is part of the turn, so `every` has to leave room for it and for answers that just meet their deadline; in
-        the open model `max_in_flight`.
+        It is part of the turn, so `every` must leave room for it and for answers that just meet their deadline; in the
+        open model, `max_in_flight` must.
         """
         self._thought_s += seconds
         self.post.clock.sleep(seconds)
 
     def new_id(self) -> UUID:
-        """An id that no other run has sent to this target, from this client's seeded choices."""
+        """An id drawn from this client's seeded choices that no other run has sent to this target."""
         drawn = self.random.getrandbits(128).to_bytes(16)
         return UUID(bytes=blake2b(drawn, key=self.workload.run_id.encode()[-64:], digest_size=16).digest())
 
     def login(
         self, call: Call, token: Callable[[Reply], str], *, header: str = AUTHORIZATION, scheme: str = "Bearer"
     ) -> Reply | None:
-        """Like `send`; and all later requests of this user have the token that `token` finds in the reply.
+        """Like `send`, but all later requests of this user carry the token that `token` finds in the reply.
 
-        It goes into `header`, after the `scheme` if there is one, unless a request has that header of its own. After a
-        401 the call is sent again, once, as part of the set-up. Returns the reply if there was a token.
+        The token goes into `header`, after `scheme` unless that is empty; a request that sets this header itself keeps
+        its own value. After a 401, the call is sent again once, as part of the setup. Returns the reply if it contained
+        a token.
         """
         if self._login is None or self._login.header != header:
             self._login = Login(self._log_in, workload=self.workload, header=header)
@@ -88,14 +89,15 @@ class ApiUser(Sender):
         return self._login.obtain_by(call, token, scheme)
 
     def _log_in(self, call: Call, check: Callable[[Reply], object], *, is_renewal: bool) -> Reply | None:
-        """Without what it is to renew: a server may refuse whatever has a token that it doesn't know."""
+        """Send the login without the token it renews: a server may refuse any request with an unknown token."""
         due = Due(self.workload.now_s(), is_setup=True) if is_renewal else None
         return self._send_with(self.workload.credential, call, check, due=due)
 
     def send(self, call: Call, check: Callable[[Reply], object]) -> Reply | None:
-        """Send, let `check` judge the reply, and record exactly one outcome; again, if the scenario has `retries`.
+        """Send the call, let `check` judge the reply, and record exactly one outcome; retry if the scenario says so.
 
-        Returns the reply if it was as expected; UndeclaredRequestError if the scenario has no request of this name.
+        Each attempt has its own outcome. Returns the last reply if it was as expected, else None;
+        UndeclaredRequestError if the scenario doesn't list the request's name.
         """
         if self._guise is not None:
             return self._send_in_guise(self._guise, call, check)
@@ -108,7 +110,7 @@ class ApiUser(Sender):
         return self._send_with(self._credential, call, check)
 
     def _send_in_guise(self, guise: Guise, call: Call, check: Callable[[Reply], object]) -> Reply | None:
-        """A reply that nothing but a status was expected of is none that a task could read."""
+        """Returns None where only the status was checked: a task couldn't read such a reply."""
         call, is_unread = guise.on(call, self.random), guise.takes_any_answer
 
         def send(tries: Tries | None = None) -> Reply | None:
@@ -118,17 +120,17 @@ class ApiUser(Sender):
         return None if is_unread else reply
 
 
-# Plain Locust loads nothing else of ours.
+# Here, because plain Locust imports nothing of loadproof but the user classes.
 entrance.stand_guard()
 
 
 def api_users(environment: Environment) -> list[type[ApiUser]]:
-    """The API's user classes among everything that Locust found."""
+    """The subclasses of ApiUser among the user classes that Locust found."""
     return [cls for cls in environment.user_classes if issubclass(cls, ApiUser)]
 
 
 def take_likes(environment: Environment, scenario: Scenario) -> None:
-    """Have a class for each kind that is like another one: Locust, too, tells users apart by their classes' names."""
+    """Add a class for each kind of user with `like` in the mix: Locust tells users apart by the names of classes."""
     classes = environment.user_classes
     classes[:] = [cls for cls in classes if not hasattr(cls, "like")]
     by_endpoint = {cls.endpoint: cls for cls in api_users(environment)}
@@ -138,11 +140,11 @@ def take_likes(environment: Environment, scenario: Scenario) -> None:
 
 
 def like(user_class: type[ApiUser], kind: str) -> type[ApiUser]:
-    """The same users under the name of another kind."""
+    """A subclass that behaves the same but counts as another kind of user."""
     own = {"endpoint": kind, "like": user_class.endpoint, "__module__": user_class.__module__}
     return type(f"{user_class.__name__}As{kind.title()}", (user_class,), own)
 
 
 def sets_up(user_class: type[ApiUser]) -> bool:
-    """It sends something before its first task."""
+    """Whether the class has an `on_start`, which may send requests before the first task."""
     return user_class.on_start is not User.on_start

@@ -1,4 +1,4 @@
-"""What the users of this process share: the plan, the clients, the payloads, the feeders, the recorder."""
+"""What the users of one process share: the plan, the clients, the payloads, the feeders, the recorder."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 REFERENCE: Final = TargetFacts(kind="own", base_url="", limits={})
 _payloads_of = functools.lru_cache(maxsize=1)(make_payloads)
-"""A simulation has many workloads with one seed."""
+"""Cached, because a simulation creates many workloads with the same seed."""
 
 
 class Workload:
@@ -57,7 +57,8 @@ class Workload:
     ) -> None:
         """Plain Locust has no scenario; `connect` stands in for real connections.
 
-        `masks` remove secrets in this process, and learn what is obtained; the first masks what is recorded.
+        `masks` remove secrets from this process's output and learn the tokens it obtains; the first one is applied to
+        everything recorded.
         """
         self._scenario = scenario
         self.habits = habits_of(scenario) if scenario else PLAIN
@@ -75,24 +76,24 @@ class Workload:
         self.api = Api(target.endpoints, headers=target.headers, webhook_secret=secret, auth=target.auth)
         self._masks = masks
         self.mask = masks[0]
-        """Removes from texts that are recorded what the target file keeps secret, and tokens that were obtained."""
+        """Removes the target file's secrets and obtained tokens from recorded texts."""
         self.credential: Credential | None = None
-        """What all users of the process send, if it had to be obtained."""
+        """Sent by all users of the process; None unless a token had to be obtained."""
         self._limited = frozenset(target.limits if self.habits.keeps_to_limits else ())
         self.monotonic_s = clock.now_s
         self.start_s = self.monotonic_s()
         """Second 0, in monotonic seconds."""
         self.is_stopping = False
-        """Our own stop may cut off whatever is in flight."""
+        """From now on, our own stop may cut off requests in flight."""
         self._plain_until_s = next((span.start_s for span in self.spans if span.bursts_s), self.spans[-1].end_s)
-        """Until then a user sends at its pace, whatever the phases."""
+        """Until then a user just sends at its pace; later, `next_due` consults the phases."""
         self.bursts_s = [at_s for span in self.spans for at_s in span.bursts_s]
-        """When each burst is, in s; the first is number 1."""
+        """The time of each burst, in s; the first is burst number 1."""
         self.has_bursts = bool(self.bursts_s)
         self._feeds: dict[str, Feed] = {}
 
     def learn(self, token: str) -> None:
-        """Nobody is to see it from now on."""
+        """Mask this token in all output from now on."""
         for mask in self._masks:
             mask.learn(token)
 
@@ -105,11 +106,11 @@ class Workload:
 
     @property
     def is_of_run(self) -> bool:
-        """Not plain Locust's, where nobody has said what requests there are."""
+        """False in plain Locust, where no scenario declares the requests."""
         return self._scenario is not None
 
     def begin(self, delay_s: float) -> None:
-        """Second 0 of the run is `delay_s` from now."""
+        """Set second 0 of the run to `delay_s` seconds from now."""
         self.start_s = self.recorder.start_s = self.monotonic_s() + delay_s
 
     def now_s(self) -> float:
@@ -122,21 +123,21 @@ class Workload:
         return self.habits.pace_s(endpoint)
 
     def first_step(self, now_s: float) -> float:
-        """From when a closed-model user that is ready now takes its turns, in s."""
+        """When a closed-model user that is ready at `now_s` may start taking turns, in s."""
         return step_ahead(self.spans, self._steps, max(0.0, now_s))
 
     @property
     def feeders(self) -> tuple[str, ...]:
-        """Names of those that users may take rows of."""
+        """Names of the scenario's feeders."""
         return tuple(self._scenario.feeders) if self._scenario else ()
 
     def requests_of(self, kind: str) -> tuple[str, ...]:
-        """Names of what this kind of user sends; besides the mix, which only plain Locust has, its own."""
+        """Names of the requests that this kind of user sends; just `kind` if the scenario's mix doesn't list it."""
         scenario = self._scenario
         return scenario.requests_of(kind) if scenario and kind in scenario.mix else (kind,)
 
     def feed(self, name: str, directory: Path) -> Feed:
-        """This process's part of the feeder of this name, whose file is in the directory; LookupError without one."""
+        """This process's share of the named feeder, whose file is in `directory`; LookupError if there is no such."""
         if name not in self._feeds:
             feeder = self.scenario.feeders[name]
             rows = read_rows(directory / feeder.file)
@@ -144,17 +145,17 @@ class Workload:
         return self._feeds[name]
 
     def groups(self) -> Groups:
-        """For one user."""
+        """A fresh tracker of the scenario's groups, for one user."""
         groups = self._scenario.groups if self._scenario else {}
         return Groups({name: tuple(group.requests) for name, group in groups.items()}, self.recorder)
 
     def is_limited(self, kind: str) -> bool:
-        """The target declares a limit for it, and the plan should stay within it."""
+        """Whether the target declares a limit for this kind's requests, and the plan should stay within it."""
         limit_of = self._scenario.limit_of if self._scenario else str
         return not self._limited.isdisjoint(map(limit_of, self.requests_of(kind)))
 
     def next_due(self, every_s: float, *, previous_s: float, now_s: float, offset_s: float) -> Due:
-        """When a closed-model user that is free now sends next."""
+        """When a closed-model user that is free at `now_s` sends next."""
         due_s = previous_s + every_s
         if due_s < now_s:
             due_s = now_s
@@ -163,16 +164,16 @@ class Workload:
         return next_due(self.spans, previous_s=previous_s, now_s=now_s, every_s=every_s, offset_s=offset_s)
 
     def due_from(self, from_s: float, every_s: float, *, offset_s: float) -> Due:
-        """When a user sends next that may not before then: at once, or at the next burst where only those count."""
+        """When a user held back until `from_s` sends next: then, or at the next burst in a phase that has bursts."""
         if not self.has_bursts or not phase_at(self.spans, from_s).bursts_s:
             return Due(from_s)
         return next_due(self.spans, previous_s=from_s, now_s=from_s, every_s=every_s, offset_s=offset_s)
 
     def guise(self, kind: str) -> Guise | None:
-        """In which users of this kind come; None: as they are."""
+        """The guise in which users of this kind send; None if they send as they are."""
         return Guise.of(self.habits.mix.get(kind))
 
 
 def masks_of(target: TargetFacts) -> list[Masker]:
-    """What hides the target's secrets in texts."""
+    """Masks for the secrets that the target file names."""
     return [masker_of(secret_variables(target))]

@@ -1,4 +1,4 @@
-"""What undoes a command is run once, whoever of those that would do so is killed meanwhile."""
+"""What undoes a command is run exactly once, whichever of the processes that could do so is killed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.process
 
 
 class Listening:
-    """A guard that only hears."""
+    """A guard that only listens."""
 
     def __init__(self) -> None:
         self.lines: list[bytes] = []
@@ -35,7 +35,7 @@ class Listening:
 
 
 def writing(path: Path, text: str, *, after_s: float = 0.0) -> CommandOrder:
-    """Appends a line to a file, a little later."""
+    """An order that appends a line to a file, a little later."""
     line = f"sleep {after_s}; echo {text} >> written"
     return CommandOrder(["/bin/sh", "-c", line], {}, str(path), longest_s=10.0)
 
@@ -52,7 +52,7 @@ async def ended(keeper: keepers.Keeper, number: int) -> None:
 
 
 async def keeping(path: Path, *, undo_s: float) -> keepers.Keeper:
-    """That has done something, and whose run has begun to undo it."""
+    """A keeper that has run a command, and whose run has begun to undo it."""
     keeper, undo = keepers.Keeper(), writing(path, "undone", after_s=undo_s)
     done = {"order": asdict(writing(path, "done")), "undo": asdict(undo), "undoes": None}
     await keeper.obey({"command": "run", "number": 1, **done})
@@ -62,8 +62,8 @@ async def keeping(path: Path, *, undo_s: float) -> keepers.Keeper:
 
 
 @pytest.mark.parametrize("is_over", [False, True], ids=["at work", "just over"])
-def test_what_a_run_has_begun_to_undo_is_not_undone_again_if_it_is_killed(tmp_path, monkeypatch, is_over):
-    """Nor is it ended halfway."""
+def test_a_command_being_undone_is_not_undone_again_if_the_run_is_killed(tmp_path, monkeypatch, is_over):
+    """Nor is the undoing cut off."""
     monkeypatch.setattr(keepers, "Guard", Listening)
 
     async def keep() -> None:
@@ -76,8 +76,8 @@ def test_what_a_run_has_begun_to_undo_is_not_undone_again_if_it_is_killed(tmp_pa
     assert lines_of(tmp_path) == ["done", "undone"]
 
 
-def test_what_nobody_has_begun_to_undo_is_undone_once_although_its_keeper_is_killed(tmp_path, monkeypatch):
-    """The guard waits for what is at work, and does the rest."""
+def test_a_command_not_yet_undone_is_undone_once_even_if_its_keeper_is_killed(tmp_path, monkeypatch):
+    """The guard waits for an undo in progress, and does the rest."""
     listening = Listening()
     monkeypatch.setattr(keepers, "Guard", lambda: listening)
     orders = [asdict(writing(tmp_path, "done", after_s=9)), asdict(writing(tmp_path, "undone", after_s=0.3))]
@@ -92,7 +92,7 @@ def test_what_nobody_has_begun_to_undo_is_undone_once_although_its_keeper_is_kil
             if sum(b'"undoing"' in line for line in listening.lines) == 2:
                 break
             await asyncio.sleep(0.01)
-        # Killed here: the second one is at work, and nobody is told how it ends.
+        # Killed here: the second undo is running, and nobody hears how it ends.
         debts = heard(listening.lines)
         await asyncio.gather(asyncio.to_thread(lambda: asyncio.run(debts.settle())), undoing)
 
@@ -100,8 +100,8 @@ def test_what_nobody_has_begun_to_undo_is_undone_once_although_its_keeper_is_kil
     assert lines_of(tmp_path) == ["undone", "undone"]
 
 
-def test_what_takes_too_long_to_be_undone_is_ended(tmp_path):
-    """As whoever had begun it would have ended it."""
+def test_an_undo_that_takes_too_long_is_ended(tmp_path):
+    """As the process that began it would have done."""
     order = asdict(writing(tmp_path, "never", after_s=30)) | {"longest_s": 0.2}
     with subprocess.Popen(["/bin/sleep", "30"], start_new_session=True) as process:
         threading.Thread(target=process.wait).start()

@@ -1,4 +1,4 @@
-"""One direction of a connection when a fault of it ends: nothing waits for that any longer."""
+"""One direction of a connection when one of its faults ends: bytes it held back pass at once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SLOW: list[NetworkFault] = [
 
 
 class Sink:
-    """A transport and a connection that only note what comes."""
+    """A transport and a connection that only note what they get."""
 
     def __init__(self) -> None:
         self.passed: list[str] = []
@@ -42,7 +42,7 @@ class Sink:
 
 
 async def passed_once_over(*faults: NetworkFault) -> list[list[str]]:
-    """After each of them has ended, and then one chunk more."""
+    """What has passed after each fault has ended, and after one more chunk."""
     sink: Any = Sink()
     link, passed = Link(sink, random.Random(1)), []
     link.sink = sink
@@ -58,14 +58,14 @@ async def passed_once_over(*faults: NetworkFault) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("fault", SLOW[:2], ids=lambda fault: fault.fault)
-def test_what_waits_goes_on_when_the_fault_is_over(fault):
-    """In order, and not when it would have been due: who measures recovery would take that for the target's."""
+def test_what_waits_passes_when_the_fault_ends(fault):
+    """In order, and without its delay, which would look like a slow recovery of the target."""
     assert asyncio.run(passed_once_over(fault)) == [["x" * 60, "y", "end"]]
 
 
-def test_an_end_that_waits_comes_when_nothing_is_slow_any_more():
+def test_a_delayed_end_passes_when_no_fault_delays_it_any_more():
     assert asyncio.run(passed_once_over(SLOW[2]))[-1][-1] == "end"
 
 
-def test_while_another_fault_goes_on_it_waits():
+def test_bytes_still_wait_while_another_fault_delays_them():
     assert asyncio.run(passed_once_over(*SLOW[:2])) == [[], ["x" * 60, "y", "end"]]

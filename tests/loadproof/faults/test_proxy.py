@@ -1,4 +1,4 @@
-"""The proxy that faults happen in: each toxic does what its name says, to connections old and new, and is undone."""
+"""The fault proxy: each toxic does what its name says, to old and new connections, and can be ended."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PATIENCE_S = 5.0
 
 
 class Proxied:
-    """A proxy in front of a server, in an event loop of its own thread."""
+    """A proxy in front of a server, with an event loop in its own thread."""
 
     def __init__(self, url: str) -> None:
         host, port = url.removeprefix("http://").split(":")
@@ -79,7 +79,7 @@ def echoing() -> Iterator[Proxied]:
 
 
 def exchange(connection: socket.socket, sent: bytes = b"hello") -> float:
-    """How long its echo took, in s."""
+    """How long the echo took, in s."""
     began_s = time.monotonic()
     connection.sendall(sent)
     received = b""
@@ -92,13 +92,13 @@ def exchange(connection: socket.socket, sent: bytes = b"hello") -> float:
 
 
 def read_from(proxy: Proxied) -> bytes:
-    """On a new connection."""
+    """Everything read on a new connection."""
     with proxy.connect() as connection:
         return connection.recv(1)
 
 
 def test_bytes_and_ends_pass_unchanged(echoing):
-    """Megabytes, in both directions at once; then each side's end reaches the other."""
+    """Megabytes in both directions at once; then each side's end reaches the other."""
     sent = bytes(range(256)) * 20_000
     with echoing.connect() as connection:
         writing = threading.Thread(target=connection.sendall, args=[sent])
@@ -113,7 +113,7 @@ def test_bytes_and_ends_pass_unchanged(echoing):
 
 
 def test_the_server_sees_each_clients_own_address():
-    """By which it tells them apart."""
+    """Which is how it tells clients apart."""
 
     def whose(connection: socket.socket, _: int) -> None:
         connection.sendall(connection.getpeername()[0].encode())
@@ -154,7 +154,7 @@ def test_jitter_stays_within_its_bounds(echoing):
 
 
 @pytest.mark.slow
-def test_bandwidth_is_what_it_says(echoing):
+def test_bandwidth_is_as_configured(echoing):
     """On average, from the first byte to the last."""
     echoing.begin(LowBandwidth(fault="bandwidth", rate="100 kB/s", **WHEN))
     with echoing.connect() as connection:
@@ -162,7 +162,7 @@ def test_bandwidth_is_what_it_says(echoing):
 
 
 def test_nothing_gets_through_a_timeout(echoing):
-    """What is sent meanwhile is lost, and the connection stays open where no time is given."""
+    """What is sent meanwhile is lost, and without a time the connection stays open."""
     with echoing.connect() as connection:
         echoing.begin(Timeout(fault="timeout", **WHEN))
         connection.sendall(b"lost")
@@ -185,7 +185,7 @@ def test_a_timeout_closes_after_its_time(echoing):
 
 
 def test_connections_are_reset(echoing):
-    """Open ones at once, and new ones; afterwards all is well."""
+    """Open ones at once, and new ones; afterwards everything works again."""
     with echoing.connect() as connection:
         exchange(connection)
         echoing.begin(ResetPeer(fault="reset_peer", **WHEN))
@@ -198,8 +198,8 @@ def test_connections_are_reset(echoing):
         exchange(after)
 
 
-def test_the_servers_close_comes_later():
-    """Its bytes don't."""
+def test_slow_close_delays_the_servers_close():
+    """But not its bytes."""
 
     def once(connection: socket.socket, _: int) -> None:
         connection.recv(1)
@@ -216,7 +216,7 @@ def test_the_servers_close_comes_later():
 
 
 def test_no_more_than_the_limit_passes(echoing):
-    """Exactly so many bytes, then the connection's end; each connection has its own count."""
+    """Exactly that many bytes, then the connection ends; each connection has its own count."""
     echoing.begin(LimitData(fault="limit_data", bytes=1000, **WHEN))
     for _ in range(2):
         with echoing.connect() as connection:
@@ -228,16 +228,16 @@ def test_no_more_than_the_limit_passes(echoing):
             assert received == b"x" * 1000
 
 
-def test_a_fault_upstream_happens_to_requests(echoing):
-    """They are cut; what comes back isn't."""
+def test_an_upstream_fault_affects_requests(echoing):
+    """They are cut; answers aren't."""
     echoing.begin(LimitData(fault="limit_data", stream="upstream", bytes=10, **WHEN))
     with echoing.connect() as connection:
         connection.sendall(b"0123456789abc")
         assert connection.recv(100) in (b"", b"0123456789")
 
 
-def test_toxicity_is_the_share_of_connections(echoing):
-    """Of 40, with a half, neither none nor all."""
+def test_toxicity_is_the_share_of_affected_connections(echoing):
+    """With one half, neither none nor all of 40."""
     echoing.begin(LimitData(fault="limit_data", toxicity="50 %", bytes=1, **WHEN))
     hit = 0
     for _ in range(40):
@@ -250,8 +250,8 @@ def test_toxicity_is_the_share_of_connections(echoing):
     assert 5 < hit < 35
 
 
-def test_nobody_behind_it_is_a_reset():
-    """As from a port on which nobody listens, but that it comes one step later."""
+def test_an_unreachable_server_is_a_reset():
+    """As from a port that nothing listens on, but one step later."""
     with serving(echo) as url:
         pass
     proxy = Proxied(url)

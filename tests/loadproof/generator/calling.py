@@ -1,4 +1,4 @@
-"""A user of Locust's with a client of its own, for tests of what is recorded of such users."""
+"""A Locust user with its own client, to test what is recorded about such users."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from locust import constant
 
 
 class Calling(locust.User):
-    """Its client is its own, and tells of each call."""
+    """Has its own client, and reports each call to Locust."""
 
     abstract = True
     wait_time = constant(0.05)

@@ -1,4 +1,4 @@
-"""A user that knows nothing of loadproof, lived in this process, for all tests of what is recorded of such users."""
+"""Runs a user that knows nothing of loadproof in this process, for all tests of what is recorded about such users."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PHASES = [{"name": "steady", "duration": "0.6 s", "users": 1}]
 
 @pytest.fixture
 def follow(monkeypatch):
-    """A user's life until the plan is over, and what was recorded of it."""
+    """Runs a user until the plan is over, and returns what was recorded about it."""
     for owner, name in (
         (locust.User, "run"),
         (TaskSet, "execute_next_task"),
@@ -70,7 +70,7 @@ def follow(monkeypatch):
             counted[row.phase, row.endpoint, row.outcome if row.series == NEVER_SENT else row.series] += row.count
         text = gzip.decompress(report.journal).decode() if report.journal else ""
         journal[:] = [JournalRow(*row) for row in csv.reader(io.StringIO(text, newline=""))]
-        # Nothing else ends here without an outcome.
+        # Nothing else may end here without an outcome.
         ended = Counter(
             (row.phase, row.request, "response") for row in journal if row.outcome not in {ABANDONED, UNREPORTED}
         )

@@ -1,4 +1,4 @@
-"""Processes of a run on a simulated time: a clock each, Locust's environment, a crew, and traffic to measure."""
+"""The processes of a run on simulated time: a clock for each, Locust's environment, a crew, and traffic to measure."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from simulation.wire import FakeRunner, Wire
 
 
 class Process:
-    """One process of a run, and its part of Locust."""
+    """One process of a run, with its Locust environment."""
 
     def __init__(self, clock: FakeClock, runner: FakeRunner, kinds: Iterable[str] = ()) -> None:
         self.clock = clock
@@ -47,7 +47,7 @@ class Process:
         self.environment.events.quit.fire(exit_code=0)
 
     def send(self, due_s: float, answer_s: float = 0.1, outcome: Outcome = Outcome.OK) -> None:
-        """One request, answered after so long."""
+        """Send one request, answered after `answer_s`."""
         recorder, timing = self.recorder, Timing()
         recorder.started()
         timing.began_s = timing.sent_s = self.clock.now_s()
@@ -59,7 +59,7 @@ class Process:
             recorder.ended(("shared", "balance", *moments, 200, outcome, "", False, None, None))
 
     def send_each(self, times_s: list[float], **how: Any) -> gevent.Greenlet:
-        """At these seconds of the run."""
+        """Send a request at each of these seconds of the run."""
 
         def live() -> None:
             for at_s in times_s:
@@ -70,7 +70,7 @@ class Process:
 
 
 class Distributed:
-    """A master and workers, whose clocks go wrong by so much, connected by a wire."""
+    """A master and workers connected by a wire, whose clocks are wrong by the given amounts."""
 
     def __init__(
         self, path: Path, *ahead_s: float, way_s: float = 0.001, seed: int | None = None, plan: Any = None
@@ -97,19 +97,19 @@ class Distributed:
             WorkerCrew(worker.environment, worker.post)
 
     def begin(self, later_s: float = 0.0) -> None:
-        """As the shape does; second 0 is at 2 s, or so much later."""
+        """Begin as the shape does; second 0 is at 2 s, or later by `later_s`."""
         self.master.post.assign(self.manifest, rank=0, workers=1)
         lead_s = self.crew.lead_s + later_s
         self.master.post.workload().begin(lead_s)
         assert self.crew.begin(self.master.clock.unix_s() + lead_s) == len(self.workers)
-        # A worker knows its part before Locust makes its users.
+        # A worker knows its share before Locust creates its users.
         self.time.advance_to(self._way_s + 0.01)
         for process in (self.master, *self.workers):
             process.begin()
         self.time.advance_to(max(0.5, 2 * self._way_s))
 
     def end(self, within_s: float = 60) -> float:
-        """Tell the workers to end, and how long that took."""
+        """Tell the workers to end; returns how long that took."""
         began_s = self.time.now_s
         ending = gevent.spawn(self.crew.end)
         self.time.advance_until(ending.ready, within_s=within_s)
@@ -127,7 +127,7 @@ class Distributed:
 
 
 class Local:
-    """One process that does all."""
+    """A single process that does everything."""
 
     def __init__(self, path: Path, plan: Any = None) -> None:
         self.path = path
@@ -159,13 +159,13 @@ class Local:
 
 
 def close(wire: Wire, crew: LocalCrew | MasterCrew) -> None:
-    """What ends with the process, and not before, where there is a process."""
+    """End what normally ends with the process."""
     wire.close()
     crew.writing.csv.close()
 
 
 class TellingWriter(RunWriter):
-    """Keeps what it tells beside the files."""
+    """Also keeps its announcements in a list."""
 
     def __init__(self, path: Path, manifest: Manifest, told: list[Announcement]) -> None:
         super().__init__(path, manifest)

@@ -1,4 +1,4 @@
-"""The system's alarms ring once, on time, and never again when closed; no clock can be faked here."""
+"""The system's alarms ring once, on time, and never after they are closed; their clock can't be faked."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from loadproof.generator.alarm import SYSTEM_ALARM_CLOCK, LoopAlarm, TimerFdAlar
 
 KINDS = pytest.mark.parametrize("kind", [TimerFdAlarm, LoopAlarm])
 LEFT_ALONE_S = 0.03
-"""Long enough for what must not ring to ring."""
+"""Long enough for an alarm that must not ring to ring."""
 
 
 def until(reached: Callable[[], object]) -> None:
-    """However busy the machine is."""
+    """Wait for a condition, however busy the machine is."""
     with gevent.Timeout(20):
         while not reached():
             gevent.sleep(0.001)
@@ -24,7 +24,7 @@ def until(reached: Callable[[], object]) -> None:
 
 @KINDS
 def test_an_alarm_rings_once_and_not_early(kind):
-    """However often the loop goes round afterwards."""
+    """However often the loop iterates afterwards."""
     rung = []
     alarm = kind(lambda: rung.append(time.monotonic()))
     due_s = time.monotonic() + 0.02
@@ -33,14 +33,14 @@ def test_an_alarm_rings_once_and_not_early(kind):
     gevent.sleep(LEFT_ALONE_S)
     alarm.close()
     (at_s,) = rung
-    # libev's own timers may come early by the age of the loop's idea of now, a timerfd may not.
+    # libev's own timers may be early by the age of the loop's current time; a timerfd may not.
     assert at_s >= due_s - (0 if kind is TimerFdAlarm else 0.002)
 
 
 @KINDS
 @pytest.mark.parametrize("ago_s", [1.0, None])
-def test_a_moment_that_is_past_rings_at_once(kind, ago_s):
-    """Zero, which a timerfd takes for never, too."""
+def test_an_alarm_set_in_the_past_rings_at_once(kind, ago_s):
+    """Even at 0, which a timerfd takes to mean never."""
     rung = []
     alarm = kind(lambda: rung.append(1))
     alarm.set(0.0 if ago_s is None else time.monotonic() - ago_s)
@@ -52,7 +52,7 @@ def test_a_moment_that_is_past_rings_at_once(kind, ago_s):
 
 @KINDS
 def test_the_last_setting_counts(kind):
-    """An earlier one is forgotten, also when it was due already."""
+    """It replaces an earlier one, even if that was already due."""
     rung = []
     alarm = kind(lambda: rung.append(time.monotonic()))
     alarm.set(time.monotonic() - 1)

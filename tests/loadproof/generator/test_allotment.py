@@ -1,4 +1,4 @@
-"""Users go to workers that have a part of the run, and to nobody else."""
+"""Users go only to workers that take part in the run."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from loadproof.generator.allotment import UserAllotment
 
 
 class First(locust.User):
-    """Of the mix."""
+    """A class in the mix."""
 
 
 class Second(locust.User):
-    """Not of the mix."""
+    """A class that is not in the mix."""
 
 
-def test_a_worker_without_a_part_changes_no_users():
-    """Whether it is there from the beginning or comes later, when Locust asks again without saying which classes."""
+def test_a_worker_without_a_share_changes_no_users():
+    """Whether it is there from the start or connects later, when Locust asks again without passing classes."""
     nodes = [WorkerNode(name) for name in ("a", "b", "c")]
     allotment = UserAllotment(nodes[:1] + nodes[2:], [First, Second], has_part=lambda worker: worker != "b")
     allotment.new_dispatch(5, 5.0, [First])
@@ -31,22 +31,22 @@ def test_a_worker_without_a_part_changes_no_users():
     assert list(allotment) == expected
 
 
-def test_without_a_worker_that_has_a_part_there_are_no_users():
-    """Those that have none don't take over."""
+def test_without_a_worker_that_has_a_share_there_are_no_users():
+    """Workers without one don't take over."""
     allotment = UserAllotment([WorkerNode("late")], [First], has_part=lambda _: False)
     allotment.new_dispatch(5, 5.0)
     assert list(allotment) == [{"late": {"First": 0}}]
 
 
-def test_no_user_class_is_none_and_not_all():
-    """A mix that names nobody who is there sends nothing."""
+def test_an_empty_list_of_classes_means_none_not_all():
+    """A mix without any matching class sends nothing."""
     allotment = UserAllotment([WorkerNode("a")], [First, Second])
     allotment.new_dispatch(5, 5.0, [])
     assert list(allotment) == [{"a": {}}]
 
 
 class Alone(locust.User):
-    """So many of them there are always, whatever their mix."""
+    """Has a fixed number of users, whatever the mix."""
 
     fixed_count = 2
 
@@ -69,8 +69,8 @@ class Frequent(locust.User):
         (8, [Rare, Frequent], {"Rare": 2, "Frequent": 6}),
     ],
 )
-def test_users_are_as_many_as_their_classes_say(count, classes, users):
-    """Fixed counts first, and by weight what is left; where there are fewer than that, or no others, they are all."""
+def test_users_follow_fixed_counts_and_weights(count, classes, users):
+    """Fixed counts first, the rest by weight; with too few users, or only fixed counts, these share all users."""
     allotment = UserAllotment([WorkerNode("a")], classes)
     allotment.new_dispatch(count, 5.0, classes)
     assert list(allotment) == [{"a": users}]

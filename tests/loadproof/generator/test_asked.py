@@ -1,4 +1,4 @@
-"""Requests that Locust's own clients are asked for: each is known by its name while it lasts, whoever ends it."""
+"""Requests of Locust's own clients are known by name while they last, whoever ends them."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from loadproof.httpuser.user import HttpUser
 from tests.servers import read_request, serving
 
 pytestmark = pytest.mark.slow
-"""Users have some tenths of a second each."""
+"""Each user runs for some tenths of a second."""
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 
 
 def slow(seconds, answer=OK):
-    """Each request is answered after this time."""
+    """A script that answers each request after this time."""
 
     def script(connection, _):
         while read_request(connection):
@@ -31,8 +31,8 @@ def slow(seconds, answer=OK):
     return script
 
 
-def test_who_is_killed_when_its_user_leaves_has_not_failed(follow):
-    """A poll that on_stop ends is cut off by the run's end, like a request of the user's own."""
+def test_a_request_killed_when_its_user_leaves_has_not_failed(follow):
+    """A poll ended by on_stop is cut off by the end of the run, like any request in flight."""
     with serving(slow(0.15)) as url:
 
         class User(FastHttpUser):
@@ -58,8 +58,8 @@ def test_who_is_killed_when_its_user_leaves_has_not_failed(follow):
     assert outcomes <= {"ok", "abandoned"}, counted
 
 
-def test_what_gevents_timeout_gives_up_is_a_timeout_with_any_client(follow):
-    """Also where the client itself reports it as a failure."""
+def test_a_request_given_up_by_a_gevent_timeout_is_a_timeout_with_any_client(follow):
+    """Even if the client itself reports it as a failure."""
     with serving(slow(0.5)) as url:
 
         class User(FastHttpUser):
@@ -76,8 +76,8 @@ def test_what_gevents_timeout_gives_up_is_a_timeout_with_any_client(follow):
 
 
 @pytest.mark.parametrize("base", [HttpUser, FastHttpUser])
-def test_a_request_has_one_name_however_it_ends(follow, base):
-    """The one that Locust's event would have, also if nobody fires it: thresholds go by it."""
+def test_a_request_has_the_same_name_however_it_ends(follow, base):
+    """The name that Locust's event would have, even if it is never fired: thresholds use it."""
     with serving(slow(0.15)) as url:
 
         class User(base):
@@ -99,8 +99,8 @@ def test_a_request_has_one_name_however_it_ends(follow, base):
     assert ends == {(name, "ok"), (name, "timeout"), (name, "unreported")}
 
 
-def test_what_is_told_and_asked_amid_a_request_is_not_it(follow):
-    """For the sake of one that never ends, another one is sent, and something else is told of."""
+def test_requests_within_a_request_are_told_apart_from_it(follow):
+    """During a request that never ends, another one is sent, and something else is reported."""
 
     def script(connection, number):
         while request := read_request(connection):
@@ -130,8 +130,8 @@ def test_what_is_told_and_asked_amid_a_request_is_not_it(follow):
     assert ends == {("POST /token", "ok"), ("RPC signed", "ok"), ("GET /items", "timeout")}
 
 
-def test_requests_of_one_moment_are_several(follow):
-    """By the time of day, which somebody has stopped: each is still known, and none took no time."""
+def test_requests_with_the_same_start_time_are_told_apart(follow):
+    """Somebody has stopped the wall clock: each request is still known, and none took zero time."""
     with serving(slow(0.05)) as url:
 
         class User(FastHttpUser):

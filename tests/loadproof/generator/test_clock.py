@@ -1,4 +1,4 @@
-"""All that a run's processes know of time comes through one clock, and the fake one keeps what it promises."""
+"""A run's processes get all time through one clock, and the fake clock keeps its promises."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ KNOWN = {
 }
 
 
-def test_nothing_asks_for_the_time_or_waits_past_the_clock():
-    """In the processes of a run; what does is known, and is there."""
+def test_nothing_bypasses_the_clock():
+    """In the processes of a run; the exceptions are listed, and still exist."""
     rooms = ("generator", "recording", "users")
     found = {
         str(file.relative_to(ROOT))
@@ -50,8 +50,8 @@ def test_nothing_asks_for_the_time_or_waits_past_the_clock():
     assert found == set(KNOWN)
 
 
-def test_the_system_s_clock_is_the_system_s():
-    """Asking for the time is one call of a function in C."""
+def test_the_system_clock_uses_the_systems_functions():
+    """Reading the time is a single call of a C function."""
     for clock in (SYSTEM_CLOCK, SYSTEM_ALARM_CLOCK):
         assert type(clock.now_s) is type(clock.unix_s) is type(len)
         before_s = clock.now_s()
@@ -59,8 +59,8 @@ def test_the_system_s_clock_is_the_system_s():
         assert clock.now_s() - before_s >= 0.009
 
 
-def test_time_moves_only_when_it_is_told_to():
-    """Whoever sleeps wakes at its moment, in order; all that one does before the next is due."""
+def test_time_only_moves_when_told_to():
+    """Sleepers wake at their time, in order; each runs before the next one is due."""
     time = FakeTime()
     woken = []
 
@@ -81,7 +81,7 @@ def test_time_moves_only_when_it_is_told_to():
     assert woken[-1] == (3.0, 3.0)
 
 
-def test_who_is_killed_in_its_sleep_leaves_nothing_behind():
+def test_a_sleeper_that_is_killed_leaves_nothing_behind():
     """Nothing is due any more."""
     time = FakeTime()
     sleeping = gevent.spawn(time.clock().sleep, 5.0)
@@ -93,8 +93,8 @@ def test_who_is_killed_in_its_sleep_leaves_nothing_behind():
 
 
 @given(st.integers(0, 1000))
-def test_a_seed_has_one_order_of_what_is_due_at_once(seed):
-    """The same each time; without a seed it is the order of asking."""
+def test_a_seed_fixes_the_order_of_what_is_due_at_the_same_time(seed):
+    """The same every time; without a seed, it is the order of the calls."""
 
     def order(seed: int | None) -> list[int]:
         time, came = FakeTime(seed), []
@@ -106,8 +106,8 @@ def test_a_seed_has_one_order_of_what_is_due_at_once(seed):
     assert order(seed) == order(seed) != order(None) == list(range(20))
 
 
-def test_clocks_of_several_machines_show_one_time():
-    """Each since its own start, and with its own idea of the date."""
+def test_clocks_of_several_machines_share_one_time():
+    """Each counts from its own start, and with its own wall clock."""
     time = FakeTime()
     one, other = time.clock(), time.clock(ahead_s=7.0, up_s=1000.0)
     rung = []
@@ -123,7 +123,7 @@ def test_clocks_of_several_machines_show_one_time():
     assert len(rung) == 1
 
 
-def test_what_is_busy_holds_all_others():
+def test_a_busy_greenlet_holds_up_all_others():
     """They are late by as much."""
     time = FakeTime()
     woken = []
@@ -133,8 +133,8 @@ def test_what_is_busy_holds_all_others():
     assert woken == [1.4]
 
 
-def test_waiting_for_what_never_comes_is_an_error():
-    """Instead of waiting for ever."""
+def test_waiting_for_something_that_never_comes_is_an_error():
+    """Instead of waiting forever."""
     time = FakeTime()
     gevent.spawn(Event().wait)
     with pytest.raises(AssertionError, match="still not so"):
@@ -142,7 +142,7 @@ def test_waiting_for_what_never_comes_is_an_error():
 
 
 @given(st.lists(st.floats(0, 5), min_size=1, max_size=20), st.integers(0, 1000))
-def test_messages_of_one_to_the_other_never_overtake_each_other(ways_s, seed):
+def test_messages_on_the_wire_never_overtake_each_other(ways_s, seed):
     """However long each takes; and tuples arrive as lists, as over Locust's sockets."""
     time = FakeTime(seed)
     ways = iter(ways_s)
@@ -157,8 +157,8 @@ def test_messages_of_one_to_the_other_never_overtake_each_other(ways_s, seed):
     wire.close()
 
 
-def test_a_listener_that_fails_is_noted_and_the_next_message_heard():
-    """As Locust does it, but for the log."""
+def test_a_failing_listener_is_noted_and_the_next_message_is_heard():
+    """As in Locust, except for the log."""
     time = FakeTime()
     wire = Wire(time)
     master, worker = wire.master(), wire.worker("w")

@@ -1,4 +1,4 @@
-"""What a worker's owner has to allow: hosts on the way, and files with which its machine would identify itself."""
+"""What a worker's owner must allow: proxies and other hosts, and files that would identify the machine."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def manifest(tmp_path):
 
 @pytest.fixture
 def short_path():
-    """One that messages show whole."""
+    """A path short enough to be shown in full."""
     with tempfile.TemporaryDirectory() as directory:
         yield Path(directory)
 
@@ -34,8 +34,8 @@ def told(manifest, **changes: object) -> list[str]:
 
 
 @pytest.mark.process
-def test_a_key_of_the_worker_is_not_used_unless_its_owner_agrees(manifest, short_path, monkeypatch):
-    """Nor read; then it has to be there, and to fit."""
+def test_a_workers_key_is_not_used_unless_its_owner_agrees(manifest, short_path, monkeypatch):
+    """Nor read; if they agree, it has to exist and match."""
     new_certificate(short_path)
     crt, key = f"{short_path}/pem.crt", f"{short_path}/pem"
     ours = TlsSettings(ca_file=crt, client_certificate=crt, client_key=key)
@@ -52,8 +52,8 @@ def test_a_key_of_the_worker_is_not_used_unless_its_owner_agrees(manifest, short
     assert "tls.client_certificate on the worker" in told(manifest, tls=TlsSettings(client_certificate=missing))[0]
 
 
-def test_a_proxy_and_its_credentials_are_allowed_like_a_target_and_its_own(manifest, monkeypatch):
-    """By the worker's owner, whatever the master was allowed."""
+def test_a_proxy_and_its_credentials_need_permission_like_a_target_and_its_own(manifest, monkeypatch):
+    """From the worker's owner, whatever the master was allowed."""
     monkeypatch.setenv("PROXY_USER", "ada")
     monkeypatch.setenv("LOADPROOF_ALLOW_VARIABLES", "PROXY_USER,PROXY_PASSWORD")
     host, unset = told(manifest, proxy=PROXY)

@@ -1,4 +1,4 @@
-"""One process, or a master and its workers, on simulated time: every request is in the run directory, once."""
+"""One process, or a master and its workers, on simulated time: every request is in the run directory exactly once."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def three(tmp_path):
 
 
 def lost(run: Distributed) -> list[str]:
-    """What was announced to be missing."""
+    """What was announced as missing."""
     return [announced.detail for announced in run.told if isinstance(announced, WorkerLost)]
 
 
 @pytest.mark.slow
-def test_one_process_measures_and_writes(tmp_path):
-    """A report a second, and the rest when it quits."""
+def test_a_single_process_measures_and_writes(tmp_path):
+    """A report every second, and the rest when it quits."""
     with closing(Local(tmp_path)) as local:
         local.begin()
         assert local.crew.begin(0.0) == 1
@@ -57,8 +57,8 @@ def test_one_process_measures_and_writes(tmp_path):
 
 
 @pytest.mark.slow
-def test_every_worker_is_told_its_part(three):
-    """Its rank by the order of ids, how many there are, and a second 0 that is the same moment for all."""
+def test_every_worker_is_told_its_share(three):
+    """Its rank by the order of ids, the number of workers, and a second 0 that is the same moment for all."""
     three.begin()
     works = [worker.post.workload() for worker in three.workers]
     assert [(work.rank, work.workers) for work in works] == [(0, 3), (1, 3), (2, 3)]
@@ -71,7 +71,7 @@ def test_every_worker_is_told_its_part(three):
 
 @pytest.mark.slow
 def test_the_plan_is_over_when_its_last_phase_is(three):
-    """Only then do workers wait for what is in flight before they stop their users."""
+    """Only then do workers wait for requests in flight before they stop their users."""
     three.begin()
     for at_s, is_over in ((36.0, False), (44.9, False), (45.0, True)):
         three.time.advance_to(2.0 + at_s)
@@ -79,7 +79,7 @@ def test_the_plan_is_over_when_its_last_phase_is(three):
 
 
 def test_workers_report_at_each_full_second_of_the_run(three):
-    """Not of their own clocks: all speak of the same second, on time."""
+    """Not of their own clocks: all report the same second, on time."""
     three.begin()
     three.time.advance_to(2.0 + 4.99)
     assert [kind for _, kind in three.wire.log].count("loadproof-second") == 3 * 6
@@ -87,8 +87,8 @@ def test_workers_report_at_each_full_second_of_the_run(three):
     assert three.run().generator["second"].tolist() == [second for second in range(5) for _ in range(3)]
 
 
-def test_what_all_workers_sent_is_in_the_run_directory_once(three):
-    """By the second and phase of its intended start, under the worker's number."""
+def test_requests_of_all_workers_are_in_the_run_directory_once(three):
+    """By the second and phase of their intended start, under the worker's number."""
     three.begin()
     for number, worker in enumerate(three.workers):
         worker.send_each([second + 0.1 * number for second in range(1, 8)])
@@ -102,7 +102,7 @@ def test_what_all_workers_sent_is_in_the_run_directory_once(three):
     assert set(responses[responses["second"] < 5]["phase"]) == {"warm-up"}
 
 
-def test_the_last_report_comes_before_the_word_that_there_is_no_more(three):
+def test_the_last_report_comes_before_the_end_message(three):
     """From each worker, with Locust's statistics in between; the master waits for all of them and no longer."""
     three.begin()
     for worker in three.workers:
@@ -117,7 +117,7 @@ def test_the_last_report_comes_before_the_word_that_there_is_no_more(three):
     assert (tally(three.run().intervals).sent, abandoned) == (0, 0), "it is still in flight, and not yet counted"
 
 
-def test_nothing_is_told_after_the_end(three):
+def test_nothing_is_reported_after_the_end(three):
     """The files are closed by then."""
     three.begin()
     three.time.advance_to(5.5)
@@ -127,7 +127,7 @@ def test_nothing_is_told_after_the_end(three):
     assert len(three.told) == told
 
 
-def test_what_is_in_flight_is_waited_for_and_reported(three):
+def test_requests_in_flight_are_waited_for_and_reported(three):
     """A worker's runner stops when its users have their answers; only then comes the last report."""
     three.begin()
     slow = three.workers[1]
@@ -139,8 +139,8 @@ def test_what_is_in_flight_is_waited_for_and_reported(three):
 
 
 @pytest.mark.slow
-def test_answers_do_not_wait_for_users_to_be_stopped(three):
-    """Stopping them holds the event loop: it begins when all that was sent is answered."""
+def test_stopping_users_does_not_delay_answers(three):
+    """It blocks the event loop, so it begins only once all requests are answered."""
     three.begin()
     for worker in three.workers:
         worker.send_each([44.95], answer_s=0.1)
@@ -154,8 +154,8 @@ def test_answers_do_not_wait_for_users_to_be_stopped(three):
 
 
 @pytest.mark.slow
-def test_an_answer_that_never_comes_is_not_waited_for_for_ever(three):
-    """For as long as a request may take, and a second."""
+def test_an_answer_that_never_comes_is_not_waited_for_forever(three):
+    """Only for as long as a request may take, plus a second."""
     three.begin()
     three.workers[0].send_each([44.95], answer_s=1e6)
     three.time.advance_to(2 + 45)
@@ -169,8 +169,8 @@ def test_an_answer_that_never_comes_is_not_waited_for_for_ever(three):
     way_s=st.floats(0.0001, 0.2),
     seed=st.integers(0, 1000),
 )
-def test_how_far_clocks_are_apart_is_known_as_far_as_it_is_beyond_doubt(tmp_path_factory, ahead_s, way_s, seed):
-    """Never more than the truth, and no less than it by the way there and back."""
+def test_clock_skew_is_reported_as_far_as_it_is_certain(tmp_path_factory, ahead_s, way_s, seed):
+    """Never more than the truth, and short of it by no more than the round trip."""
     with closing(Distributed(tmp_path_factory.mktemp("run"), *ahead_s, way_s=way_s, seed=seed)) as run:
         run.begin()
         run.time.advance_to(8.0)
@@ -184,7 +184,7 @@ def test_how_far_clocks_are_apart_is_known_as_far_as_it_is_beyond_doubt(tmp_path
 
 
 def test_a_worker_whose_clock_is_ahead_begins_early_by_as_much(tmp_path):
-    """Second 0 is told by the wall clock; with the skew in the run directory, a journal has one clock."""
+    """Second 0 is given in wall clock time; with the skew in the run directory, a journal has a single clock."""
     with closing(Distributed(tmp_path, 0.0, 0.7, plan=scenario(record="requests"))) as run:
         run.begin()
         for worker in run.workers:
@@ -201,7 +201,7 @@ def test_a_worker_whose_clock_is_ahead_begins_early_by_as_much(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_worker_that_falls_silent_is_told_lost_once(three):
+def test_a_silent_worker_is_announced_as_lost_once(three):
     """After six seconds; the others go on, and the end doesn't wait for it."""
     three.begin()
     three.time.advance_to(4.5)
@@ -213,8 +213,8 @@ def test_a_worker_that_falls_silent_is_told_lost_once(three):
     assert three.end() < 0.1
 
 
-def test_what_a_worker_without_a_part_reports_is_not_in_the_run_directory(three):
-    """It came later, or has the master's key and nothing to do: it isn't asked, and isn't believed."""
+def test_reports_of_a_worker_without_a_share_are_ignored(three):
+    """It connected late, or has the key but no share: its messages are neither expected nor trusted."""
     three.begin()
     late = three.wire.worker("worker-4")
     report = SecondReport("4", 3.0, 5, 0, 0, 0, [(5, "steady", "balance", "ok", "response", 0, 1000)], None, [])
@@ -229,8 +229,8 @@ def test_what_a_worker_without_a_part_reports_is_not_in_the_run_directory(three)
     assert three.wire.failures == []
 
 
-def test_what_comes_twice_changes_nothing(three):
-    """Neither a part, nor a report, nor the word to end."""
+def test_duplicate_messages_change_nothing(three):
+    """Neither a share, nor a report, nor the end message."""
     three.wire._fate = lambda: [0.001, 0.002]
     three.begin()
     for worker in three.workers:
@@ -244,8 +244,8 @@ def test_what_comes_twice_changes_nothing(three):
 
 
 @pytest.mark.parametrize(("gone", "reports"), [(range(1, 2), "a report"), (range(1, 3), "2 reports")])
-def test_a_report_that_is_lost_on_the_way_is_missed(three, gone, reports):
-    """What it counted is nowhere else, and in the closed model nobody would miss it."""
+def test_a_report_lost_on_the_way_is_noticed(three, gone, reports):
+    """Its counts are nowhere else, and in the closed model nothing else would show it."""
     three.begin()
     worker = three.wire._ends["worker-2"]
     send, seconds = worker.send_message, iter(range(100))
@@ -260,8 +260,8 @@ def test_a_report_that_is_lost_on_the_way_is_missed(three, gone, reports):
     assert lost(three) == [f"{reports} of worker 2 got lost on the way"]
 
 
-def test_a_last_report_that_is_lost_is_missed_too(three):
-    """The word that there is no more says how many there were."""
+def test_a_lost_last_report_is_noticed_too(three):
+    """The end message says how many reports there were."""
     three.begin()
     three.time.advance_to(7.6)
     worker = three.wire._ends["worker-1"]
@@ -271,8 +271,8 @@ def test_a_last_report_that_is_lost_is_missed_too(three):
     assert lost(three) == ["a report of worker 1 got lost on the way"]
 
 
-def test_a_worker_that_may_not_load_the_target_says_so_and_goes_before_it_has_users(tmp_path, capsys):
-    """The master tells who watches the run, and does not wait for it."""
+def test_a_worker_that_may_not_load_the_target_says_so_and_leaves_before_it_has_users(tmp_path, capsys):
+    """The master announces it, and doesn't wait for the worker."""
     with closing(Distributed(tmp_path, 0.0)) as run:
         elsewhere = run.manifest.target.model_copy(update={"base_url": "http://192.0.2.1"})
         run.crew._manifest = run.manifest.model_copy(update={"target": elsewhere})
@@ -306,8 +306,8 @@ def test_a_worker_that_may_not_load_the_target_says_so_and_goes_before_it_has_us
     ],
     ids=["another copy", "our users", "no mix", "the same"],
 )
-def test_a_worker_with_other_users_than_its_masters_refuses_its_part(tmp_path, plan, file, told):
-    """Also where they only differ by what they do."""
+def test_a_worker_whose_users_differ_from_its_masters_refuses_its_share(tmp_path, plan, file, told):
+    """Even if they only differ in what they do."""
     for place, text in {"here": "look()", "there": "look(2)", "same": "look()"}.items():
         (tmp_path / place).mkdir()
         (tmp_path / place / "shop.py").write_text(text)
@@ -325,7 +325,7 @@ def test_a_worker_with_other_users_than_its_masters_refuses_its_part(tmp_path, p
 
 
 class Down:
-    """Where nobody listens."""
+    """A server that can't be reached."""
 
     origin = None
 
@@ -340,8 +340,8 @@ class Down:
         ("http://127.0.0.1:1/token", "target auth.oauth2.token_url: no access token: Connection refused, got"),
     ],
 )
-def test_a_worker_without_a_token_refuses_its_part(tmp_path, monkeypatch, capsys, token_url, told):
-    """Its users would be refused each time, which says nothing about the target."""
+def test_a_worker_without_a_token_refuses_its_share(tmp_path, monkeypatch, capsys, token_url, told):
+    """All requests of its users would be refused, which says nothing about the target."""
     monkeypatch.setenv("LOADPROOF_ALLOW_VARIABLES", "CLIENT_SECRET")
     monkeypatch.setenv("CLIENT_SECRET", "s3cret")
     oauth2 = {"token_url": token_url, "client_id": "load", "client_secret": "CLIENT_SECRET"}
@@ -361,8 +361,8 @@ def test_a_worker_without_a_token_refuses_its_part(tmp_path, monkeypatch, capsys
 
 
 @pytest.mark.slow
-def test_the_master_waits_for_the_last_words_only_so_long(three):
-    """For the scenario's timeouts and six seconds, of a worker that goes on reporting and never says its last word."""
+def test_the_master_waits_only_so_long_for_the_end_message(three):
+    """The scenario's timeouts plus six seconds, for a worker that keeps reporting but never ends."""
     three.begin()
     three.time.advance_to(7.5)
     stuck = three.workers[0]
@@ -373,7 +373,7 @@ def test_the_master_waits_for_the_last_words_only_so_long(three):
 
 
 def test_the_end_waits_for_a_worker_that_is_gone_until_it_is_lost(three):
-    """It had six seconds to be heard of."""
+    """It has six seconds to report."""
     three.begin()
     three.time.advance_to(7.5)
     three.wire.cut("worker-1")
@@ -381,8 +381,8 @@ def test_the_end_waits_for_a_worker_that_is_gone_until_it_is_lost(three):
 
 
 @pytest.mark.slow
-def test_workers_may_be_silent_while_their_listeners_are_called(three):
-    """For as long as second 0 is later for it."""
+def test_workers_may_be_silent_while_their_listeners_run(three):
+    """For as long as second 0 is delayed for them."""
     three.wire.cut("worker-3")
     three.begin(later_s=10.0)
     three.time.advance_to(15.9)
@@ -391,8 +391,8 @@ def test_workers_may_be_silent_while_their_listeners_are_called(three):
     assert lost(three) == ["worker 3 stopped reporting"]
 
 
-def test_a_worker_that_never_reported_at_all_is_lost_too(three):
-    """It counts from when it was told to begin."""
+def test_a_worker_that_never_reports_is_lost_too(three):
+    """The time counts from when it was told to begin."""
     three.wire.cut("worker-3")
     three.begin()
     three.time.advance_to(8.0)
@@ -408,7 +408,7 @@ def test_a_worker_that_never_reported_at_all_is_lost_too(three):
     seed=st.integers(0, 10_000),
 )
 def test_no_request_is_lost_or_counted_twice_whenever_it_ends(tmp_path_factory, times_s, end_s, way_s, seed):
-    """Whatever was finished before the end is in the run directory, in any order of what comes at the same moment."""
+    """Every request finished before the end is in the run directory, whatever the order of simultaneous events."""
     plan, path = scenario(record="requests"), tmp_path_factory.mktemp("run")
     with closing(Distributed(path, 0.0, 0.0, 0.0, way_s=way_s, seed=seed, plan=plan)) as run:
         run.begin()
@@ -423,7 +423,7 @@ def test_no_request_is_lost_or_counted_twice_whenever_it_ends(tmp_path_factory, 
             worker.recorder.finished = finish
             mine = sorted(at_s for one, at_s in times_s if one == number)
             worker.sending = worker.send_each(mine, outcome=Outcome.OK)
-            # As Locust's: the users have ended when `stop` returns.
+            # As in Locust, the users have ended when `stop` returns.
             worker.runner.stop = lambda worker=worker: worker.sending.kill()
         run.time.advance_to(2 + end_s)
         run.end()

@@ -1,4 +1,4 @@
-"""The open model's user: each worker's arrivals, sent by users of the API as their clients, all of them once."""
+"""The open model's single user: each worker's arrivals are sent by API users as their clients, all of them once."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ PLAN = {
 
 
 class Network:
-    """Answers each request after so long; knows when each came, on which connection."""
+    """Answers each request after `answer_s`; notes when each came, and on which connection."""
 
     def __init__(self, time: FakeTime, answer_s: float, status: int = 200) -> None:
         self.clock = time.clock()
@@ -82,7 +82,7 @@ class Worker:
         self.running = self.dispatcher.start(Group())
 
     def report(self) -> Counter[str]:
-        """What was recorded: outcomes, and what was dropped."""
+        """The recorded outcomes and dropped arrivals."""
         second = self.work.recorder._second
         counts: Counter[str] = Counter()
         for (_, _, outcome), rows in second.rows.items():
@@ -92,7 +92,7 @@ class Worker:
         return counts
 
     def set_up(self) -> int:
-        """How many requests were sent outside the plan."""
+        """The number of requests sent outside the plan."""
         return sum(len(rows) // len(Moments._fields) for rows in self.work.recorder._second.setup_rows.values())
 
     def finish(self) -> float:
@@ -100,8 +100,8 @@ class Worker:
         return self.time.now_s - 0.5
 
 
-def test_every_arrival_of_the_plan_is_sent_at_its_time():
-    """Two hundred in twenty seconds, with no lag; then the user is over."""
+def test_every_arrival_of_the_plan_is_sent_on_time():
+    """Two hundred in twenty seconds, without lag; then the user ends."""
     worker = Worker()
     over_s = worker.finish()
     assert sum(worker.report().values()) == 200
@@ -115,7 +115,7 @@ def test_every_arrival_of_the_plan_is_sent_at_its_time():
 
 
 def test_workers_share_the_arrivals():
-    """Together what one sends, each arrival by one of them, and a client always by the same."""
+    """Together they send the same as one: each arrival once, and each client always from the same worker."""
     alone = Worker()
     alone.finish()
     together = []
@@ -128,8 +128,8 @@ def test_workers_share_the_arrivals():
 
 
 @pytest.mark.slow
-def test_users_of_a_client_are_used_again():
-    """As many as it has requests in flight at a time."""
+def test_users_of_a_client_are_reused():
+    """As many as it has requests in flight at the same time."""
     quick, slow = Worker(answer_s=0.001), Worker(answer_s=30.0)
     for worker in (quick, slow):
         worker.finish()
@@ -143,7 +143,7 @@ def log_in(user: ApiUser) -> None:
 
 
 def test_users_are_set_up_before_second_0_and_none_twice():
-    """Each client's first user of each endpoint; the plan is sent as if there were no set-up."""
+    """The first user of each client and endpoint; the plan is sent as if there were no setup."""
     worker = Worker(on_start=log_in)
     worker.finish()
     times = [at_s - LEAD_S for at_s, _, _ in worker.network.came]
@@ -155,7 +155,7 @@ def test_users_are_set_up_before_second_0_and_none_twice():
 
 
 def test_each_worker_sets_up_its_own_clients_and_looks_no_further():
-    """Together all of them; the plan is not gone through to its end for more."""
+    """Together they set up all clients; the plan isn't searched to its end for more."""
     looked = []
     for rank in range(3):
         worker = Worker(rank=rank, workers=3, on_start=log_in)
@@ -166,8 +166,8 @@ def test_each_worker_sets_up_its_own_clients_and_looks_no_further():
     assert len(looked) < 200
 
 
-def test_a_run_that_was_stopped_sets_nobody_up():
-    """Thirty-two at once, of twice as many; the others are left alone."""
+def test_a_stopped_run_sets_up_no_more_users():
+    """Of twice as many, thirty-two are being set up; the others are left alone."""
     worker = Worker(on_start=log_in, answer_s=5.0, client_count=40)
     worker.time.advance_to(LEAD_S + 1.0)
     worker.dispatcher.stop()
@@ -177,8 +177,8 @@ def test_a_run_that_was_stopped_sets_nobody_up():
     assert len(worker.network.came) == came < 80
 
 
-def test_a_set_up_in_mid_run_is_in_nobodys_response_time():
-    """Of a slow target's clients, who need several users each."""
+def test_setup_during_the_run_is_part_of_no_response_time():
+    """For clients of a slow target, which need several users each."""
     worker = Worker(on_start=log_in, answer_s=2.0)
     worker.finish()
     assert worker.set_up() > 20
@@ -187,24 +187,24 @@ def test_a_set_up_in_mid_run_is_in_nobodys_response_time():
         assert (moments.ended_s - moments.due_s).max() == pytest.approx(2.0, abs=1e-6)
 
 
-def test_an_on_start_that_raises_is_told_and_costs_nobody_its_arrivals():
-    """As a task's mistake is."""
+def test_an_on_start_that_raises_is_reported_and_costs_no_arrivals():
+    """Like an error in a task."""
     worker = Worker(on_start=lambda _: 1 / 0)
     worker.finish()
     assert len(worker.errors) == 20
     assert sum(worker.report().values()) == 200
 
 
-def test_what_finds_every_allowed_user_busy_is_dropped_and_told():
-    """The bound is shared out among the workers."""
+def test_arrivals_that_find_all_allowed_users_busy_are_dropped_and_counted():
+    """The limit is divided among the workers."""
     worker = Worker(rank=1, workers=2, answer_s=1000.0, max_in_flight=30)
     worker.time.advance_to(20.6)
     assert worker.work.recorder.in_flight == 15
     assert worker.report() == Counter({DROPPED: len(list(worker.dispatcher._arrivals())) - 15})
 
 
-def test_a_dropped_arrival_is_a_dropped_first_request_and_each_group_that_begins_with_it():
-    """What its journey never got to was never due."""
+def test_a_dropped_arrival_drops_its_first_request_and_the_groups_that_begin_with_it():
+    """Requests that its journey never got to were never due."""
     mix = {
         "balance": {"share": "60 %", "requests": ["login", "cart", "pay"]},
         "health": {"share": "40 %"},
@@ -228,8 +228,8 @@ def test_a_dropped_arrival_is_a_dropped_first_request_and_each_group_that_begins
 
 
 @pytest.mark.slow
-def test_who_has_an_answer_but_had_no_turn_since_is_not_free():
-    """What is refused at once is over before it waited: its user lets others run, and more arrivals are due by then."""
+def test_a_user_that_has_its_answer_but_still_yields_is_not_free():
+    """A refused connection fails without waiting, so its user yields, and more arrivals are due meanwhile."""
 
     def refused(*_: object) -> Answer:
         raise ConnectionFailedError("refused")
@@ -244,7 +244,7 @@ def test_who_has_an_answer_but_had_no_turn_since_is_not_free():
 
 
 def test_a_stop_sends_no_more_and_waits_for_the_answers():
-    """As Locust's stop timeout has it."""
+    """As with Locust's stop timeout."""
     worker = Worker(answer_s=2.0)
     worker.time.advance_to(5.5)
     sent = len(worker.network.came)
@@ -254,8 +254,8 @@ def test_a_stop_sends_no_more_and_waits_for_the_answers():
     assert worker.report() == Counter({"ok": sent})
 
 
-def test_a_forced_stop_cuts_off_what_is_in_flight():
-    """And each is recorded as abandoned."""
+def test_a_forced_stop_cuts_off_requests_in_flight():
+    """Each is recorded as abandoned."""
     worker = Worker(answer_s=1000.0)
     worker.time.advance_to(5.5)
     worker.dispatcher.stop(force=True)
@@ -264,8 +264,8 @@ def test_a_forced_stop_cuts_off_what_is_in_flight():
     assert worker.report() == Counter({"abandoned": len(worker.network.came)})
 
 
-def test_a_mistake_in_a_task_costs_its_arrival_and_is_told_as_locust_tells_it():
-    """The others are sent."""
+def test_an_error_in_a_task_costs_its_arrival_and_is_reported_as_in_locust():
+    """The other arrivals are sent."""
     made = []
 
     def mistaken(user: ApiUser) -> None:
@@ -279,7 +279,7 @@ def test_a_mistake_in_a_task_costs_its_arrival_and_is_told_as_locust_tells_it():
     assert [type(error) for error in worker.errors] == [ZeroDivisionError] * 100
 
 
-def test_who_is_throttled_and_would_stop_goes_on():
+def test_a_throttled_user_that_would_stop_goes_on():
     """`when_throttled: stop` ends a waiting user; an arrival doesn't wait."""
     worker = Worker(status=429, when_throttled="stop", expect_throttling=True)
     worker.finish()

@@ -1,4 +1,4 @@
-"""The open model's engine: every arrival is sent at its time, or dropped, and none is forgotten."""
+"""The open model's engine: every arrival is sent on time or dropped, and none is forgotten."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ START_S = 7.5
 
 
 class Log:
-    """What an executor did by a clock: arrivals that began, that ended, that were dropped; and when."""
+    """Records when an executor's arrivals began, ended or were dropped."""
 
     def __init__(self, answer_s: float = 0.0, *, seed: int | None = None) -> None:
         self.time = FakeTime(seed)
@@ -45,7 +45,7 @@ class Log:
         return gevent.spawn(executor.run, 1000.0 + START_S)
 
     def run(self, executor: Executor) -> float:
-        """When it was over, in seconds from its second 0."""
+        """Run the executor; returns when it ended, in seconds from its second 0."""
         running = self.start(executor)
         self.time.advance_until(running.ready, within_s=10_000)
         running.get()
@@ -61,7 +61,7 @@ class Log:
     st.integers(0, 1000),
 )
 def test_every_arrival_is_sent_and_answered_or_dropped(times_s, most_busy, answer_s, seed):
-    """In order, on time, by at most so many users at once."""
+    """In order, on time, by at most the allowed number of users at once."""
     log = Log(answer_s, seed=seed)
     over_s = log.run(log.executor(sorted(times_s), most_busy))
     assert sorted([*log.ended, *log.dropped]) == [Arrival(at_s, 0, n) for n, at_s in enumerate(sorted(times_s))]
@@ -78,8 +78,8 @@ def test_every_arrival_is_sent_and_answered_or_dropped(times_s, most_busy, answe
     st.integers(1, 5),
     st.floats(0.5, 50),
 )
-def test_who_is_dropped_found_every_allowed_user_busy(times_s, most_busy, answer_s):
-    """And nobody else: as a queue of so many servers without a waiting room (M/G/c/c) has it."""
+def test_only_arrivals_that_find_all_allowed_users_busy_are_dropped(times_s, most_busy, answer_s):
+    """As in a queue with that many servers and no waiting room (M/G/c/c)."""
     log = Log(answer_s)
     log.run(log.executor(sorted(times_s), most_busy))
     began: list[float] = []
@@ -100,8 +100,8 @@ def test_nothing_is_dropped_while_an_allowed_user_is_free():
     assert (len(log.ended), len(log.dropped), log.peak) == (100, 1, 100)
 
 
-def test_what_is_late_is_sent_all_the_same():
-    """After something held the event loop, all that came due is sent at once."""
+def test_late_arrivals_are_still_sent():
+    """After something has blocked the event loop, all overdue arrivals are sent at once."""
     log = Log()
     log.time.call_at(START_S + 0.0205, lambda: log.time.spend(0.05))
     log.run(log.executor([number / 1000 for number in range(100)]))
@@ -112,13 +112,13 @@ def test_what_is_late_is_sent_all_the_same():
     assert lags_s[71:] == pytest.approx([0.0] * 29, abs=1e-6)
 
 
-def test_answers_have_their_turn_while_the_executor_is_behind():
-    """A thousand arrivals are overdue; an answer that comes doesn't wait for all of them."""
+def test_answers_are_processed_while_the_executor_is_behind():
+    """A thousand arrivals are overdue; an answer doesn't wait for all of them."""
     log = Log()
     heard = []
     running = log.start(log.executor([0.0] * 1000))
     log.time.advance_to(START_S - 1)
-    # Due at the same moment as the executor's alarm, and after it.
+    # Due at the same time as the executor's alarm, and after it.
     log.time.call_at(START_S, lambda: heard.append(len(log.began)))
     log.time.advance_until(running.ready, within_s=2)
     assert len(log.began) == 1000
@@ -126,7 +126,7 @@ def test_answers_have_their_turn_while_the_executor_is_behind():
 
 
 def test_stopping_sends_no_more_and_waits_for_the_answers():
-    """As Locust stops its users; once more changes nothing."""
+    """As when Locust stops its users; stopping again changes nothing."""
     log = Log(answer_s=30)
     executor = log.executor([number / 100 for number in range(1000)])
     log.time.call_at(START_S + 0.155, executor.stop)
@@ -136,7 +136,7 @@ def test_stopping_sends_no_more_and_waits_for_the_answers():
 
 
 def test_a_killed_executor_leaves_no_user_behind():
-    """Those in flight are cut off."""
+    """Requests in flight are cut off."""
     log = Log(answer_s=30)
     running = log.start(log.executor([0.0] * 10))
     log.time.advance_to(START_S + 0.05)
@@ -146,15 +146,15 @@ def test_a_killed_executor_leaves_no_user_behind():
     assert log.ended == []
 
 
-def test_no_arrivals_is_over_at_once():
+def test_a_run_without_arrivals_ends_at_once():
     """A worker may have none."""
     log = Log()
     assert log.run(log.executor([])) == pytest.approx(0, abs=1e-6)
 
 
 @pytest.mark.parametrize(("answer_s", "users"), [(0.0, 1), (0.0025, 3), (0.0205, 21)])
-def test_a_steady_rate_needs_as_many_users_as_are_in_flight(answer_s, users):
-    """Users are reused; the pool grows with what is in flight, not with what was sent."""
+def test_a_steady_rate_needs_as_many_users_as_requests_in_flight(answer_s, users):
+    """Users are reused; the pool grows with the requests in flight, not with the number sent."""
     log = Log(answer_s)
     executor = log.executor([number / 1000 for number in range(300)], most_busy=1000)
     log.run(executor)
@@ -162,8 +162,8 @@ def test_a_steady_rate_needs_as_many_users_as_are_in_flight(answer_s, users):
     assert len(executor._users) == users
 
 
-def test_by_the_system_s_clock_it_is_on_time_too():
-    """The one test that waits: never early, and all is sent."""
+def test_it_is_on_time_by_the_system_clock_too():
+    """The only test that waits: never early, and everything is sent."""
     sent_s: list[float] = []
     dropped: list[Arrival] = []
     arrivals = [Arrival(number / 1000, 0, number) for number in range(50)]

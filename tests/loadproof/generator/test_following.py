@@ -1,4 +1,4 @@
-"""Users that know nothing of loadproof, lived in this process: what becomes of what they send, and of their time."""
+"""Users that know nothing of loadproof, run in this process: what is recorded of their requests and their time."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from tests.loadproof.generator.calling import Calling
 from tests.servers import answering, serving
 
 pytestmark = pytest.mark.slow
-"""Users have some tenths of a second each."""
+"""Each user runs for some tenths of a second."""
 
 
-def test_what_an_own_client_tells_of_is_counted_and_set_up_is_apart(follow):
-    """Also what it says when it is stopped, and what a listener sends before the plan begins."""
+def test_requests_that_a_custom_client_reports_are_counted_and_setup_is_separate(follow):
+    """Also what it reports when it is stopped, and what a listener sends before the plan begins."""
 
     class User(Calling):
         def on_start(self):
@@ -51,8 +51,8 @@ def test_what_an_own_client_tells_of_is_counted_and_set_up_is_apart(follow):
     assert 500 <= counted["steady", "User", "present_ms"] <= 700
 
 
-def test_what_a_greenlet_asked_while_its_user_was_at_work_is_no_set_up(follow):
-    """Its answer may come when its user is leaving, or has left: it is the plan's all the same, failures above all."""
+def test_a_greenlets_request_sent_while_its_user_was_at_work_is_not_setup(follow):
+    """Its answer may come when its user is leaving or gone: it still belongs to the plan, failures above all."""
 
     class User(Calling):
         takes_s = 0.15
@@ -72,8 +72,8 @@ def test_what_a_greenlet_asked_while_its_user_was_at_work_is_no_set_up(follow):
     assert counted["setup", "RPC call", "response"] == 0
 
 
-def test_what_went_to_somebody_else_than_the_target_is_counted(follow):
-    """By the URL that Locust's event has; whoever has none is trusted."""
+def test_requests_to_other_hosts_than_the_target_are_counted(follow):
+    """By the URL in Locust's event; without one, the request is trusted."""
 
     class User(Calling):
         @task
@@ -86,8 +86,8 @@ def test_what_went_to_somebody_else_than_the_target_is_counted(follow):
     assert counted["steady", "RPC own", "elsewhere"] == 0
 
 
-def test_whoever_answered_in_the_end_is_counted(follow):
-    """A target that sends everybody on to somebody else is not what was measured."""
+def test_the_host_that_finally_answered_counts(follow):
+    """A target that redirects everything elsewhere is not what was measured."""
     on = SimpleNamespace(status_code=200, headers={}, url="http://127.0.0.1:1/items")
     here = SimpleNamespace(status_code=200, headers={}, url="http://127.0.0.1:8000/items")
 
@@ -104,8 +104,8 @@ def test_whoever_answered_in_the_end_is_counted(follow):
     assert counted["steady", "RPC here", "elsewhere"] == 0
 
 
-def test_what_loadproof_does_not_read_is_its_own_limit(follow):
-    """Also for users of its HttpUser: not a connection that the target broke."""
+def test_answers_that_loadproof_does_not_read_are_its_own_limit(follow):
+    """Also for users of its HttpUser: it doesn't count as a connection that the target broke."""
     answer = b"HTTP/1.1 200 OK\r\nX-Long: " + MAX_HEAD_BYTES * b"x" + b"\r\nContent-Length: 0\r\n\r\n"
     with serving(answering(answer)) as url:
 
@@ -122,8 +122,8 @@ def test_what_loadproof_does_not_read_is_its_own_limit(follow):
     assert {row.outcome for row in follow.journal if row.request == "GET /items"} == {"invalid"}
 
 
-def test_what_the_transport_notes_of_a_request_is_counted(follow):
-    """More than an answer, which is never silent; a request that was sent twice, likewise."""
+def test_what_the_transport_notes_about_a_request_is_counted(follow):
+    """Surplus bytes after an answer, which are never ignored, and requests that were sent twice."""
     with serving(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi-and-more")) as url:
 
         class User(HttpUser):
@@ -141,8 +141,8 @@ def test_what_the_transport_notes_of_a_request_is_counted(follow):
     assert counted["steady", "GET /twice", "repeated"] == counted["steady", "GET /twice", "response"] >= 1
 
 
-def test_a_row_of_the_journal_says_what_locusts_event_does(follow):
-    """Its times, and of an HTTP answer its status, Retry-After and what else it says of limits; of others none."""
+def test_a_journal_row_contains_what_locusts_event_says(follow):
+    """Its times and, for HTTP answers, status, Retry-After and rate-limit headers; for others none."""
     limits = {"RateLimit": "r=0", "Date": "Sun, 06 Nov 2033 08:49:07 GMT"}
     refused = SimpleNamespace(status_code=429, headers={"Retry-After": 'soon, "ish"'} | limits)
     broken = SimpleNamespace(status_code=503, headers=None)
@@ -169,8 +169,8 @@ def test_a_row_of_the_journal_says_what_locusts_event_does(follow):
         assert 0 <= int(row.intended_us) <= int(row.sent_us) < int(row.ended_us) - 45_000
 
 
-def test_a_client_that_tells_of_nothing_leaves_its_user_late(follow):
-    """Nobody knows what it was doing: time of ours that was lost."""
+def test_a_client_that_reports_nothing_makes_its_user_late(follow):
+    """Nobody knows what it was doing, so the time counts as lost by us."""
 
     class User(Calling):
         @task
@@ -181,8 +181,8 @@ def test_a_client_that_tells_of_nothing_leaves_its_user_late(follow):
     assert counted["steady", "User", "late_ms"] >= 300
 
 
-def test_an_answer_that_is_late_costs_what_would_have_been_sent(follow):
-    """As often as is usual: here about every 50 ms, after the deadline of 200 ms."""
+def test_a_late_answer_costs_the_requests_that_would_have_been_sent(follow):
+    """At the usual rate: here about every 50 ms, after the deadline of 200 ms."""
 
     class User(Calling):
         calls = 0
@@ -197,8 +197,8 @@ def test_an_answer_that_is_late_costs_what_would_have_been_sent(follow):
     assert 1 <= counted["steady", "RPC call", "missed"] <= 5
 
 
-def test_a_target_that_stalls_at_first_costs_as_much(follow):
-    """How often its users usually send is known only afterwards."""
+def test_a_target_that_stalls_at_first_costs_as_many(follow):
+    """The usual rate of its users is only known afterwards."""
 
     class User(Calling):
         calls = 0
@@ -213,8 +213,8 @@ def test_a_target_that_stalls_at_first_costs_as_much(follow):
 
 
 @pytest.mark.parametrize(("logins", "takes_s", "missed"), [(1, 0.4, range(2, 6)), (4, 0.1, range(1))])
-def test_a_late_answer_to_a_login_costs_what_would_have_been_sent(logins, takes_s, missed, follow):
-    """Of all that the user sends afterwards; several that are in time cost nothing."""
+def test_a_late_login_costs_the_requests_that_would_have_been_sent(logins, takes_s, missed, follow):
+    """All that the user sends afterwards counts; several logins in time cost nothing."""
 
     class User(Calling):
         def on_start(self):
@@ -232,7 +232,7 @@ def test_a_late_answer_to_a_login_costs_what_would_have_been_sent(logins, takes_
     assert counted["steady", "RPC login", "missed"] == 0
 
 
-def test_a_paced_user_misses_the_turns_that_an_answer_took(follow):
+def test_a_paced_user_misses_the_turns_during_an_answer(follow):
     """Three tenths of a second are two turns beyond its own."""
 
     class User(Calling):
@@ -248,8 +248,8 @@ def test_a_paced_user_misses_the_turns_that_an_answer_took(follow):
     assert 1 <= follow(User)["steady", "RPC call", "missed"] <= 3
 
 
-def test_only_a_pace_is_one():
-    """Not a wait after each task, however constant."""
+def test_only_a_pace_counts_as_one():
+    """Not a wait after each task, even a constant one."""
 
     class User(locust.User):
         abstract = True
@@ -261,16 +261,16 @@ def test_only_a_pace_is_one():
     assert (of(constant(2)), of(lambda _: 2), of(constant_pacing(0))) == (None, None, None)
 
 
-def test_a_clock_that_was_set_moves_no_request():
-    """The time of day that a client tells of is believed if it is one of the last hour, and not after its end."""
+def test_setting_the_clock_moves_no_request():
+    """A start in wall clock time is believed only if it is within the last hour, and not after the end."""
     assert began_s(10.0, 2.0, None) == 8.0
     assert began_s(10.0, 2.0, time.time() - 5.0) == pytest.approx(5.0, abs=0.05)
     assert began_s(10.0, 2.0, time.time() + 5.0) == 8.0
     assert began_s(10.0, 2.0, time.time() - 86_400) == 8.0
 
 
-def test_a_success_that_took_nobody_knows_how_long_is_not_a_fast_one(follow):
-    """Nothing readable is not nothing: with its beginning it is timed to its event, without it is unreported."""
+def test_a_success_of_unknown_duration_is_not_a_fast_one(follow):
+    """An unreadable duration is not zero: with a start, it is timed until its event; without, it is unreported."""
     odd = (None, float("nan"), float("inf"), -3.0, "12.5 ms", ...)
 
     class User(Calling):
@@ -297,8 +297,8 @@ def test_a_success_that_took_nobody_knows_how_long_is_not_a_fast_one(follow):
     assert counted["setup", "RPC connected", "unreported"] == 1
 
 
-def test_a_time_is_a_number_of_any_kind(follow):
-    """Clients compute theirs with whatever they have."""
+def test_a_duration_may_be_a_number_of_any_type(follow):
+    """Clients compute theirs in different ways."""
 
     class User(Calling):
         takes_s = 0.1

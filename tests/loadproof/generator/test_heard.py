@@ -1,4 +1,4 @@
-"""What Locust's event says, in our words: names that a run directory can hold, and one outcome each."""
+"""Locust's events in loadproof's terms: names that a run directory can hold, and exactly one outcome each."""
 
 from __future__ import annotations
 
@@ -46,22 +46,22 @@ def test_any_name_can_be_written(kind, name):
         ("GET http", False),
     ],
 )
-def test_who_was_asked_is_told_by_the_url(url, elsewhere):
-    """Names of loopback are one host; what is no URL accuses nobody."""
+def test_the_url_shows_which_host_was_asked(url, elsewhere):
+    """Names of loopback are one host; something that isn't a URL counts as the target."""
     assert is_elsewhere(url, "http://127.0.0.1:8000") == elsewhere
     assert not is_elsewhere("http://api.example/a", "https://api.example/base")
     assert not is_elsewhere(url, "")
 
 
-def test_names_are_what_locust_shows_with_the_method_first():
-    """A comma and a quote are written as in a URL."""
+def test_names_are_locusts_with_the_method_first():
+    """Commas and quotes are written as in a URL."""
     assert Names().of("GET", "/users/[id]") == "GET /users/[id]"
     assert Names().of("GET", '/a?q="1,2"') == "GET /a?q=%221%2C2%22"
     assert Names().of("", None) == "- None"
 
 
-def test_a_name_for_each_request_is_no_row_for_each_request():
-    """Identifiers in paths: what comes after a thousand names is one."""
+def test_a_name_per_request_does_not_mean_a_row_per_request():
+    """With ids in paths, all names after the first thousand become one."""
     names = Names()
     written = {names.of("GET", f"/users/{number}") for number in range(MOST_NAMES + 50)}
     assert len(written) == MOST_NAMES + 1
@@ -98,14 +98,14 @@ ENDS = {
 
 
 @pytest.mark.parametrize("name", ENDS)
-def test_each_end_is_one_outcome(name):
-    """By the answer's status, else by what the exception was made from."""
+def test_each_ending_has_one_outcome(name):
+    """By the answer's status, or else by the causes of the exception."""
     status, exception, outcome = ENDS[name]
     response = None if status is None else SimpleNamespace(status_code=status, headers={})
     assert outcome_of(response, exception) == outcome
 
 
 def test_a_503_with_retry_after_is_throttled():
-    """However its header is written."""
+    """Whatever the case of its header."""
     response = SimpleNamespace(status_code=503, headers={"RETRY-AFTER": "3"})
     assert outcome_of(response, requests.HTTPError()) is Outcome.THROTTLED

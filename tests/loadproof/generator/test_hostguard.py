@@ -1,4 +1,4 @@
-"""Whatever users' own code opens stays within the hosts that this process may load."""
+"""Connections of users' own code stay within the hosts that this process may load."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from loadproof.httpuser import terms
 
 @pytest.fixture(autouse=True)
 def guard(monkeypatch):
-    """In this process, for one test."""
+    """A guard in this process, for one test."""
     for module in (socket, gevent.socket):
         monkeypatch.setattr(module, "getaddrinfo", module.getaddrinfo)
     for cls in (socket.socket, gevent.socket.socket):
@@ -53,7 +53,7 @@ def listener():
         yield listening
 
 
-def test_loopback_is_reached(listener):
+def test_loopback_can_be_reached(listener):
     """By any of its names for this machine."""
     port = listener.getsockname()[1]
     for host in ("127.0.0.1", "0.0.0.0", ""):
@@ -65,7 +65,7 @@ def test_loopback_is_reached(listener):
 
 @pytest.mark.parametrize("method", ["connect", "connect_ex", "sendto", "sendmsg"])
 @pytest.mark.parametrize("host", ["192.0.2.1", "somebody.example"])
-def test_another_host_is_refused_before_a_packet(host, method):
+def test_another_host_is_refused_before_a_packet_is_sent(host, method):
     """An address or a name, by TCP or UDP."""
     before = {"sendto": [b"x"], "sendmsg": [[b"x"], [], 0]}
     arguments = [*before.get(method, []), (host, 9)]
@@ -73,16 +73,16 @@ def test_another_host_is_refused_before_a_packet(host, method):
         getattr(connecting, method)(*arguments)
 
 
-def test_an_address_of_ipv6_is_refused_too():
-    """Also one that stands for an address of IPv4."""
+def test_an_ipv6_address_is_refused_too():
+    """Also one that stands for an IPv4 address."""
     with socket.socket(socket.AF_INET6) as connecting:
         for host in ("2001:db8::1", "::ffff:192.0.2.1"):
             with pytest.raises(UnsafeTargetError):
                 connecting.connect((host, 9))
 
 
-def test_the_addresses_of_a_named_host_are_allowed_once_it_was_resolved(guard):
-    """Those of any other name are not."""
+def test_an_allowed_hosts_addresses_are_allowed_once_resolved(guard):
+    """Those of other names are not."""
     socket.getaddrinfo("named.example", 80)
     socket.getaddrinfo("other.example.org", 80)
     guard._check("192.0.2.13")
@@ -90,8 +90,8 @@ def test_the_addresses_of_a_named_host_are_allowed_once_it_was_resolved(guard):
         guard._check("192.0.2.17")
 
 
-def test_an_address_that_a_named_host_shares_leads_to_no_other_host():
-    """Like that of a load balancer; whoever asks for the address itself has been told of it."""
+def test_an_address_shared_with_an_allowed_host_allows_no_other_host():
+    """Such as a load balancer's; code that uses the address itself must have got it from the allowed host."""
     socket.getaddrinfo("named.example", 80)
     for other in ("other.example", "OTHER.example"):
         with pytest.raises(UnsafeTargetError, match=other):
@@ -101,20 +101,20 @@ def test_an_address_that_a_named_host_shares_leads_to_no_other_host():
         socket.getaddrinfo(own, 80)
 
 
-def test_gevents_sockets_and_pythons_are_asked_whichever_has_replaced_the_other():
-    """Threads of gevent's pool have Python's."""
+def test_gevents_sockets_and_pythons_are_both_checked():
+    """Threads in gevent's pool use Python's."""
     for cls in (socket.socket, gevent.socket.socket):
         with cls(type=socket.SOCK_DGRAM) as connecting, pytest.raises(UnsafeTargetError):
             connecting.connect(("192.0.2.1", 9))
 
 
-def test_a_proxy_of_the_environment_is_no_way_to_anybody():
-    """Who connects to it is seen, and not to whom it leads."""
+def test_a_proxy_in_the_environment_is_not_used():
+    """Only the connection to it would be seen, not where it leads."""
     assert not [name for name in os.environ if name.lower().endswith("_proxy") and name.lower() != "no_proxy"]
 
 
-def test_a_socket_of_this_machine_is_nobodys_business(tmp_path):
-    """Its address is a path."""
+def test_unix_sockets_are_not_checked(tmp_path):
+    """Their address is a path."""
     with socket.socket(socket.AF_UNIX) as listening, socket.socket(socket.AF_UNIX) as connecting:
         listening.bind(str(tmp_path / "s"))
         listening.listen()
@@ -122,7 +122,7 @@ def test_a_socket_of_this_machine_is_nobodys_business(tmp_path):
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_a_proxy_that_the_target_file_does_not_name_gets_nothing(listener, scheme):
+def test_a_proxy_that_is_not_in_the_target_file_gets_nothing(listener, scheme):
     """On loopback, too: neither the target's load, which it would slow down, nor another host's."""
     port = listener.getsockname()[1]
     listener.settimeout(0)
@@ -139,7 +139,7 @@ def test_a_proxy_that_the_target_file_does_not_name_gets_nothing(listener, schem
 
 
 def by_urllib(url: str, port: int) -> None:
-    """The standard library's, with a proxy that the locustfile names."""
+    """The standard library's client, with a proxy from the locustfile."""
     proxy = dict.fromkeys(("http", "https"), f"http://127.0.0.1:{port}")
     try:
         urllib.request.build_opener(urllib.request.ProxyHandler(proxy)).open(url, timeout=1)
@@ -148,14 +148,14 @@ def by_urllib(url: str, port: int) -> None:
 
 
 def by_send(url: str, port: int) -> None:
-    """As asyncio's clients do it, aiohttp's and httpx's among them."""
+    """As asyncio's clients do, including aiohttp and httpx."""
     with socket.socket() as connection:
         connection.connect(("127.0.0.1", port))
         connection.send(f"GET {url} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
 
 
 def by_socks(url: str, port: int) -> None:
-    """A name, as PySocks sends it."""
+    """A host name, as PySocks sends it."""
     host = (urlsplit(url).hostname or "").encode()
     with socket.socket() as connection:
         connection.connect(("127.0.0.1", port))
@@ -164,8 +164,8 @@ def by_socks(url: str, port: int) -> None:
 
 
 @pytest.mark.parametrize("ask", [by_urllib, by_send, by_socks])
-def test_no_other_client_gets_to_anybody_through_a_proxy_of_its_own(monkeypatch, listener, ask):
-    """By what it says to it: who watches what is connected to sees only this machine."""
+def test_no_other_client_reaches_a_host_through_its_own_proxy(monkeypatch, listener, ask):
+    """Detected by what it sends: the connection itself only goes to this machine."""
     monkeypatch.setattr(socket, "getaddrinfo", lambda host, port, *_, **__: [(2, 1, 6, "", (host, port))])
     with pytest.raises(UnsafeTargetError, match=r"not on the allow list, got 'somebody\.example'"):
         ask("http://somebody.example/a", listener.getsockname()[1])
@@ -177,13 +177,13 @@ def test_no_other_client_gets_to_anybody_through_a_proxy_of_its_own(monkeypatch,
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9/a", "http://named.example/a", "/a?to=http://somebody.example"])
-def test_whoever_may_be_loaded_may_be_asked_for_in_any_form(listener, url):
-    """Each server has to understand the absolute one, too."""
+def test_allowed_hosts_may_be_requested_in_any_form(listener, url):
+    """Servers also have to understand the absolute form."""
     by_send(url, listener.getsockname()[1])
 
 
 def test_the_proxy_of_the_target_file_is_used(monkeypatch):
-    """However the locustfile says it, and for whatever host is allowed."""
+    """However the locustfile names it, and for any allowed host."""
     way = Way(SYSTEM, Proxy("127.0.0.1", 3128))
     monkeypatch.setattr(terms.THIS_PROCESS, "ask", lambda: terms.Terms(Origin.of("http://127.0.0.1:9", way), {}))
     for host in ("127.0.0.1", "named.example"):

@@ -1,4 +1,4 @@
-"""What somebody's own code ended is told with the place where it did, and nothing else is."""
+"""When a locustfile's code ends a process, the place is reported; other ends are not."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def leave_at_once():
 
 @pytest.fixture
 def own(tmp_path):
-    """A module of somebody's own."""
+    """A locustfile's module."""
     (tmp_path / "own_leaving.py").write_text(OWN)
     spec = util.spec_from_file_location("own_leaving", tmp_path / "own_leaving.py")
     assert spec is not None
@@ -40,7 +40,7 @@ def own(tmp_path):
 
 
 def raised_by(function) -> BaseException:
-    """Without this module's own frames."""
+    """The exception, without this module's own frames."""
     try:
         function()
     except BaseException as error:  # noqa: BLE001 - also SystemExit
@@ -48,8 +48,8 @@ def raised_by(function) -> BaseException:
     raise AssertionError("it raised nothing")
 
 
-def test_the_innermost_place_of_somebodys_own_is_told(own, capsys, tmp_path):
-    """Read from the end of a log of whatever else."""
+def test_the_innermost_place_in_the_locustfile_is_reported(own, capsys, tmp_path):
+    """And read from the end of a log among other lines."""
     say_what_ended_it(raised_by(own.leave))
     log = tmp_path / "generator.log"
     log.write_text("x" * 100_000 + "\nended by another one\n" + capsys.readouterr().err + "the rest\n")
@@ -58,8 +58,8 @@ def test_the_innermost_place_of_somebodys_own_is_told(own, capsys, tmp_path):
     assert capsys.readouterr().err == "\nended by own_leaving.py, line 8, in call\n"
 
 
-def test_who_leaves_at_once_is_told_and_a_fork_is_not(own, capsys, monkeypatch):
-    """A fork ends in this way by itself."""
+def test_os_exit_is_reported_but_not_in_a_fork(own, capsys, monkeypatch):
+    """A fork normally ends like this."""
     left = []
     monkeypatch.setattr(os, "_exit", left.append)
     say_who_leaves_at_once()
@@ -70,7 +70,7 @@ def test_who_leaves_at_once_is_told_and_a_fork_is_not(own, capsys, monkeypatch):
     assert (left, capsys.readouterr().err) == ([4, 4], "")
 
 
-def test_an_end_of_locusts_or_pythons_own_has_no_last_words(capsys, tmp_path):
+def test_a_regular_end_of_locust_or_python_is_not_reported(capsys, tmp_path):
     """It ends as it should, or the log says how."""
     say_what_ended_it(raised_by(partial(locust.events.quit.remove_listener, None)))
     say_what_ended_it(raised_by(sys.exit))

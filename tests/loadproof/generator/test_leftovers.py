@@ -1,4 +1,4 @@
-"""Processes that outlive those that started them: ours end, and nobody else's."""
+"""Processes that outlive their parents: ours are ended, others are not."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ SLEEP = "sleep 60"
 
 
 @pytest.mark.parametrize("session", [False, True])
-def test_what_a_child_leaves_is_ended_and_nothing_else(session, tmp_path):
-    """Also what has a session of its own, and what gives no heed to a polite request."""
+def test_processes_left_by_a_child_are_ended_and_no_others(session, tmp_path):
+    """Even those in their own session, and those that ignore SIGTERM."""
     script = f"(trap '' TERM; {SLEEP}; {SLEEP}) & echo $! > stubborn; {SLEEP} & echo $! > polite"
     with subprocess.Popen(SLEEP.split()) as somebody_elses:
         try:

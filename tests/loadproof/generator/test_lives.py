@@ -1,4 +1,4 @@
-"""What is set-up in the life of a user that knows nothing of loadproof, and what is the plan's: nothing gets out."""
+"""What counts as setup in the life of a user that knows nothing of loadproof, and what belongs to the plan."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from tests.loadproof.generator.calling import Calling
 from tests.loadproof.generator.conftest import PHASES
 
 pytestmark = pytest.mark.slow
-"""Users have some tenths of a second each."""
+"""Each user runs for some tenths of a second."""
 
 
 PLAN_US = 600_000
 
 
 def set_up(journal, request):
-    """How many were set-up of what was asked within the plan: users of these tests end shortly after it."""
+    """The number of setup requests within the plan: users in these tests end shortly after it."""
     return sum((row.phase, row.request) == ("setup", request) and int(row.sent_us) < PLAN_US for row in journal)
 
 
-def test_who_logs_in_anew_is_still_at_work(follow):
-    """Its own code calls on_stop and on_start: what it asks afterwards is the plan's."""
+def test_a_user_that_logs_in_again_is_still_at_work(follow):
+    """Its own code calls on_stop and on_start: later requests belong to the plan."""
 
     class User(Calling):
         turns = 0
@@ -55,8 +55,8 @@ def test_who_logs_in_anew_is_still_at_work(follow):
     assert (counted["steady", "RPC logout", "response"], counted["setup", "RPC logout", "response"]) == (1, 1)
 
 
-def test_a_greenlet_that_outlives_its_user_is_no_set_up(follow):
-    """Its user has left; it goes on asking, within the plan."""
+def test_requests_of_a_greenlet_that_outlives_its_user_are_not_setup(follow):
+    """Its user has left; it goes on sending within the plan."""
 
     class User(Calling):
         def ask_on(self):
@@ -79,8 +79,8 @@ def test_a_greenlet_that_outlives_its_user_is_no_set_up(follow):
     assert counted["setup", "RPC logout", "response"] == 1
 
 
-def test_a_set_that_only_begins_is_set_up_once(follow):
-    """Its on_start asks and hands back: what it asks from the second time on is the user's work."""
+def test_a_task_set_that_only_starts_is_setup_once(follow):
+    """Its on_start sends and interrupts: from the second time on, this belongs to the plan."""
 
     class User(Calling):
         @task
@@ -98,7 +98,7 @@ def test_a_set_that_only_begins_is_set_up_once(follow):
     assert counted["steady", "RPC call", "response"] >= 4
 
 
-def test_a_class_that_is_no_set_is_a_task(follow):
+def test_a_class_that_is_not_a_task_set_is_a_task(follow):
     class Ask:
         def __init__(self, user):
             user.call(exception=ValueError("500"))
@@ -111,8 +111,8 @@ def test_a_class_that_is_no_set_is_a_task(follow):
     assert counted["steady", "RPC call", "response"] >= 4
 
 
-def test_a_beginning_that_many_share_is_nobodys(follow):
-    """Messages of one connection that say when it was opened: in the set-up, none of them is."""
+def test_a_start_time_shared_by_many_requests_is_ignored(follow):
+    """Messages on a connection that report when it was opened: none of them is setup."""
 
     class User(Calling):
         def on_start(self):
@@ -129,7 +129,7 @@ def test_a_beginning_that_many_share_is_nobodys(follow):
     assert counted["steady", "RPC call", "response"] >= 4
 
 
-def test_a_time_of_another_unit_makes_no_set_up(follow):
+def test_a_duration_in_another_unit_does_not_make_a_request_setup(follow):
     """In microseconds: longer than its user has lived."""
 
     class User(Calling):
@@ -142,8 +142,8 @@ def test_a_time_of_another_unit_makes_no_set_up(follow):
     assert counted["steady", "RPC call", "response"] >= 4
 
 
-def test_what_is_asked_before_the_plan_begins_is_set_up():
-    """By a listener of `test_start` that was added last, or a greenlet of one."""
+def test_requests_before_the_plan_begins_are_setup():
+    """From a listener of `test_start` that was added last, or from a greenlet it spawned."""
     post = Post()
     work = post.assign(manifest(scenario(locustfile="own.py", phases=PHASES)), rank=0, workers=1)
     entries = Entries(post)
@@ -155,8 +155,8 @@ def test_what_is_asked_before_the_plan_begins_is_set_up():
     assert {(cell.phase, cell.count) for cell in cells if cell.series == "response"} == {("setup", 1), ("steady", 1)}
 
 
-def test_who_never_begins_a_task_is_late(follow):
-    """Whatever its set-up sends: its turns have been nobody's."""
+def test_a_user_that_never_begins_a_task_is_late(follow):
+    """Whatever its setup sends: it never took its turns."""
 
     class User(Calling):
         def on_start(self):
@@ -173,8 +173,8 @@ def test_who_never_begins_a_task_is_late(follow):
     assert counted["steady", "User", "late_ms"] >= 500
 
 
-def test_a_pace_that_its_task_set_does_not_keep_is_none(follow):
-    """Requests that an answer was too late for are missing, as with any other user."""
+def test_a_pace_that_its_task_set_does_not_keep_is_ignored(follow):
+    """Requests prevented by a late answer are counted as for any other user."""
 
     class User(Calling):
         wait_time = constant_pacing(10)

@@ -1,4 +1,4 @@
-"""What users' code prints: whole lines without secrets, in whatever pieces they were written."""
+"""Users' code prints whole lines without secrets, however it splits them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def output() -> tuple[MaskedOutput, io.StringIO]:
 
 
 def test_a_line_in_pieces_shows_no_secret(output):
-    """The last one ends with the stream."""
+    """The last line ends with the stream."""
     masked, written = output
     for piece in ("a ", TOKEN[:4], TOKEN[4:], "\nb", "\n", TOKEN[:5]):
         masked.write(piece)
@@ -31,7 +31,7 @@ def test_a_line_in_pieces_shows_no_secret(output):
 
 
 @pytest.mark.slow
-def test_a_line_that_does_not_end_is_written_in_pieces(output):
+def test_an_endless_line_is_written_in_pieces(output):
     """Without cutting a secret, and without keeping all of it."""
     masked, written = output
     for number in range(30_000):
@@ -43,7 +43,7 @@ def test_a_line_that_does_not_end_is_written_in_pieces(output):
 
 
 def test_a_logger_with_a_traceback_shows_no_secret(output):
-    """It goes through the stream that it was given."""
+    """It writes to the stream it was given."""
     masked, written = output
     record = logging.LogRecord("own", logging.ERROR, "own.py", 1, "lost %s", (TOKEN,), None)
     record.exc_info = RuntimeError, RuntimeError(TOKEN), None

@@ -1,4 +1,4 @@
-"""What is measured each second is reported each second and written, whatever stops in between."""
+"""Each second's measurements are reported and written, whatever stops in between."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def local(tmp_path):
 
 
 def reports_of(local: Local) -> list[SecondReport]:
-    """From now on, beside being written."""
+    """The reports from now on, which are also written."""
     seen: list[SecondReport] = []
     write = local.crew.writing.take
     local.crew._measuring._report = lambda report: (seen.append(report), write(report))
@@ -37,7 +37,7 @@ def reports_of(local: Local) -> list[SecondReport]:
 
 
 def used_by(local: Local) -> list[float]:
-    """The CPU time that its process has taken, to be changed."""
+    """The CPU time used by its process, which tests may change."""
     busy_s = [0.0]
     read = local.process.recorder._generator_rows._vitals._read
     local.process.recorder._generator_rows._vitals._read = lambda: read()._replace(cpu_s=busy_s[0])
@@ -45,7 +45,7 @@ def used_by(local: Local) -> list[float]:
 
 
 def test_a_report_comes_at_each_full_second(local):
-    """None of second 0 before it is over; of the others one each."""
+    """None for second 0 before it is over, and one for each of the others."""
     seen = reports_of(local)
     local.time.advance_to(5.51)
     assert [report.now_s for report in seen] == pytest.approx([0, 1, 2, 3, 4, 5], abs=1e-6)
@@ -53,8 +53,8 @@ def test_a_report_comes_at_each_full_second(local):
 
 
 @pytest.mark.slow
-def test_a_second_has_one_row_with_its_length_and_the_plan_s_end_is_the_last(local):
-    """What comes after it, the stop above all, takes CPU time that is no second of the run; its counts are kept."""
+def test_each_second_has_one_row_with_its_length_and_the_plans_end_is_the_last(local):
+    """What follows, mainly the stop, takes CPU time outside the run; its counts are kept."""
     busy_s = used_by(local)
     local.process.send_each([44.95], answer_s=0.4)
     local.time.advance_to(0.5 + 45.2)
@@ -71,16 +71,16 @@ def test_a_second_has_one_row_with_its_length_and_the_plan_s_end_is_the_last(loc
     assert local.run().measured_s == 45
 
 
-def test_the_making_of_users_is_no_second_of_the_run(local):
-    """It may take the process all of the time before the first one."""
+def test_creating_users_is_not_part_of_the_run(local):
+    """It may keep the process busy all the time before second 0."""
     busy_s = used_by(local)
     local.time.call_at(0.3, lambda: busy_s.append(busy_s.pop() + 5))
     local.time.advance_to(0.5 + 2.1)
     assert local.run().generator["cpu_ratio"].tolist() == [0, 0]
 
 
-def test_a_run_that_ends_early_has_a_last_second_that_is_cut_short(local):
-    """Until the users were stopped, however long that takes."""
+def test_a_run_that_ends_early_has_a_shorter_last_second(local):
+    """Until its users are stopped, however long that takes."""
     local.time.advance_to(0.5 + 3.4)
     local.process.environment.events.test_stopping.fire(environment=local.process.environment)
     local.time.advance_to(0.5 + 6.4)
@@ -92,7 +92,7 @@ def test_a_run_that_ends_early_has_a_last_second_that_is_cut_short(local):
 
 
 def test_a_plan_may_end_between_two_full_seconds(tmp_path):
-    """Nothing after it is told."""
+    """Nothing after it is reported."""
     phases = [{"name": "steady", "duration": "2300 ms", "users": 1}]
     plan = scenario(phases=phases, thresholds=[{"expect": "error_ratio < 1 %"}])
     with closing(Local(tmp_path, plan)) as local:
@@ -103,8 +103,8 @@ def test_a_plan_may_end_between_two_full_seconds(tmp_path):
         assert rows["length_s"].tolist() == pytest.approx([1, 1, 0.3], abs=1e-4)
 
 
-def test_a_second_in_which_the_process_stood_still_is_longer(local):
-    """It has one row, from its begin, and so has the next one: none has two."""
+def test_a_second_in_which_the_process_stalled_is_longer(local):
+    """It has one row, starting at its beginning, and so has the next one: neither has two."""
     local.time.call_at(0.5 + 2.5, lambda: local.time.spend(2.2))
     local.time.advance_to(0.5 + 7.1)
     rows = local.run().generator
@@ -112,8 +112,8 @@ def test_a_second_in_which_the_process_stood_still_is_longer(local):
     assert rows["length_s"].tolist() == pytest.approx([1, 1, 2.7, 0.3, 1, 1], abs=0.001)
 
 
-def test_the_last_report_has_the_rest(local):
-    """Of the second that was cut short, with its number of users."""
+def test_the_last_report_contains_the_rest(local):
+    """From the second that was cut short, with its number of users."""
     seen = reports_of(local)
     local.process.runner.user_count = 7
     local.process.send_each([3.05])
@@ -146,7 +146,7 @@ def test_a_report_that_was_begun_is_finished_before_the_last_one(local):
 
 
 def test_a_slow_report_does_not_shift_the_next(local):
-    """Seconds are the run's, not those since the last report."""
+    """Seconds are those of the run, not those since the last report."""
     seen = reports_of(local)
     local.process.send_each([1.05])
     let_others_run = local.process.recorder._let_others_run
@@ -155,8 +155,8 @@ def test_a_slow_report_does_not_shift_the_next(local):
     assert [report.now_s for report in seen] == pytest.approx([0, 1, 2, 3, 4, 5], abs=1e-6)
 
 
-def test_a_held_event_loop_is_seen(local):
-    """The worst delay of the second, in that second."""
+def test_a_blocked_event_loop_is_noticed(local):
+    """The longest delay of the second, in that second."""
     local.time.call_at(0.5 + 2.42, lambda: local.time.spend(0.2))
     local.time.advance_to(4.6)
     delays_s = local.run().generator["loop_delay_s"].tolist()
@@ -164,8 +164,8 @@ def test_a_held_event_loop_is_seen(local):
     assert [delay_s for second, delay_s in enumerate(delays_s) if second != 2] == pytest.approx([0, 0, 0], abs=1e-6)
 
 
-def test_how_it_goes_is_told_a_moment_after_each_full_second(local):
-    """When the reports of all workers are in; Locust's statistics are written then, too."""
+def test_progress_is_announced_shortly_after_each_full_second(local):
+    """When the reports of all workers have arrived; Locust's statistics are written then, too."""
     local.time.advance_to(0.5 + 3.19)
     assert [tick.now_s for tick in local.told] == pytest.approx([0.2, 1.2, 2.2], abs=1e-6)
     local.time.advance_to(0.5 + 3.3)
@@ -176,8 +176,8 @@ def test_how_it_goes_is_told_a_moment_after_each_full_second(local):
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), OutputError([])])
-def test_a_full_disk_ends_the_run_once_and_is_told(local, error):
-    """Nothing is written from then on: what is there stays readable."""
+def test_a_full_disk_ends_the_run_once_and_is_announced(local, error):
+    """Nothing is written from then on, so that the existing files stay readable."""
     local.time.advance_to(2.6)
     writes = []
 
@@ -195,8 +195,8 @@ def test_a_full_disk_ends_the_run_once_and_is_told(local, error):
     assert len(local.run().generator) == 2
 
 
-def test_a_part_of_it_that_has_failed_makes_it_unsound(local, monkeypatch):
-    """Whatever Locust's exit code says then, it is believed."""
+def test_a_failed_greenlet_makes_it_unsound(local, monkeypatch):
+    """Locust's exit code alone wouldn't show it."""
     assert local.crew.is_sound
     monkeypatch.setattr(local.process.recorder, "take", lambda *_, **__: 1 / 0)
     local.time.advance_to(1.51)

@@ -1,4 +1,4 @@
-"""What is known of a locustfile before it runs."""
+"""What is known about a locustfile before it runs."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ class Visitor(HttpUser):
 """
 
 
-def test_requests_that_are_written_out_are_known(tmp_path):
-    """By their method and the name that they will have."""
+def test_requests_with_literal_names_are_known(tmp_path):
+    """By method and by the name they will have."""
     (tmp_path / "own.py").write_text(CALLS.replace("{unknown}", "pass"))
     assert client_requests(tmp_path / "own.py") == ["GET /items", "POST cart", "DELETE /cart"]
 
 
-def test_a_name_that_no_cell_can_hold_is_the_same_in_a_threshold_as_in_a_run(tmp_path):
+def test_a_name_with_special_characters_is_the_same_in_a_threshold_and_in_a_run(tmp_path):
     """Commas and quotes are written as in a URL."""
     (tmp_path / "own.py").write_text(CALLS.replace("{unknown}", "self.client.get('/', name='a,  \"b\"')"))
     asked = scenario(locustfile="own.py", thresholds=[{"endpoint": 'a, "b"', "expect": "p(95) < 1 s"}])
@@ -61,8 +61,8 @@ def test_a_name_that_no_cell_can_hold_is_the_same_in_a_threshold_as_in_a_run(tmp
         'self.client.get("//items")',
     ],
 )
-def test_a_request_whose_name_is_worked_out_is_not_known(call, tmp_path):
-    """So any name may be one of its."""
+def test_a_request_with_a_computed_name_is_unknown(call, tmp_path):
+    """So it may have any name."""
     (tmp_path / "own.py").write_text(CALLS.replace("{unknown}", call))
     assert client_requests(tmp_path / "own.py")[3] is None
 
@@ -80,28 +80,28 @@ def test_a_request_whose_name_is_worked_out_is_not_known(call, tmp_path):
         'with self.environment.events.request.measure("RPC", "call"): pass',
     ],
 )
-def test_what_is_sent_in_another_way_may_have_any_name(call, tmp_path):
-    """A threshold on it isn't refused: what it is called is known when it has been sent."""
+def test_requests_sent_in_other_ways_may_have_any_name(call, tmp_path):
+    """A threshold on one isn't refused: the name is only known once it was sent."""
     (tmp_path / "own.py").write_text(CALLS.replace("{unknown}", call))
     assert None in client_requests(tmp_path / "own.py")
 
 
-def test_only_a_name_that_no_base_url_makes_one_of_its_own_is_refused():
-    """Where that has a path, the names of most clients begin with it."""
+def test_unknown_names_are_only_refused_if_the_base_url_has_no_path():
+    """With a path, the names of most clients begin with it."""
     own = Locustfile("own", requests=["GET /items"])
     limits = [{"endpoint": name, "expect": "p(95) < 1 s"} for name in ("/v1/items", "GET /items", "/item")]
     problems = _never_sent(own, scenario(locustfile="own.py", thresholds=limits))
     assert [problem.got for problem in problems] == ["/item"]
 
 
-def test_what_a_client_is_told_is_no_request(tmp_path):
-    """Whatever is not sent leaves the names known."""
+def test_other_uses_of_a_client_are_not_requests(tmp_path):
+    """They leave the known names complete."""
     (tmp_path / "own.py").write_text(CALLS.replace("{unknown}", 'self.client.headers["X-Own"] = self.client.base_url'))
     assert None not in client_requests(tmp_path / "own.py")
 
 
 class Shape(locust.LoadTestShape):
-    """Ticks by the second."""
+    """A shape with one given tick per second."""
 
     def __init__(self, *ticks) -> None:
         super().__init__()
@@ -118,17 +118,17 @@ def phases(*ticks):
 
 
 def test_each_level_of_a_shape_is_a_phase():
-    """For as long as it lasts; approached at its rate if that takes more than a second."""
+    """For as long as it lasts; with a ramp at its rate if that takes more than a second."""
     assert phases(*[(10, 100)] * 5, *[(30, 10)] * 4) == [(10, "5 s", None), (30, "4 s", "2 s")]
 
 
-def test_a_level_that_is_left_before_it_is_reached_is_as_high_as_it_gets():
-    """Ten a second for two seconds are twenty."""
+def test_a_level_that_is_not_reached_is_as_high_as_it_gets():
+    """Ten a second for two seconds make twenty."""
     assert phases(*[(100, 10)] * 2, *[(20, 100)] * 3) == [(20, "2 s", "2 s"), (20, "3 s", None)]
 
 
-def test_what_can_not_be_phases_says_why():
-    """A scenario has no phase without users, and a limited number of them."""
+def test_a_shape_that_cannot_be_phases_says_why():
+    """A scenario has no phase without users, and a limited number of phases."""
     assert phases((0, 1), (0, 1)) == "it asks for no users at times"
     assert phases() == "it has 0 stages; a scenario has 1 to 200 phases"
     assert phases(*[(1 + second, 1) for second in range(300)]).startswith("it has 300 stages")
@@ -136,8 +136,8 @@ def test_what_can_not_be_phases_says_why():
     assert stages_of([]) == ([], "")
 
 
-def test_a_shape_that_sets_its_time_back_begins_again():
-    """As in Locust: three rounds of four ticks, of which each but the last sets it back."""
+def test_a_shape_that_resets_its_time_starts_over():
+    """As in Locust: three rounds of four ticks, and all but the last reset it."""
 
     class Rounds(Shape):
         def tick(self):
@@ -155,7 +155,7 @@ def test_a_shape_that_sets_its_time_back_begins_again():
 
 @pytest.mark.parametrize("clock", ["time", "monotonic", "perf_counter"])
 def test_a_shape_may_read_any_clock_and_sleep(clock):
-    """Nobody waits for it."""
+    """Without anybody waiting for it."""
 
     class Timed(Shape):
         began_s = None
@@ -170,8 +170,8 @@ def test_a_shape_may_read_any_clock_and_sleep(clock):
     assert time.monotonic() - began_s < 9
 
 
-def test_a_shape_that_needs_a_run_to_say_what_it_wants_says_so():
-    """Like the options of a command line, or how many users there are."""
+def test_a_shape_that_depends_on_a_run_says_so():
+    """On command line options, or on the current number of users."""
 
     class Asking(Shape):
         def tick(self):
@@ -181,7 +181,7 @@ def test_a_shape_that_needs_a_run_to_say_what_it_wants_says_so():
 
 
 class ByOptions(locust.LoadTestShape):
-    """Goes by the command line, as Locust's `use_common_options` lets it."""
+    """A shape that uses the command line, with Locust's `use_common_options`."""
 
     use_common_options = True
 
@@ -192,8 +192,8 @@ class ByOptions(locust.LoadTestShape):
         return None
 
 
-def test_a_shape_is_told_locusts_options():
-    """Which end it as well: Locust stops any shape at --run-time."""
+def test_a_shape_gets_locusts_options():
+    """They end it as well: Locust stops any shape at --run-time."""
     options = CommonOptions(num_users=30, spawn_rate=10, run_time=5)
     assert stages_of([ByOptions()], options=options) == (
         [{"name": "stage-1", "duration": "5 s", "users": 30, "ramp": "3 s"}],
@@ -202,8 +202,8 @@ def test_a_shape_is_told_locusts_options():
     assert options.are_read
 
 
-def test_a_shape_that_is_told_nothing_has_locusts_defaults():
-    """One user, and no end of it but its own."""
+def test_without_options_a_shape_gets_locusts_defaults():
+    """One user, and no end but its own."""
 
     class Once(ByOptions):
         def tick(self):
@@ -212,8 +212,8 @@ def test_a_shape_that_is_told_nothing_has_locusts_defaults():
     assert stages_of([Once()])[0] == [{"name": "stage-1", "duration": "3 s", "users": 1}]
 
 
-def test_an_option_that_there_is_not_is_named():
-    """One of the file's own, say."""
+def test_an_unknown_option_is_named():
+    """An option that the file itself adds, for example."""
 
     class Asking(Shape):
         def tick(self):
@@ -222,8 +222,8 @@ def test_an_option_that_there_is_not_is_named():
     assert stages_of([Asking()])[1] == "it asks for Locust's option `peak`, which loadproof doesn't have"
 
 
-def test_a_shape_that_chooses_all_user_classes_chooses_none():
-    """Any others would be another mix in each stage, which phases don't have."""
+def test_a_shape_that_chooses_all_user_classes_is_accepted():
+    """Any other choice would be a different mix in each stage, which phases don't support."""
     first, second = (type(name, (locust.User,), {}) for name in ("First", "Second"))
     both = [first, second]
     assert stages_of([Shape((1, 1, both[::-1]), (1, 1, None), (1, 1))], both)[0][0]["duration"] == "3 s"
@@ -234,7 +234,7 @@ def test_a_shape_that_chooses_all_user_classes_chooses_none():
 
 
 def tagged_users() -> dict[str, type[locust.User]]:
-    """New ones each time, as filtering takes tasks out of them."""
+    """New classes each time, because filtering removes tasks from them."""
 
     @tag("a")
     def first(user):
@@ -268,23 +268,23 @@ def tagged_users() -> dict[str, type[locust.User]]:
 
 @pytest.mark.parametrize("tags", [[], ["a"], ["b"], ["a", "b"]])
 @pytest.mark.parametrize("excluded", [[], ["a"], ["b"], ["a", "b"]])
-def test_what_tags_leave_is_known_as_locust_knows_it(tags, excluded):
-    """Also of sets of tasks, and of one that has no tags."""
+def test_tasks_selected_by_tags_are_the_same_as_locusts(tags, excluded):
+    """Also in task sets, and in one without tags."""
     for name, user in tagged_users().items():
         is_left = any(_is_left(own, tags, excluded) for own in _role(user).tags)
         filter_tasks_by_tags(user, set(tags) or None, set(excluded) or None)
         assert is_left == bool(user.tasks), name
 
 
-def test_a_set_of_tasks_within_itself_has_its_tags_once():
-    """Locust runs it, and fails over its tags: ours only reads them."""
+def test_a_task_set_nested_in_itself_has_its_tags_once():
+    """Locust runs it, but fails on its tags: we only read them."""
     user = tagged_users()["nested"]
     user.tasks[0].tasks.append(user.tasks[0])
     assert _role(user).tags == [["a", "b"], []]
 
 
-def test_tags_of_a_file_without_any_are_to_be_left_out():
-    """There is none that could have been meant."""
+def test_tags_for_a_file_without_any_are_an_error():
+    """None could have been meant."""
     file = Locustfile("own", roles=[_role(tagged_users()["none"])])
     (problem,) = _tag_problems(file, scenario(locustfile="own.py", tags=["read"]), "own.py")
     assert str(problem) == "tags: no task of own.py has this tag, got 'read'; leave it out: its tasks have no tags"

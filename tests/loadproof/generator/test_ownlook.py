@@ -1,4 +1,4 @@
-"""A dry run of somebody's own locustfile sends what the run would, and nothing else."""
+"""A dry run of a Locust file sends what the run would, and nothing else."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ class Unused(HttpUser):
 
 @pytest.mark.process
 @pytest.mark.parametrize("chosen", [{"tags": ["read"]}, {"exclude_tags": ["write"]}])
-def test_only_chosen_tasks_of_users_that_there_will_be_are_looked_at(chosen, tmp_path, monkeypatch):
-    """What is excluded may be what must not be sent."""
+def test_a_dry_run_only_runs_selected_tasks_of_users_in_the_run(chosen, tmp_path, monkeypatch):
+    """Excluded tasks may send what must not be sent."""
     monkeypatch.setattr(sys, "path", [*sys.path])
     (tmp_path / "tagged_look.py").write_text(TAGGED)
     with scripted() as server:
         plan = scenario(locustfile="tagged_look.py", **chosen)
         looks = list(looks_of(tmp_path / "tagged_look.py", server.url, plan, Masker({})))
-    # Which it sent twenty times.
+    # Sent twenty times, shown once.
     assert [(look.endpoint, look.status) for look in looks] == [("/items", 200)]
     assert set(server.served) == {"GET /items"}

@@ -1,4 +1,4 @@
-"""What is sent to a proxy says whom it is to lead to; what is sent to anybody else says nothing."""
+"""What is sent to a proxy reveals where it is to connect to; what is sent to other servers reveals nothing."""
 
 from __future__ import annotations
 
@@ -42,19 +42,19 @@ OTHERS = {
 
 @pytest.mark.parametrize(("sent", "place"), ASKED.values(), ids=ASKED)
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
-def test_whom_a_proxy_is_to_lead_to_is_read(sent, place, kind):
-    """In whichever kind of buffer it is sent."""
+def test_the_destination_asked_of_a_proxy_is_read(sent, place, kind):
+    """From any kind of buffer."""
     assert asked_for(kind(sent)) == place
 
 
 @pytest.mark.parametrize("sent", OTHERS.values(), ids=OTHERS)
-def test_what_goes_to_a_server_leads_nowhere(sent):
-    """Also if some of it looks like it."""
+def test_requests_to_a_server_have_no_other_destination(sent):
+    """Even if they look similar."""
     assert asked_for(sent) is None
 
 
 @given(st.binary(max_size=40), st.sampled_from([b"", b"\x05\x01\x00", b"\x04\x01", b"CONNECT ", b"GET http://"]))
-def test_whatever_is_sent_nothing_is_raised(sent, start):
-    """Into a client that has nothing to do with proxies."""
+def test_no_content_raises_an_error(sent, start):
+    """In a client that has nothing to do with proxies."""
     found = asked_for(start + sent)
     assert found is None or isinstance(found[0], str)

@@ -1,4 +1,4 @@
-"""The plan as a Locust shape: users change when phases do, and the end comes when all is sent and answered."""
+"""The plan as a Locust shape: users change when phases do, and the run ends when everything is sent and answered."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PLAN = {
 
 
 class Crew:
-    """What the shape asks of one."""
+    """What the shape needs of a crew."""
 
     lead_s = LEAD_S
     is_of_many = False
@@ -48,7 +48,7 @@ class Crew:
 
 
 class Shaped:
-    """A shape that is called as Locust calls it: once a second, until it says None."""
+    """A shape called as Locust calls it: once a second, until it returns None."""
 
     def __init__(self, plan: Any, *, took_s: float = 0.0, listeners: Any = None) -> None:
         self.time = FakeTime()
@@ -59,7 +59,7 @@ class Shaped:
         self.dispatcher = type("Dispatcher", (locust.User,), {})
         self.shape = type("Shape", (PlanShape,), {"post": post, "dispatcher": self.dispatcher})()
         environment = locust.env.Environment(user_classes=[*users, self.dispatcher])
-        # One worker more than the crew has: it came later and has no part.
+        # One worker more than the crew has: it connected later and has no share.
         self.shape.runner = SimpleNamespace(environment=environment, worker_count=4)  # type: ignore[assignment]
         self.crew, self.told = Crew(), []
         self.shape.lead(self.crew, SimpleNamespace(announce=self.told.append))
@@ -83,7 +83,7 @@ class Shaped:
             self.clock.sleep(max(1 - (self.time.now_s - began_s), 0))
 
     def finish(self) -> list[tuple[float, int]]:
-        """When how many users were asked for, each time that changed."""
+        """The times at which the requested number of users changed, with the number."""
         self.time.advance_until(self.running.ready, within_s=300)
         self.running.get()
         changes: list[tuple[float, int]] = []
@@ -95,7 +95,7 @@ class Shaped:
 
 @pytest.mark.parametrize("took_s", [0.0, 0.3, 0.9])
 def test_users_change_when_the_plan_says(took_s):
-    """Not at Locust's next call, and however long the change before took; those who come are made ahead."""
+    """Not at Locust's next call, and however long the previous change took; new users are created ahead."""
     shaped = Shaped(scenario(**PLAN), took_s=took_s)
     assert shaped.finish() == [
         (pytest.approx(-LEAD_S), 10),
@@ -105,8 +105,8 @@ def test_users_change_when_the_plan_says(took_s):
     assert shaped.ticks[-1][0] == pytest.approx(6.8, abs=1e-6)
 
 
-def test_users_are_made_before_second_0():
-    """The first call sets it: for us, for the crew and for whoever watches the run, the same moment."""
+def test_users_are_created_before_second_0():
+    """The first call sets second 0, to the same moment for us, the crew and the parent."""
     shaped = Shaped(scenario(**PLAN))
     shaped.time.advance_to(0.0)
     start_unix_s = shaped.clock.unix_s() + LEAD_S
@@ -117,8 +117,8 @@ def test_users_are_made_before_second_0():
 
 
 @pytest.mark.parametrize(("asked_s", "begins_s"), [(7.0, 7.0), (1.0, LEAD_S), (-50.0, LEAD_S)])
-def test_second_0_can_be_agreed_on_if_there_is_time_until_then(asked_s, begins_s):
-    """With a run that begins at the same moment."""
+def test_second_0_can_be_set_if_there_is_time_until_then(asked_s, begins_s):
+    """For a run that begins at the same moment as another."""
     shaped = Shaped(scenario(**PLAN))
     now_unix_s = shaped.clock.unix_s()
     shaped.shape.begins_at_unix_s = now_unix_s + asked_s
@@ -128,8 +128,8 @@ def test_second_0_can_be_agreed_on_if_there_is_time_until_then(asked_s, begins_s
     assert shaped.shape.post.workload().now_s() == pytest.approx(0)
 
 
-def test_only_users_of_the_mix_are_made_and_as_fast_as_they_can():
-    """Others may lie beside them in the directory."""
+def test_only_users_of_the_mix_are_created_and_as_fast_as_possible():
+    """There may be others in the directory."""
     shaped = Shaped(scenario(**PLAN))
     shaped.time.advance_to(0.0)
     users, rate, classes = shaped.ticks[0][1]
@@ -145,8 +145,8 @@ def test_the_open_model_has_a_dispatcher_on_each_worker():
     assert shaped.ticks[-1][0] == pytest.approx(25.0, abs=1e-6)
 
 
-def test_the_end_waits_for_what_is_in_flight():
-    """And not for ever: for the scenario's timeout and a second."""
+def test_the_end_waits_for_requests_in_flight():
+    """But not forever: for the scenario's timeout plus a second."""
     patient, stuck = Shaped(scenario(**PLAN)), Shaped(scenario(**PLAN))
     for shaped in (patient, stuck):
         shaped.crew.in_flight = 1
@@ -161,7 +161,7 @@ def test_the_end_waits_for_what_is_in_flight():
 
 @pytest.mark.parametrize("at_s", [0.5, 2.2, 4.0, 4.55])
 def test_an_early_end_is_noticed_within_a_second(at_s):
-    """Also while the next phase is waited for; what is in flight is the crew's matter then."""
+    """Also while waiting for the next phase; requests in flight are then up to the crew."""
     shaped = Shaped(scenario(**PLAN))
     shaped.crew.in_flight = 1
     shaped.time.call_at(LEAD_S + at_s, shaped.shape.end_early)
@@ -170,8 +170,8 @@ def test_an_early_end_is_noticed_within_a_second(at_s):
     assert shaped.crew.ended == 1
 
 
-def test_second_0_comes_after_the_listeners_of_somebody_else():
-    """However late they were added, and however often Locust asks meanwhile; then as ever."""
+def test_second_0_comes_after_a_locustfiles_listeners():
+    """However late they were added, and however often Locust calls meanwhile; after that, as usual."""
     hook = locust.event.EventHook()
     shaped = Shaped(scenario(**PLAN), listeners=hook)
     hook.add_listener(lambda **_: shaped.clock.sleep(4.2))
@@ -187,8 +187,8 @@ def test_second_0_comes_after_the_listeners_of_somebody_else():
     assert shaped.ticks[-1][0] == pytest.approx(4.2 + 6.8)
 
 
-def test_workers_have_time_for_the_listeners_that_the_master_had():
-    """And half as much again."""
+def test_workers_get_time_for_the_listeners_that_the_master_ran():
+    """Half as much again."""
     hook = locust.event.EventHook()
     shaped = Shaped(scenario(**PLAN), listeners=hook)
     shaped.crew.is_of_many = True
@@ -200,7 +200,7 @@ def test_workers_have_time_for_the_listeners_that_the_master_had():
     shaped.finish()
 
 
-def test_a_run_that_is_stopped_before_its_listeners_have_ended_ends():
+def test_a_run_stopped_while_its_listeners_run_ends():
     """It has never begun."""
     shaped = Shaped(scenario(**PLAN), listeners=locust.event.EventHook())
     shaped.time.call_at(0.5, shaped.shape.end_early)

@@ -1,4 +1,4 @@
-"""Locust's own sockets with our keys: who shares the secret talks, and nobody else gets a byte through."""
+"""Locust's own sockets with our keys: holders of the secret communicate, and nobody else gets a byte through."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SECRET = "5" * 64
 
 
 class Master:
-    """Locust's server, what it received, and how many strangers it refused."""
+    """Locust's server, with what it received and the number of strangers it refused."""
 
     def __init__(self) -> None:
         self.server = zmqrpc.Server("127.0.0.1", 0)
@@ -48,7 +48,7 @@ class Master:
 
 
 def keys(monkeypatch: pytest.MonkeyPatch, secret: str) -> None:
-    """Sockets that are made from here on have this secret."""
+    """Give this secret to sockets created from here on."""
     monkeypatch.setenv(variables.SECRET, secret)
     monkeypatch.setattr(zmqrpc.BaseSocket, "__init__", ORIGINAL)
     prepare_sockets(SocketKeys().prepare)
@@ -66,14 +66,14 @@ def master(monkeypatch) -> Iterator[Master]:
 
 
 def closed(socket: Any) -> None:
-    """With all that belongs to it."""
+    """Close a socket with everything that belongs to it."""
     socket.close(linger=0)
     gevent.sleep(0.05)
     socket.context.destroy(linger=0)
 
 
 def send(plain: Any) -> None:
-    """What Locust would take. A socket that was refused already has nobody to send it to, and would wait forever."""
+    """Send something that Locust would accept, without blocking: a socket already refused would wait forever."""
     with suppress(zmq.Again):
         plain.send(Message("client_ready", "2.47.0", "stranger").serialize(), zmq.NOBLOCK)
 
@@ -84,8 +84,8 @@ def eventually(look) -> None:
             gevent.sleep(0.01)
 
 
-def test_who_shares_the_secret_is_heard(master):
-    """And nobody was refused."""
+def test_a_holder_of_the_secret_is_heard(master):
+    """And no connection was refused."""
     client = zmqrpc.Client("127.0.0.1", master.server.port, "worker")
     client.send(Message("client_ready", "2.47.0", "worker"))
     eventually(lambda: master.received == ["client_ready"])
@@ -94,7 +94,7 @@ def test_who_shares_the_secret_is_heard(master):
 
 
 def test_a_plain_socket_and_garbage_are_not_heard(master):
-    """What Locust itself would have taken, and bytes of no protocol."""
+    """The former sends what plain Locust would have accepted, the latter bytes of no protocol."""
     plain = zmq.green.Context().socket(zmq.DEALER)
     plain.connect(f"tcp://127.0.0.1:{master.server.port}")
     send(plain)
@@ -105,8 +105,8 @@ def test_a_plain_socket_and_garbage_are_not_heard(master):
     assert master.received == []
 
 
-def test_who_hangs_up_instead_of_greeting_is_told_too(master):
-    """A plain socket that sees first that the greetings don't match does no more than that."""
+def test_a_peer_that_hangs_up_during_the_greeting_counts_as_refused_too(master):
+    """A plain socket does so if it is the first to see that the greetings don't match."""
     socket.create_connection(("127.0.0.1", master.server.port)).close()
     eventually(lambda: master.strangers > 0)
 
@@ -116,8 +116,8 @@ def test_who_hangs_up_instead_of_greeting_is_told_too(master):
     [key_pair("x" * 64, "master")[0], key_pair(SECRET, "worker")[0]],
     ids=["of another secret", "of a worker"],
 )
-def test_who_knows_another_key_of_the_master_is_not_heard(master, server_key):
-    """That of another secret, or a worker's; with a key pair of its own."""
+def test_a_peer_with_the_wrong_key_of_the_master_is_not_heard(master, server_key):
+    """Derived from another secret, or a worker's; with its own key pair."""
     client = zmq.green.Context().socket(zmq.DEALER)
     client.curve_serverkey = server_key
     client.curve_publickey, client.curve_secretkey = zmq.curve_keypair()
@@ -129,7 +129,7 @@ def test_who_knows_another_key_of_the_master_is_not_heard(master, server_key):
 
 
 def test_the_masters_public_key_and_the_messages_are_not_on_the_wire(master):
-    """A listener in the middle learns neither: the key is as good as the secret."""
+    """An eavesdropper learns neither: the key is as good as the secret."""
     seen = bytearray()
     listener = socket.create_server(("127.0.0.1", 0))
 
@@ -162,15 +162,15 @@ def test_the_masters_public_key_and_the_messages_are_not_on_the_wire(master):
         assert hidden not in seen
 
 
-def test_without_a_secret_no_socket_is_made(monkeypatch):
-    """An empty state speaks to nobody rather than to everybody."""
+def test_without_a_secret_no_socket_is_created(monkeypatch):
+    """Rather talk to nobody than to everybody."""
     monkeypatch.delenv(variables.SECRET, raising=False)
     with pytest.raises(SystemExit, match="no secret"):
         SocketKeys().prepare(None)
 
 
-def test_the_secret_leaves_the_environment(monkeypatch):
-    """Users' own code, and what a target file names, can't read it there."""
+def test_the_secret_is_removed_from_the_environment(monkeypatch):
+    """Neither users' own code nor variables in a target file can read it there."""
     monkeypatch.setenv(variables.SECRET, SECRET)
     SocketKeys()
     with pytest.raises(KeyError):

@@ -1,1 +1,1 @@
-"""Locust's HttpUser on our transport."""
+"""Locust's HttpUser on loadproof's transport."""

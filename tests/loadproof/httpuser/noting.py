@@ -1,4 +1,4 @@
-"""A server that keeps the bytes of each request, and answers by its path."""
+"""A server that keeps the bytes of each request, and answers by path."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ _RESET = struct.pack("ii", 1, 0)
 
 
 class Noted(NamedTuple):
-    """The server's own memory."""
+    """The server's URL, and the requests it has received."""
 
     url: str
     requests: list[bytes]
@@ -117,7 +117,7 @@ def _reply(connection: socket.socket, request: bytes, path: str) -> None:
 
 
 def _read(connection: socket.socket, unread: bytes) -> tuple[bytes, bytes]:
-    """One request, and what follows it."""
+    """Read one request; returns it, and the bytes after it."""
     while b"\r\n\r\n" not in unread:
         received = connection.recv(65536)
         if not received:

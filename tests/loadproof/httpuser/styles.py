@@ -1,6 +1,6 @@
 """What people write in locustfiles, in many styles; each is run with Locust's HttpUser and with loadproof's.
 
-A function takes a user class and gives one with tasks; or it takes a client, and what it returns is compared, too.
+A function takes a user class and returns one with tasks; or it takes a client, and its result is compared, too.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def user_style(style: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def all_of(response: requests.Response) -> tuple[object, ...]:
-    """What a locustfile may look at."""
+    """Everything about a response that a locustfile may read."""
     asked = response.request
     return (
         *(response.status_code, response.ok, response.reason, response.text, response.content, response.encoding),
@@ -40,7 +40,7 @@ def all_of(response: requests.Response) -> tuple[object, ...]:
     )
 
 
-# One request, and all of its answer.
+# A single request, and its whole answer.
 for _path in (
     "/",
     "/json",

@@ -1,4 +1,4 @@
-"""The page about it says what the code says."""
+"""The page about HttpUser agrees with the code."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from loadproof.httpuser.unsupported import documented  # isort: skip
 PAGE = (ROOT / "docs/httpuser.md").read_text(encoding="utf-8")
 
 
-def test_what_is_different_is_in_the_documentation():
-    """Both tables, as the code has them."""
+def test_differences_are_documented():
+    """Both tables, as in the code."""
     block = re.search(r"<!-- httpuser: [^\n]*-->\n(.*?)\n<!-- end -->", PAGE, re.DOTALL)
     assert block
     assert block[1] == documented()
 
 
-def test_the_documented_locustfile_is_one():
-    """With the import that it is about."""
+def test_the_documented_locustfile_works():
+    """With the import that the page is about."""
     names: dict[str, type] = {}
     example = re.search(r"```python\n(.*?)```", PAGE, re.DOTALL)
     assert example

@@ -1,4 +1,4 @@
-"""Locustfiles of many styles with Locust's HttpUser and with loadproof's: the same requests, events, and results."""
+"""Locustfiles in many styles cause the same requests, events and results with Locust's HttpUser and loadproof's."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.process
 
 
 class Did(NamedTuple):
-    """What can be seen of a locustfile from outside."""
+    """What a locustfile did, as seen from outside."""
 
     requests: list[bytes]
     events: list[dict[str, Any]]
@@ -42,7 +42,7 @@ def _same_boundary(monkeypatch):
 
 
 def did(server: Noted, base: type, style: Any, *, is_user: bool) -> Did:
-    """Of one user of this class, against a server that has forgotten the others."""
+    """What one user of this class does, with a server that starts afresh."""
     server.requests.clear()
     environment, events = Environment(), []
     environment.events.request.add_listener(lambda **event: events.append(event))
@@ -71,7 +71,7 @@ def _comparable(event: dict[str, Any]) -> dict[str, Any]:
 
 
 def _plain(text: str) -> str:
-    """Without addresses of objects, and what only `http.client` can tell."""
+    """The text without object addresses, and without details that only `http.client` knows."""
     text = re.sub(r"(?<=Connection broken: ).*|(?<=BadStatusLine\().*", "…", text)
     return re.sub(r" at 0x[0-9a-f]+|<.*?>", "…", text)
 
@@ -85,12 +85,12 @@ def compared(server: Noted, style: Any, *, is_user: bool) -> None:
 
 
 @pytest.mark.parametrize("style", CLIENT_STYLES.values(), ids=CLIENT_STYLES)
-def test_a_client_does_what_locusts_does(server, style):
+def test_a_client_behaves_like_locusts(server, style):
     """To the last byte on the wire."""
     compared(server, style, is_user=False)
 
 
 @pytest.mark.parametrize("style", USER_STYLES.values(), ids=USER_STYLES)
-def test_a_user_does_what_locusts_does(server, style):
+def test_a_user_behaves_like_locusts(server, style):
     """With tasks, hooks and listeners."""
     compared(server, style, is_user=True)

@@ -1,4 +1,4 @@
-"""The client on its own: what is refused by name, whom it sends to, and what it measures."""
+"""The client by itself: what it refuses by name, which hosts it sends to, and what it measures."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def user_of(host: str | None, **attributes: object) -> HttpUser:
 
 @pytest.fixture
 def events():
-    """Of the client in `client`."""
+    """The events fired by `client`."""
     return []
 
 
@@ -70,7 +70,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", UNSUPPORTED)
-def test_what_is_not_supported_says_so_when_it_is_used(client, name):
+def test_unsupported_features_raise_when_used(client, name):
     """With what to do instead; nothing is sent."""
     with pytest.raises(NotSupportedError) as refused:
         REFUSED[name](client)
@@ -78,8 +78,8 @@ def test_what_is_not_supported_says_so_when_it_is_used(client, name):
     assert client.server.requests == []
 
 
-def test_proxies_put_into_the_dictionary_are_refused_too(client):
-    """It is requests' own, which says nothing when it changes."""
+def test_proxies_added_to_the_dict_are_refused_too(client):
+    """It is requests' own dict, which doesn't report changes."""
     client.proxies["http"] = "http://127.0.0.1:1"
     with pytest.raises(NotSupportedError, match=r"^client\.proxies "):
         client.get("/")
@@ -94,20 +94,20 @@ def test_a_host_that_is_not_allowed_gets_nothing(client, events, options, url):
     assert events == []
 
 
-def test_a_user_of_such_a_host_sends_nothing():
-    """Whoever gave it: the guard at Locust's start doesn't see what a locustfile sets later."""
+def test_a_user_whose_host_is_not_allowed_sends_nothing():
+    """Whoever set it: the guard at Locust's start doesn't see what a locustfile sets later."""
     with pytest.raises(UnsafeTargetError, match=r"192\.0\.2\.1"):
         user_of("http://192.0.2.1").client.get("/")
 
 
-def test_the_guard_stands_with_the_import():
-    """Before Locust makes users: of `--host`, and of the web UI's form."""
+def test_importing_httpuser_installs_the_guard():
+    """Before Locust creates users; it checks `--host` and the web UI's form."""
     assert unpatched.locust.events.init._handlers.count(guard) == 1
 
 
 @pytest.mark.parametrize("more", [{}, {"cookies": requests.cookies.RequestsCookieJar()}], ids=["short", "by requests"])
-def test_https_is_trusted_as_a_request_or_the_session_says(tmp_path, more):
-    """As in requests: not at all, by a file of authorities, with a certificate of one's own; http needs none of it."""
+def test_https_follows_verify_and_cert_of_the_request_or_session(tmp_path, more):
+    """As in requests: no verification, a file of authorities, a client certificate; http needs none of it."""
     pem = new_certificate(tmp_path)
     authority = f"{pem}.crt"
     mutual = server_context(pem)
@@ -129,7 +129,7 @@ def test_https_is_trusted_as_a_request_or_the_session_says(tmp_path, more):
 
 @pytest.mark.parametrize("options", [{}, {"cookies": {"a": "b"}}], ids=["short way", "by requests"])
 def test_https_is_verified(tmp_path, options):
-    """Whose certificate nobody trusts is asked nothing, as by Locust's."""
+    """As in Locust, nothing is sent to a server whose certificate isn't trusted."""
     received = []
 
     def script(connection, _):
@@ -150,8 +150,8 @@ def test_https_is_verified(tmp_path, options):
     trusting.close()
 
 
-def test_a_redirect_to_such_a_host_is_a_failed_request(events):
-    """What was sent counts."""
+def test_a_redirect_to_a_host_that_is_not_allowed_is_a_failed_request(events):
+    """The request that was sent counts."""
     away = b"HTTP/1.1 302 Found\r\nLocation: http://192.0.2.1/\r\nContent-Length: 0\r\n\r\n"
     with serving(answering(away)) as url:
         user = user_of(url)
@@ -163,7 +163,7 @@ def test_a_redirect_to_such_a_host_is_a_failed_request(events):
 
 
 def test_a_body_that_is_too_long_is_a_failed_request(client, events):
-    """Read to its end, but not kept."""
+    """It is read to its end, but not kept."""
     body = b"x" * (MAX_BODY_BYTES + 1)
     with serving(answering(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)) as url:
         assert client.get(url + "/").status_code == 0
@@ -171,7 +171,7 @@ def test_a_body_that_is_too_long_is_a_failed_request(client, events):
 
 
 def test_response_times_are_the_transports(client, events):
-    """From sending to the last byte, or to the first of what is streamed; with the wait for the server."""
+    """From sending to the last byte, or to the first if streamed; including the wait for the server."""
     client.get("/drip")
     client.get("/drip", stream=True)
     client.get("/slow", cookies={"a": "b"})
@@ -182,7 +182,7 @@ def test_response_times_are_the_transports(client, events):
 
 
 def test_a_redirected_request_takes_as_long_as_all_its_steps(client, events):
-    """Under the name of the first."""
+    """Under the name of the first one."""
     client.get("/302")
     response = events[0]["response"]
     between = response.timing.began_s - response.history[0].timing.ended_s
@@ -191,14 +191,14 @@ def test_a_redirected_request_takes_as_long_as_all_its_steps(client, events):
 
 
 def test_a_read_timeout_counts_from_byte_to_byte(client):
-    """As requests' does: 0.8 s of drips are no timeout of 0.6 s; a server that stops is."""
+    """As in requests: a drip over 0.8 s doesn't exceed 0.6 s; a server that stops does."""
     assert client.get("/drip", timeout=0.6).ok
     error = client.get("/slow", timeout=0.1).error
     assert isinstance(error, requests.exceptions.ReadTimeout)
 
 
-def test_no_connection_in_time_is_what_it_is_for_locusts(client):
-    """Of a server whose backlog is full."""
+def test_a_connect_timeout_is_the_same_as_in_locust(client):
+    """To a server whose backlog is full."""
     told = []
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full, contextlib.ExitStack() as waiting:
         for _ in range(4):
@@ -215,7 +215,7 @@ def test_no_connection_in_time_is_what_it_is_for_locusts(client):
 
 
 def test_connections_are_kept_and_closed_with_their_user():
-    """Two requests, one connection; when its greenlet ends the server sees the end."""
+    """Two requests, one connection; when the user's greenlet ends, the server sees it close."""
     ends = []
 
     def script(connection, number):
@@ -240,15 +240,15 @@ def test_connections_are_kept_and_closed_with_their_user():
     assert ends == [0]
 
 
-def test_requests_in_flight_together_have_connections_of_their_own(client):
-    """Of greenlets that a locustfile starts."""
+def test_concurrent_requests_have_separate_connections(client):
+    """From greenlets that a locustfile spawns."""
     slow, fast = gevent.spawn(client.get, "/slow"), gevent.spawn(client.get, "/json")
     gevent.joinall([slow, fast], timeout=10)
     assert (slow.value.error, slow.value.status_code, fast.value.json()["a"][0]) == (None, 200, 1)
 
 
-def test_what_is_remembered_is_bounded(client):
-    """However many URLs a user asks for."""
+def test_caches_are_bounded(client):
+    """However many URLs a user requests."""
     for number in range(200):
         client.get(f"/item/{number}", headers={"X-Id": str(number)})
     writer = client._writer
@@ -257,7 +257,7 @@ def test_what_is_remembered_is_bounded(client):
 
 
 def test_an_expired_cookie_is_not_sent(client, monkeypatch):
-    """Also of a request that has been written before."""
+    """Even with a request that has been encoded before."""
     client.cookies.set("short", "1", expires=2_000_000_000)
     sent = [client.get("/").request.headers.get("Cookie")]
     monkeypatch.setattr("time.time", lambda: 2_000_000_001.0)
@@ -266,13 +266,13 @@ def test_an_expired_cookie_is_not_sent(client, monkeypatch):
 
 
 def test_a_user_needs_a_host():
-    """As Locust's."""
+    """As in Locust."""
     with pytest.raises(StopTest, match="host"):
         user_of(None)
 
 
-def test_it_is_locusts_user_and_its_responses_are_requests(client):
-    """For plugins and listeners that ask."""
+def test_it_is_a_locust_user_and_its_responses_are_requests_responses(client):
+    """For plugins and listeners that check types."""
     assert issubclass(HttpUser, unpatched.locust.HttpUser)
     response = client.get("/")
     assert isinstance(response, requests.Response)

@@ -1,4 +1,4 @@
-"""What a target file says, kept by loadproof's HttpUser: on the target's own origin, beneath what a request says."""
+"""HTTP clients follow the target file: only on the target's own origin, and unless a request says otherwise."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ KEYS = {"X-Api-Key": "${API_KEY}", "Authorization": "Bearer ${API_TOKEN}", "User
 
 BY_REQUESTS = {"hooks": {"response": [lambda *_, **__: None]}}
 OURS = {"directly": (HttpUser, {}), "by requests": (HttpUser, BY_REQUESTS)}
-"""How a request is written; both go out by the same connections."""
+"""The two ways to encode a request; both use the same connections."""
 LOCUSTS = {"HttpUser": (unpatched.locust.HttpUser, {}), "FastHttpUser": (FastHttpUser, {})}
 ALL = OURS | LOCUSTS
 
 
 class Client:
-    """Of a user in a run against a target."""
+    """The client of a user in a run against a target."""
 
     def __init__(self, kind: str, url: str, target: dict) -> None:
         base, self._how = ALL[kind]
@@ -72,13 +72,13 @@ class Client:
 
 @pytest.fixture(params=ALL)
 def kind(request):
-    """Of client."""
+    """The kind of client."""
     return request.param
 
 
 @pytest.fixture(autouse=True)
 def _places(monkeypatch):
-    """Which Locust's clients are given for these tests only."""
+    """Restore Locust's clients after each test."""
     monkeypatch.setattr(terms.THIS_PROCESS, "ask", terms.THIS_PROCESS.ask)
     for module, name in ((users, "HttpSession"), (clients, "HttpSession"), (fasthttp, "FastHttpSession")):
         monkeypatch.setattr(module, name, getattr(module, name))
@@ -86,7 +86,7 @@ def _places(monkeypatch):
 
 @pytest.fixture
 def made():
-    """Clients, which are closed in the end."""
+    """The clients created, which are closed at the end."""
     made: list[Client] = []
     yield made
     for one in made:
@@ -96,7 +96,7 @@ def made():
 
 @pytest.fixture
 def client_of(kind, made):
-    """What makes one of this kind."""
+    """Creates clients of this kind."""
 
     def make(url: str, **target: object) -> Client:
         made.append(Client(kind, url, target))
@@ -122,7 +122,7 @@ def _secrets(monkeypatch):
 
 
 def test_headers_are_sent_unless_the_locustfile_says_otherwise(client_of, kind):
-    """As if `client.headers` had them: None takes one away, and a session's or a request's own comes first."""
+    """As if `client.headers` had them: None removes one, and a session's or a request's own takes precedence."""
     with noting() as server:
         client = client_of(server.url, headers=KEYS)
         client.get("/")
@@ -137,8 +137,8 @@ def test_headers_are_sent_unless_the_locustfile_says_otherwise(client_of, kind):
     assert seen[2:] in ([], [[None, None, "loader"], ["k3y", "session's", "own"]])
 
 
-def test_headers_of_a_fast_users_class_come_first(monkeypatch, made):
-    """It has them for all its requests."""
+def test_headers_of_a_fast_users_class_take_precedence(monkeypatch, made):
+    """They apply to all its requests."""
     monkeypatch.setitem(ALL, "own", (type("Own", (FastHttpUser,), {"default_headers": {"x-api-key": "own"}}), {}))
     with noting() as server:
         made.append(Client("own", server.url, {"headers": KEYS}))
@@ -147,8 +147,8 @@ def test_headers_of_a_fast_users_class_come_first(monkeypatch, made):
 
 
 @pytest.mark.parametrize("target", [{"auth": {"basic": {"user": "u", "password": "API_PASSWORD"}}}, {"headers": KEYS}])
-def test_what_proves_who_sends_it_gives_way_to_auth(client_of, kind, target):
-    """Of a request, or of the session, whatever kind it is."""
+def test_auth_replaces_the_target_files_credential(client_of, kind, target):
+    """Of a request or of the session, whatever kind it is."""
     ours = "Basic dTpwNHNz" if "auth" in target else "Bearer t0ken"
     with noting() as server:
         client = client_of(server.url, **target)
@@ -165,8 +165,8 @@ def test_what_proves_who_sends_it_gives_way_to_auth(client_of, kind, target):
         assert (asked, told[:7], of_session) == (None, "Digest ", "Basic Yzpk")
 
 
-def test_another_origin_gets_nothing_of_it(client_of, kind):
-    """By its address, and by a redirect, after which it has what requests would have sent."""
+def test_another_origin_gets_no_headers_of_the_target_file(client_of, kind):
+    """Neither directly nor by a redirect, after which it gets what requests would have sent."""
     target = {"headers": {**KEYS, "Host": NAME}}
     with noting() as server, noting() as other:
         client = client_of(server.url, **target)
@@ -182,8 +182,8 @@ def test_another_origin_gets_nothing_of_it(client_of, kind):
     assert stays == [["k3y", "Bearer t0ken", NAME]] * 3
 
 
-def test_a_target_that_gives_its_other_name_is_asked_where_it_is(client_of):
-    """The one in Host, which leads to no other place."""
+def test_a_redirect_to_the_name_in_host_stays_at_the_target(client_of):
+    """The name in our Host header leads nowhere else."""
     moved = f"HTTP/1.1 302 Found\r\nLocation: http://{NAME}/there\r\nContent-Length: 0\r\n\r\n"
     heard = []
 
@@ -198,10 +198,10 @@ def test_a_target_that_gives_its_other_name_is_asked_where_it_is(client_of):
 
 
 @pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning")
-def test_tls_and_a_tunnel_are_the_way_to_the_target_and_its_certificate_for_nobody_else(
+def test_tls_settings_and_a_proxy_lead_to_the_target_and_others_see_no_certificate(
     tmp_path, client_of, kind, monkeypatch
 ):
-    """To a server of another name, as somebody; another server sees no certificate, and is verified."""
+    """To a server with another name, with a client certificate; another server sees none, and is verified."""
     name = "localhost" if kind == "HttpUser" else NAME
     for folder in ("server", "client", "other"):
         (tmp_path / folder).mkdir()
@@ -238,7 +238,7 @@ def test_tls_and_a_tunnel_are_the_way_to_the_target_and_its_certificate_for_nobo
             assert client.status("/health", verify=False) == 200
             assert client.status("/health", verify=True) == 0
     assert set(names) == {name}
-    # No certificate, where one was asked for.
+    # No certificate, although one was requested.
     assert shown == [None]
     connects = {head.split(" ")[1] for head in proxy.heads}
     assert connects == {url.removeprefix("https://"), other.removeprefix("https://")}
@@ -246,8 +246,8 @@ def test_tls_and_a_tunnel_are_the_way_to_the_target_and_its_certificate_for_nobo
 
 
 @pytest.mark.parametrize("kind", ["HttpUser"])
-def test_a_certificate_is_not_loaded_into_what_locusts_client_shares_with_all_hosts(tmp_path, client_of, monkeypatch):
-    """Where the target is verified as by default, by one context per process, here with an authority of our own."""
+def test_a_certificate_is_not_loaded_into_the_context_shared_by_all_hosts(tmp_path, client_of, monkeypatch):
+    """Where the target is verified by default, with one context per process; here with our own authority."""
     for folder in ("server", "client"):
         (tmp_path / folder).mkdir()
     server, client_key = new_certificate(tmp_path / "server"), new_certificate(tmp_path / "client", "loader")
@@ -270,8 +270,8 @@ def test_a_certificate_is_not_loaded_into_what_locusts_client_shares_with_all_ho
 
 
 @pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning")
-def test_a_target_that_is_not_verified_leaves_others_verified(tmp_path, client_of, kind):
-    """Unless a request says so itself."""
+def test_an_unverified_target_leaves_others_verified(tmp_path, client_of, kind):
+    """Unless a request itself says otherwise."""
     pem, heard = new_certificate(tmp_path), Heard()
     with untrusted_serving(pem, heard.script) as url, untrusted_serving(pem, heard.script) as other:
         client = client_of(url, tls={"verify": False})
@@ -281,14 +281,14 @@ def test_a_target_that_is_not_verified_leaves_others_verified(tmp_path, client_o
             assert client.status(f"{other}/health", verify=f"{pem}.crt") == 200
 
 
-def test_an_https_target_of_which_the_file_says_nothing_is_verified(tmp_path, client_of):
-    """As the report says: also by FastHttpUser, which would not do so by itself."""
+def test_an_https_target_is_verified_by_default(tmp_path, client_of):
+    """As the report says: also by FastHttpUser, which wouldn't do so by itself."""
     with untrusted_serving(new_certificate(tmp_path), Heard().script) as url:
         assert client_of(url).status("/health") == 0
 
 
-def test_a_fast_user_that_says_it_does_not_verify_does_not(tmp_path, monkeypatch, made):
-    """Its own class comes first."""
+def test_a_fast_user_with_insecure_set_does_not_verify(tmp_path, monkeypatch, made):
+    """Its own class takes precedence."""
 
     class Own(FastHttpUser):
         insecure = True
@@ -299,8 +299,8 @@ def test_a_fast_user_that_says_it_does_not_verify_does_not(tmp_path, monkeypatch
         assert made[0].status("/health") == 200
 
 
-def test_a_proxy_gets_whole_addresses_of_http(client_of, monkeypatch):
-    """With what it asks for, which the target doesn't see."""
+def test_a_proxy_gets_absolute_http_urls(client_of, monkeypatch):
+    """With its own credentials, which the target doesn't see."""
     monkeypatch.setenv("PROXY_USER", "u")
     proxy = proxies.Proxy("Basic dTpwNHNz")
     with noting() as server, serving(proxy.script) as proxy_url:
@@ -315,8 +315,8 @@ def test_a_proxy_gets_whole_addresses_of_http(client_of, monkeypatch):
     ]
 
 
-def test_a_proxy_is_no_way_to_hosts_that_nobody_named(client_of, kind):
-    """By an address or a redirect: whoever watches what is connected to sees only the proxy."""
+def test_a_proxy_does_not_lead_to_hosts_that_are_not_allowed(client_of, kind):
+    """Neither directly nor by a redirect: sockets only show the proxy's address."""
     heard, moved = [], b"HTTP/1.1 302 Found\r\nLocation: http://elsewhere.example/\r\nContent-Length: 0\r\n\r\n"
 
     def script(connection: socket.socket, _: int) -> None:
@@ -333,8 +333,8 @@ def test_a_proxy_is_no_way_to_hosts_that_nobody_named(client_of, kind):
     assert heard == [b"http://127.0.0.1:9/"]
 
 
-def test_a_proxy_of_a_fast_users_own_is_none_either(monkeypatch, made):
-    """Of its class, or of connections that it shares with others: nor to the target, which it would stand before."""
+def test_a_fast_users_own_proxy_is_refused(monkeypatch, made):
+    """Set in its class or in a shared pool; even for the target, because it would come between."""
     heard = Heard()
     with serving(heard.script) as proxy_url:
         own = {"proxy_host": "127.0.0.1", "proxy_port": int(proxy_url.rpartition(":")[2])}
@@ -348,8 +348,8 @@ def test_a_proxy_of_a_fast_users_own_is_none_either(monkeypatch, made):
     assert not heard.requests
 
 
-def test_a_token_that_is_refused_is_renewed_once_and_the_next_request_has_the_new_one(client_of, monkeypatch):
-    """The refused one is not repeated, one with a credential of its own renews nothing, nor does one refused anew."""
+def test_a_refused_token_is_renewed_once_and_the_next_request_has_the_new_one(client_of, monkeypatch):
+    """The refused request isn't repeated; requests with their own credential, and repeated refusals, renew nothing."""
     monkeypatch.setattr(credentials, "_APART_S", 0.0)
     with guarded() as server:
         oauth2 = {"token_url": f"{server.url}/token", "client_id": CLIENT, "client_secret": "CLIENT_SECRET"}

@@ -1,4 +1,4 @@
-"""What is written by the short way, compared with what requests prepares and urllib3 writes; nothing is sent."""
+"""What the fast path encodes, compared with what requests prepares and urllib3 writes; nothing is sent."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ BODIES = st.fixed_dictionaries(
 @pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(method=st.sampled_from(["GET", "post", "HEAD", "DELETE", "PUT"]), url=URLS, options=OPTIONS, body=BODIES)
-def test_what_is_written_by_the_short_way_is_what_requests_writes(method, url, options, body):
-    """To the last byte; what it leaves to requests is none of its business."""
+def test_the_fast_path_writes_what_requests_writes(method, url, options, body):
+    """To the last byte; whatever it leaves to requests isn't checked."""
     session = sessions.HttpSession("http://127.0.0.1:1", None, None)
     session.cookies.set("a", "of the session", path="/a")
     form = session._form(method, url, options)

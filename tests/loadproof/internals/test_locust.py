@@ -1,4 +1,4 @@
-"""Locust is what `loadproof.internals` takes it for; whoever upgrades it reads here what changed."""
+"""Locust is as `loadproof.internals` expects; after an upgrade, this shows what has changed."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ from loadproof.internals import locustclients, locustevents, locustusers
 
 @contextmanager
 def unchanged(what: str, used_in: str) -> Iterator[None]:
-    """Whatever goes wrong inside is a change of Locust's."""
+    """Anything that fails inside is a change in Locust."""
     try:
         yield
     except Exception as error:
@@ -55,7 +55,7 @@ def unchanged(what: str, used_in: str) -> Iterator[None]:
 
 
 class Waiting(locust.User):
-    """Its task takes until it is told to go on."""
+    """Its task lasts until it is told to go on."""
 
     go_on = Event()
 
@@ -65,7 +65,7 @@ class Waiting(locust.User):
 
 
 def test_a_user_tells_whether_it_is_to_stop():
-    """While a task of it runs; `is_stopping`."""
+    """While one of its tasks runs; `is_stopping`."""
     with unchanged("User._state is 'stopping' from User.stop until the task ends", "locustusers.py is_stopping"):
         user = Waiting(Environment())
         user.start(Group())
@@ -77,7 +77,7 @@ def test_a_user_tells_whether_it_is_to_stop():
 
 
 class Pausing(locust.User):
-    """It sleeps by another clock than Locust's, from its beginning on."""
+    """Sleeps by another clock than Locust's from the start."""
 
     wait_time = locust.constant(75)
 
@@ -95,8 +95,8 @@ class Pausing(locust.User):
             raise StopUser
 
 
-def test_a_user_sleeps_by_the_clock_that_it_is_given():
-    """Now and between all of its tasks, as long as its wait time says, and not at all by gevent's; `wait_by`."""
+def test_a_user_sleeps_by_the_clock_it_is_given():
+    """Between all of its tasks, for its wait time, and never with gevent's sleep; `wait_by`."""
     with unchanged(
         "User.wait is User._taskset_instance.wait, and TaskSet._sleep is how a user sleeps, whoever has it wait",
         "locustusers.py wait_by: simulated time stands still without it",
@@ -110,8 +110,8 @@ def test_a_user_sleeps_by_the_clock_that_it_is_given():
         assert "self._taskset_instance.wait()" in inspect.getsource(locust.User.wait)
 
 
-def test_the_request_event_tells_who_listens():
-    """The runner's own listener alone, or somebody else; `only_the_runner_listens`."""
+def test_the_request_event_shows_who_listens():
+    """Only the runner's own listener, or others; `only_the_runner_listens`."""
     environment = Environment()
     with unchanged(
         "events.request._handlers holds Runner.__init__'s on_request alone when nobody else listens",
@@ -125,7 +125,7 @@ def test_the_request_event_tells_who_listens():
 
 
 def test_history_is_appended_on_demand(tmp_path):
-    """A row an entry and one in total, as many columns as its header; `append_history`."""
+    """A row per entry and one in total, with as many columns as its header; `append_history`."""
     environment = Environment()
     environment.create_local_runner()
     environment.stats.log_request("GET", "balance", 12, 7)
@@ -143,7 +143,7 @@ def test_history_is_appended_on_demand(tmp_path):
 
 
 def test_the_dispatcher_knows_its_classes_and_workers():
-    """And ours can stand in for it; `planned_classes`, `worker_ids`."""
+    """And ours can replace it; `planned_classes`, `worker_ids`."""
     nodes = [runners.WorkerNode(name) for name in ("b", "a")]
     with unchanged("UsersDispatcher._user_classes and ._worker_nodes", "locust.py planned_classes and worker_ids"):
         dispatcher = UsersDispatcher(nodes, [Waiting])
@@ -157,7 +157,7 @@ def test_the_dispatcher_knows_its_classes_and_workers():
 
 
 def test_a_worker_sends_its_statistics_on_demand():
-    """What `report_to_master` collects; `send_statistics`."""
+    """With what `report_to_master` collects; `send_statistics`."""
     environment = Environment()
     environment.events.report_to_master.add_listener(lambda data, **_: data.update(seen=1))
     sent: list[Message] = []
@@ -176,8 +176,8 @@ FILES = {
 }
 
 
-def test_files_of_settings_are_not_read(tmp_path, monkeypatch):
-    """By neither of its parsers, wherever they stand; plain Locust reads them. `ignore_setting_files`."""
+def test_configuration_files_are_not_read(tmp_path, monkeypatch):
+    """By neither of its parsers, wherever they are; plain Locust reads them. `ignore_setting_files`."""
     (tmp_path / "home").mkdir()
     for name, text in FILES.items():
         (tmp_path / name).write_text(text)
@@ -195,14 +195,14 @@ def test_files_of_settings_are_not_read(tmp_path, monkeypatch):
         ours.ignore_setting_files()
         read = argument_parser.get_parser().parse_args()
         assert (read.tags, read.exclude_tags, read.num_users) == (None, None, None)
-        # The parser that looks for locustfiles ends the process over a file that it can't read.
+        # The parser that looks for locustfiles exits if it can't read a file.
         (tmp_path / "home/.locust.conf").write_bytes(b"\xff")
         assert argument_parser.parse_locustfile_option().locustfile == "x.py"
 
 
 @pytest.mark.slow
 def test_default_arguments_are_built_once(monkeypatch):
-    """The worker asks for them by the name that we replace; `keep_default_arguments`."""
+    """The worker gets them by the name that we replace; `keep_default_arguments`."""
     built = []
     monkeypatch.setattr(argument_parser, "default_args_dict", lambda: built.append(1) or {})
     with unchanged(
@@ -216,7 +216,7 @@ def test_default_arguments_are_built_once(monkeypatch):
 
 
 def test_sockets_are_prepared_before_they_are_bound_or_connected(monkeypatch):
-    """The master's and the workers', each with its options still open; `prepare_sockets`, `master_socket`."""
+    """The master's and the workers', while their options can still be set; `prepare_sockets`, `master_socket`."""
     monkeypatch.setattr(zmqrpc.BaseSocket, "__init__", zmqrpc.BaseSocket.__init__)
     prepared: list[tuple[int, bytes]] = []
     with unchanged(
@@ -236,8 +236,8 @@ def test_sockets_are_prepared_before_they_are_bound_or_connected(monkeypatch):
         made.socket.context.destroy(linger=0)
 
 
-def test_the_stop_button_calls_what_we_want(monkeypatch):
-    """Over the web UI's own route; `take_stop_button`."""
+def test_the_stop_button_calls_our_function(monkeypatch):
+    """Through the web UI's own route; `take_stop_button`."""
     monkeypatch.setattr(sys, "argv", ["locust"])
     environment = Environment(user_classes=[Waiting])
     environment.create_local_runner()
@@ -251,7 +251,7 @@ def test_the_stop_button_calls_what_we_want(monkeypatch):
 
 
 def test_messages_pass_between_crews():
-    """Kinds of our own, with what msgpack makes of their content, to a worker by its id; `generator/crew.py`."""
+    """Our own kinds, with content as msgpack returns it, to a worker by its id; `generator/crew.py`."""
     with unchanged("Message(type, data, node_id) over msgpack: tuples arrive as lists", "generator/crew.py"):
         message = Message.unserialize(Message("kind", {"a": (1, 2.5)}, "w").serialize())
         assert (message.type, message.data, message.node_id) == ("kind", {"a": [1, 2.5]}, "w")
@@ -269,8 +269,8 @@ def test_messages_pass_between_crews():
         assert parameters == ["self", "msg_type", "data", "client_id"]
 
 
-def test_shapes_are_asked_once_a_second():
-    """From before the first user to the first None; `generator/shape.py`."""
+def test_shapes_are_called_once_a_second():
+    """From before the first user until the first None; `generator/shape.py`."""
     with unchanged(f"Runner.shape_worker calls tick() every {_CALLS_EVERY_S:g} s", "generator/shape.py"):
         source = inspect.getsource(runners.Runner.shape_worker)
         assert "gevent.sleep(max(1 - shape_adjustment_time_ms, 0))" in source
@@ -279,14 +279,14 @@ def test_shapes_are_asked_once_a_second():
 
 
 @pytest.mark.parametrize("event", ["init", "test_start", "quit", "request", "user_error", "report_to_master"])
-def test_the_events_that_we_listen_to_are_there(event):
+def test_the_events_that_we_listen_to_exist(event):
     """`generator/` and `recording/`."""
     with unchanged(f"events.{event}", "generator/ and recording/"):
         getattr(Environment().events, event).add_listener(lambda **_: None)
 
 
 class Nested(locust.User):
-    """One task in a set of tasks that executes it by itself, and which asks its target once."""
+    """Has a task set that executes its single task itself, which sends one request."""
 
     wait_time = locust.constant(60)
     host = "http://127.0.0.1:9"
@@ -307,7 +307,7 @@ class Nested(locust.User):
     ids=["requests", "loadproof", "fast"],
 )
 def test_lives_tasks_and_requests_of_users_are_followed(session, base, monkeypatch):
-    """Each once, around what it does, and nested sets of tasks; `follow_users`, `follow_requests`."""
+    """Each once, around what it does, nested task sets included; `follow_users`, `follow_requests`."""
     for owner, name in ((locust.User, "run"), (locust.TaskSet, "execute_next_task")):
         monkeypatch.setattr(owner, name, getattr(owner, name))
     for owner in (HttpSession, OurSession, FastHttpSession):
@@ -337,15 +337,15 @@ def test_lives_tasks_and_requests_of_users_are_followed(session, base, monkeypat
         assert issubclass(type(kind(Environment()).client), session)
 
 
-def test_requests_are_heard_ahead_of_listeners_that_keep_them_from_others():
-    """One that ends a task lets nobody else hear of it; `hear_requests`."""
+def test_requests_are_heard_before_listeners_that_stop_the_event():
+    """A listener that ends a task keeps the event from all others; `hear_requests`."""
     environment, heard = Environment(), []
 
     def end_it(**_: object) -> None:
         raise StopUser
 
     environment.events.request.add_listener(end_it)
-    # As a module does that is imported before anybody listens.
+    # As a module does that was imported before anything listens.
     kept = environment.events.request.fire
     with unchanged("EventHook.fire is called for each request, and may raise StopUser", "locustevents.py"):
         locustevents.hear_requests(environment, heard.append)
@@ -355,8 +355,8 @@ def test_requests_are_heard_ahead_of_listeners_that_keep_them_from_others():
         assert heard == 2 * [{"request_type": "GET", "name": "/x"}]
 
 
-def test_a_pace_says_when_it_was_asked_and_how_long_to_wait():
-    """Nothing, if its tasks had taken the time; `last_pacing`."""
+def test_a_pace_shows_when_it_was_computed_and_how_long_to_wait():
+    """Zero if the task outlasted it; `last_pacing`."""
     paced = type("Paced", (locust.User,), {"wait_time": locust.constant_pacing(60)})(Environment())
     with unchanged("constant_pacing keeps _cp_last_run and _cp_last_wait_time", "locustusers.py last_pacing"):
         before_s = time.perf_counter()
@@ -366,8 +366,8 @@ def test_a_pace_says_when_it_was_asked_and_how_long_to_wait():
         assert before_s <= began_s <= time.perf_counter()
 
 
-def test_a_body_that_was_read_is_known_and_no_more_is_read():
-    """Of both clients' answers; `body_read`."""
+def test_a_body_read_so_far_is_known_and_no_more_is_read():
+    """For both clients' answers; `body_read`."""
     with unchanged("Response._content is False until it was read, as in requests", "locustclients.py body_read"):
         response = requests.Response()
         response.raw = io.BytesIO(b"all of it")
@@ -379,7 +379,7 @@ def test_a_body_that_was_read_is_known_and_no_more_is_read():
 
 
 def test_a_response_reports_itself_once():
-    """When it is left, with what it was given; `report_to`, `is_reported` and `complete_url`."""
+    """When its `with` block ends, with what it was given; `report_to`, `is_reported` and `complete_url`."""
     with unchanged("ResponseContextManager and HttpSession", "httpuser/"):
         events = Environment().events
         heard = []
@@ -398,8 +398,8 @@ def test_a_response_reports_itself_once():
             assert complete == ["http://127.0.0.1/a", "HTTP://b/"]
 
 
-def test_locusts_users_take_the_clients_that_they_are_given(monkeypatch):
-    """Made by what their modules have under these names; `take_places`."""
+def test_locusts_users_use_the_clients_they_are_given(monkeypatch):
+    """Created from what their modules have under these names; `take_places`."""
     for module, name in ((users, "HttpSession"), (clients, "HttpSession"), (fasthttp, "FastHttpSession")):
         monkeypatch.setattr(module, name, getattr(module, name))
     with unchanged("HttpUser.__init__ and FastHttpUser.__init__", "generator/targetterms.py"):
@@ -411,8 +411,8 @@ def test_locusts_users_take_the_clients_that_they_are_given(monkeypatch):
         assert clients.HttpSession is own
 
 
-def test_what_a_listener_raises_is_told_and_the_next_one_is_called(monkeypatch):
-    """But what it orders its user to do; and the process would end as if nothing had happened; `tell_exceptions`."""
+def test_a_listeners_exception_is_reported_and_the_next_one_is_called(monkeypatch):
+    """Except orders to its user; Locust alone would end as if nothing had happened; `tell_exceptions`."""
     monkeypatch.setattr(EventHook, "fire", EventHook.fire)
     monkeypatch.setattr(runners, "locust_exception_handler", runners.locust_exception_handler)
     monkeypatch.setattr(log, "unhandled_greenlet_exception", False)
@@ -429,7 +429,7 @@ def test_what_a_listener_raises_is_told_and_the_next_one_is_called(monkeypatch):
         with pytest.raises(StopUser, match="enough"):
             hook.fire()
         hook = EventHook()
-        # A bug of ours must not pass for somebody else's.
+        # A bug of ours must not look like the locustfile's.
         mine = functools.partial(_stop, "bug", of=KeyError)
         vars(mine)["__module__"] = "loadproof.generator.writing"
         hook.add_listener(mine)
@@ -450,7 +450,7 @@ def _stop(why: str, of: type[Exception] = StopUser, **_: object) -> None:
 
 
 class Refusing(locust.User):
-    """It won't be made."""
+    """Can't be created."""
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
@@ -461,7 +461,7 @@ class Refusing(locust.User):
         pass
 
 
-def test_an_exception_of_no_task_is_counted_with_those_of_tasks():
+def test_an_exception_outside_of_tasks_is_counted_with_those_in_tasks():
     """In one process, and on a worker, which tells its master; `report_exception`."""
     with unchanged("Runner.log_exception(node_id, msg, formatted_tb), and the message 'exception'", "report_exception"):
         local = Environment().create_local_runner()
@@ -479,8 +479,8 @@ def test_an_exception_of_no_task_is_counted_with_those_of_tasks():
         assert 'msg.data["msg"], msg.data["traceback"]' in inspect.getsource(runners.MasterRunner)
 
 
-def test_listeners_of_ours_come_last():
-    """Of each side in its order; also after those that have no module, and that come later; `call_ours_last`."""
+def test_our_listeners_come_last():
+    """Otherwise in order; also after listeners without a module, and those added later; `call_ours_last`."""
     hook, called = EventHook(), []
     mine = [functools.partial(called.append, number) for number in range(2)]
     theirs = functools.partial(called.append, "theirs")
@@ -495,7 +495,7 @@ def test_listeners_of_ours_come_last():
 
 
 def test_the_exit_code_is_ours():
-    """Whatever a listener of the end makes of it; `end_with`."""
+    """Whatever another listener sets at the end; `end_with`."""
     environment = Environment()
     environment.events.quitting.add_listener(lambda environment, **_: setattr(environment, "process_exit_code", 1))
     with unchanged("main fires `quitting` in reverse, and then reads environment.process_exit_code", "end_with"):
@@ -507,8 +507,8 @@ def test_the_exit_code_is_ours():
         assert "if environment.process_exit_code is not None:" in source[place:]
 
 
-def test_all_that_we_use_is_tried_here():
-    """A function that is added there has a test, which says what changed."""
+def test_everything_we_use_is_tested_here():
+    """A new function there needs a test that shows what changed."""
     tried = Path(__file__).read_text(encoding="utf-8")
     modules = {"ours": ours} | {name_of(module): module for module in (locustclients, locustevents, locustusers)}
     for name, module in modules.items():
@@ -518,13 +518,13 @@ def test_all_that_we_use_is_tried_here():
 
 
 def name_of(module: ModuleType) -> str:
-    """Without the packages that it is in."""
+    """The module's name without its packages."""
     return module.__name__.rpartition(".")[2]
 
 
 @pytest.mark.slow
-def test_errors_reach_locusts_records_masked():
-    """Of requests, of tasks and of events that users' own code fires; `mask_events`."""
+def test_errors_are_masked_in_locusts_records():
+    """From requests, tasks, and events that users' own code fires; `mask_events`."""
     environment = Environment()
     runner = environment.create_local_runner()
     with unchanged("EventHook.fire calls the listeners of request and user_error", "locustevents.py mask_events"):

@@ -1,4 +1,4 @@
-"""gevent is what we take it for, and private parts of others stand in one file each."""
+"""gevent is as we expect, and private parts of other libraries are used in one file each."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PRODUCT = ("analysis", "loadproof", "locustfiles", "payments_api")
 
 @contextmanager
 def unchanged(library: str, what: str, used_in: str) -> Iterator[None]:
-    """Whatever goes wrong inside is a change of that library."""
+    """Anything that fails inside is a change in that library."""
     try:
         yield
     except Exception as error:
@@ -37,7 +37,7 @@ def unchanged(library: str, what: str, used_in: str) -> Iterator[None]:
 
 
 def test_watchers_call_on_the_hub():
-    """A readable descriptor, again and again until stopped."""
+    """For a readable descriptor, repeatedly until stopped."""
     hub, seen = gevent.get_hub(), []
     reader, writer = os.pipe()
     with unchanged(
@@ -59,8 +59,8 @@ def test_watchers_call_on_the_hub():
     os.close(writer)
 
 
-def test_timers_call_on_the_hub_and_need_not_keep_the_loop():
-    """Once, or again and again."""
+def test_timers_call_on_the_hub_and_need_not_keep_the_loop_running():
+    """Once or repeatedly."""
     hub, once, again = gevent.get_hub(), [], []
     with unchanged(
         "gevent", "loop.timer(after, repeat, ref=), start(callback, update=)", "generator/alarm.py, http/deadlines.py"
@@ -78,7 +78,7 @@ def test_timers_call_on_the_hub_and_need_not_keep_the_loop():
 
 
 def test_callbacks_switch_and_throw_but_never_wait():
-    """The executor's users are plain greenlets below the hub, which callbacks switch to and end."""
+    """The executor's users are plain greenlets below the hub, which callbacks switch to and kill."""
     hub, seen = gevent.get_hub(), []
 
     def live(first: int) -> None:
@@ -109,10 +109,10 @@ def test_callbacks_switch_and_throw_but_never_wait():
 
 
 @pytest.mark.slow
-def test_private_parts_of_others_stand_in_one_file_each():
-    """Ruff's SLF001 finds them, and nobody outside waves it aside; names of theirs that Python mangles, too.
+def test_private_parts_of_others_are_used_in_one_file_each():
+    """Ruff's SLF001 finds them, also with mangled names, and is not silenced anywhere else.
 
-    The mutants change the insides of their own package, and of nobody else's.
+    The mutants only change private parts of their own package.
     """
     lint = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["ruff"]["lint"]
     allowed = {place for place, rules in lint["per-file-ignores"].items() if "SLF001" in rules}
@@ -131,8 +131,8 @@ def test_private_parts_of_others_stand_in_one_file_each():
 @pytest.mark.parametrize(
     "name", ["gevent", "limits", "locust", "pytest", "pytest-xdist", "slowapi", "uvicorn[standard]"]
 )
-def test_what_is_used_beyond_its_promises_ends_before_its_next_version(name):
-    """Private parts, and what a new version may bend."""
+def test_libraries_used_beyond_their_promises_are_capped_below_the_next_version(name):
+    """For private parts, and for behaviour that a new version may change."""
     assert re.search(
         rf'^    "{re.escape(name)}>=[\d.]+,<[\d.]+",$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE
     )
@@ -140,13 +140,13 @@ def test_what_is_used_beyond_its_promises_ends_before_its_next_version(name):
 
 LIBRARIES = {"gevent", "greenlet", "limits", "locust", "slowapi", "uvicorn", "zmq"}
 PRIVATE = re.compile(r"(?:\w+\.)*_[A-Za-z]\w*(?:\.\w+)*(?<!\.csv)")
-"""A name, or a path with one in it, as `getattr` and its like take them; dunders are everybody's, files none."""
+"""A private name, or a path with one, as `getattr` and the like take them; dunders are public, file names excluded."""
 ABOUT_TEXT = {"TypeVar", "endswith", "removeprefix", "removesuffix", "startswith"}
-"""Calls whose texts name nothing of anybody's."""
+"""Calls whose strings don't name attributes."""
 
 
 def private_imports(tree: ast.AST) -> Iterator[str]:
-    """What these libraries keep to themselves, imported at any place, under any name."""
+    """Private parts of these libraries, imported anywhere under any name."""
     for node in ast.walk(tree):
         paths = []
         if isinstance(node, ast.Import):
@@ -157,7 +157,7 @@ def private_imports(tree: ast.AST) -> Iterator[str]:
 
 
 def private_texts(tree: ast.AST) -> Iterator[str]:
-    """Texts that are a private name, or begin as one, wherever they go: to `getattr`, to `vars(…)[…]`, into a table."""
+    """Strings that are a private name, or begin like one, wherever used: in `getattr`, in `vars(…)[…]`, in a table."""
     harmless: set[ast.AST] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", None)) in ABOUT_TEXT:
@@ -174,11 +174,11 @@ def private_texts(tree: ast.AST) -> Iterator[str]:
 
 
 FOR_PRIVATE_PARTS = ("loadproof/internals/", "payments_api/mutants/")
-"""Those of others, and those of the reference API's own that its mutants break."""
+"""Private names of other libraries, and those of the reference API that its mutants break."""
 
 
 def found_by(rule: Callable[[ast.AST], Iterator[str]], *packages: str) -> dict[str, list[str]]:
-    """By file, without the rooms that are for it."""
+    """Findings by file, without the packages that are meant for them."""
     files = (file for package in packages for file in (ROOT / package).rglob("*.py"))
     trees = {str(file.relative_to(ROOT)): tree_of(file) for file in files}
     outside = {name: tree for name, tree in trees.items() if not name.startswith(FOR_PRIVATE_PARTS)}
@@ -186,23 +186,23 @@ def found_by(rule: Callable[[ast.AST], Iterator[str]], *packages: str) -> dict[s
 
 
 @pytest.mark.slow
-def test_nothing_private_of_others_is_imported():
-    """Neither a module nor a name."""
+def test_no_private_parts_of_others_are_imported():
+    """Neither modules nor names."""
     assert found_by(private_imports, *PRODUCT, "bench", "docs", "drills", "simulation") == {}
 
 
 @pytest.mark.slow
-def test_no_text_reaches_them_by_name():
-    """`getattr` with a name is no way around, nor is a dictionary of an object's own."""
+def test_no_string_reaches_them_by_name():
+    """Neither through `getattr` with a name, nor through an object's dict."""
     assert found_by(private_texts, *PRODUCT) == {}
 
 
 PREPARES_SOCKETS = ROOT / "loadproof/generator/locustfile.py"
-"""When it is imported, those of this process; its classes have no code."""
+"""Not imported: it would act on this process; and its classes contain no code."""
 
 
 def heirs() -> Iterator[type]:
-    """Classes of the product that extend one of these libraries', or one of ours that does."""
+    """Our classes that extend one of these libraries' classes, directly or indirectly."""
     extends = re.compile(rf"^from ({'|'.join(LIBRARIES)})\b.*^class ", re.MULTILINE | re.DOTALL)
     files = (file for package in PRODUCT for file in (ROOT / package).rglob("*.py"))
     for file in files:
@@ -217,8 +217,8 @@ def inherited_by(heir: type) -> list[type]:
 
 
 @pytest.mark.slow
-def test_what_extends_their_classes_leaves_what_is_private_in_them_alone():
-    """Ruff takes `self` for one's own, whatever it inherits."""
+def test_subclasses_do_not_use_private_parts_of_their_bases():
+    """Ruff takes every attribute of `self` for our own, even an inherited one."""
     found, inherited = {}, set()
     for heir in heirs():
         inherited.update(inherited_by(heir))
@@ -240,7 +240,7 @@ def test_what_extends_their_classes_leaves_what_is_private_in_them_alone():
         "import zmq.backend.cython._zmq as z",
     ],
 )
-def test_the_rule_of_imports_finds(line):
+def test_the_import_rule_finds_violations(line):
     assert list(private_imports(ast.parse(f"def late():\n    {line}")))
 
 
@@ -257,7 +257,7 @@ def test_the_rule_of_imports_finds(line):
         "NAMES = ('_state',)",
     ],
 )
-def test_the_rule_of_texts_finds(line):
+def test_the_string_rule_finds_violations(line):
     assert list(private_texts(ast.parse(line)))
 
 
@@ -275,5 +275,5 @@ def test_the_rule_of_texts_finds(line):
         "importlib = '__main__'",
     ],
 )
-def test_the_rules_leave_alone(line):
+def test_the_rules_accept_harmless_code(line):
     assert [*private_imports(ast.parse(line)), *private_texts(ast.parse(line))] == []

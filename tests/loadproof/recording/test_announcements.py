@@ -1,4 +1,4 @@
-"""What is announced comes out at the other end of the pipe, in whatever pieces."""
+"""Announcements come out at the other end of the pipe, however they are split."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def pipe():
     os.close(read_end)
 
 
-def test_each_announcement_is_one_line_that_says_all_of_it():
-    """Texts with line ends of their own included."""
+def test_each_announcement_is_one_complete_line():
+    """Even if its texts contain newlines."""
     assert {type(announcement) for announcement in ONE_OF_EACH} == set(get_args(Announcement))
     for announcement in ONE_OF_EACH:
         line = line_of(announcement)
@@ -49,8 +49,8 @@ def test_each_announcement_is_one_line_that_says_all_of_it():
 
 
 @pytest.mark.parametrize("size", [1, 7, 10_000])
-def test_a_listener_hears_whole_lines_in_whatever_pieces_they_come(pipe, size):
-    """And never waits for the rest."""
+def test_a_listener_gets_whole_lines_however_they_are_split(pipe, size):
+    """And never blocks for the rest."""
     listener, write_end = pipe
     text, heard = b"".join(map(line_of, ONE_OF_EACH)), []
     for at in range(0, len(text), size):
@@ -61,8 +61,8 @@ def test_a_listener_hears_whole_lines_in_whatever_pieces_they_come(pipe, size):
     assert not listener.has_ended
 
 
-def test_a_listener_knows_when_nobody_speaks_any_more(pipe):
-    """A line that was cut off is none."""
+def test_a_listener_notices_when_the_writer_is_gone(pipe):
+    """A line that was cut off is ignored."""
     listener, write_end = pipe
     os.write(write_end, line_of(PlanIsOver()) + b'{"kind": "Ti')
     os.close(write_end)
@@ -71,8 +71,8 @@ def test_a_listener_knows_when_nobody_speaks_any_more(pipe):
     assert listener.has_ended
 
 
-def test_a_listener_knows_when_there_is_nobody_left_to_hear(pipe):
-    """Not before the other end is closed, and not while something unread is left of it."""
+def test_a_listener_knows_when_there_is_nothing_left_to_read(pipe):
+    """Not before the other end is closed, and not while anything is unread."""
     listener, write_end = pipe
     assert not listener.has_ended
     assert listener.read() == []

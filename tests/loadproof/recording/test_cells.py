@@ -1,4 +1,4 @@
-"""Many requests at once are counted as they would be one by one."""
+"""Many requests at once are counted as if one by one."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ row = st.tuples(
 
 
 @given(st.lists(st.integers(0, 2 * MAX_US), max_size=50))
-def test_buckets_of_many_are_the_buckets_of_each(times_us):
-    """Out of range included."""
+def test_buckets_of_many_values_are_those_of_each(times_us):
+    """Including values out of range."""
     assert buckets_of(np.array(times_us, dtype=float) * 1e-6).tolist() == [bucket_of(time_us) for time_us in times_us]
 
 
 @given(st.lists(row, min_size=1, max_size=30), st.sampled_from([None, 1.0]))
-def test_cells_are_those_of_each_row(rows, deadline_s):
-    """Second and phase of the intended start; completed in the second of the end."""
+def test_cells_match_each_row(rows, deadline_s):
+    """The second and phase of the intended start; completed in the second it ended in."""
     table = np.array(
         [
             (due, due + lag, due + lag + connect, connect, first, due + lag + connect + took, 7)
@@ -51,8 +51,8 @@ def test_cells_are_those_of_each_row(rows, deadline_s):
     assert all(0 <= bucket < BUCKETS for _, _, _, bucket, _ in cells)
 
 
-def test_an_answer_at_its_deadline_is_good():
-    """At most that long; a microsecond more is too late. Halves and quarters of seconds are exact."""
+def test_an_answer_exactly_at_its_deadline_is_good():
+    """A microsecond more is too late. Halves and quarters of a second are exact."""
     rows = np.array([(2.0, 2.0, 2.0, 0.0, 0.0, ended_s, 7) for ended_s in (2.25, 2.5, 2.500001)])
     cells = cells_of(Moments(*rows.T), phases=PHASES, phase_ends_s=ENDS_S, deadline_s=0.5)
     assert [cell for cell in cells if cell[2] == "good"] == [(2, "a", "good", 0, 2)]

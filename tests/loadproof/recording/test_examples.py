@@ -1,4 +1,4 @@
-"""One example of each kind of error, bounded, and without secrets."""
+"""One example of each kind of error, limited in number and size, and without secrets."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def example(body: bytes, request: Request = REQUEST):
     return seen
 
 
-def test_an_example_says_what_was_asked_and_how_the_answer_began():
-    """The query may hold a token, and is left out."""
+def test_an_example_shows_the_request_and_the_beginning_of_the_answer():
+    """The query may contain a token, and is left out."""
     assert example(b'{"detail": "no such table"}') == (
         "pay",
         "status 500",
@@ -59,8 +59,8 @@ def test_an_example_says_what_was_asked_and_how_the_answer_began():
         json.dumps(json.dumps({"client_secret": "c4nary"})),
     ],
 )
-def test_nothing_secret_is_in_it(told):
-    """Neither what the request was signed with, nor what stands behind a name that secrets have."""
+def test_an_example_contains_no_secret(told):
+    """Neither the request's signature, nor values after names typical of secrets."""
     body = example(f"failed: {told} ".encode())[-1]
     secrets = ("c4n", "ary", "K5oZ", "5257a8", "700000000")
     if told != SENT["Content-Type"]:
@@ -68,8 +68,8 @@ def test_nothing_secret_is_in_it(told):
     assert body.startswith("failed: ")
 
 
-def test_each_kind_has_one_and_kinds_are_bounded():
-    """The first; a target that words each error anew fills nothing."""
+def test_each_kind_has_one_example_and_kinds_are_limited():
+    """The first; a target that words each error differently doesn't fill the disk."""
     examples = Examples(NOTHING_SECRET)
     for number in range(200):
         examples.see("pay", REQUEST, None, ValueError(f"reset {number // 2}"))
@@ -79,8 +79,8 @@ def test_each_kind_has_one_and_kinds_are_bounded():
     assert examples.take() == []
 
 
-def test_of_several_workers_examples_the_first_is_kept(tmp_path):
-    """As an event, in one line, whatever the answer held."""
+def test_the_first_of_several_workers_examples_is_kept(tmp_path):
+    """As an event on one line, whatever the answer contained."""
     writer = RunWriter(tmp_path, manifest(scenario()))
     for worker in ("1", "2"):
         seen = [("pay", "status 500", "POST /pay", 500, f'{worker}\n"no",')]
@@ -90,7 +90,7 @@ def test_of_several_workers_examples_the_first_is_kept(tmp_path):
 
 
 @pytest.mark.parametrize("length", [40, 6_000])
-def test_a_secret_that_fills_what_is_read_is_not_cut(length):
+def test_a_secret_at_the_end_of_what_is_read_is_masked_whole(length):
     """A text gets shorter where secrets are replaced, so what was read last may be shown."""
     token = "".join(chr(97 + number * 7 % 26) + str(number % 10) for number in range(length // 2))
     examples = Examples(Masker({"TOKEN": token}))

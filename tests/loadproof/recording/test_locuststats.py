@@ -1,4 +1,4 @@
-"""Fed at once or one by one, Locust's statistics are the same."""
+"""Locust's statistics are the same whether fed at once or one by one."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ NAMES = ("num_requests", "num_failures", "min_response_time", "max_response_time
 
 @pytest.mark.slow
 @given(st.lists(st.floats(0, 70), min_size=1, max_size=60), st.integers(1, 10))
-def test_many_at_once_are_as_many_one_by_one(response_s, parts):
-    """Counts, extremes, sums, rounded times and bytes, of the entry and in total."""
+def test_many_requests_at_once_equal_as_many_one_by_one(response_s, parts):
+    """In counts, extremes, sums, rounded times and bytes, for the entry and in total."""
     at_once, one_by_one = Environment(), Environment()
     statistics = LocustStatistics(at_once)
     for part in np.array_split(np.array(response_s), parts):
@@ -37,8 +37,8 @@ def test_many_at_once_are_as_many_one_by_one(response_s, parts):
         assert sum(fed.num_reqs_per_sec.values()) == len(response_s)
 
 
-def test_each_request_is_of_the_second_in_which_it_ended():
-    """Not of that in which it was fed."""
+def test_each_request_belongs_to_the_second_it_ended_in():
+    """Not to the one in which it was fed."""
     environment = Environment()
     LocustStatistics(environment).add(
         "a", "GET", response_s=np.full(2, 0.1), ended_ago_s=np.array([0.0, 3.0]), length=0
@@ -49,16 +49,16 @@ def test_each_request_is_of_the_second_in_which_it_ended():
     assert later == pytest.approx(time.time(), abs=20)
 
 
-def test_a_replaced_rounding_is_heeded(monkeypatch):
-    """Locust documents it as a place for one's own."""
+def test_a_replaced_rounding_function_is_used(monkeypatch):
+    """Locust documents it as customizable."""
     monkeypatch.setattr(locust.stats, "bucket_response_time", lambda ms: int(ms) // 7)
     environment = Environment()
     LocustStatistics(environment).add("a", "GET", response_s=np.array([0.07]), ended_ago_s=np.zeros(1), length=0)
     assert dict(environment.stats.total.response_times) == {10: 1}
 
 
-def test_whoever_else_listens_is_told_each_request():
-    """A plugin that joins in the middle, too."""
+def test_other_listeners_get_each_request():
+    """Including a plugin that is added in the middle."""
     environment = Environment()
     statistics = LocustStatistics(environment)
     assert not statistics.are_alone
@@ -68,8 +68,8 @@ def test_whoever_else_listens_is_told_each_request():
     assert not statistics.are_alone
 
 
-def test_where_it_cannot_be_known_each_request_is_told():
-    """Locust may rename what it keeps its listeners in."""
+def test_each_request_is_reported_if_listeners_are_unknown():
+    """Locust may rename the attribute with its listeners."""
     environment = Environment()
     environment.create_local_runner()
     del environment.events.request._handlers

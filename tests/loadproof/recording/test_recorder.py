@@ -1,4 +1,4 @@
-"""What workers count and the writer keeps, without Locust."""
+"""What workers count and the writer stores, without Locust."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def record(recorder: Recorder, one: tuple) -> None:
 
 
 def written(path, reports):
-    """The run that these reports make, each having passed through a message."""
+    """The run made of these reports, each sent through a message."""
     path.mkdir()
     write_manifest(path, MANIFEST)
     writer = RunWriter(path, MANIFEST)
@@ -92,7 +92,7 @@ def written(path, reports):
 def test_the_numbers_are_the_same_for_any_split_over_workers_in_any_order(
     tmp_path_factory, events, every, workers, chance: random.Random
 ):
-    """One worker that reports once, or several that report often and out of turn: the same cells, exactly."""
+    """One worker that reports once, or several that report often and out of order: exactly the same cells."""
     path = tmp_path_factory.mktemp("runs")
     alone = new_recorder()
     for one in events:
@@ -137,8 +137,8 @@ def test_every_request_is_counted_once(tmp_path_factory, events):
     assert run.intervals[run.intervals["series"] == "completed"]["count"].sum() == counts.sent
 
 
-def test_what_ends_while_a_report_is_made_is_in_the_next_one(tmp_path):
-    """Its row and its counts: nobody waits until the report is done."""
+def test_requests_that_end_during_a_report_are_in_the_next_one(tmp_path):
+    """Rows and counters alike: requests don't wait for the report."""
     recorder = new_recorder()
     ended = ("finished", "balance", Outcome.OK, 0.5, 0.0, 0.1)
     record(recorder, ended)
@@ -150,8 +150,8 @@ def test_what_ends_while_a_report_is_made_is_in_the_next_one(tmp_path):
         assert (tally(run.intervals).sent, len(load_journal(run))) == (1, 1)
 
 
-def test_what_a_process_holds_for_the_journal_is_bounded(tmp_path, monkeypatch):
-    """Reports that can't be sent for a while: what is missing is told, and nothing else is."""
+def test_a_process_holds_a_limited_number_of_journal_rows(tmp_path, monkeypatch):
+    """If reports can't be sent for a while, the number of missing rows is reported, and nothing else is lost."""
     monkeypatch.setattr(recorder_module, "MOST_HELD", 3)
     recorder, reports = new_recorder("2"), []
     for second in range(2):
@@ -166,7 +166,7 @@ def test_what_a_process_holds_for_the_journal_is_bounded(tmp_path, monkeypatch):
 
 
 def test_a_request_belongs_to_the_second_and_phase_of_its_intended_start(tmp_path):
-    """Its completion to the second in which it ended."""
+    """Its completion belongs to the second it ended in."""
     recorder = new_recorder()
     recorder.started()
     finish(recorder, Due(4.9), sent_s=5.1, ended_s=7.2)
@@ -176,8 +176,8 @@ def test_a_request_belongs_to_the_second_and_phase_of_its_intended_start(tmp_pat
     assert "good" not in rows.index
 
 
-def test_connecting_and_the_first_byte_are_recorded_where_there_were_any(tmp_path):
-    """Beside the service time, under the same second and phase."""
+def test_connecting_and_the_first_byte_are_recorded_if_there_were_any(tmp_path):
+    """In addition to the service time, under the same second and phase."""
     recorder = new_recorder()
     for connect_s, first_byte_s in ((0.25, 0.5), (0.0, 0.5), (0.25, 0.0)):
         recorder.started()
@@ -191,7 +191,7 @@ def test_connecting_and_the_first_byte_are_recorded_where_there_were_any(tmp_pat
     assert MIDPOINT_US[connects["bucket"]] == pytest.approx(250_000, rel=0.004)
 
 
-def test_nothing_that_was_sent_in_the_first_moments_is_lost(tmp_path):
+def test_requests_sent_in_the_first_moments_are_not_lost(tmp_path):
     """A report just after second 0 still belongs to the time before."""
     recorder = new_recorder()
     reports = [recorder.take(0.0005, 1)]
@@ -203,8 +203,8 @@ def test_nothing_that_was_sent_in_the_first_moments_is_lost(tmp_path):
     assert (run.generator["sent"].sum(), tally(run.intervals).sent) == (1, 1)
 
 
-def test_bursts_of_all_workers_are_one(tmp_path):
-    """From the first send to the last of them, with the peak as an upper bound."""
+def test_bursts_of_all_workers_are_merged(tmp_path):
+    """From the first request to the last, with an upper bound of the peak."""
     reports = []
     for worker in range(2):
         recorder = new_recorder(str(worker))
@@ -220,8 +220,8 @@ def test_bursts_of_all_workers_are_one(tmp_path):
     assert (burst.sent, burst.spread_s, burst.peak_in_flight, burst.late) == (6, pytest.approx(0.04), 6, 2)
 
 
-def test_progress_is_told_on_a_descriptor_and_a_deaf_listener_does_not_hurt(tmp_path, monkeypatch):
-    """A line of JSON a second; a closed pipe is ignored from then on."""
+def test_progress_is_written_to_a_descriptor_and_a_closed_pipe_is_ignored(tmp_path, monkeypatch):
+    """A line of JSON a second."""
     read_end, write_end = os.pipe()
     monkeypatch.setenv("LOADPROOF_PROGRESS_FD", str(write_end))
     recorder, writer = new_recorder(), RunWriter(tmp_path, MANIFEST)
@@ -237,14 +237,14 @@ def test_progress_is_told_on_a_descriptor_and_a_deaf_listener_does_not_hurt(tmp_
     os.close(write_end)
 
 
-def test_a_full_disk_is_an_error_of_the_writer(tmp_path):
-    """Whoever runs it stops the run."""
+def test_a_full_disk_is_an_oserror_of_the_writer(tmp_path):
+    """Its caller stops the run."""
     with pytest.raises(OSError, match="No such file"):
         RunWriter(tmp_path / "gone", MANIFEST).write(new_recorder().take(1.0, 0))
 
 
 def test_without_a_run_directory_nothing_is_recorded():
-    """Plain Locust: the same calls, no effect."""
+    """In plain Locust: the same calls, no effect."""
     recorder = NoRecorder()
     recorder.started(1)
     finish(recorder, Due(1.0), sent_s=1.0, ended_s=1.0)

@@ -1,4 +1,4 @@
-"""A second's finished requests have a column for each of their moments."""
+"""A second's finished requests have a column for each of their times."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from simulation.rundirs import manifest, scenario
 PLACE = ("health", "GET", Outcome.OK)
 
 
-def test_the_recorder_writes_moments_in_the_order_in_which_they_are_read():
-    """Each under its own name, from the run's start where it is a moment of the run."""
+def test_moments_are_written_in_the_order_they_are_read():
+    """Each under its own name, and times of the run from the run's start."""
     recorder = Recorder(manifest(scenario()).phases, deadline_s=1.0, worker="1")
     recorder.start_s = 100.0
     for number in (0.0, 1.0):
@@ -34,7 +34,7 @@ def test_the_recorder_writes_moments_in_the_order_in_which_they_are_read():
 
 
 def test_start_lag_is_the_99th_percentile_of_all_kinds_together():
-    """Not the worst, and 0 where nothing was sent."""
+    """Not the maximum, and 0 if nothing was sent."""
     rows = {
         PLACE: array("d", [value for number in range(98) for value in (0.0, 100.0 + number * 1e-3, 0, 0, 0, 0, 0)]),
         ("pay", "POST", Outcome.OK): array("d", [0.0, 105.0, 0, 0, 0, 0, 0, 0.0, 109.0, 0, 0, 0, 0, 0]),
@@ -45,15 +45,15 @@ def test_start_lag_is_the_99th_percentile_of_all_kinds_together():
     assert lag_p99_s({}) == 0.0
 
 
-def test_start_lag_is_that_of_requests_with_a_moment_of_their_own():
-    """Those that follow in a journey are due when they begin: nine of them would hide one that began 5 s late."""
+def test_start_lag_leaves_out_later_requests_of_a_turn():
+    """They are due when they begin: nine of them would hide a request that began 5 s late."""
     rows = {PLACE: array("d", [0.0, 105.0, 0, 0, 0, 0, 0, *(0.0, 100.0, 0, 0, 0, 0, 0) * 199])}
     found = [lag_p99_s(tables_of(rows, 100.0), followed) for followed in (0, 180, 200)]
     assert found == [0.0, pytest.approx(5.0), 0.0]
 
 
 def test_rows_are_not_changed_by_reading_them():
-    """They may go on growing, and are read once more in the end."""
+    """They may keep growing, and are read again at the end."""
     rows = {PLACE: array("d", [1.0, 101.0, 101.0, 0.0, 0.0, 102.0, 5.0])}
     before = np.array(rows[PLACE])
     tables_of(rows, 100.0)

@@ -1,4 +1,4 @@
-"""Users' time to cells: nothing is counted twice, nothing outside the plan, and fractions of turns add up."""
+"""Users' time as cells: nothing is counted twice or outside the plan, and fractions of turns add up."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def total(time: UserTime, series: str, outcome: str = "", until_s: float = END_S
 
 @given(lives=st.lists(st.tuples(moment, moment).map(sorted), max_size=6), looks=st.lists(moment, max_size=5))
 def test_presence_is_the_sum_of_lives_within_the_plan(lives, looks):
-    """However often it is looked at meanwhile."""
+    """However often it is read meanwhile."""
     time, seen = UserTime(SPANS), 0
     events = [(came, "came") for came, _ in lives] + [(left, "left") for _, left in lives]
     for at_s, what in sorted(events + [(look, "look") for look in looks]):
@@ -49,8 +49,8 @@ def test_presence_is_the_sum_of_lives_within_the_plan(lives, looks):
 
 
 @given(waits=st.lists(st.tuples(moment, moment).map(sorted), min_size=1, max_size=20))
-def test_turns_that_were_not_taken_add_up_to_the_time_by_the_pace(waits):
-    """But for phases of bursts, where turns don't come by the pace."""
+def test_missed_turns_add_up_to_the_time_divided_by_the_pace(waits):
+    """Except in phases with bursts, where turns don't follow the pace."""
     time = UserTime(SPANS)
     for from_s, until_s in waits:
         time.kept_waiting(["shop"], MISSED, from_s, until_s, every_s=0.4)
@@ -67,8 +67,8 @@ def test_turns_that_were_not_taken_add_up_to_the_time_by_the_pace(waits):
     ),
     again=st.integers(1, 4),
 )
-def test_a_turn_that_was_too_long_is_first_missed_and_then_late(turns, again):
-    """Added up beside others of its second or one by one, the sums are the same."""
+def test_an_overlong_turn_is_first_missed_and_then_late(turns, again):
+    """Whether added up with others of its second or one by one, the sums are the same."""
     time, plain = UserTime(SPANS), UserTime(SPANS)
     for (from_s, own_s, until_s), endpoint in turns * again:
         time.overran(endpoint, [endpoint], from_s, own_s, until_s, 0.4)
@@ -80,7 +80,7 @@ def test_a_turn_that_was_too_long_is_first_missed_and_then_late(turns, again):
     )
 
 
-def test_what_was_lost_stands_in_its_own_second_and_phase():
+def test_lost_turns_belong_to_their_own_second_and_phase():
     """Late time likewise."""
     time = UserTime(SPANS)
     time.kept_waiting(["shop"], BACKED_OFF, 1.0, 3.0, every_s=0.25)
@@ -95,7 +95,7 @@ def test_what_was_lost_stands_in_its_own_second_and_phase():
 
 
 @pytest.mark.parametrize(("took_last", "missed"), [(True, {3: 1}), (False, {3: 1, 5: 1})])
-def test_of_the_bursts_that_a_busy_user_met_it_takes_the_last_or_none(took_last, missed):
+def test_of_the_bursts_during_a_busy_time_a_user_takes_the_last_or_none(took_last, missed):
     """Bursts come at 3.5, 5.5 and 7.5 s."""
     time = UserTime(SPANS)
     time.missed_bursts("shop", MISSED, 2.0, 6.0, took_last=took_last)

@@ -1,4 +1,4 @@
-"""What a process learns about itself and its machine in a second."""
+"""What a process measures about itself and its machine in a second."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ def between(first: VitalsReading, second: VitalsReading) -> vitals.Vitals:
 
 
 def test_an_idle_second_shows_nothing():
-    """All clocks went on alike."""
+    """All clocks advance equally."""
     assert between(AT_REST, A_SECOND_LATER) == pytest.approx((0, 0, 0, 0, 0))
 
 
 def test_ratios_are_of_one_core_but_stolen_time_of_all():
-    """A second's worth of each."""
+    """With a second's worth of each."""
     busy = A_SECOND_LATER._replace(cpu_s=5.5, wait_s=1.25, steal_s=2.0 + (os.cpu_count() or 1) * 0.5)
     assert between(AT_REST, busy)[:3] == pytest.approx((0.5, 0.25, 0.5))
 
 
 @pytest.mark.parametrize("step_s", [30.0, -30.0])
-def test_a_wall_clock_that_was_set_is_told_from_a_machine_that_slept(step_s):
-    """A step moves the wall clock only; sleep moves it and the boot clock."""
+def test_setting_the_wall_clock_is_distinguished_from_sleep(step_s):
+    """A step only moves the wall clock; sleep moves the wall clock and the boot clock."""
     assert between(AT_REST, A_SECOND_LATER._replace(wall_s=1e9 + 1 + step_s))[3:] == pytest.approx((step_s, 0))
     slept = A_SECOND_LATER._replace(wall_s=1e9 + 31, boot_s=181.0)
     assert between(AT_REST, slept)[3:] == pytest.approx((0, 30))
 
 
 @pytest.mark.slow
-def test_this_process_is_seen_to_work():
+def test_this_process_uses_cpu_time():
     """Real readings: a busy tenth of a second on the CPU's own clock."""
     clock = VitalsClock()
     before_s = time.monotonic()
@@ -55,8 +55,8 @@ def test_this_process_is_seen_to_work():
 
 
 @pytest.mark.process
-def test_waiting_for_a_core_is_seen():
-    """Two who want the same core wait for each other, sooner or later."""
+def test_waiting_for_a_core_is_measured():
+    """Two processes on the same core wait for each other, sooner or later."""
     cores = psutil.Process().cpu_affinity()
     rival = os.fork()
     if rival == 0:
@@ -75,15 +75,15 @@ def test_waiting_for_a_core_is_seen():
 
 
 def wait_ratio_of(busy_s: float) -> float:
-    """Of so long without a pause."""
+    """The wait ratio of this much work without a pause."""
     clock, until_s = VitalsClock(), time.monotonic() + busy_s
     while time.monotonic() < until_s:
         pass
     return clock.since_last().wait_ratio
 
 
-def test_a_system_that_does_not_tell_shows_no_waiting(tmp_path):
-    """No file, or another one than expected."""
+def test_a_system_that_does_not_report_it_shows_no_waiting(tmp_path):
+    """No file, or one with other contents than expected."""
     assert vitals._waited_s(tmp_path / "none") == 0
     (tmp_path / "odd").write_text("one\n")
     assert vitals._waited_s(tmp_path / "odd") == 0

@@ -1,4 +1,4 @@
-"""What the recorder has of a played user, and a journey of several requests for it to send."""
+"""What the recorder holds of a simulated user, and a journey of several requests for it to send."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def live(played: PlayedUser, until_s: float) -> None:
 
 
 def rows(played: PlayedUser, now_s: float) -> list[IntervalRow]:
-    """All that was recorded."""
+    """Everything that was recorded."""
     taking = gevent.spawn(played.recorder.take, now_s, 1, last=True)
     played.time.advance_until(taking.ready, within_s=1)
     return taking.get().cells
 
 
 def cells(played: PlayedUser, now_s: float) -> dict[str, Counter[str]]:
-    """By endpoint, how many of each series, of those never sent by their reason."""
+    """Counts per series by endpoint; requests never sent are counted by their reason."""
     counted: dict[str, Counter[str]] = defaultdict(Counter)
     for _, _, endpoint, outcome, series, _, count in rows(played, now_s):
         counted[endpoint][outcome if series == NEVER_SENT else series] += count

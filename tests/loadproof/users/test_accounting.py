@@ -1,4 +1,4 @@
-"""What a server logged of each request, and what became of it here: joined by the id that each of them has."""
+"""Compares a server's log with what was recorded here, request by request, joined by the id in each request."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from loadproof.scenario.scenario import Scenario
 
 USERS, EACH = 3, 6
-"""Of a worker, and requests of each."""
+"""Per worker, and requests of each user."""
 LARGE = "x" * 6_000_000
 WAITED_OUT = {"silent", "half"}
-"""Ways that last as long as a request may. All others may last longer than a busy machine stands still."""
+"""Behaviours that last until the request times out. All others end sooner, even on a stalled machine."""
 
 
 def plan_for(ways: list[str]) -> Scenario:
@@ -41,7 +41,7 @@ def plan_for(ways: list[str]) -> Scenario:
 
 
 class Listening(Recorder):
-    """Notes which request it is told of, beside what it does with it."""
+    """A recorder that also notes the id of each request."""
 
     def __init__(self, plan: Manifest, worker: int) -> None:
         super().__init__(plan.phases, deadline_s=plan.scenario.deadline, worker=str(worker))
@@ -64,7 +64,7 @@ class Listening(Recorder):
 
 
 class Asking(ApiUser):
-    """Asks with an id in each request; one in three has a body, every other of which no socket takes at once."""
+    """Sends an id in each request; one in three has a body, half of them too large for a socket to take at once."""
 
     endpoint = "balance"
     number = 0
@@ -82,11 +82,11 @@ class Asking(ApiUser):
 
 
 def worker(url: str, plan: Manifest, rank: int, workers: int) -> tuple[Listening, list[gevent.Greenlet]]:
-    """One process's users, who are at work."""
+    """The users of one process, at work."""
     post = Post()
     work = post.assign(plan, rank=rank, workers=workers)
     recorder = work.recorder = Listening(plan, rank + 1)
-    # Beyond the first second: what is recorded before belongs to no report.
+    # After the first second: what is recorded earlier belongs to no report.
     work.begin(-2.0)
     user_class = type("Asking", (Asking,), {"post": post, "host": url, "tasks": [Asking.ask]})
     environment = Environment(user_classes=[user_class])
@@ -110,7 +110,7 @@ def asked(ways: list[str], seed: int, workers: int) -> tuple[Mixture, list[Liste
 
 
 def check(mixture: Mixture, recorders: list[Listening]) -> None:
-    """Request by request, and what the workers report is the sum of it."""
+    """Each request has the logged outcome, and the workers' reports add up to all of them."""
     became = [told for recorder in recorders for told in recorder.became]
     assert len(dict(became)) == len(became) == len(recorders) * USERS * EACH
     last, times = mixture.last(), mixture.times()
@@ -136,15 +136,15 @@ def check(mixture: Mixture, recorders: list[Listening]) -> None:
 
 @pytest.mark.process
 @pytest.mark.parametrize("way", WAYS)
-def test_each_way_of_answering_is_what_it_is(way):
-    """Alone, and beside right answers on the same connections."""
+def test_each_server_behaviour_gets_its_outcome(way):
+    """Alone, and mixed with right answers on the same connections."""
     check(*asked([way, "plain"], 1, 1))
 
 
 @pytest.mark.process
-# Shrinking would play seconds of real traffic for minutes, beyond the test's timeout; the first failure says enough.
+# Shrinking would replay real traffic for minutes, beyond the test's timeout; the first failure is enough.
 @settings(max_examples=simulations(16), phases=[Phase.generate])
 @given(st.lists(st.sampled_from(WAYS), min_size=1, max_size=8), st.integers(0, 1000), st.sampled_from([1, 2]))
-def test_what_the_server_logged_is_what_is_reported_request_by_request(ways, seed, workers):
-    """Of any mixture of answers, refusals, pauses, resets and garbage, by one worker and by two."""
+def test_reports_match_the_servers_log_request_by_request(ways, seed, workers):
+    """For any mixture of answers, refusals, pauses, resets and garbage, with one worker and with two."""
     check(*asked(ways, seed, workers))

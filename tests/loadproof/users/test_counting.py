@@ -1,4 +1,4 @@
-"""Each request ends in one count, whatever cut it off, and what else there is to say of it is counted beside it."""
+"""Each request has exactly one outcome, however it ends; other facts about it are counted separately."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.loadproof.users.recorded import cells, rows
 
 
 class Answering(PlayedUser):
-    """A target whose requests end as told, by turns."""
+    """A target whose requests end in the given ways, in rotation."""
 
     def __init__(self, *ends: Exception | str | None, **plan: Any) -> None:
         super().__init__(**plan)
@@ -41,7 +41,7 @@ class Answering(PlayedUser):
 
 
 def performed(played: PlayedUser, *, times: int = 1) -> list[Any]:
-    """What came of the only task, each time at its turn."""
+    """The results of the only task, performed at each of its turns."""
     replies: list[Any] = []
     send = played.user.send
     played.user.send = lambda *how: replies.append(send(*how)) or replies[-1]
@@ -65,8 +65,8 @@ def performed(played: PlayedUser, *, times: int = 1) -> list[Any]:
         (None, Outcome.OK),
     ],
 )
-def test_a_request_ends_in_its_outcome(end, outcome):
-    """A caller gets the reply only of what went well."""
+def test_a_request_is_recorded_with_its_outcome(end, outcome):
+    """The caller gets a reply only on success."""
     played = Answering(end)
     (reply,) = performed(played)
     assert (reply is not None) == (outcome is Outcome.OK)
@@ -75,8 +75,8 @@ def test_a_request_ends_in_its_outcome(end, outcome):
 
 
 @pytest.mark.parametrize("feeds", [True, False])
-def test_what_was_sent_twice_is_counted_and_told_to_its_check(feeds):
-    """Also where Locust's statistics are fed in bulk, which otherwise ask for nothing."""
+def test_a_repeated_request_is_counted_and_its_check_knows(feeds):
+    """Also when Locust's statistics are fed in bulk, which normally needs no details."""
     second: list[bool] = []
 
     def note(user) -> None:
@@ -90,16 +90,16 @@ def test_what_was_sent_twice_is_counted_and_told_to_its_check(feeds):
     assert (counted["response"], counted[REPEATED]) == (2, 1)
 
 
-def test_whether_a_promise_was_kept_is_counted_at_the_request_that_tests_it():
-    """Once each."""
+def test_a_promise_is_counted_as_kept_or_broken_at_the_request_that_tests_it():
+    """Once for each promise."""
     played = PlayedUser(statuses=[429, 200, 429, 429], headers={"retry-after": "1"}, expect_throttling=True)
     performed(played, times=4)
     counted = cells(played, 8.0)["health"]
     assert (counted[RETRY_KEPT], counted[RETRY_BROKEN]) == (1, 1)
 
 
-def test_what_our_own_stop_cuts_off_is_abandoned():
-    """It says nothing of the target; what the user's own code gives up does."""
+def test_requests_cut_off_by_our_own_stop_are_abandoned():
+    """They say nothing about the target; those that the user's own code gives up do."""
     played = PlayedUser(takes_s=lambda _: 100.0)
     life = played.user.start(Group())
     played.time.advance_to(2.0)
@@ -117,8 +117,8 @@ def test_what_our_own_stop_cuts_off_is_abandoned():
     assert (counted["abandoned"], counted["response"]) == (0, 1)
 
 
-def test_a_turn_that_sends_nothing_is_no_fault_of_a_user_that_is_to_end():
-    """Whoever is stopped before its request has not sent nothing for no reason."""
+def test_a_user_stopped_before_its_request_has_not_sent_nothing():
+    """Only a turn that ends by itself can count as one without a request."""
 
     def linger(user) -> None:
         user.post.clock.sleep(5.0)
@@ -132,8 +132,8 @@ def test_a_turn_that_sends_nothing_is_no_fault_of_a_user_that_is_to_end():
     assert cells(played, 2.1)["health"]["sent_nothing"] == 0
 
 
-def test_who_stops_when_throttled_reports_it_once_and_ends_the_task_each_time():
-    """A second request of the same turn changes nothing more."""
+def test_a_user_that_stops_when_throttled_reports_it_once_and_ends_its_task_each_time():
+    """A second request in the same turn changes nothing more."""
     ended: list[str] = []
 
     def twice(user) -> None:
@@ -148,8 +148,8 @@ def test_who_stops_when_throttled_reports_it_once_and_ends_the_task_each_time():
     assert ended == ["stopped", "stopped"]
 
 
-def test_bursts_that_a_slow_answer_covered_were_missed():
-    """Each but the one that is taken late."""
+def test_bursts_during_a_slow_answer_are_missed():
+    """All but the one that is taken late."""
     phases = [
         {"name": "steady", "duration": "4 s", "users": 1},
         {"name": "bursts", "users": 1, "burst": {"times": 4, "every": "2 s"}},
@@ -161,8 +161,8 @@ def test_bursts_that_a_slow_answer_covered_were_missed():
     assert cells(played, 12.0)["health"][MISSED] == 1
 
 
-def test_clients_have_the_accounts_that_the_target_names():
-    """Those of the reference API are made up otherwise."""
+def test_clients_use_the_accounts_in_the_target_file():
+    """Without any, they use the reference API's."""
     target = TargetFacts(
         kind="own", base_url="http://127.0.0.1:1", limits={}, account_ids=[f"acc-{n}" for n in range(9)]
     )
@@ -172,8 +172,8 @@ def test_clients_have_the_accounts_that_the_target_names():
     assert {client.read_account, *client.paying_accounts} <= set(target.account_ids)
 
 
-def test_an_id_is_new_for_each_request_and_each_run():
-    """And the same for the same choices of the same run."""
+def test_ids_differ_between_requests_and_between_runs():
+    """But repeating a run with the same choices gives the same ids."""
 
     def ids(run_id: str) -> list[Any]:
         played = PlayedUser()

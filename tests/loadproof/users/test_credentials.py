@@ -1,4 +1,4 @@
-"""A credential that was obtained: which requests have it, and which 401 renews it."""
+"""An obtained credential: which requests carry it, and which 401s renew it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Renewed(Credential):
-    """Its renewals, of which those that `fails` says fail; and the time."""
+    """A credential that notes its renewals, some of which fail, with a clock."""
 
     def __init__(self, **of_all: str) -> None:
         super().__init__(self._obtain, now_s=lambda: self.now_s, of_all={"X-Team": "a", **of_all})
@@ -41,8 +41,8 @@ def sent(credential: Credential, one: Call) -> dict[str, str]:
     return dict(credential.on(one)[0].request.headers)
 
 
-def test_a_request_has_the_credential_of_the_moment_at_which_it_is_sent():
-    """Also one that was made before; the same one, sent again, is the same object, which is encoded once."""
+def test_a_request_carries_the_credential_current_when_it_is_sent():
+    """Also a request made earlier; sent repeatedly, it is the same object, encoded once."""
     credential, one = Renewed(), call()
     assert sent(credential, one) == {"X-Team": "a", "Authorization": "Bearer 1"}
     assert credential.on(one)[0] is credential.on(one)[0]
@@ -51,8 +51,8 @@ def test_a_request_has_the_credential_of_the_moment_at_which_it_is_sent():
     assert one.request.headers == {"X-Team": "a"}
 
 
-def test_a_header_of_the_requests_own_stays():
-    """Whatever became of it says nothing of the credential."""
+def test_a_header_set_by_the_request_stays():
+    """Its outcome then says nothing about the credential."""
     credential = Renewed()
     forged, number = credential.on(call(authorization="Bearer forged"))
     assert forged.request.headers["authorization"] == "Bearer forged"
@@ -61,23 +61,23 @@ def test_a_header_of_the_requests_own_stays():
     assert credential.renewals == 0
 
 
-def test_the_target_files_header_gives_way():
-    """It is for whoever has not logged in yet."""
+def test_the_credential_replaces_the_target_files_header():
+    """That header is for users that have not logged in yet."""
     credential = Renewed(Authorization="Bearer file")
     assert sent(credential, call(Authorization="Bearer file"))["Authorization"] == "Bearer 1"
     assert sent(credential, call(authorization="Bearer file")) == {"X-Team": "a", "authorization": "Bearer 1"}
 
 
-def test_a_401_renews_it_once():
-    """Those that were sent with the old one change nothing."""
+def test_a_401_renews_the_credential_once():
+    """Requests sent with the old one change nothing."""
     credential = Renewed()
     for _ in range(3):
         credential.refused("a", 1)
     assert (credential.renewals, credential.number) == (1, 2)
 
 
-def test_a_new_one_that_is_refused_is_not_renewed_until_something_is_accepted():
-    """By whatever name; and a request that is refused each time asks for no more, whatever else is accepted."""
+def test_a_renewed_credential_that_is_refused_is_not_renewed_until_a_request_is_accepted():
+    """Whatever its name; and a request refused every time triggers no more renewals, even if others are accepted."""
     credential = Renewed()
     for name in ("a", "a", "b", "c"):
         credential.refused(name, credential.number)
@@ -93,8 +93,8 @@ def test_a_new_one_that_is_refused_is_not_renewed_until_something_is_accepted():
     assert credential.renewals == 2
 
 
-def test_a_target_that_accepts_and_refuses_in_turn_makes_no_storm():
-    """One renewal in five seconds, whatever it says."""
+def test_a_target_that_alternately_accepts_and_refuses_causes_no_storm():
+    """At most one renewal in five seconds."""
     credential = Renewed()
     for _ in range(100):
         credential.accepted("a", credential.number)
@@ -104,8 +104,8 @@ def test_a_target_that_accepts_and_refuses_in_turn_makes_no_storm():
 
 
 @pytest.mark.parametrize(("after_s", "renewals"), [(4.9, 1), (5.0, 2)])
-def test_a_renewal_that_failed_is_tried_again_after_a_while(after_s, renewals):
-    """A server of logins may be away for a moment."""
+def test_a_failed_renewal_is_retried_after_a_while(after_s, renewals):
+    """A login server may be down for a moment."""
     credential = Renewed()
     credential.fails = True
     credential.refused("a", 1)
@@ -114,7 +114,7 @@ def test_a_renewal_that_failed_is_tried_again_after_a_while(after_s, renewals):
     assert credential.renewals == renewals
 
 
-def test_before_there_is_one_a_401_asks_for_it():
+def test_a_401_before_the_first_credential_obtains_one():
     """The first login may have failed."""
     credential = Renewed()
     credential.number = 0

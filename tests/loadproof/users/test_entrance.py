@@ -1,4 +1,4 @@
-"""Who may tell Locust whom to load, asked in process: of a web app, and an environment, like Locust's."""
+"""Which hosts Locust may be told to load, and by whom: checked with a web app and an environment like Locust's."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def environment(host: str | None = LOOPBACK, *users: str | None, web_ui: object 
 
 
 def client(web_host: str = "127.0.0.1") -> flask.testing.FlaskClient:
-    """Of a web UI that listens there, behind the guard."""
+    """A client of a web UI on that host, behind the guard."""
     app = flask.Flask("web")
     app.add_url_rule("/swarm", view_func=lambda: "swarming", methods=["GET", "HEAD", "POST", "PUT"])
     guard(environment(web_ui=SimpleNamespace(app=app, host=web_host)))
@@ -31,13 +31,13 @@ def client(web_host: str = "127.0.0.1") -> flask.testing.FlaskClient:
     ("host", "users"),
     [(None, ()), ("", ("",)), (LOOPBACK, (None, "http://localhost:1")), ("http://[::1]:80", ()), (None, (LOOPBACK,))],
 )
-def test_loopback_or_nothing_needs_no_permission(host, users):
-    """Of Locust's option, and of each user class."""
+def test_loopback_or_no_host_needs_no_permission(host, users):
+    """In Locust's option, and in each user class."""
     assert guard(environment(host, *users)) is None
 
 
-def test_what_locust_is_told_takes_the_place_of_what_users_name():
-    """Nothing is sent to the latter, unless a web UI's form takes the former back."""
+def test_the_host_option_overrides_the_hosts_of_user_classes():
+    """Nothing is sent to the latter, unless a web UI's form can clear the option."""
     assert guard(environment(LOOPBACK, "http://192.0.2.1")) is None
     with pytest.raises(SystemExit):
         guard(environment(LOOPBACK, "http://192.0.2.1", web_ui=SimpleNamespace(app=None, host="")))
@@ -51,8 +51,8 @@ def test_what_locust_is_told_takes_the_place_of_what_users_name():
         ("ftp://127.0.0.1", (), "--host: not a base URL, got 'ftp://127.0.0.1'"),
     ],
 )
-def test_another_host_ends_the_process_before_it_has_users(monkeypatch, capsys, host, users, told):
-    """With what is wrong, in one line."""
+def test_a_host_that_is_not_allowed_ends_the_process_before_it_has_users(monkeypatch, capsys, host, users, told):
+    """The reason is one line."""
     monkeypatch.delenv("LOADPROOF_ALLOW_HOSTS", raising=False)
     with pytest.raises(SystemExit) as ended:
         guard(environment(host, *users))
@@ -63,7 +63,7 @@ def test_another_host_ends_the_process_before_it_has_users(monkeypatch, capsys, 
 
 
 def test_a_web_ui_without_pages_needs_no_guard():
-    """Locust's own tests have some."""
+    """As in some of Locust's own tests."""
     assert guard(environment(web_ui=SimpleNamespace(app=None, host=""))) is None
 
 
@@ -73,8 +73,8 @@ def test_a_web_ui_without_pages_needs_no_guard():
     [{}, {"Origin": f"http://{OWN}"}, {"Sec-Fetch-Site": "none"}, {"Sec-Fetch-Site": "same-origin"}],
     ids=str,
 )
-def test_the_own_page_is_heard(method, headers):
-    """And whoever is no page."""
+def test_requests_from_the_own_page_are_accepted(method, headers):
+    """And those that come from no page."""
     assert client().open("/swarm", method=method, headers={"Host": OWN} | headers).status_code == 200
 
 
@@ -105,8 +105,8 @@ def test_the_own_page_is_heard(method, headers):
         ),
     ],
 )
-def test_a_stranger_is_refused_with_the_reason(method, headers, told):
-    """In plain text."""
+def test_requests_from_other_pages_are_refused_with_the_reason(method, headers, told):
+    """As plain text."""
     answer = client().open("/swarm", method=method, headers={"Host": OWN} | headers)
     assert (answer.status_code, answer.text) == (403, f"{told}\n")
     assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
@@ -114,14 +114,14 @@ def test_a_stranger_is_refused_with_the_reason(method, headers, told):
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_a_link_on_another_page_may_be_followed(method):
-    """It starts nothing."""
+    """That starts nothing."""
     headers = {"Host": OWN, "Sec-Fetch-Site": "cross-site"}
     assert client().open("/swarm", method=method, headers=headers).status_code == 200
 
 
 @pytest.mark.parametrize(("web_host", "status"), [("127.0.0.1", 403), ("0.0.0.0", 200), ("", 200)])
-def test_a_name_is_only_wrong_where_the_web_ui_is_on_loopback(web_host, status):
-    """Elsewhere it has whatever name its owner gave it."""
+def test_a_host_name_is_only_refused_if_the_web_ui_is_on_loopback(web_host, status):
+    """Elsewhere its owner may have given it any name."""
     assert client(web_host).get("/swarm", headers={"Host": "load.example"}).status_code == status
 
 
@@ -133,8 +133,8 @@ def test_a_name_is_only_wrong_where_the_web_ui_is_on_loopback(web_host, status):
         ("ftp://127.0.0.1", "host: not a base URL"),
     ],
 )
-def test_the_forms_host_is_asked_too(monkeypatch, host, message):
-    """As Locust's own refusals: the page shows the message, and what it was told before."""
+def test_the_forms_host_is_checked_too(monkeypatch, host, message):
+    """As with Locust's own refusals, the page shows the message, and the previous host."""
     monkeypatch.delenv("LOADPROOF_ALLOW_HOSTS", raising=False)
     told = client().post("/swarm", data={"host": host}, headers={"Host": OWN}).json
     assert (told["success"], told["host"]) == (False, LOOPBACK)
@@ -144,12 +144,12 @@ def test_the_forms_host_is_asked_too(monkeypatch, host, message):
 @pytest.mark.parametrize(
     "form", [{"host": "http://127.0.0.1:1"}, {"host": "<http://127.0.0.1:1>"}, {"user_count": "1"}]
 )
-def test_a_form_with_a_host_that_may_be_loaded_passes(form):
-    """Or without any."""
+def test_a_form_with_an_allowed_host_passes(form):
+    """Or without any host."""
     assert client().post("/swarm", data=form, headers={"Host": OWN}).text == "swarming"
 
 
-def test_only_what_is_posted_is_a_form():
-    """Locust reads no other."""
+def test_only_posted_forms_are_checked():
+    """Locust reads no others."""
     answer = client().put("/swarm", data={"host": "http://192.0.2.1"}, headers={"Host": OWN})
     assert answer.text == "swarming"

@@ -1,4 +1,4 @@
-"""Rows of a file: who gets which, on how many workers, and what is told of a file that is no good."""
+"""Rows of a file: which user gets which row, with any number of workers, and how errors in the file are reported."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ROWS = tuple({"id": number} for number in range(10))
 
 
 def feeds(workers: int, rows=ROWS, **feeder: str) -> list[Feed]:
-    """Of each worker."""
+    """One feed per worker."""
     model = Feeder.model_validate({"file": "rows.csv"} | feeder)
     return [Feed(rows, model, seed="1/rows", rank=rank, workers=workers) for rank in range(workers)]
 
@@ -44,24 +44,24 @@ def until_stopped(feed: Feed) -> list[int]:
 
 
 @given(rows=st.integers(1, 40), workers=st.integers(1, 5), order=st.sampled_from(["sequential", "shuffled"]))
-def test_each_row_is_taken_once_by_one_worker(rows, workers, order):
-    """Whoever of them dies; then users are stopped."""
+def test_each_row_is_handed_out_once(rows, workers, order):
+    """Even if a worker dies; after the last row, users are stopped."""
     table = tuple({"id": number} for number in range(rows))
     taken = [until_stopped(feed) for feed in feeds(workers, table, order=order, at_end="stop")]
     assert sorted(itertools.chain.from_iterable(taken)) == list(range(rows))
 
 
 @given(rows=st.integers(1, 40), workers=st.integers(1, 5))
-def test_a_file_that_begins_again_gives_each_row_as_often(rows, workers):
-    """Between all workers, as long as they take as many."""
+def test_a_file_that_starts_over_hands_out_all_rows_equally_often(rows, workers):
+    """Across all workers, as long as they take equally many."""
     table = tuple({"id": number} for number in range(rows))
     each = feeds(workers, table)
     counts = Counter(take(feed) for _ in range(3 * rows) for feed in each)
     assert set(counts.values()) == {3 * workers}
 
 
-def test_rows_come_in_the_order_that_was_asked_for():
-    """The shuffled one is the same for the same seed, and another for another name."""
+def test_rows_come_in_the_requested_order():
+    """The shuffled order is the same for the same seed, and another for another feeder."""
     (sequential,), (shuffled,), (again,) = feeds(1), feeds(1, order="shuffled"), feeds(1, order="shuffled")
     assert [take(sequential) for _ in ROWS] == list(range(10))
     order = [take(shuffled) for _ in ROWS]
@@ -71,14 +71,14 @@ def test_rows_come_in_the_order_that_was_asked_for():
     assert [take(other) for _ in ROWS] != order
 
 
-def test_a_drawn_row_is_drawn_by_its_user():
-    """The same choices in every run."""
+def test_random_rows_are_drawn_by_the_users_own_generator():
+    """With the same choices in every run."""
     (feed,) = feeds(1, order="random")
     assert [take(feed, index) for index in range(20)] == [Random(index).choice(ROWS)["id"] for index in range(20)]
 
 
-def test_a_unique_row_is_the_clients_own_on_whatever_worker():
-    """Always the same; who has none is stopped."""
+def test_a_unique_row_belongs_to_its_client_on_any_worker():
+    """It is always the same; clients without a row are stopped."""
     for feed in feeds(3, order="unique"):
         assert [take(feed, index) for index in (0, 3, 9, 3)] == [0, 3, 9, 3]
         with pytest.raises(StopUser):
@@ -108,7 +108,7 @@ def test_csv_and_json_lines_are_read(tmp_path):
         ("cut.jsonl", b'{"a": 1\n', "cut.jsonl:1: not a JSON object"),
     ],
 )
-def test_a_file_that_is_no_good_is_told_with_its_line(tmp_path, name, content, told):
+def test_errors_in_a_file_are_reported_with_their_line(tmp_path, name, content, told):
     """Before anything is sent."""
     if content is not None:
         (tmp_path / name).write_bytes(content)
@@ -118,8 +118,8 @@ def test_a_file_that_is_no_good_is_told_with_its_line(tmp_path, name, content, t
 
 
 @pytest.mark.parametrize("rows", [({"user": "ada", "password": "x"},), ({"user": "ada", "cart": {"items": [1]}},)])
-def test_what_a_user_does_to_its_row_is_its_own(rows):
-    """The next one to have the row has it as it is in the file."""
+def test_changes_to_a_row_affect_only_its_user(rows):
+    """The next user gets the row as it is in the file."""
     (feed,), in_file = feeds(1, rows), copy.deepcopy(rows[0])
     for _ in range(2):
         row = feed.take(make_client(0, seed=1, by_address=False), Random(0))

@@ -1,4 +1,4 @@
-"""Several requests of a journey that are timed as one: when a group begins and ends, and as what."""
+"""Several requests of a journey timed as one: when a group begins and ends, and with which outcome."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ GROUPS = {"checkout": {"requests": ["cart", "pay"], "deadline": "700 ms"}}
 
 
 def shopping(*names: str, think_s: float = 0.0):
-    """A task that sends these, whatever comes of it."""
+    """A task that sends these requests, whatever their outcome."""
 
     def shop(user) -> None:
         for name in names:
@@ -36,14 +36,14 @@ def played(*names: str, think_s: float = 0.0, **plan: Any) -> PlayedUser:
 
 
 def ends_of(one: PlayedUser, until_s: float) -> dict[str, int]:
-    """How many groups came to which end."""
+    """The number of groups by outcome."""
     return {
         row.outcome: row.count for row in rows(one, until_s) if (row.endpoint, row.series) == ("checkout", "response")
     }
 
 
 def ended(one: PlayedUser, until_s: float = 1.9) -> dict[str, int]:
-    """Those of the first turn."""
+    """The groups of the first turn."""
     live(one, until_s)
     return ends_of(one, until_s)
 
@@ -62,13 +62,13 @@ def ended(one: PlayedUser, until_s: float = 1.9) -> dict[str, int]:
         (["login", "pay"], [], {}),
     ],
 )
-def test_a_group_ends_with_its_last_request_or_with_its_first_that_is_not_ok(names, statuses, outcomes):
-    """What is sent in between changes nothing; what never comes to its end is no right answer."""
+def test_a_group_ends_with_its_last_request_or_the_first_that_is_not_ok(names, statuses, outcomes):
+    """Other requests in between change nothing; a group that never completes is invalid."""
     assert ended(played(*names, statuses=statuses)) == outcomes
 
 
-def test_its_time_is_from_the_first_ones_start_to_the_last_ones_end():
-    """Whatever its user does in between; the first one's is its intended start where it has the turn."""
+def test_a_group_lasts_from_its_first_requests_start_to_its_last_requests_end():
+    """Including the user's pauses; it starts at the intended start if its first request serves the turn."""
     one = played("cart", "pay", think_s=0.4)
     performing = gevent.spawn(one.user.perform, Due(-0.2))
     one.time.advance_to(2.0)
@@ -79,7 +79,7 @@ def test_its_time_is_from_the_first_ones_start_to_the_last_ones_end():
 
 
 @pytest.mark.parametrize(("think_s", "good"), [(0.4, 1), (0.6, 0)])
-def test_it_has_a_deadline_of_its_own(think_s, good):
+def test_a_group_has_its_own_deadline(think_s, good):
     """Its requests keep the scenario's."""
     one = played("cart", "pay", think_s=think_s)
     live(one, 1.9)
@@ -87,15 +87,15 @@ def test_it_has_a_deadline_of_its_own(think_s, good):
     assert [counted[name]["good"] for name in ("checkout", "cart", "pay")] == [good, 1, 1]
 
 
-def test_its_requests_are_counted_as_if_there_were_no_group():
-    """A group is no request: nothing else knows of it."""
+def test_requests_are_counted_as_if_there_were_no_group():
+    """A group is not a request, and changes no other count."""
     one = played("cart", "pay")
     live(one, 1.9)
     second = one.recorder._second
     assert ({name for name, _, _ in second.rows}, second.sent) == ({"cart", "pay"}, 2)
 
 
-def test_turns_that_were_missed_are_groups_that_were_missed():
+def test_missed_turns_are_missed_groups():
     """As many as the last turn began."""
     one = played("cart", "pay", takes_s=lambda number: 7.0 if number == 3 else 0.1)
     live(one, 20.0)
@@ -103,8 +103,8 @@ def test_turns_that_were_missed_are_groups_that_were_missed():
     assert counted["checkout"][MISSED] == counted["cart"][MISSED] > 1
 
 
-def test_who_is_stopped_between_two_requests_has_no_group():
-    """At the end of a run many users are amid a journey: that says nothing of the target."""
+def test_a_user_stopped_between_two_requests_records_no_group():
+    """At the end of a run many users are in the middle of a journey, which says nothing about the target."""
     one = played("cart", "pay", think_s=5.0)
     life = one.user.start(gevent.pool.Group())
     one.time.advance_to(2.0)
@@ -115,8 +115,8 @@ def test_who_is_stopped_between_two_requests_has_no_group():
 
 
 @pytest.mark.parametrize("sent", [0, 1])
-def test_what_this_machine_lacks_ends_no_group_as_a_failure_of_the_target(sent):
-    """It was the generator's own, at the first request of the group or later."""
+def test_a_shortage_of_this_machine_ends_no_group_as_a_failure(sent):
+    """Whether at the first request of the group or later."""
     one = played("cart", "pay")
     exchange = one.exchange
 
@@ -131,8 +131,8 @@ def test_what_this_machine_lacks_ends_no_group_as_a_failure_of_the_target(sent):
     assert cells(one, 1.9)["checkout"] == {}
 
 
-def test_a_first_request_that_stands_until_the_end_keeps_its_group_from_its_turns_too():
-    """Nothing of the group was ever answered, and yet it was offered."""
+def test_a_first_request_without_an_answer_until_the_end_misses_turns_of_its_group_too():
+    """No group was ever answered, but they were offered."""
     one = played("cart", "pay", takes_s=lambda _: 100.0)
     life = one.user.start(gevent.pool.Group())
     one.time.advance_to(11.0)
@@ -152,8 +152,8 @@ def test_on_start_begins_no_group():
     assert not [row for row in rows(one, 1.0) if row.endpoint == "checkout"]
 
 
-def test_what_our_own_stop_cuts_off_is_no_group():
-    """Nobody knows what would have become of it."""
+def test_a_group_cut_off_by_our_own_stop_is_not_recorded():
+    """Its outcome is unknown."""
     one = played("cart", "pay", takes_s=lambda number: 100.0 if number == 2 else 0.1)
     life = one.user.start(Group())
     one.time.advance_to(1.0)
@@ -164,8 +164,8 @@ def test_what_our_own_stop_cuts_off_is_no_group():
     assert ends_of(one, 1.1) == {}
 
 
-def test_a_group_ends_as_the_request_that_its_user_gives_up():
-    """A timeout, however the turn goes on."""
+def test_a_group_ends_with_a_request_that_its_user_gives_up():
+    """As a timeout, however the turn continues."""
 
     def impatient(user) -> None:
         call(user, "cart")
@@ -177,8 +177,8 @@ def test_a_group_ends_as_the_request_that_its_user_gives_up():
     assert ended(one) == {Outcome.TIMEOUT: 1}
 
 
-def test_a_group_that_begins_between_two_turns_is_missed_with_neither():
-    """Another greenlet sends its first request; 4 s of the next turn's answer are two turns of a login."""
+def test_a_group_begun_between_two_turns_is_not_missed_with_either():
+    """Another greenlet sends its first request; the next turn's answer, 4 s too slow, costs only two turns of login."""
 
     def shop(user) -> None:
         call(user, "login")
@@ -192,8 +192,8 @@ def test_a_group_that_begins_between_two_turns_is_missed_with_neither():
     assert [counted[name][MISSED] for name in ("login", "cart", "checkout")] == [2, 0, 0]
 
 
-def test_a_group_of_a_user_that_stops_ends_throttled_whatever_it_would_have_retried():
-    """It ended with the refusal; to be `invalid`, an error, somebody would have had to give a wrong answer."""
+def test_a_group_of_a_user_that_stops_when_throttled_ends_throttled_despite_retries():
+    """It ended with the refusal; `invalid` is an error, and would need a wrong answer."""
     retries = {"times": 2, "back_off": "200 ms", "on": ["throttled"]}
     played = PlayedUser(
         task=lambda user: call(user, "cart"),

@@ -1,4 +1,4 @@
-"""What users' own code makes of its turns, on simulated time: from their habits to the verdict's findings."""
+"""How users' own code affects its turns, on simulated time: from what tasks do to the verdict's findings."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def begins_anew_at_once(user) -> None:
 
 
 def dawdles(user) -> None:
-    """Five requests side by side, and then a time of its own that is longer than its pace."""
+    """Sends five requests concurrently, then spends longer than its pace on its own."""
     gevent.joinall([gevent.spawn(ask_health, user) for _ in range(5)])
     user.post.clock.sleep(0.55)
 
@@ -74,7 +74,7 @@ def fails_at_last(user) -> None:
 
 
 def run_of(path, plan, *, slow: bool = False, workers: int = 1, phases=None, **habits):
-    """Of ten users, or as many clients."""
+    """A run of ten users, or ten clients."""
     path.mkdir(exist_ok=True)
     faults = (Fault("slow", 0.0, size=SLOW_S),) if slow else ()
     whole = {"timeouts": {"connect": "1 s", "total": "1 s"}, "thresholds": [{"expect": "goodput_ratio >= 90 %"}]}
@@ -98,12 +98,12 @@ def median_s(run) -> float:
 @pytest.mark.slow
 @pytest.mark.parametrize("plan", PLANS)
 def test_turns_whose_task_sends_nothing_are_missing_load(tmp_path, plan):
-    """In both models and in bursts: half of what was planned was never there."""
+    """In both models and in bursts: half of the planned load was never sent."""
     assert "of health sent nothing" in invalid(run_of(tmp_path, plan, tasks=[every_other]))
 
 
-def test_requests_of_one_task_make_up_for_no_arrival_of_another(tmp_path):
-    """As many requests as arrivals, and half of the arrivals never happened."""
+def test_extra_requests_of_one_task_do_not_make_up_for_missing_arrivals(tmp_path):
+    """There are as many requests as arrivals, but half of the arrivals sent nothing."""
     run = run_of(tmp_path, "open", tasks=[sends_twice, sends_nothing])
     assert tally(run.intervals).sent == pytest.approx(80, abs=25)
     assert "arrivals of health sent nothing" in invalid(run)
@@ -111,29 +111,29 @@ def test_requests_of_one_task_make_up_for_no_arrival_of_another(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("plan", ["closed", "open"])
-def test_many_requests_of_one_task_hide_no_turn_of_another(tmp_path, plan):
-    """What counts are turns and arrivals, not what they send."""
+def test_many_requests_of_one_task_do_not_hide_missing_turns(tmp_path, plan):
+    """Turns and arrivals count, not the requests they send."""
     run = run_of(tmp_path, plan, tasks=[lambda user: [ask_health(user) for _ in range(120)], sends_nothing])
     assert "of health sent nothing" in invalid(run)
 
 
 @pytest.mark.slow
-def test_whoever_begins_anew_at_once_waits_for_its_turn(tmp_path):
-    """Locust comes again without a wait: nothing is sent ahead of its time, and nothing beyond the plan."""
+def test_a_user_that_reschedules_at_once_still_waits_for_its_turn(tmp_path):
+    """Locust returns without a wait: nothing is sent early, and nothing outside the plan."""
     run = run_of(tmp_path, "closed", slow=True, tasks=[begins_anew_at_once])
     assert median_s(run) == pytest.approx(SLOW_S, rel=0.02)
     assert tally(run.intervals).sent == pytest.approx(80, abs=2)
 
 
 @pytest.mark.slow
-def test_requests_side_by_side_hide_no_slowness_of_the_users_own(tmp_path):
-    """Their answers are waited for at the same time, and that is counted once."""
+def test_concurrent_requests_do_not_hide_the_users_own_slowness(tmp_path):
+    """Concurrent waits for answers are counted once."""
     assert "of the planned user-seconds were lost" in invalid(run_of(tmp_path, "closed", slow=True, tasks=[dawdles]))
 
 
 @pytest.mark.slow
-def test_what_on_stop_sends_is_set_up_also_after_a_mistake_in_the_last_task(tmp_path):
-    """Outside the plan."""
+def test_requests_of_on_stop_are_setup_even_after_an_error_in_the_last_task(tmp_path):
+    """They are outside the plan."""
     planned = run_of(tmp_path / "right", "closed")
     run = run_of(tmp_path / "wrong", "closed", tasks=[fails_at_last], on_stop=sends_twice)
     assert tally(run.intervals).sent == pytest.approx(tally(planned.intervals).sent, abs=1)
@@ -141,8 +141,8 @@ def test_what_on_stop_sends_is_set_up_also_after_a_mistake_in_the_last_task(tmp_
 
 
 @pytest.mark.slow
-def test_users_who_are_stopped_in_their_on_start_are_missing_nowhere_else(tmp_path):
-    """A warm-up of many who are slow to begin says nothing of the few that are measured."""
+def test_users_stopped_in_on_start_are_missing_only_there(tmp_path):
+    """A warm-up of many users that start slowly says nothing about the few that are measured."""
     phases = [
         {"name": "few", "warm_up": True, "duration": "1 s", "users": 2},
         {"name": "many", "warm_up": True, "duration": "1 s", "users": 20},
@@ -151,7 +151,7 @@ def test_users_who_are_stopped_in_their_on_start_are_missing_nowhere_else(tmp_pa
     made = iter(range(100))
 
     def on_start(user) -> None:
-        # The last two stay.
+        # The last two remain.
         user.post.clock.sleep(1.9 if 2 <= next(made) < 18 else 0.0)
 
     assert invalid(run_of(tmp_path, "closed", on_start=on_start, phases=phases)) == ""
@@ -159,12 +159,12 @@ def test_users_who_are_stopped_in_their_on_start_are_missing_nowhere_else(tmp_pa
 
 @pytest.mark.slow
 @pytest.mark.parametrize("error", [ValueError("mine"), gevent.Timeout(1)])
-def test_whatever_ends_an_on_start_costs_no_arrival_of_others(tmp_path, error):
-    """In the open model a user may be made when its arrival comes."""
+def test_an_error_in_on_start_costs_no_other_arrivals(tmp_path, error):
+    """In the open model a user may be created when its arrival is due."""
     made = iter(range(100))
 
     def on_start(_) -> None:
-        # The second user of a client, who is made while the first one waits.
+        # The second user of a client, created while the first one waits.
         if next(made) == 12:
             raise error
 
@@ -179,8 +179,8 @@ def test_whatever_ends_an_on_start_costs_no_arrival_of_others(tmp_path, error):
 
 
 @pytest.mark.parametrize("plan", PLANS)
-def test_what_a_task_leaves_to_another_greenlet_is_never_early(tmp_path, plan):
-    """It is timed from when it is sent, and the turn that sent nothing itself is missing."""
+def test_requests_a_task_leaves_to_another_greenlet_are_never_early(tmp_path, plan):
+    """They are timed from when they are sent, and the turn itself counts as having sent nothing."""
     run = run_of(tmp_path, plan, slow=True, tasks=[fires_and_forgets])
     assert median_s(run) == pytest.approx(SLOW_S, rel=0.02)
     assert "of health sent nothing" in invalid(run)
@@ -188,7 +188,7 @@ def test_what_a_task_leaves_to_another_greenlet_is_never_early(tmp_path, plan):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("plan", PLANS)
-def test_a_task_may_send_at_once_what_it_waits_for(tmp_path, plan):
+def test_a_task_may_send_concurrent_requests_and_wait_for_them(tmp_path, plan):
     """Nothing is missing, and both requests are timed."""
     run = run_of(tmp_path, plan, slow=True, tasks=[sends_two_at_once])
     assert invalid(run) == ""
@@ -197,8 +197,8 @@ def test_a_task_may_send_at_once_what_it_waits_for(tmp_path, plan):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_user_who_never_comes_to_its_first_turn_is_missing(tmp_path, workers):
-    """An on_start that waits for what never comes, such as an account of a pool that is empty."""
+def test_a_user_that_never_reaches_its_first_turn_is_missing(tmp_path, workers):
+    """Its on_start waits for something that never comes, such as an account from an empty pool."""
     places = iter(range(5))
 
     def on_start(_) -> None:

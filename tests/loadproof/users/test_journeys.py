@@ -1,4 +1,4 @@
-"""Users whose tasks are journeys: several requests with names of their own, the first of which has the turn."""
+"""Users whose tasks are journeys: several requests with their own names, the first of which serves the turn."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from tests.loadproof.users.recorded import MIX, NAMES, call, cells, live, rows
 
 
 def shop(user) -> None:
-    """All three, the later ones only after a good answer."""
+    """Sends all three requests, each only after a good answer to the one before."""
     for name in NAMES:
         if not call(user, name):
             return
 
 
 def test_each_request_is_counted_under_its_own_name():
-    """The kind of user has its turns, and the time that it was there."""
+    """Turns and time present are counted under the kind of user."""
     played = PlayedUser(task=shop, mix=MIX)
     live(played, 9.9)
     counted = cells(played, 9.9)
@@ -34,8 +34,8 @@ def test_each_request_is_counted_under_its_own_name():
     assert counted["health"]["response"] == counted["health"][SENT_NOTHING] == 0
 
 
-def test_the_first_request_is_due_at_the_turn_and_the_others_when_the_journey_gets_there():
-    """So that a slow login is in its own response time, and in nobody else's."""
+def test_the_first_request_is_due_at_the_turn_and_the_others_when_they_are_sent():
+    """So that a slow login only affects its own response time."""
     played = PlayedUser(task=shop, mix=MIX, takes_s=lambda _: 0.3)
     performing = gevent.spawn(played.user.perform, Due(0.0))
     played.time.advance_to(2.0)
@@ -44,8 +44,8 @@ def test_the_first_request_is_due_at_the_turn_and_the_others_when_the_journey_ge
     assert responses == {name: pytest.approx(0.3, rel=0.01) for name in NAMES}
 
 
-def test_turns_that_a_standing_target_kept_from_being_taken_count_against_each_request():
-    """As many of each as the last journey had."""
+def test_turns_missed_because_the_target_stalled_count_against_each_request():
+    """As often as the last journey sent each of them."""
     played = PlayedUser(task=shop, mix=MIX, takes_s=lambda number: 8.0 if number == 4 else 0.1)
     live(played, 20.0)
     counted = cells(played, 20.0)
@@ -53,8 +53,8 @@ def test_turns_that_a_standing_target_kept_from_being_taken_count_against_each_r
     assert counted["health"][MISSED] == 0
 
 
-def test_a_journey_that_ends_early_is_no_turn_that_sent_nothing():
-    """What it never got to was never due."""
+def test_a_journey_that_ends_early_does_not_count_as_a_turn_without_a_request():
+    """Requests it never got to were never due."""
     played = PlayedUser(task=shop, mix=MIX, statuses=[200, 500])
     live(played, 1.9)
     counted = cells(played, 1.9)
@@ -64,8 +64,8 @@ def test_a_journey_that_ends_early_is_no_turn_that_sent_nothing():
 
 
 @pytest.mark.parametrize("name", ["checkout", ""])
-def test_a_request_that_the_scenario_does_not_name_is_not_sent(name):
-    """No threshold could read it; the message says what to add where."""
+def test_a_request_that_is_not_in_the_scenario_is_not_sent(name):
+    """No threshold could apply to it; the message says what to add where."""
     raised: list[str] = []
 
     def wrong(user) -> None:
@@ -81,7 +81,7 @@ def test_a_request_that_the_scenario_does_not_name_is_not_sent(name):
 
 
 def test_in_plain_locust_a_request_may_have_any_name():
-    """There is no scenario that could name it."""
+    """No scenario could list it."""
     played = PlayedUser(task=shop)
     played.post.leave()
     played.user.workload = played.post.workload()
@@ -93,7 +93,7 @@ def test_in_plain_locust_a_request_may_have_any_name():
 
 
 def test_each_request_has_its_own_back_off_and_its_own_promise():
-    """A login that goes well says nothing of payments that are refused, and tests no promise that they had."""
+    """A successful login doesn't end the back-off of refused payments, nor test a promise about them."""
     refusal = {"retry-after": "1"}
     played = PlayedUser(task=shop, mix=MIX, statuses=[200, 200, 429, 200, 200, 429], headers=refusal, seconds=60)
     played.user.random.uniform = lambda _, most: most

@@ -1,4 +1,4 @@
-"""The reason of each answer that was not as expected, word for word: users read it in the report and act on it."""
+"""The reason for each unexpected answer, word for word: users read it in the report and act on it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from loadproof.users.judging import UnexpectedAnswerError, checked
 
 
 def reason_of(check, *, unread: str | None = None) -> tuple[str, Exception | None]:
-    """Of a health check's answer with status 200."""
+    """The reason and error for a health check's answer with status 200."""
     operation = Api(Endpoints(), headers={}, webhook_secret="").ask_health().operation
     answer = Answer(200, {}, json.dumps({"status": "ok"}).encode())
     answer.unread = unread
@@ -31,8 +31,8 @@ def reason_of(check, *, unread: str | None = None) -> tuple[str, Exception | Non
 
 
 @pytest.mark.parametrize("decided", [False, 0, "", []])
-def test_a_check_that_says_no_is_told_what_to_return(decided):
-    """Whatever it says it with."""
+def test_a_check_that_returns_a_false_value_says_what_to_return(decided):
+    """Whatever the false value."""
     outcome, error = reason_of(lambda _: decided)
     kind = type(decided).__name__
     assert (outcome, type(error)) == (Outcome.INVALID, UnexpectedAnswerError)
@@ -64,15 +64,15 @@ def in_its_own_time(_) -> gevent.Greenlet:
         (in_its_own_time, "Greenlet"),
     ],
 )
-def test_a_check_that_nobody_runs_is_told_to_be_a_plain_function(check, kind):
+def test_a_check_that_returns_something_unrun_is_to_become_a_plain_function(check, kind):
     """It has decided nothing."""
     outcome, error = reason_of(check)
     assert outcome == Outcome.INVALID
     assert str(error) == f"the check returned a {kind}, which nobody runs: make it a plain function"
 
 
-def test_a_coroutine_that_nobody_runs_is_closed():
-    """Or Python would warn of it at some other place."""
+def test_a_coroutine_that_is_never_run_is_closed():
+    """Otherwise Python would warn about it elsewhere."""
     made = []
 
     def check(reply):
@@ -83,8 +83,8 @@ def test_a_coroutine_that_nobody_runs_is_closed():
     assert inspect.getcoroutinestate(made[0]) == inspect.CORO_CLOSED
 
 
-def test_a_body_that_is_not_what_its_headers_say_is_told_with_its_endpoint():
-    """As the reader of bodies has it."""
+def test_a_body_that_contradicts_its_headers_is_reported_with_its_endpoint():
+    """In the words of the body reader."""
 
     def check(_) -> None:
         raise WrongBodyError("no gzip")
@@ -93,15 +93,15 @@ def test_a_body_that_is_not_what_its_headers_say_is_told_with_its_endpoint():
     assert (outcome, str(error)) == (Outcome.INVALID, "health: no gzip")
 
 
-def test_a_body_beyond_a_limit_of_ours_is_told_with_its_endpoint():
+def test_a_body_beyond_our_limit_is_reported_with_its_endpoint():
     """Whatever the check made of it."""
     outcome, error = reason_of(lambda reply: reply.answer.json["none"], unread="longer than 8 MB")
     assert (outcome, type(error), str(error)) == (Outcome.INVALID, UnreadAnswerError, "health: longer than 8 MB")
 
 
 @pytest.mark.parametrize("ends", [GreenletExit, gevent.Timeout, KeyboardInterrupt])
-def test_what_ends_a_check_from_outside_is_no_error_of_the_check(ends):
-    """Somebody wants the user to end."""
+def test_a_check_cut_off_from_outside_has_not_failed(ends):
+    """The user is to end."""
 
     def check(_) -> None:
         raise ends

@@ -1,4 +1,4 @@
-"""A user's life as Locust has it, from start to end, and the reasons that it gives for what it didn't expect."""
+"""A user's life in Locust from start to end, and the reasons it gives for unexpected answers."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from simulation.playeduser import PlayedUser, ask
 
 
 def there(played: PlayedUser) -> int:
-    """How many users of `health` are counted as there."""
+    """The number of users of `health` counted as present."""
     return played.recorder.user_time._users["health"]
 
 
 def test_a_life_is_counted_from_its_start_to_its_end():
-    """Whatever ended it."""
+    """However it ends."""
     played = PlayedUser()
     life = played.user.start(Group())
     assert isinstance(life, gevent.Greenlet)
@@ -32,8 +32,8 @@ def test_a_life_is_counted_from_its_start_to_its_end():
     assert there(played) == 0
 
 
-def test_who_stops_for_good_stays_one_of_the_planned():
-    """Its turns are its own wish; its time isn't lost."""
+def test_a_user_that_stops_for_good_still_counts_as_present():
+    """It gave up its turns by choice, so no time is lost."""
     played = PlayedUser(statuses=[429], when_throttled="stop", expect_throttling=True)
     life = played.user.start(Group())
     played.time.advance_to(3.0)
@@ -41,8 +41,8 @@ def test_who_stops_for_good_stays_one_of_the_planned():
     assert there(played) == 1
 
 
-def test_a_turn_that_had_come_and_was_never_taken_is_lost():
-    """Where the process stands still until the end, users are stopped before they wake."""
+def test_a_turn_that_was_due_and_never_taken_is_lost():
+    """If the process is stalled until the end, users are stopped before they wake up."""
     played = PlayedUser()
     life = played.user.start(Group())
     played.time.advance_to(1.0)
@@ -53,8 +53,8 @@ def test_a_turn_that_had_come_and_was_never_taken_is_lost():
     assert played.counted(5.1)[LATE_MS] == pytest.approx(2500, abs=20)
 
 
-def test_who_is_stopped_before_its_turn_has_lost_nothing():
-    """Nor who waits for an answer."""
+def test_a_user_stopped_before_its_turn_has_lost_nothing():
+    """Nor has one that waits for an answer."""
     for takes_s in (0.1, 100.0):
         played = PlayedUser(takes_s=lambda _, takes_s=takes_s: takes_s)
         played.user.start(Group())
@@ -64,8 +64,8 @@ def test_who_is_stopped_before_its_turn_has_lost_nothing():
         assert played.counted(2.1)[LATE_MS] == 0
 
 
-def test_from_its_stop_on_an_answer_keeps_a_user_from_no_turns():
-    """Nobody planned any for it."""
+def test_after_its_stop_a_late_answer_costs_a_user_no_turns():
+    """None are planned for it any more."""
     played = PlayedUser(takes_s=lambda _: 20.0)
     played.user.start(Group())
     played.time.advance_to(5.0)
@@ -84,8 +84,8 @@ def test_from_its_stop_on_an_answer_keeps_a_user_from_no_turns():
         (200, lambda reply: reply.answer.json["none"], Outcome.INVALID, "unreadable answer (KeyError)"),
     ],
 )
-def test_what_was_not_expected_has_a_reason_without_values(status, check, outcome, reason):
-    """So that equal ones add up."""
+def test_unexpected_answers_have_a_reason_without_values(status, check, outcome, reason):
+    """So that equal reasons add up."""
     played = PlayedUser(statuses=[status], when_throttled="ignore", expect_throttling=True)
     told: list[tuple] = []
     played.user._record = lambda _, __, ___, error, **how: told.append((how["outcome"], str(error)))
@@ -95,8 +95,8 @@ def test_what_was_not_expected_has_a_reason_without_values(status, check, outcom
     assert told == [(outcome, reason)]
 
 
-def test_bursts_of_a_time_that_was_backed_off_are_no_fault_of_the_targets():
-    """But for one that it waited for and takes."""
+def test_bursts_during_a_back_off_are_not_the_targets_fault():
+    """Except one that the user waits for and takes."""
     phases = [
         {"name": "steady", "duration": "4 s", "users": 1},
         {"name": "bursts", "users": 1, "burst": {"times": 4, "every": "5 s"}},
@@ -115,8 +115,8 @@ def test_bursts_of_a_time_that_was_backed_off_are_no_fault_of_the_targets():
     assert counted["missed"] == 0
 
 
-def test_an_answer_of_set_up_that_is_cut_off_by_the_first_turn_is_missed_to_now():
-    """And no longer: what it takes beyond is of another turn."""
+def test_a_slow_setup_answer_costs_turns_only_until_the_first_turn():
+    """Any time after that belongs to another turn."""
     played = PlayedUser(takes_s=lambda number: 3.0 if number == 1 else 0.1, expect_throttling=True)
     user = played.user
     user._due = user._due._replace(at_s=0.0)
@@ -129,8 +129,8 @@ def test_an_answer_of_set_up_that_is_cut_off_by_the_first_turn_is_missed_to_now(
 @pytest.mark.parametrize(
     ("headers", "outcome"), [({}, Outcome.SERVER_ERROR), ({"retry-after": "1"}, Outcome.THROTTLED)]
 )
-def test_a_503_is_a_refusal_if_it_says_when_to_come_back(headers, outcome):
-    """Else the server's error."""
+def test_a_503_with_a_retry_after_is_a_refusal(headers, outcome):
+    """Otherwise it is a server error."""
     played = PlayedUser(statuses=[503], headers=headers, when_throttled="ignore", expect_throttling=True)
     told: list[Outcome] = []
     played.user._record = lambda *_, **how: told.append(how["outcome"])
@@ -139,8 +139,8 @@ def test_a_503_is_a_refusal_if_it_says_when_to_come_back(headers, outcome):
     assert told == [outcome]
 
 
-def test_others_have_their_turn_after_a_failure():
-    """Meanwhile the user counts as one that yields, and not as free."""
+def test_others_get_their_turn_after_a_failure():
+    """Meanwhile the user counts as yielding, not as free."""
     played = PlayedUser(statuses=[500])
     yielding: list[int] = []
     sleep = played.user.post.clock.sleep
@@ -151,8 +151,8 @@ def test_others_have_their_turn_after_a_failure():
     assert played.recorder.yielding == 0
 
 
-def test_set_up_may_take_as_long_as_an_answer_may():
-    """Of an answer of 4 s, 2 s were within the deadline; what the user's own code takes after it is ours."""
+def test_setup_may_take_as_long_as_the_deadline():
+    """Of an answer of 4 s, 2 s were within the deadline; time that the user's own code takes afterwards is ours."""
     played = PlayedUser(takes_s=lambda number: 4.0 if number == 1 else 0.1, expect_throttling=True, deadline="2 s")
     user = played.user
     user._due = Due(0.0)

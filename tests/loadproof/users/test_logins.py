@@ -1,4 +1,4 @@
-"""A user that logs in: its later requests have the token, and a 401 logs it in again."""
+"""A user that logs in: its later requests carry the token, and a 401 makes it log in again."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 
 class Shop(PlayedUser):
-    """Gives a token out for each login, and knows only the last one."""
+    """Issues a token for each login, and accepts only the last one."""
 
     def __init__(self, **how: Any) -> None:
         self.logins = 0
         self.asked: list[tuple[str, str]] = []
-        """Paths, and what proved who asked."""
+        """Paths, and the credential sent to each."""
         self.content = '{"token": "t-NUMBER"}'
         super().__init__(**how)
 
@@ -56,7 +56,7 @@ def shop_that_logs_in_first(**how: Any) -> Shop:
 
 
 def counted(shop: Shop, now_s: float) -> Counter[tuple[str, str, str]]:
-    """By set-up or not, request and outcome."""
+    """Counts by setup or not, request and outcome."""
     counts: Counter[tuple[str, str, str]] = Counter()
     for row in rows(shop, now_s):
         if row.series == "response":
@@ -72,15 +72,15 @@ def live(shop: Shop, until_s: float) -> Counter[tuple[str, str, str]]:
     return counted(shop, until_s)
 
 
-def test_who_logs_in_first_sends_its_token_with_each_request():
-    """The login is set-up."""
+def test_a_user_that_logged_in_sends_its_token_with_each_request():
+    """The login is setup."""
     shop = shop_that_logs_in_first()
     assert live(shop, 5.9) == {(SETUP, "login", "ok"): 1, ("", "cart", "ok"): 3}
     assert shop.asked == [("/login", ""), *[("/cart", "Bearer t-1")] * 3]
 
 
-def test_a_401_in_between_logs_it_in_again_and_the_next_request_has_the_new_token():
-    """The refused one counts as rejected, and is not repeated; the login is set-up, and without the old token."""
+def test_a_401_logs_the_user_in_again_and_the_next_request_has_the_new_token():
+    """The refused request is rejected and not repeated; the login is setup, and sent without the old token."""
     shop = shop_that_logs_in_first(statuses=[200, 200, 401])
     assert live(shop, 7.9) == {
         (SETUP, "login", "ok"): 2,
@@ -91,16 +91,16 @@ def test_a_401_in_between_logs_it_in_again_and_the_next_request_has_the_new_toke
     assert shop.sent_s[3] - shop.sent_s[2] == pytest.approx(0.1), "at once, within the turn"
 
 
-def test_a_401_that_persists_is_rejected_each_time_after_one_login():
-    """No storm of logins."""
+def test_a_401_that_persists_triggers_only_one_login():
+    """There is no storm of logins."""
     shop = shop_that_logs_in_first(statuses=[200, 401, 200, *[401] * 20])
     counts = live(shop, 15.9)
     assert counts[SETUP, "login", "ok"] == 2
     assert counts["", "cart", "rejected"] == 8
 
 
-def test_a_login_that_failed_is_made_up_for():
-    """Its user's first request is refused, and then it is in."""
+def test_a_failed_login_is_repeated_after_a_401():
+    """Its user's first request is refused, then the user is logged in."""
     shop = shop_that_logs_in_first(statuses=[503, 401])
     counts = live(shop, 5.9)
     assert counts[SETUP, "login", "server_error"] == 1
@@ -109,7 +109,7 @@ def test_a_login_that_failed_is_made_up_for():
 
 
 def test_a_login_can_be_a_journeys_first_request():
-    """It has the turn then; each journey has the token of its own."""
+    """Then it serves the turn, and each journey has its own token."""
 
     def journey(user) -> None:
         if log_in(user):
@@ -131,7 +131,7 @@ def test_a_login_can_be_a_journeys_first_request():
     ],
 )
 def test_a_reply_without_a_usable_token_is_invalid(content, told):
-    """With the reason; and the user stays without."""
+    """With the reason; the user remains without a token."""
     shop = shop_that_logs_in_first()
     shop.content = content
     reasons: list[str] = []
@@ -141,16 +141,16 @@ def test_a_reply_without_a_usable_token_is_invalid(content, told):
     assert told in reasons[0]
 
 
-def test_a_renewal_without_a_token_is_tried_again():
-    """Unlike one whose token is refused, too; five seconds later, at the earliest."""
+def test_a_renewal_without_a_token_is_retried():
+    """After five seconds at the earliest, unlike one whose token is refused, too."""
     shop = shop_that_logs_in_first(statuses=[200, 401, 503, 401, 401, 401, 503])
     counts = live(shop, 9.9)
     assert counts[SETUP, "login", "server_error"] == 2
     assert counts["", "cart", "rejected"] == 4, "two of them came within the five seconds"
 
 
-def test_a_second_login_takes_the_place_of_the_first_also_in_another_header():
-    """The later requests have the new one alone."""
+def test_a_second_login_replaces_the_first_even_in_another_header():
+    """Later requests only carry the new token."""
     shop = Shop(task=ask, mix=MIX)
     seen: list[dict[str, str]] = []
     exchange = shop.exchange
@@ -165,8 +165,8 @@ def test_a_second_login_takes_the_place_of_the_first_also_in_another_header():
     assert seen == [{}, {}, {"X-Session": "t-2"}]
 
 
-def test_a_token_can_go_into_another_header_as_it_is():
-    """A session's cookie, say."""
+def test_a_token_can_go_into_another_header_without_a_scheme():
+    """A session cookie, for example."""
     shop = Shop(task=ask, mix=MIX)
     seen: list[dict[str, str]] = []
     exchange = shop.exchange
@@ -176,8 +176,8 @@ def test_a_token_can_go_into_another_header_as_it_is():
     assert seen == [{}, {"X-Session": "t-1"}]
 
 
-def test_what_sets_up_needs_no_name_in_the_scenario_and_counts_as_its_kind_of_user():
-    """No threshold reads it; within a turn, it is refused."""
+def test_setup_requests_need_no_name_in_the_scenario_and_count_as_their_kind_of_user():
+    """No threshold reads them; within a turn, they are refused."""
     shop = shop_that_logs_in_first(
         statuses=[200, 401], mix={"health": {"share": "100 %", "requests": ["cart"], "every": "2 s"}}
     )
@@ -187,7 +187,7 @@ def test_what_sets_up_needs_no_name_in_the_scenario_and_counts_as_its_kind_of_us
 
 
 def test_tokens_are_masked_as_soon_as_they_are_known():
-    """In whatever this process writes."""
+    """In everything that this process writes."""
     shop = shop_that_logs_in_first()
     shop.content = '{"token": "c4nary-NUMBER"}'
     live(shop, 1.9)

@@ -1,4 +1,4 @@
-"""What fails for hours must not fill the generator's memory."""
+"""Hours of failures must not fill the generator's memory."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
 WARM_UP, REQUESTS = 150, 900
 LEAST_BYTES = 100
-"""What is kept of a request where something is: an exception alone has as many, with its traceback it has 4,000."""
+"""The least that a leak would keep per request: an exception alone is that large, with its traceback 4,000."""
 
 
 @contextmanager
 def refused() -> Iterator[str]:
-    """The address of a port where nobody listens."""
+    """The address of a port that nothing listens on."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     yield f"http://127.0.0.1:{port}"
@@ -40,7 +40,7 @@ def refused() -> Iterator[str]:
 
 @contextmanager
 def garbage() -> Iterator[str]:
-    """A server of one thread, because coverage remembers each thread that there was."""
+    """A server with a single thread, because coverage remembers every thread."""
 
     def answer() -> None:
         with suppress(OSError):
@@ -59,7 +59,7 @@ def garbage() -> Iterator[str]:
 
 
 def failing_users(base_url: str):
-    """A user of a real recorder, with Locust's own statistics behind it; and a second's work of both."""
+    """A user with a real recorder and Locust's own statistics; and a function for a second's work of both."""
     recorded = manifest(scenario())
     work = THIS_PROCESS.assign(recorded.model_copy(update={"target": recorded.target}), rank=0, workers=1)
     environment = Environment(user_classes=[BalanceUser])
@@ -78,7 +78,7 @@ def no_workload_left():
 
 
 def traced_bytes(recorder: Recorder, second: int) -> int:
-    """What Python's objects take after a second's work, and after all garbage is gone."""
+    """Memory of Python's objects after a second's work and a garbage collection."""
     recorder.take(float(second), 1)
     gc.collect()
     return tracemalloc.get_traced_memory()[0]
@@ -87,7 +87,7 @@ def traced_bytes(recorder: Recorder, second: int) -> int:
 @pytest.mark.slow
 @pytest.mark.parametrize("failing_target", [refused, pytest.param(garbage, marks=pytest.mark.long)])
 def test_failing_requests_do_not_grow_memory(failing_target: Callable[[], AbstractContextManager[str]]):
-    """Not by an exception a request, nor by less; measured from when all has been made once."""
+    """Not by an exception per request, nor by less; measured after everything has been created once."""
     with failing_target() as url:
         user, recorder = failing_users(url)
 

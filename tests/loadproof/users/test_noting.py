@@ -1,4 +1,4 @@
-"""What a journal says of a user's requests: one row each, with what was noted of them, and no secret."""
+"""A journal of a user's requests: one row each, with their notes, and without secrets."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PAYMENT = {"id": "p-1", "debit": "a", "credit": "b", "amount": 5, "currency": "E
 
 
 class Telling(PlayedUser):
-    """A target that records its requests, and answers as told, by turns."""
+    """A target whose requests are recorded, and which gives the listed answers in rotation."""
 
     def __init__(self, *ends: Any, headers: dict[str, str] | None = None, record: str | None = "requests", **plan: Any):
         super().__init__(record=record, **plan)
@@ -77,7 +77,7 @@ def notes_of(played: PlayedUser) -> list[dict[str, Any]]:
 )
 @pytest.mark.parametrize("feeds", [True, False])
 def test_each_request_has_one_row(end, status, outcome, feeds):
-    """However it ended, and whether or not Locust is told of each."""
+    """However it ended, and whether or not Locust is told about each."""
     played = Telling(end, headers={"retry-after": "Sun, 06"}, expect_throttling=True)
     played.recorder.feed(SimpleNamespace(are_alone=feeds, add=lambda *_, **__: None))
     played.send(played.user.api.ask_health())
@@ -89,7 +89,7 @@ def test_each_request_has_one_row(end, status, outcome, feeds):
 
 
 def test_a_planned_request_has_its_turns_time_and_phase():
-    """Which may be earlier than it was sent."""
+    """The turn may be earlier than the request was sent."""
     played = Telling()
     performing = gevent.spawn(played.user.perform, Due(-0.25))
     played.time.advance_to(0.2)
@@ -99,8 +99,8 @@ def test_a_planned_request_has_its_turns_time_and_phase():
 
 
 @pytest.mark.parametrize(("is_ours", "outcome"), [(True, "abandoned"), (False, "timeout")])
-def test_what_is_cut_off_has_a_row_too(is_ours, outcome):
-    """By our own stop, or by its user."""
+def test_a_request_that_is_cut_off_has_a_row_too(is_ours, outcome):
+    """Cut off by our own stop, or by its user."""
     played = Telling(takes_s=lambda _: 100.0)
     life = played.user.start(Group())
     played.time.advance_to(2.0)
@@ -112,7 +112,7 @@ def test_what_is_cut_off_has_a_row_too(is_ours, outcome):
     assert (row.outcome, row.status, row.sent_us, row.ended_us) == (outcome, "0", "500000", "2000000")
 
 
-def test_a_scenario_that_records_no_requests_keeps_nothing_of_them():
+def test_a_scenario_that_records_no_requests_keeps_nothing_about_them():
     """Neither in memory nor in its reports."""
     played = Telling(record=None)
     played.send(played.user.api.ask_health())
@@ -121,15 +121,15 @@ def test_a_scenario_that_records_no_requests_keeps_nothing_of_them():
 
 
 @pytest.mark.parametrize(("clients", "seen_as"), [("shared", "shared"), ({"header": "X-Client"}, "client-0")])
-def test_a_client_is_called_what_the_target_sees_it_as(clients, seen_as):
-    """An address only where it has its own."""
+def test_a_client_has_the_name_by_which_the_target_sees_it(clients, seen_as):
+    """An address only if it has its own."""
     played = Telling(clients=clients)
     played.send(played.user.api.ask_health())
     assert [row.client for row in journal_of(played)] == [seen_as]
 
 
-def test_what_the_api_does_is_noted():
-    """Payments, their reading back, balances and events: what was sent, and what the answer says."""
+def test_the_apis_operations_are_noted():
+    """Payments, reading them back, balances and events: what was sent, and what the answer says."""
     played = Telling((201, PAYMENT), (200, PAYMENT), (200, {"account": "a", "balance": 7}), (200, {"duplicate": True}))
     api = played.user.api
     payment = api.pay(debit="a", credit="b", amount=5, key="k-1")
@@ -142,8 +142,8 @@ def test_what_the_api_does_is_noted():
     ]
 
 
-def test_what_was_sent_is_noted_where_there_is_no_answer_to_it():
-    """A refusal says nothing of the payment, and a timeout nothing at all."""
+def test_what_was_sent_is_noted_even_without_an_answer():
+    """A refusal says nothing about the payment, and a timeout nothing at all."""
     played = Telling(500, RequestTimeoutError("total"))
     payment = played.user.api.pay(debit="a", credit="b", amount=5, key="k-1")
     played.send(payment, payment)
@@ -152,7 +152,7 @@ def test_what_was_sent_is_noted_where_there_is_no_answer_to_it():
 
 
 def test_amounts_are_noted_in_minor_units():
-    """Whatever the target is sent, and answers; a key only where it is sent."""
+    """Whatever unit the target uses; a key only if one is sent."""
     payments = {"amounts": "decimal", "idempotency_key": None}
     endpoints = Endpoints.model_validate({"transactions": payments})
     played = Telling((201, PAYMENT), (200, {**PAYMENT, "amount": "12.34"}))
@@ -162,8 +162,8 @@ def test_amounts_are_noted_in_minor_units():
     assert (paid["amount"], read["amount"], "key" in paid) == (1234, 1234, False)
 
 
-def test_a_user_notes_words_of_its_own():
-    """Values, and what functions find in the reply; what they don't find is left out."""
+def test_a_user_can_add_its_own_notes():
+    """Values, and functions of the reply; whatever these don't find is left out."""
     note = {
         "order": 5,
         "price": Decimal("1.50"),
@@ -180,7 +180,7 @@ def test_a_user_notes_words_of_its_own():
     ]
 
 
-def test_what_the_answer_says_of_limits_is_noted():
+def test_what_the_answer_says_about_limits_is_noted():
     """As it was sent."""
     limits = {"ratelimit": '"health";r=5;t=30', "ratelimit-policy": '"health";q=60;w=60'}
     played = Telling(headers=limits)
@@ -199,8 +199,8 @@ def test_what_the_answer_says_of_limits_is_noted():
     ],
     ids=["a date", "from a cache", "seconds"],
 )
-def test_a_date_to_wait_for_is_noted_with_the_clock_that_it_is_of(retry_after, more, notes):
-    """Seconds need none; and a cache's answers say when it got them."""
+def test_a_date_in_retry_after_is_noted_with_the_answers_date(retry_after, more, notes):
+    """Seconds need none; and a cached answer's Date is not the target's time."""
     date = "Sun, 06 Nov 2033 08:49:07 GMT"
     headers = {"retry-after": retry_after, "date": date, **more}
     played = Telling(429, headers=headers, expect_throttling=True)
@@ -212,8 +212,8 @@ SECRET = 'c4nary"s3cret'
 
 
 @pytest.mark.parametrize("said", [SECRET, f"Bearer {SECRET}", {"deep": [SECRET]}, {SECRET: 1}])
-def test_no_secret_is_noted(said):
-    """The name of its variable stands in its place, in a row that is as whole as any other."""
+def test_secrets_are_not_noted(said):
+    """The name of the variable replaces its value, and the row remains complete."""
     played = Telling((200, {"status": said}), 200, headers={"retry-after": SECRET})
     played.recorder._journal_rows._mask = Masker({"KEY": SECRET})
     note = {"said": lambda reply: reply.answer.json["status"], "own": said, "order": 5, SECRET: 6}
@@ -240,8 +240,8 @@ def test_half_a_secret_is_not_noted_either():
     assert (row.retry_after, json.loads(row.noted)) == (hidden, {"own": hidden, "said": hidden})
 
 
-def test_others_run_while_a_second_is_written():
-    """A thousand rows are no millisecond's work."""
+def test_other_greenlets_run_while_a_second_is_written():
+    """A thousand rows take more than a millisecond."""
     played = Telling()
     played.send(*[played.user.api.ask_health()] * 250)
     ran: list[float] = []

@@ -1,4 +1,4 @@
-"""Users that send again what failed: when, how often, and what each attempt counts as."""
+"""Users that retry failed requests: when, how often, and how each attempt is counted."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TWICE = {"times": 2, "back_off": "200 ms"}
 
 
 def counts_of(played: PlayedUser, until_s: float) -> dict[tuple[str, str], int]:
-    """By series and outcome, of what only counts and of response times."""
+    """Counters and response times, counted by series and outcome."""
     counts: dict[tuple[str, str], int] = {}
     for row in rows(played, until_s):
         if row.series in {FOLLOWED, RETRIED, "response"}:
@@ -25,8 +25,8 @@ def counts_of(played: PlayedUser, until_s: float) -> dict[tuple[str, str], int]:
     return counts
 
 
-def test_a_failed_request_is_sent_again_after_growing_waits():
-    """Each attempt is a request of its own, with its own outcome; what succeeds is not sent again."""
+def test_a_failed_request_is_retried_after_growing_waits():
+    """Each attempt is a request with its own outcome; a success is not sent again."""
     played = PlayedUser(statuses=[500, 503, 200], retries=TWICE)
     live(played, 2.4)
     assert played.sent_s == [0.5, 0.8, 1.3]
@@ -39,7 +39,7 @@ def test_a_failed_request_is_sent_again_after_growing_waits():
 
 
 def test_after_the_last_retry_the_task_goes_on_without_a_reply():
-    """No more than the scenario says, and the next turn begins with the first wait."""
+    """There are no more retries than the scenario says, and the next turn starts again with the first wait."""
     seen = []
 
     def ask(user) -> None:
@@ -52,23 +52,23 @@ def test_after_the_last_retry_the_task_goes_on_without_a_reply():
 
 
 @pytest.mark.parametrize(("status", "on"), [(403, ["server_error"]), (500, ["timeout", "connection"])])
-def test_only_what_the_scenario_names_is_sent_again(status, on):
-    """A refusal is no failure unless it says so."""
+def test_only_the_outcomes_in_the_scenario_are_retried(status, on):
+    """A refusal is retried only if the scenario says so."""
     played = PlayedUser(statuses=[status], retries=TWICE | {"on": on})
     live(played, 2.0)
     assert played.sent_s == [0.5]
 
 
 def test_a_retry_after_is_waited_for():
-    """If it asks for longer than the back-off, and users honour it; they add what they always add."""
+    """If it asks for longer than the back-off, and users honour it; they add their usual jitter."""
     played = PlayedUser(statuses=[429], headers={"retry-after": "1"}, retries=TWICE | {"on": ["throttled"]})
     live(played, 4.0)
     assert played.sent_s[:2] == [0.5, pytest.approx(2.1, abs=0.51)]
     assert played.sent_s[1] >= 1.6
 
 
-def test_no_wait_is_longer_than_the_longest_and_jitter_only_shortens():
-    """A half of each wait at most."""
+def test_waits_never_exceed_the_maximum_and_jitter_only_shortens_them():
+    """By at most half of each wait."""
     retries = {"times": 4, "back_off": "100 ms", "factor": 10.0, "most": "300 ms", "jitter": "50 %"}
     played = PlayedUser(statuses=[500] * 5, retries=retries, takes_s=lambda _: 0.0)
     live(played, 2.4)
@@ -78,15 +78,15 @@ def test_no_wait_is_longer_than_the_longest_and_jitter_only_shortens():
     assert all(0.15 <= wait_s <= 0.3 for wait_s in waits_s[1:])
 
 
-def test_the_turns_that_retries_take_are_missed_for_the_targets_sake():
-    """Its failures kept the user from sending: lateness would be ours."""
+def test_turns_spent_on_retries_are_the_targets_fault():
+    """Its failures kept the user from sending; lateness would be ours."""
     played = PlayedUser(statuses=[500], retries={"times": 1, "back_off": "3 s"})
     assert played.live(7.0)["missed"] == 1
     assert played.sent_s == [0.5, 3.6, 3.7, 6.2]
 
 
-def test_a_group_goes_on_with_the_retry_that_succeeds_and_has_its_time():
-    """It ends with what its last attempt came to."""
+def test_a_group_continues_with_a_successful_retry_and_includes_its_time():
+    """Its outcome comes from the last attempt."""
 
     def shop(user) -> None:
         call(user, "cart")
@@ -100,13 +100,13 @@ def test_a_group_goes_on_with_the_retry_that_succeeds_and_has_its_time():
         assert {row.outcome: row.count for row in ended} == ends
 
 
-def test_requests_at_a_time_have_tries_of_their_own():
-    """What another greenlet of the user sends meanwhile is no retry, and takes none away."""
+def test_concurrent_requests_have_separate_retries():
+    """A request that another greenlet of the user sends meanwhile is no retry, and uses none up."""
 
     def at_a_time(user) -> None:
         gevent.joinall([gevent.spawn(call, user, "cart"), gevent.spawn(call, user, "pay")])
 
-    # The cart fails twice and is sent again; the payment, which is sent with it, is answered at once.
+    # The cart fails twice and is retried; the payment, sent at the same time, is answered at once.
     played = PlayedUser(task=at_a_time, mix=MIX, statuses=[500, 200, 500, 200], retries=TWICE)
     live(played, 2.4)
     by_name: dict[str, dict[str, int]] = {}
@@ -117,8 +117,8 @@ def test_requests_at_a_time_have_tries_of_their_own():
     assert by_name == {"cart": {"server_error": 2, "ok": 1, RETRIED: 2}, "pay": {"ok": 1}}
 
 
-def test_a_failed_renewal_of_the_login_is_no_failure_of_the_request():
-    """Which was refused, and that has no retry."""
+def test_a_failed_renewal_of_the_login_does_not_count_as_a_failure_of_the_request():
+    """The request was rejected, which isn't retried."""
 
     def log_in_first(user) -> None:
         user.login(user.api.call("POST", "/login", name="login"), lambda _: "token")
@@ -137,8 +137,8 @@ def test_a_failed_renewal_of_the_login_is_no_failure_of_the_request():
         (429, {"retry-after": "25"}, {"times": 5, "back_off": "1 s", "on": ["throttled"]}),
     ],
 )
-def test_a_wait_before_a_retry_that_the_end_cuts_off_is_the_targets(status, headers, retries):
-    """A target that fails to the end keeps users waiting to the end; none of it is lost for our own reasons."""
+def test_a_wait_before_a_retry_cut_off_by_the_end_is_the_targets_fault(status, headers, retries):
+    """A target that fails until the end keeps users waiting until the end; no time is lost through our own fault."""
     played = PlayedUser(statuses=[status] * 9, headers=headers, retries=retries)
     played.user.start(Group())
     played.time.advance_to(30.0)

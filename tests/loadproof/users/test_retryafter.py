@@ -1,4 +1,4 @@
-"""Retry-After is read as RFC 9110 has it, and each promise is put to the test once."""
+"""Retry-After is read as in RFC 9110, and each promise is tested once."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def saying(text: str | None) -> Answer:
     [("0", 0), ("120", 120), ("0.5", 0.5), ("1.25", 1.25), ("-3", 0), ("-0.5", 0), ("9999999999", 1e10)],
 )
 def test_seconds_are_read(text, seconds):
-    """Parts of one, too; what has gone by is now, as with dates."""
+    """Fractions, too; a time in the past means now, as with dates."""
     assert retry_after_s(saying(text)) == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize("text", [None, ""])
-def test_a_refusal_without_a_time_is_silent(text):
-    """An empty header says no more than none."""
+def test_a_refusal_without_a_time_makes_no_promise(text):
+    """An empty header says no more than a missing one."""
     assert (retry_after_s(saying(text)), promising_nothing(saying(text))) == (None, RETRY_MISSING)
 
 
@@ -42,35 +42,35 @@ UNREADABLE = (
 
 
 @pytest.mark.parametrize("text", UNREADABLE)
-def test_a_time_that_nobody_can_keep_to_is_no_honest_one(text):
-    """And not the same as saying nothing."""
+def test_an_unusable_time_counts_as_unreadable(text):
+    """It is not the same as no header."""
     assert (retry_after_s(saying(text)), promising_nothing(saying(text))) == (None, RETRY_UNREADABLE)
 
 
 @given(st.text(st.characters(max_codepoint=255), max_size=60))
-def test_whatever_it_says_is_seconds_or_unreadable(text):
+def test_any_text_is_seconds_or_unreadable(text):
     """Nothing is raised into the user's task."""
     seconds = retry_after_s(saying(text))
     assert seconds is None or 0 <= seconds < math.inf
 
 
 @given(st.dates(max_value=date(3000, 1, 1)), st.sampled_from(["%A, %d-%b-%y", "%a, %d %b %Y", "%a %b %d"]), st.text())
-def test_whatever_begins_as_a_date_is_seconds_or_unreadable(day, style, rest):
-    """Its parsers raise errors of several kinds."""
+def test_any_text_that_begins_like_a_date_is_seconds_or_unreadable(day, style, rest):
+    """Date parsers raise several kinds of errors."""
     seconds = retry_after_s(saying(f"{day:{style}} {rest}"))
     assert seconds is None or 0 <= seconds < math.inf
 
 
 @pytest.mark.parametrize("style", ["%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"])
 def test_dates_come_in_three_formats(style):
-    """RFC 9110, section 5.6.7: the two old ones, too."""
+    """RFC 9110, section 5.6.7, including the two obsolete ones."""
     text = (datetime.now(UTC) + timedelta(seconds=300)).strftime(style)
     assert retry_after_s(saying(text)) == pytest.approx(300, abs=10)
 
 
 @pytest.mark.parametrize(("ahead_s", "seconds"), [(30, 30), (-30, 0)])
-def test_a_date_is_so_many_seconds_from_now(ahead_s, seconds):
-    """One that has gone by is now."""
+def test_a_date_becomes_seconds_from_now(ahead_s, seconds):
+    """A date in the past means now."""
     text = format_datetime(datetime.now(UTC) + timedelta(seconds=ahead_s), usegmt=True)
     assert retry_after_s(saying(text)) == pytest.approx(seconds, abs=10)
 
@@ -78,7 +78,7 @@ def test_a_date_is_so_many_seconds_from_now(ahead_s, seconds):
 @pytest.mark.parametrize("skew_s", [-3600, -20, 20, 3600])
 @pytest.mark.parametrize("wait_s", [0, 7])
 def test_a_date_counts_from_the_answers_own_date(skew_s, wait_s):
-    """A target whose clock is another one promises nothing else; an odd Date is none."""
+    """A target with a wrong clock makes the same promise; an invalid Date counts as missing."""
     now = datetime.now(UTC) + timedelta(seconds=skew_s)
     date, until = (format_datetime(now + timedelta(seconds=ahead_s), usegmt=True) for ahead_s in (0, wait_s))
     assert retry_after_s(Answer(429, {"retry-after": until, "date": date})) == wait_s
@@ -87,8 +87,8 @@ def test_a_date_counts_from_the_answers_own_date(skew_s, wait_s):
         assert retry_after_s(Answer(429, {"retry-after": until, "date": odd})) == pytest.approx(60, abs=10)
 
 
-def test_the_first_request_after_the_moment_tests_a_promise():
-    """One before it doesn't, and no second one does."""
+def test_the_first_request_after_the_promised_moment_tests_it():
+    """An earlier one doesn't, nor does a second one."""
     tracker = PromiseTracker()
     assert tracker.take_due(5.0) is None
     tracker.promise = promise = RetryPromise(from_s=10.0, intended_s=3.0)
@@ -109,6 +109,6 @@ def test_the_first_request_after_the_moment_tests_a_promise():
         (Outcome.CONNECTION, None),
     ],
 )
-def test_whoever_is_let_in_was_told_the_truth(outcome, became):
-    """A request that failed for another reason says nothing of it."""
+def test_a_promise_is_kept_if_the_client_is_admitted(outcome, became):
+    """A request that failed for another reason doesn't tell."""
     assert RetryPromise.became(outcome) == became

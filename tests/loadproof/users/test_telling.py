@@ -1,4 +1,4 @@
-"""What Locust is told of a user's requests, and which of a user's requests are in the plan."""
+"""Which of a user's requests are reported to Locust, and which are in the plan."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from simulation.playeduser import PlayedUser, Waiting, ask
 
 
 def told_of(played: PlayedUser, task) -> list[dict]:
-    """Locust's events of one task's requests."""
+    """Locust's events for one task's requests."""
     told: list[dict] = []
     played.user.environment.events.request.add_listener(lambda **event: told.append(event))
     played.time.advance_to(1.0)
@@ -27,8 +27,8 @@ def told_of(played: PlayedUser, task) -> list[dict]:
     return told
 
 
-def test_locust_is_told_of_each_request_while_nobody_feeds_its_statistics():
-    """With its time in ms from its beginning, its length and its answer."""
+def test_each_request_is_reported_to_locust_unless_its_statistics_are_fed_in_bulk():
+    """With its response time in ms, its length and its answer."""
     played = PlayedUser(takes_s=lambda _: 0.25)
     (event,) = told_of(played, ask)
     assert event["response_time"] == pytest.approx(250)
@@ -44,7 +44,7 @@ def test_locust_is_told_of_each_request_while_nobody_feeds_its_statistics():
     assert event["context"] == {}
 
 
-def test_what_is_fed_in_bulk_is_told_only_if_it_failed():
+def test_with_bulk_statistics_only_failures_are_reported():
     """And a failure is kept as an example."""
     played = PlayedUser()
     played.recorder.feeds_locust = True
@@ -65,8 +65,8 @@ def test_what_is_fed_in_bulk_is_told_only_if_it_failed():
     assert (endpoint, request.path, answer.status, str(error)) == ("health", "/health", 200, "no")
 
 
-def test_a_check_that_quotes_a_secret_is_told_without_it():
-    """Neither Locust's event nor the example has it."""
+def test_a_secret_quoted_by_a_check_is_masked():
+    """In Locust's event and in the example."""
     played = PlayedUser()
     played.user.workload.mask = Masker({"TOKEN": "t0ken-t0ken"})
     failed: list[Exception] = []
@@ -80,8 +80,8 @@ def test_a_check_that_quotes_a_secret_is_told_without_it():
     assert repr(event["exception"]) == "UnexpectedAnswerError(\"unexpected '${TOKEN}'\")"
 
 
-def test_each_task_has_its_turns():
-    """By the user's own seeded choices."""
+def test_each_task_gets_turns():
+    """Chosen by the user's own seeded generator."""
     seen: list[str] = []
     played = PlayedUser()
     type(played.user).tasks = [lambda _: seen.append("first"), lambda _: seen.append("second")]
@@ -90,8 +90,8 @@ def test_each_task_has_its_turns():
     assert set(seen) == {"first", "second"}
 
 
-def test_what_is_sent_before_the_first_turn_and_after_the_last_is_set_up():
-    """It is due when it gets there, and outside the plan; so is nothing in between."""
+def test_requests_before_the_first_turn_and_after_the_last_are_setup():
+    """They are due when they are sent, and outside the plan; all requests in between are in it."""
     played = PlayedUser(statuses=[200, 429], when_throttled="stop", expect_throttling=True)
     user = played.user
     assert user._take_due("health").is_setup
@@ -112,8 +112,8 @@ def test_what_is_sent_before_the_first_turn_and_after_the_last_is_set_up():
     assert take("health").is_setup
 
 
-def test_a_tasks_second_request_is_due_when_it_gets_there():
-    """Its first one serves the turn."""
+def test_a_tasks_second_request_is_due_when_it_is_sent():
+    """Its first request serves the turn."""
     played = PlayedUser()
     dues: list[Due] = []
     take = played.user._take_due
@@ -125,8 +125,8 @@ def test_a_tasks_second_request_is_due_when_it_gets_there():
     assert take("health") == Due(pytest.approx(1.0), is_setup=False)
 
 
-def test_users_of_ours_are_known_and_what_sets_up():
-    """Among whatever else Locust found."""
+def test_our_users_are_recognized_and_those_with_a_setup():
+    """Among all the classes that Locust found."""
     played = PlayedUser()
 
     class Starting(Waiting):

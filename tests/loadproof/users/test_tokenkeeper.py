@@ -1,4 +1,4 @@
-"""The OAuth2 token of a process, from a real server: there before users begin, renewed in time and after a 401."""
+"""A process's OAuth2 token, from a real server: obtained before users start, renewed in time and after a 401."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.guarded import CLIENT, SECRET, guarded
 
 
 class Process:
-    """One that sends: its users, and what its recorder has."""
+    """A process that sends: its users, and what its recorder holds."""
 
     def __init__(self, url: str, users: int = 1, **plan: object) -> None:
         oauth2 = {"token_url": f"{url}/token", "client_id": CLIENT, "client_secret": "CLIENT_SECRET"}
@@ -41,7 +41,7 @@ class Process:
         self.living = [self.user_class(self.environment) for _ in range(self.users)]
 
     def ask_each(self, times: int = 1) -> None:
-        """All users at the same time, each so often, and what they wait for."""
+        """All users send at the same time, each this often, and wait for their answers."""
 
         def ask_so_often(user: ApiUser) -> None:
             for _ in range(times):
@@ -72,7 +72,7 @@ def _secret(monkeypatch):
 
 @pytest.mark.slow
 def test_a_token_is_renewed_before_it_expires():
-    """It lasts two seconds; nobody is ever refused, and nobody's request waits for the next one."""
+    """It lasts two seconds; no user is ever refused, and no request waits for the next token."""
     with guarded(lasts_s=2) as server:
         process = Process(server.url)
         process.begin()
@@ -87,7 +87,7 @@ def test_a_token_is_renewed_before_it_expires():
 
 
 def test_tokens_that_are_revoked_are_renewed_once_for_all_users_of_the_process():
-    """Each user is refused once, and its next request has the new token."""
+    """Each user is refused once, and its next request carries the new token."""
     with guarded() as server:
         process = Process(server.url, users=20)
         process.begin()
@@ -101,7 +101,7 @@ def test_tokens_that_are_revoked_are_renewed_once_for_all_users_of_the_process()
 
 
 def test_a_token_that_is_refused_after_its_renewal_is_not_renewed_again():
-    """Each request is rejected, and the token server has peace."""
+    """Each request is rejected, and the token server is left alone."""
     with guarded() as server:
         process = Process(server.url, users=3)
         process.begin()
@@ -115,8 +115,8 @@ def test_a_token_that_is_refused_after_its_renewal_is_not_renewed_again():
 
 
 @pytest.mark.slow
-def test_a_token_that_cannot_be_renewed_is_asked_for_again_after_a_while():
-    """What fails is told as what it is; until then the target refuses."""
+def test_a_failed_token_renewal_is_retried_after_a_while():
+    """The failure is reported as it is; until then, the target refuses."""
     with guarded(lasts_s=1.2) as server:
         process = Process(server.url)
         process.begin()
@@ -130,7 +130,7 @@ def test_a_token_that_cannot_be_renewed_is_asked_for_again_after_a_while():
             process.ask_each()
         process.end()
         assert server.counted("/health")[200] == 1
-        # At a second, when it should have been renewed; after the first 401; and two seconds later.
+        # After one second, when it is due for renewal; after the first 401; and two seconds later.
         assert server.counted("/token") == {200: 2, 500: 2}
         assert process.outcomes(TOKEN, "setup") == {"ok": 2, "server_error": 2}
 
@@ -143,8 +143,8 @@ def test_a_token_that_cannot_be_renewed_is_asked_for_again_after_a_while():
         ((503, {}), "no access token: server_error: status 503"),
     ],
 )
-def test_without_a_first_token_no_user_begins(answer, told):
-    """Why, in one line."""
+def test_without_a_first_token_no_user_starts(answer, told):
+    """The reason is one line."""
     with guarded(token_answer=answer) as server:
         process = Process(server.url)
         with pytest.raises(TargetError) as raised:
@@ -152,8 +152,8 @@ def test_without_a_first_token_no_user_begins(answer, told):
     assert told in str(raised.value)
 
 
-def test_a_renewal_that_the_end_cuts_off_is_accounted_for():
-    """And whoever waits for it does not wait for ever."""
+def test_a_renewal_cut_off_by_the_end_is_accounted_for():
+    """And users that wait for it don't wait forever."""
     with guarded() as server:
         process = Process(server.url)
         process.begin()

@@ -1,4 +1,4 @@
-"""A user's turns on simulated time: when it sends, what it counts as whose fault, and what a refusal makes of it."""
+"""A user's turns on simulated time: when it sends, whose fault a missed turn is, and how it reacts to a refusal."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ def ask_twice(user) -> None:
     ask(user)
 
 
-def test_a_user_sends_at_its_pace_from_somewhere_in_the_first():
-    """Answers in between take nothing away."""
+def test_a_user_sends_at_its_pace_from_a_random_start():
+    """Waiting for answers in between costs nothing."""
     played = PlayedUser()
     counted = played.live(10.0)
     assert played.sent_s == [0.5, 2.5, 4.5, 6.5, 8.5]
     assert counted == {PRESENT_MS: 10_000}
 
 
-def test_what_answers_take_of_the_next_turns_are_turns_missed():
-    """And it goes on at once: an answer of 6 s costs two.
+def test_answers_that_outlast_the_pace_cost_turns():
+    """The user then sends at once: an answer of 6 s costs two turns.
 
-    Then at a moment of its own again, or all who waited for an outage would send together from then on.
+    Later it sends at its own offset again, or all users held up by an outage would stay in step.
     """
     played = PlayedUser(takes_s=lambda number: 6.0 if number == 2 else 0.1)
     counted = played.live(15.0)
@@ -41,8 +41,8 @@ def test_what_answers_take_of_the_next_turns_are_turns_missed():
     assert counted == {PRESENT_MS: 15_000, "missed": 2}
 
 
-def test_what_a_users_own_code_takes_of_the_next_turn_is_ours():
-    """Its task takes 3 s of work for each answer."""
+def test_time_that_a_users_own_code_takes_from_the_next_turn_is_ours():
+    """Its task works for 3 s on each answer."""
 
     def slow(user) -> None:
         ask(user)
@@ -54,8 +54,8 @@ def test_what_a_users_own_code_takes_of_the_next_turn_is_ours():
     assert counted == {PRESENT_MS: 10_000, LATE_MS: 3_300}
 
 
-def test_a_pause_within_the_pace_only_delays_what_comes_after_it():
-    """The next turn has its time, and nothing is lost."""
+def test_a_pause_within_the_pace_only_delays_later_requests_of_the_turn():
+    """The next turn comes on time, and nothing is lost."""
 
     def thoughtful(user) -> None:
         ask(user)
@@ -78,8 +78,8 @@ def test_a_pause_within_the_pace_only_delays_what_comes_after_it():
         (1.5, 1.5, 500, 2),
     ],
 )
-def test_a_slow_target_is_not_excused_by_pauses_that_leave_it_its_deadline(pause_s, takes_s, late_ms, missed):
-    """Of 2 s, two answers may take 0.5 s each: 1 s is left to pause in, and what is beyond that is ours."""
+def test_a_slow_target_is_not_excused_by_pauses_that_leave_time_for_its_deadline(pause_s, takes_s, late_ms, missed):
+    """Of 2 s, two answers may take 0.5 s each: this leaves 1 s for pauses, and anything longer is ours."""
 
     def thoughtful(user) -> None:
         ask(user)
@@ -94,15 +94,15 @@ def test_a_slow_target_is_not_excused_by_pauses_that_leave_it_its_deadline(pause
     assert counted["missed"] == pytest.approx(missed, abs=0.5)
 
 
-def test_who_is_still_answered_slowly_sends_as_soon_as_it_may():
-    """Each turn may be late again: a moment of its own would be another turn lost."""
+def test_a_user_that_still_gets_slow_answers_sends_as_soon_as_it_can():
+    """Each turn may be late again: returning to its own offset would cost another turn."""
     played = PlayedUser(takes_s=lambda number: 6.0 if number == 2 else 1.5)
     played.live(15.0)
     assert played.sent_s == [0.5, 2.5, 8.5, 10.5, 12.5, 14.5]
 
 
-def test_of_a_turn_that_took_too_long_the_own_part_comes_last():
-    """The answer took 3 s and the work 0.5 s: 1 s was the target's, 0.5 s ours."""
+def test_in_an_overlong_turn_our_own_part_comes_last():
+    """The answer took 3 s and the work 0.5 s: 1 s was the target's fault, 0.5 s ours."""
 
     def slow(user) -> None:
         ask(user)
@@ -115,15 +115,15 @@ def test_of_a_turn_that_took_too_long_the_own_part_comes_last():
 
 
 def test_a_turn_of_two_requests_misses_two_at_a_time():
-    """As many as its last one sent."""
+    """As many as its last turn sent."""
     played = PlayedUser(task=ask_twice, takes_s=lambda number: 4.0 if number in {1, 2} else 0.1)
     counted = played.live(20.0)
     assert played.sent_s[:4] == [0.5, 4.5, 8.5, 8.6]
     assert counted["missed"] == 6, "6 s of turns that send two requests each 2 s"
 
 
-def test_a_mistake_in_a_task_leaves_the_pace_alone():
-    """Locust comes again, and the next turn has its time."""
+def test_an_error_in_a_task_does_not_change_the_pace():
+    """Locust runs the user again, and the next turn comes on time."""
 
     def wrong(user) -> None:
         ask(user)
@@ -143,8 +143,8 @@ def test_a_mistake_in_a_task_leaves_the_pace_alone():
     assert played.sent_s == [0.5, 2.5, 4.5, 6.5]
 
 
-def test_set_up_delays_the_first_turn_by_its_answers():
-    """No loss while they come within the deadline; what is beyond it is turns missed, and the rest ours."""
+def test_setup_delays_the_first_turn_by_its_answers():
+    """Within the deadline this costs nothing; beyond it turns are missed, and the rest is our lateness."""
     played = PlayedUser(takes_s=lambda number: 2.5 if number == 1 else 0.1, expect_throttling=True)
     user = played.user
 
@@ -159,8 +159,8 @@ def test_set_up_delays_the_first_turn_by_its_answers():
     assert played.counted(10.0) == {LATE_MS: 1_000, "missed": 1}
 
 
-def test_each_request_of_set_up_stands_for_a_turn_where_the_target_limits_its_clients():
-    """The embedded target declares a limit of health."""
+def test_each_setup_request_counts_as_a_turn_if_the_target_limits_its_clients():
+    """The embedded target declares a limit for health."""
     for expect_throttling, first_s in ((True, 0.7), (False, 4.7)):
         played = PlayedUser(expect_throttling=expect_throttling)
         user = played.user
@@ -175,7 +175,7 @@ def test_each_request_of_set_up_stands_for_a_turn_where_the_target_limits_its_cl
     [("ignore", [0.5, 2.5, 4.5, 6.5, 8.5], 0), ("honour", [0.5, 6.6], 2), ("stop", [0.5], 15)],
 )
 def test_a_refusal_is_waited_out_as_the_scenario_says(how, sent_s, backed_off):
-    """By at least what the target asked for, and a little more; turns that pass meanwhile are its own wish."""
+    """By at least what the target asked for, and a little more; skipping turns meanwhile is the user's choice."""
     played = PlayedUser(statuses=[429], headers={"retry-after": "6"}, when_throttled=how, expect_throttling=True)
     played.user.random.uniform = lambda low, _: low
     counted = played.live(10.0)
@@ -184,8 +184,8 @@ def test_a_refusal_is_waited_out_as_the_scenario_says(how, sent_s, backed_off):
     assert counted["backed_off"] == backed_off
 
 
-def test_who_is_refused_again_and_again_waits_longer_each_time():
-    """Up to a minute; and from the beginning once it is let in."""
+def test_a_user_refused_repeatedly_waits_longer_each_time():
+    """Up to a minute; the first wait is short again once it has been admitted."""
     played = PlayedUser(statuses=[429] * 8 + [200, 429], when_throttled="honour", expect_throttling=True, seconds=400)
     asked: list[float] = []
     played.user.random.uniform = lambda low, high: asked.append(high) or low
@@ -193,8 +193,8 @@ def test_who_is_refused_again_and_again_waits_longer_each_time():
     assert asked == [1, 2, 4, 8, 16, 32, 60, 60, 1]
 
 
-def test_a_user_who_stops_in_an_arrivals_journey_takes_no_turns():
-    """It is raised through the task."""
+def test_a_user_that_stops_during_an_arrival_takes_no_turns():
+    """StopUser is raised through the task."""
     played = PlayedUser(statuses=[429], when_throttled="stop", expect_throttling=True)
     stopped: list[bool] = []
 
@@ -209,16 +209,16 @@ def test_a_user_who_stops_in_an_arrivals_journey_takes_no_turns():
     assert played.user._not_before_s == math.inf
 
 
-def test_a_wait_is_as_long_as_the_next_turn_is_away():
-    """Never below 0, and an hour at most: the end wakes it."""
+def test_a_wait_lasts_until_the_next_turn():
+    """At least 0 s and at most an hour; the end wakes the user."""
     played = PlayedUser()
     for due_s, wait_s in ((5.0, 5.0), (-1.0, 0.0), (math.inf, 3600.0)):
         played.user._due = Due(due_s)
         assert played.user.wait_time() == pytest.approx(wait_s)
 
 
-def test_an_id_is_of_its_run_and_of_its_draw():
-    """The same choices of another run on the same target have other ids."""
+def test_an_id_depends_on_its_run_and_its_draw():
+    """The same choices in another run on the same target give other ids."""
     ids = []
     for run_id in ("a", "b" * 100):
         played = PlayedUser()
@@ -228,8 +228,8 @@ def test_an_id_is_of_its_run_and_of_its_draw():
     assert all(len(str(one)) == 36 for one in ids)
 
 
-def test_bursts_that_come_while_a_user_waits_are_missed():
-    """But for the last of them, which it takes late."""
+def test_bursts_during_a_users_wait_are_missed():
+    """Except the last one, which it takes late."""
     phases = [{"name": "bursts", "users": 1, "burst": {"times": 3, "every": "5 s"}}]
     played = PlayedUser(phases=phases, takes_s=lambda number: 6.0 if number == 1 else 0.1)
     counted = played.live(14.0)
@@ -238,8 +238,8 @@ def test_bursts_that_come_while_a_user_waits_are_missed():
 
 
 @pytest.mark.parametrize("shorter", [1, 40])
-def test_of_answers_that_are_awaited_together_the_longest_counts_whole(shorter):
-    """However many came and went meanwhile: the target kept the user from its next turn, and not its code."""
+def test_of_concurrent_answers_the_longest_counts_in_full(shorter):
+    """However many others came meanwhile: the target kept the user from its next turn, not its code."""
 
     def ask_beside(user) -> None:
         long = gevent.spawn(ask, user)
@@ -259,8 +259,8 @@ def test_of_answers_that_are_awaited_together_the_longest_counts_whole(shorter):
 @pytest.mark.parametrize(
     ("pause_s", "takes_s", "late"), [(0.0, 0.9, 1), (0.0, 0.62, 0), (0.8, 0.1, 0), (0.1, 0.9, 1), (0.4, 0.5, 0)]
 )
-def test_who_is_late_for_a_burst_because_of_a_pause_was_not_kept_by_the_target(pause_s, takes_s, late):
-    """Its turn comes 0.6 s before the burst; a few ms more are no other moment."""
+def test_a_user_late_for_a_burst_because_of_a_pause_was_not_kept_from_it_by_the_target(pause_s, takes_s, late):
+    """Its turn comes 0.6 s before the burst; a few milliseconds more make no difference."""
 
     def thoughtful(user) -> None:
         ask(user)
@@ -285,8 +285,8 @@ def test_who_is_late_for_a_burst_because_of_a_pause_was_not_kept_by_the_target(p
     assert burst.late == late
 
 
-def test_who_was_asked_to_wait_sends_at_a_burst_and_not_between_two():
-    """The second one comes while it waits, and is backed off."""
+def test_a_user_asked_to_wait_sends_at_a_burst_and_not_between_two():
+    """The second one comes while it waits, and counts as backed off."""
     phases = [{"name": "bursts", "users": 1, "burst": {"times": 4, "every": "5 s"}}]
     played = PlayedUser(phases=phases, statuses=[429], headers={"retry-after": "7"}, expect_throttling=True)
     counted = played.live(20.0)

@@ -1,4 +1,4 @@
-"""What a user makes of its answers: one outcome each, whatever the target sends."""
+"""How users judge their answers: exactly one outcome each, whatever the target sends."""
 
 from __future__ import annotations
 
@@ -57,21 +57,21 @@ class Noting(NoRecorder):
 
 
 def outcome_of(user_class, body: bytes, **answered: object) -> str:
-    """Of the first request of such a user, answered with this."""
+    """The outcome of such a user's first request, answered with this."""
     return " ".join(noted_of(user_class, body, **answered).outcomes)
 
 
 def noted_of(
     user_class, body: bytes, *, status: str = "200 OK", headers: str = "", connect=None, **endpoints: object
 ) -> Noting:
-    """What such a user's first request left, answered with this."""
+    """What was recorded for such a user's first request, answered with this."""
     head = f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n{headers}\r\n".encode()
     with serving(answering(head + body)) as url:
         return first_of(user_class, url, connect=connect, **endpoints)
 
 
 def first_of(user_class, url: str, *, task=None, connect=None, **endpoints: object) -> Noting:
-    """What such a user's first request left, sent there."""
+    """What was recorded for such a user's first request, sent to this URL."""
     post = Post(connect=connect)
     recorded = manifest(scenario())
     told = recorded.target.model_copy(update={"endpoints": Endpoints.model_validate(endpoints)})
@@ -102,14 +102,14 @@ def first_of(user_class, url: str, *, task=None, connect=None, **endpoints: obje
         (WebhookUser, {}),
     ],
 )
-def test_null_and_its_like_are_no_answer(user_class, body):
-    """What the target file doesn't call absent must be there and right."""
+def test_null_and_the_like_are_invalid_answers(user_class, body):
+    """Fields that the target file doesn't call absent must be present and right."""
     status = "201 Created" if user_class is TransactionUser else "200 OK"
     assert outcome_of(user_class, json.dumps(body).encode(), status=status) == "invalid"
 
 
-def test_what_this_machine_lacks_is_no_outcome():
-    """The target was never asked."""
+def test_a_shortage_of_this_machine_is_not_an_outcome():
+    """Nothing was sent to the target."""
 
     def connect(_: object, url: str) -> Connection:
         return Connection(Origin.of(url), RequestTimeouts(5.0, 5.0), source_address="192.0.2.1")
@@ -120,8 +120,8 @@ def test_what_this_machine_lacks_is_no_outcome():
 @pytest.mark.slow
 @pytest.mark.parametrize("user_class", [HealthUser, BalanceUser, TransactionUser, WebhookUser])
 @pytest.mark.parametrize("body", [DEEP, LONG, b'{"balance": NaN}', b"\xff\xfe", b"", b'{"status":' + LONG + b"}"])
-def test_whatever_a_parser_raises_is_invalid(user_class, body):
-    """One outcome, and never none."""
+def test_any_exception_of_a_parser_is_an_invalid_answer(user_class, body):
+    """There is always exactly one outcome."""
     status = "201 Created" if user_class is TransactionUser else "200 OK"
     assert outcome_of(user_class, body, status=status) == "invalid"
 
@@ -138,7 +138,7 @@ def test_whatever_a_parser_raises_is_invalid(user_class, body):
     ],
 )
 def test_a_refusal_is_counted_by_what_its_retry_after_says(text, became):
-    """And raises nothing, whatever that is."""
+    """And nothing is raised, whatever it says."""
     noted = noted_of(HealthUser, b"", status="429 Too Many", headers=f"Retry-After: {text}\r\n")
     assert (noted.outcomes, noted.promises) == (["throttled"], became)
 
@@ -161,19 +161,19 @@ PACKED = {
         ("ours", "429 Too Many", "throttled", 0),
     ],
 )
-def test_a_limit_of_ours_is_told_from_the_targets_failures(packed, status, outcome, unread):
-    """What the status says alone is the target's, whatever the body."""
+def test_our_own_limits_are_distinguished_from_the_targets_failures(packed, status, outcome, unread):
+    """What the status alone shows is the target's, whatever the body."""
     noted = noted_of(HealthUser, PACKED[packed], status=status, headers="Content-Encoding: gzip\r\n")
     assert (noted.outcomes, noted.unread_answers) == ([outcome], unread)
 
 
-def test_headers_beyond_our_limit_are_told_as_ours():
-    """There is no status, and the connection did what it should."""
+def test_headers_beyond_our_limit_are_reported_as_ours():
+    """There is no status, but the connection was fine."""
     noted = noted_of(HealthUser, b"", headers="".join(f"X-{number}: {'a' * 1000}\r\n" for number in range(70)))
     assert (noted.outcomes, noted.unread_answers) == (["invalid"], 1)
 
 
-def test_a_check_that_does_not_ask_for_the_body_is_not_concerned():
+def test_a_check_that_does_not_read_the_body_is_not_affected():
     """The answer came, and was timed to its end."""
 
     class Easy(HealthUser):
@@ -184,8 +184,8 @@ def test_a_check_that_does_not_ask_for_the_body_is_not_concerned():
     assert (noted.outcomes, noted.unread_answers) == (["ok"], 0)
 
 
-def test_a_check_that_makes_something_of_it_is_still_ours():
-    """It asked for what we don't read, and hid that."""
+def test_a_check_that_hides_the_error_still_counts_as_our_limit():
+    """It asked for something we don't read, and caught the error."""
 
     class Careful(HealthUser):
         def _is_alive(self, reply) -> None:
@@ -200,24 +200,24 @@ def test_a_check_that_makes_something_of_it_is_still_ours():
 
 @pytest.mark.parametrize("location", ["http://[", "//[::1", "http://\\", ""])
 def test_a_redirect_to_nowhere_is_an_answer(location):
-    """Of a status that nobody expects."""
+    """With an unexpected status."""
     assert outcome_of(BalanceUser, b"", status="302 Found", headers=f"Location: {location}\r\n") == "invalid"
 
 
 @pytest.mark.parametrize("status", ["099 Odd", "600 Odd", "999 Odd"])
-def test_a_status_of_no_class_is_an_answer(status):
-    """An invalid one: the connection did what it should."""
+def test_a_status_outside_all_classes_is_an_answer(status):
+    """An invalid one: the connection was fine."""
     assert outcome_of(HealthUser, b'{"status": "ok"}', status=status) == "invalid"
 
 
 @pytest.mark.parametrize("headers", ["Content-Length: 16\r\n", "X-A: b\r\n c\r\n"])
-def test_what_a_client_must_read_is_right(headers):
-    """The length twice, a folded header."""
+def test_unusual_but_valid_headers_are_ok(headers):
+    """A repeated length, a folded header."""
     assert outcome_of(HealthUser, b'{"status": "ok"}', headers=headers) == "ok"
 
 
-def test_a_payment_without_its_id_is_none_wherever_the_id_is_told():
-    """Also of a target whose Location doesn't repeat it."""
+def test_a_payment_without_an_id_is_invalid_wherever_the_id_belongs():
+    """Also if the target's Location doesn't repeat it."""
     without = json.dumps({"id": None}).encode()
     fields = {"answer": dict.fromkeys(("debit", "credit", "amount", "currency")), "location": False}
     assert outcome_of(TransactionUser, without, status="201 Created", transactions=fields) == "invalid"
@@ -226,14 +226,14 @@ def test_a_payment_without_its_id_is_none_wherever_the_id_is_told():
 
 
 def test_right_answers_are_ok():
-    """Or the tests above would prove nothing."""
+    """Otherwise the tests above would prove nothing."""
     assert outcome_of(HealthUser, b'{"status": "ok"}') == "ok"
     assert outcome_of(BalanceUser, b'{"account": "acct-000000", "balance": "12.30"}') == "ok"
     assert outcome_of(WebhookUser, b'{"duplicate": false}') == "ok"
 
 
-def test_a_check_that_raises_anything_is_an_invalid_answer():
-    """Of a user's own making, too."""
+def test_any_exception_of_a_check_is_an_invalid_answer():
+    """Including exceptions defined by the user."""
 
     class Odd(HealthUser):
         def _is_alive(self, _) -> None:
@@ -264,7 +264,7 @@ def is_right_step_by_step(reply):
     [(is_right, True), (leaves, False), (is_right_one_day, False), (is_right_step_by_step, False)],
 )
 def test_a_check_decides_or_the_answer_is_invalid(check, decides, status):
-    """What it returns counts as well; what would still have to be run has decided nothing."""
+    """Its return value counts as well; something that would still have to be run has decided nothing."""
 
     class Checked(HealthUser):
         def _is_alive(self, reply):
@@ -287,7 +287,7 @@ def by_a_kill(ask) -> None:
 
 @pytest.mark.parametrize("give_up", [by_a_timeout, by_a_kill])
 def test_a_request_that_the_users_own_code_gives_up_is_a_timeout(give_up):
-    """It was too slow for somebody, and is in each ratio."""
+    """It was too slow for the user, and counts in every ratio."""
 
     def impatient(user) -> None:
         give_up(functools.partial(HealthUser.ask, user))
@@ -301,8 +301,8 @@ def test_a_request_that_the_users_own_code_gives_up_is_a_timeout(give_up):
 
 
 @pytest.mark.parametrize("value", ["Łukasz", "a\nb"])
-def test_a_header_that_cant_be_sent_is_no_failure_of_the_target(value):
-    """It was never asked: a row of a feeder may have a name that is not in Latin-1."""
+def test_a_header_that_cant_be_sent_is_not_a_failure_of_the_target(value):
+    """Nothing was sent: a feeder's row may contain a name outside Latin-1."""
 
     def unsendable(user) -> None:
         for make in (

@@ -1,4 +1,4 @@
-"""What a user waits for is counted once and as what it was: asked to stay away, given up, or nobody's fault."""
+"""A user's waits are counted once and for what they were: a back-off, a request given up, or nobody's fault."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.loadproof.users.recorded import MIX, call, cells, live, rows
 
 
 def refused(*statuses: int, how: str = "honour", **played) -> PlayedUser:
-    """By answers that ask for 6 s, which is how long its user waits."""
+    """A user refused with a Retry-After of 6 s, which is how long it waits."""
     one = PlayedUser(
         statuses=statuses, headers={"retry-after": "6"}, when_throttled=how, expect_throttling=True, **played
     )
@@ -26,12 +26,12 @@ def refused(*statuses: int, how: str = "honour", **played) -> PlayedUser:
     return one
 
 
-def test_who_leaves_while_it_backs_off_has_skipped_the_turns_until_then():
-    """From the one that was due at 2.5 s to 6.5 s."""
+def test_a_user_that_leaves_while_backing_off_has_skipped_the_turns_until_then():
+    """From the one due at 2.5 s to 6.5 s."""
     assert refused(429).live(6.5)[BACKED_OFF] == 2
 
 
-def test_each_back_off_of_several_is_counted():
+def test_each_of_several_back_offs_is_counted():
     """4.1 s from 2.5 s on, and 4.1 s from 8.6 s on."""
     played = refused(429, 429)
     counted = played.live(14.0)
@@ -47,8 +47,8 @@ def test_a_slow_refusal_is_not_part_of_the_back_off_before_it():
     assert counted[BACKED_OFF] == 5
 
 
-def test_who_backs_off_before_its_first_turn_skips_one_request_a_turn():
-    """However many its set-up sent."""
+def test_a_user_that_backs_off_before_its_first_turn_skips_one_request_per_turn():
+    """However many its setup sent."""
     played = refused(200, 429)
     user = played.user
 
@@ -60,16 +60,16 @@ def test_who_backs_off_before_its_first_turn_skips_one_request_a_turn():
     assert played.live(4.7)[BACKED_OFF] == 2
 
 
-def test_a_journey_that_waits_skips_its_first_request():
-    """Whether it would have got to the next ones, nobody knows."""
+def test_a_journey_that_backs_off_skips_its_first_request():
+    """It is unknown whether it would have got to the next ones."""
     played = refused(429, task=lambda user: call(user, "login"), mix=MIX)
     live(played, 6.5)
     counted = cells(played, 6.5)
     assert [counted[name][BACKED_OFF] for name in ("login", "cart", "pay")] == [2, 0, 0]
 
 
-def test_who_stops_for_good_skips_its_turns_once():
-    """Also if its task asks again: 29.4 s to the end of the plan, and a turn each 2 s."""
+def test_a_user_that_stops_for_good_skips_its_turns_once():
+    """Even if its task sends again: 29.4 s until the end of the plan, with a turn every 2 s."""
 
     def twice(user) -> None:
         for _ in range(2):
@@ -82,7 +82,7 @@ def test_who_stops_for_good_skips_its_turns_once():
 
 
 def test_without_a_retry_after_nothing_is_added_to_the_jitter():
-    """Its next turn is due after 0.4 s."""
+    """The next turn is due after 0.4 s."""
     played = PlayedUser(
         statuses=[429], expect_throttling=True, mix={"health": {"share": "100 %", "every": "500 ms"}}, seconds=10
     )
@@ -95,8 +95,8 @@ def test_without_a_retry_after_nothing_is_added_to_the_jitter():
     ("statuses", "promised", "kept", "broken"),
     [((429, 200), "3", 0, 0), ((429, 429, 200), "3", 0, 0), ((429, 429, 429, 200), "1", 1, 2)],
 )
-def test_a_promise_is_tested_by_no_request_before_its_moment(statuses, promised, kept, broken):
-    """It counts from the refusal's end, whoever asks sooner."""
+def test_a_promise_is_not_tested_before_its_moment(statuses, promised, kept, broken):
+    """It counts from the end of the refusal, even if a request is sent sooner."""
     headers = {"retry-after": promised}
     played = PlayedUser(statuses=statuses, headers=headers, when_throttled="ignore", expect_throttling=True)
     live(played, 8.0)
@@ -105,14 +105,14 @@ def test_a_promise_is_tested_by_no_request_before_its_moment(statuses, promised,
 
 
 def gives_up(user) -> None:
-    """After 6 s, of which the connection took one."""
+    """Gives up after 6 s, of which the connection took one."""
     asking = gevent.spawn(ask, user)
     user.post.clock.sleep(6.0)
     asking.kill()
 
 
 class Connecting(PlayedUser):
-    """To a target that is slow to accept, and never answers; or that nobody begins to connect to."""
+    """A user of a target that accepts slowly and never answers; or that isn't even connected to."""
 
     begins = True
 
@@ -125,7 +125,7 @@ class Connecting(PlayedUser):
 
 
 class Late:
-    """A timing that began before it was sent."""
+    """A timing whose request began before it was sent."""
 
     def __init__(self, timing) -> None:
         object.__setattr__(self, "timing", timing)
@@ -135,8 +135,8 @@ class Late:
             setattr(self.timing, name, value)
 
 
-def test_an_answer_that_the_users_own_code_gives_up_was_waited_for():
-    """Until then: the target's doing are the turns of 4 s, and nothing of it is ours."""
+def test_a_request_given_up_by_the_users_own_code_was_waited_for_until_then():
+    """The turns of 4 s are the target's fault, and none of the time is ours."""
     played = PlayedUser(task=gives_up, takes_s=lambda _: 100.0)
     counted = played.live(6.6)
     assert (counted[MISSED], counted[LATE_MS]) == (2, 0)
@@ -146,8 +146,8 @@ def test_an_answer_that_the_users_own_code_gives_up_was_waited_for():
     ("begins", "times_s"),
     [(True, {"response": 6.0, "service": 5.0, "lag": 0.0}), (False, {"response": 6.0, "service": 0.0, "lag": 6.0})],
 )
-def test_what_the_users_own_code_gives_up_has_the_times_that_it_had(begins, times_s):
-    """From its turn, from its first byte; what never began was late."""
+def test_a_request_given_up_by_the_users_own_code_keeps_its_times(begins, times_s):
+    """From its turn, and from its first byte; one that never began was late."""
     played = Connecting(task=gives_up, takes_s=lambda _: 100.0)
     played.begins = begins
     live(played, 6.6)
@@ -156,15 +156,15 @@ def test_what_the_users_own_code_gives_up_has_the_times_that_it_had(begins, time
 
 
 def told_of(played: PlayedUser, until_s: float) -> list[dict]:
-    """Locust's events."""
+    """The events fired by Locust."""
     told: list[dict] = []
     played.user.environment.events.request.add_listener(lambda **event: told.append(event))
     live(played, until_s)
     return told
 
 
-def test_who_gave_a_request_up_is_told():
-    """With what it did that by, and no length of an answer."""
+def test_a_request_given_up_names_the_cause():
+    """With the exception's type, and without the length of an answer."""
     (event,) = told_of(PlayedUser(task=gives_up, takes_s=lambda _: 100.0), 6.6)
     assert isinstance(event["exception"], RequestTimeoutError)
     assert "given up by the user's own code (GreenletExit)" in str(event["exception"])
@@ -172,7 +172,7 @@ def test_who_gave_a_request_up_is_told():
 
 
 def test_a_request_without_an_answer_has_no_bytes():
-    """In Locust's own statistics, which are fed with them."""
+    """In Locust's own statistics, which are fed with its size."""
     played = PlayedUser(task=gives_up, takes_s=lambda _: 100.0)
     sizes: list[int] = []
     finished = played.recorder.finished
@@ -181,8 +181,8 @@ def test_a_request_without_an_answer_has_no_bytes():
     assert sizes == [0]
 
 
-def test_a_user_that_is_stopped_within_its_pace_was_late_for_nothing():
-    """Its answer took 6 s, of which nobody planned the last 5.5 s."""
+def test_a_user_stopped_within_its_pace_was_not_late():
+    """Its answer took 6 s, the last 5.5 s of which were not planned."""
 
     def once(user) -> None:
         ask(user)
@@ -197,8 +197,8 @@ def test_a_user_that_is_stopped_within_its_pace_was_late_for_nothing():
     assert (counted[MISSED], counted[LATE_MS]) == (0, 0)
 
 
-def test_what_comes_after_a_turn_makes_up_for_no_turn_that_sends_nothing():
-    """Each of five, whose requests another greenlet sends."""
+def test_requests_after_a_turn_do_not_make_up_for_turns_that_sent_nothing():
+    """There are five such turns, whose requests another greenlet sends."""
     played = PlayedUser(task=lambda user: gevent.spawn(ask, user))
     live(played, 9.9)
     assert len(played.sent_s) == 5

@@ -1,4 +1,4 @@
-"""What users of a process share: connections go only where this process may load."""
+"""What the users of a process share: connections only go where this process may load, and more."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ def exchange(base_url: str) -> None:
 
 
 @pytest.mark.parametrize("base_url", ["http://192.0.2.1:1", "http://127.1:1", ""])
-def test_no_connection_is_made_to_a_host_that_nobody_allowed(monkeypatch, base_url):
-    """Also where Locust itself was told the host: by its option --host, its web UI's form, or a master's message."""
+def test_no_connection_is_made_to_a_host_that_is_not_allowed(monkeypatch, base_url):
+    """Even if Locust itself was given the host, by its option --host, its web UI's form or a master's message."""
     monkeypatch.delenv("LOADPROOF_ALLOW_HOSTS", raising=False)
     with pytest.raises(UnsafeTargetError, match="not on the allow list"):
         exchange(base_url)
 
 
-def test_a_host_that_this_process_may_load_is_connected_to(monkeypatch):
-    """By the environment, which is all that a process of Locust's is told of it."""
+def test_allowed_hosts_are_connected_to(monkeypatch):
+    """Allowed through the environment, the only way to tell Locust's processes."""
     monkeypatch.setenv("LOADPROOF_ALLOW_HOSTS", "127.1")
     for base_url in ("http://127.1:1", "http://127.0.0.1:1"):
         with pytest.raises(ConnectionFailedError):
@@ -57,8 +57,8 @@ def work_of(rank: int = 0, workers: int = 1, run=None, **plan: object):
 MIX = {"balance": {"share": "50 %", "every": "2 s"}, "health": {"share": "50 %"}}
 
 
-def test_a_process_reads_a_feeders_file_once_and_takes_its_part(tmp_path):
-    """Beside the locustfiles; the order is the seed's and the feeder's own."""
+def test_a_process_reads_a_feeders_file_once_and_takes_its_share(tmp_path):
+    """From beside the locustfiles; the order depends on the seed and the feeder."""
     (tmp_path / "rows.csv").write_text("id\n" + "".join(f"{number}\n" for number in range(20)), encoding="utf-8")
     plan = manifest(scenario(feeders={name: {"file": "rows.csv", "order": "shuffled"} for name in ("one", "two")}))
     shared = [work_of(rank, 2, run=plan) for rank in range(2)]
@@ -72,8 +72,8 @@ def test_a_process_reads_a_feeders_file_once_and_takes_its_part(tmp_path):
     assert two != one
 
 
-def test_what_the_target_file_proves_who_we_are_with_is_in_each_request(monkeypatch):
-    """HTTP basic needs nothing that is obtained first."""
+def test_the_target_files_credentials_are_in_each_request(monkeypatch):
+    """HTTP basic needs no request to obtain anything first."""
     monkeypatch.setenv("SHOP_PASSWORD", "c4nary")
     auth = {"basic": {"user": "shop", "password": "SHOP_PASSWORD"}}
     target = TargetFacts(kind="own", base_url="http://127.0.0.1:1", limits={}, auth=auth)
@@ -83,7 +83,7 @@ def test_what_the_target_file_proves_who_we_are_with_is_in_each_request(monkeypa
 
 
 def test_a_user_takes_rows_of_the_file_beside_its_locustfile(tmp_path, monkeypatch):
-    """And is stopped when there are none left."""
+    """And is stopped when none are left."""
     (tmp_path / "rows.csv").write_text("id\n7\n8\n", encoding="utf-8")
     monkeypatch.setattr(inspect, "getfile", lambda _: str(tmp_path / "shop.py"))
     rows = []
@@ -98,8 +98,8 @@ def indices(work, kind: str, count: int) -> list[int]:
     return [work.clients.take(kind)[0].index for _ in range(count)]
 
 
-def test_no_two_users_are_one_client_and_the_number_of_workers_changes_none():
-    """Kinds take turns, and so do workers; beside the mix, clients begin far from the others'."""
+def test_users_never_share_a_client_and_clients_do_not_depend_on_the_number_of_workers():
+    """Indices are interleaved over kinds and workers; outside the mix, they start far above the others."""
     alone = work_of(mix=MIX)
     assert indices(alone, "health", 4) == [1, 3, 5, 7]
     assert indices(alone, "balance", 4) == [0, 2, 4, 6]
@@ -110,8 +110,8 @@ def test_no_two_users_are_one_client_and_the_number_of_workers_changes_none():
     ]
 
 
-def test_users_that_come_again_are_the_clients_that_left():
-    """The lowest first, each with how many have been it before; a target has no accounts for ever new ones."""
+def test_new_users_reuse_the_clients_of_users_that_left():
+    """The lowest first, each with the number of users it had before; a target doesn't have endless accounts."""
     work = work_of(mix=MIX)
     clients = [work.clients.take("health")[0] for _ in range(3)]
     for client in (clients[2], clients[0]):
@@ -120,8 +120,8 @@ def test_users_that_come_again_are_the_clients_that_left():
     assert [(client.index, lives) for client, lives in again] == [(1, 1), (5, 1), (7, 0)]
 
 
-def test_who_is_a_client_again_chooses_anew():
-    """The ids that the first one sent would be taken for repetitions."""
+def test_a_later_user_of_a_client_makes_other_choices():
+    """With the ids that the first one sent, its requests would look like repetitions."""
     played = PlayedUser()
     first = played.user
     again = type(first)(first.environment)
@@ -135,21 +135,21 @@ def test_who_is_a_client_again_chooses_anew():
     assert second.random.random() != second.identity.random("health/0").random(), "the first one's choices"
 
 
-def test_the_pace_is_the_mixs_or_a_second():
-    """Beside the mix, too."""
+def test_the_pace_comes_from_the_mix_or_is_a_second():
+    """Also for kinds outside the mix."""
     work = work_of(mix=MIX)
     assert (work.every_s("balance"), work.every_s("health"), work.every_s("webhooks")) == (2.0, 1.0, 1.0)
 
 
-def test_limits_hold_unless_throttling_is_expected():
-    """Those that the target declares."""
+def test_limits_are_kept_unless_throttling_is_expected():
+    """The limits that the target declares."""
     work = work_of()
     assert (work.is_limited("health"), work.is_limited("balance")) == (True, False)
     assert not work_of(expect_throttling=True).is_limited("health")
 
 
-def test_a_promise_is_of_whom_the_limits_see():
-    """Each client for itself, and each endpoint; all of them together where they share an address."""
+def test_promises_are_tracked_per_client_that_the_limits_see():
+    """Separately for each client and endpoint; together for all clients that share an address."""
     own, shared = work_of(), work_of(clients="shared")
     assert (own.clients.client(1).address is None, shared.clients.client(1).address is None) == (False, True)
     first, second = own.clients.client(1), own.clients.client(2)
@@ -164,7 +164,7 @@ def test_a_promise_is_of_whom_the_limits_see():
 
 
 def test_a_connection_has_the_scenarios_timeouts_and_the_clients_address():
-    """Or the header that its marks are in."""
+    """Or the header that identifies it."""
     timeouts = {"connect": "3 s", "first_byte": "4 s", "total": "5 s", "keep_alive_idle": "6 s"}
     work = work_of(timeouts=timeouts)
     client = work.clients.client(1)
@@ -177,8 +177,8 @@ def test_a_connection_has_the_scenarios_timeouts_and_the_clients_address():
     assert (marked._source_address, list(marked._headers)) == (None, ["X-Client"])
 
 
-def test_second_0_is_where_the_run_says():
-    """Times before it are below 0."""
+def test_second_0_is_when_the_run_says():
+    """Earlier times are negative."""
     time = FakeTime()
     work = Post(time.clock()).assign(manifest(scenario()), rank=0, workers=1)
     work.begin(3.0)
@@ -199,14 +199,14 @@ def test_second_0_is_where_the_run_says():
     ],
 )
 def test_a_user_is_due_at_its_pace_or_at_the_next_burst(previous_s, now_s, due):
-    """Late where it was busy."""
+    """Late if it was busy then."""
     found = work_of().next_due(2.0, previous_s=previous_s, now_s=now_s, offset_s=0.5)
     assert found == due
 
 
 @pytest.mark.slow
-def test_a_process_has_what_was_assigned_and_else_plain_locusts():
-    """Under another run's id each time, so that no id comes twice on one target."""
+def test_a_process_has_its_assigned_workload_or_plain_locusts():
+    """With a new run id each time, so that no id is sent twice to one target."""
     post = Post(FakeTime().clock())
     plain = post.workload()
     assert post.workload() is plain
@@ -229,8 +229,8 @@ def test_a_process_has_what_was_assigned_and_else_plain_locusts():
     assert not post.workload().is_of_run
 
 
-def test_plain_locust_has_the_default_mixs_paces_and_no_end():
-    """And no scenario to ask for."""
+def test_plain_locust_uses_the_default_mixs_paces_and_has_no_end():
+    """And has no scenario."""
     work = Post(FakeTime().clock()).workload()
     assert (work.every_s("balance"), work.every_s("webhooks"), work.every_s("own")) == (2.5, 24.0, 1.0)
     assert (work.first_step(1e7), work.has_bursts) == (1e7, False)
@@ -239,7 +239,7 @@ def test_plain_locust_has_the_default_mixs_paces_and_no_end():
         work.scenario  # noqa: B018
 
 
-def test_what_a_scenario_says_of_its_users_is_what_they_go_by():
+def test_users_follow_the_scenarios_keys():
     """Each of its keys."""
     plan = scenario(
         deadline="2 s",
@@ -254,14 +254,14 @@ def test_what_a_scenario_says_of_its_users_is_what_they_go_by():
     assert habits_of(scenario()).keeps_to_limits
 
 
-def test_beside_the_mix_a_kind_of_user_sends_what_it_is_called():
-    """Also where there is a scenario, which doesn't know it."""
+def test_outside_the_mix_a_kind_of_user_sends_requests_named_after_it():
+    """Even if there is a scenario that doesn't list it."""
     work = work_of(mix={"balance": {"share": "100 %", "every": "2 s", "requests": ["login", "read"]}})
     assert (work.requests_of("balance"), work.requests_of("own")) == (("login", "read"), ("own",))
 
 
-def test_a_secret_that_the_target_echoes_is_in_no_example(monkeypatch):
-    """Not by its value: by its variable's name."""
+def test_a_secret_echoed_by_the_target_is_in_no_example(monkeypatch):
+    """The name of its variable replaces its value."""
     monkeypatch.setenv("TOKEN_OF_OURS", "s3cr3t-s3cr3t")
     recorded = manifest(scenario())
     target = recorded.target.model_copy(update={"headers": {"X-Key": "${TOKEN_OF_OURS}"}})
@@ -275,8 +275,8 @@ def test_a_secret_that_the_target_echoes_is_in_no_example(monkeypatch):
 DENIED = {"health": {"share": "50 %", "every": "1 s"}, "denied": {"like": "health", "share": "50 %", "every": "1 s"}}
 
 
-def test_a_kind_with_addresses_of_its_own_connects_from_there():
-    """The journal names the client by it, too."""
+def test_a_kind_of_user_with_its_own_addresses_connects_from_them():
+    """The journal also names the client by its address."""
     DENIED["denied"]["addresses"] = "127.129.0.0/16"
     work = work_of(mix=DENIED)
     client, _ = work.clients.take("denied")
@@ -286,8 +286,8 @@ def test_a_kind_with_addresses_of_its_own_connects_from_there():
     assert work.clients.client(1).address == marks_of(1, "source-address", "127.0.0.1")[0]
 
 
-def test_a_kind_that_is_like_another_has_a_class_of_its_own():
-    """Under its own name; those of an earlier run go."""
+def test_a_kind_of_user_like_another_has_its_own_class():
+    """Under its own name; classes of an earlier run are removed."""
     played = PlayedUser()
     environment = played.user.environment
     for plan in (scenario(mix=DENIED), scenario(mix=DENIED)):
@@ -301,8 +301,8 @@ def test_a_kind_that_is_like_another_has_a_class_of_its_own():
     assert [cls.__name__ for cls in environment.user_classes] == ["Playing"]
 
 
-def test_a_user_in_a_guise_takes_what_it_expects_and_nothing_else():
-    """What it is refused is then `ok`, and no reply for its task."""
+def test_a_user_in_a_guise_accepts_only_what_it_expects():
+    """The expected refusal is `ok`, but no reply for its task."""
     refused = {"health": {"share": "100 %", "every": "2 s", "expect": 403}}
     got = []
     played = PlayedUser(
