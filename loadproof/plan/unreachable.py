@@ -1,6 +1,6 @@
 """Finds what a scenario asks for but its plan never reaches.
 
-Users that are in no phase, and rates above the planned ones.
+Kinds of users that are in no phase, and rates above the planned ones.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _TOTALS: Final = frozenset({Dimension.RATE, Dimension.COUNT})
 
 
 def kinds_without_users(scenario: Scenario, *, where: str) -> Iterator[Problem]:
-    """In the closed model, where few users may leave none for a small share."""
+    """Kinds that get no user in the closed model: a small share of few users may be none."""
     shares = {name: mix.share for name, mix in scenario.mix.items()}
     users = [apportion(phase.users, shares) for phase in scenario.phases if phase.users is not None]
     for name, share in shares.items():

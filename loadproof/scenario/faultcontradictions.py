@@ -1,4 +1,4 @@
-"""Finds faults that can't happen when and where a scenario says so."""
+"""Finds faults that can't happen as a scenario describes them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _Contradiction = tuple[YamlPath, str, str | None, str]
 
 
 def fault_contradictions(scenario: Scenario) -> Iterator[_Contradiction]:
-    """Path, what is wrong, the value found and the remedy of each."""
+    """Path, what is wrong, the value found and the remedy, for each contradiction."""
     starts_s, start_s = {}, 0.0
     for phase in scenario.phases:
         starts_s[phase.name], start_s = start_s, start_s + phase.duration_s
@@ -50,7 +50,10 @@ def fault_contradictions(scenario: Scenario) -> Iterator[_Contradiction]:
 
 
 def _of_backups(scenario: Scenario) -> Iterator[_Contradiction]:
-    """Their commands have placeholders that only backups and their audit fill in."""
+    """Commands of backups used for other faults, and audits of a backup that is never taken.
+
+    Only backups and their audit fill in the placeholders of these commands.
+    """
     for index, fault in enumerate(scenario.faults):
         for key in ("name", "undo") if isinstance(fault, NamedCommand) else ():
             if (name := getattr(fault, key)) in AUDITED:
@@ -64,9 +67,9 @@ def _of_backups(scenario: Scenario) -> Iterator[_Contradiction]:
 
 
 def _overlaps(scenario: Scenario, starts_s: dict[str, float]) -> Iterator[_Contradiction]:
-    """A process that is stopped, killed or restarted can't be so a second time before it is back.
+    """A process can't be paused, killed or restarted again before it is back.
 
-    Nor is a backup begun while another one is taken: nobody would know which of them is the last.
+    Nor may two backups overlap: it would be unclear which of them is the last.
     """
     timed = [
         (starts_s[fault.phase] + (fault.at or 0.0), index, fault)

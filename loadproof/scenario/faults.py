@@ -1,6 +1,6 @@
-"""What a scenario's `faults:` may say: what goes wrong on purpose, when and for how long, in toxiproxy's words.
+"""A scenario's `faults:`: what goes wrong on purpose, when and for how long, in toxiproxy's terms.
 
-Source: github.com/Shopify/toxiproxy, README, 'Toxics': the names of the network's faults and of their attributes.
+Source: github.com/Shopify/toxiproxy, README, 'Toxics': the names of the network faults and their attributes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _Bytes = Annotated[int, Field(ge=1, le=1_000_000_000)]
 
 
 class _Timed(Strict):
-    """When and where; what goes wrong is undone at its end, and however the run ends."""
+    """When and where a fault happens; it is undone at its end, and also when the run ends, however it ends."""
 
     is_of_network: ClassVar[bool] = False
 
@@ -31,25 +31,25 @@ class _Timed(Strict):
 
 
 class Pause(_Timed):
-    """Its processes stand still (SIGSTOP), then go on."""
+    """Its processes are suspended (SIGSTOP), then resumed."""
 
     fault: Literal["pause"]
 
 
 class Kill(_Timed):
-    """It is killed (SIGKILL), and started again at the end: a target with the same database, a Redis empty."""
+    """It is killed (SIGKILL), and restarted at the end: a target with the same database, Redis empty."""
 
     fault: Literal["kill"]
 
 
 class Restart(_Timed):
-    """It is asked to stop (SIGTERM), and started again at the end, like after a kill."""
+    """It is asked to stop (SIGTERM), and restarted at the end as after a kill."""
 
     fault: Literal["restart"]
 
 
 class _OfNetwork(_Timed):
-    """A proxy in front does it to the bytes that pass."""
+    """Applied by a proxy in front, to the bytes that pass through it."""
 
     is_of_network = True
 
@@ -87,7 +87,7 @@ class ResetPeer(_OfNetwork):
 
 
 class SlowClose(_OfNetwork):
-    """A connection that one side closes is closed for the other one later."""
+    """When one side closes a connection, it is closed for the other side later."""
 
     fault: Literal["slow_close"]
     delay: Duration
@@ -101,7 +101,7 @@ class LimitData(_OfNetwork):
 
 
 class _OfCommand(_Timed):
-    """A program of the target file is run on this machine."""
+    """Runs a command of the target file on this machine."""
 
     of: Literal["target"] = "target"
 

@@ -1,4 +1,4 @@
-"""Finds what is wrong with the names of requests: in the mix, in groups, and in thresholds that read them."""
+"""Finds wrong names of requests: in the mix, in groups, and in thresholds that read them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from loadproof.scenario.scenario import Scenario, Threshold
 
 _OF_GROUPS: Final = ("response", "service")
-"""Times that a group has."""
+"""The series of times that a group has."""
 _Named = tuple[YamlPath, str, str | None, str]
 """Path, what is wrong, the value found, the remedy."""
 
@@ -44,7 +44,7 @@ def _twice(path: YamlPath, names: list[str]) -> Iterator[_Named]:
 
 
 def endpoint_contradictions(scenario: Scenario, threshold: Threshold) -> Iterator[tuple[str, str, str | None, str]]:
-    """What a threshold names that nobody sends, and what it wants of a group that no group has; each with its key."""
+    """Names in a threshold that nobody sends, and what it asks of a group that no group has; each with its key."""
     if scenario.group_of(threshold) is None:
         # What a locustfile sends is not known before it runs.
         for name in () if scenario.locustfile else scenario.endpoints_of(threshold):

@@ -1,4 +1,4 @@
-"""What a target declares of each of its limits: how many requests, in what period, counted how, and for whom."""
+"""A target's declared limits: how many requests, in what period, counted how, and for whom."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class DeclaredLimit(Strict):
 
     @property
     def size(self) -> int:
-        """The most that is admitted at once after a long silence."""
+        """The most requests that are admitted at once after a long idle time."""
         return self.burst or self.amount
 
 
@@ -75,7 +75,7 @@ class Bots(Strict):
 
 
 class Access(Strict):
-    """Clients whom lists let in or keep out, whatever the limits say; the deny list is asked first."""
+    """Clients that lists let in or keep out, whatever the limits say; the deny list is checked first."""
 
     allow: Networks = Field(default=[], description="Clients that nothing refuses: networks or addresses.")
     deny: Networks = Field(default=[], description="Clients that are always refused.")
@@ -91,7 +91,7 @@ Limit = Annotated[
     Annotated[LimitText, Tag("text")] | Annotated[DeclaredLimit, Tag("mapping")],
     Discriminator(_form_of),
 ]
-"""'30/min' says nothing of the algorithm; it is per client."""
+"""The text form, like '30/min', is per client and leaves the algorithm unknown."""
 
 
 Written = str | DeclaredLimit
@@ -107,7 +107,7 @@ def declared(limit: Written) -> DeclaredLimit:
 
 
 def limit_text(limit: Written) -> str:
-    """'30/min', '5 in 10 s', with what else was said of it."""
+    """'30/min' or '5 in 10 s', with the algorithm and the key if they were declared."""
     if isinstance(limit, str):
         return limit
     unit = next((unit for unit, seconds in _PERIODS_S.items() if seconds == limit.period), None)
@@ -117,7 +117,7 @@ def limit_text(limit: Written) -> str:
 
 
 def embedded_limits(settings: Settings) -> dict[str, DeclaredLimit]:
-    """Those of the embedded target, whose algorithm is known: a moving window, whoever counts."""
+    """The embedded target's limits; its algorithm is known: a moving window, wherever it counts."""
     if settings.limiter == "off":
         return {}
     is_local = settings.limiter != "redis"
@@ -136,7 +136,7 @@ def embedded_limits(settings: Settings) -> dict[str, DeclaredLimit]:
 
 
 def embedded_access(settings: Settings) -> Access | None:
-    """The embedded target's lists and bot check; None: it has none."""
+    """The embedded target's lists and bot check; None if it has none."""
     if not (settings.allow or settings.deny or settings.bots != "off"):
         return None
     agents = EMBEDDED_BOTS + (EMBEDDED_LIBRARIES if settings.bots == "strict" else ())
