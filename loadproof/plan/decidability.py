@@ -77,7 +77,7 @@ def z_of_threshold(scenario: Scenario, threshold: Threshold) -> float:
 def _left_to_chance(
     scenario: Scenario, threshold: Threshold, expected: Mapping[tuple[str, str], float], z: float, *, where: str
 ) -> Iterator[Problem]:
-    """A limit on a rate that even a perfect target misses: its poorest and richest windows have intervals, too."""
+    """A problem if even a perfect target's poorest or richest window could miss the limit by chance."""
     expectation = threshold.expectation
     planned, richest = (samples_expected(scenario, threshold, expected, of_windows=end) for end in (min, max))
     is_random = scenario.model == "open" and scenario.arrivals == "poisson"

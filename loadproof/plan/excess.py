@@ -51,7 +51,7 @@ def exceeded_limits(
         limit = declared(written)
         plan = scenario.model_copy(update={"clients": "shared"}) if limit.key == "global" else scenario
         of_kinds = {kind: _busiest_of(kind, plan, spans, limit.period, seed) for kind in plan.spenders_of(endpoint)}
-        # In the closed model each client is of one kind, unless all look like one; in the open model kinds share clients.
+        # In the closed model each client is of one kind, unless all look like one; in the open model most are shared.
         together = [
             count
             for kind, count in of_kinds.items()

@@ -78,7 +78,7 @@ class Masker:
     def beginning(self, text: str, length: int) -> tuple[str, str]:
         """About the first `length` characters, masked, and the rest as it was.
 
-        No secret is split between them if `text` is complete, or goes on for at least `reach` characters after `length`.
+        No secret is split between them if `text` is complete or goes on for at least `reach` characters after `length`.
         """
         spans = [] if self.knows_nothing else [span for span in self._spans(text) if span.start < length]
         end = max(length, spans[-1].end) if spans else length
