@@ -53,7 +53,7 @@ def prepared(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def files(prepared):
-    """The same files next to the target file, to which paths are relative; under a short path, which messages show whole."""
+    """The same files in the target file's directory, with a short path, so that messages show it whole."""
     with tempfile.TemporaryDirectory() as short:
         shutil.copytree(prepared, short, dirs_exist_ok=True)
         yield Path(short)
