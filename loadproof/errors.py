@@ -60,11 +60,11 @@ class LoadproofError(Exception):
 
 
 class InputError(LoadproofError):
-    """A scenario, target file, option or threshold is wrong: all problems at once."""
+    """A scenario, target file, option or threshold is wrong; reports all problems at once."""
 
 
 class UnsafeTargetError(LoadproofError):
-    """A host that is not allowed to be loaded."""
+    """The host is not on the allow list, so it must not be loaded."""
 
 
 class TargetError(LoadproofError):

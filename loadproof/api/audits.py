@@ -44,7 +44,7 @@ _OPTIONAL: Final = frozenset({"id", "key", "currency"})
 
 
 class AuditApi(Api):
-    """The target's operations, including those that only audits use, which the target file may not declare."""
+    """The target's operations, including those that only audits use; a target file may leave those out."""
 
     @property
     def payments(self) -> PaymentsOperation | None:

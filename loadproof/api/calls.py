@@ -84,6 +84,7 @@ class Reply:
         return all(self.says(word, value) for word, value in sent.items() if word in self.operation.tells)
 
     def told(self) -> dict[str, Any]:
+        """All fields of the answer, by loadproof's names; errors as for a single one."""
         return {word: self[word] for word in self.operation.tells}
 
     def number(self, word: str) -> Decimal:

@@ -49,6 +49,7 @@ class Origin:
 
     @classmethod
     def of(cls, base_url: str, way: Way = DIRECT) -> Origin:
+        """From a base URL; ValueError if it has no valid port."""
         url = urlsplit(base_url)
         tls = url.scheme == "https"
         return cls(url.hostname or "", url.port or (443 if tls else 80), tls, url.path.rstrip("/"), way)

@@ -38,7 +38,7 @@ Source: ip(7); the constant is missing from Python's socket module before 3.12.
 
 
 class Waiting(NamedTuple):
-    """How opening waits: what creates sockets, and what resolves names."""
+    """How to wait while opening a connection: what creates sockets, and what resolves names."""
 
     new_socket: Callable[..., Any]
     resolve: Resolve

@@ -98,6 +98,7 @@ class Tls:
         return bool(self._object.session_reused)
 
     def shake_hands(self, connection: socket.socket) -> None:
+        """Complete the handshake over this connection; SSLError if it fails, ConnectionResetError if it is cut off."""
         while True:
             try:
                 self._object.do_handshake()

@@ -41,7 +41,7 @@ class Goal:
 
     @property
     def wants_answers(self) -> bool:
-        """Whether a target that refuses everything misses it: refusals are no errors, but never correct answers."""
+        """Whether a target that refuses everything misses it: refusals aren't errors, but never correct answers."""
         kind = self.threshold.expectation.metric.kind
         return self.loss_ratio <= _MOST_LOST and (kind.should_be_high or not kind.is_ratio)
 

@@ -92,7 +92,7 @@ def write_whole(path: Path, text: str) -> None:
 
 
 def write_all(texts: Mapping[Path, str]) -> None:
-    """All of these files or none, so that they always describe the same state; OutputError with all reasons."""
+    """All of these files, or none if one can't be written, so that they agree; OutputError with all reasons."""
     temporaries = {path: path.with_name(f".{path.name}.{os.getpid()}") for path in texts}
     problems: list[Problem] = []
     try:

@@ -54,7 +54,7 @@ class _OfNetwork(_Timed):
     is_of_network = True
 
     stream: Literal["downstream", "upstream"] = Field("downstream", description="Responses, or requests.")
-    toxicity: Share = Field(1.0, description="Share of the connections that it happens to.")
+    toxicity: Share = Field(1.0, description="Share of the connections that are affected.")
 
 
 class Latency(_OfNetwork):
@@ -83,7 +83,9 @@ class ResetPeer(_OfNetwork):
     """Connections are reset (RST)."""
 
     fault: Literal["reset_peer"]
-    timeout: Duration | None = Field(None, description="How long after it begins, or they open; default: at once.")
+    timeout: Duration | None = Field(
+        None, description="How long after the fault begins or a connection opens; default: at once."
+    )
 
 
 class SlowClose(_OfNetwork):
@@ -121,8 +123,8 @@ class NamedCommand(_OfCommand):
     """A command of the target file is run."""
 
     fault: Literal["command"]
-    name: Name = Field(description="Of the target file's `commands`.")
-    undo: Name | None = Field(None, description="The command that undoes it, after it has lasted; default: nothing.")
+    name: Name = Field(description="One of the target file's `commands`.")
+    undo: Name | None = Field(None, description="The command that undoes it at its end; default: nothing.")
     lasts: Duration = Field(description="Longest time allowed; then `undo` is run.")
 
     @property

@@ -28,10 +28,10 @@ class Feeder(Strict):
     )
     order: Literal["sequential", "shuffled", "random", "unique"] = Field(
         "sequential",
-        description="As in the file; in an order that the seed draws; a row drawn each time; or a row for each client.",
+        description="As in the file; shuffled by the seed; a random row each time; or one row for each client.",
     )
     at_end: Literal["again", "stop"] = Field(
-        "again", description="After the last row, begin again, or stop the user that asks for one more."
+        "again", description="After the last row, start again, or stop the user that needs another."
     )
 
     @property

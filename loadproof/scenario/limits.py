@@ -32,7 +32,9 @@ class DeclaredLimit(Strict):
         description="Windows that the first request starts, windows at fixed moments of the clock, a log of the last "
         "period, this window and a part of the one before, or a bucket that refills evenly (also GCRA).",
     )
-    key: Literal["client", "global"] = Field("client", description="Each client has its own, or all have one together.")
+    key: Literal["client", "global"] = Field(
+        "client", description="Each client has its own limit, or all share one."
+    )
     burst: Annotated[int, Field(ge=1, le=999_999_999)] | None = Field(
         None, description="Tokens of a full bucket; default: `amount`."
     )
@@ -41,7 +43,7 @@ class DeclaredLimit(Strict):
     )
     processes: Annotated[int, Field(ge=1, le=1000)] = Field(1, description="How many processes count separately.")
     penalties: Penalties | None = Field(None, description="A growing back-off for violations; default: none.")
-    status: Annotated[int, Field(ge=400, le=599)] = Field(429, description="Of a refusal.")
+    status: Annotated[int, Field(ge=400, le=599)] = Field(429, description="The status of a refusal.")
     retry_after: bool | None = Field(
         None, description="Whether refusals have Retry-After; default: it is checked where there is one."
     )
@@ -71,7 +73,7 @@ class Bots(Strict):
     user_agents: Annotated[list[UserAgentPart], Field(min_length=1, max_length=1000)] = Field(
         description="Parts of a User-Agent, in any case; one match is enough."
     )
-    status: Annotated[int, Field(ge=400, le=599)] = Field(403, description="Of that refusal.")
+    status: Annotated[int, Field(ge=400, le=599)] = Field(403, description="The status of a refusal.")
 
 
 class Access(Strict):
@@ -79,8 +81,8 @@ class Access(Strict):
 
     allow: Networks = Field(default=[], description="Clients that nothing refuses: networks or addresses.")
     deny: Networks = Field(default=[], description="Clients that are always refused.")
-    status: Annotated[int, Field(ge=400, le=599)] = Field(403, description="Of that refusal.")
-    bots: Bots | None = Field(None, description="Whom the bot check refuses, after the lists and before limits.")
+    status: Annotated[int, Field(ge=400, le=599)] = Field(403, description="The status of a refusal.")
+    bots: Bots | None = Field(None, description="Requests that the bot check refuses, after lists and before limits.")
 
 
 def _form_of(limit: object) -> str:

@@ -62,7 +62,7 @@ def _token_url(url: str) -> str:
 
 
 SecretName = Annotated[str, WithJsonSchema({"type": "string", "pattern": _VARIABLE}), AfterValidator(_named_variable)]
-"""The name of an environment variable, in capitals so that nobody mistakes a value for it."""
+"""The name of an environment variable, in capitals, so that a secret written by mistake is noticed."""
 Text = Annotated[str, StringConstraints(min_length=1, max_length=2000, pattern=r"^[ -~]+$")]
 
 

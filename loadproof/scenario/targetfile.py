@@ -48,7 +48,7 @@ class TargetFile(Strict):
     limits: dict[Name, Limit] = Field(
         default={}, description="Requests that one client may send per endpoint: 30/min, or more about it."
     )
-    access: Access | None = Field(None, description="Clients whom the target's lists let in or keep out.")
+    access: Access | None = Field(None, description="Clients that the target's lists let in or keep out.")
     tls: TlsSettings | None = Field(None, description="Certificates and keys of an https target.")
     proxy: Annotated[str, StringConstraints(max_length=500)] | None = Field(
         None, description="An HTTP proxy to reach the target through: http://host:port, or http://${USER}:${PASSWORD}@…"

@@ -83,15 +83,15 @@ class Reached(Protocol):
 def way_of(target: Reached, base_url: str | None = None) -> Way:
     """How to reach the target, with secrets from the environment: only for sending.
 
-    If `base_url` is on another host than the target, that host isn't shown the client certificate, and its own is
-    always verified.
+    If `base_url` is on another host than the target, that host isn't shown the client certificate, and its own
+    certificate is always verified.
     """
     is_target = base_url is None or urlsplit(base_url).netloc == urlsplit(target.base_url).netloc
     return Way(trust_of(target.tls) if is_target else SYSTEM, _proxy_of(target.proxy) if target.proxy else None)
 
 
 def trust_of(tls: TlsSettings | None) -> Trust:
-    """How to verify the target's certificate, and which one to present; without settings, what the system trusts."""
+    """How to verify the target's certificate, and which of our own to present; without settings, the system's trust."""
     return Trust(**tls.model_dump()) if tls else SYSTEM
 
 

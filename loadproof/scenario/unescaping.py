@@ -18,7 +18,7 @@ _ESCAPES: Final = (
     re.compile(r"%(?:u[0-9a-f]{4}|[0-9a-f]{2})", re.IGNORECASE),
     re.compile(r"\\(?:u\{[0-9a-f]{1,6}\}|u[0-9a-f]{4}|x[0-9a-f]{2}|U[0-9a-f]{8}|.)", re.IGNORECASE | re.DOTALL),
 )
-"""One for each kind: a text escaped in one way has the others' escapes left as they were."""
+"""One pattern per kind: a writer that uses one kind leaves the others as they are."""
 _HEXADECIMAL: Final = re.compile(r"[%\\][uUx]?\{?([0-9a-fA-F]{2,8})\}?")
 _NAMED: Final = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
 _LAST_CHARACTER: Final = 0x10FFFF
