@@ -11,7 +11,7 @@ __version__ = "0.3.0.dev0"
 
 
 def __getattr__(name: str) -> object:
-    """`from loadproof import HttpUser` loads Locust; nothing else of loadproof does so by being imported."""
+    """`HttpUser`, imported on first use: a plain `import loadproof` must not load Locust."""
     if name != "HttpUser":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from loadproof.httpuser.user import HttpUser

@@ -1,4 +1,4 @@
-"""What can go wrong, as exceptions, and the exit code for each ending.
+"""The expected errors, as exceptions, and the program's exit codes.
 
 LoadproofError                  expected errors: reported in one line each, never with a traceback
 ├── InputError
@@ -60,11 +60,11 @@ class LoadproofError(Exception):
 
 
 class InputError(LoadproofError):
-    """A scenario, target file, option or threshold is wrong: all problems at once."""
+    """A scenario, target file, option or threshold is wrong; reports all problems at once."""
 
 
 class UnsafeTargetError(LoadproofError):
-    """A host that is not allowed to be loaded."""
+    """The host is not on the allow list, so it must not be loaded."""
 
 
 class TargetError(LoadproofError):
@@ -80,23 +80,23 @@ class RunDirectoryError(LoadproofError):
 
 
 class InvalidRunError(LoadproofError):
-    """What was measured is not a valid run, and no verdict could be written that says so."""
+    """The run is not a valid measurement, and no verdict that says so could be written."""
 
     exit_code = ExitCode.INVALID
 
 
 def escaped(text: str) -> str:
-    """`text` without characters that move the cursor or change the writing direction: inert in a terminal."""
+    """`text` with unprintable characters escaped: it can't move a terminal's cursor or change the writing direction."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def printable(text: str) -> str:
-    """`text` quoted, on one line and of bounded length: a path or URL is recognised by both of its ends."""
+    """`text` quoted, on one line, and shortened in the middle: a path or URL is recognised by its two ends."""
     quoted = repr(text)
     half = _LONGEST_SHOWN // 2
     return quoted if len(quoted) <= _LONGEST_SHOWN else f"{quoted[:half]}…{quoted[1 - half :]}"
 
 
 def excerpt(text: str) -> str:
-    """The beginning of content that somebody else wrote, whose length says nothing."""
+    """The beginning of text from outside, at most 80 characters."""
     return text if len(text) <= _LONGEST_EXCERPT else f"{text[: _LONGEST_EXCERPT - 1]}…"

@@ -1,6 +1,6 @@
 """Log-linear histograms of times in whole microseconds, 1 µs to 60 s, with a bucket error of at most 0.39 %.
 
-The layout is that of HdrHistogram(1, 60_000_000, 2 significant digits): exact below 256 µs, then 128
+The layout is HdrHistogram's for (1, 60_000_000, 2 significant digits): exact below 256 µs, then 128
 buckets per octave. Merging is addition, so seconds, workers and phases add up in any order.
 Source: https://hdrhistogram.github.io/HdrHistogram/ (bucket and sub-bucket layout).
 """
@@ -48,7 +48,7 @@ LOWER_US: NDArray[np.int64] = _BOUNDS_US[:-1]
 UPPER_US: NDArray[np.int64] = _BOUNDS_US[1:] - 1
 """Shape (BUCKETS,): the largest time in whole microseconds of each bucket."""
 MIDPOINT_US: NDArray[np.float64] = (LOWER_US + UPPER_US) / 2
-"""Shape (BUCKETS,): the value that stands for a bucket's members."""
+"""Shape (BUCKETS,): the value that represents all times in a bucket."""
 
 
 def value_at_rank(counts: NDArray[np.int64], rank: int) -> float:

@@ -9,7 +9,7 @@ from typing import Final
 class Outcome(StrEnum):
     """How a request ended: exactly one of these. Its text is what files and thresholds use."""
 
-    # As fast as str's own; Enum's is a Python function, and each request is counted by its outcome.
+    # Enum's is a Python function; str's is faster, and every request is counted by its outcome.
     __hash__ = str.__hash__
 
     OK = "ok"
@@ -23,7 +23,7 @@ class Outcome(StrEnum):
     SERVER_ERROR = "server_error"
     """5xx, except a 503 with Retry-After."""
     TIMEOUT = "timeout"
-    """It took longer than one of its timeouts."""
+    """One of its timeouts expired."""
     CONNECTION = "connection"
     """The connection was refused, reset or closed too early, or the answer isn't HTTP."""
 
@@ -40,7 +40,7 @@ BACKED_OFF = "backed_off"
 UNSENT = frozenset({DROPPED, MISSED, BACKED_OFF})
 
 SETUP = "setup"
-"""In place of a phase: what `on_start` and `on_stop` send, outside the plan."""
+"""The phase name of what `on_start` and `on_stop` send, outside the plan."""
 
 
 def classify(status: int, *, as_expected: bool, has_retry_after: bool) -> Outcome:
@@ -67,16 +67,16 @@ class Said(StrEnum):
     REFUSED = "refused"
     """It was not carried out, and won't be."""
     UNKNOWN = "unknown"
-    """A timeout, a broken connection, a 5xx: it was carried out, will be, or never."""
+    """A timeout, a broken connection, a 5xx: it may have been carried out, may still be, or may never be."""
 
 
 _CONFLICT: Final = 409
 _NOT_FINAL: Final = frozenset({408, _CONFLICT, 423, 425})
-"""4xx that don't say that nothing happens: too slow a request, another one in progress (or locked by it), too early."""
+"""4xx that don't rule out an effect: request timeout, conflict with (or lock by) one in progress, too early."""
 
 
 def said_by(status: int, outcome: str, *, is_repeated: bool) -> Said:
-    """What the answer promises. A request that our transport sent twice was refused only once for sure."""
+    """What the answer promises. If our transport sent the request twice, a refusal is certain for one of them only."""
     if outcome == Outcome.OK and 200 <= status < 300:
         return Said.ACKNOWLEDGED
     is_final = 400 <= status < 500 and status not in _NOT_FINAL
@@ -84,12 +84,12 @@ def said_by(status: int, outcome: str, *, is_repeated: bool) -> Said:
 
 
 def said_to_reuse(status: int, outcome: str) -> Said:
-    """What an answer says to another order under the key of a settled one: a 409 is no other one in progress."""
+    """What an answer promises about another order under a settled order's key: here a 409 can't mean 'in progress'."""
     return Said.REFUSED if status == _CONFLICT else said_by(status, outcome, is_repeated=False)
 
 
 def said_of_event(status: int, outcome: str, *, is_repeated: bool) -> Said:
-    """What an answer promises of an event: its sender goes by the status alone, and delivers no more after any 2xx.
+    """What an answer promises about an event: its sender looks at the status only, and stops delivering after any 2xx.
 
     Source: Standard Webhooks 1.0, 'Operational considerations'.
     """

@@ -17,7 +17,7 @@ class Notation:
     """Its name in messages."""
     example: str
     factors: Mapping[str, float]
-    """By unit, its value in SI units (s, 1/s, 0-1)."""
+    """Each unit's value in SI units (s, 1/s, 0-1)."""
 
 
 class Dimension(Enum):
@@ -33,7 +33,7 @@ class Dimension(Enum):
 
 _QUANTITY = re.compile(r"\s*(?P<number>\d{1,15}(?:\.\d{1,9})?)\s*(?P<unit>[a-zA-Z/%\u00b5\u03bc]*)\s*", re.ASCII)
 _MICRO = str.maketrans("\u00b5\u03bc", "uu")
-"""The micro sign and the Greek mu, as keyboards have them."""
+"""The micro sign and the Greek mu: keyboards have one or the other."""
 
 
 _SHOWN_IN = {

@@ -1,1 +1,1 @@
-"""Turns what users mean into what the target is sent, and its answers back."""
+"""Turns what users want to do into requests to the target, and its answers back."""

@@ -1,4 +1,4 @@
-"""Turns what users mean into what the target is sent: a call for each of its operations."""
+"""Turns what users want to do into requests in the target's own terms: a call for each of its operations."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _JSON: Final = {"Content-Type": "application/json"}
 _PLACEHOLDER: Final = re.compile(r"\{(\w+)\}")
 _MINOR_UNITS: Final = 100
 _UPDATE_ID_DIGITS: Final = 13
-"""Hexadecimal digits: as many bits as a JSON number carries everywhere.
+"""Hexadecimal digits: as many bits as every JSON parser keeps in a number.
 
 With half as many, ids repeat within a long run.
 """
@@ -40,7 +40,7 @@ _AS_WRITTEN: Final = string.punctuation
 
 
 def update_id_of(event_id: str) -> int:
-    """What Telegram calls an event."""
+    """The event's id as a Telegram update."""
     return int(event_id.rpartition("_")[2][-_UPDATE_ID_DIGITS:], 16)
 
 
@@ -52,7 +52,7 @@ class Api:
     ) -> None:
         self._endpoints = endpoints
         self.headers: Mapping[str, str] = FixedHeaders(resolved_headers(headers) | fixed_headers(auth))
-        """Sent with each request of each user, with their secrets."""
+        """Sent with each request of each user, including secrets."""
         self._webhook_secret = webhook_secret
         finds_amount = _find("amount") if endpoints.transactions.amounts == "minor" else _minor_amount
         self._finds_paid = {**_FINDS_PAID, "amount": finds_amount}
@@ -63,7 +63,7 @@ class Api:
 
     @property
     def balances_may_change(self) -> bool:
-        """Somebody other than our users moves money too."""
+        """Whether others move money to or from these accounts, too."""
         return self._endpoints.balance.may_change
 
     @property
@@ -88,13 +88,14 @@ class Api:
         files: Mapping[str, File] | None = None,
         note: Mapping[str, Any] | None = None,
     ) -> Call:
-        """Any request of a user of your own; ValueError if it can't be sent, as for a fragment or a line break.
+        """Any request, for users that you write; ValueError if it can't be sent, as with a fragment or a line break.
 
-        `name` is what thresholds and tables call it, `expect` the status or statuses that are right. `body` is sent as
-        JSON exactly as given, bytes as they are, and None means no body; `form` is sent as an HTML form, together with
-        `files` as an upload. `headers` come on top of the target file's.
+        `name` is its name in thresholds and tables, `expect` the expected status or statuses. `body` is sent as JSON
+        exactly as given, bytes as they are, and None means no body; `form` is sent as an HTML form, together with
+        `files` as an upload. `headers` are sent in addition to the target file's.
 
-        `note` is what the journal says of it, by words of your own: values, or functions that find them in the reply.
+        `note` is added to its row in the journal, under keys of your choice: values, or functions that find them in
+        the reply.
         """
         if query:
             path = f"{path}{'&' if '?' in path else '?'}{urlencode(query, doseq=True)}"
@@ -113,7 +114,7 @@ class Api:
         return self._call(self._endpoints.health)
 
     def read_balance(self, account: str, *, name: str = "") -> Call:
-        """`name` is what thresholds and tables call it, if it is one of several requests of its user; as of `call`."""
+        """`name` is as in `call`, if its user sends several requests; the same for the other operations."""
         path = {"account": account}
         return self._call(self._endpoints.balance, path=path, note=path, finds=_FINDS_BALANCE, name=name)
 
@@ -198,7 +199,7 @@ class Api:
 
 
 def _check(headers: Mapping[str, object]) -> None:
-    """Before there is a call: what is found out when it is sent would be told as a request that failed."""
+    """Checked before there is a call: found only when it is sent, it would be reported as a failed request."""
     check_sendable({name: str(value) for name, value in headers.items()})
 
 
@@ -218,7 +219,7 @@ _FINDS_PAID: Final = {word: _find(word) for word in ("debit", "credit", "currenc
 
 def body_fields(operation: Operation, sent: Mapping[str, Any]) -> dict[str, Any]:
     """The fields under the target's names, nested where the target file's names contain dots."""
-    # The file's constants are shared by all: what is filled in must not stay in them.
+    # The file's constants are shared: what is filled in must not stay in them.
     fields = copy.deepcopy(operation.constants) if operation.constants else {}
     renamed = {operation.body[word]: value for word, value in sent.items() if word in operation.body}
     body: dict[str, Any] = {}

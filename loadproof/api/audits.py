@@ -1,6 +1,6 @@
-"""The operations that only audits use, and what the target's answers to an audit say, in the journal's words.
+"""The operations that only audits use, and readers of the target's answers to them, in the journal's terms.
 
-Readings raise LookupError, TypeError or ValueError where an answer is not as the target file says.
+Readers raise LookupError, TypeError, ValueError or ArithmeticError if an answer is not as the target file says.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ _MINOR_UNITS: Final = 100
 _LONG_AGO_S: Final = 3600.0
 """Older than any receiver should accept: Standard Webhooks and Stripe allow five minutes."""
 _NAMES: Final = {"id": "payment"}
-"""What the journal calls a field of ours."""
+"""The journal's names for loadproof's fields, where they differ."""
 _OPTIONAL: Final = frozenset({"id", "key", "currency"})
 
 
 class AuditApi(Api):
-    """The target's operations for whoever audits it; those that the target file doesn't declare are None."""
+    """The target's operations, including those that only audits use; a target file may leave those out."""
 
     @property
     def payments(self) -> PaymentsOperation | None:
@@ -67,8 +67,8 @@ class AuditApi(Api):
         return self._endpoints.transactions.idempotency_key is not None
 
     def list_payments(self, of: str) -> Call:
-        """Of an account or a key, whichever the operation takes."""
-        assert self.payments is not None  # noqa: S101 - whoever asks has looked
+        """Payments of an account, or under a key, whichever the operation takes."""
+        assert self.payments is not None  # noqa: S101 - callers have checked
         return self._call(self.payments, path=dict.fromkeys(self.payments.placeholders, of))
 
     def read_snapshot(self) -> Call:
@@ -81,7 +81,7 @@ class AuditApi(Api):
         return self._call(self._endpoints.effects, path={"event": known_as})
 
     def deliver_as(self, how: How, event_id: str, event: Mapping[str, Any]) -> Call:
-        """A delivery that is right, or in the form that an audit needs.
+        """A delivery that is right, or is altered in the way that an audit needs.
 
         `other-form`: the same JSON in other bytes. `same-body`: without the id in it, so that two events can have the
         same bytes. `forged`: signed by somebody else; `stale`: an hour ago; `unsigned`: not at all.
@@ -95,7 +95,7 @@ class AuditApi(Api):
         return self._delivery(event_id, body, self._proof(how, event_id, body, event))
 
     def deliver_for_replay(self, event_id: str, event: Mapping[str, Any]) -> Call:
-        """A right delivery, of which as much is the same for every event as the signature allows."""
+        """A right delivery that is as much the same for every event as the signature allows."""
         return self.deliver_as("same-body" if self.signature == "standard" else "pair", event_id, event)
 
     def replay(self, captured: Call, event_id: str, event: Mapping[str, Any]) -> Call:
@@ -111,7 +111,7 @@ class AuditApi(Api):
             return {}
         sign, another = SIGNATURES[self.signature], f"{event_id[:-1]}{(int(event_id[-1], 16) + 1) % 16:x}"
         if how == "altered":
-            # The id is in it.
+            # The id is in the body, so another event's is signed.
             return sign(event_id, self.deliver(another, event).request.body, self._webhook_secret)
         if how == "renamed":
             own = sign(event_id, body, self._webhook_secret)
@@ -138,7 +138,7 @@ class AuditApi(Api):
         }
 
     def _payment(self, content: Any, operation: Operation) -> dict[str, Any]:
-        """Its words, as far as it has them."""
+        """Its fields in the journal's terms, as far as it has them."""
         words: dict[str, Any] = {}
         for word in operation.tells:
             try:
@@ -152,7 +152,7 @@ class AuditApi(Api):
         return words
 
     def _minor(self, amount: Any) -> int:
-        """In minor units; ValueError if it is none, or not a whole number of them."""
+        """In minor units; ValueError, TypeError or ArithmeticError unless it is a whole number of them."""
         if isinstance(amount, bool):
             raise TypeError(amount)
         number = Decimal(str(amount)) * (1 if self._endpoints.transactions.amounts == "minor" else _MINOR_UNITS)
@@ -162,7 +162,7 @@ class AuditApi(Api):
 
 
 def effects_in(reply: Reply) -> int:
-    """A 404 says that there are none."""
+    """The number of an event's effects; a 404 means that there are none."""
     if reply.answer.status == 404:
         return 0
     effects = reply["effects"]
@@ -182,7 +182,7 @@ def _items(reply: Reply) -> Iterator[Any]:
 
 
 def _field(content: Any, operation: Operation, word: str) -> Any:
-    """None if the target file says that it isn't there."""
+    """The field's value; None if the target file says that the answer doesn't have it."""
     keys = operation.answer_keys.get(word, (word,))
     if keys is None:
         return None

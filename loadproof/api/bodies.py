@@ -21,7 +21,7 @@ def encoded_body(body: object, form: Form | None, files: Mapping[str, File] | No
     if body is not None and (form is not None or files is not None):
         raise ValueError("a request has one body: give `body`, or `form` and `files`")
     if files is not None:
-        # Locust's processes have loaded it; others never send a file, and would wait for it at each start.
+        # Locust's processes have loaded it; others never send a file, and would only start more slowly.
         from urllib3.filepost import encode_multipart_formdata
 
         content, content_type = encode_multipart_formdata([*_fields_of(form or {}), *files.items()])

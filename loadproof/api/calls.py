@@ -1,4 +1,4 @@
-"""A call: one request in our words; and its reply, the answer in our words."""
+"""A call: one request in loadproof's terms; and its reply, the answer in loadproof's terms."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     """From a reply to a value in it; whatever it raises means that there is none."""
 
 _UNCHANGED: Final = ()
-"""A field that the target calls what we call it."""
+"""For a field that has the same name in the answer."""
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,13 @@ class Call:
     operation: Operation
     request: Request
     name: str = ""
-    """Of the request, in thresholds and tables; empty: as its user's endpoint."""
+    """The request's name in thresholds and tables; empty: its user's endpoint."""
     sent: Mapping[str, Any] = field(default_factory=dict)
-    """The body's fields in our words, as the target was sent them."""
+    """The body's fields by loadproof's names, with the values that are sent."""
     note: Mapping[str, Any] | None = None
-    """What the journal says of it, by words."""
+    """What the journal notes about it, by key."""
     finds: Mapping[str, Find] | None = None
-    """The same, of what stands in the reply."""
+    """The same, for values to find in the reply."""
 
     def with_headers(self, headers: Mapping[str, str]) -> Call:
         """The same call with these headers."""
@@ -41,7 +41,7 @@ class Call:
 
 
 class Reply:
-    """An answer in our words. A field that the target file declares as not in the answer is None."""
+    """An answer in loadproof's terms. A field that the target file declares as not in the answer is None."""
 
     __slots__ = ("answer", "may_be_second", "operation")
 
@@ -54,7 +54,7 @@ class Reply:
     def __getitem__(self, word: str) -> Any:
         """The field's value; LookupError or ValueError if the answer should have it and doesn't.
 
-        A null counts as missing: what an answer may lack, the target file says.
+        A null counts as missing: the target file says what an answer may lack.
         """
         keys = self.operation.answer_keys.get(word, _UNCHANGED)
         if keys is None:
@@ -80,10 +80,11 @@ class Reply:
         return bool(value == expected) or _same_number(value, expected)
 
     def repeats(self, sent: Mapping[str, Any]) -> bool:
-        """True unless the answer has another value than the one that was sent."""
+        """True unless the answer has a value other than the one that was sent."""
         return all(self.says(word, value) for word, value in sent.items() if word in self.operation.tells)
 
     def told(self) -> dict[str, Any]:
+        """All fields of the answer, by loadproof's names; errors as for a single one."""
         return {word: self[word] for word in self.operation.tells}
 
     def number(self, word: str) -> Decimal:

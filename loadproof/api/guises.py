@@ -1,4 +1,4 @@
-"""Changes calls so that they come as somebody else's, or in a form that a limit may overlook."""
+"""Disguises calls: as coming from somebody else, or in a form that a limit may overlook."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from loadproof.scenario.usermix import UserMix
 
 _NOT_A_FAILURE: Final = [*range(200, 429), 431, 451]
-"""Whatever a target makes of a path that it may not know."""
+"""Anything that a target may answer for a path that it may not know."""
 
 
 class Guise:
-    """How one kind of user comes; `of` is None for ordinary ones."""
+    """The disguise of one kind of user; `of` returns None for ordinary ones."""
 
     def __init__(self, mix: UserMix) -> None:
         self._user_agents = mix.user_agents
@@ -35,7 +35,7 @@ class Guise:
 
     @property
     def takes_any_answer(self) -> bool:
-        """Of the status that it expects; what the answer says is then nobody's business."""
+        """Whether only the status of an answer is checked, not its content."""
         return self._operation is not None
 
     def on(self, call: Call, random: Random) -> Call:
@@ -51,10 +51,10 @@ class Guise:
 
 
 def _evading(request: Request, way: str, random: Random, *, is_named: bool) -> Request:
-    """`is_named`: its User-Agent is to stay as it is."""
+    """`is_named`: keep its User-Agent as it is."""
     changed: dict[str, Any] = vars(request).copy()
     if way == "connection":
-        # Its port is another one, so that who counts by address and port finds a new client.
+        # The next connection has another port, so a limiter that counts by address and port sees a new client.
         changed["headers"] = merged(request.headers, {"Connection": "close"})
     elif way == "headers":
         stranger = f"203.0.113.{random.randrange(1, 255)}"
@@ -74,7 +74,7 @@ def _with_query(path: str, random: Random) -> str:
 
 
 def _with_encoded_letter(path: str, random: Random) -> str:
-    """Which means the same. Source: RFC 3986, section 2.3."""
+    """An equivalent path. Source: RFC 3986, section 2.3."""
     bare = path.partition("?")[0]
     letters = [at for at, letter in enumerate(bare) if letter.isalpha() and "%" not in bare[max(at - 2, 0) : at]]
     if not letters:
@@ -102,4 +102,4 @@ _SPELLINGS: Final = (
     *(_with_encoded_letter, _with_encoded_letter),
     *(_in_capitals, _with_dots, _with_slashes),
 )
-"""Most targets take only the first two kinds for the same place."""
+"""Most targets take only the first two kinds for the same path."""

@@ -35,7 +35,7 @@ class PayloadPool:
 
 def make_payloads(seed: int, size: int = _POOL_SIZE) -> PayloadPool:
     """`size` payments and events, the same for the same seed."""
-    # It takes a tenth of a second to import: only those who send pay for it.
+    # It takes a tenth of a second to import: only processes that send pay for it.
     from faker import Faker
 
     fake = Faker("en_GB")

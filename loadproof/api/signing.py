@@ -61,7 +61,7 @@ def telegram_headers(_event_id: str, _body: bytes, secret: str, _at_s: float | N
 
 
 def no_headers(_event_id: str, _body: bytes, _secret: str, _at_s: float | None = None, /) -> dict[str, str]:
-    """For a webhook that nobody signs."""
+    """For unsigned webhooks."""
     return {}
 
 
@@ -74,13 +74,13 @@ SIGNATURES: Final[dict[str, Sign]] = {
 
 
 def blanked(headers: Mapping[str, str]) -> dict[str, str]:
-    """The same, with nothing where the proof is; all of a header if nothing else is in it."""
+    """The same headers with the proof left out; the whole value if there is nothing else in it."""
     without = {name: _PROOF.sub(r"v1\1", text) for name, text in headers.items()}
     return without if without != headers else dict.fromkeys(headers, "")
 
 
 def downgraded(headers: Mapping[str, str]) -> dict[str, str]:
-    """The same, as if it had been signed in a way that no receiver should accept.
+    """The same headers, as if signed with a scheme that no receiver should accept.
 
     Source: https://docs.stripe.com/webhooks: 'to prevent downgrade attacks, ignore all schemes that aren't v1'.
     """

@@ -24,12 +24,12 @@ _OK: Final = 200
 _MARGIN_SHARE: Final = 0.25
 _LONGEST_MARGIN_S: Final = 60.0
 _SHORTEST_USE_S: Final = 1.0
-"""However short-lived a token is said to be: token requests must not become a load of their own."""
+"""However short a token's stated life: token requests must not become a load of their own."""
 _ERROR_CODE: Final = re.compile(r"[ -~]{1,80}")
 
 
 class NoTokenError(ValueError):
-    """The answer has no token that could be used; the text says why, and `is_refusal` that asking again won't help."""
+    """The answer has no usable token; the text says why. `is_refusal`: asking again won't help."""
 
     def __init__(self, reason: str, *, is_refusal: bool = False) -> None:
         super().__init__(reason)
@@ -38,15 +38,15 @@ class NoTokenError(ValueError):
 
 @dataclass(frozen=True)
 class Token:
-    """What was given out, and for how long."""
+    """A token, and how long it is valid."""
 
     value: str
     lasts_s: float
-    """From when it was asked for; infinite: nobody said."""
+    """From when it was requested; infinite if the answer doesn't say."""
 
     @property
     def renew_after_s(self) -> float:
-        """When to ask for the next one: a quarter of its life before its end, at most a minute."""
+        """When to request the next one: a quarter of its life before its end, but at most a minute before."""
         margin_s = min(self.lasts_s * _MARGIN_SHARE, _LONGEST_MARGIN_S)
         return max(self.lasts_s - margin_s, _SHORTEST_USE_S) if self.lasts_s < math.inf else math.inf
 
@@ -58,7 +58,7 @@ def origin_of(url: str) -> str:
 
 
 def token_request(oauth2: OAuth2, url: str) -> Request:
-    """To the origin of its URL, with the client's secret; only for sending."""
+    """The request for a token, to the origin of `url`, with the client's secret; only for sending."""
     parts, secret = urlsplit(url), os.environ.get(oauth2.client_secret, "")
     form = {"grant_type": "client_credentials", "scope": oauth2.scope, "audience": oauth2.audience, **oauth2.parameters}
     headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
@@ -69,7 +69,7 @@ def token_request(oauth2: OAuth2, url: str) -> Request:
         form |= {"client_id": oauth2.client_id, "client_secret": secret}
     body = urlencode({name: value for name, value in form.items() if value is not None}).encode()
     path = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
-    # Each one counts for itself: it may be asked for again if nobody can have seen the first request.
+    # Each token stands alone: it may be requested again if nobody can have seen the first request.
     return Request("POST", path, headers=headers, body=body, repeatable=True)
 
 

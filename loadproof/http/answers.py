@@ -32,7 +32,7 @@ _UNREAD: Final = object()
 
 
 class Answer:
-    """Status, headers and body of one answer. Whatever takes work is done on demand."""
+    """Status, headers and body of one answer. Anything costly is done on demand."""
 
     __slots__ = ("_json", "headers", "received", "status", "unread", "wrapping")
 
@@ -47,7 +47,7 @@ class Answer:
         self.wrapping = wrapping
         """None if the body is exactly what was received."""
         self.unread: str | None = None
-        """The limit of ours that kept the body from the caller."""
+        """loadproof's own limit that kept the body from being read; None if none did."""
         self._json: Any = _UNREAD
 
     @property

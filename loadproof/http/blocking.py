@@ -1,6 +1,6 @@
 """An HTTP/1.1 connection for threads without an event loop: like `Connection`, but blocking.
 
-The request's bytes, TLS, the answer's end and the reasons of failures come from the same modules as the load's.
+Requests' bytes, TLS, where answers end and the reasons for failures come from the same modules as for the load.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ class BlockingConnection:
         return answer
 
     def is_kept(self, *, within_s: float) -> bool:
-        """The server has not closed the connection, and doesn't within this time."""
+        """Whether the server has not closed the connection, and doesn't within this time."""
         return self._socket is not None and not _has_something(self._socket, within_s)
 
     def close(self) -> None:

@@ -1,6 +1,6 @@
 """Undoes the content codings of a received body; pure.
 
-The target's mistakes are distinguished from what loadproof doesn't read: only the former are its failures.
+The target's mistakes are distinguished from what loadproof doesn't read: only the former count as failures.
 Source: RFC 9110, sections 8.4 and 12.5.3; the formats are those of RFC 1950, 1951, 1952 and 7932.
 """
 

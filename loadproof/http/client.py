@@ -39,7 +39,7 @@ class ClientConnections:
 
     @property
     def are_kept(self) -> bool:
-        """No server has closed one of them, as far as the connections know."""
+        """Whether all free connections are still open, as far as they know."""
         return all(getattr(connection, "is_open", True) for connection in self._free)
 
     def exchange(self, request: Request, timing: Timing) -> Answer:
@@ -85,7 +85,7 @@ def _redirected(request: Request, answer: Answer, origin: Origin) -> Request | N
     except ValueError:
         # Not a valid address: the answer counts like any other.
         return None
-    # A target that is asked under another name gives that name.
+    # A target addressed with another Host redirects to that name.
     host = next((value for name, value in request.headers.items() if name.lower() == "host"), None)
     if _root_of(f"{url.scheme}://{url.netloc}") not in {origin.root, _root_of(f"{origin.scheme}://{host}")}:
         return None
@@ -97,7 +97,7 @@ def _redirected(request: Request, answer: Answer, origin: Origin) -> Request | N
 
 
 def _root_of(url: str) -> str | None:
-    """Scheme, host and port, written in one way; None for an address that can't be one, or with a password."""
+    """Scheme, host and port in one normal form; None for an invalid address, or one with a password."""
     try:
         return None if "@" in url else Origin.of(url).root
     except ValueError:

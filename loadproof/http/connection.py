@@ -86,7 +86,7 @@ class Connection:
         return self._tls is not None and self._tls.is_resumed
 
     def limit(self, timeouts: RequestTimeouts) -> None:
-        """From the next request on, these apply; how long it may be idle stays as it is."""
+        """Apply these timeouts from the next request on; how long it may be idle stays as it is."""
         self.timeouts = timeouts
         self._connect = deadline("no connection", timeouts.connect_s, ConnectTimeoutError)
         self._total = deadline("no complete answer", timeouts.total_s, RequestTimeoutError)
@@ -193,16 +193,13 @@ class Connection:
         return ended
 
     def _mark_surplus(self, timing: Timing) -> None:
-        """Bytes beyond an answer are noted once: with it, or if they came later with the next request."""
+        """Note bytes beyond an answer once: with that answer or, if they came later, with the next request."""
         if self._parser.has_surplus:
             timing.has_surplus = timing.is_marked = True
             self._parser.has_surplus = False
 
     def _send(self, packet: bytes) -> bool:
-        """False if the answer arrived before everything was sent, or if the server stopped reading.
-
-        There may be an answer.
-        """
+        """False if not everything was sent: an answer came first, or the server stopped reading and may yet answer."""
         assert self._socket is not None  # noqa: S101 - _open
         if self._tls:
             packet = self._tls.encrypt(packet)

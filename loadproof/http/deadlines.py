@@ -52,7 +52,7 @@ class _Sweeper:
 
     def __init__(self, hub: Hub) -> None:
         self._deadlines: dict[tuple[str, float], Deadline[Any]] = {}
-        # Without a reference of its own, the timer doesn't keep the loop from ending.
+        # With ref=False, the timer doesn't keep the loop from ending.
         self._timer = hub.loop.timer(_SWEEP_S, repeat=_SWEEP_S, ref=False)
         self._timer.start(self._sweep)
 
@@ -72,7 +72,7 @@ _sweepers: WeakKeyDictionary[Hub, _Sweeper] = WeakKeyDictionary()
 def deadline(what: str, duration_s: float, error: Callable[[str], Exception]) -> Deadline[greenlet]:
     """This event loop's deadline for `what`, after which the error is raised in the waiting greenlet.
 
-    All that wait for the same thing for the same time share it.
+    Everyone who waits for the same thing for the same time shares it.
     """
 
     def throw(waiting: greenlet) -> None:

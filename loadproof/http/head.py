@@ -41,7 +41,7 @@ class UnansweredError(MalformedAnswerError):
 
 
 class BrokenBodyError(MalformedAnswerError):
-    """The head is as it should be; the body is cut off, or its chunks are no chunks."""
+    """The head is valid, but the body is cut off or its chunks are malformed."""
 
 
 class BeyondLimitError(MalformedAnswerError):
@@ -49,7 +49,7 @@ class BeyondLimitError(MalformedAnswerError):
 
 
 class AnswerHeaders(FixedHeaders):
-    """Headers by their names in lower case, those that are repeated joined by commas.
+    """Headers by name in lower case; repeated ones are joined by commas.
 
     The same object belongs to each answer with the same head.
     """
@@ -174,7 +174,7 @@ def _is_length(line: bytes) -> bool:
 
 
 def is_interim(status: int) -> bool:
-    """Another answer follows. A status outside all classes, such as 600, ends a request as any other does."""
+    """Whether another answer follows. A status outside all classes, such as 600, ends a request like any other."""
     return 100 <= status < 200
 
 

@@ -20,7 +20,7 @@ class UnsendableHeaderError(ValueError):
 
 
 class FixedHeaders(dict[str, str]):
-    """Headers that several requests or answers share: TypeError for whoever would change them for all.
+    """Headers that several requests or answers share: changing them raises TypeError.
 
     As quick to copy as any dictionary, which a MappingProxyType isn't.
     """

@@ -1,4 +1,4 @@
-"""Requests, the moments of their parts, and how they can fail."""
+"""Requests, their timing, and how they can fail."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class ConnectionFailedError(TransportError):
 
 
 class WantError(TransportError):
-    """This machine had nothing left for the request, which the target never saw."""
+    """This machine had no port, file or memory left for the request, which the target never saw."""
 
     def __init__(self, of: Want, reason: str) -> None:
         super().__init__(f"the generator's own: no {_LACKING[of]} ({reason})")
@@ -56,7 +56,7 @@ class Request:
     path: str
     """Path and query, percent-encoded, below the target's base URL."""
     headers: Mapping[str, str] = field(default_factory=dict)
-    """In addition to the connection's own; UnsendableHeaderError if one contains something that no header can."""
+    """In addition to the connection's own; UnsendableHeaderError if one contains a character that no header can."""
     body: bytes = b""
     """Sent with its Content-Length."""
     repeatable: bool | None = None
@@ -101,7 +101,7 @@ class Timing:
     has_surplus: bool = False
     """The server sent something that answers no request: after this answer, or before this request."""
     is_marked: bool = False
-    """One of the two."""
+    """Whether one of the two is set."""
 
 
 @dataclass(frozen=True)
@@ -117,4 +117,4 @@ class RequestTimeouts:
     keep_alive_idle_s: float | None = None
     """A connection unused for this long is closed before the server might close it; None: it stays open."""
     each_byte_s: float | None = None
-    """Instead of `first_byte_s`: to the first byte of the answer, and from what is received of it to what is next."""
+    """Instead of `first_byte_s`: to the first byte of the answer, and then from each part received to the next."""

@@ -29,7 +29,7 @@ class Way:
     """How requests get to a target, whichever it is."""
 
     trust: Trust = SYSTEM
-    """Of https."""
+    """For https."""
     proxy: Proxy | None = None
 
 
@@ -49,6 +49,7 @@ class Origin:
 
     @classmethod
     def of(cls, base_url: str, way: Way = DIRECT) -> Origin:
+        """From a base URL; ValueError if it has no valid port."""
         url = urlsplit(base_url)
         tls = url.scheme == "https"
         return cls(url.hostname or "", url.port or (443 if tls else 80), tls, url.path.rstrip("/"), way)
@@ -75,7 +76,7 @@ class Origin:
 
     @functools.cached_property
     def absolute(self) -> str:
-        """What a request line has before the path: the origin's root, if a proxy has to be told.
+        """What a request line has before the path: the origin's root if a proxy needs it, otherwise nothing.
 
         Source: RFC 9112, section 3.2.2.
         """
@@ -83,7 +84,7 @@ class Origin:
 
     @functools.cached_property
     def headers(self) -> dict[str, str]:
-        """What each request begins with."""
+        """The headers that each request begins with."""
         to_proxy = self.way.proxy.headers if self.way.proxy and not self.tls else {}
         return {"Host": self.authority, **to_proxy}
 

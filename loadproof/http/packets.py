@@ -26,7 +26,7 @@ class Packet(NamedTuple):
     accepted: str | None
     """The request's Accept-Encoding."""
     is_last: bool = False
-    """It says that its connection ends with its answer. Source: RFC 9112, section 9.6."""
+    """It asks to close the connection after its answer. Source: RFC 9112, section 9.6."""
 
 
 def make_packet(origin: Origin, headers: Mapping[str, str], request: Request) -> Packet:

@@ -30,12 +30,12 @@ class Proxy:
         return {} if self.authorization is None else {"Proxy-Authorization": self.authorization}
 
     def failure(self, error: OSError) -> OSError:
-        """The same failure, told as the proxy's."""
+        """The same failure, reported as the proxy's."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return OSError(error.errno, f"the proxy {host}:{self.port}: {error.strerror or error}")
 
     def open_tunnel(self, connection: socket.socket, host: str, port: int) -> None:
-        """After this, the connection is one to that host; OSError if the proxy doesn't open it.
+        """Turn a connection to the proxy into one to that host; OSError if the proxy doesn't open it.
 
         Source: RFC 9110, section 9.3.6: the answer to CONNECT has no body if it is a success.
         """

@@ -38,7 +38,7 @@ Source: ip(7); the constant is missing from Python's socket module before 3.12.
 
 
 class Waiting(NamedTuple):
-    """How opening waits: what creates sockets, and what resolves names."""
+    """How to wait while opening a connection: what creates sockets, and what resolves names."""
 
     new_socket: Callable[..., Any]
     resolve: Resolve
@@ -63,7 +63,7 @@ def open_stream(
         except ssl.SSLError:
             raise
         except OSError as error:
-            # A missing IPv6 is not the reason why nobody listens.
+            # IPv4's failure is preferred: a missing IPv6 doesn't explain why nobody listens.
             failure = error if failure is None or family == socket.AF_INET else failure
         else:
             if number:
@@ -93,7 +93,7 @@ def _connect(
 
 
 def _reach(connecting: socket.socket, address: Address, origin: Origin) -> None:
-    """Connect to the origin, or to its proxy, whose failures are told as such."""
+    """Connect to the origin, or to its proxy, whose failures are reported as the proxy's."""
     proxy = origin.way.proxy
     try:
         connecting.connect(address)

@@ -1,6 +1,6 @@
-"""TLS: turns how a target is to be trusted into a context, and bytes on the wire into bytes of the application.
+"""TLS: turns trust settings into a context, and bytes on the wire into bytes of the application.
 
-It has no socket of its own, so that everybody waits in their own way.
+It owns no socket, so each caller can wait in its own way.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _BLOCK_BYTES: Final = 65_536
 
 
 class EncryptedKeyError(ValueError):
-    """A private key with a password, for which nobody is there to be asked."""
+    """A private key with a password, which nobody is there to enter."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def _refuse_password() -> str:
 def authorities(trust: Trust) -> dict[str, str]:
     """File and directory of the trusted certificates: OpenSSL's, or those that its two variables name instead.
 
-    Nothing if no certificate is verified.
+    Empty if no certificate is verified.
     """
     if not trust.verify:
         return {}
@@ -98,6 +98,7 @@ class Tls:
         return bool(self._object.session_reused)
 
     def shake_hands(self, connection: socket.socket) -> None:
+        """Complete the handshake over this connection; SSLError if it fails, ConnectionResetError if it is cut off."""
         while True:
             try:
                 self._object.do_handshake()
@@ -135,7 +136,7 @@ class Tls:
                 part = core.read(_BLOCK_BYTES)
                 if not part:
                     return b"".join(parts), True
-                # A read takes a whole record, of at most 16 KiB (RFC 8446, section 5.1). Another one, only to be told
+                # A read takes a whole record, of at most 16 KiB (RFC 8446, section 5.1). Another one, just to learn
                 # that there are no more, would cost as much.
                 if not incoming.pending:
                     return b"".join((*parts, part)) if parts else part, False

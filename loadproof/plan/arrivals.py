@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from loadproof.scenario.scenario import Scenario
 
 _BLOCK_ARRIVALS: Final = 1000
-"""Few enough to be generated between two arrivals, within 0.2 ms; many enough to cost only 0.2 µs each."""
+"""Few enough to generate between two arrivals, within 0.2 ms; enough to cost only 0.2 µs each."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Finds audits that can't be decided: for want of requests, of limits, or of operations that show what was done."""
+"""Finds audits that can't be decided: too few requests, no limits, or no operations that show what was done."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from loadproof.scenario.scenario import Scenario
 
 DETECTING: Final = ("ledger", "webhooks", "backup")
-"""Audits that look for losses, of which `detects` says how rare they may be."""
+"""Audits that look for losses; `detects` says how rare a loss they have to find."""
 
 
 def unauditable(
     scenario: Scenario, spans: Sequence[PhaseSpan], limits: Mapping[str, Written], seed: int, *, where: str
 ) -> Iterator[Problem]:
-    """For audits of limits."""
+    """Audits of limits when none is declared for what is sent, or when no client would exceed one of them."""
     if "limits" not in scenario.audits:
         return
     place = f"{where} thresholds"
@@ -43,7 +43,7 @@ def unauditable(
 def undetectable(
     scenario: Scenario, spans: Sequence[PhaseSpan], expected: Mapping[tuple[str, str], float], *, where: str
 ) -> Iterator[Problem]:
-    """For audits that need more requests to see the rarest loss than are planned; `expected` by (phase, endpoint)."""
+    """Audits that need more requests than planned to see the rarest loss; `expected` is by (phase, endpoint)."""
     whole = sum(expected.values())
     for audit in DETECTING:
         needed = needed_to_see(scenario.one_in(audit))
@@ -56,7 +56,7 @@ def undetectable(
 
 
 def _before_backup(scenario: Scenario, spans: Sequence[PhaseSpan], expected: Mapping[tuple[str, str], float]) -> float:
-    """Requests that are planned until the last one begins."""
+    """Requests planned before the last backup begins."""
     at_s = max(
         (span.start_s for span in fault_spans(scenario.faults, spans) if isinstance(span.fault, Backup)), default=0
     )
@@ -65,7 +65,7 @@ def _before_backup(scenario: Scenario, spans: Sequence[PhaseSpan], expected: Map
 
 
 def unshown(scenario: Scenario, endpoints: Endpoints) -> Iterator[Problem]:
-    """For audits of a target whose file declares nothing that would show what it did."""
+    """Audits of a target whose file declares no operation that shows what it did."""
     for audit in {"ledger", "backup"} & {*scenario.audits}:
         if endpoints.transaction is None and endpoints.payments is None:
             what = f"an audit of the {audit}, and no operation shows its payments"

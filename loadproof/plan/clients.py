@@ -1,4 +1,4 @@
-"""Turns a client's global index into everything by which the target knows it: address, accounts and random choices."""
+"""Turns a client's global index into everything the target knows it by: address, accounts and random choices."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Client:
     seed: int
 
     def random(self, of: str) -> random.Random:
-        """A fresh stream of this client's own choices; a different one for each name."""
+        """A fresh random stream for this client's choices; a different one for each name."""
         return random.Random(f"{self.seed}/{self.index}/{of}")
 
 
@@ -49,9 +49,9 @@ def make_client(
     account_ids: Sequence[str] | None = None,
     own_address: str | None = None,
 ) -> Client:
-    """The client with this index, at its `own_address` or at the index's.
+    """The client with this index, at `own_address` or at its index's address.
 
-    Given account ids are assigned in threes; clients beyond them share.
+    `account_ids`, if given, are assigned in threes; further clients share them.
     Sharing preserves what users rely on: nobody pays from or to an account whose balance somebody reads.
     """
     if account_ids is None:
@@ -88,7 +88,7 @@ def seen_as(index: int, clients: Clients, host: str) -> str:
 
 
 def marks_named(name: str, clients: Clients) -> tuple[str | None, dict[str, str]]:
-    """As `marks_of`, of the client that the target sees by this name."""
+    """Like `marks_of`, for the client that the target sees under this name."""
     if isinstance(clients, HeaderClients):
         return None, {clients.header: name}
     return (name if clients == "source-address" and name != SHARED else None), {}
@@ -122,7 +122,7 @@ def users_allowed(scenario: Scenario, rank: int, workers: int) -> int:
 
 
 def own_address(index: int, scenario: Scenario) -> str | None:
-    """That of a client whose kind has addresses of its own; None: as any other's."""
+    """The address of a client whose kind has a network of its own; None if its kind has none."""
     if not any(mix.addresses for mix in scenario.mix.values()):
         return None
     if scenario.model == "open":
@@ -135,7 +135,7 @@ def own_address(index: int, scenario: Scenario) -> str | None:
     if mix is None or mix.addresses is None:
         return None
     network = ipaddress.ip_network(mix.addresses)
-    # Without those that mean the network and all of it.
+    # Without the network's own address and the broadcast address.
     hosts = max(network.num_addresses - 2, 1)
     return str(network[(1 if network.num_addresses > 2 else 0) + number % hosts])
 
@@ -146,9 +146,9 @@ def account_id(number: int) -> str:
 
 
 def highest_client_index(scenario: Scenario) -> int:
-    """The highest index of all clients that this scenario's users can be.
+    """The highest index that any client of this scenario's users can have.
 
-    In the closed model, users that still wait for an answer may be there beside those that replace them.
+    In the closed model, users that still wait for an answer may overlap with those that replace them.
     """
     if scenario.model == "open":
         return scenario.client_total - 1
@@ -157,6 +157,6 @@ def highest_client_index(scenario: Scenario) -> int:
 
 
 def _has_one_level(scenario: Scenario) -> bool:
-    """Users only come, and none goes before the end."""
+    """Whether users only arrive, and none leaves before the end."""
     levels = [phase.users or 0 for phase in scenario.phases]
     return levels == sorted(levels)

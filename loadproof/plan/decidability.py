@@ -58,7 +58,7 @@ def undecidable(scenario: Scenario, expected: Mapping[tuple[str, str], float], *
 
 
 def _has_ramp(scenario: Scenario, threshold: Threshold) -> bool:
-    """It has windows, which then differ as planned."""
+    """Whether its windows differ by plan, because it reads a phase with a ramp."""
     read = scenario.phases_of(threshold)
     return threshold.expectation.window_s is not None and any(
         phase.ramp for phase in scenario.phases if phase.name in read
@@ -77,7 +77,7 @@ def z_of_threshold(scenario: Scenario, threshold: Threshold) -> float:
 def _left_to_chance(
     scenario: Scenario, threshold: Threshold, expected: Mapping[tuple[str, str], float], z: float, *, where: str
 ) -> Iterator[Problem]:
-    """Even a perfect target's poorest and richest windows have intervals."""
+    """A problem if even a perfect target's poorest or richest window could miss the limit by chance."""
     expectation = threshold.expectation
     planned, richest = (samples_expected(scenario, threshold, expected, of_windows=end) for end in (min, max))
     is_random = scenario.model == "open" and scenario.arrivals == "poisson"
@@ -104,14 +104,14 @@ def samples_expected(
     *,
     of_windows: Callable[[Iterable[float]], float] = min,
 ) -> float:
-    """Requests that a threshold would read: if it has windows, in the poorest of them, or by `max` in the richest.
+    """Requests that a threshold would read: if it has windows, in the poorest of them, or with `max` in the richest.
 
     For the target's resources, one sample per second.
     """
     metric, window_s = threshold.expectation.metric, threshold.expectation.window_s
     durations = {phase.name: phase.duration_s for phase in scenario.phases}
     group = scenario.group_of(threshold)
-    # A journey has each group once at most.
+    # A journey completes each group at most once.
     endpoints, together = (group.requests, min) if group else (scenario.endpoints_of(threshold), sum)
     by_phase: dict[str, float] = {
         phase: together(expected.get((phase, endpoint), 0.0) for endpoint in endpoints)

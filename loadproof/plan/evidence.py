@@ -18,31 +18,31 @@ if TYPE_CHECKING:
 
 
 CALM_SECONDS: Final = 10
-"""A target has recovered after this many seconds in a row as before.
+"""A target has recovered once this many seconds in a row are as good as before.
 
 A shorter calm may be a pause between two waves.
 """
 SECONDS_BEFORE: Final = 5
-"""As many tell what a calm second can be like."""
+"""The fewest calm seconds that show what a calm second can be like."""
 DRIFT_BATCHES: Final = 6
 """The fewest values that make a trend."""
 SAMPLES_A_BATCH: Final = 5
 """How many samples of the target's resources a batch needs."""
 SAMPLES_OF_MEAN: Final = 30
 SAMPLES_BEYOND_QUANTILE: Final = 10
-"""A quantile needs this many samples on either side of it, or one of its bounds is a single answer."""
+"""A quantile needs this many samples on either side of it; otherwise one of its bounds is a single answer."""
 CONFIDENCE: Final = 0.95
 Z: Final = 1.959964
 """For a 95 % interval."""
 RULE_OF_THREE: Final = 3
-"""If one in r is broken and n are looked at, none of the broken ones is among them with exp(-n/r): 5 % for n = 3 r.
+"""If one in r is broken, a sample of n has no broken one with probability exp(-n/r): 5 % for n = 3 r.
 
 Source: Hanley and Lippman-Hand 1983, doi:10.1001/jama.1983.03330370053031.
 """
 
 
 def needed_to_see(one_in: float) -> int:
-    """Samples after which it would have been seen with 95 % if one in so many broke a promise."""
+    """Samples that show a broken promise with a probability of 95 % if it is broken once in `one_in`."""
     return math.ceil(RULE_OF_THREE * one_in)
 
 
@@ -53,7 +53,7 @@ def windows_in(spans: Sequence[PhaseSpan], window_s: float) -> int:
 
 
 def confidence_of_each(windows: int) -> float:
-    """The confidence at which this many windows together are right with CONFIDENCE (Bonferroni)."""
+    """The confidence that each of this many windows needs for all of them to be right with CONFIDENCE (Bonferroni)."""
     return 1 - (1 - CONFIDENCE) / max(windows, 1)
 
 
@@ -63,7 +63,7 @@ def z_of(confidence: float) -> float:
 
 
 def poisson_bounds(count: Any, z: float) -> tuple[Any, Any]:
-    """Bounds of the expected number of independent events if `count` were observed; a float or an array of them.
+    """Bounds of the expected number of independent events after `count` were observed; a float or an array.
 
     Source: Wilson's score interval, in the limit of a small ratio.
     """
@@ -74,14 +74,14 @@ def poisson_bounds(count: Any, z: float) -> tuple[Any, Any]:
 def samples_needed(expectation: Expectation, z: float = Z) -> int:
     """The fewest samples with which a perfect target could pass, for a whole scope or for each window.
 
-    A quantile q: n (1 - q) >= 10 and n q >= 10; in windows, a ratio of answers within the limit, too. A ratio: the
-    Wilson bound at zero (or at all) of n must clear the limit, n > z² (1 - limit) / limit. A mean: enough samples to be
-    nearly normal.
+    A quantile q: n (1 - q) >= 10 and n q >= 10; in windows also what a ratio of answers within the limit needs. A
+    ratio: the Wilson bound at none (or all) of n must clear the limit, n > z² (1 - limit) / limit. A mean: enough
+    samples to be nearly normal.
     Source: Wilson 1927, doi:10.1080/01621459.1927.10502953.
     """
     metric = expectation.metric
     if metric.of is not None:
-        # Each of the batches needs a value of its own.
+        # Each batch needs a value of its own.
         inner = replace(expectation, metric=metric.of)
         return DRIFT_BATCHES * (SAMPLES_A_BATCH if metric.of.name in RESOURCES else samples_needed(inner, z))
     if metric.objective is not None:

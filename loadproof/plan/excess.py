@@ -1,4 +1,4 @@
-"""Compares a plan with declared limits: which of them one of its clients would exceed; pure."""
+"""Finds the declared limits that a client of a plan would exceed; pure."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def exceeded_limits(
         limit = declared(written)
         plan = scenario.model_copy(update={"clients": "shared"}) if limit.key == "global" else scenario
         of_kinds = {kind: _busiest_of(kind, plan, spans, limit.period, seed) for kind in plan.spenders_of(endpoint)}
-        # In the closed model a client is of one kind, unless all of them look like one; in the open model few are.
+        # In the closed model each client is of one kind, unless all look like one; in the open model most are shared.
         together = [
             count
             for kind, count in of_kinds.items()

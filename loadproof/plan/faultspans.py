@@ -1,4 +1,4 @@
-"""Turns a scenario's faults and its phases into when each begins and ends."""
+"""Works out when each of a scenario's faults begins and ends."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Incident(NamedTuple):
 
 
 def fault_spans(faults: Iterable[Fault], phases: Iterable[PhaseSpan]) -> list[FaultSpan]:
-    """Those that begin in one of these phases, in the scenario's order."""
+    """The faults that begin in one of these phases, in the scenario's order."""
     starts_s = {phase.name: phase.start_s for phase in phases}
     return [
         FaultSpan(number, fault, start_s, start_s + fault.lasts)
@@ -45,7 +45,7 @@ def fault_spans(faults: Iterable[Fault], phases: Iterable[PhaseSpan]) -> list[Fa
 
 
 def merged(incidents: Iterable[Incident]) -> list[Incident]:
-    """In order of time, with those that overlap as one."""
+    """In order of time, with overlapping incidents joined into one."""
     joined: list[Incident] = []
     for incident in sorted(incidents, key=lambda incident: incident.start_s):
         if joined and incident.start_s <= joined[-1].end_s:

@@ -1,4 +1,4 @@
-"""Turns a seed into the order of a duel's runs: blocks of four, in which whatever drifts hits both sides alike."""
+"""Turns a seed into the order of a duel's runs: blocks of four, in which any drift affects both sides alike."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Turn(NamedTuple):
 
 
 def turns(pairs: int, seed: int) -> list[Turn]:
-    """The order of this many runs of each side, an even number: a block is ABBA or BAAB, by a coin.
+    """The order of `pairs` runs of each side (an even number): each block is ABBA or BAAB, by a coin toss.
 
     The mean time of both sides is the same in each block, so a steady drift cancels out.
     """

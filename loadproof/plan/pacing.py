@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 
 BURST_SPREAD_S: Final = 0.05
-"""Sends of a burst that are no further apart are simultaneous."""
+"""Requests of a burst that are sent within this time count as simultaneous."""
 
 
 class Due(NamedTuple):
     """When a closed-model user sends next, and in which burst (counted from 1).
 
-    `late` if it was busy at that moment; of what is sent, if it was the target that kept it.
+    `late` if it was busy at that moment; once sent, only if it was the target that kept it busy.
     """
 
     at_s: float

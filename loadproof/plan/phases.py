@@ -1,4 +1,4 @@
-"""Turns a scenario into phases, and those into what they ask of users and of whole runs.
+"""Turns a scenario into phases, and phases into what they ask of users and of whole runs.
 
 Pure, the same on every machine.
 """
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 MADE_AHEAD_S: Final = 0.5
-"""Creating users takes time, and workers have to be told about them."""
+"""How early users are created: it takes time, and workers have to hear about them."""
 
 
 class PhaseSpan(Strict):
@@ -97,7 +97,7 @@ def users_at(spans: Sequence[PhaseSpan], time_s: float) -> int:
 
 
 def users_asked_at(spans: Sequence[PhaseSpan], time_s: float) -> int:
-    """Users that the generator is told to have.
+    """Users that the generator is asked to run.
 
     A ramp goes in one-second steps, each as high as the ramp at its middle.
     """
@@ -116,7 +116,7 @@ def seconds_of(span: PhaseSpan) -> Iterator[tuple[int, float]]:
 
 
 def users_made_at(spans: Sequence[PhaseSpan], time_s: float) -> int:
-    """Users that exist: those of a higher step are created ahead of it, and wait for it."""
+    """Users that exist: those for a higher step are created ahead of it, and wait for it."""
     return max(users_asked_at(spans, time_s), users_asked_at(spans, time_s + MADE_AHEAD_S))
 
 
@@ -137,7 +137,7 @@ def changes_of(spans: Sequence[PhaseSpan]) -> list[float]:
 
 
 def step_ahead(spans: Sequence[PhaseSpan], steps: Sequence[float], time_s: float) -> float:
-    """The step for which a user created now was created: the next one, if it is due to that; otherwise now."""
+    """The step, in s, that a user created now is for: the next higher one within MADE_AHEAD_S, otherwise now."""
     now = users_asked_at(spans, time_s)
     ahead = itertools.takewhile(lambda step: step <= time_s + MADE_AHEAD_S, steps[bisect_right(steps, time_s) :])
     return next((step for step in ahead if users_asked_at(spans, step) > now), time_s)

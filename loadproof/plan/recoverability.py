@@ -23,11 +23,11 @@ _Trouble = tuple[str, str, str]
 
 
 _FEWEST: Final = 20
-"""Requests in CALM_SECONDS; of fewer, several may fail, or be slow, by chance."""
+"""Requests needed in CALM_SECONDS; with fewer, several may fail, or be slow, by chance."""
 
 
 def too_seldom(scenario: Scenario, threshold: Threshold, samples: float, *, where: str) -> Iterator[Problem]:
-    """Requests in its phase that are too few for any ten seconds to tell good from half as good."""
+    """A problem if its phase has too few requests for ten seconds to tell good from half as good."""
     (phase,) = scenario.phases_of(threshold)
     duration_s = next(span.end_s - span.start_s for span in plan_phases(scenario) if span.name == phase)
     in_calm = samples / duration_s * CALM_SECONDS
@@ -37,7 +37,7 @@ def too_seldom(scenario: Scenario, threshold: Threshold, samples: float, *, wher
 
 
 def unrecoverable(scenario: Scenario, threshold: Threshold, *, where: str) -> Iterator[Problem]:
-    """In a phase with faults of its own, recovery from each of them; otherwise recovery from the phase before."""
+    """Problems with recovery from each fault in its phase, or if there is none, from the phase before."""
     spans = plan_phases(scenario)
     (phase,) = scenario.phases_of(threshold)
     place = next(number for number, span in enumerate(spans) if span.name == phase)
@@ -78,12 +78,12 @@ def _after_faults(
 
 
 def _around(span: PhaseSpan, faults: Sequence[Incident], limit_s: float) -> Iterator[_Trouble]:
-    """Enough seconds before the first, and after each."""
+    """Too few seconds before the first fault, or after any of them."""
     calm_s = faults[0].start_s - span.start_s - span.ramp_s
     if calm_s < SECONDS_BEFORE:
         remedy = f"let {faults[0].text} begin {SECONDS_BEFORE} s after the start of {span.name}, or after its ramp"
         yield "nothing to compare with before the fault", remedy, f"{calm_s:g} s"
-    # A fault ends within a second, and only whole ones are compared.
+    # A fault may end in the middle of a second, and only whole seconds are compared.
     needed_s = math.ceil(limit_s) + CALM_SECONDS + 1
     ends_s = [later.start_s for _, later in pairwise(faults)] + [span.end_s]
     for fault, end_s in zip(faults, ends_s, strict=True):

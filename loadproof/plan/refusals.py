@@ -1,6 +1,6 @@
-"""Finds where a target could refuse requests without breaking a threshold.
+"""Finds where a target could refuse requests without violating a threshold.
 
-Almost everything: refused. Some of it: reported, because it may be intended.
+If that is almost everything, the scenario is rejected; if it is a part, it is only reported: it may be intended.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _LEAST_GOOD: Final = 0.01
 _LEAST_GOOD_OF_THROTTLED: Final = 0.001
 """A goodput threshold counts if a target that answers a smaller share of the requests violates it.
 
-One client that floods a limiter gets fewer answers, and says so with `expect_throttling`.
+A scenario that floods a limiter expects fewer good answers, and says so with `expect_throttling`.
 """
 
 
@@ -45,7 +45,7 @@ def hardly_expected(scenario: Scenario, expected: Mapping[tuple[str, str], float
 
 
 def refusable(scenario: Scenario, expected: Mapping[tuple[str, str], float], *, where: str) -> Iterator[Problem]:
-    """Measured phases without a goodput threshold, and traffic that every threshold leaves room to lose; a line each.
+    """Measured phases without a goodput threshold, and traffic that could be lost within every threshold; a line each.
 
     `expected` are requests by (phase, endpoint).
     """

@@ -1,6 +1,6 @@
-"""Turns a scenario into what a search for capacity needs: goals that a short run can be judged by, and such runs; pure.
+"""Turns a scenario into what a capacity search needs: goals that a short run can be judged by, and those runs; pure.
 
-A goal says which requests count as lost, and which share of them may be: `p(95) < 200 ms` is kept if at most 5 % of the
+A goal says which requests count as lost, and what share of them may be: `p(95) < 200 ms` is met if at most 5 % of the
 planned requests have no correct answer within 200 ms.
 """
 
@@ -21,13 +21,13 @@ TRIAL: Final = "trial"
 """The phase of a trial that is measured."""
 WARM_UP: Final = "warm-up"
 PLACES_OF_S: Final = 3
-"""Of a trial's length: so exactly it is asked for, planned and told."""
+"""Decimal places of a trial's length, as requested, planned and reported."""
 STEPS: Final = (0.25, 0.5, 0.75, 1.0)
 """Shares of the highest load, at which the generator alone is measured."""
 
 
 _MOST_LOST: Final = 0.99
-"""A goal that allows more to be lost is kept by a target that answers almost nothing."""
+"""A goal that allows more losses is met by a target that answers almost nothing."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +35,13 @@ class Goal:
     """A threshold as a share of requests that may be lost."""
 
     threshold: Threshold
-    """Of all phases."""
+    """Without its phases: it applies to the whole trial."""
     loss_ratio: float
     """At most this share may be lost, 0-1."""
 
     @property
     def wants_answers(self) -> bool:
-        """A target that refuses everything loses it: refusals are no errors, and never correct answers."""
+        """Whether a target that refuses everything misses it: refusals aren't errors, but never correct answers."""
         kind = self.threshold.expectation.metric.kind
         return self.loss_ratio <= _MOST_LOST and (kind.should_be_high or not kind.is_ratio)
 
@@ -56,7 +56,8 @@ class Goal:
 def goals_of(scenario: Scenario) -> tuple[list[Goal], list[str]]:
     """The goals that the scenario's thresholds set, each once, and the thresholds that set none.
 
-    Not those on rates, means, drift or recovery, on windows, groups or a baseline: no share of requests decides them.
+    Thresholds on rates, means, drift or recovery, with windows, on groups or against a baseline set none: no share of
+    requests decides them.
     """
     goals: dict[str, Goal] = {}
     others: dict[str, None] = {}
@@ -72,7 +73,7 @@ def goals_of(scenario: Scenario) -> tuple[list[Goal], list[str]]:
 
 
 def unread_by(scenario: Scenario, goals: Sequence[Goal]) -> list[str]:
-    """Requests that a target could refuse altogether while it keeps every goal."""
+    """Requests that a target could refuse altogether and still meet every goal."""
     read = {name for goal in goals if goal.wants_answers for name in scenario.endpoints_of(goal.threshold)}
     return [name for name in scenario.endpoints if name not in read]
 
@@ -96,7 +97,7 @@ def _allowed(threshold: Threshold) -> float | None:
 def trial_of(
     scenario: Scenario, goals: Sequence[Goal], *, load_rps: float, warm_up_s: float, duration_s: float
 ) -> Scenario:
-    """The scenario as one trial: its first seconds are warm-up, and nothing goes wrong on purpose."""
+    """The scenario as one trial: its first seconds are warm-up, and no faults are injected."""
     return _with_phases(
         scenario,
         goals,

@@ -1,6 +1,6 @@
 """Finds what a scenario asks for but its plan never reaches.
 
-Users that are in no phase, and rates above the planned ones.
+Kinds of users that are in no phase, and rates above the planned ones.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def kinds_without_load(scenario: Scenario, *, where: str) -> Iterator[Problem]:
-    """With few users or arrivals, a kind with a small share may get none."""
+    """Kinds that get no user or arrival: a small share of few may be none."""
     is_open, shares = scenario.model == "open", {name: mix.share for name, mix in scenario.mix.items()}
     if is_open:
         of_each = arrivals_of(scenario, plan_phases(scenario))

@@ -1,4 +1,4 @@
-"""Says how much of a phase's load falls into its windows of whole seconds: a ramp or a burst makes them unequal."""
+"""Computes how much of a phase's load falls into its windows of whole seconds: ramps and bursts make them unequal."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _level_before(spans: Sequence[PhaseSpan], place: int) -> float:
 
 
 def _load_of(spans: Sequence[PhaseSpan], place: int) -> float:
-    """As in `load_in`; user-seconds without a ramp, like the number of requests expected."""
+    """The whole phase's load in the units of `load_in`; user-seconds ignore the ramp, as the expected requests do."""
     span = spans[place]
     if span.rate_rps is not None:
         return expected_arrivals(span, _level_before(spans, place))

@@ -1,4 +1,4 @@
-"""commands.jsonl: the programs that a run started by its target's commands, a line of JSON each, as they end."""
+"""commands.jsonl: the target's commands that a run has executed, one line of JSON each, written as they end."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 How = Literal["exited", "overdue", "stopped", "unstarted"]
-"""By itself; ended because it took too long; ended because it was not needed any more; there was no such program."""
+"""Ended by itself; ended because it took too long; ended because it was no longer needed; could not be started."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class CommandRun:
 
     name: str
     fault: int | None
-    """The place in the scenario of the fault that it is; None if an audit needed it."""
+    """The number in the scenario, from 0, of the fault that it is; None if an audit needed it."""
     arguments: list[str]
     """As the target file has them: without the values of variables."""
     began_unix_s: float
@@ -62,12 +62,12 @@ class CommandRun:
 
 
 def append_command(run: Path, done: CommandRun) -> None:
-    """OSError if the disk doesn't take it."""
+    """OSError if it can't be written."""
     append(run / COMMANDS, orjson.dumps(done) + b"\n")
 
 
 def read_commands(run: Path) -> list[CommandRun]:
-    """In the order in which they ended; none if there is no such file. What a crash cut short is left out."""
+    """In the order in which they ended; empty if there is no such file. A line that a crash cut short is skipped."""
     runs = []
     path = run / COMMANDS
     for line in path.read_bytes().splitlines() if path.exists() else ():

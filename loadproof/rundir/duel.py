@@ -17,11 +17,11 @@ DUEL: Final = "duel.json"
 FORMAT: Final = 1
 _REMEDY: Final = "give a directory that `loadproof duel` of this version created, or leave out --resume"
 Ending = Literal["running", "decided", "interrupted", "terminated", "died", "unmeasured"]
-"""`died`: a target did; `unmeasured`: one run was INVALID again and again."""
+"""`died`: a target died; `unmeasured`: a run was INVALID too many times in a row."""
 
 
 class DuelRun(Strict):
-    """One run of a duel, as soon as it is known whether it counts."""
+    """One run of a duel, recorded as soon as it is known whether it counts."""
 
     run: str
     """Its directory, relative to the duel's."""
@@ -32,7 +32,7 @@ class DuelRun(Strict):
 
 
 class Duel(Strict):
-    """Everything that it takes to go on with it."""
+    """Everything needed to resume a duel."""
 
     format: int = FORMAT
     scenario: str
@@ -46,9 +46,9 @@ class Duel(Strict):
     """`aa`: both sides are the same release."""
     is_quick: bool = False
     is_duet: bool = False
-    """The two runs of a pair happen at the same time, on halves of the machine that they exchange in each block."""
+    """The two runs of a pair happen at the same time, on halves of the machine that they swap in each block."""
     looks: tuple[int, ...]
-    """Runs of a side, at each look."""
+    """Runs of each side at each look."""
     seed: int
     target_file: str | None
     locustfiles: str
@@ -86,17 +86,17 @@ class Duel(Strict):
 
 
 def write_duel(path: Path, duel: Duel) -> None:
-    """OutputError if it can't be written; what was there stays then."""
+    """OutputError if it can't be written; the file is then left as it was."""
     write_whole(path / DUEL, duel.model_dump_json(indent=2) + "\n")
 
 
 def resume_command(path: Path) -> str:
-    """How to go on with the duel in this directory, as it is typed."""
+    """The command line that resumes the duel in this directory."""
     return shlex.join(["loadproof", "duel", "--resume", str(path)])
 
 
 def read_duel(path: Path) -> Duel:
-    """RunDirectoryError if there is none, or none that this version can go on with."""
+    """RunDirectoryError if there is none, or none that this version can resume."""
     file = path / DUEL
     try:
         return Duel.model_validate_json(file.read_text(encoding="utf-8"))

@@ -2,13 +2,13 @@
 
 manifest.json      what was run, against what, where, and how it ended        written whole
 scenario.yaml      the scenario as given                                      written whole
-intervals.csv.gz   sparse interval histograms and counters                    appended, a gzip member a flush
-journal.csv.gz     a row per request, if the scenario records them            appended, a gzip member a flush
-observations.jsonl.gz   what audits asked the target, and what it said        appended, gzip members
-commands.jsonl     programs that the run started by the target's commands     appended by lines
-generator.csv      the generator's own health, a row a worker and second      appended by lines
+intervals.csv.gz   sparse interval histograms and counters                    appended, a gzip member per flush
+journal.csv.gz     a row per request, if the scenario records them            appended, a gzip member per flush
+observations.jsonl.gz   what audits asked the target, and its answers         appended, gzip members
+commands.jsonl     the target's commands that the run has executed            appended by lines
+generator.csv      the generator's own health, a row per worker and second    appended by lines
 target.csv         samples of the target's /metrics                           appended by lines
-events.csv         phases, bursts, what came and went                         appended by lines
+events.csv         phases, bursts, faults, failures and other events          appended by lines
 locust_*.csv       Locust's own statistics
 selftest.json      the latest self-test of this machine, if there is one       written whole
 verdict.json  junit.xml  summary.md  report.html  audit.json                  the analysis adds these
@@ -41,10 +41,10 @@ COMMANDS: Final = "commands.jsonl"
 GENERATOR: Final = "generator.csv"
 TARGET: Final = "target.csv"
 FALLBACKS: Final = "limiter_fallbacks_total"
-"""The metric in TARGET in which the reference target counts what it wanted from a Redis that was lost."""
+"""The metric in TARGET that counts the queries that the reference target answered without its lost Redis."""
 EVENTS: Final = "events.csv"
 UNJOURNALLED: Final = "unjournalled"
-"""The kind of event in EVENTS of requests that are missing in JOURNAL, because their process could not hold them."""
+"""The kind of event in EVENTS for requests missing from JOURNAL because their process could not hold them."""
 LOCUST_PREFIX: Final = "locust"
 LOCUST_FAILURES: Final = f"{LOCUST_PREFIX}_failures.csv"
 GENERATOR_LOG: Final = "generator.log"
@@ -61,7 +61,7 @@ REPORT: Final = "report.html"
 
 
 def create_run_directory(root: Path, scenario_name: str) -> Path:
-    """`root/<UTC time>-<scenario>`, with a number if two runs start in the same second."""
+    """`root/<UTC time>-<scenario>`, with a number if two runs start in the same second; OutputError if that fails."""
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -78,7 +78,7 @@ def create_run_directory(root: Path, scenario_name: str) -> Path:
 
 
 def make_directory(path: Path) -> None:
-    """Including its parents, if it doesn't exist; OutputError if it can't be created."""
+    """Create it and its parents if it doesn't exist; OutputError if that fails."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -92,7 +92,7 @@ def write_whole(path: Path, text: str) -> None:
 
 
 def write_all(texts: Mapping[Path, str]) -> None:
-    """All of these files or none, so that they always describe the same state; OutputError with all reasons."""
+    """All of these files, or none if one can't be written, so that they agree; OutputError with all reasons."""
     temporaries = {path: path.with_name(f".{path.name}.{os.getpid()}") for path in texts}
     problems: list[Problem] = []
     try:
@@ -118,7 +118,7 @@ def write_all(texts: Mapping[Path, str]) -> None:
 def overwrite(path: Path, text: str) -> bool:
     """Overwrite a file in place, using the space that it already has on a full disk; False, unchanged, if that fails.
 
-    A crash halfway would corrupt it: only for what could not be written otherwise.
+    A crash halfway would corrupt it: only for what can't be written otherwise.
     """
     content = text.encode()
     try:
@@ -144,7 +144,7 @@ def _unwritable(path: Path, error: OSError) -> Problem:
 
 
 def append_rows(path: Path, rows: Sequence[GeneratorRow | TargetRow | EventRow]) -> None:
-    """Append CSV lines, with a header if the file is new; OSError if the disk doesn't take them."""
+    """Append CSV lines, with a header if the file is new; OSError if they can't be written."""
     if not rows:
         return
     lines = [[f"{cell:.6g}" if isinstance(cell, float) else cell for cell in row] for row in rows]
@@ -160,11 +160,11 @@ def _csv(lines: Iterable[Sequence[object]]) -> bytes:
 def append(path: Path, chunk: bytes, *, header: bytes = b"") -> None:
     """Append all of it or nothing, even while another process appends; the header only to an empty file.
 
-    OSError if the disk doesn't take it; the file then ends where it did before.
+    OSError if it can't be written; the file then ends where it did before.
     """
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
-        # Some file systems have no locks, and hardly ever two processes that append.
+        # Some file systems have no locks; there, two processes hardly ever append to one file.
         with suppress(OSError):
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         size = os.fstat(descriptor).st_size
@@ -183,7 +183,7 @@ def append(path: Path, chunk: bytes, *, header: bytes = b"") -> None:
 
 
 def why_unreadable(path: Path, error: OSError) -> str:
-    """Why a file that makes a directory what it is can't be read."""
+    """Why the file that defines a directory, such as its manifest, can't be read; in a few words."""
     if not path.parent.is_dir():
         return "not a directory" if path.parent.exists() else "no such directory"
     return (

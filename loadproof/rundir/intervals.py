@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def append_intervals(path: Path, rows: Iterable[Sequence[Any]]) -> None:
-    """Append one gzip member of rows with an IntervalRow's columns; OSError if the disk doesn't take it."""
+    """Append one gzip member of rows with an IntervalRow's columns; OSError if it can't be written."""
     text = "".join(["%d,%s,%s,%s,%s,%d,%d\n" % tuple(row) for row in rows])  # noqa: UP031 - half the time of an f-string
     append(path, packed(text), header=packed(",".join(IntervalRow._fields) + "\n"))
 

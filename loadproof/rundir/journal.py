@@ -22,7 +22,7 @@ LONGEST: Final = 300
 _SCALARS: Final = frozenset({int, float, bool, type(None)})
 _WIDEST: Final = 2**63
 _LONGEST_NOTE: Final = 2_000
-"""Characters of all that was noted of a request."""
+"""Characters of the whole note about a request."""
 
 
 def journal_lines(rows: Iterable[tuple[Any, ...]]) -> str:
@@ -36,9 +36,9 @@ def quoted(text: str) -> str:
 
 
 def noted_text(words: Mapping[str, Any]) -> str:
-    """A JSON object without blanks, in one line, of whatever the words' values are.
+    """The note about a request as compact JSON on one line, whatever the values are.
 
-    What JSON doesn't know is written as its text; texts beyond LONGEST are cut, and words that are too many left out.
+    Values that JSON doesn't know are written as text; texts beyond LONGEST are cut, and surplus words left out.
     """
     if not words:
         return ""
@@ -50,12 +50,12 @@ def noted_text(words: Mapping[str, Any]) -> str:
         text = _piecewise(words)
     if len(text) > _LONGEST_NOTE:
         text = _piecewise(dict(list(words.items())[: _LONGEST_NOTE // LONGEST]))
-    # Rare, and inert in a terminal as well as in whatever takes other characters for ends of lines.
+    # Rare; escaped, it is safe in terminals and in readers that split lines at other characters.
     return text if text.isprintable() else _ascii(json.loads(text))
 
 
 def cut(value: Any, longest: int = LONGEST) -> Any:
-    """The value, or the beginning of its text if that is longer; raises what a value's own `str` raises."""
+    """The value, or the beginning of its text if that is too long; raises whatever the value's own `str` raises."""
     if type(value) is int and -_WIDEST <= value < _WIDEST:
         return value
     text = value if isinstance(value, str) else _ascii(value)
@@ -67,7 +67,7 @@ def _fits(value: Any) -> bool:
 
 
 def _piecewise(words: Mapping[Any, Any]) -> str:
-    """Value by value: a user's own can be anything."""
+    """Value by value: users may note any object."""
     written = {}
     for word, value in words.items():
         try:
@@ -89,7 +89,7 @@ def header_text(text: str) -> str:
 
 
 def append_journal(path: Path, member: bytes) -> None:
-    """Append one gzip member of journal lines; OSError if the disk doesn't take it."""
+    """Append one gzip member of journal lines; OSError if it can't be written."""
     append(path, member, header=packed(HEADER))
 
 

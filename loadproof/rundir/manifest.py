@@ -20,7 +20,7 @@ from loadproof.scenario.targetway import TlsSettings  # noqa: TC001 - pydantic r
 
 FORMAT: Final = 1
 USERS_CODE: Final = "users' code"
-"""Beside the versions: digits that stand for what the users' files say."""
+"""The key among the versions for a digest of the users' files."""
 
 
 class RedisFacts(Strict):
@@ -39,7 +39,7 @@ class TargetFacts(Strict):
     base_url: str
     """Empty until an embedded target is ready."""
     behind: str | None = None
-    """The target's own base URL, if a proxy is in front of it, in which the network's faults happen."""
+    """The target's own base URL, if a proxy in front of it injects network faults."""
     limits: dict[str, Limit]
     """Declared limits per endpoint, as in the target file; the embedded target's as text."""
     access: Access | None = None
@@ -65,7 +65,7 @@ class TargetFacts(Strict):
 
     @property
     def address(self) -> str:
-        """The target's own base URL, whatever stood in front of it."""
+        """The target's own base URL, even if a proxy was in front of it."""
         return self.behind or self.base_url
 
 
@@ -89,7 +89,7 @@ class Manifest(Strict):
     revision: str
     """Of loadproof's own source."""
     release: str = ""
-    """What was loaded, as whoever ran it calls it; empty if nobody said so."""
+    """The release that was loaded, as the user named it; empty if not given."""
     versions: dict[str, str]
     host: dict[str, str]
     start_unix_s: float
@@ -99,7 +99,7 @@ class Manifest(Strict):
 
     @property
     def declared_limits(self) -> dict[str, DeclaredLimit]:
-        """By request name; of the embedded target more is known than texts say."""
+        """By request name; for the embedded target with more detail than their texts have."""
         if self.target.kind == "embedded":
             return embedded_limits(self.scenario.settings)
         return {name: declared(limit) for name, limit in self.target.limits.items()}
@@ -120,7 +120,7 @@ def write_manifest(run: Path, manifest: Manifest) -> None:
     try:
         write_whole(run / MANIFEST, manifest.model_dump_json(indent=2) + "\n")
     except OutputError:
-        # Without indentation it is shorter than any that was there before.
+        # Without indentation it is shorter than any version written before.
         if not overwrite(run / MANIFEST, manifest.model_dump_json()):
             raise
 
@@ -134,7 +134,7 @@ def read_manifest(run: Path) -> Manifest:
     try:
         content: Any = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        # An OSError's own text has the path again.
+        # An OSError's own text repeats the path.
         why = error.strerror if isinstance(error, OSError) else error
         remedy = "give the path of a directory that `loadproof run` created"
         raise RunDirectoryError(Problem(str(path), f"no readable manifest: {why}", remedy)) from None
@@ -144,7 +144,7 @@ def read_manifest(run: Path) -> Manifest:
         raise RunDirectoryError(Problem(str(path), "another format version", remedy, got=str(written_format)))
     scenario = content.get("scenario")
     if isinstance(scenario, dict) and scenario.get("http_client") == "loadproof":
-        # A key that existed once: runs that our own client made can be read as before, those of another client can't.
+        # A removed key: runs made with our own client are still readable, those made with another one aren't.
         del scenario["http_client"]
     try:
         return Manifest.model_validate(content)

@@ -1,4 +1,4 @@
-"""Text that a run appends to a file as gzip members, and how it is read back, also if the last member is torn."""
+"""Packs text into gzip members that a run appends to a file, and reads it back, even if the last member is torn."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _GZIP: Final = 31
 
 
 class Packing:
-    """One gzip member that is made piece by piece, so that nobody has to wait for the whole of it."""
+    """One gzip member, made piece by piece so that no single call takes long."""
 
     def __init__(self) -> None:
         self._deflate = zlib.compressobj(1, zlib.DEFLATED, _GZIP)
@@ -27,7 +27,7 @@ class Packing:
         self._parts.append(self._deflate.compress(text.encode()))
 
     def member(self) -> bytes:
-        """The whole of it; nothing can be added any more."""
+        """The complete member; nothing can be added afterwards."""
         return b"".join([*self._parts, self._deflate.flush()])
 
 
@@ -47,7 +47,7 @@ class MemberLines:
     def __init__(self, path: Path) -> None:
         self._path = path
         self.is_torn = False
-        """Something of the file could not be read; known once all blocks have been."""
+        """Whether part of the file could not be read; known once all blocks have been read."""
 
     def __iter__(self) -> Iterator[bytes]:
         parts: list[bytes] = []

@@ -1,7 +1,7 @@
-"""observations.jsonl.gz: what loadproof itself asked the target for an audit, and what it was told.
+"""observations.jsonl.gz: what loadproof itself asked the target for an audit, and the answers.
 
-A line of JSON each, in gzip members that are appended, so that a run can be judged again without asking anybody. Times
-in the file are Unix times in µs, because some of it is asked before the run has begun.
+One line of JSON each, appended in gzip members, so that a run can be judged again without its target. Times in the file
+are Unix times in µs, because some questions are asked before the run begins.
 """
 
 from __future__ import annotations
@@ -31,17 +31,18 @@ Kind = Literal[
     "health",
     "strayed",
 ]
-"""Payments under a key that was used before, under one key twice at once, under a used key with another body, and two
-of which the account covers one; a payment read, payments listed, balances read; an event delivered, its effects read;
-whether it serves at all; whether a payment to what was restored is at the target.
+"""A payment under a key that was used before, two at once under one key, one with another body under a used key, and
+two of which the account covers one; a payment read, payments listed, a balance read, all balances read; an event
+delivered, its effects read; whether a target serves at all; whether a payment made to a restored copy reached the
+target itself.
 """
 When = Literal["before", "during", "after", "restored", "rested"]
-"""In relation to the load; of what its last backup was restored to, and what one that was taken after it was."""
+"""Relative to the load; or asked of a copy restored from the load's last backup, or from one taken after the load."""
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """One question and its answer. Times are µs, in Unix time where it is made; amounts are minor units."""
+    """One question and its answer. Times in µs: Unix times when it is made and written; amounts in minor units."""
 
     kind: Kind
     when: When
@@ -58,7 +59,7 @@ class Observation:
     said: dict[str, Any] = field(default_factory=dict)
     """In the same words, as far as the answer has them; `payments` is a list of them, `balances` a map by account."""
     trouble: str = ""
-    """Why nothing was read."""
+    """Why it was not asked or not answered."""
 
     @property
     def course(self) -> tuple[int, int, int]:
@@ -67,30 +68,30 @@ class Observation:
 
     @property
     def row(self) -> dict[str, Any]:
-        """Its fields by their names, for reports; a copy of a thousand of them would take as long as their audit."""
+        """Its fields by name, for reports; deep copies of a thousand of them would take as long as their audit."""
         return {name: getattr(self, name) for name in self.__slots__}
 
 
 def were_at_once(requests: Iterable[tuple[int, int, int]]) -> bool:
-    """Two of them that were answered were on their way at the same time; each is when it was sent, ended, and a status.
+    """Whether two answered requests were in flight at the same time; each is (sent_us, ended_us, status).
 
-    They come in the order of their sending. What a limit refuses has come to nobody.
+    They must be in the order of sending. A request that a limit refused reached nobody, so it doesn't count.
     """
     answered = [(sent_us, ended_us) for sent_us, ended_us, status in requests if status not in {0, 429, 503}]
     return any(later < ended_us for (_, ended_us), (later, _) in pairwise(answered))
 
 
 def append_observations(path: Path, observations: Iterable[Observation], mask: Callable[[str], str] = str) -> None:
-    """As one gzip member; `mask` removes secrets. OSError if the disk doesn't take it."""
+    """Append them as one gzip member; `mask` removes secrets. OSError if it can't be written."""
     lines = "".join(f"{mask(orjson.dumps(observation).decode())}\n" for observation in observations)
     if lines:
         append(path, packed(lines))
 
 
 def read_observations(path: Path, start_unix_s: float) -> Iterator[Observation]:
-    """From all complete lines, with times from the run's start; none if there is no such file.
+    """All complete lines, with times from the run's start; none if there is no such file.
 
-    Lines that are no observation are left out.
+    Lines that aren't observations are skipped.
     """
     if not path.exists():
         return

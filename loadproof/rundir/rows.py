@@ -16,52 +16,52 @@ NEVER_SENT: Final = "dropped"
 WANTS: Final = {"ports": "want_ports", "files": "want_files", "memory": "want_memory"}
 """Requests for which the generator's machine had no port, file or memory: not an outcome, and in no ratio."""
 SENT_NOTHING, SET_OUT, FOLLOWED = "sent_nothing", "set_out", "followed"
-"""Counters: of a kind of user, turns and arrivals whose task sent no request, and those that began with a request of
-another name; of requests, those that are not the first of their turn."""
+"""Counters: for a kind of user, turns and arrivals whose task sent no request, and those whose first request had
+another name; for a request, those that were not the first of their turn."""
 RETRIED: Final = "retried"
 """A counter: requests that users sent again because the one before had failed; each is a request of its own."""
 UNREAD: Final = "unread"
 """A counter with a response time: answers that count as `invalid` because loadproof doesn't read that much."""
 UNREPORTED: Final = "unreported"
-"""A counter, of a locustfile's requests: they ended, and their user didn't say how."""
+"""A counter: requests of a locustfile that ended without their user saying how."""
 ELSEWHERE: Final = "elsewhere"
-"""A counter, of a locustfile's requests: their URL is not the target's."""
+"""A counter: requests of a locustfile whose URL is not the target's."""
 ABANDONED: Final = "abandoned"
 UNJUDGED: Final = (ABANDONED, *WANTS.values(), UNREPORTED)
-"""Series of requests that ended without an outcome; each stands in place of it where a request has a row of its own."""
+"""Series of requests that ended without an outcome; in a row per request, they take the outcome's place."""
 COUNTERS: Final = (
     *("good", "completed", NEVER_SENT, ABANDONED, *WANTS.values(), SENT_NOTHING, SET_OUT, FOLLOWED),
     *(RETRIED, REPEATED, SURPLUS, UNREAD, UNREPORTED, ELSEWHERE),
     *(RETRY_KEPT, RETRY_BROKEN, RETRY_MISSING, RETRY_UNREADABLE),
 )
-"""Series that only count, in the second of the intended start, and but for UNREAD with bucket 0: correct within the
-deadline; planned and never sent, for the reason that the outcome names; cut off by our own stop; wants; turns without a
+"""Series that only count, in the second of the intended start and, except for UNREAD, in bucket 0: correct within the
+deadline; planned and never sent, for the reason in the outcome; cut off by our own stop; wants; turns without a
 request; turns that began with a request of another name; requests beyond a turn's first; sent twice, the first time in
-vain; bytes beyond an answer; not read; refusals after whose Retry-After the client was admitted, was refused again,
-that had none, or one that can't be read. `completed` counts answers in the second in which they ended.
+vain; bytes beyond an answer; not read; refusals after whose Retry-After the client was admitted or refused again,
+refusals without one, or with one that can't be read. `completed` counts answers in the second in which they ended.
 """
 ANSWER_DATE: Final = "answer_date"
-"""In a journal row's `noted`, the answer's Date, where Retry-After is a date, too."""
+"""The key in a journal row's `noted` for the answer's Date, if its Retry-After is a date, too."""
 TOKEN: Final = "oauth2 token"  # noqa: S105 - a name
 """The endpoint of requests for tokens, which are set-up; no request, user or group of a scenario can have this name."""
 PRESENT_MS, LATE_MS = "present_ms", "late_ms"
 USER_TIMES: Final = (PRESENT_MS, LATE_MS)
-"""Series of the closed model that sum up users' time in each second, in ms: that they were there; of it, that they
-ought to have sent, and their own code or the event loop kept them."""
+"""Series of the closed model that add up users' time in each second, in ms: how long they were present, and how long of
+that their own code or the event loop kept them from sending when they were due."""
 
 FAULT_BEGUN, FAULT_ENDED, FAULT_FAILED = FAULT_EVENTS = ("fault_begun", "fault_ended", "fault_failed")
-"""Kinds of events: a fault that the scenario plans happens, is undone, or could not be one of these."""
+"""Kinds of events: a planned fault begins, is undone, or could not be begun or undone."""
 REDIS_DIED: Final = "redis_died"
 """The kind of event when the Redis that the run started ends by itself."""
 
 ENDED_BY: Final = "ended by "
-"""Ahead of the place in the users' own code that ended a generator."""
+"""Precedes the place in the users' own code that ended a generator."""
 LISTENER_RAISED: Final = "a listener raised "
-"""How the message begins of an exception that ended no task."""
+"""How the message of a listener's exception begins; it ended no task."""
 MOST_NAMES: Final = 1_000
 OTHERS: Final = "others"
-"""Of a locustfile's requests in a process, and what stands for those beyond: identifiers in paths would make a row of
-each request."""
+"""The most request names of a locustfile in a process, and the name for all others: with identifiers in its paths,
+every request would have a row of its own."""
 
 
 class IntervalRow(NamedTuple):
@@ -89,8 +89,8 @@ class GeneratorRow(NamedTuple):
     lag_p99_s: float
     users: int
     in_flight: int
-    """The most requests without an answer at any one time of the second; when an arrival is dropped, with the users who
-    have theirs and have not had a turn since."""
+    """The most requests without an answer at any one time of the second; when an arrival is dropped, including users
+    that have their answer but have not run since."""
     sent: int
     dropped: int
     abandoned: int
@@ -105,7 +105,7 @@ class GeneratorRow(NamedTuple):
     length_s: float = 1.0
     """From the start of the second: the last one may be cut short, and one in which the process stalled is longer."""
     clock_doubt_s: float = 0.0
-    """By how much `clock_skew_s` may be wrong at most, in either direction; the smallest so far, infinite at first."""
+    """The most by which `clock_skew_s` may be wrong, in either direction; the smallest so far, infinite at first."""
 
 
 class JournalRow(NamedTuple):
@@ -130,7 +130,7 @@ class JournalRow(NamedTuple):
     repeated: int
     """1 if the transport sent it twice."""
     noted: str
-    """A JSON object of what the user and the answer said of it, without secrets; empty if nothing."""
+    """A JSON object of what the user and the answer said about it, without secrets; empty if nothing."""
 
 
 class TargetRow(NamedTuple):

@@ -1,4 +1,4 @@
-"""selftest.json: what a self-test found out about a machine; a run that follows carries a copy of it."""
+"""selftest.json: what a self-test found out about a machine; later runs carry a copy of it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Accuracy(Strict):
 
 
 class Size(Strict):
-    """A shipped scenario, and whether this machine's generator keeps its load up."""
+    """A shipped scenario, and whether this machine's generator can sustain its load."""
 
     scenario: str
     peak_rps: float
@@ -62,7 +62,7 @@ class SelfTest(Strict):
     host: dict[str, str]
     """As in a manifest."""
     ceiling_rps: float
-    """The highest rate that one process of the generator kept up; 0 if none."""
+    """The highest rate that one process of the generator sustained; 0 if none."""
     is_ceiling: bool
     """It failed at the next higher rate; otherwise no higher rate was tried."""
     lag_rps: float
@@ -72,9 +72,9 @@ class SelfTest(Strict):
     accuracy: list[Accuracy]
     rates: list[HitRate]
     same: MeasuredChange | None
-    """What two groups of runs of the same server differed by, in p(95)."""
+    """The difference in p(95) between two groups of runs of the same server."""
     planted: MeasuredChange | None
-    """The same, of a server that takes `planted_ratio` longer."""
+    """The same, compared with a server that takes `planted_ratio` longer."""
     planted_ratio: float
     sizes: list[Size]
 

@@ -1,6 +1,6 @@
-"""A search's own directory: its settings, and its trials as they end, one JSON line each.
+"""The directory of a capacity search: its settings, and its trials, one JSON line each, written as they end.
 
-search.json      what is searched, how                                        written whole
+search.json      what is searched for, and how                                written whole
 trials.jsonl     a line per trial                                             appended
 trials/          the run directory of each trial
 capacity.json  junit.xml  summary.md  report.html                             the analysis adds these
@@ -37,17 +37,17 @@ class SearchGoal(Strict):
     goal: str
     loss_ratio: float
     exceed_ratio: float
-    """Of a load's trials, this share may miss the goal, and the load still counts as held."""
+    """The share of a load's trials that may miss the goal while the load still counts as held."""
     final_trial_s: float
     duration_sum_s: float
-    """So many seconds of trials decide about a load."""
+    """Seconds of trials that it takes to decide about a load."""
     initial_trial_s: float
     width: float
     """The search ends when the bounds are this close, as a share of the upper one."""
 
 
 FEWEST_REQUESTS: Final = 20
-"""In a trial at the lower end: with fewer, one slow answer decides."""
+"""Requests in a trial at the lowest load: with fewer, one slow answer decides."""
 
 
 class Search(Strict):
@@ -59,7 +59,7 @@ class Search(Strict):
     """Its base URL, or 'embedded'."""
     from_rps: float
     to_rps: float
-    """As asked for."""
+    """As requested."""
     warm_up_s: float
     """Discarded at the start of each trial."""
     is_quick: bool
@@ -71,7 +71,7 @@ class Search(Strict):
     others: list[str]
     """Thresholds that a trial can't be judged by."""
     ceiling_rps: float | None = None
-    """What the generator alone can send on time, as far as it was asked; None: not measured."""
+    """What the generator alone can send on time, up to the highest load tried; None: not measured."""
     ceiling_note: str = ""
 
     @property
@@ -121,7 +121,7 @@ class Trial(Strict):
     goodput_rps: float = 0.0
     p95_s: float | None = None
     outcomes: dict[str, int] = Field(default_factory=dict)
-    """Requests by outcome; beside them `dropped`, and `late` as part of `ok`."""
+    """Requests by outcome; in addition `dropped`, and `late` as part of `ok`."""
 
     @property
     def is_valid(self) -> bool:
@@ -129,7 +129,7 @@ class Trial(Strict):
 
     @property
     def is_kept(self) -> bool:
-        """All goals were."""
+        """Whether it completed and met all goals."""
         return self.ending == "completed" and all(loss.is_kept for loss in self.losses)
 
     @property

@@ -10,16 +10,16 @@ from loadproof.scenario.strict import Strict
 
 Audit = Literal["limits", "ledger", "webhooks", "backup"]
 ONE_IN: Final = 5_000
-"""Payments or events of which an audit has to see the loss of one."""
+"""By default, an audit has to detect the loss of one in this many payments or events."""
 
 
 class AuditThreshold(Strict):
-    """That an audit of the target's promises has nothing against it; it keeps a journal of all requests."""
+    """Passes if an audit of the target's promises finds no violation; the run then keeps a journal of all requests."""
 
-    audit: Audit = Field(description="Of the limits that it declares, of its ledger, its webhooks, or a backup of it.")
+    audit: Audit = Field(description="What to audit: its declared limits, its ledger, its webhooks, or a backup of it.")
     detects: Annotated[str, StringConstraints(pattern=r"^1 in [1-9][0-9]{0,8}$")] | None = Field(
         None,
-        description="Not for limits: the rarest loss of payments or events that must not go unseen; "
+        description="Not for limits: the rarest loss of payments or events that must not go undetected; "
         f"default: 1 in {ONE_IN}.",
         examples=["1 in 1000"],
     )

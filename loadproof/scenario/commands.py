@@ -1,6 +1,6 @@
-"""What a target file's `commands:` may say: programs that a run starts on this machine, as lists of arguments.
+"""A target file's `commands:`: programs that a run starts on this machine, as lists of arguments.
 
-No shell reads them, and a command finds in its environment only what it names, beside BASICS.
+No shell is involved, and a command's environment has only the variables that it names, plus BASICS.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from loadproof.scenario.strict import Duration, Name, Strict
 from loadproof.scenario.targetheaders import resolved, variables_in
 
 BACKUP, VERIFY, RESTORE, SERVE = AUDITED = ("backup", "verify", "restore", "serve")
-"""Commands of which loadproof knows what they are for."""
+"""Commands that mean something to loadproof."""
 BASICS: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ")
-"""Variables that every command has."""
+"""Environment variables that every command gets."""
 _PLACEHOLDERS: Final = {
     BACKUP: ("backup",),
     VERIFY: ("backup",),
@@ -45,19 +45,19 @@ class Command(Strict):
 
     @property
     def variables(self) -> list[str]:
-        """Environment variables whose values it is given."""
+        """Environment variables whose values it gets, in its environment or in its arguments."""
         return list(dict.fromkeys([*self.environment, *(name for text in self.run for name in variables_in(text))]))
 
     def placed_in(self, directory: Path) -> Command:
-        """The same one, with its absolute directory."""
+        """The same command with an absolute directory."""
         return self.model_copy(update={"directory": str((directory / self.directory).absolute())})
 
     def arguments(self, filled: Mapping[str, str]) -> list[str]:
-        """With variables and placeholders filled in; only to run it."""
+        """The arguments with variables and placeholders filled in: they may hold secrets, so only for running it."""
         return [resolved(_PLACEHOLDER.sub(lambda found: filled.get(found[1], found[0]), text)) for text in self.run]
 
     def environment_from(self, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-        """What it finds in its own."""
+        """The command's own environment."""
         return {name: environment[name] for name in (*BASICS, *self.environment) if name in environment}
 
 

@@ -1,4 +1,4 @@
-"""Finds what is wrong with a scenario as a whole although each of its fields is valid."""
+"""Finds contradictions in a scenario whose fields are each valid."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _COMPARED: Final = frozenset(name for name, kind in METRICS.items() if kind.besi
 
 
 def contradictions(scenario: Scenario) -> Iterator[Mistake]:
-    """What each field allows but the whole doesn't."""
+    """Everything that each field allows but the whole scenario doesn't."""
     yield from locustfile_contradictions(scenario)
     if scenario.locustfile is None:
         yield from mix_contradictions(scenario)
@@ -58,14 +58,14 @@ def contradictions(scenario: Scenario) -> Iterator[Mistake]:
 
 
 def expects_goodput(threshold: Threshold) -> bool:
-    """A limit that a target refusing everything would violate; a fraction of a baseline's goodput may be nothing."""
+    """Whether a target that refuses everything would violate it; a fraction of a baseline's goodput may be zero."""
     expectation = threshold.expectation
     is_of_good = expectation.metric.kind.counted == GOOD and expectation.metric.objective is None
     return is_of_good and not expectation.of_baseline
 
 
 def refusals_break(scenario: Scenario, threshold: Threshold) -> Sequence[str]:
-    """Requests whose refusal it notices: those of a group, each of which the group needs, or those that it reads."""
+    """Requests whose refusal it notices: all those of its group, which needs each of them, or those that it reads."""
     group = scenario.group_of(threshold)
     return group.requests if group else scenario.endpoints_of(threshold)
 
@@ -74,7 +74,7 @@ def _unread(scenario: Scenario) -> Iterator[Mistake]:
     """Traffic that a target could refuse altogether without violating a threshold."""
     reading = [threshold for threshold in scenario.thresholds if expects_goodput(threshold)]
     if scenario.locustfile is not None:
-        # What it will send, and how much, is not known before: only a share of everything reads it all.
+        # What a locustfile sends, and how much, is unknown beforehand: only a ratio of all requests covers everything.
         reading = [one for one in reading if one.endpoint is None and one.expectation.metric.name == "goodput_ratio"]
     read = {name for threshold in reading for name in refusals_break(scenario, threshold)}
     unread = [name for name in scenario.endpoints if name not in read]
@@ -128,13 +128,13 @@ def _threshold_contradictions(scenario: Scenario, threshold: Threshold) -> Itera
 
 
 def _longest(scenario: Scenario, threshold: Threshold) -> Longest:
-    """The longest time, of an answer that arrived, that a threshold can read."""
+    """The longest time that a threshold can read."""
     timeouts, kind = scenario.timeouts, threshold.expectation.metric.kind
     if kind.from_disturbance:
-        # Whether a phase is long enough for it is another question.
+        # Whether the phase is long enough is checked elsewhere.
         return Longest(math.inf)
     if scenario.group_of(threshold) is not None:
-        # With as long between its requests as their user likes.
+        # Its user may pause for any time between its requests.
         return Longest()
     if kind.of_bursts:
         bursts = [phase.burst.every for phase in scenario.phases if phase.burst is not None]

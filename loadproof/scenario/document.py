@@ -111,7 +111,7 @@ def _refused_events(text: str, source: str) -> Iterator[Problem]:
             depth -= 1
         if isinstance(event, yaml.NodeEvent) and event.anchor is not None:
             kind = "an alias" if isinstance(event, yaml.AliasEvent) else "an anchor"
-            # Neither is shown: a secret that begins with * or ! is parsed as one.
+            # Its name isn't shown: a secret that begins with *, & or ! is parsed as an alias, an anchor or a tag.
             yield Problem(where, f"{kind} is not allowed", "write the value out, in quotes if it begins with & or *")
         if getattr(event, "tag", None) is not None:
             yield Problem(where, "a tag is not allowed", "remove it, or put the value in quotes")

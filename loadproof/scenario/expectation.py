@@ -113,7 +113,7 @@ def _metric(name: str, argument: str | None) -> Metric:
     if name not in METRICS:
         raise ValueError(f"unknown metric {name!r}; one of p(95), {', '.join(sorted(set(METRICS) - {'p'}))}")
     if name == "p":
-        # No answer takes longer than the longest: `max`, which needs no samples beyond it.
+        # p(100) is `max`, which needs no samples beyond it.
         return Metric("max") if argument == "100" else Metric("p", quantile=_part(name, argument))
     if name == "burn_rate":
         return Metric(name, objective=_part(name, argument))

@@ -1,4 +1,4 @@
-"""Finds faults that can't happen when and where a scenario says so."""
+"""Finds faults that can't happen as a scenario describes them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def fault_contradictions(scenario: Scenario) -> Iterator[Mistake]:
-    """Path, what is wrong, the value found and the remedy of each."""
+    """Path, what is wrong, the value found and the remedy, for each contradiction."""
     starts_s, start_s = {}, 0.0
     for phase in scenario.phases:
         starts_s[phase.name], start_s = start_s, start_s + phase.duration_s
@@ -48,7 +48,10 @@ def fault_contradictions(scenario: Scenario) -> Iterator[Mistake]:
 
 
 def _of_backups(scenario: Scenario) -> Iterator[Mistake]:
-    """Their commands have placeholders that only backups and their audit fill in."""
+    """Commands of backups used for other faults, and audits of a backup that is never taken.
+
+    Only backups and their audit fill in the placeholders of these commands.
+    """
     for index, fault in enumerate(scenario.faults):
         for key in ("name", "undo") if isinstance(fault, NamedCommand) else ():
             if (name := getattr(fault, key)) in AUDITED:
@@ -62,9 +65,9 @@ def _of_backups(scenario: Scenario) -> Iterator[Mistake]:
 
 
 def _overlaps(scenario: Scenario, starts_s: dict[str, float]) -> Iterator[Mistake]:
-    """A process that is stopped, killed or restarted can't be so a second time before it is back.
+    """A process can't be paused, killed or restarted again before it is back.
 
-    Nor is a backup begun while another one is taken: nobody would know which of them is the last.
+    Nor may two backups overlap: it would be unclear which of them is the last.
     """
     timed = [
         (starts_s[fault.phase] + (fault.at or 0.0), index, fault)

@@ -1,6 +1,6 @@
-"""What a scenario's `faults:` may say: what goes wrong on purpose, when and for how long, in toxiproxy's words.
+"""A scenario's `faults:`: what goes wrong on purpose, when and for how long, in toxiproxy's terms.
 
-Source: github.com/Shopify/toxiproxy, README, 'Toxics': the names of the network's faults and of their attributes.
+Source: github.com/Shopify/toxiproxy, README, 'Toxics': the names of the network faults and their attributes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _Bytes = Annotated[int, Field(ge=1, le=1_000_000_000)]
 
 
 class _Timed(Strict):
-    """When and where; what goes wrong is undone at its end, and however the run ends."""
+    """When and where a fault happens; it is undone at its end, and also when the run ends, however it ends."""
 
     is_of_network: ClassVar[bool] = False
 
@@ -31,30 +31,30 @@ class _Timed(Strict):
 
 
 class Pause(_Timed):
-    """Its processes stand still (SIGSTOP), then go on."""
+    """Its processes are suspended (SIGSTOP), then resumed."""
 
     fault: Literal["pause"]
 
 
 class Kill(_Timed):
-    """It is killed (SIGKILL), and started again at the end: a target with the same database, a Redis empty."""
+    """It is killed (SIGKILL), and restarted at the end: a target with the same database, Redis empty."""
 
     fault: Literal["kill"]
 
 
 class Restart(_Timed):
-    """It is asked to stop (SIGTERM), and started again at the end, like after a kill."""
+    """It is asked to stop (SIGTERM), and restarted at the end as after a kill."""
 
     fault: Literal["restart"]
 
 
 class _OfNetwork(_Timed):
-    """A proxy in front does it to the bytes that pass."""
+    """Applied by a proxy in front, to the bytes that pass through it."""
 
     is_of_network = True
 
     stream: Literal["downstream", "upstream"] = Field("downstream", description="Responses, or requests.")
-    toxicity: Share = Field(1.0, description="Share of the connections that it happens to.")
+    toxicity: Share = Field(1.0, description="Share of the connections that are affected.")
 
 
 class Latency(_OfNetwork):
@@ -83,11 +83,13 @@ class ResetPeer(_OfNetwork):
     """Connections are reset (RST)."""
 
     fault: Literal["reset_peer"]
-    timeout: Duration | None = Field(None, description="How long after it begins, or they open; default: at once.")
+    timeout: Duration | None = Field(
+        None, description="How long after the fault begins or a connection opens; default: at once."
+    )
 
 
 class SlowClose(_OfNetwork):
-    """A connection that one side closes is closed for the other one later."""
+    """When one side closes a connection, it is closed for the other side later."""
 
     fault: Literal["slow_close"]
     delay: Duration
@@ -101,7 +103,7 @@ class LimitData(_OfNetwork):
 
 
 class _OfCommand(_Timed):
-    """A program of the target file is run on this machine."""
+    """Runs a command of the target file on this machine."""
 
     of: Literal["target"] = "target"
 
@@ -121,8 +123,8 @@ class NamedCommand(_OfCommand):
     """A command of the target file is run."""
 
     fault: Literal["command"]
-    name: Name = Field(description="Of the target file's `commands`.")
-    undo: Name | None = Field(None, description="The command that undoes it, after it has lasted; default: nothing.")
+    name: Name = Field(description="One of the target file's `commands`.")
+    undo: Name | None = Field(None, description="The command that undoes it at its end; default: nothing.")
     lasts: Duration = Field(description="Longest time allowed; then `undo` is run.")
 
     @property

@@ -1,4 +1,4 @@
-"""Files whose rows users take their data from: what a scenario says of them, and what is in them."""
+"""Files of test data for users: a scenario's `feeders:`, and the rows that the files hold."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Row = Mapping[str, Any]
-"""Columns to their values: texts of a CSV, whatever JSON has."""
+"""Columns to their values: text from a CSV file, any JSON value from JSON lines."""
 
 
 class Feeder(Strict):
-    """Rows of a file for users: CSV with a header, or JSON lines, beside the locustfiles."""
+    """A file with rows of data for users: CSV with a header, or JSON lines, in the locustfiles' directory."""
 
     file: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}\.(csv|jsonl)$")] = Field(
         description="Its name in the directory of the locustfiles: NAME.csv with a header, or NAME.jsonl."
     )
     order: Literal["sequential", "shuffled", "random", "unique"] = Field(
         "sequential",
-        description="As in the file; in an order that the seed draws; a row drawn each time; or a row for each client.",
+        description="As in the file; shuffled by the seed; a random row each time; or one row for each client.",
     )
     at_end: Literal["again", "stop"] = Field(
-        "again", description="After the last row, begin again, or stop the user that asks for one more."
+        "again", description="After the last row, start again, or stop the user that needs another."
     )
 
     @property
     def runs_out(self) -> bool:
-        """Each row is taken once, and then there are none."""
+        """Whether each row is used only once, so that the file runs out."""
         return self.at_end == "stop" and self.order in {"sequential", "shuffled"}
 
 
 def read_rows(path: Path) -> tuple[Row, ...]:
-    """All rows of the file; InputError with its line if one is no row, or if there is none."""
+    """All rows of the file; InputError with the line of an invalid row, or if there are no rows."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = tuple(_rows_of_csv(file, path) if path.suffix == ".csv" else _rows_of_lines(file, path))

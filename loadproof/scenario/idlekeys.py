@@ -1,4 +1,4 @@
-"""Finds keys in a scenario that have no effect: whoever wrote them expects one."""
+"""Finds keys that were written in a scenario but have no effect."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LEAVE: Final = "leave it out"
 
 
 def idle_keys(scenario: Scenario) -> Iterator[Mistake]:
-    """Only keys that were written: a default is nobody's wish."""
+    """Keys without effect; only those that were written, not defaults."""
     yield from _of_the_other_model(scenario)
     yield from _timeouts(scenario)
     yield from _ramps(scenario)

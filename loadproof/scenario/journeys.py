@@ -1,4 +1,4 @@
-"""Finds what is wrong with the names of requests: in the mix, in groups, and in thresholds that read them."""
+"""Finds wrong names of requests: in the mix, in groups, and in thresholds that read them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from loadproof.scenario.scenario import Scenario, Threshold
 
 _OF_GROUPS: Final = ("response", "service")
-"""Times that a group has."""
+"""The series of times that a group has."""
 
 
 def name_contradictions(scenario: Scenario) -> Iterator[Mistake]:
@@ -47,7 +47,7 @@ def _twice(path: YamlPath, names: list[str]) -> Iterator[Mistake]:
 
 
 def endpoint_contradictions(scenario: Scenario, threshold: Threshold) -> Iterator[Mistake]:
-    """What a threshold names that nobody sends, and what it wants of a group that no group has; each with its key."""
+    """Names in a threshold that nobody sends, and what it asks of a group that no group has; each with its key."""
     if scenario.group_of(threshold) is None:
         # What a locustfile sends is not known before it runs.
         for name in () if scenario.locustfile else scenario.endpoints_of(threshold):

@@ -1,4 +1,4 @@
-"""What a target declares of each of its limits: how many requests, in what period, counted how, and for whom."""
+"""A target's declared limits: how many requests, in what period, counted how, and for whom."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ class DeclaredLimit(Strict):
         description="Windows that the first request starts, windows at fixed moments of the clock, a log of the last "
         "period, this window and a part of the one before, or a bucket that refills evenly (also GCRA).",
     )
-    key: Literal["client", "global"] = Field("client", description="Each client has its own, or all have one together.")
+    key: Literal["client", "global"] = Field(
+        "client", description="Each client has its own limit, or all share one."
+    )
     burst: Annotated[int, Field(ge=1, le=999_999_999)] | None = Field(
         None, description="Tokens of a full bucket; default: `amount`."
     )
@@ -41,7 +43,7 @@ class DeclaredLimit(Strict):
     )
     processes: Annotated[int, Field(ge=1, le=1000)] = Field(1, description="How many processes count separately.")
     penalties: Penalties | None = Field(None, description="A growing back-off for violations; default: none.")
-    status: Annotated[int, Field(ge=400, le=599)] = Field(429, description="Of a refusal.")
+    status: Annotated[int, Field(ge=400, le=599)] = Field(429, description="The status of a refusal.")
     retry_after: bool | None = Field(
         None, description="Whether refusals have Retry-After; default: it is checked where there is one."
     )
@@ -58,7 +60,7 @@ class DeclaredLimit(Strict):
 
     @property
     def size(self) -> int:
-        """The most that is admitted at once after a long silence."""
+        """The most requests that are admitted at once after a long idle time."""
         return self.burst or self.amount
 
 
@@ -71,16 +73,16 @@ class Bots(Strict):
     user_agents: Annotated[list[UserAgentPart], Field(min_length=1, max_length=1000)] = Field(
         description="Parts of a User-Agent, in any case; one match is enough."
     )
-    status: Annotated[int, Field(ge=400, le=599)] = Field(403, description="Of that refusal.")
+    status: Annotated[int, Field(ge=400, le=599)] = Field(403, description="The status of a refusal.")
 
 
 class Access(Strict):
-    """Clients whom lists let in or keep out, whatever the limits say; the deny list is asked first."""
+    """Clients that lists let in or keep out, whatever the limits say; the deny list is checked first."""
 
     allow: Networks = Field(default=[], description="Clients that nothing refuses: networks or addresses.")
     deny: Networks = Field(default=[], description="Clients that are always refused.")
-    status: Annotated[int, Field(ge=400, le=599)] = Field(403, description="Of that refusal.")
-    bots: Bots | None = Field(None, description="Whom the bot check refuses, after the lists and before limits.")
+    status: Annotated[int, Field(ge=400, le=599)] = Field(403, description="The status of a refusal.")
+    bots: Bots | None = Field(None, description="Requests that the bot check refuses, after lists and before limits.")
 
 
 def _form_of(limit: object) -> str:
@@ -91,7 +93,7 @@ Limit = Annotated[
     Annotated[LimitText, Tag("text")] | Annotated[DeclaredLimit, Tag("mapping")],
     Discriminator(_form_of),
 ]
-"""'30/min' says nothing of the algorithm; it is per client."""
+"""The text form, like '30/min', is per client and leaves the algorithm unknown."""
 
 
 Written = str | DeclaredLimit
@@ -107,7 +109,7 @@ def declared(limit: Written) -> DeclaredLimit:
 
 
 def limit_text(limit: Written) -> str:
-    """'30/min', '5 in 10 s', with what else was said of it."""
+    """'30/min' or '5 in 10 s', with the algorithm and the key if they were declared."""
     if isinstance(limit, str):
         return limit
     unit = next((unit for unit, seconds in _PERIODS_S.items() if seconds == limit.period), None)
@@ -117,7 +119,7 @@ def limit_text(limit: Written) -> str:
 
 
 def embedded_limits(settings: Settings) -> dict[str, DeclaredLimit]:
-    """Those of the embedded target, whose algorithm is known: a moving window, whoever counts."""
+    """The embedded target's limits; its algorithm is known: a moving window, wherever it counts."""
     if settings.limiter == "off":
         return {}
     is_local = settings.limiter != "redis"
@@ -136,7 +138,7 @@ def embedded_limits(settings: Settings) -> dict[str, DeclaredLimit]:
 
 
 def embedded_access(settings: Settings) -> Access | None:
-    """The embedded target's lists and bot check; None: it has none."""
+    """The embedded target's lists and bot check; None if it has none."""
     if not (settings.allow or settings.deny or settings.bots != "off"):
         return None
     agents = EMBEDDED_BOTS + (EMBEDDED_LIBRARIES if settings.bots == "strict" else ())

@@ -14,7 +14,7 @@ from loadproof.scenario.strict import read_document, validate
 
 
 class ContradictionError(InputError):
-    """A scenario whose fields are each valid, so that more can be said about it."""
+    """The fields of a scenario are each valid but contradict each other; `scenario` can still be examined."""
 
     def __init__(self, problems: list[Problem], scenario: Scenario) -> None:
         super().__init__(problems)
@@ -24,8 +24,8 @@ class ContradictionError(InputError):
 def load_scenario(path: Path, overrides: Mapping[str, str] | None = None, *, text: str | None = None) -> Scenario:
     """Read and check a scenario; InputError reports everything that is wrong with it at once.
 
-    `text` is in place of the file's. `overrides` come from the command line: {'phases.steady.duration': '5 s'}; a phase
-    goes by its name.
+    `text` replaces the file's content. `overrides` come from the command line: {'phases.steady.duration': '5 s'}; a
+    phase is addressed by its name.
     """
     document = read_document(path) if text is None else parse_yaml(text, str(path))
     for key, value in (overrides or {}).items():
@@ -34,9 +34,9 @@ def load_scenario(path: Path, overrides: Mapping[str, str] | None = None, *, tex
 
 
 def check_scenario(document: Document) -> Scenario:
-    """InputError with everything wrong in its fields.
+    """The checked scenario; InputError with everything that is wrong in its fields.
 
-    Otherwise ContradictionError with everything wrong between them.
+    If each field is valid, ContradictionError with everything that is wrong between them.
     """
     scenario = validate(Scenario, document)
     problems = [mistake.problem(document) for mistake in contradictions(scenario)]
@@ -52,7 +52,7 @@ def _override(document: Document, key: str, text: str) -> None:
     for part in parents:
         value = value.setdefault(part, {}) if isinstance(value, dict) else _item(value, part)
     if isinstance(value, dict):
-        # A list or mapping is YAML; anything else is taken literally, including colons.
+        # A list or mapping is YAML; anything else is a single scalar, colons included.
         value[last] = parse_yaml(text, where).value if text.startswith(("{", "[")) else parse_scalar(text)
     else:
         raise InputError(Problem(where, "no such place in the scenario", "give a path like phases.steady.duration"))

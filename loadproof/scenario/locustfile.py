@@ -1,4 +1,4 @@
-"""What a scenario whose traffic comes from somebody's locustfile can't say, and the scenario of a file without one."""
+"""Checks scenarios whose traffic comes from a plain locustfile, and makes one for a locustfile without a scenario."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _WITHOUT_EFFECT: Final = {
     "when_throttled": "its users decide",
     "retries": "its users decide",
 }
-"""Keys beside a locustfile, and why they would change nothing."""
+"""Keys that have no effect together with a locustfile, and why."""
 _OF_LOCUSTFILES: Final = ("tags", "exclude_tags")
 _SHORTEST_WARM_UP_S, _LONGEST_WARM_UP_S = 1.0, 30.0
 _WARM_UP_SHARE: Final = 0.1
@@ -34,7 +34,7 @@ _SLOWEST: Final = 0.01
 
 
 def locustfile_contradictions(scenario: Scenario) -> Iterator[Mistake]:
-    """What its own users decide, or can't do; and what only they understand."""
+    """Keys that a locustfile's users decide themselves or can't honour; without one, keys that need it."""
     written = scenario.model_fields_set
     if scenario.locustfile is None:
         for key in written.intersection(_OF_LOCUSTFILES):
@@ -57,7 +57,7 @@ def locustfile_contradictions(scenario: Scenario) -> Iterator[Mistake]:
 
 @dataclass(frozen=True)
 class LoadOptions:
-    """What the command line says in a scenario's place; texts are as they were written."""
+    """Command-line options that replace a scenario; texts are as typed."""
 
     locustfile: str
     expect: Sequence[str]
@@ -71,7 +71,10 @@ class LoadOptions:
 
 
 def scenario_text(load: LoadOptions, stages: Sequence[Mapping[str, Any]], *, embedded: bool) -> str:
-    """The YAML of a scenario that does this; `stages` are phases that the locustfile's own shape asks for."""
+    """The YAML of a scenario for these options; `stages` are the phases of the locustfile's own load shape, if any.
+
+    InputError if an option is missing or not understood.
+    """
     document: dict[str, Any] = {
         "name": _name_of(load.locustfile),
         "model": "closed",
@@ -84,7 +87,7 @@ def scenario_text(load: LoadOptions, stages: Sequence[Mapping[str, Any]], *, emb
         if names := getattr(load, key):
             document[key] = list(names)
     if embedded:
-        # All users have one address.
+        # All users share one address, so limits per client would refuse them.
         document["settings"] = {"limiter": "off"}
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
 
@@ -95,7 +98,7 @@ def _name_of(locustfile: str) -> str:
 
 
 def _phases(load: LoadOptions) -> list[dict[str, Any]]:
-    """A ramp that no threshold reads, then all users."""
+    """A ramp as warm-up, then all users."""
     problems = [
         Problem(f"--{name}", "missing", f"add it, like --{name} {example}; or give a scenario")
         for name, value, example in (("users", load.users, "100"), ("duration", load.duration, "60s"))
@@ -118,7 +121,7 @@ def _phases(load: LoadOptions) -> list[dict[str, Any]]:
 
 
 def seconds_of(duration: str) -> float:
-    """What `--duration` says; InputError if it says nothing that is one."""
+    """`--duration` in seconds; InputError if it is not a duration."""
     try:
         return parse_quantity(duration, Dimension.DURATION)
     except ValueError as error:

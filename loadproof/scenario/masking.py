@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from loadproof.scenario.unescaping import Unescaped
 
 OBTAINED: Final = "obtained token"
-"""What stands in place of a secret that no variable has."""
+"""The name shown for a secret that comes from no variable."""
 _MOST_OBTAINED: Final = 10_000
-"""The last ones; older ones have expired."""
+"""Tokens to remember, the latest ones; older ones have expired."""
 _DEEPEST: Final = 3
-"""How many escapes may be within each other: JSON in JSON in HTML."""
+"""How many layers of escapes are undone: JSON in JSON in HTML."""
 _LONGEST_ESCAPE: Final = 10
-"""Characters that one may become."""
+"""Characters that one escaped character may take up."""
 _KEPT_TEXTS: Final = 1024
 """Errors repeat: under overload each failed request has one of a few reasons."""
 _KEPT_CHARACTERS: Final = 1000
@@ -36,9 +36,9 @@ class _Span(NamedTuple):
 
 
 class Masker:
-    """Writes ${NAME} for each secret in a text: made from their values by name, and cheap for equal texts.
+    """Replaces each secret in a text with ${NAME}: made from values by name, and cheap for repeated texts.
 
-    It learns more while it is in use.
+    It can learn more secrets while in use.
     """
 
     def __init__(self, values: Mapping[str, str]) -> None:
@@ -48,16 +48,16 @@ class Masker:
         self._obtained_by_beginning: defaultdict[tuple[bool, str], set[SecretForm]] = defaultdict(set)
         """Thousands of users may have a token each: too many to look for one by one."""
         self.reach = _reach_of(forms)
-        """The most characters that a secret can take in a text."""
+        """The most characters that a secret can take up in a text."""
         self._kept = functools.lru_cache(_KEPT_TEXTS)(self._masked)
 
     @property
     def knows_nothing(self) -> bool:
-        """There is nothing to look for."""
+        """Whether there are no secrets to look for."""
         return not (self._forms or self._obtained)
 
     def learn(self, token: str) -> None:
-        """Mask this, too, which was obtained; the oldest ones are forgotten."""
+        """Mask this obtained token, too; the oldest ones are forgotten."""
         if token in self._obtained:
             return
         self._obtained[token] = forms = forms_of(OBTAINED, token)
@@ -70,22 +70,22 @@ class Masker:
         self._kept.cache_clear()
 
     def __call__(self, text: str) -> str:
-        """The text without the secrets."""
+        """The text with its secrets masked."""
         if self.knows_nothing:
             return text
         return self._kept(text) if len(text) <= _KEPT_CHARACTERS else self._masked(text)
 
     def beginning(self, text: str, length: int) -> tuple[str, str]:
-        """About the first `length` characters without the secrets, and the rest as it was.
+        """About the first `length` characters, masked, and the rest as it was.
 
-        No secret is cut, if the rest is cut at all, only more than `reach` characters after the beginning.
+        No secret is split between them if `text` is complete or goes on for at least `reach` characters after `length`.
         """
         spans = [] if self.knows_nothing else [span for span in self._spans(text) if span.start < length]
         end = max(length, spans[-1].end) if spans else length
         return _replaced(text[:end], spans), text[end:]
 
     def error(self, error: _Error) -> _Error | Exception:
-        """The error itself, or one of the same name whose text is masked."""
+        """The error itself, or if its text has a secret, one with the same class name and a masked text."""
         if self.knows_nothing:
             return error
         try:
@@ -100,7 +100,7 @@ class Masker:
         return _replaced(text, self._spans(text))
 
     def _spans(self, text: str) -> list[_Span]:
-        """Where the secrets are; in order, and apart from each other."""
+        """Where the secrets are: in order, without overlaps."""
         apart: list[_Span] = []
         for span in sorted(self._found(text), key=lambda span: (span.start, -span.end)):
             if apart and span.start < apart[-1].end:

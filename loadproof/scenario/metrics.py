@@ -1,7 +1,7 @@
 """The metrics that thresholds can name: what each counts, and what can be done with it.
 
-docs/glossary.md explains them. One that counts requests needs no more than its line here: the judge computes it from
-what it counts. What is computed otherwise is in analysis/estimates, by its name.
+docs/glossary.md explains them. One that counts requests needs only its line here: the judge computes it from what it
+counts. The others are computed in analysis/estimates, under the same names.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from loadproof.units import Dimension
 
 @dataclass(frozen=True)
 class Counted:
-    """Requests, by what a run records about them."""
+    """A selection of requests, by the series and outcomes that a run records."""
 
     series: tuple[str, ...]
     outcomes: frozenset[Outcome] | None = None
     """None: all."""
     by_arrival: bool = False
-    """In the seconds in which answers arrived, whichever phase sent the requests."""
+    """Counted in the second in which the answer arrived, whichever phase sent the request."""
 
 
 SENT: Final = Counted(("response",))
@@ -38,9 +38,9 @@ class Kind:
     counted: Counted | None = None
     """What it counts; None if it doesn't count requests."""
     out_of: Counted | None = None
-    """What it is a share of, if it is one."""
+    """What it is a share of; None if it isn't a share."""
     reads_times: bool = False
-    """It reads the answers with one outcome, and one part of their times."""
+    """It reads the times of answers with one outcome, in one series."""
     in_windows: bool = False
     """It can be judged in each window of a run: `for 10 s`."""
     beside_baseline: bool = False
@@ -48,7 +48,7 @@ class Kind:
     """It grows when a target gets worse, so `drift(...)` can watch it."""
     should_be_high: bool = False
     should_be_low: bool = False
-    """Neither for refusals: a limiter's test expects many of them."""
+    """Neither is set for ratios of refusals: a test of a limiter expects many of them."""
     of_bursts: bool = False
     """It compares the requests of a burst, and only a phase of bursts has one."""
     of_one_phase: bool = False
@@ -126,5 +126,5 @@ RESOURCES: Final = {
     "descriptors": "process_open_fds",
     "threads": "process_threads",
 }
-"""The target's resources, and the names that its /metrics use for them; only for drift."""
+"""The target's resources, and their names in its /metrics; only for drift."""
 RESOURCE: Final = Kind(dimension=Dimension.COUNT)

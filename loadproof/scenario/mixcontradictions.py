@@ -1,4 +1,4 @@
-"""Finds what is wrong with a scenario's mix: with its shares, and with whom its users come as."""
+"""Finds contradictions in a scenario's mix: in its shares, and in the identities of its users."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from loadproof.scenario.usermix import UserMix
 
 _OWN: Final = ipaddress.IPv4Network("127.128.0.0/9")
-"""Where no other client of a run is."""
+"""Addresses that no other client of a run has."""
 
 
 def mix_contradictions(scenario: Scenario) -> Iterator[Mistake]:
-    """What in the mix contradicts itself, or the rest of the scenario."""
+    """Everything in the mix that contradicts itself or the rest of the scenario."""
     if not scenario.mix:
         yield Mistake(("mix",), "empty", None, "name at least one kind of user, or leave it out for the default")
         return

@@ -1,4 +1,4 @@
-"""The operations of a target, in its own words: what a target file's `endpoints:` says, or the reference API's."""
+"""The operations of a target, in its own terms: a target file's `endpoints:`, or the reference API's."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FALSE_DELIVERIES: Final = {
     "telegram": ("forged", "unsigned", "blank"),
     "none": (),
 }
-"""Kinds of deliveries that each way of signing lets a receiver refuse."""
+"""Kinds of false deliveries that each signature scheme enables a receiver to refuse."""
 _PLACEHOLDER: Final = re.compile(r"\{([^{}]*)\}")
 
 
@@ -46,17 +46,17 @@ Status = Annotated[int, Field(ge=200, le=599)]
 
 
 class Operation(Strict):
-    """One kind of request in the target's words."""
+    """One kind of request in the target's terms."""
 
     placeholders: ClassVar[tuple[str, ...]] = ()
     has_one_placeholder: ClassVar[bool] = False
-    """One of them, whichever; else all."""
+    """The path needs exactly one of `placeholders`, whichever; otherwise all of them."""
     sends: ClassVar[tuple[str, ...]] = ()
-    """Our words for the fields of the request's body."""
+    """loadproof's names for the fields of the request's body."""
     adds: ClassVar[tuple[str, ...]] = ()
     """Fields of the request's body that have the same name everywhere."""
     tells: ClassVar[tuple[str, ...]] = ()
-    """Our words for the fields of the answer."""
+    """loadproof's names for the fields of the answer."""
 
     method: Method = "GET"
     path: PathText
@@ -73,7 +73,7 @@ class Operation(Strict):
 
     @property
     def has_its_placeholders(self) -> bool:
-        """Its path has what has to be filled in, and nothing else."""
+        """Whether its path has the placeholders that it needs, and no others."""
         placeholders = _PLACEHOLDER.findall(self.path)
         if self.has_one_placeholder:
             return len(placeholders) == 1 and placeholders[0] in self.placeholders
@@ -85,9 +85,9 @@ class Operation(Strict):
 
     @functools.cached_property
     def answer_keys(self) -> dict[str, tuple[str, ...] | None]:
-        """Our words that the answer has elsewhere: the keys that lead there, level by level.
+        """Fields that the answer names differently, by loadproof's name: the keys that lead there, level by level.
 
-        None: not in the answer.
+        None if the answer doesn't have it.
         """
         return {word: tuple(path.split(".")) if path else None for word, path in self.answer.items()}
 
@@ -149,7 +149,7 @@ class PaymentsOperation(Operation):
     placeholders = ("account", "key")
     has_one_placeholder = True
     tells = ("id", "key", "debit", "credit", "amount", "currency")
-    """Of each payment; those but debit, credit and amount may be missing."""
+    """Of each payment; all except debit, credit and amount may be missing."""
 
     items: Items = "payments"
 
@@ -164,13 +164,13 @@ class SnapshotOperation(Operation):
 class EffectsOperation(Operation):
     placeholders = ("event",)
     tells = ("effects",)
-    """A number, or a list of them; a 404 says that there are none."""
+    """A number, or a list of effects; a 404 means that there are none."""
 
 
 class Endpoints(Strict):
-    """The operations behind each kind of traffic; what is left out is as in the reference API.
+    """The operations behind each kind of traffic; anything left out is as in the reference API.
 
-    Those that only audits use exist if they are declared.
+    Operations that only audits use exist only if they are declared.
     """
 
     health: HealthOperation = HealthOperation()

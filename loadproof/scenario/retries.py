@@ -1,4 +1,4 @@
-"""What a scenario's `retries:` may say: how often, how soon and after what a user sends a request again."""
+"""A scenario's `retries:`: how often, how soon and after which outcomes a user sends a request again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _Retried = Literal["timeout", "connection", "server_error", "throttled", "invali
 
 
 class Retries(Strict):
-    """Like most clients' own: at once is never, and each wait is longer than the one before."""
+    """Retries with back-off, as in most clients: never at once, and each wait `factor` times as long as the last."""
 
     times: Annotated[int, Field(ge=1, le=100)] = Field(description="Most retries after the first attempt.")
     back_off: Duration = Field(description="Wait before the first retry.")
@@ -29,11 +29,11 @@ class Retries(Strict):
     )
 
     def follow(self, outcome: Outcome, attempt: int) -> bool:
-        """Whether this outcome of this attempt, from 0, has another one."""
+        """Whether to try again after this outcome; `attempt` counts from 0."""
         return attempt < self.times and outcome in self.on
 
     def wait_s(self, attempt: int, random: random.Random) -> float:
-        """Seconds from the end of this attempt, from 0, to the next."""
+        """Seconds from the end of this attempt, counted from 0, to the next one."""
         wait_s = self.back_off * self.factor**attempt
         if self.most is not None:
             wait_s = min(wait_s, self.most)

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 ALLOWED_VARIABLE: Final = "LOADPROOF_ALLOW_HOSTS"
 ALLOWED_VARIABLES: Final = "LOADPROOF_ALLOW_VARIABLES"
-"""Environment variables of a worker whose values the master's target may be sent."""
+"""Lists the environment variables of a worker whose values may be sent to the master's target."""
 ALLOWED_FILES: Final = "LOADPROOF_ALLOW_FILES"
-"""Files of a worker with which it may identify itself to the master's target."""
+"""Lists the files of a worker with which it may identify itself to the master's target."""
 
 
 def check_base_url(base_url: str, where: str) -> None:
@@ -47,7 +47,7 @@ def _is_plain(url: SplitResult) -> bool:
 
 
 def _has_odd_segments(path: str) -> bool:
-    """Segments that browsers resolve before they send a URL. Source: RFC 3986, section 5.2.4."""
+    """Whether it has empty or dot segments; clients resolve dots before sending. Source: RFC 3986, section 5.2.4."""
     segments = path.rstrip("/").split("/")[1:]
     return any(segment.lower().replace("%2e", ".") in {"", ".", ".."} for segment in segments)
 
@@ -61,7 +61,7 @@ def check_host(base_url: str, allowed: Iterable[str], where: str = "target") -> 
 
 
 def may_load(host: str, allowed: Iterable[str] = ()) -> bool:
-    """It is loopback, or was named."""
+    """Whether the host is loopback, or was named here or in the environment."""
     names = {name.strip().lower() for name in (*allowed, *_listed(ALLOWED_VARIABLE))}
     return is_loopback(host) or host.lower() in names
 
@@ -84,7 +84,7 @@ def allowed_files() -> set[str]:
 def permit(
     hosts: Iterable[str] = (), variables: Iterable[str] = (), files: Iterable[str] = (), *, besides: bool = False
 ) -> dict[str, str]:
-    """The environment of a child that may load, read and use no more than this, or this in addition to what we may."""
+    """The environment of a child that may load, read and use only these; `besides`: in addition to what we may."""
     granted = {ALLOWED_VARIABLE: hosts, ALLOWED_VARIABLES: variables, ALLOWED_FILES: files}
     return {name: ",".join([*(_listed(name) if besides else ()), *added]) for name, added in granted.items()}
 

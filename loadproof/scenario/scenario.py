@@ -32,7 +32,7 @@ from loadproof.scenario.usermix import UserMix
 from loadproof.scenario.writtenname import written_name
 
 RequestName = Annotated[str, StringConstraints(min_length=1, max_length=300, pattern=r"^\S(.*\S)?$")]
-"""One that a locustfile may give, like '/users/[id]' or 'GET /cart'."""
+"""Any name that a locustfile may give, like '/users/[id]' or 'GET /cart'."""
 Tags = Annotated[list[str], Field(min_length=1, max_length=50)]
 
 
@@ -174,13 +174,13 @@ class Scenario(Strict):
     @model_validator(mode="before")
     @classmethod
     def _mixed_by_its_locustfile(cls, values: Any) -> Any:
-        """A locustfile's weights are its mix: there is no default."""
+        """A locustfile's weights are its mix, so the default doesn't apply."""
         if isinstance(values, dict) and values.get("locustfile") is not None:
             return {"mix": {}, "clients": "shared", **values}
         return values
 
     def with_requests(self, sent: Iterable[str]) -> Scenario:
-        """For a locustfile: as if it had named what was sent, like 'GET /cart'; '/cart' then means all its methods."""
+        """For a locustfile: with what it sent, like 'GET /cart', as requests; '/cart' then means all its methods."""
         methods: dict[str, list[str]] = {}
         for request in sent:
             methods.setdefault(request.partition(" ")[2], []).append(request)
@@ -189,27 +189,27 @@ class Scenario(Strict):
 
     @property
     def records_requests(self) -> bool:
-        """The run directory has a journal."""
+        """Whether the run directory has a journal."""
         return self.record == "requests" or bool(self.audits)
 
     @property
     def thresholds(self) -> list[Threshold]:
-        """Those on metrics, in order."""
+        """The thresholds on metrics, in order."""
         return [threshold for _, threshold in self.numbered_thresholds()]
 
     def numbered_thresholds(self) -> Iterator[tuple[int, Threshold]]:
-        """Those on metrics, each with its number from 0 among all of them."""
+        """The thresholds on metrics, each with its number from 0 among all thresholds."""
         for number, threshold in enumerate(self.all_thresholds):
             if isinstance(threshold, Threshold):
                 yield number, threshold
 
     @property
     def audits(self) -> list[Audit]:
-        """Those that a threshold names, in order."""
+        """The audits that thresholds name, in order."""
         return [threshold.audit for threshold in self._audit_thresholds]
 
     def one_in(self, audit: Audit) -> int:
-        """Payments or events of which this audit has to see the loss of one, by the strictest threshold."""
+        """This audit has to detect the loss of one in this many payments or events, by the strictest threshold."""
         return max((either.one_in for either in self._audit_thresholds if either.audit == audit), default=ONE_IN)
 
     @property
@@ -237,21 +237,21 @@ class Scenario(Strict):
         return tuple(self.mix[kind].requests or (kind,))
 
     def limit_of(self, request: str) -> str:
-        """Name of the limit that requests of this name spend: a kind's that is like another one, that one's."""
+        """Name of the limit that requests of this name count against; a kind that is `like` another has the other's."""
         mix = self.mix.get(request)
         return mix.like if mix is not None and mix.like is not None else request
 
     def spenders_of(self, limit: str) -> tuple[str, ...]:
-        """Kinds of users that send requests which spend the limit of this name."""
+        """Kinds of users that send requests which count against the limit of this name."""
         return tuple(kind for kind in self.mix if limit in map(self.limit_of, self.requests_of(kind)))
 
     def group_of(self, threshold: Threshold) -> RequestGroup | None:
-        """The group that it reads instead of single requests."""
+        """The group that it reads instead of single requests; None if it reads those."""
         named = _names(threshold.endpoint)
         return self.groups.get(named[0]) if len(named) == 1 else None
 
     def endpoints_of(self, threshold: Threshold) -> tuple[str, ...]:
-        """Requests that it reads, in place of a kind of user all that it sends; every request if it names none."""
+        """Requests that it reads, each kind of user expanded to all that it sends; every request if it names none."""
         named = _names(threshold.endpoint)
         if self.locustfile is not None:
             named = tuple(map(written_name, named))
@@ -259,7 +259,7 @@ class Scenario(Strict):
         return tuple(dict.fromkeys(endpoints)) or self.endpoints
 
     def phases_of(self, threshold: Threshold) -> tuple[str, ...]:
-        """Those that it reads, as it names them; all except warm-up if it names none."""
+        """Names of the phases that it reads; all except warm-up if it names none."""
         return _names(threshold.phase) or tuple(phase.name for phase in self.phases if not phase.warm_up)
 
 

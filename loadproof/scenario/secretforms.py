@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 SHORTEST: Final = 4
 """Characters; anything shorter would be found in every text."""
 _SHORTEST_PART: Final = 8
-"""Of a value like `Bearer …` or `id=…; key=…`; shorter parts are words."""
+"""Of the parts of a value like `Bearer …` or `id=…; key=…`; shorter ones are words."""
 _PARTS: Final = re.compile(r"[\s,;=:]+")
 _KEY_PREFIX: Final = "whsec_"
 _LOWER: Final = {code: chr(code).lower() for code in range(256) if len(chr(code).lower()) == 1}
 """Letter by letter: `lower()` can change a text's length."""
 _STANDARD: Final = str.maketrans("-_", "+/")
-"""The alphabet for URLs to the other one. Source: RFC 4648, section 5."""
+"""Base64's URL-safe alphabet to the standard one. Source: RFC 4648, section 5."""
 
 
 class SecretForm(NamedTuple):
@@ -34,12 +34,12 @@ class SecretForm(NamedTuple):
 
 
 def forms_of(name: str, value: str) -> set[SecretForm]:
-    """Those of the value that are long enough to be looked for."""
+    """All forms of the value that are long enough to look for."""
     return {form for form in _forms(name, value) if len(form.text) >= SHORTEST}
 
 
 def searched(text: str) -> dict[bool, str]:
-    """What forms are looked for in: those that are exact, and the others."""
+    """The text to search, by a form's `is_exact`: in base64's standard alphabet, and in lower case."""
     return {True: text.translate(_STANDARD), False: text.translate(_LOWER)}
 
 
@@ -48,7 +48,7 @@ def _forms(name: str, value: str) -> Iterator[SecretForm]:
         for text in _readings(secret):
             yield SecretForm(text.translate(_LOWER), name, is_exact=False)
         for text in {secret, *(json.dumps(secret, ensure_ascii=is_ascii)[1:-1] for is_ascii in (True, False))}:
-            # In JSON, because that is what is put into base64.
+            # Also as JSON writes it, because JSON is what gets encoded in base64.
             for content in _bytes_of(text):
                 yield from _encoded(name, content)
     for key in _keys_in(value):
@@ -56,7 +56,7 @@ def _forms(name: str, value: str) -> Iterator[SecretForm]:
 
 
 def _secrets_in(value: str) -> set[str]:
-    """The value, its parts, and what it says in base64: a Basic credential, and the password in it."""
+    """The value, its parts, and what it decodes to as base64: a Basic credential, and the password in it."""
     texts = {value, value.strip(), *(part for part in _PARTS.split(value) if len(part) >= _SHORTEST_PART)}
     for key in _keys_in(value):
         for decoded in filter(str.isprintable, _decoded(key)):
@@ -65,7 +65,7 @@ def _secrets_in(value: str) -> set[str]:
 
 
 def _keys_in(value: str) -> Iterator[bytes]:
-    """What the value, or a part of it after a space, is in base64."""
+    """What the value, or a part of it between spaces, decodes to as base64."""
     for text in {value, *value.split()}:
         written = text.removeprefix(_KEY_PREFIX).translate(_STANDARD).rstrip("=")
         try:
@@ -77,7 +77,7 @@ def _keys_in(value: str) -> Iterator[bytes]:
 
 
 def _readings(secret: str) -> Iterator[str]:
-    """As sent, as each of UTF-8 and Latin-1 reads in the other, with '+' for spaces, and in UTF-16 as JSON has it."""
+    """As sent, as UTF-8 misread as Latin-1 or vice versa, with '+' for spaces, and in UTF-16 units as in JSON."""
     for text in (secret, secret.replace(" ", "+")):
         yield text
         for content in _bytes_of(text):

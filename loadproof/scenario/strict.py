@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,80}")
 _BRANCH: Final = "fault"
-"""The key that names a branch of a union: what kind of mapping it is in."""
+"""The key whose value says which branch of a union a mapping is."""
 _NO_MORE: Final[dict[YamlPath, str]] = {
     ("http_client",): "remove it: loadproof's own client makes all requests",
 }
-"""Keys that existed once, and what to do about them."""
+"""Keys that were removed, and what to do about them."""
 _WEEK_S: Final = 7 * 86_400.0
 
 
@@ -170,7 +170,7 @@ def _explained(details: ErrorDetails) -> tuple[str, str]:
 
 
 def _explained_tag(discriminator: str, expected_tags: str = "", tag: str = "") -> tuple[str, str]:
-    """Of a mapping whose one key says what kind of mapping it is."""
+    """For a mapping of which one key says what kind it is."""
     if not expected_tags:
         return f"no key {discriminator}", "add it"
     known = [known.strip("'") for known in expected_tags.split(", ")]

@@ -1,6 +1,6 @@
-"""How a target file says that the load proves who it is, checked: HTTP basic, or OAuth2 client credentials.
+"""A target file's `auth:`, checked: how requests authenticate, by HTTP basic or OAuth2 client credentials.
 
-Secrets stand in the environment; a file has only the names of their variables.
+Secrets come from environment variables; the file has only their names.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _EXAMPLE: Final = "write it like https://login.example.test/oauth/token, or /oau
 
 def _named_variable(name: str) -> str:
     if not re.fullmatch(_VARIABLE, name):
-        # Not the name of whatever it is: it may be the secret itself.
+        # The message doesn't show it: it may be the secret itself.
         remedy = "write the name of an environment variable that holds it, in capitals, like API_SECRET"
         raise ValueError(f"a secret in a file; {remedy}")
     return name
@@ -60,12 +60,12 @@ def _token_url(url: str) -> str:
 
 
 SecretName = Annotated[str, WithJsonSchema({"type": "string", "pattern": _VARIABLE}), AfterValidator(_named_variable)]
-"""The name of an environment variable, which nobody mistakes for its value."""
+"""The name of an environment variable, in capitals, so that a secret written by mistake is noticed."""
 Text = Annotated[str, StringConstraints(min_length=1, max_length=2000, pattern=r"^[ -~]+$")]
 
 
 class BasicAuth(Strict):
-    """HTTP's own: user and password in each request. Source: RFC 7617."""
+    """HTTP basic: user and password in each request. Source: RFC 7617."""
 
     user: Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_user_name)]
     password: SecretName = Field(description="The environment variable with the password.")
@@ -91,7 +91,7 @@ class OAuth2(Strict):
 
 
 class Auth(Strict):
-    """One of them."""
+    """One of `basic` and `oauth2`."""
 
     basic: BasicAuth | None = None
     oauth2: OAuth2 | None = None
@@ -113,31 +113,31 @@ class Guarded(Protocol):
 
 
 def basic_value(user: str, password: str) -> str:
-    """Of an Authorization header. Source: RFC 7617, section 2."""
+    """The value of an Authorization header. Source: RFC 7617, section 2."""
     return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
 
 
 def fixed_headers(auth: Auth | None) -> dict[str, str]:
-    """What is sent with each request, with its secret; only for sending, never for a file."""
+    """Headers for each request, with their secret; only for sending, never for a file."""
     if auth is None or auth.basic is None:
         return {}
     return {AUTHORIZATION: basic_value(auth.basic.user, os.environ.get(auth.basic.password, ""))}
 
 
 def token_url_of(target: Guarded) -> str | None:
-    """Where tokens for this target are given out; None: it needs none."""
+    """The URL that issues tokens for this target; None if it needs none."""
     return target.auth.oauth2.url(target.base_url) if target.auth and target.auth.oauth2 else None
 
 
 def readable_secret(target: Guarded) -> str | None:
-    """The token URL, if everybody on the way can read what is sent there."""
+    """The token URL, if anybody on the way can read what is sent there: plain HTTP to another host than loopback."""
     url = token_url_of(target)
     is_open = url is not None and url.startswith("http:") and not is_loopback(urlsplit(url).hostname or "")
     return url if is_open else None
 
 
 def auth_flaws(auth: Auth | None, headers: Mapping[str, str]) -> Iterator[Mistake]:
-    """What contradicts itself or another key."""
+    """Everything that contradicts itself or another key."""
     if auth is None:
         return
     if (auth.basic is None) == (auth.oauth2 is None):

@@ -1,7 +1,6 @@
-"""Turns a target file's YAML into a checked `TargetFile`: where your own backend is, and how it says what we say.
+"""Turns a target file's YAML into a checked `TargetFile`: where your own backend is, and what it calls things.
 
-The words of `endpoints:` are those of the reference API; whatever a backend calls otherwise is named here,
-so that it needs no Python.
+`endpoints:` uses the reference API's names; whatever your backend calls differently is mapped there, without Python.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ ACCOUNTS_NEEDED: Final = 3
 
 _WRITTEN_KEY: Final = "whsec_"
 _SECRETS: Final = (("headers",), ("auth",), ("proxy",), ("endpoints", "webhooks", "secret"))
-"""Places whose values no message shows."""
+"""Places whose values are never shown in messages."""
 
 
 HeaderValue = Annotated[str, StringConstraints(pattern=r"^[ -~]*$", max_length=2000)]
@@ -50,7 +49,7 @@ class TargetFile(Strict):
     limits: dict[Name, Limit] = Field(
         default={}, description="Requests that one client may send per endpoint: 30/min, or more about it."
     )
-    access: Access | None = Field(None, description="Clients whom the target's lists let in or keep out.")
+    access: Access | None = Field(None, description="Clients that the target's lists let in or keep out.")
     tls: TlsSettings | None = Field(None, description="Certificates and keys of an https target.")
     proxy: Annotated[str, StringConstraints(max_length=500)] | None = Field(
         None, description="An HTTP proxy to reach the target through: http://host:port, or http://${USER}:${PASSWORD}@…"
@@ -72,7 +71,7 @@ class TargetFile(Strict):
 
 
 def load_target(path: Path | None) -> TargetFile | None:
-    """The target to load; TARGET_URL replaces the base URL. None: the embedded one."""
+    """The target to load; TARGET_URL replaces its base URL. None: the embedded one. InputError if it isn't valid."""
     override = os.environ.get(URL_VARIABLE)
     if path is None:
         if override is None:
@@ -85,7 +84,7 @@ def load_target(path: Path | None) -> TargetFile | None:
 
 
 def _from_file(path: Path, base_url: str | None) -> tuple[TargetFile, str]:
-    """The file's target with its accounts read, and the position of its base URL, unless it is replaced by this one."""
+    """The file's target with its accounts read, and where its base URL comes from; `base_url` replaces the file's."""
     document = read_document(path)
     target = validate(TargetFile, document, secrets=_SECRETS)
     if base_url is not None:
@@ -143,7 +142,7 @@ def _contradictions(target: TargetFile) -> Iterator[Mistake]:
 
 
 def _idle_keys(endpoints: Endpoints) -> Iterator[Mistake]:
-    """Keys that were written although another key keeps them from having an effect."""
+    """Keys that another key keeps from having an effect; only those that were written."""
     for endpoint, key, other in (
         ("webhooks", "secret", "signature: none" if endpoints.webhooks.signature == "none" else None),
         ("health", "alive", "answer: {status: null}" if _is_untold(endpoints.health, "status") else None),
@@ -170,7 +169,7 @@ def _is_untold(operation: Operation, word: str) -> bool:
 
 
 def _sent_by_us(endpoints: Endpoints) -> dict[str, str]:
-    """Headers whose value differs for each request of a kind: names in lower case, and what sends them."""
+    """Headers that loadproof itself sets for each request: names in lower case, and what sends them."""
     signature = {name.lower(): "webhooks" for name in SIGNATURE_HEADERS[endpoints.webhooks.signature]}
     key = endpoints.transactions.idempotency_key
     return signature | ({key.lower(): "payments"} if key else {})

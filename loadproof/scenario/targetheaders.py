@@ -16,7 +16,7 @@ _VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _SECRET: Final = re.compile(r"authori[sz]ation|cookie|token|key|secret|password", re.IGNORECASE)
 _HOST: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(?::[0-9]{1,5})?")
 FRAMING: Final = frozenset({"content-length", "transfer-encoding"})
-"""They say where a body ends, and are derived from it."""
+"""Headers that say where a body ends, and are derived from it."""
 
 
 def header_flaws(headers: Mapping[str, str], sent_by_us: Mapping[str, str]) -> Iterator[Mistake]:
@@ -43,7 +43,7 @@ def header_flaws(headers: Mapping[str, str], sent_by_us: Mapping[str, str]) -> I
 
 
 def is_of_secret(name: str) -> bool:
-    """What has such a name is usually secret."""
+    """Whether the value of a header or parameter with this name is usually secret."""
     return bool(_SECRET.search(name))
 
 

@@ -1,4 +1,4 @@
-"""The environment variables that a target file names: whether they can be sent, and how they are kept hidden."""
+"""The environment variables that a target file names: whether they can be sent, and how they are masked."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ def variable_problems(target: TargetFile, endpoints: set[str]) -> Iterator[Probl
         yield from _problems(f"target auth.{place}", variable, _no_credential, is_needed=True)
     webhooks = target.endpoints.webhooks
     if "webhooks" in endpoints and webhooks.signature != "none":
-        # If it says nothing about webhooks, the target has the public key, unless the variable says otherwise.
+        # Without `webhooks` in the file, the target is assumed to use the public key, unless the variable is set.
         is_needed = "webhooks" in target.endpoints.model_fields_set
         check = _KEY_CHECKS[webhooks.signature]
         yield from _problems("target endpoints.webhooks.secret", webhooks.secret, check, is_needed=is_needed)
 
 
 def problems_of_variable(where: str, variable: str) -> Iterator[Problem]:
-    """Of one that a command is given: not set, or a secret of ours."""
+    """Problems with a variable that a command gets: it isn't set, or is a secret of loadproof's own."""
     yield from _problems(where, variable, lambda _: None, is_needed=True)
 
 
@@ -117,19 +117,19 @@ def secret_variables(target: Target) -> list[str]:
 
 
 def permissions_of(target: Target, base_urls: Iterable[str] = (), hosts: Iterable[str] = ()) -> dict[str, str]:
-    """The environment of a child that may only load this target, and these, read its variables and use its files."""
+    """The environment of a child that may only load this target and these, read its variables and use its files."""
     hosts = [*(urlsplit(url).hostname or "" for url in (*_urls_of(target).values(), *base_urls)), *hosts]
     return permit(hosts, secret_variables(target), target.tls.identity.values() if target.tls else ())
 
 
 def check_hosts(target: Target, allowed: Iterable[str] = ()) -> None:
-    """UnsafeTargetError, before the first packet, if anybody who is sent something is neither loopback nor allowed."""
+    """UnsafeTargetError, before the first packet, if any host that we would contact is neither loopback nor allowed."""
     for where, url in _urls_of(target).items():
         check_host(url, allowed, where)
 
 
 def _urls_of(target: Target) -> dict[str, str]:
-    """Everybody who is sent something, by place in the target file."""
+    """Every URL that we send something to, by its place in the target file."""
     urls = {
         "target": target.base_url,
         "target auth.oauth2.token_url": token_url_of(target),
@@ -139,7 +139,7 @@ def _urls_of(target: Target) -> dict[str, str]:
 
 
 def masker_of(names: Iterable[str], environment: Mapping[str, str] = os.environ) -> Masker:
-    """Writes ${NAME} for these variables' values: a target may echo what it was sent, and users' code may show it."""
+    """A masker of these variables' values: a target may echo what it was sent, and users' code may print it."""
     return Masker({name: environment.get(name, "") for name in names})
 
 

@@ -1,6 +1,6 @@
-"""How a target file says that its target is reached, checked and turned into the transport's `Way`: TLS and proxy.
+"""A target file's `tls:` and `proxy:`, checked and turned into the transport's `Way`.
 
-Files are read by each process that sends, from the same path; a run directory has their paths and never their content.
+Each process that sends reads the files, from the same path; a run directory has their paths, never their content.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class TlsSettings(Strict):
 
     @property
     def identity(self) -> dict[str, str]:
-        """Paths by key of what only this client may use."""
+        """Paths of the client's certificate and key, by key."""
         names = {"client_certificate": self.client_certificate, "client_key": self.client_key}
         return {key: name for key, name in names.items() if name is not None}
 
@@ -82,16 +82,17 @@ class Reached(Protocol):
 
 
 def way_of(target: Reached, base_url: str | None = None) -> Way:
-    """With the secrets of the environment: only for sending.
+    """How to reach the target, with secrets from the environment: only for sending.
 
-    Another host than the target's, at `base_url`, is nobody to show its certificate to, nor covered by `verify: false`.
+    If `base_url` is on another host than the target, that host isn't shown the client certificate, and its own
+    certificate is always verified.
     """
     is_target = base_url is None or urlsplit(base_url).netloc == urlsplit(target.base_url).netloc
     return Way(trust_of(target.tls) if is_target else SYSTEM, _proxy_of(target.proxy) if target.proxy else None)
 
 
 def trust_of(tls: TlsSettings | None) -> Trust:
-    """What to verify the target's certificate with, and which to show it; without settings, as the system does."""
+    """How to verify the target's certificate, and which of our own to present; without settings, the system's trust."""
     return Trust(**tls.model_dump()) if tls else SYSTEM
 
 
@@ -108,7 +109,7 @@ def relative_to(directory: Path, tls: TlsSettings) -> TlsSettings:
 
 
 def way_flaws(target: Reached, headers: dict[str, str]) -> Iterator[Mistake]:
-    """What contradicts itself, and what can't be used."""
+    """Everything that contradicts itself or can't be used."""
     if target.proxy is not None:
         yield from _proxy_flaws(target.proxy, headers, is_https=target.base_url.startswith("https:"))
     if target.tls is None:
@@ -185,7 +186,7 @@ def _flaws_of_file(key: str, path: Path, tls: TlsSettings) -> Iterator[Mistake]:
 
 
 def _flaws_of_pair(tls: TlsSettings) -> Iterator[Mistake]:
-    """Of a certificate and its key, once each of them is one."""
+    """Flaws of a certificate and its key together, when each by itself is valid."""
     key, shown = list(tls.identity.items())[-1]
     try:
         context_for(Trust(client_certificate=tls.client_certificate, client_key=tls.client_key))

@@ -18,7 +18,7 @@ _ESCAPES: Final = (
     re.compile(r"%(?:u[0-9a-f]{4}|[0-9a-f]{2})", re.IGNORECASE),
     re.compile(r"\\(?:u\{[0-9a-f]{1,6}\}|u[0-9a-f]{4}|x[0-9a-f]{2}|U[0-9a-f]{8}|.)", re.IGNORECASE | re.DOTALL),
 )
-"""By kind: whoever writes one kind leaves the others as they are."""
+"""One pattern per kind: a writer that uses one kind leaves the others as they are."""
 _HEXADECIMAL: Final = re.compile(r"[%\\][uUx]?\{?([0-9a-fA-F]{2,8})\}?")
 _NAMED: Final = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
 _LAST_CHARACTER: Final = 0x10FFFF
@@ -48,7 +48,7 @@ class Unescaped:
         self.text = "".join([*pieces, escaped[before:]])
 
     def origin(self, start: int, end: int) -> tuple[int, int]:
-        """Where the characters from `start` up to `end` were in the escaped text, with their escapes in whole."""
+        """Where the characters from `start` up to `end` were in the escaped text, including whole escapes."""
         return self._place(start)[0], self._place(end - 1)[1]
 
     def _place(self, index: int) -> tuple[int, int]:

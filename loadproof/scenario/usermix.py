@@ -1,4 +1,4 @@
-"""What a scenario's mix says of one kind of user: how much it sends, as which clients, and in what guise."""
+"""One kind of user in a scenario's mix: how much it sends, as which clients, and in what guise."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from loadproof.scenario.strict import Duration, Name, Share, Strict
 UserAgent = Annotated[str, StringConstraints(pattern=r"^[ -~]*$", max_length=300)]
 Evasion = Literal["path", "method", "headers", "connection"]
 EVADES, USER_AGENT = "evades", "user_agent"
-"""Words of a request's note: how it tried to get around a limit, and as whose it came."""
+"""Keys in a request's note: how it tried to get around a limit, and the User-Agent that it sent."""
 NAMES_A_STRANGER: Final = ("X-Forwarded-For", "X-Real-IP", "True-Client-IP", "CF-Connecting-IP", "Fly-Client-IP")
 """Headers in which proxies say who sent a request."""
 

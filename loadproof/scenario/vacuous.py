@@ -38,7 +38,7 @@ class Vacuity(NamedTuple):
 
 
 def wrong_way(expectation: Expectation, outcome: Outcome = Outcome.OK) -> Vacuity | None:
-    """None unless a worse target would meet it sooner; how slow refusals are is a matter of taste."""
+    """None unless a worse target would meet it sooner; refusals may be wanted slow or fast."""
     kind = expectation.metric.kind
     if kind.should_be_high and expectation.wants_low:
         return Vacuity("an upper limit on a value that should be high", "use >=")
@@ -84,7 +84,7 @@ def _range(metric: Metric, longest: Longest) -> tuple[float, float]:
 def _is_reached(expectation: Expectation) -> bool:
     """Whether the lowest value itself is within the limit.
 
-    Recovery can't take no time, and one sender has no spread.
+    Recovery can take no time, and one sender has no spread.
     """
     return expectation.metric.kind.may_be_zero and expectation.comparison == "<="
 
@@ -92,7 +92,7 @@ def _is_reached(expectation: Expectation) -> bool:
 def _is_left(expectation: Expectation) -> bool:
     """Whether a target with the lowest value violates it.
 
-    Nothing may arrive to be counted, but samples never prove a share of 0.
+    A rate or count may really be 0, but samples never prove that a share is.
     """
     return expectation.comparison == ">" and expectation.metric.kind.is_total
 

@@ -1,4 +1,4 @@
-"""Messages show what people have to recognise, and no more of the rest than a line holds."""
+"""Messages show what people have to recognise, and of the rest only what fits on a line."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ def shown(got: str) -> str:
 
 
 def test_a_path_is_shown_to_its_end():
-    """And so are URLs and names: the end is what tells them apart."""
+    """So are URLs and names: their ends tell them apart."""
     path = "/builds/" + "some-team/" * 12 + "locustfile.py"
     assert shown(path) == f"'{path}'"
 
 
-def test_what_is_longer_than_any_path_loses_its_middle():
-    """Both ends stay, on one line, in quotes."""
+def test_texts_longer_than_any_path_lose_their_middle():
+    """Both ends are kept, on one line, in quotes."""
     text = shown("http://127.0.0.1/" + "x\n" * 5000 + "/end")
     assert text.startswith("'http://127.0.0.1/x\\nx")
     assert text.endswith("x\\n/end'")
@@ -24,6 +24,6 @@ def test_what_is_longer_than_any_path_loses_its_middle():
     assert text.count("…") == 1
 
 
-def test_content_of_others_files_is_shown_by_its_beginning():
-    """However long a line of it is."""
+def test_only_the_beginning_of_foreign_content_is_shown():
+    """However long its lines are."""
     assert (excerpt("a,b"), excerpt("a," * 5000)) == ("a,b", "a," * 39 + "a…")

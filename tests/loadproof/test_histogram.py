@@ -40,15 +40,15 @@ def test_times_out_of_range_are_clamped_not_lost(value):
 
 
 @given(st.lists(time_us, min_size=1, max_size=200), st.data())
-def test_the_value_at_a_rank_is_that_of_the_sorted_values(values, data):
-    """To the bucket's width."""
+def test_the_value_at_a_rank_agrees_with_the_sorted_values(values, data):
+    """Within the bucket's width."""
     rank = data.draw(st.integers(1, len(values)))
     counts = np.bincount([bucket_of(value) for value in values], minlength=BUCKETS)
     wanted = sorted(values)[rank - 1]
     assert value_at_rank(counts, rank) == pytest.approx(wanted, rel=0.004, abs=0.5)
 
 
-def test_a_rank_that_is_not_there_is_refused():
+def test_a_rank_out_of_range_is_refused():
     """Rank 0, or one beyond the last."""
     counts = np.bincount([3], minlength=BUCKETS)
     for rank in (0, 2):

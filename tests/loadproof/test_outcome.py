@@ -26,8 +26,8 @@ from loadproof.outcome import ERRORS, Outcome, Said, classify, said_by, said_of_
         (302, False, Outcome.INVALID),
     ],
 )
-def test_an_unexpected_answer_is_put_by_its_status(status, retry_after, outcome):
-    """The table of design: throttled, rejected, server error, else invalid."""
+def test_an_unexpected_answer_is_classified_by_its_status(status, retry_after, outcome):
+    """Throttled, rejected, server error, otherwise invalid."""
     assert classify(status, as_expected=False, has_retry_after=retry_after) is outcome
 
 
@@ -37,8 +37,8 @@ def test_what_the_user_expected_is_ok_whatever_the_status(status, retry_after):
     assert classify(status, as_expected=True, has_retry_after=retry_after) is Outcome.OK
 
 
-def test_throttled_and_rejected_are_no_errors():
-    """They have ratios of their own."""
+def test_throttled_and_rejected_are_not_errors():
+    """They have their own ratios."""
     assert set(Outcome) - ERRORS == {Outcome.OK, Outcome.THROTTLED, Outcome.REJECTED}
 
 
@@ -60,14 +60,14 @@ ACKNOWLEDGED, REFUSED, UNKNOWN = Said
     ],
 )
 def test_what_an_answer_promises(status, outcome, said):
-    """Of a payment. What our transport sent twice may have been carried out the first time."""
+    """About a payment. A request that our transport sent twice may have been carried out the first time."""
     assert said_by(status, outcome, is_repeated=False) is said
     assert said_by(status, outcome, is_repeated=True) is (UNKNOWN if said is REFUSED else said)
 
 
 @pytest.mark.parametrize("status", [409, 404, 200, 503])
-def test_to_another_order_under_a_settled_key_a_conflict_is_a_refusal(status):
-    """There, no other one can be in progress."""
+def test_a_conflict_refuses_another_order_under_a_settled_key(status):
+    """Under a settled key, no other request can be in progress."""
     said = REFUSED if status == 409 else said_by(status, Outcome.INVALID, is_repeated=False)
     assert said_to_reuse(status, Outcome.INVALID) is said
 
@@ -76,6 +76,6 @@ def test_to_another_order_under_a_settled_key_a_conflict_is_a_refusal(status):
 @pytest.mark.parametrize("outcome", [Outcome.OK, Outcome.INVALID])
 @pytest.mark.parametrize("status", [199, 200, 204, 299, 300, 404, 500])
 def test_an_event_is_taken_with_any_2xx(status, outcome, is_repeated):
-    """Whatever the answer says besides: its sender won't deliver it again."""
+    """Whatever else the answer says, its sender won't deliver it again."""
     expected = ACKNOWLEDGED if 200 <= status < 300 else said_by(status, outcome, is_repeated=is_repeated)
     assert said_of_event(status, outcome, is_repeated=is_repeated) is expected

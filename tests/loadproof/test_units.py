@@ -32,7 +32,7 @@ def test_quantities_are_read_in_si_units(text, dimension, value):
 @pytest.mark.parametrize(
     "text", ["10", "10 S", "-1 s", "1e3 s", "", "ms", "1 2 s", "10 %", 10, None, True, "١ s", "9" * 20]
 )
-def test_what_could_be_misread_is_refused(text):
+def test_ambiguous_quantities_are_refused(text):
     """No bare numbers, no other dimension, no other digits; the message says what was expected."""
     with pytest.raises(ValueError, match="a duration like '500 ms'"):
         parse_quantity(text, Dimension.DURATION)
@@ -50,13 +50,13 @@ def test_what_could_be_misread_is_refused(text):
         (float("nan"), "–"),
     ],
 )
-def test_durations_are_shown_in_the_unit_that_reads_best(seconds, text):
+def test_durations_are_shown_in_the_most_readable_unit(seconds, text):
     """Three significant digits."""
     assert format_duration(seconds) == text
 
 
 @given(st.floats(0, 1))
-def test_a_ratio_is_never_rounded_onto_none_or_all(ratio):
+def test_a_ratio_is_never_rounded_to_none_or_all(ratio):
     """99.96 % is not 100 %, and one error in a million is not none."""
     text = format_quantity(ratio, Dimension.RATIO)
     if 1e-8 < ratio < 1 - 1e-8:
@@ -65,7 +65,7 @@ def test_a_ratio_is_never_rounded_onto_none_or_all(ratio):
 
 
 def test_other_dimensions_carry_their_unit():
-    """Rates, counts, and nothing where there is no number."""
+    """Rates and counts; a dash where there is no number."""
     assert format_quantity(39.14, Dimension.RATE) == "39.1 rps"
     assert format_quantity(1234, Dimension.COUNT) == "1,234"
     assert format_quantity(0.2, Dimension.DURATION) == "200 ms"
@@ -80,7 +80,7 @@ def test_every_written_duration_reads_back(seconds, unit):
     assert parse_quantity(text, Dimension.DURATION) == pytest.approx(seconds, rel=1e-3, abs=1e-5)
 
 
-def test_one_of_a_thing_is_no_plural():
+def test_a_single_thing_is_singular():
     """However the plural is made."""
     assert [counted(n, "request") for n in (0, 1, 3000)] == ["0 requests", "1 request", "3,000 requests"]
     assert [counted(n, "line has", "lines have") for n in (1, 2)] == ["1 line has", "2 lines have"]

@@ -1,4 +1,4 @@
-"""What audits send and read, in the target's words."""
+"""What audits send and read, in the target's terms."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def reply(operation: Operation | None, content: object, status: int = 200) -> Re
     return Reply(Answer(status, {}, json.dumps(content).encode()), operation)
 
 
-def test_lists_are_read_wherever_they_are_and_whatever_their_fields_are_called():
+def test_lists_are_read_wherever_they_are_and_whatever_their_fields_are_named():
     """Amounts are minor units; ids and keys may be missing, amounts may not."""
     found = api(
         transactions={"amounts": "decimal"},
@@ -44,7 +44,7 @@ def test_lists_are_read_wherever_they_are_and_whatever_their_fields_are_called()
 
 
 @pytest.mark.parametrize("amount", [True, "many", 1.5, None])
-def test_what_is_no_whole_number_of_minor_units_is_no_balance(amount):
+def test_a_balance_must_be_a_whole_number_of_minor_units(amount):
     """It is not rounded."""
     found = api(snapshot={"path": "/all"})
     operation = found.read_snapshot().operation
@@ -54,22 +54,22 @@ def test_what_is_no_whole_number_of_minor_units_is_no_balance(amount):
         found.balances_in(reply(operation, {"accounts": [{"account": "a", "balance": amount}]}))
 
 
-def test_effects_are_a_number_or_a_list_or_not_there():
-    """A 404 says none."""
+def test_effects_are_a_number_or_a_list_or_missing():
+    """A 404 means that there are none."""
     operation = api(effects={"path": "/effects/{event}"}).read_effects(NAME).operation
     answers = [({"effects": 2}, 200), ({"effects": ["x"]}, 200), ({}, 404)]
     assert [effects_in(reply(operation, content, status)) for content, status in answers] == [2, 1, 0]
 
 
-def test_telegram_s_events_are_looked_for_by_their_update_id():
-    """Which is what it knows."""
+def test_telegram_events_are_looked_up_by_their_update_id():
+    """The id that Telegram bots know."""
     found = api(effects={"path": "/effects/{event}"}, webhooks={"signature": "telegram"})
     assert found.read_effects(NAME).request.path == f"/effects/{0xABC}"
 
 
 @pytest.mark.parametrize("signature", FALSE_DELIVERIES)
-def test_false_deliveries_differ_from_the_right_one_in_what_proves_it(signature):
-    """And other forms of an event don't."""
+def test_false_deliveries_differ_from_the_right_one_in_their_proof(signature):
+    """Other forms of the same event don't."""
     found = api(webhooks={"signature": signature})
     right = found.deliver_as("pair", NAME, EVENT).request
     for how in set(FALSE_DELIVERIES[signature]) - {"replayed"}:
@@ -83,8 +83,8 @@ def test_false_deliveries_differ_from_the_right_one_in_what_proves_it(signature)
 
 
 @pytest.mark.parametrize(("signature", "is_body_same"), [("standard", True), ("stripe", False)])
-def test_a_captured_signature_comes_again_with_another_id(signature, is_body_same):
-    """Wherever the id is: with a header of its own, nothing else differs."""
+def test_a_captured_signature_is_replayed_with_another_id(signature, is_body_same):
+    """If the id is in a header, only that header differs."""
     found, second = api(webhooks={"signature": signature}), NAME[:-1] + "d"
     captured = found.deliver_for_replay(NAME, EVENT)
     again = found.replay(captured, second, EVENT)
@@ -108,15 +108,15 @@ PROOFS = {"standard": "webhook-signature", "stripe": "Stripe-Signature", "telegr
         ("stripe", "downgraded", r"t=\d+,v0=[0-9a-f]{64}"),
     ],
 )
-def test_a_signature_can_be_empty_or_of_no_version_that_counts(signature, how, proof):
-    """A comparison that stops at the end of the shorter one takes the first for right."""
+def test_a_signature_can_be_empty_or_of_an_invalid_version(signature, how, proof):
+    """A comparison that stops at the end of the shorter signature accepts an empty one."""
     headers = api(webhooks={"signature": signature}).deliver_as(how, NAME, EVENT).request.headers
     assert re.fullmatch(proof, headers[PROOFS[signature]])
 
 
 @pytest.mark.parametrize("how", ["altered", "renamed"])
-def test_a_right_signature_can_be_that_of_another_event(how):
-    """It proves nothing of this one's body, or of its id."""
+def test_a_valid_signature_can_be_for_another_event(how):
+    """It proves nothing about this event's body, or its id."""
     found = api()
     false = found.deliver_as(how, NAME, EVENT).request
     another, other_body = NAME[:-1] + "d", found.deliver(NAME[:-1] + "d", EVENT).request.body

@@ -1,4 +1,4 @@
-"""Our words to the target's and back."""
+"""Translates loadproof's terms into the target's and back."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def reply(operation, body, **headers):
     return Reply(Answer(200, headers, json.dumps(body).encode()), operation)
 
 
-def test_the_reference_api_needs_no_words():
-    """Paths, methods and fields as they stand in its documentation."""
+def test_the_reference_api_needs_no_mapping():
+    """Paths, methods and fields as in its documentation."""
     call = api().pay(debit="a", credit="b", amount=5, key="k")
     assert (call.request.method, call.request.path) == ("POST", "/transactions")
     assert json.loads(call.request.body) == {"debit": "a", "credit": "b", "amount": 5, "currency": "EUR"}
@@ -53,8 +53,8 @@ def test_the_reference_api_needs_no_words():
     assert api().read_payment("p").request.path == "/transactions/p"
 
 
-def test_other_paths_methods_and_fields():
-    """Nested where the names have dots; amounts as decimal text; constants beside them."""
+def test_other_paths_methods_and_fields_can_be_mapped():
+    """Nested where the names have dots; amounts as decimal text; with constants added."""
     call = api(**THEIRS).pay(debit="a", credit="b", amount=1205, key="k")
     assert (call.request.method, call.request.path) == ("PUT", "/v1/payments")
     assert json.loads(call.request.body) == {
@@ -68,29 +68,29 @@ def test_other_paths_methods_and_fields():
 @pytest.mark.parametrize(
     "body", [{"filter.status": "open", "a": None}, {"a": {"b.c": [1, {}]}}, {}, [], [{"x.y": 1}, 2], "text", 0, False]
 )
-def test_a_body_of_a_users_own_is_sent_as_it_is_given(body):
-    """Dots, empty ones, lists and plain values too, as JSON."""
+def test_a_custom_body_is_sent_as_given(body):
+    """As JSON: keys with dots, empty values, lists and plain values, too."""
     request = api().call("POST", "/search", body=body).request
     assert json.loads(request.body) == body
     assert request.headers["Content-Type"] == "application/json"
 
 
 def test_bytes_are_sent_as_they_are():
-    """Whoever makes them says what they are."""
+    """Their content type is up to the caller."""
     request = api().call("PUT", "/raw", body=b"\x00<xml/>", headers={"Content-Type": "application/xml"}).request
     assert (request.body, request.headers["Content-Type"]) == (b"\x00<xml/>", "application/xml")
     assert "Content-Type" not in api().call("PUT", "/raw", body=b"x").request.headers
 
 
 def test_a_form_is_sent_as_browsers_do():
-    """Several values under one name, and whatever needs escaping."""
+    """With several values under one name, and characters that need escaping."""
     request = api().call("POST", "/login", form={"user": "a b&c", "role": ["x", "y"], "pw": "ü"}).request
     assert request.headers["Content-Type"] == "application/x-www-form-urlencoded"
     assert parse_qs(request.body.decode()) == {"user": ["a b&c"], "role": ["x", "y"], "pw": ["ü"]}
 
 
 def test_an_upload_has_files_and_fields():
-    """Each part with its name; a file's type follows from its name where nobody says it."""
+    """Each part with its name; a file's type follows from its name unless given."""
     files = {"photo": ("a.png", b"\x89PNG"), "notes": ("n", b"hi", "text/markdown")}
     request = api().call("POST", "/photos", form={"title": "me", "tag": ["a", "b"]}, files=files).request
     head = f"Content-Type: {request.headers['Content-Type']}\r\n\r\n".encode()
@@ -111,13 +111,13 @@ def test_an_upload_has_files_and_fields():
 
 @pytest.mark.parametrize("other", [{"form": {}}, {"files": {}}])
 def test_a_request_has_one_body(other):
-    """Two would be a guess."""
+    """With two, it would be unclear which one to send."""
     with pytest.raises(ValueError, match="one body"):
         api().call("POST", "/", body={}, **other)
 
 
-def test_a_query_is_appended_and_headers_come_on_top_of_the_target_files():
-    """An own header replaces the file's of the same name, however it is spelled."""
+def test_a_query_is_appended_and_headers_are_added_to_the_target_files():
+    """A call's header replaces the file's of the same name, however it is spelled."""
     own = Api(Endpoints(), headers={"X-Team": "file", "X-Kept": "1"}, webhook_secret="")
     call = own.call("GET", "/items?a=1", name="items", query={"q": "x y", "tag": ["m", "n"]}, headers={"x-team": "own"})
     assert call.request.path == "/items?a=1&q=x+y&tag=m&tag=n"
@@ -134,19 +134,19 @@ def test_any_method_of_http_may_be_sent(method):
 
 
 def test_a_request_without_a_body_has_none():
-    """And says nothing of its type."""
+    """And no Content-Type."""
     request = api().call("POST", "/search").request
     assert request.body == b""
     assert "Content-Type" not in request.headers
 
 
-def test_a_path_of_a_users_own_stays_as_it_is_written():
-    """Braces are no placeholders there; what a request line can't hold is escaped."""
+def test_a_custom_path_stays_as_written():
+    """Braces are not placeholders there; characters that a request line can't hold are escaped."""
     assert api().call("GET", "/q/{id}?x=a%20b&y=ü z").request.path == "/q/{id}?x=a%20b&y=%C3%BC%20z"
 
 
-def test_constants_are_sent_with_every_body_and_stay_as_the_file_has_them():
-    """What is filled in beside them doesn't stay in them; webhooks have them, too."""
+def test_constants_are_sent_with_every_body_and_never_change():
+    """Values filled in next to them don't stay in them; webhooks have them, too."""
     shared = {"meta": {"source.of": "test", "tags": []}}
     words = {
         "health": {"method": "POST", "constants": shared},
@@ -176,13 +176,13 @@ def test_a_path_with_a_fragment_is_refused():
     assert api().call("GET", "/cart%23top").request.path == "/cart%23top"
 
 
-def test_what_is_filled_into_a_path_is_escaped():
+def test_values_filled_into_a_path_are_escaped():
     """An id stays one segment of the path, whatever is in it."""
     assert api().read_balance("a/b ?ü").request.path == "/balance/a%2Fb%20%3F%C3%BC"
 
 
-def test_answers_are_read_in_our_words():
-    """Through objects and lists; None for what the target doesn't tell."""
+def test_answers_are_read_by_our_names():
+    """Through objects and lists; None for a field that the target doesn't return."""
     operation = api(**THEIRS).read_balance("a").operation
     found = reply(operation, {"data": {"amounts": [{"value": "12.30"}]}})
     assert found["balance"] == "12.30"
@@ -191,8 +191,8 @@ def test_answers_are_read_in_our_words():
     assert found.says("account", "anything")
 
 
-def test_a_null_is_no_answer_in_a_call_of_ones_own_either():
-    """A field that nobody has declared absent must be there."""
+def test_a_null_counts_as_missing_in_a_custom_call_too():
+    """A field must be there unless it is declared absent."""
     operation = api().call("GET", "/orders/7").operation
     for told in ({"total": None}, {}, {"data": {"total": 3}}):
         with pytest.raises(LookupError):
@@ -202,8 +202,8 @@ def test_a_null_is_no_answer_in_a_call_of_ones_own_either():
     assert reply(operation, {"total": 0})["total"] == 0
 
 
-def test_what_users_share_is_not_changed_by_one_of_them():
-    """One user's token would be everybody's; a request is encoded once for as long as it is the same one."""
+def test_no_user_can_change_what_users_share():
+    """One user's token would become everybody's, and an unchanged request is encoded only once."""
     one = api()
     with pytest.raises(TypeError):
         one.headers["Authorization"] = "Bearer mine"
@@ -214,7 +214,7 @@ def test_what_users_share_is_not_changed_by_one_of_them():
 
 
 def test_equal_amounts_are_equal_however_they_are_written():
-    """12.3, "12.30"; but no two different ones."""
+    """12.3 equals "12.30", but different amounts are never equal."""
     operation = api(**THEIRS).pay(debit="a", credit="b", amount=1, key="k").operation
     for told in (12.3, "12.3", "12.30"):
         assert reply(operation, {"payment": {"ref": 1, "amount": told}}).says("amount", "12.30")
@@ -223,13 +223,13 @@ def test_equal_amounts_are_equal_however_they_are_written():
 
 
 @pytest.mark.parametrize("body", [{}, [], "text", None, 5, {"balance": None}, {"balance": "n/a"}, {"balance": {}}])
-def test_an_answer_of_another_shape_is_an_error_and_no_pass(body):
+def test_an_answer_of_another_shape_raises_instead_of_passing(body):
     """LookupError, TypeError or ValueError, which the user turns into `invalid`."""
     with pytest.raises((LookupError, TypeError, ValueError)):
         reply(api().read_balance("a").operation, body).number("balance")
 
 
-def test_stripes_signature_is_what_its_documentation_says():
+def test_the_stripe_signature_matches_its_documentation():
     """t=…,v1=hex of HMAC-SHA256 over `t.body`."""
     request = api(**THEIRS).deliver("evt_00000001", {"type": "x"}).request
     stamp, signature = (part.partition("=")[2] for part in request.headers["Stripe-Signature"].split(","))
@@ -255,7 +255,7 @@ def test_headers_are_sent_with_every_request_and_filled_from_the_environment(mon
 
 
 def test_each_call_follows_redirects_where_the_target_file_says_so():
-    """Deliveries of events, too, which are made another way."""
+    """Deliveries of events, too, which are built in another way."""
     for follows in (True, False):
         told = {name: {"follow_redirects": follows} for name in ("health", "balance")}
         one = api(**told, webhooks={"follow_redirects": follows, "signature": "stripe"})

@@ -1,4 +1,4 @@
-"""Calls that come as a bot's, or in a form that a limit may overlook: the same operation, with a note of how."""
+"""Calls disguised as a bot's, or in a form that a limit may overlook: the same operation, with a note of how."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def guise(**keys: object) -> Guise:
     return made
 
 
-def test_ordinary_users_come_as_they_are():
+def test_ordinary_users_have_no_guise():
     assert Guise.of(None) is None
     assert Guise.of(UserMix.model_validate({"share": "100 %", "like": "balance", "clients": 1})) is None
 
 
-def test_a_bot_says_so_in_place_of_what_the_target_file_says():
-    """Each in turn, by its user's choices; the answer is checked as ever."""
+def test_a_bots_user_agent_replaces_the_target_files():
+    """Chosen by each user's random stream; the answer is checked as always."""
     sent = [guise(user_agents=["a/1", "b/2"]).on(READING, CHANCE) for _ in range(20)]
     assert {call.request.headers["User-Agent"] for call in sent} == {"a/1", "b/2"}
     assert {frozenset(call.request.headers) for call in sent} == {frozenset({"User-Agent", "X-Own"})}
@@ -42,15 +42,15 @@ def test_a_bot_says_so_in_place_of_what_the_target_file_says():
     assert all(call.operation is READING.operation for call in sent)
 
 
-def test_whoever_is_to_be_refused_expects_it():
+def test_a_user_to_be_refused_expects_it():
     refused = guise(expect=403)
     assert refused.takes_any_answer
     assert refused.on(READING, CHANCE).operation.statuses == {403}
     assert not guise(user_agents=["a"]).takes_any_answer
 
 
-def test_other_spellings_mean_the_same_place_or_nothing():
-    """And each is noted; a target may know none of them, which is no failure."""
+def test_other_spellings_mean_the_same_path_or_none():
+    """Each is noted; a target that knows none of them has not failed."""
     sent = [guise(evades=["path"]).on(READING, CHANCE) for _ in range(300)]
     assert {call.note["evades"] for call in sent if call.note} == {"path"}
     assert sent[0].operation.statuses >= {200, 307, 404, 405}
@@ -71,29 +71,29 @@ def test_other_spellings_mean_the_same_place_or_nothing():
 
 @given(st.randoms(use_true_random=False), st.text(st.characters(codec="utf-8"), min_size=1))
 def test_an_encoded_letter_is_the_same_letter(chance, account):
-    """Also beside what is encoded already."""
+    """Also next to characters that are encoded already."""
     path = API.read_balance(account).request.path
     other = guises._with_encoded_letter(path, chance)
     assert (unquote(other), other == path) == (unquote(path), False)
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_head_takes_the_place_of_get_only(method):
-    """Another method would do something else; another spelling doesn't."""
+def test_head_replaces_only_get(method):
+    """For a POST, another method would do something else, so the path is spelled differently instead."""
     call = API.call(method, "/things?a=1")
     sent = guise(evades=["method"]).on(call, CHANCE).request
     assert sent.method == ("HEAD" if method == "GET" else "POST")
     assert (sent.path == call.request.path) is (method == "GET")
 
 
-def test_a_strangers_headers_come_beside_the_own_ones():
+def test_a_strangers_headers_are_added_to_the_users_own():
     headers = guise(evades=["headers"]).on(READING, CHANCE).request.headers
     assert {"X-Forwarded-For", "X-Real-IP", "Forwarded", "X-Own"} <= set(headers)
     assert headers["X-Forwarded-For"].startswith("203.0.113.")
 
 
-def test_their_user_agent_is_another_each_time_unless_it_is_theirs():
-    """Who counts by address and User-Agent finds a new client."""
+def test_the_user_agent_changes_each_time_unless_it_is_configured():
+    """A limiter that counts by address and User-Agent sees a new client each time."""
     sent = [guise(evades=["headers"]).on(READING, CHANCE).request.headers for _ in range(5)]
     assert len({headers["User-Agent"] for headers in sent}) == 5
     assert not any("user-agent" in headers for headers in sent)
@@ -101,7 +101,7 @@ def test_their_user_agent_is_another_each_time_unless_it_is_theirs():
     assert bot.request.headers["User-Agent"] == "a/1"
 
 
-def test_a_connection_for_each_request_is_closed_with_its_answer():
+def test_a_connection_per_request_is_closed_with_its_answer():
     sent = guise(evades=["connection"]).on(READING, CHANCE)
     assert sent.request.headers["Connection"] == "close"
     assert (sent.request.path, sent.note["evades"] if sent.note else "") == (READING.request.path, "connection")

@@ -27,7 +27,7 @@ def oauth2(**more: Any) -> OAuth2:
 
 
 def test_the_secret_is_in_the_header_by_default():
-    """Client and secret are encoded like a form's before they are joined, so that a colon in them stays theirs."""
+    """Client and secret are form-encoded before they are joined, so a colon in one of them is unambiguous."""
     request = token_request(oauth2(scope="read write", audience="https://api.example.test"), URL)
     assert (request.method, request.path) == ("POST", "/realms/a/token?v=2")
     assert request.headers["Authorization"] == f"Basic {base64.b64encode(b'load+test:s3cret%3A%2F%C3%A9').decode()}"
@@ -38,8 +38,8 @@ def test_the_secret_is_in_the_header_by_default():
     }
 
 
-def test_or_in_the_body():
-    """With whatever else a server wants."""
+def test_the_secret_can_be_in_the_body():
+    """With any other parameters that a server needs."""
     request = token_request(oauth2(secret_in="body", parameters={"resource": "urn:a"}), URL)
     assert "Authorization" not in request.headers
     assert parse_qs(request.body.decode()) == {
@@ -58,8 +58,8 @@ def read(content: object, status: int = 200) -> Token:
     ("expires_in", "renew_after_s"),
     [(3600, 3540), (2, 1.5), ("100", 75), (0.1, 1), (None, math.inf)],
 )
-def test_a_token_is_renewed_a_quarter_of_its_life_before_its_end_or_a_minute(expires_in, renew_after_s):
-    """A number as text is one, too; without one, only a 401 tells that it has expired."""
+def test_a_token_is_renewed_a_quarter_of_its_life_before_its_end_but_at_most_a_minute(expires_in, renew_after_s):
+    """A number as text counts, too; without one, only a 401 shows that the token has expired."""
     token = read({"access_token": "abc", "token_type": "bearer", "expires_in": expires_in})
     assert token.value == "abc"
     assert token.renew_after_s == renew_after_s

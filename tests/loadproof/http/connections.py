@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Seen: yes\r\n\r\nhi"
 CLOSING = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 PATIENT = RequestTimeouts(20.0, 20.0)
-"""Of who waits for what comes, however busy the machine is."""
+"""Long enough however busy the machine is."""
 made: list[Connection] = []
 """Closed when the test has ended."""
 

@@ -1,6 +1,6 @@
-"""Coverage-guided fuzzing of the parser of answers: `make fuzz`. What it finds becomes a case in test_answers.py.
+"""Coverage-guided fuzzing of the answer parser: `make fuzz`. What it finds becomes a case in test_answers.py.
 
-Whatever comes, in whatever pieces: an answer, a wish for more, or MalformedAnswerError; the same for each way to cut.
+Any bytes in any pieces give an answer, a need for more, or MalformedAnswerError; the same however they are split.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SEEDS = [
 
 
 def outcome(pieces: list[bytes], *, is_head: bool) -> tuple[object, ...]:
-    """How the answer ends that comes in these pieces and then ends."""
+    """How an answer ends that arrives in these pieces before the connection ends."""
     parser = AnswerParser()
     parser.begin(is_head=is_head, accepted=None)
     try:

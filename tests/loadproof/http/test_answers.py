@@ -1,4 +1,4 @@
-"""Bytes to answers, however they are cut."""
+"""Bytes become answers, however they are split."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 def parsed(raw: bytes, *cuts: int, is_head: bool = False) -> tuple[Answer | None, AnswerParser]:
-    """Fed in pieces, up to the whole answer."""
+    """The answer from `raw`, fed in pieces until it is complete."""
     parser = AnswerParser()
     parser.begin(is_head=is_head, accepted=None)
     edges = [0, *sorted(cuts), len(raw)]
@@ -51,7 +51,7 @@ WHOLE = {
 
 @pytest.mark.parametrize(("raw", "body"), WHOLE.values(), ids=WHOLE)
 def test_every_way_to_end_a_message_is_understood(raw, body):
-    """Cut at any one byte, and at all of them; not a byte too early."""
+    """Split at any one byte, and at all of them; never a byte too early."""
     for cut in range(len(raw)):
         answer, parser = parsed(raw, cut)
         assert (answer.body, parser.keeps_alive) == (body, True)
@@ -59,8 +59,8 @@ def test_every_way_to_end_a_message_is_understood(raw, body):
     assert parsed(raw, *range(len(raw)))[0].body == body
 
 
-def test_headers_that_answers_share_are_not_changed_by_whoever_reads_them():
-    """The next answer with the same head has them as well."""
+def test_headers_that_answers_share_cannot_be_changed():
+    """The next answer with the same head has the same object."""
     (answer, _), (again, _) = parsed(OK), parsed(OK)
     for change in (
         lambda headers: headers.pop("content-length"),
@@ -78,15 +78,15 @@ def test_headers_that_answers_share_are_not_changed_by_whoever_reads_them():
 
 
 @pytest.mark.parametrize("status", [b"204", b"304"])
-def test_some_statuses_have_no_body_whatever_they_say(status):
-    """What follows is surplus, if it is as long as told, too."""
+def test_some_statuses_have_no_body_whatever_their_headers_say(status):
+    """What follows is surplus, even if it has the stated length."""
     answer, parser = parsed(b"HTTP/1.1 " + status + b" X\r\nContent-Length: 1\r\n\r\nH")
     assert (answer.body, parser.keeps_alive) == (b"", False)
 
 
 @pytest.mark.parametrize(("raw", "body"), WHOLE.values(), ids=WHOLE)
-def test_what_follows_an_answer_is_never_the_next_answer(raw, body):
-    """However it is cut, the answer is the same, and the connection is not used again if more was seen."""
+def test_surplus_bytes_are_never_the_next_answer(raw, body):
+    """However it is split, the answer is the same, and a connection that delivered more is not used again."""
     for cut in range(len(raw)):
         answer, parser = parsed(raw + OK, cut)
         assert answer.body == body
@@ -107,7 +107,7 @@ def test_the_end_of_the_connection_can_end_a_body(raw):
 
 @pytest.mark.parametrize("raw", [b"", OK[:10], OK[:30], OK[:-1], CHUNKED, CHUNKED + b"2\r\nhi\r\n0\r\n"])
 def test_the_end_of_the_connection_cuts_everything_else_off(raw):
-    """With where it was cut as the reason."""
+    """The reason says where it was cut off."""
     answer, parser = parsed(raw)
     assert answer is None
     with pytest.raises(MalformedAnswerError, match="closed"):
@@ -158,8 +158,8 @@ BEYOND_LIMITS = {
 
 
 @pytest.mark.parametrize("raw", MALFORMED.values(), ids=MALFORMED)
-def test_what_is_not_http_is_refused_at_once(raw):
-    """Not when time is out; and the same for any cut that we try. It is the target's mistake, however long."""
+def test_anything_but_http_is_refused_at_once(raw):
+    """Not only after a timeout, and wherever it is split. It is the target's mistake, however long it is."""
     for cut in {1, 5, len(raw) // 2, len(raw) - 1}:
         with pytest.raises(MalformedAnswerError) as caught:
             parsed(raw, cut)
@@ -168,8 +168,8 @@ def test_what_is_not_http_is_refused_at_once(raw):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("raw", BEYOND_LIMITS.values(), ids=BEYOND_LIMITS)
-def test_what_is_too_much_for_us_is_told_from_what_is_not_http(raw):
-    """At once, too."""
+def test_more_than_we_read_is_distinguished_from_what_is_not_http(raw):
+    """Also at once."""
     for cut in {1, 5, len(raw) // 2, len(raw) - 1}:
         with pytest.raises(BeyondLimitError):
             parsed(raw, cut)
@@ -177,7 +177,7 @@ def test_what_is_too_much_for_us_is_told_from_what_is_not_http(raw):
 
 @pytest.mark.parametrize("more", [b"", OK])
 def test_a_body_that_is_too_long_is_read_and_not_kept(monkeypatch, more):
-    """To its end, which ends the request and may leave the connection; one that is just long enough is kept."""
+    """It is read to its end, so the connection can be reused; a body of exactly the limit is kept."""
     monkeypatch.setattr(bodies, "MAX_BODY_BYTES", 10)
     for length in (10, 11, 500):
         body = b"x" * length
@@ -196,7 +196,7 @@ def test_a_body_that_is_too_long_is_read_and_not_kept(monkeypatch, more):
 
 
 def _assert_kept(answer: Answer, body: bytes) -> None:
-    """Up to ten bytes."""
+    """Bodies of up to ten bytes are kept."""
     assert answer.size == len(body)
     if len(body) <= 10:
         assert answer.body == body
@@ -209,7 +209,7 @@ def _assert_kept(answer: Answer, body: bytes) -> None:
 
 
 def test_head_has_no_body():
-    """Content-Length tells what GET would send, and the parser does not wait for it."""
+    """Content-Length says what GET would send, and the parser doesn't wait for it."""
     for raw in (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", CHUNKED):
         answer, parser = parsed(raw, is_head=True)
         assert (answer.body, parser.keeps_alive) == (b"", True)
@@ -226,13 +226,13 @@ def test_head_has_no_body():
         (b"HTTP/1.0 204 X\r\nConnection: Keep-Alive\r\n\r\n", True),
     ],
 )
-def test_connections_are_kept_as_the_answer_says(head, keeps):
+def test_connections_are_kept_if_the_answer_says_so(head, keeps):
     """RFC 9112, section 9.3."""
     assert parsed(head)[1].keeps_alive is keeps
 
 
 def test_repeated_headers_are_joined():
-    """Names in lower case, values in Latin-1 and without the space around them."""
+    """Names in lower case, values in Latin-1 and without surrounding space."""
     head = read_head("HTTP/1.1 200 OK\r\nSet-Cookie:  a \r\nSET-COOKIE: ä\r\n\r\n".encode("latin-1"))
     assert head.headers == {"set-cookie": "a, ä"}
 
@@ -247,8 +247,8 @@ def test_folded_headers_are_one_line():
     }
 
 
-def test_a_hostile_head_is_read_in_no_time():
-    """Blanks and folds as many as there can be."""
+def test_a_hostile_head_is_read_quickly():
+    """With as many blanks and folds as fit."""
     for filling in (b" " * 60_000, b"\r\n " * 20_000, b",2" * 30_000):
         began_s = time.monotonic()
         with suppress(MalformedAnswerError):
@@ -260,13 +260,13 @@ PIECES = (b"Content-Length: 2", b"content-length:", b" 2", b",", b"\r\n", b" ", 
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=12))
-def test_a_head_is_written_plainly_once(pieces):
-    """What is still no head then is refused, and not written again and again."""
+def test_a_head_is_normalized_only_once(pieces):
+    """A head that is still invalid then is refused, not rewritten again and again."""
     with suppress(MalformedAnswerError):
         read_head(b"HTTP/1.1 200 OK\r\n" + b"".join(pieces) + b"\r\n\r\n")
 
 
-def test_heads_may_differ_by_a_byte_without_being_mixed_up():
+def test_heads_that_differ_by_a_byte_are_not_mixed_up():
     """They come from a cache."""
     for number in range(10):
         assert read_head(b"HTTP/1.1 20%d OK\r\nA: %d\r\n\r\n" % (number, number))[:2] == (
@@ -276,7 +276,7 @@ def test_heads_may_differ_by_a_byte_without_being_mixed_up():
 
 
 def test_json_is_strict():
-    """ValueError for what is none."""
+    """ValueError for anything else."""
     assert Answer(200, {}, b'{"a":[1,null]}').json == {"a": [1, None]}
     for body in (b"", b"{", b"NaN", b'"\xff"'):
         with pytest.raises(ValueError):  # noqa: PT011 - whatever the library says
@@ -300,8 +300,8 @@ def test_any_bytes_end_in_an_answer_or_an_error(raw, cuts, is_head):
     st.lists(st.integers(0, 400), max_size=6),
     st.sampled_from(["length", "chunked", "close"]),
 )
-def test_any_body_comes_through_any_cuts(parts, cuts, way):
-    """As it was sent."""
+def test_any_body_survives_any_split(parts, cuts, way):
+    """Exactly as it was sent."""
     body = b"".join(parts)
     if way == "chunked":
         raw = CHUNKED + b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts) + b"0\r\n\r\n"

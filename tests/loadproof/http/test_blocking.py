@@ -1,4 +1,4 @@
-"""The connection without an event loop: it sends, reads and fails as the load's connections do."""
+"""The connection without an event loop sends, reads and fails as the load's connections do."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def told(client, url: str, request: Request = REQUEST, timeouts: RequestTimeouts
 
 @pytest.mark.slow
 @pytest.mark.parametrize("answer", ANSWERS.values(), ids=list(ANSWERS))
-def test_both_send_the_same_and_read_the_same(answer):
-    """Byte for byte, from the same address, to the same answer or the same words."""
+def test_both_connections_send_and_read_the_same(answer):
+    """Byte for byte, from the same address, with the same answer or the same error text."""
     seen: list[tuple[str, bytes]] = []
 
     def script(connection: socket.socket, _: int) -> None:
@@ -80,7 +80,7 @@ def test_both_send_the_same_and_read_the_same(answer):
     ],
 )
 def test_timeouts_are_the_same(timeouts, script, message):
-    """Of the whole answer, and of its first byte."""
+    """For the whole answer, and for its first byte."""
     with serving(script) as url:
         for client in (Connection, BlockingConnection):
             assert told(client, url, timeouts=timeouts) == (RequestTimeoutError, message)
@@ -102,14 +102,14 @@ def test_a_server_that_drips_does_not_stretch_the_timeout():
         assert time.monotonic() - began_s < 2
 
 
-def test_nobody_listens():
-    """The same reason."""
+def test_a_refused_connection_fails_for_the_same_reason():
+    """Both give the same reason."""
     for client in (Connection, BlockingConnection):
         assert told(client, "http://127.0.0.1:1") == (ConnectionFailedError, "Connection refused")
 
 
-def test_a_connection_is_used_again_until_the_server_leaves_it():
-    """Then another is opened, and nothing is sent on the old one."""
+def test_a_connection_is_reused_until_the_server_closes_it():
+    """Then another one is opened, and nothing is sent on the old one."""
     seen: list[int] = []
 
     def counting(script: Script) -> Script:
@@ -132,8 +132,8 @@ def test_a_connection_is_used_again_until_the_server_leaves_it():
             assert connection.exchange(Request("GET", "/"), Timing()).body == b""
 
 
-def test_tls_is_verified_by_the_same_authorities(certificate):
-    """And kept alive."""
+def test_tls_is_verified_against_the_same_authorities(certificate):
+    """And the connection is kept alive."""
     with tls_serving(certificate, answering(OK, OK)) as url:
         connection = BlockingConnection(Origin.of(url), PATIENT)
         for _ in range(2):

@@ -1,4 +1,4 @@
-"""Bodies are unpacked where that can be done; what can't is told by whose fault it is."""
+"""Bodies are decoded if possible; if not, the error says whose fault it is."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def opened(packed: bytes, coding: str, accepted: str | None = None) -> bytes:
 
 
 @pytest.mark.parametrize(("coding", "packed"), PACKED.items(), ids=PACKED)
-def test_what_was_done_to_a_body_is_undone(coding, packed):
+def test_content_codings_of_a_body_are_undone(coding, packed):
     """In the reverse order; names are compared without case."""
     assert opened(packed, coding) == TEXT
     assert opened(b"", coding) == b""
@@ -51,14 +51,14 @@ def test_what_was_done_to_a_body_is_undone(coding, packed):
 
 @pytest.mark.parametrize("members", [2, 999])
 def test_several_gzip_members_are_one_body(members):
-    """RFC 1952, section 2.2. What follows the last is no part of it."""
+    """RFC 1952, section 2.2. What follows the last member is not part of it."""
     packed = gzip.compress(b"hi") * members
     assert opened(packed, "gzip") == b"hi" * members
     assert opened(packed + b"\0\0", "gzip") == b"hi" * members
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "br"])
-def test_a_packed_body_that_is_cut_off_or_none_is_wrong(coding):
+def test_a_truncated_or_malformed_compressed_body_is_wrong(coding):
     """Wherever it is cut."""
     packed = PACKED[coding]
     for wrong in (*(packed[:end] for end in range(1, len(packed))), b"no such thing", b"\x1f\x8b", b"\0"):
@@ -66,8 +66,8 @@ def test_a_packed_body_that_is_cut_off_or_none_is_wrong(coding):
             opened(wrong, coding)
 
 
-def test_a_second_gzip_member_that_is_cut_off_is_wrong():
-    """And not left out."""
+def test_a_truncated_second_gzip_member_is_wrong():
+    """It is not just left out."""
     with pytest.raises(WrongBodyError, match="cut off"):
         opened(gzip.compress(b"hi") + gzip.compress(b"you")[:-1], "gzip")
 
@@ -89,8 +89,8 @@ BOMB = b"0" * (MAX_BODY_BYTES + 1)
     ],
     ids=["large", "large-deflate", "large-br", "members", "empty-members", "often-packed", "zstd", "compress"],
 )
-def test_what_is_beyond_us_is_said_to_be(coding, packed):
-    """And found out in no time."""
+def test_a_body_beyond_our_limits_is_reported_as_such(coding, packed):
+    """And found out quickly."""
     began_s = time.monotonic()
     with pytest.raises(UnreadBodyError, match="is beyond what loadproof reads"):
         opened(packed, coding)
@@ -99,8 +99,8 @@ def test_what_is_beyond_us_is_said_to_be(coding, packed):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("pack", [gzip.compress, zlib.compress, brotli.compress])
-def test_a_body_of_just_the_size_is_read(pack):
-    """One byte less than a bomb."""
+def test_a_body_of_exactly_the_limit_is_read(pack):
+    """One byte less than the limit that makes it a bomb."""
     coding = {gzip.compress: "gzip", zlib.compress: "deflate"}.get(pack, "br")
     assert opened(pack(BOMB[1:]), coding) == BOMB[1:]
 
@@ -128,7 +128,7 @@ def test_a_body_of_just_the_size_is_read(pack):
     ],
 )
 def test_a_coding_that_the_request_does_not_allow_is_the_targets_fault(coding, accepted, whose):
-    """One that it allows and that we can't undo is ours (RFC 9110, section 12.5.3)."""
+    """One that it allows but that we can't decode is our limit (RFC 9110, section 12.5.3)."""
     if whose is None:
         assert opened(gzip.compress(TEXT), coding, accepted) == TEXT
         return
@@ -138,14 +138,14 @@ def test_a_coding_that_the_request_does_not_allow_is_the_targets_fault(coding, a
     assert "own" not in str(caught.value).replace("know", "")
 
 
-def test_what_a_request_should_not_ask_for_is_known():
-    """By the names of HTTP, and only where it really asks."""
+def test_codings_that_a_request_should_not_ask_for_are_known():
+    """By HTTP's names, and only if it really asks for them."""
     assert unreadable_codings("gzip, zstd;q=0.5, X-Compress , br, own, *") == ["zstd", "compress"]
     assert unreadable_codings("gzip, zstd;q=0") == []
 
 
 @given(st.binary(max_size=200), st.text(max_size=20), st.none() | st.text(max_size=30))
-def test_any_body_is_opened_or_refused(body, coding, accepted):
+def test_any_body_is_decoded_or_refused(body, coding, accepted):
     """Nothing else is ever raised."""
     for name in (coding, "gzip", "deflate", "br", f"deflate, gzip, {coding}"):
         with suppress(WrongBodyError, UnreadBodyError):

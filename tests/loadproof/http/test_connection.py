@@ -1,4 +1,4 @@
-"""The connection against real servers: one request to its answer, or to why there is none."""
+"""The connection against real servers: a request gets its answer, or the reason why there is none."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ def test_an_answer_has_status_headers_and_body():
     assert (answer.status, answer.headers["x-a"], answer.json) == (201, "b", {"a": 1})
 
 
-def test_an_answer_is_kept_as_it_was_written_too():
-    """The phrase of its status, and headers in the server's spelling, each for itself."""
+def test_an_answers_reason_and_original_headers_are_kept():
+    """The reason phrase, and each header separately, in the server's spelling."""
     with serving(answering(b"HTTP/1.1 200  Fine \r\nX-A: 1\r\nx-a: 2\r\nContent-Length: 0\r\n\r\n")) as url:
         headers = get(url).headers
     assert (headers.reason, headers.fields[:2]) == ("Fine", (("X-A", "1"), ("x-a", "2")))
     assert headers["x-a"] == "1, 2"
 
 
-def test_bytes_put_together_elsewhere_are_sent_as_they_are():
-    """And the next request, which is not, is packed as always."""
+def test_prebuilt_packets_are_sent_as_they_are():
+    """An ordinary request between them is encoded as always."""
     packet = Packet(None, b"GET /mine HTTP/1.1\r\nHost: x\r\n\r\n", is_head=False, may_be_repeated=True, accepted=None)
     received = []
 
@@ -53,7 +53,7 @@ def test_bytes_put_together_elsewhere_are_sent_as_they_are():
     assert received[1].startswith(b"GET /ours ")
 
 
-def test_an_answer_may_come_byte_by_byte():
+def test_an_answer_may_arrive_byte_by_byte():
     """Headers and body split at every byte."""
 
     def drip(connection: socket.socket, _: int) -> None:
@@ -67,7 +67,7 @@ def test_an_answer_may_come_byte_by_byte():
 
 
 def test_head_has_no_body():
-    """Content-Length tells what GET would send; the connection stays in step."""
+    """Content-Length says what GET would send; the connection stays in step."""
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
     with serving(answering(head, OK)) as url:
         connection = connection_to(url)
@@ -87,8 +87,8 @@ def test_head_has_no_body():
     ],
     ids=["nothing", "garbage", "half a body", "bad chunk", "half a header", "negative length"],
 )
-def test_what_is_no_whole_answer_is_a_failed_connection(raw):
-    """With a reason."""
+def test_an_incomplete_or_malformed_answer_is_a_failed_connection(raw):
+    """And has a reason."""
     with serving(answering(raw)) as url, pytest.raises(ConnectionFailedError) as caught:
         get(url)
     assert str(caught.value)
@@ -111,8 +111,8 @@ def test_nobody_listening_is_a_failed_connection():
         get("http://127.0.0.1:1")
 
 
-def test_the_parts_of_a_request_are_timed_apart():
-    """Connecting, the first byte, and the rest: each between the moments at which the server did its part."""
+def test_the_parts_of_a_request_are_timed_separately():
+    """Connecting, the first byte, and the rest: each lies between the moments at which the server did its part."""
     timing = Timing()
     moments_s = []
 
@@ -136,7 +136,7 @@ def test_the_parts_of_a_request_are_timed_apart():
 
 @pytest.mark.slow
 def test_a_large_request_is_sent_while_the_server_takes_its_time():
-    """More than the buffers of the system hold."""
+    """The body is larger than the system's buffers."""
     received = []
 
     def script(connection: socket.socket, _: int) -> None:
@@ -160,8 +160,8 @@ def test_a_large_request_is_sent_while_the_server_takes_its_time():
         ({"ACCEPT-ENCODING": "gzip;q=0, br"}, False),
     ],
 )
-def test_packed_answers_are_unpacked_where_the_request_allows_it(headers, is_allowed):
-    """By its own header, without which anything is allowed (RFC 9110, section 12.5.3)."""
+def test_compressed_answers_are_decoded_if_the_request_allows_it(headers, is_allowed):
+    """According to its Accept-Encoding; without one anything is allowed (RFC 9110, section 12.5.3)."""
     packed = gzip.compress(b"hi")
     raw = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%b" % (len(packed), packed)
     with serving(answering(raw)) as url:
@@ -175,8 +175,8 @@ def test_packed_answers_are_unpacked_where_the_request_allows_it(headers, is_all
             _ = answer.body
 
 
-def test_an_answer_that_is_too_much_for_us_is_no_failed_connection():
-    """Nor a whole answer; the reason says whose limit it is."""
+def test_an_answer_beyond_our_limits_is_not_a_failed_connection():
+    """The reason says that it is our own limit."""
     large = answering(b"HTTP/1.1 200 OK\r\nA: " + b"b" * 70_000 + b"\r\n\r\n")
     told = "headers of more than 65,536 bytes: beyond what loadproof reads"
     with serving(large) as url, pytest.raises(UnreadAnswerError, match=told):
@@ -184,7 +184,7 @@ def test_an_answer_that_is_too_much_for_us_is_no_failed_connection():
 
 
 def test_a_body_that_is_too_long_is_timed_to_its_end():
-    """And its connection is used again."""
+    """And its connection is reused."""
     large = b"x" * (MAX_BODY_BYTES + 1)
     raw = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(large), large)
     with serving(answering(raw, OK)) as url:
@@ -198,7 +198,7 @@ def test_a_body_that_is_too_long_is_timed_to_its_end():
 
 @pytest.mark.slow
 def test_failures_leave_nothing_behind():
-    """No cycle that would wait for the garbage collector."""
+    """No reference cycle that would wait for the garbage collector."""
     gc.collect()
     gc.disable()
     try:
@@ -215,7 +215,7 @@ def test_failures_leave_nothing_behind():
         gc.enable()
 
 
-def test_the_request_is_what_was_asked_for():
+def test_the_request_is_sent_as_specified():
     """Method, base path, Host, headers, body and its length."""
     seen = []
 
@@ -233,7 +233,7 @@ def test_the_request_is_what_was_asked_for():
     assert body == b"{}"
 
 
-def test_the_source_address_is_the_clients():
+def test_the_clients_source_address_is_used():
     """The server sees it."""
     peers = []
 
@@ -246,8 +246,8 @@ def test_the_source_address_is_the_clients():
     assert peers == ["127.5.6.7"]
 
 
-def test_ipv6_has_brackets():
-    """In the Host header, and the connection goes there."""
+def test_ipv6_addresses_have_brackets():
+    """In the Host header; the connection reaches the server."""
     seen = []
 
     def script(connection: socket.socket, _: int) -> None:
@@ -288,6 +288,6 @@ def test_a_name_that_does_not_exist_is_a_failed_connection():
         ("http://[::1]:8000", "[::1]:8000"),
     ],
 )
-def test_the_host_header_names_the_port_only_where_it_matters(url, authority):
+def test_the_host_header_has_the_port_only_if_it_is_not_the_default(url, authority):
     """RFC 9110, section 7.2."""
     assert Origin.of(url).authority == authority

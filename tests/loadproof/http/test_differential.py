@@ -1,4 +1,4 @@
-"""Thousands of exchanges with a server that misbehaves in every way, seen by our transport and by requests."""
+"""Thousands of exchanges with a server that misbehaves in every way, compared between our transport and requests."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ REFUSED = {
     "a length beside chunks, a way to smuggle; http.client lets the chunks win": {"length and chunks"},
     "what one changed byte may do of all this": {"changed byte"},
 }
-"""What ours refuses and requests takes, with the faults that bring it about."""
+"""What ours refuses and requests accepts, with the faults that cause it."""
 CUT_HEADERS = "ours refuses headers that are cut off; http.client takes the end of the connection for theirs"
 NO_BODY = "ours reads no body after 204 and 304 (RFC 9112, section 6.3); urllib3 waits for chunks that are told"
 AT_ONCE = "ours refuses at once what can't become HTTP; http.client waits for the end of the line"
@@ -75,7 +75,7 @@ def changed(head: bytes, dice: random.Random) -> bytes:
 
 @dataclass(frozen=True)
 class Case:
-    """What the server does with one request."""
+    """What the server does in response to one request."""
 
     method: str
     fault: str
@@ -126,7 +126,7 @@ def play(cases: list[Case]):
             connection.settimeout(2 * TIMEOUT_S)
             connection.recv(1)
         elif case.ending == "reset":
-            # What was sent before has arrived by then.
+            # By then, everything sent before has arrived.
             time.sleep(0.05)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
@@ -154,7 +154,7 @@ def through_requests(url: str, case: Case, number: int) -> tuple:
     except requests.Timeout:
         return ("timeout",)
     except (requests.RequestException, ValueError) as error:
-        # A read that times out within a body comes as a ConnectionError.
+        # A read that times out within a body is raised as a ConnectionError.
         return ("timeout",) if "timed out" in str(error) else ("connection", str(error))
     return ("answer", answer.status_code, answer.content)
 
@@ -175,12 +175,12 @@ def reason(case: Case, ours: tuple, theirs: tuple) -> str | None:
 
 
 def is_same(ours: tuple, theirs: tuple) -> bool:
-    """What failed, failed with other words."""
+    """Failures may differ in their text."""
     return ours == theirs if ours[0] == "answer" else ours[0] == theirs[0]
 
 
 def is_unexplained(url: str, case: Case, number: int, ours: tuple, theirs: tuple) -> bool:
-    """Where a machine is busy, one of them may run out of time: then both have another try, three times at most."""
+    """On a busy machine, one of them may run out of time: then both try again, three times at most."""
     for _ in range(3):
         if is_same(ours, theirs) or reason(case, ours, theirs):
             return False
@@ -193,7 +193,7 @@ def is_unexplained(url: str, case: Case, number: int, ours: tuple, theirs: tuple
 @pytest.mark.long
 @pytest.mark.process
 @pytest.mark.filterwarnings("ignore")  # urllib3 logs what it thinks of the headers
-def test_outcomes_are_those_of_requests_or_differ_for_a_reason():
+def test_outcomes_agree_with_requests_or_differ_for_a_known_reason():
     """Every answer, timeout and failed connection."""
     cases = [make_case(number) for number in range(CASES)]
     reasons: Counter[str] = Counter()

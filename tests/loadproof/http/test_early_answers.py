@@ -1,4 +1,4 @@
-"""A server that refuses a request before it has read it: its answer counts, not what became of the rest."""
+"""A server refuses a request before it has read it: its answer counts, not what became of the rest."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.loadproof.http.tls import tls_serving
 from tests.servers import Script, answering, serving
 
 UPLOAD = Request("POST", "/", body=b"x" * 8_000_000)
-"""More than the buffers of both systems hold."""
+"""Larger than the buffers of both systems."""
 TIMES = 20
 
 
@@ -25,10 +25,10 @@ def read_head(connection: socket.socket) -> None:
 
 
 def refusing(status: int) -> Script:
-    """As servers do it: the answer, and the connection is closed with the rest of the request unread."""
+    """As servers do it: answer, then close the connection with the rest of the request unread."""
 
     def script(connection: socket.socket, _: int) -> None:
-        # The answer is not to wait for the acknowledgement of TLS's session tickets: closing would throw it away.
+        # The answer must not wait for the acknowledgement of TLS session tickets: closing would discard it.
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         read_head(connection)
         head = b"HTTP/1.1 %d Refused\r\nRetry-After: 3\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno"
@@ -38,7 +38,7 @@ def refusing(status: int) -> Script:
 
 
 def outcomes(url: str) -> Counter[object]:
-    """Of one upload after the other, each on a connection of its own."""
+    """The outcomes of uploads one after another, each on a new connection."""
     found: Counter[object] = Counter()
     for _ in range(TIMES):
         try:
@@ -52,20 +52,20 @@ def outcomes(url: str) -> Counter[object]:
 @pytest.mark.slow
 @pytest.mark.parametrize("status", [413, 429, 503])
 def test_a_server_that_refuses_early_and_closes_is_heard(status):
-    """Each time, with its headers and its body; a 429 that is taken for a failed connection is a wrong verdict."""
+    """Every time, with headers and body; taking a 429 for a failed connection would make the verdict wrong."""
     with serving(refusing(status)) as url:
         assert outcomes(url) == {(status, "3", b"no"): TIMES}
 
 
 @pytest.mark.slow
-def test_over_tls_it_is_heard_too(certificate):
+def test_an_early_refusal_over_tls_is_heard_too(certificate):
     """The same, encrypted."""
     with tls_serving(certificate, refusing(413)) as url:
         assert outcomes(url) == {(413, "3", b"no"): TIMES}
 
 
 def test_a_server_that_refuses_early_and_waits_is_heard():
-    """It closes only when we do (nginx's lingering close); the rest of the upload begins no other request."""
+    """It closes only when we do (nginx's lingering close); the rest of the upload is not taken for another request."""
     over = threading.Event()
 
     def script(connection: socket.socket, number: int) -> None:
@@ -86,6 +86,6 @@ def test_a_server_that_refuses_early_and_waits_is_heard():
 
 @pytest.mark.parametrize("status", [413, 429, 503])
 def test_a_small_request_that_is_refused_unread_is_heard(status):
-    """All of it was sent by then: nothing is written into the closed connection."""
+    """All of it has been sent by then: nothing is written to the closed connection."""
     with serving(refusing(status)) as url:
         assert get(url, Request("POST", "/", body=b"x" * 20_000)).status == status

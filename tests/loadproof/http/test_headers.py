@@ -1,4 +1,4 @@
-"""Header names are compared without case, and what no header can hold is never sent, nor shown."""
+"""Header names are case-insensitive, and what no header can hold is neither sent nor shown."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def send(client, url: str, request: Request, **headers: str) -> None:
 
 
 @CLIENTS
-def test_each_header_goes_out_once_with_the_spelling_and_value_that_was_asked_for(client):
-    """However the default that it replaces is spelled."""
+def test_each_header_is_sent_once_with_the_spelling_and_value_given(client):
+    """However the default that it overrides is spelled."""
     seen: list[bytes] = []
     wanted = {
         "host": "pay.example.test",
@@ -71,8 +71,8 @@ def test_each_header_goes_out_once_with_the_spelling_and_value_that_was_asked_fo
         (f"{CANARY}\udc80", "a character that is not in Latin-1"),
     ],
 )
-def test_what_no_header_can_hold_is_not_sent_and_told_by_the_name_alone(client, value, told):
-    """Nothing reaches the target; it is no failure of the target's."""
+def test_unsendable_header_values_are_reported_by_name_only(client, value, told):
+    """Nothing reaches the target, and it isn't the target's failure."""
     seen: list[bytes] = []
     with serving(noting(seen)) as url, pytest.raises(UnsendableHeaderError) as caught:
         send(client, url, Request("GET", "/", headers={"X-Token": value}))
@@ -81,7 +81,7 @@ def test_what_no_header_can_hold_is_not_sent_and_told_by_the_name_alone(client, 
 
 
 def test_a_name_that_no_header_can_have_is_not_sent():
-    """It could hold a secret, so it is not told either."""
+    """It could contain a secret, so it isn't shown either."""
     with pytest.raises(UnsendableHeaderError) as caught:
         send(Connection, "http://127.0.0.1:1", Request("GET", "/", headers={f"X\r\n{CANARY}": "x"}))
     assert CANARY not in str(caught.value)
@@ -89,7 +89,7 @@ def test_a_name_that_no_header_can_have_is_not_sent():
 
 @pytest.mark.parametrize("path", ["/a\r\nX-Admin: 1", "/€", "/a\n"])
 def test_a_path_that_no_request_line_can_hold_is_not_sent(path):
-    """A line break would end it."""
+    """A line break would end the request line."""
     with pytest.raises(UnsendableHeaderError, match="the path of a request"):
         send(Connection, "http://127.0.0.1:1", Request("GET", path))
 
@@ -97,7 +97,7 @@ def test_a_path_that_no_request_line_can_hold_is_not_sent(path):
 @pytest.mark.slow
 @given(st.lists(st.dictionaries(NAMES, st.text("ab", min_size=1)), max_size=4))
 def test_merging_keeps_each_name_once_and_the_last_value(parts):
-    """As a list that is read from its end."""
+    """Like a list that is searched from its end."""
     found = merged(*parts)
     assert len({name.lower() for name in found}) == len(found)
     said = [item for part in parts for item in part.items()]
@@ -107,7 +107,7 @@ def test_merging_keeps_each_name_once_and_the_last_value(parts):
 
 
 @given(st.text())
-def test_what_can_be_sent_is_one_line_of_latin_1(value):
-    """And nothing else is refused but control characters."""
+def test_sendable_values_are_one_line_of_latin_1(value):
+    """Only control characters and characters beyond Latin-1 are refused."""
     fits = all(c == "\t" or " " <= c <= "~" or "\x80" <= c <= "\xff" for c in value)
     assert (unsendable(value) is None) == fits

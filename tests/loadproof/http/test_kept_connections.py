@@ -1,4 +1,4 @@
-"""A connection is kept, used again, and left when the server has left it; no request meets another's answer."""
+"""A connection is kept, reused, and dropped when the server has closed it; no request gets another's answer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from loadproof.http.connection import Connection
 
 
-def test_a_connection_is_kept_and_used_again():
+def test_a_connection_is_kept_and_reused():
     """Two requests, one connection; the second needs no connecting."""
     numbers = []
 
@@ -41,8 +41,8 @@ def test_a_connection_is_kept_and_used_again():
     assert second.connect_s == 0
 
 
-def test_a_request_that_says_so_is_the_last_on_its_connection():
-    """Though the server would have kept it."""
+def test_a_request_that_says_close_is_the_last_on_its_connection():
+    """Even if the server would have kept it."""
     numbers = []
 
     def script(connection: socket.socket, number: int) -> None:
@@ -57,7 +57,7 @@ def test_a_request_that_says_so_is_the_last_on_its_connection():
 
 
 def leaving_after(first: bytes, *, reset: bool = False) -> Script:
-    """The first connection answers once and takes the next request, but leaves without a word; others answer."""
+    """The first connection answers once, reads the next request and closes without answering; later ones answer."""
 
     def script(connection: socket.socket, number: int) -> None:
         read_request(connection)
@@ -71,12 +71,12 @@ def leaving_after(first: bytes, *, reset: bool = False) -> Script:
 
 
 def as_if_far_away(connection: Connection) -> None:
-    """A server that closes within twice the time that connecting took can't have seen the request; here, a busy one."""
+    """Pretend that connecting took long: a server that closes within twice that time can't have seen the request."""
     connection._connect_s = 20.0
 
 
 @pytest.mark.parametrize("reset", [False, True], ids=["end", "reset"])
-def test_a_request_on_a_connection_that_just_closed_is_sent_again(reset):
+def test_a_request_on_a_connection_that_just_closed_is_repeated(reset):
     """Nothing was received, so once more on a new connection."""
     with serving(leaving_after(OK, reset=reset)) as url:
         connection = connection_to(url)
@@ -86,14 +86,14 @@ def test_a_request_on_a_connection_that_just_closed_is_sent_again(reset):
             as_if_far_away(connection)
     first, again = timings
     assert (first.is_repeated, again.is_repeated) == (False, True)
-    # Service time is the second one's; what came before, connecting included, is in the time from its beginning.
+    # Service time is that of the second attempt; the time since the beginning includes the first, and connecting.
     assert 0 < again.connect_s < again.sent_s - again.began_s
     assert again.sent_s <= again.ended_s
 
 
 @pytest.mark.parametrize("reset", [False, True], ids=["end", "reset"])
-def test_what_a_server_had_time_to_work_on_is_not_sent_again(reset):
-    """Twenty milliseconds after it has read the request: its failure."""
+def test_a_request_that_a_server_had_time_to_process_is_not_repeated(reset):
+    """A server that closes 20 ms after it has read the request has failed."""
     taken = []
 
     def script(connection: socket.socket, number: int) -> None:
@@ -119,7 +119,7 @@ def test_what_a_server_had_time_to_work_on_is_not_sent_again(reset):
 
 
 @pytest.mark.parametrize("reset", [False, True], ids=["end", "reset"])
-def test_what_may_not_be_repeated_is_not_sent_again(reset):
+def test_a_request_that_may_not_be_repeated_is_sent_only_once(reset):
     """A payment without a key would pay twice."""
     with serving(leaving_after(OK, reset=reset)) as url:
         connection = connection_to(url)
@@ -128,8 +128,8 @@ def test_what_may_not_be_repeated_is_not_sent_again(reset):
             connection.exchange(Request("POST", "/"), Timing())
 
 
-def test_a_request_is_sent_again_only_once():
-    """A server that always leaves is a failure, not a loop."""
+def test_a_request_is_repeated_only_once():
+    """A server that always closes is a failure, not a loop."""
     requests = []
 
     def script(connection: socket.socket, number: int) -> None:
@@ -152,8 +152,8 @@ def test_a_request_is_sent_again_only_once():
     ("beginning", "reason"),
     [(OK[:10], "within the headers"), (b"@", "not HTTP"), (b"HTTP/1.1 100 C\r\n\r\n", "closed")],
 )
-def test_a_request_whose_answer_began_is_not_sent_again(beginning, reason):
-    """The server has acted on it, whatever it says."""
+def test_a_request_whose_answer_has_begun_is_not_repeated(beginning, reason):
+    """The server has acted on it, whatever the answer would have been."""
 
     def script(connection: socket.socket, _: int) -> None:
         read_request(connection)
@@ -170,8 +170,8 @@ def test_a_request_whose_answer_began_is_not_sent_again(beginning, reason):
 
 @pytest.mark.parametrize("reset", [False, True], ids=["end", "reset"])
 @pytest.mark.parametrize("loop_runs", [True, False], ids=["loop runs", "loop is busy"])
-def test_a_connection_that_was_left_long_ago_is_opened_anew(loop_runs, reset):
-    """Also for what may not be sent twice: it had not been sent yet. However it was left, its answer was complete."""
+def test_a_connection_closed_long_ago_is_replaced(loop_runs, reset):
+    """Also for a request that may not be sent twice, because it wasn't sent yet; the answer before it was complete."""
     read, left = threading.Event(), threading.Event()
 
     def script(connection: socket.socket, _: int) -> None:
@@ -199,8 +199,8 @@ def test_a_connection_that_was_left_long_ago_is_opened_anew(loop_runs, reset):
 
 
 @pytest.mark.parametrize("at_once", [True, False])
-def test_a_surplus_answer_answers_nothing(at_once):
-    """Whether it comes at once or later, the next request has an answer of its own, on another connection."""
+def test_a_surplus_answer_is_ignored(at_once):
+    """Whether it comes at once or later, the next request gets its own answer, on another connection."""
     forged = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged"
     asked, sent = threading.Event(), threading.Event()
 
@@ -223,13 +223,13 @@ def test_a_surplus_answer_answers_nothing(at_once):
         again = Timing()
         assert connection.exchange(Request("GET", "/"), again).body == b"hi"
     assert again.connect_s > 0
-    # The server that sends at once does so after each answer.
+    # The server that sends it at once does so after each answer.
     assert (first.has_surplus, again.has_surplus) == (at_once, True)
     assert again.is_marked
 
 
 def test_a_server_that_announces_its_idle_timeout_sends_no_surplus():
-    """408 on a connection that nobody used, and then its end."""
+    """A 408 on an unused connection, which then ends."""
     idle, ended = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n", threading.Event()
     answered = threading.Event()
 
@@ -253,7 +253,7 @@ def test_a_server_that_announces_its_idle_timeout_sends_no_surplus():
 
 
 def test_an_answer_that_says_close_is_followed_by_a_new_connection():
-    """Connection: close is heeded."""
+    """Connection: close is respected."""
     with serving(answering(CLOSING)) as url:
         connection = connection_to(url)
         timings = [Timing(), Timing()]
@@ -264,7 +264,7 @@ def test_an_answer_that_says_close_is_followed_by_a_new_connection():
 
 
 def test_a_client_has_as_many_connections_as_requests_in_flight():
-    """Free ones are used again, a failed one too: it connects anew."""
+    """Free ones are reused; even a failed one, which reconnects."""
     made: list[Connection] = []
     all_are_there = threading.Barrier(3, timeout=20)
     broken = threading.Event()
@@ -297,8 +297,8 @@ def test_a_client_has_as_many_connections_as_requests_in_flight():
     assert len(made) == 3
 
 
-def test_a_request_that_is_cut_off_leaves_nothing_for_the_next():
-    """Killed in the middle of an answer, as a stop does; the rest of that answer meets nobody."""
+def test_an_interrupted_request_leaves_nothing_for_the_next():
+    """It is killed in the middle of an answer, as when a run stops; the rest of that answer is never read."""
     cut = threading.Event()
 
     def script(connection: socket.socket, number: int) -> None:
@@ -325,7 +325,7 @@ def test_a_request_that_is_cut_off_leaves_nothing_for_the_next():
 
 
 class IdleTimeout:
-    """A server that closes a connection on which nothing came for so long, as Node and uvicorn do."""
+    """A server that closes connections that were idle for `idle_s`, as Node and uvicorn do."""
 
     def __init__(self, idle_s: float) -> None:
         self.closed_by_it = 0
@@ -344,7 +344,7 @@ class IdleTimeout:
 
 
 def send_at_a_pace(url: str, *, pace_s: float, times: int, clients: int, **timeouts: float) -> list[str]:
-    """What the requests ended as that must not be sent twice."""
+    """How requests ended that must not be sent twice."""
     ended: list[str] = []
 
     def use(_: int) -> None:
@@ -363,8 +363,8 @@ def send_at_a_pace(url: str, *, pace_s: float, times: int, clients: int, **timeo
 
 
 @pytest.mark.slow
-def test_idle_connections_are_ours_to_close_first():
-    """The server's idle timeout is the pace: it never closes one, and no request meets a closed one."""
+def test_we_close_idle_connections_before_the_server_does():
+    """The server's idle timeout equals the pace: it never closes one first, and no request meets a closed one."""
     server = IdleTimeout(0.4)
     with serving(server.script) as url:
         ended = send_at_a_pace(url, pace_s=0.4, times=5, clients=20, keep_alive_idle_s=0.1)
@@ -375,8 +375,8 @@ def test_idle_connections_are_ours_to_close_first():
 
 
 @pytest.mark.slow
-def test_a_connection_in_use_is_no_idle_one():
-    """However long its answer takes, and if its users come back in time."""
+def test_a_connection_in_use_is_not_idle():
+    """However long an answer takes, and if it is used again in time."""
 
     def slowly(connection: socket.socket, number: int) -> None:
         while read_request(connection):
@@ -394,8 +394,8 @@ def test_a_connection_in_use_is_no_idle_one():
 
 
 @pytest.mark.slow
-def test_a_timer_that_comes_late_sends_nothing_on_an_idle_connection():
-    """The event loop may be busy: whoever sends looks at the clock, too."""
+def test_nothing_is_sent_on_an_idle_connection_even_if_the_timer_is_late():
+    """The event loop may be busy, so the clock is checked before sending, too."""
     numbers: list[int] = []
 
     def noting(connection: socket.socket, number: int) -> None:
@@ -409,7 +409,7 @@ def test_a_timer_that_comes_late_sends_nothing_on_an_idle_connection():
             connection = client(url, RequestTimeouts(20.0, 20.0, keep_alive_idle_s=0.1))
             for _ in range(2):
                 connection.exchange(Request("GET", "/"), Timing())
-                time.sleep(0.15)  # The event loop stands still.
+                time.sleep(0.15)  # The event loop is blocked.
             connection.close()
             assert len(set(numbers)) == 2
 

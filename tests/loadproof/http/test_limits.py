@@ -1,4 +1,4 @@
-"""How much of an answer is read, to the byte, and in which words more is refused: ours, or the target's mistake."""
+"""How much of an answer is read, to the byte, and how more is refused: as our limit, or as the target's mistake."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def begun(*, is_head: bool = False) -> AnswerParser:
 
 
 def head_of(size: int) -> bytes:
-    """So many bytes, the empty line included."""
+    """A head of `size` bytes, the empty line included."""
     return HEAD + b"X: " + b"a" * (size - len(HEAD) - len(b"X: \r\n\r\n")) + b"\r\n\r\n"
 
 
 @pytest.mark.parametrize("cut", [1, 7, 65_536])
-def test_interim_answers_are_read_over_however_many_there_are(cut):
-    """No body follows them, and only the request's timeout ends them: that many are the target's, no limit of ours."""
+def test_interim_answers_are_skipped_however_many_there_are(cut):
+    """They have no body, and only the request's timeout ends them: we set no limit to their number."""
     raw = b"HTTP/1.1 102 Processing\r\nX: 1\r\n\r\n" * 3000 + OK
     parser = begun()
     *waiting, answer = [parser.feed(raw[at : at + cut]) for at in range(0, len(raw), cut)]
@@ -51,8 +51,8 @@ def test_interim_answers_are_read_over_however_many_there_are(cut):
     assert answer.body == b"hi"
 
 
-def test_a_switch_of_protocols_is_none_of_ours():
-    """Nobody asked for it."""
+def test_a_switch_of_protocols_is_refused():
+    """We never ask for it."""
     with pytest.raises(MalformedAnswerError, match=r"^switches protocols without being asked$"):
         begun().feed(b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n")
 
@@ -66,16 +66,16 @@ def test_a_switch_of_protocols_is_none_of_ours():
         (HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\nh", "closed within the body"),
     ],
 )
-def test_the_end_of_a_connection_is_told_with_where_it_came(raw, reason):
-    """In each part of an answer."""
+def test_the_end_of_a_connection_is_reported_with_its_place(raw, reason):
+    """For each part of an answer."""
     parser = begun()
     assert parser.feed(raw) is None or raw
     with pytest.raises(MalformedAnswerError, match=rf"^{reason}$"):
         parser.end()
 
 
-def test_a_head_of_just_the_size_is_read():
-    """In one piece or in two; one byte more is ours to refuse."""
+def test_a_head_of_exactly_the_limit_is_read():
+    """In one piece or in two; one byte more is beyond our limit."""
     assert read_head(head_of(65_536)).status == 200
     assert possible_head(head_of(65_538)[:65_536])
     for read, block in ((read_head, head_of(65_537)), (possible_head, head_of(70_000)[:65_537])):
@@ -83,8 +83,8 @@ def test_a_head_of_just_the_size_is_read():
             read(block)
 
 
-def test_too_much_of_what_only_begins_like_a_head_is_the_targets_mistake():
-    """However much of it there is."""
+def test_a_malformed_head_beyond_the_limit_is_the_targets_mistake():
+    """However long it is."""
     with pytest.raises(MalformedAnswerError) as wrong:
         possible_head(HEAD + b"no header\r\n" + b"a" * 70_000)
     assert not isinstance(wrong.value, BeyondLimitError)
@@ -93,16 +93,16 @@ def test_too_much_of_what_only_begins_like_a_head_is_the_targets_mistake():
 @pytest.mark.parametrize(
     "block", [b"RTSP/1.0 200 OK\r\n\r\n", b"ICE/1.0 200 OK\r\n\r\n", b"SSH-2.0-x\r\n\r\n", b"HTTP/2 200\r\n\r\n"]
 )
-def test_another_protocol_is_told_as_one(block):
-    """Some of them look much like HTTP, and httptools takes them for it."""
+def test_another_protocol_is_recognised(block):
+    """Some look much like HTTP, and httptools accepts them."""
     for read in (read_head, possible_head):
         with pytest.raises(MalformedAnswerError, match=rf"^{NO_STATUS_LINE}$"):
             read(block)
 
 
 @pytest.mark.parametrize("unread", [b"", b"H", b"HTTP/1.", b"HTTP/1.1 2", HEAD, HEAD[:-1], b"HTTP/1.0 404\r\nA:"])
-def test_what_can_become_a_head_is_waited_for(unread):
-    """As it came."""
+def test_bytes_that_can_become_a_head_are_kept(unread):
+    """It is kept as received."""
     assert possible_head(unread) == unread
 
 
@@ -115,8 +115,8 @@ def test_what_can_become_a_head_is_waited_for(unread):
         (HEAD + b"A: b\n\n", "not HTTP: header lines end without a carriage return"),
     ],
 )
-def test_what_cannot_become_a_head_is_refused_at_once(unread, reason):
-    """Not when time is out."""
+def test_bytes_that_cannot_become_a_head_are_refused_at_once(unread, reason):
+    """Not only after a timeout."""
     with pytest.raises(MalformedAnswerError, match=rf"^{reason}$"):
         possible_head(unread)
 
@@ -133,20 +133,20 @@ def test_what_cannot_become_a_head_is_refused_at_once(unread, reason):
         (b"HTTP/1.0 200 OK\r\nConnection: close\r\n", False),
     ],
 )
-def test_whether_a_connection_stays_is_said_by_version_and_options(fields, keeps_alive):
-    """In any case, and among others."""
+def test_version_and_options_decide_whether_a_connection_is_kept(fields, keeps_alive):
+    """In upper or lower case, and among other options."""
     assert cached_head(fields + b"Content-Length: 0\r\n\r\n").keeps_alive is keeps_alive
 
 
-def test_heads_repeat_and_large_ones_are_not_kept():
-    """Up to 2,048 bytes."""
+def test_repeated_heads_are_cached_unless_they_are_large():
+    """Heads of up to 2,048 bytes are cached."""
     assert cached_head(head_of(2048)) is cached_head(head_of(2048))
     assert cached_head(head_of(2049)) is not cached_head(head_of(2049))
     assert cached_head(head_of(2049)) == read_head(head_of(2049))
 
 
-def test_what_a_head_says_of_its_body():
-    """Names in lower case, a repeated one's values joined, blanks gone."""
+def test_a_head_describes_its_body():
+    """Names in lower case, repeated values joined, blanks stripped."""
     head = read_head(HEAD + b"Content-Encoding: x-GZIP, identity , br\r\nA: 1\r\na:  2\t\r\nContent-Length: 07\r\n\r\n")
     assert (head.status, head.length, head.is_chunked, head.codings) == (200, 7, False, ("gzip", "br"))
     assert head.headers["a"] == "1, 2"
@@ -159,8 +159,8 @@ def test_what_a_head_says_of_its_body():
 
 
 @pytest.mark.parametrize(("length", "kept"), [(8, b"a" * 8), (9, b"")])
-def test_a_body_is_kept_up_to_its_limit_and_timed_beyond_it(monkeypatch, length, kept):
-    """Whoever asks for what was not kept is told that it is ours."""
+def test_a_body_is_kept_up_to_the_limit_and_only_timed_beyond_it(monkeypatch, length, kept):
+    """Reading a body that was not kept raises an error that names our limit."""
     monkeypatch.setattr(bodies, "MAX_BODY_BYTES", 8)
     for head in (
         b"Content-Length: %d\r\n\r\n" % length,
@@ -184,7 +184,7 @@ def test_a_body_is_kept_up_to_its_limit_and_timed_beyond_it(monkeypatch, length,
 
 
 def test_nothing_is_kept_of_a_body_once_it_is_too_long(monkeypatch):
-    """Also where its end is the connection's."""
+    """Also if the end of the connection ends it."""
     monkeypatch.setattr(bodies, "MAX_BODY_BYTES", 8)
     parser = begun()
     parser.feed(HEAD + b"\r\n" + b"a" * 8)
@@ -212,15 +212,15 @@ def test_nothing_is_kept_of_a_body_once_it_is_too_long(monkeypatch):
     ],
     ids=["letters", "longer", "negative", "digits", "extension", "endless", "trailer", "trailers"],
 )
-def test_what_is_no_chunk_is_refused_with_its_reason(raw, error, reason):
-    """The target's mistake, or more than we read."""
+def test_malformed_chunks_are_refused_with_the_reason(raw, error, reason):
+    """As the target's mistake, or as more than we read."""
     with pytest.raises(MalformedAnswerError, match=rf"^{reason}$") as refused:
         ChunkedBody(10_000).feed(raw)
     assert type(refused.value) is error
 
 
-def test_chunks_are_read_to_their_limits():
-    """A line of 4,096 bytes without its end is waited for; trailers of 65,536 bytes are read over."""
+def test_chunks_are_read_up_to_their_limits():
+    """A line of 4,096 bytes may still be completed; trailers of 65,536 bytes are skipped."""
     assert ChunkedBody(10).feed(b"1;" + b"a" * 4094) is None
     trailers = (b"a" * 4000 + b"\r\n") * 16 + b"b" * 1536 + b"\r\n"
     assert ChunkedBody(10).feed(b"0\r\n" + trailers + b"\r\nrest") == b"rest"
@@ -276,15 +276,15 @@ def packed_times(times: int) -> bytes:
     ],
     ids=lambda value: value[:30] if isinstance(value, str) else "",
 )
-def test_a_body_that_is_not_read_says_why_and_whose_fault_that_is(body, codings, accepted, error, reason):
-    """The target's (WrongBodyError), or a limit of ours."""
+def test_an_unread_body_says_why_and_whose_fault_it_is(body, codings, accepted, error, reason):
+    """The target's fault (WrongBodyError), or our own limit (UnreadBodyError)."""
     with pytest.raises(error) as refused:
         wrapped(body, *codings, accepted=accepted)
     assert str(refused.value).startswith(reason)
 
 
-def test_bodies_are_unpacked_to_their_limits():
-    """Packed five times, of a thousand members, by whatever the request takes."""
+def test_bodies_are_decoded_up_to_their_limits():
+    """Packed five times, or in a thousand members, with any coding that the request accepts."""
     assert wrapped(packed_times(5), *["gzip"] * 5) == b"x"
     assert wrapped(gzip.compress(b"a") * 1000, "gzip") == b"a" * 1000
     assert wrapped(b"", "gzip", size=0) == b""
@@ -295,15 +295,15 @@ def test_bodies_are_unpacked_to_their_limits():
             wrapped(gzip.compress(b"a"), "gzip", accepted=refused)
 
 
-def test_deflate_comes_with_a_header_or_without():
-    """Whose first two bytes tell."""
+def test_deflate_is_read_with_or_without_a_header():
+    """The first two bytes tell which."""
     raw = zlib.compressobj(wbits=-15)
     for content in (zlib.compress(b"a" * 100), raw.compress(b"a" * 100) + raw.flush()):
         assert wrapped(content, "deflate") == b"a" * 100
 
 
-def test_what_looks_like_a_header_by_half_is_none():
-    """By chance it is divisible by 31, or names the method."""
+def test_half_of_a_zlib_header_is_not_taken_for_one():
+    """Raw data may by chance be divisible by 31, or name the method."""
     found = 0
     for number in range(400):
         content = b"%d" % number * 3
@@ -317,7 +317,7 @@ def test_what_looks_like_a_header_by_half_is_none():
 
 
 def test_a_connection_is_open_from_its_first_request_to_its_end():
-    """As far as was heard."""
+    """As far as the client knows."""
     with serving(answering(OK, then_close=False)) as url:
         connection = connection_to(url)
         states = [connection.is_open]
@@ -328,8 +328,8 @@ def test_a_connection_is_open_from_its_first_request_to_its_end():
     assert states == [False, True, False]
 
 
-def test_a_head_without_its_end_is_none():
-    """Nobody cuts it there; and what is wrong with a whole one is what httptools says."""
+def test_a_head_without_its_end_is_refused():
+    """The caller always passes a complete one; errors in those are worded by httptools."""
     with pytest.raises(MalformedAnswerError, match=r"^not HTTP: [A-Z]"):
         read_head(HEAD + b"A\r\n\r\n")
     with pytest.raises(MalformedAnswerError, match=r"^not HTTP: an incomplete head$"):
@@ -337,7 +337,7 @@ def test_a_head_without_its_end_is_none():
 
 
 def test_codings_have_their_short_names():
-    """In their order, without those that change nothing."""
+    """In order, without those that change nothing."""
     assert codings_of("x-gzip, \tBR , identity,") == ("gzip", "br")
     assert unreadable_codings("gzip, zstd, dcb;q=0, odd") == ["zstd"]
     known = ["aes128gcm", "compress", "dcb", "dcz", "exi", "pack200-gzip", "zstd"]
@@ -355,8 +355,8 @@ def test_codings_have_their_short_names():
         (True, 0.0, 1.0, False),
     ],
 )
-def test_a_closing_has_crossed_only_if_the_server_had_no_time_to_work(has_received, after_s, connect_s, has_crossed):
-    """Twice as long as connecting took, and 5 ms at least; and not once anything came."""
+def test_a_close_has_crossed_only_if_the_server_had_no_time_to_work(has_received, after_s, connect_s, has_crossed):
+    """Within twice the time that connecting took, at least 5 ms, and never once anything was received."""
     connection = connection_to("http://127.0.0.1:1")
     connection._has_received, connection._connect_s = has_received, connect_s
     timing = Timing()
@@ -374,7 +374,7 @@ def test_a_closing_has_crossed_only_if_the_server_had_no_time_to_work(has_receiv
         ("GET", False, False),
     ],
 )
-def test_what_may_be_repeated_is_said_by_the_method_or_by_the_target_file(method, repeatable, may_be):
+def test_the_method_or_the_request_decides_whether_it_may_be_repeated(method, repeatable, may_be):
     """RFC 9110, section 9.2.2."""
     assert Request(method, "/", repeatable=repeatable).may_be_repeated is may_be
 
@@ -382,14 +382,14 @@ def test_what_may_be_repeated_is_said_by_the_method_or_by_the_target_file(method
 @pytest.mark.parametrize(
     ("of", "lacking"), [("ports", "free port"), ("files", "file left to open"), ("memory", "memory")]
 )
-def test_a_want_says_what_was_lacking(of, lacking):
+def test_a_want_error_says_what_was_lacking(of, lacking):
     """With the system's reason."""
     error = WantError(of, "EMFILE")
     assert (error.of, str(error)) == (of, f"the generator's own: no {lacking} (EMFILE)")
 
 
-def test_json_is_read_once():
-    """Whoever asks again has the same."""
+def test_json_is_parsed_once():
+    """Asking again gives the same object."""
     answer = answers.Answer(200, {}, b'{"a": [1]}')
     assert answer.json is answer.json
     assert (answer.json, answer.size, answer.unread) == ({"a": [1]}, 10, None)

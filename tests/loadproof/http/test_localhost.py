@@ -1,4 +1,4 @@
-"""A target named localhost is reached wherever it listens, from wherever that is possible."""
+"""A target named localhost is reached on whichever address it listens, if the source address allows it."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from tests.servers import answering, read_request, serving
 
 V4, V6 = (socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")
 RESOLVED = {"both": [V6, V4], "the other way": [V4, V6], "IPv4": [V4], "IPv6": [V6], "nothing": []}
-"""What a machine's list of hosts may have of localhost."""
+"""What a machine's hosts file may say about localhost."""
 CLIENTS = pytest.mark.parametrize("client", [Connection, BlockingConnection])
 
 
 def resolving(families: str):
-    """getaddrinfo of such a machine."""
+    """getaddrinfo on such a machine."""
 
     def resolve(host: str, port: int, **_: object) -> list[tuple]:
         assert host == "localhost"
@@ -37,7 +37,7 @@ def resolving(families: str):
 
 
 def reached(client, url: str, families: str, **settings: object) -> tuple[Origin, bytes]:
-    """What a connection gets that looks the name up on such a machine."""
+    """The origin, and what a connection receives that looks up the name on such a machine."""
     origin = Origin.of(url)
     origin.addresses(resolving(families))
     made.append(client(origin, PATIENT, **settings))
@@ -46,7 +46,7 @@ def reached(client, url: str, families: str, **settings: object) -> tuple[Origin
 
 @contextmanager
 def serving_alone(host: str) -> Iterator[str]:
-    """On a port of which the other family's address refuses connections: other tests have servers, too."""
+    """A server on a port that refuses connections on the other family's address: other tests run servers, too."""
     family, other = (socket.AF_INET, "127.0.0.1") if host == "::1" else (socket.AF_INET6, "::1")
     for _ in range(20):
         with serving(answering(OK), host=host) as url, socket.socket(family, socket.SOCK_STREAM) as blocker:
@@ -64,7 +64,7 @@ def serving_alone(host: str) -> Iterator[str]:
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 @pytest.mark.parametrize("families", RESOLVED)
 def test_localhost_is_both_addresses_whatever_the_machine_knows(client, host, families):
-    """RFC 6761, section 6.3; what took the connection is tried first the next time."""
+    """RFC 6761, section 6.3; the address that accepted the connection is tried first the next time."""
     with serving_alone(host) as url:
         origin, body = reached(client, url.replace("127.0.0.1", "localhost").replace("[::1]", "localhost"), families)
     assert body == b"hi"
@@ -75,8 +75,8 @@ def test_localhost_is_both_addresses_whatever_the_machine_knows(client, host, fa
 @pytest.mark.slow
 @CLIENTS
 @pytest.mark.parametrize("families", RESOLVED)
-def test_a_clients_own_address_goes_to_the_one_that_it_reaches(client, families):
-    """IPv6 is not tried from 127.0.0.0/8, and its refusal is no reason to give."""
+def test_a_client_with_its_own_address_uses_ipv4(client, families):
+    """IPv6 is not tried from 127.0.0.0/8, so no failure of IPv6 is reported."""
     peers = []
 
     def script(connection: socket.socket, _: int) -> None:
@@ -91,14 +91,14 @@ def test_a_clients_own_address_goes_to_the_one_that_it_reaches(client, families)
 
 @CLIENTS
 @pytest.mark.parametrize("families", RESOLVED)
-def test_nobody_listening_is_told_as_that(client, families):
-    """Also where the machine has no IPv6: that is not why."""
+def test_a_refused_connection_is_reported_as_such(client, families):
+    """Also on a machine without IPv6, which is not the reason."""
     with pytest.raises(ConnectionFailedError, match="Connection refused"):
         reached(client, f"http://localhost:{free_port()}", families)
 
 
-def test_a_machine_without_ipv6_is_no_reason(monkeypatch):
-    """The family is unknown to its kernel."""
+def test_missing_ipv6_is_not_reported_as_the_reason(monkeypatch):
+    """Its kernel doesn't support the address family."""
     plain = socket.socket.connect
 
     def connect(self: socket.socket, address: tuple) -> None:
@@ -113,8 +113,8 @@ def test_a_machine_without_ipv6_is_no_reason(monkeypatch):
 
 
 @CLIENTS
-def test_an_ipv6_address_is_not_reached_from_a_clients_own(client):
-    """With that as the reason."""
+def test_an_ipv6_address_cannot_be_reached_from_a_clients_own_address(client):
+    """The error says so."""
     made.append(client(Origin.of("http://[::1]:1"), PATIENT, source_address="127.5.6.7"))
     with pytest.raises(ConnectionFailedError, match=r"no address that can be reached from a client's address in 127"):
         made[-1].exchange(Request("GET", "/"), Timing())
@@ -128,8 +128,8 @@ def test_an_ipv6_address_is_not_reached_from_a_clients_own(client):
         ("localhost", "it only listens on ::1, which source addresses in 127.0.0.0/8 can't reach"),
     ],
 )
-def test_clients_by_address_are_refused_where_their_addresses_reach_nobody(tmp_path, name, told):
-    """They would all have the same one, or fail; exit code 2, with what helps."""
+def test_clients_by_address_are_refused_if_they_cannot_reach_the_target(tmp_path, name, told):
+    """They would all have the same address, or fail; exit code 2, with the remedy."""
     target = tmp_path / "target.yaml"
     with serving(answering(OK, OK, OK, OK), host="::1") as url:
         target.write_text(f"base_url: {url.replace('[::1]', name)}\n")

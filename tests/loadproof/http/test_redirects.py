@@ -1,4 +1,4 @@
-"""Redirects are answers, or followed where that was asked for, and never to another host."""
+"""Redirects are answers, or are followed on request, but never to another host."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.servers import Script, read_request, serving
 
 
 def redirecting(*locations: str, status: int = 302) -> Script:
-    """Each request is sent on to the next of these; then answered with its own first line and body."""
+    """Redirects each request to the next location; after the last, answers with the request's first line and body."""
 
     def script(connection: socket.socket, _: int) -> None:
         waiting = list(locations)
@@ -32,7 +32,7 @@ def redirecting(*locations: str, status: int = 302) -> Script:
 
 
 class Sent:
-    """A connection that knows its answers."""
+    """A connection with prepared answers."""
 
     def __init__(self, base_url: str, *answers: Answer) -> None:
         self.origin = Origin.of(base_url)
@@ -54,7 +54,7 @@ def follow(url: str, request: Request, timing: Timing | None = None) -> Answer:
 
 
 def test_redirects_are_answers():
-    """Unless asked for."""
+    """Unless following them was requested."""
     with serving(redirecting("/there")) as url:
         assert follow(url, Request("GET", "/")).status == 302
 
@@ -69,7 +69,7 @@ def test_redirects_are_answers():
     ],
 )
 def test_redirects_are_followed_when_asked(location, line):
-    """Relative to where the request went, and escaped."""
+    """Relative to the request's URL, and escaped."""
     timing = Timing()
     with serving(redirecting(location)) as url:
         answer = follow(f"{url}/base", Request("GET", "/here", follow_redirects=True), timing)
@@ -93,15 +93,15 @@ def test_a_redirect_keeps_or_changes_the_method(status, method, line):
         assert follow(url, Request(method, "/", body=b"{}", follow_redirects=True)).body == line
 
 
-def test_nobody_is_led_to_another_host():
-    """It might be one that may not be loaded."""
+def test_redirects_to_another_host_are_not_followed():
+    """It might be a host that must not be loaded."""
     for location in ("http://192.0.2.1/", "//192.0.2.1/", "https://127.0.0.1/", "http://127.0.0.1:1/"):
         with serving(redirecting(location)) as url:
             assert follow(url, Request("GET", "/", follow_redirects=True)).status == 302
 
 
-def test_redirects_that_lead_nowhere_end():
-    """Where browsers give up, too: the last one is an answer like any other."""
+def test_endless_redirects_end():
+    """After as many as browsers follow; the last one is an answer like any other."""
     with serving(redirecting(*[f"/{number}" for number in range(30)])) as url:
         answer = follow(url, Request("GET", "/", follow_redirects=True))
     assert (answer.status, answer.headers["location"]) == (302, "/20")
@@ -120,7 +120,7 @@ def test_redirects_that_lead_nowhere_end():
     ],
 )
 def test_an_origin_is_the_same_however_it_is_written(base, location, is_followed):
-    """A server may name the port that everybody knows; RFC 3986, section 6.2.3."""
+    """A server may name the default port; RFC 3986, section 6.2.3."""
     sent = Sent(base, Answer(302, {"location": location}), Answer(200, {}))
     answer = ClientConnections(lambda: sent).exchange(Request("GET", "/", follow_redirects=True), Timing())
     assert (answer.status, [request.path for request in sent.requests]) == (
@@ -129,8 +129,8 @@ def test_an_origin_is_the_same_however_it_is_written(base, location, is_followed
 
 
 @pytest.mark.parametrize("mark", ["is_repeated", "has_surplus"])
-def test_what_a_step_of_a_redirect_notes_is_noted(mark):
-    """That it was sent twice, or got more than its answer."""
+def test_marks_of_any_step_of_a_redirect_are_kept(mark):
+    """That the request was sent twice, or that more than its answer was received."""
     sent = Sent("http://shop.example", Answer(302, {"location": "/x"}), Answer(200, {}))
     sent.marks = {2: mark}
     timing = Timing()

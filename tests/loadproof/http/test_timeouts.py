@@ -1,4 +1,4 @@
-"""What takes too long is given up, each part at its own time."""
+"""Each part of a request has its own timeout."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_silence_ends_in_a_timeout(beginning):
 
 @pytest.mark.slow
 def test_an_endless_body_ends_in_a_timeout():
-    """A byte now and then is no progress: the limit is on the whole answer."""
+    """A byte now and then is not enough: the limit is on the whole answer."""
     sent = []
 
     def endless(connection: socket.socket, _: int) -> None:
@@ -44,8 +44,8 @@ def test_an_endless_body_ends_in_a_timeout():
 
 
 @pytest.mark.slow
-def test_the_first_byte_has_a_timeout_of_its_own():
-    """A slow body doesn't fall under it."""
+def test_the_first_byte_has_its_own_timeout():
+    """It doesn't apply to a slow body."""
 
     def script(connection: socket.socket, _: int) -> None:
         read_request(connection)
@@ -63,8 +63,8 @@ def test_the_first_byte_has_a_timeout_of_its_own():
 
 
 @pytest.mark.slow
-def test_many_wait_at_once():
-    """Two hundred requests that end in nothing, each at its own time and with nothing left behind."""
+def test_many_requests_can_wait_at_once():
+    """Two hundred requests get no answer; each ends at its own time."""
     ends_s = [0.2 + number % 10 / 100 for number in range(200)]
 
     def wait(url: str, end_s: float) -> float:
@@ -79,8 +79,8 @@ def test_many_wait_at_once():
     assert all(greenlet.get(block=False) >= end_s for greenlet, end_s in zip(greenlets, ends_s, strict=True))
 
 
-def test_connecting_has_a_timeout_of_its_own():
-    """A listener whose queue is full accepts nobody."""
+def test_connecting_has_its_own_timeout():
+    """A listener with a full queue accepts no connection."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     listener.listen(0)
@@ -99,8 +99,8 @@ def test_connecting_has_a_timeout_of_its_own():
 
 
 @pytest.mark.parametrize("answer", [b"", OK])
-def test_whoever_has_an_answer_or_a_failure_waits_for_no_timeout_any_more(answer):
-    """It would come later, in the middle of something else."""
+def test_no_timeout_is_left_after_an_answer_or_a_failure(answer):
+    """It would be raised later, in the middle of something else."""
 
     def script(connection: socket.socket, _: int) -> None:
         read_request(connection)
@@ -115,8 +115,8 @@ def test_whoever_has_an_answer_or_a_failure_waits_for_no_timeout_any_more(answer
 
 
 @pytest.mark.slow
-def test_each_byte_may_have_a_timeout_and_another_one_for_each_request():
-    """Progress keeps it going; what stops in the middle of a body ends it."""
+def test_each_byte_may_have_a_timeout_which_may_change_per_request():
+    """Progress keeps a request alive; a body that stalls ends it."""
 
     def script(connection: socket.socket, _: int) -> None:
         read_request(connection)

@@ -1,4 +1,4 @@
-"""TLS: verified, resumed, and never cut off unnoticed."""
+"""TLS is verified and resumed, and a truncated answer never goes unnoticed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.servers import Script, answering, read_request, serving
 
 
 def test_tls_is_verified(certificate, monkeypatch):
-    """Against the authorities that we trust, and the name that we asked for."""
+    """Against the authorities that we trust, and the name that we asked for (SNI)."""
     with tls_serving(certificate, answering(OK)) as url:
         assert get(url).body == b"hi"
         with pytest.raises(ConnectionFailedError, match="TLS"):
@@ -32,8 +32,8 @@ def test_tls_is_verified(certificate, monkeypatch):
             get(url)
 
 
-def test_tls_works_as_plain_connections_do(certificate):
-    """Kept alive, in pieces, with large bodies in both directions."""
+def test_tls_connections_work_like_plain_ones(certificate):
+    """Kept alive, and with large bodies in both directions."""
     large = b"x" * 1_000_000
     received = []
 
@@ -51,7 +51,7 @@ def test_tls_works_as_plain_connections_do(certificate):
 
 
 def test_tls_sessions_are_resumed(certificate):
-    """The second handshake is a short one."""
+    """The second handshake is abbreviated."""
     with tls_serving(certificate, answering(CLOSING, CLOSING)) as url:
         connection = connection_to(url)
         connection.exchange(Request("GET", "/"), Timing())
@@ -59,8 +59,8 @@ def test_tls_sessions_are_resumed(certificate):
         assert connection.tls_was_resumed
 
 
-def test_a_body_that_ends_without_tls_saying_so_is_cut_off(certificate):
-    """Somebody in between may have cut it (RFC 9112, section 9.8)."""
+def test_a_body_that_ends_without_tls_close_is_cut_off(certificate):
+    """Somebody in between may have truncated it (RFC 9112, section 9.8)."""
 
     def script(connection: ssl.SSLSocket, _: int) -> None:
         read_request(connection)
@@ -71,7 +71,7 @@ def test_a_body_that_ends_without_tls_saying_so_is_cut_off(certificate):
         get(url)
 
 
-def test_no_tls_where_tls_is_spoken():
+def test_a_plain_server_asked_for_tls_is_a_failed_connection():
     """A plain server, asked for TLS."""
 
     def script(connection: socket.socket, _: int) -> None:
@@ -83,7 +83,7 @@ def test_no_tls_where_tls_is_spoken():
 
 
 def leaving(announced: bool) -> Script:
-    """Answers once per connection and leaves, with or without saying so in TLS."""
+    """Answers once per connection and closes it, with or without announcing that in TLS."""
 
     def script(connection: ssl.SSLSocket, _: int) -> None:
         read_request(connection)
@@ -96,8 +96,8 @@ def leaving(announced: bool) -> Script:
 
 @pytest.mark.parametrize("announced", [True, False])
 @pytest.mark.parametrize("kind", [Connection, BlockingConnection])
-def test_a_kept_connection_that_was_closed_is_noticed_before_anything_is_sent(certificate, kind, announced):
-    """The next request goes to a new one, once; a POST could not be repeated."""
+def test_a_closed_kept_connection_is_noticed_before_anything_is_sent(certificate, kind, announced):
+    """The next request goes to a new one, and is sent once: a POST must not be repeated."""
     with tls_serving(certificate, leaving(announced)) as url:
         made.append(kind(Origin.of(url), PATIENT))
         connection = made[-1]
@@ -118,7 +118,7 @@ def wait_for_end(connection: Connection | BlockingConnection) -> None:
 
 
 class Peer:
-    """A server at the other end of a wire that is no socket."""
+    """A TLS server in memory, without a socket."""
 
     def __init__(self, certificate: Path) -> None:
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -133,7 +133,7 @@ class Peer:
         return self._outgoing.read()
 
     def last_words(self, *contents: bytes) -> bytes:
-        """A record for each, and the end."""
+        """A record for each content, and the end of the connection."""
         for content in contents:
             self._tls.write(content)
         with suppress(ssl.SSLWantReadError):
@@ -142,8 +142,8 @@ class Peer:
 
 
 @pytest.mark.parametrize("size", [1, 700, 20_000, 100_000])
-def test_records_may_come_in_any_pieces(certificate, size):
-    """Several at once with the end behind them, or each in many."""
+def test_records_may_arrive_in_any_pieces(certificate, size):
+    """Several records at once followed by the end, or each in many pieces."""
     contents = [b"a", b"b" * 16_384, b"c" * 3000]
     peer, client = Peer(certificate), Tls("localhost", Trust(f"{certificate}.crt"), None)
     client.shake_hands(peer)

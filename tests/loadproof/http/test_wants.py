@@ -1,4 +1,4 @@
-"""What this machine has too little of is told as its own, by each client, and nothing that the target does is."""
+"""Each client reports this machine's own lack of resources as such, and never a failure of the target."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ def exchange(client, url: str, **settings: object):
 
 
 @CLIENTS
-def test_no_port_to_connect_from_is_ours(client):
-    """The system's word for an address without a free port is that for one which isn't there."""
+def test_a_lack_of_ports_is_our_own_failure(client):
+    """The system's error for an address without a free port is the same as for an address that doesn't exist."""
     with serving(answering(OK)) as url, pytest.raises(WantError, match="the generator's own: no free port") as told:
         exchange(client, url, source_address=ELSEWHERE)
     assert told.value.of == "ports"
 
 
 @CLIENTS
-def test_no_file_to_open_is_ours(client):
-    """A socket is one."""
+def test_a_lack_of_files_is_our_own_failure(client):
+    """A socket is a file, too."""
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     with serving(answering(OK, OK)) as url:
         assert exchange(client, url).status == 200
         try:
-            # What is open stays so.
+            # Files that are open stay open.
             resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
             with pytest.raises(WantError) as told:
                 exchange(client, url)
@@ -65,12 +65,12 @@ def test_no_file_to_open_is_ours(client):
         (MemoryError(), "memory"),
     ],
 )
-def test_each_want_has_its_name(error, of):
-    """As connect(2), socket(2) and send(2) tell it."""
+def test_each_lack_has_its_name(error, of):
+    """By the errors of connect(2), socket(2) and send(2)."""
     assert failure_of(error).of == of
 
 
 @pytest.mark.parametrize("number", [errno.ECONNREFUSED, errno.ECONNRESET, errno.EPIPE, errno.EHOSTUNREACH])
-def test_what_the_target_does_is_the_targets(number):
-    """Refused, reset, gone."""
+def test_other_errors_are_the_targets_failure(number):
+    """Connections refused or reset, or no route."""
     assert type(failure_of(OSError(number, "x"))) is ConnectionFailedError

@@ -1,4 +1,4 @@
-"""How a target is reached: whom we trust, who we say we are, by which name, and through whom."""
+"""How a target is reached: trusted authorities, client certificates, server names and proxies."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CREDENTIAL = f"Basic {base64.b64encode(b'ada:c4nary').decode()}"
 
 @pytest.fixture(params=[Connection, BlockingConnection])
 def asked(request):
-    """What one request gets, by either connection."""
+    """What a request receives, by either kind of connection."""
 
     def ask(url: str, way: Way, times: int = 1, timeouts: RequestTimeouts = PATIENT) -> bytes:
         made.append(request.param(Origin.of(url, way), timeouts))
@@ -40,7 +40,7 @@ def asked(request):
 
 @pytest.fixture(scope="module")
 def other(tmp_path_factory):
-    """Somebody else's certificate, of another host."""
+    """A certificate of another authority, for another host."""
     return new_certificate(tmp_path_factory.mktemp("other"), "api.example.test")
 
 
@@ -48,22 +48,22 @@ def trusting(certificate, **settings) -> Way:
     return Way(Trust(f"{certificate}.crt", **settings))
 
 
-def test_the_authorities_of_the_target_file_are_those_that_count(asked, certificate, other):
-    """Whoever another one vouches for is refused, and the failure is said to be the certificate's."""
+def test_the_authorities_of_the_target_file_are_used(asked, certificate, other):
+    """A server that another authority vouches for is refused, and the error blames the certificate."""
     with untrusted_serving(certificate, answering(OK)) as url:
         assert asked(url, trusting(certificate)) == b"hi"
         with pytest.raises(ConnectionFailedError, match=r"TLS: CERTIFICATE_VERIFY_FAILED \(self-signed certificate\)"):
             asked(url, trusting(other))
 
 
-def test_any_certificate_will_do_if_none_is_verified(asked, certificate):
-    """Of another name, too."""
+def test_any_certificate_is_accepted_if_none_is_verified(asked, certificate):
+    """Even one for another name."""
     with untrusted_serving(certificate, answering(OK)) as url:
         assert asked(url.replace("localhost", "127.0.0.1"), Way(Trust(verify=False))) == b"hi"
 
 
 def test_a_server_that_wants_a_client_certificate_gets_it(asked, certificate, other, tmp_path):
-    """In two files or in one."""
+    """From two files or from one."""
     both = tmp_path / "both.pem"
     both.write_bytes(other.read_bytes() + other.with_name("pem.crt").read_bytes())
     with untrusted_serving(certificate, answering(OK), server_context(certificate, clients=other)) as url:
@@ -72,8 +72,8 @@ def test_a_server_that_wants_a_client_certificate_gets_it(asked, certificate, ot
         assert asked(url, trusting(certificate, client_certificate=str(both))) == b"hi"
 
 
-def test_a_missing_client_certificate_is_said_to_be_missing(asked, certificate, other):
-    """By the server's alert, which with TLS 1.3 comes after the handshake."""
+def test_a_missing_client_certificate_is_reported_as_missing(asked, certificate, other):
+    """From the server's alert, which in TLS 1.3 comes after the handshake."""
     with (
         untrusted_serving(certificate, answering(OK), server_context(certificate, clients=other)) as url,
         pytest.raises(ConnectionFailedError, match="TLS: TLSV13_ALERT_CERTIFICATE_REQUIRED"),
@@ -81,8 +81,8 @@ def test_a_missing_client_certificate_is_said_to_be_missing(asked, certificate, 
         asked(url, trusting(certificate))
 
 
-def test_the_name_that_is_asked_for_is_the_one_that_is_verified(asked, other):
-    """The server picks its certificate by it; the address and the Host header don't matter."""
+def test_the_name_that_is_requested_is_the_one_that_is_verified(asked, other):
+    """The server picks its certificate by that name; the address and the Host header don't matter."""
     names = []
     context = server_context(other)
     context.sni_callback = lambda _, name, __: names.append(name)
@@ -94,7 +94,7 @@ def test_the_name_that_is_asked_for_is_the_one_that_is_verified(asked, other):
 
 
 def test_a_proxy_gets_the_whole_address_and_the_credentials(asked):
-    """On one connection for several requests; the target gets the path, and none of the credentials."""
+    """Over one connection for several requests; the target gets the path, and no credentials."""
     heard = []
 
     def script(connection, _):
@@ -111,7 +111,7 @@ def test_a_proxy_gets_the_whole_address_and_the_credentials(asked):
 
 
 def test_https_goes_through_a_tunnel(asked, certificate):
-    """Which the proxy opens, with its credentials, to the name that it resolves; the requests are nobody else's."""
+    """The proxy gets the credentials and the name to resolve, but can't read the requests."""
     proxy, heard = proxies.Proxy(CREDENTIAL), []
 
     def script(connection, _):
@@ -137,15 +137,15 @@ def test_https_goes_through_a_tunnel(asked, certificate):
         (b"", "its answer to CONNECT: closed without an answer"),
     ],
 )
-def test_a_tunnel_that_is_not_opened_is_told_as_the_proxys_failure(asked, answer, why):
-    """And the target is not asked."""
+def test_a_tunnel_that_is_not_opened_is_reported_as_the_proxys_failure(asked, answer, why):
+    """And nothing is sent to the target."""
     with serving(answering(answer)) as proxy_url, pytest.raises(ConnectionFailedError) as caught:
         asked("https://localhost:1", through(proxy_url, CREDENTIAL))
     assert str(caught.value) == f"the proxy {proxy_url.removeprefix('http://')}: {why}"
     assert CREDENTIAL not in repr(through(proxy_url, CREDENTIAL))
 
 
-def test_a_proxy_that_is_not_there_is_told_as_such(asked):
+def test_a_missing_proxy_is_reported_as_the_proxys_failure(asked):
     """For both kinds of target."""
     proxy_url = f"http://127.0.0.1:{free_port()}"
     for url in ("http://localhost:1", "https://localhost:1"):
@@ -153,8 +153,8 @@ def test_a_proxy_that_is_not_there_is_told_as_such(asked):
             asked(url, through(proxy_url))
 
 
-def test_a_proxy_that_says_nothing_is_waited_for_as_for_a_connection(asked):
-    """Not for ever."""
+def test_a_silent_proxy_is_limited_by_the_connect_timeout(asked):
+    """It doesn't wait for ever."""
     with (
         serving(lambda connection, _: connection.recv(1000) and connection.recv(1000)) as proxy_url,
         pytest.raises(RequestTimeoutError, match=r"no connection within 0\.2 s"),
@@ -168,8 +168,8 @@ def through(proxy_url: str, authorization: str | None = None) -> Way:
 
 
 @pytest.mark.parametrize(("place", "status"), [("api.example.test", 200), ("other.example.test", 302)])
-def test_redirects_to_the_name_that_was_asked_for_are_the_targets_own(place, status):
-    """They are followed to where requests go anyway; others are answers."""
+def test_redirects_to_the_requested_host_name_are_followed(place, status):
+    """They are followed, to the address where requests go anyway; others are answers."""
     redirect = f"HTTP/1.1 302 Found\r\nLocation: http://{place}/there\r\nContent-Length: 0\r\n\r\n".encode()
     request = Request("GET", "/", {"host": "api.example.test"}, follow_redirects=True)
     with serving(answering(redirect, OK)) as url:
@@ -178,14 +178,14 @@ def test_redirects_to_the_name_that_was_asked_for_are_the_targets_own(place, sta
         assert client.exchange(request, Timing()).status == status
 
 
-def test_the_standard_librarys_private_part_has_what_its_public_one_has():
-    """Which is taken instead where it is missing."""
+def test_the_standard_librarys_private_part_has_what_we_use():
+    """The public one is used instead if the private one is missing."""
     tls = ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="localhost")
     assert core_of(tls) is not tls
     assert {"read", "write"} <= set(dir(core_of(tls)))
 
     class Public:
-        """As `ssl.SSLObject` would be without it."""
+        """Like an `ssl.SSLObject` without its private part."""
 
     public = Public()
     assert core_of(public) is public

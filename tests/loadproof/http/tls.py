@@ -1,4 +1,4 @@
-"""Servers that speak TLS, with a certificate that is trusted, and clients' certificates."""
+"""TLS servers, with certificates that are trusted or not, and client certificates."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.servers import Script, serving
 
 
 def new_certificate(directory: Path, host: str = "localhost") -> Path:
-    """Its own authority; the key is at this path, the certificate beside it as `.crt`."""
+    """A self-signed certificate: the path of its key; the certificate is next to it, with `.crt` appended."""
     path = directory / "pem"
     command = (
         "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
@@ -55,14 +55,14 @@ def untrusted_serving(certificate: Path, script: Script, context: ssl.SSLContext
 
 
 def _read_on(wrapped: ssl.SSLSocket) -> None:
-    """A socket that is closed with something unread resets the connection, and the client may miss the alert."""
+    """Closing a socket with unread data resets the connection, and the client may miss the alert."""
     socket.socket.shutdown(wrapped, socket.SHUT_WR)
     while socket.socket.recv(wrapped, 65536):
         pass
 
 
 def server_context(certificate: Path, *, clients: Path | None = None) -> ssl.SSLContext:
-    """Of a server that only talks to whoever has this client certificate, if one is given."""
+    """The context of a server that requires the client certificate `clients`, if given."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(f"{certificate}.crt", certificate)
     if clients is not None:

@@ -1,4 +1,4 @@
-"""The open model's plan: exact counts, true Poisson, even turns, and the same whoever makes it."""
+"""The open model's plan: exact counts, true Poisson, even turns, and the same on every worker."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_each_phase_has_its_exact_count(arrivals):
 
 @pytest.mark.parametrize("arrivals", ["poisson", "uniform"])
 def test_a_ramp_is_linear(arrivals):
-    """From 20 to 100 rps in 4 s: by half of the time a third of the ramp's arrivals have come."""
+    """From 20 to 100 rps in 4 s: a third of the ramp's arrivals come in the first half."""
     plan = open_scenario(arrivals=arrivals, phases=[*open_scenario().model_dump(mode="json")["phases"]])
     times = whole(plan, seed=1).time_s
     ramp = times[(times >= 10) & (times < 14)]
@@ -70,7 +70,7 @@ def test_the_same_seed_gives_the_same_plan_in_order(seed, arrivals):
 
 
 def test_poisson_gaps_are_exponential():
-    """Of the flat phases: the gaps' spread is their mean."""
+    """In a flat phase, the gaps' standard deviation is their mean."""
     plan = open_scenario(phases=[{"name": "flat", "duration": "200 s", "rate": "100 rps"}])
     gaps = np.diff(whole(plan, seed=5).time_s)
     assert gaps.std() / gaps.mean() == pytest.approx(1.0, abs=0.03)
@@ -81,8 +81,8 @@ FLAT = [{"name": "flat", "duration": "100 s", "rate": "100 rps"}]
 
 @pytest.mark.slow
 @pytest.mark.parametrize("endpoint", [None, 0])
-def test_poisson_arrivals_pass_a_test_of_it(endpoint):
-    """Given their count, their times are uniform, over all blocks; of all endpoints and of each."""
+def test_poisson_arrivals_pass_a_kolmogorov_smirnov_test(endpoint):
+    """Given their count, their times are uniform over all blocks: for all endpoints together, and for one."""
     from scipy import stats
 
     p_values = []
@@ -93,7 +93,7 @@ def test_poisson_arrivals_pass_a_test_of_it(endpoint):
     assert stats.kstest(p_values, "uniform").pvalue > 0.001
 
 
-def test_the_counts_of_seconds_spread_as_poisson_counts_do():
+def test_counts_per_second_vary_as_poisson_counts_do():
     """Variance over mean is 1, also across the borders of blocks."""
     dispersions = []
     for seed in range(20):
@@ -103,7 +103,7 @@ def test_the_counts_of_seconds_spread_as_poisson_counts_do():
 
 
 def test_uniform_arrivals_of_an_endpoint_are_evenly_spaced():
-    """Across the borders of blocks too."""
+    """Across the borders of blocks, too."""
     planned = whole(open_scenario(arrivals="uniform", phases=FLAT), seed=2)
     for number, count in enumerate((5000, 2000, 2000, 1000)):
         times = planned.time_s[planned.endpoint == number]
@@ -112,7 +112,7 @@ def test_uniform_arrivals_of_an_endpoint_are_evenly_spaced():
 
 
 @given(st.integers(1, 9), st.integers(1, 60), st.sampled_from(["poisson", "uniform"]))
-def test_the_union_of_all_workers_arrivals_is_the_plan(workers, clients, arrivals):
+def test_all_workers_arrivals_together_are_the_plan(workers, clients, arrivals):
     """Each client belongs to one worker, and its arrivals are the same whatever the number of workers."""
     plan = open_scenario(client_count=clients, arrivals=arrivals)
     blocks = list(ArrivalPlan(plan, plan_phases(plan), seed=3))
@@ -129,7 +129,7 @@ def test_the_union_of_all_workers_arrivals_is_the_plan(workers, clients, arrival
 
 
 def test_a_day_at_a_thousand_a_second_takes_little_memory():
-    """Seen at its start, where all that the plan keeps is made."""
+    """Measured at its start, where everything that the plan keeps is created."""
     plan = open_scenario(phases=[{"name": "day", "duration": "24 h", "rate": "1000 rps"}])
     tracemalloc.start()
     blocks = iter(ArrivalPlan(plan, plan_phases(plan), seed=1))
@@ -140,8 +140,8 @@ def test_a_day_at_a_thousand_a_second_takes_little_memory():
     assert peak_bytes < 20e6
 
 
-def test_a_kind_with_clients_of_its_own_has_them_alone():
-    """The others' arrivals go to the shared ones, as without it."""
+def test_a_kind_of_user_does_not_share_its_own_clients():
+    """The other kinds' arrivals go to the shared clients, as they would without it."""
     mix = {"balance": {"share": "50 %"}, "flood": {"like": "balance", "share": "50 %", "clients": 2}}
     planned = whole(open_scenario(mix=mix, client_count=5), seed=3)
     assert set(planned.client[planned.endpoint == 0]) == set(range(5))

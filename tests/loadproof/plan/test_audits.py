@@ -1,4 +1,4 @@
-"""An audit that the plan can't decide is refused before it costs a run."""
+"""An audit that the plan can't decide is rejected before it costs a run."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def problems(limits, **changes):
         ({"health": DeclaredLimit.model_construct(amount=100, period=10.0)}, "no client comes to that of health"),
     ],
 )
-def test_limits_that_nobody_comes_to_are_told(limits, told):
+def test_limits_that_no_client_reaches_are_reported(limits, told):
     (problem,) = problems(limits)
     assert told in problem
 
@@ -38,13 +38,13 @@ def test_limits_that_clients_exceed_can_be_audited():
     assert problems({"balance": DeclaredLimit.model_construct(amount=400, period=10.0, key="global")}) == []
 
 
-def test_without_the_audit_nothing_is_asked():
+def test_without_an_audit_of_limits_nothing_is_checked():
     assert problems({}, thresholds=AUDIT[1:]) == []
 
 
 @pytest.mark.parametrize(("at", "told"), [("1 s", ["220 requests planned"]), ("2 s", [])])
-def test_payments_after_a_backup_say_nothing_of_it(at, told):
-    """What is lost is looked for among those before the last one."""
+def test_payments_after_a_backup_do_not_count_for_its_audit(at, told):
+    """Losses are looked for among the payments before the last backup."""
     plan = scenario(
         mix={"transactions": {"share": "100 %", "every": "500 ms"}},
         phases=[{"name": name, "duration": "10 s", "users": 10} for name in ("calm", "backup")],
@@ -56,8 +56,8 @@ def test_payments_after_a_backup_say_nothing_of_it(at, told):
     assert found == told
 
 
-def test_a_backup_whose_payments_nobody_can_see_is_no_proof():
-    """As with the ledger itself."""
+def test_an_audit_of_a_backup_needs_an_operation_that_shows_payments():
+    """As with an audit of the ledger itself."""
     plan = scenario(
         faults=[{"fault": "backup", "phase": "steady", "lasts": "5 s"}],
         thresholds=[{"audit": "backup"}, {"expect": "goodput_ratio >= 9 %"}],

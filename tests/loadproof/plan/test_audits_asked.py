@@ -1,4 +1,4 @@
-"""Audits of ledgers and webhooks that could not be decided are refused before anything is sent."""
+"""Audits of ledgers and webhooks that could not be decided are rejected before anything is sent."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def refused(detects: str | None, audit: str = "ledger") -> list[str]:
 
 
 @pytest.mark.parametrize("audit", ["ledger", "webhooks"])
-def test_a_plan_that_can_t_show_the_rarest_loss_is_refused(audit):
-    """Three requests are needed for each of those among which one loss must not go unseen."""
+def test_a_plan_too_small_to_show_the_rarest_loss_is_rejected(audit):
+    """To detect a loss of 1 in n, 3 n requests are needed."""
     (problem,) = refused(None, audit)
     assert f"can't see a loss of 1 in {ONE_IN}: it needs 15,000 payments or events" in problem
     assert refused("1 in 100", audit) == []
@@ -34,7 +34,7 @@ def test_the_strictest_of_several_thresholds_counts():
     assert scenario().one_in("ledger") == ONE_IN
 
 
-def test_a_target_file_that_declares_nothing_to_look_at_is_refused():
+def test_a_target_file_without_operations_to_audit_by_is_rejected():
     """And one that declares enough is not."""
     asked = scenario(thresholds=[{"audit": "ledger"}, {"audit": "webhooks"}])
     blind = Endpoints.model_validate({"transaction": None})

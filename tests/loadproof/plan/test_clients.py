@@ -26,16 +26,16 @@ from simulation.rundirs import open_scenario, scenario
 
 
 @given(st.integers(0, 400_000), st.integers(0, 400_000))
-def test_every_client_has_a_loopback_address_of_its_own(one, other):
-    """Never 127.0.0.1, which everything else uses."""
+def test_every_client_has_its_own_loopback_address(one, other):
+    """Not 127.0.0.1, which everything else uses."""
     address = ipaddress.ip_address(source_address(one))
     assert address.is_loopback
     assert address not in ipaddress.ip_network("127.0.0.0/16")
     assert (source_address(one) == source_address(other)) == (one == other)
 
 
-def test_clients_share_no_account_and_are_made_again_the_same():
-    """Accounts, and the stream of random choices."""
+def test_clients_share_no_accounts_and_are_reproducible():
+    """Accounts, and streams of random choices."""
     clients = [make_client(index, seed=7, by_address=True) for index in range(100)]
     accounts = [name for client in clients for name in (client.read_account, *client.paying_accounts)]
     assert len(set(accounts)) == 100 * ACCOUNTS_PER_CLIENT
@@ -46,7 +46,7 @@ def test_clients_share_no_account_and_are_made_again_the_same():
     assert make_client(1, seed=7, by_address=False).address is None
 
 
-def test_given_accounts_are_shared_and_reading_stays_apart_from_paying():
+def test_given_accounts_are_shared_but_none_is_both_read_and_paid_from():
     """However few they are: nobody pays from or to an account whose balance somebody reads."""
     ids = [f"acc{number}" for number in range(7)]
     clients = [make_client(index, seed=1, by_address=False, account_ids=ids) for index in range(20)]
@@ -57,7 +57,7 @@ def test_given_accounts_are_shared_and_reading_stays_apart_from_paying():
 
 
 def test_the_highest_index_covers_both_models():
-    """So that the embedded target has accounts for all."""
+    """So that the embedded target has accounts for all clients."""
     assert highest_client_index(scenario()) == 399
     plan = scenario(
         model="open",
@@ -81,8 +81,8 @@ FLOOD = {
 }
 
 
-def test_a_kind_of_user_may_have_clients_and_addresses_of_its_own():
-    """After those that the others share; of a network of four addresses, two are clients'."""
+def test_a_kind_of_user_may_have_its_own_clients_and_addresses():
+    """Its clients come after the shared ones; a network of four addresses has two for clients."""
     plan = scenario(**OPEN, mix=FLOOD)
     assert [clients_of(kind, plan) for kind in FLOOD] == [range(4), range(4, 5), range(5, 8)]
     assert (plan.client_total, highest_client_index(plan)) == (8, 7)
@@ -99,14 +99,14 @@ def test_a_kind_of_user_may_have_clients_and_addresses_of_its_own():
     assert [own_address(index, closed) for index in range(4)] == [None, "127.129.0.1", None, "127.129.0.2"]
 
 
-def test_what_users_like_others_send_spends_the_same_limit():
+def test_users_that_are_like_others_count_against_the_same_limit():
     plan = scenario(**OPEN, mix=FLOOD)
     assert [plan.limit_of(name) for name in ("balance", "flood", "health")] == ["balance", "balance", "health"]
     assert plan.spenders_of("balance") == ("balance", "flood", "others")
 
 
-def test_where_users_go_and_come_again_both_may_be_there_for_a_while():
-    """Who still waits for an answer is gone only after it; where users only come, there are no more than planned."""
+def test_leaving_users_and_their_replacements_may_overlap():
+    """A user waiting for an answer leaves only after it; where users only arrive, there are as many as planned."""
     steady = {"name": "a", "duration": "9 s", "users": 10}
     more, fewer = steady | {"name": "b", "users": 20}, steady | {"name": "c", "users": 5}
     goodput = [{"expect": "goodput > 1 rps"}]
@@ -116,20 +116,20 @@ def test_where_users_go_and_come_again_both_may_be_there_for_a_while():
 
 @pytest.mark.slow
 def test_payloads_are_the_same_for_the_same_seed():
-    """Made before the load starts."""
+    """They are created before the load starts."""
     assert make_payloads(3, size=5) == make_payloads(3, size=5) != make_payloads(4, size=5)
     assert all(payment.amount > 0 for payment in make_payloads(3, size=5).payments)
     assert encode_json({"a": [1, "b"]}) == b'{"a":[1,"b"]}'
 
 
-def test_secrets_are_fresh_and_of_the_specified_form():
-    """whsec_ and base64 of 24 bytes."""
+def test_secrets_are_fresh_and_have_the_specified_form():
+    """whsec_ and 24 bytes in base64."""
     assert len(base64.b64decode(new_webhook_secret().removeprefix("whsec_"))) == 24
     assert new_webhook_secret() != new_webhook_secret()
 
 
 @pytest.mark.process
-def test_our_signature_is_what_the_target_accepts(shared_target):
+def test_the_target_accepts_our_signature(shared_target):
     """Two implementations of the specification agree."""
     headers = standard_headers("evt_signed", b'{"a":1}', DEVELOPMENT_SECRET)
     url = f"{shared_target.url}/webhooks/standard"

@@ -47,7 +47,7 @@ def test_a_plan_beyond_the_limits_is_found_with_its_worst_minute():
 
 @pytest.mark.parametrize("plan", [scenario(clients="shared"), open_scenario(clients="shared")])
 def test_behind_one_address_all_users_are_one_client(plan):
-    """Together they exceed what each keeps."""
+    """Together they exceed limits that each of them stays within."""
     assert exceeded_limits(plan, plan_phases(plan), DEFAULT_LIMITS, seed=1)
 
 
@@ -60,8 +60,8 @@ SHOPS: dict[str, Any] = {
 }
 
 
-def test_a_limit_is_held_against_every_kind_of_user_that_sends_the_request():
-    """Once in each turn; in the closed model a client is of one kind, in the open one it is of all."""
+def test_a_limit_covers_every_kind_of_user_that_sends_the_request():
+    """Once per turn; in the closed model a client is of one kind, in the open model it serves all kinds."""
 
     def sent(plan: Scenario) -> dict[str, int]:
         found = exceeded_limits(plan, plan_phases(plan), {"login": "1/min", "pay": "1/min", "search": "1/min"}, seed=1)
@@ -75,7 +75,7 @@ def test_a_limit_is_held_against_every_kind_of_user_that_sends_the_request():
     assert counts["login"] == pytest.approx(2 * counts["pay"], rel=0.1)
 
 
-def test_no_send_is_within_every_limit():
+def test_sending_nothing_is_within_every_limit():
     """An endpoint with no share of a small plan."""
     tiny = open_scenario(client_count=1, phases=[{"name": "flat", "duration": "1 s", "rate": "1 rps"}])
     assert exceeded_limits(tiny, plan_phases(tiny), DEFAULT_LIMITS, seed=1) == []
@@ -83,8 +83,8 @@ def test_no_send_is_within_every_limit():
 
 @pytest.mark.slow
 @given(st.integers(1, 20), st.integers(0, 1000), st.sampled_from(["s", "min"]))
-def test_the_worst_window_is_that_of_a_search_through_all_clients(clients, seed, period):
-    """What turns say without looking at any client."""
+def test_the_busiest_window_agrees_with_a_search_through_all_clients(clients, seed, period):
+    """Computed from the order of turns, without looking at single clients."""
     plan = open_scenario(client_count=clients)
     spans = plan_phases(plan)
     period_s = {"s": 1.0, "min": 60.0}[period]
@@ -101,8 +101,8 @@ def test_the_worst_window_is_that_of_a_search_through_all_clients(clients, seed,
     assert exceeded_limits(plan, spans, {"balance": f"{worst}/{period}"}, seed) == []
 
 
-def test_clients_of_their_own_exceed_a_limit_by_themselves():
-    """One that sends as much as many; what it sends spends the limit of the kind that it is like."""
+def test_a_kind_with_its_own_clients_can_exceed_a_limit_by_itself():
+    """One client sends as much as many; its requests count against the limit of the kind that it is like."""
     mix = {"balance": {"share": "50 %"}, "flood": {"like": "balance", "share": "50 %", "clients": 1}}
     plan = open_scenario(mix=mix, client_count=10_000)
     (excess,) = exceeded_limits(plan, plan_phases(plan), {"balance": "100/min", "health": "1/min"}, 1)

@@ -35,7 +35,7 @@ def test_apportioning_adds_up_and_is_off_by_less_than_one(total, weights):
 
 
 def sends_of(spans, every_s: float, offset_s: float, answer_s: float) -> list[tuple[float, int | None, bool]]:
-    """What a user sends whose every answer takes `answer_s`."""
+    """The sends of a user whose every answer takes `answer_s`."""
     sends, previous_s, now_s = [], offset_s - every_s, 0.0
     while (due := next_due(spans, previous_s=previous_s, now_s=now_s, every_s=every_s, offset_s=offset_s)) != NEVER:
         sends.append((due.at_s, due.burst, due.late))
@@ -71,7 +71,7 @@ def test_a_user_busy_through_a_burst_joins_the_next_instead():
     assert (due.at_s, due.burst, due.late) == (second + 0.5, 2, True)
 
 
-def test_after_bursts_users_go_on_out_of_step():
+def test_after_bursts_users_continue_out_of_step():
     """Each at its own offset."""
     plan = scenario(
         phases=[
@@ -85,8 +85,8 @@ def test_after_bursts_users_go_on_out_of_step():
     assert (due.at_s, due.burst) == (4.7, None)
 
 
-def test_users_ramp_from_the_level_before():
-    """And stay within the levels."""
+def test_users_ramp_from_the_previous_level():
+    """And stay between the levels."""
     plan = scenario(
         phases=[
             {"name": "low", "duration": "10 s", "users": 10},
@@ -99,8 +99,8 @@ def test_users_ramp_from_the_level_before():
     assert phase_at(spans, 99).name == "high"
 
 
-def test_a_ramp_goes_in_steps_of_the_same_area():
-    """Which change only at the moments that the generator waits for."""
+def test_a_ramp_is_made_of_steps_with_the_same_area():
+    """The steps change only at the moments that the generator waits for."""
     phases = [
         {"name": "a", "duration": "2500 ms", "users": 10},
         {"name": "b", "duration": "9 s", "users": 50, "ramp": "4 s"},
@@ -117,8 +117,8 @@ def test_a_ramp_goes_in_steps_of_the_same_area():
     assert sum(length for span in spans for _, length in seconds_of(span)) == spans[-1].end_s
 
 
-def test_users_of_a_higher_step_come_ahead_of_it_and_begin_with_it():
-    """Those of a lower one go when it comes."""
+def test_users_of_a_higher_step_are_created_ahead_and_start_with_it():
+    """When a lower step begins, the surplus users go."""
     phases = [
         {"name": "low", "duration": "4 s", "users": 10},
         {"name": "high", "duration": "4 s", "users": 50},

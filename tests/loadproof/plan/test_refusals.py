@@ -1,4 +1,4 @@
-"""What thresholds on goodput leave open is told: phases that none reads, and traffic that could be refused whole."""
+"""Gaps in thresholds on goodput are reported: phases that none reads, and traffic that could be refused altogether."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def notes(**changes: object) -> list[str]:
     return [str(note) for note in refusable(scenario, expected_requests(scenario, plan_phases(scenario)), where="x")]
 
 
-def test_a_phase_without_goodput_is_told_in_one_line():
-    """But for warm-up, which nothing reads."""
+def test_a_phase_without_a_goodput_threshold_is_reported_in_one_line():
+    """Except warm-up, which no threshold reads."""
     (told,) = notes(thresholds=[{"phase": "steady", "expect": "goodput_ratio >= 99.9 %"}])
     assert told == (
         "x thresholds: no goodput threshold covers bursts; add `phase: bursts` with `goodput_ratio >= 99 %`"
@@ -37,16 +37,16 @@ HALVES = {"ping": {"share": "50 %", "every": "1 s"}, "pay": {"share": "50 %", "e
         (["goodput >= 11 rps"], []),
     ],
 )
-def test_traffic_that_could_be_refused_whole_is_told(expects, refused):
-    """Where all that read it have room for that; ten of twenty requests a second."""
+def test_traffic_that_could_be_refused_altogether_is_reported(expects, refused):
+    """If every threshold that reads it leaves room for that: here ten of twenty requests a second."""
     phases = [{"name": "steady", "duration": "10 s", "users": 20}]
     told = notes(mix=HALVES, phases=phases, thresholds=[{"expect": expect} for expect in expects])
     assert len(told) == bool(refused)
     assert [name for name in HALVES if f"all of {name} " in " ".join(told)] == refused
 
 
-def test_what_is_alone_in_a_threshold_cannot_be_refused():
-    """Of any limit above nothing."""
+def test_an_endpoint_with_its_own_threshold_cannot_be_refused():
+    """With any limit above zero."""
     phases = [{"name": "steady", "duration": "10 s", "users": 20}]
     thresholds = [{"endpoint": name, "expect": "goodput_ratio >= 1 %"} for name in HALVES]
     assert notes(mix=HALVES, phases=phases, thresholds=thresholds) == []
@@ -68,8 +68,8 @@ OPEN = {"model": "open", "client_count": 20, "mix": {"ping": {"share": "100 %"}}
         (["goodput >= 0.1 rps for 2 s"], {"expect_throttling": True}, False),
     ],
 )
-def test_goodput_that_a_target_keeps_by_refusing_almost_all_is_refused(expects, changes, is_refused):
-    """Of a hundred arrivals a second; a flood of a limiter expects less."""
+def test_goodput_met_by_refusing_almost_everything_is_rejected(expects, changes, is_refused):
+    """Out of a hundred arrivals a second; a scenario that floods a limiter may expect less."""
     phases = [{"name": "steady", "duration": "10 s", "rate": "100 rps"}]
     thresholds = [{"expect": expect} for expect in expects]
     scenario = Scenario.model_validate(QUICK | OPEN | {"phases": phases, "thresholds": thresholds} | changes)
@@ -77,8 +77,8 @@ def test_goodput_that_a_target_keeps_by_refusing_almost_all_is_refused(expects, 
     assert len(problems) == is_refused
 
 
-def test_almost_no_goodput_is_told_with_its_endpoints():
-    """Not those of which something is expected."""
+def test_almost_no_goodput_is_reported_with_its_endpoints():
+    """Endpoints of which more is expected are not named."""
     thresholds = [
         {"endpoint": "ping", "expect": "goodput_ratio >= 0.1 %"},
         {"endpoint": "pay", "expect": "goodput > 1 rps"},

@@ -1,4 +1,4 @@
-"""Users to workers: who is who doesn't depend on how many workers there are."""
+"""Users to workers: a user's identity doesn't depend on how many workers there are."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from loadproof.plan.shares import allot, apportion, apportion_in_turn
         (0, {"all": 1.0}, {"all": 0}),
     ],
 )
-def test_what_is_left_goes_to_the_largest_remainders(total, shares, counts):
-    """Neither to the largest shares nor to the smallest; of equal ones the first named."""
+def test_left_over_users_go_to_the_largest_remainders(total, shares, counts):
+    """Not to the largest shares or to the smallest; among equal remainders, to the first named."""
     assert apportion(total, shares) == counts
 
 
 @given(st.integers(0, 10_000), st.lists(st.integers(1, 100), min_size=1, max_size=8))
-def test_whole_numbers_add_up_and_lie_beside_their_shares(total, weights):
-    """Less than one from each."""
+def test_whole_numbers_add_up_and_are_close_to_their_shares(total, weights):
+    """Each is less than one away from its exact share."""
     shares = {str(number): weight / sum(weights) for number, weight in enumerate(weights)}
     counts = apportion(total, shares)
     assert sum(counts.values()) == total
@@ -52,7 +52,7 @@ def test_what_was_withheld_in_one_phase_comes_in_another(totals, weights):
         assert abs(sum(phase[name] for phase in counts) - sum(totals) * share) < 2
 
 
-def test_the_union_of_all_workers_numbers_is_the_whole():
+def test_all_workers_numbers_together_are_complete():
     """Worker k of W has k, k + W, …: together 0 to n - 1, each once."""
     for wanted in ({"A": 7, "B": 1, "C": 0}, {"A": 100, "B": 33}):
         for workers in (["w1"], ["w1", "w2", "w3"], [f"w{number}" for number in range(9)]):

@@ -1,4 +1,4 @@
-"""What a search for capacity takes from a scenario."""
+"""What a capacity search takes from a scenario."""
 
 from __future__ import annotations
 
@@ -47,15 +47,15 @@ def test_a_quantile_or_a_ratio_is_a_share_that_may_be_lost(expect, loss_ratio):
     ],
     ids=str,
 )
-def test_other_thresholds_are_named_and_set_no_goal(threshold):
+def test_other_thresholds_are_listed_and_set_no_goal(threshold):
     """No share of a trial's requests decides them."""
     goals, others = goals_of(with_thresholds(threshold))
     assert goals == []
     assert len(others) == 1
 
 
-def test_the_same_threshold_of_several_phases_is_one_goal():
-    """Of another endpoint, it is another one."""
+def test_the_same_threshold_on_several_phases_is_one_goal():
+    """For another endpoint it is another goal."""
     goals, _ = goals_of(
         with_thresholds(
             {"expect": "p(95) < 200 ms", "phase": "calm"},
@@ -67,7 +67,7 @@ def test_the_same_threshold_of_several_phases_is_one_goal():
 
 
 def test_a_trial_is_the_scenario_at_one_load():
-    """Its first seconds are warm-up, and it has neither the scenario's phases nor what they were for."""
+    """Its first seconds are warm-up; it has none of the scenario's phases, and no journal."""
     plan = with_thresholds(
         {"expect": "p(95) < 200 ms", "phase": "calm"}, {"expect": "goodput >= 1 rps"}, record="requests"
     )
@@ -84,6 +84,6 @@ def test_a_trial_is_the_scenario_at_one_load():
 
 
 def test_the_generator_alone_gets_steps_up_to_the_highest_load():
-    """Each of them measured."""
+    """Each of them is measured."""
     steps = ceiling_of(open_scenario(), [], to_rps=1000, step_s=3).phases
     assert [step.rate for step in steps if not step.warm_up] == [250, 500, 750, 1000]

@@ -1,4 +1,4 @@
-"""How much of a phase's load its windows have, and what a plan with ramps or bursts can't decide by them."""
+"""How a phase's load is spread over its windows, and what a plan with ramps or bursts can't decide by windows."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def test_a_ramp_makes_windows_of_arrivals_unequal(phases, window_s, shares):
         ({"users": 100, "burst": {"times": 4, "every": "10 s"}}, 10, (1 / 4, 1 / 4)),
     ],
 )
-def test_users_come_by_a_ramp_or_send_in_bursts(phase, window_s, shares):
-    """A window between two bursts has nothing."""
+def test_ramps_and_bursts_make_windows_of_users_unequal(phase, window_s, shares):
+    """A window between two bursts has no requests."""
     plan = scenario(phases=[{"name": "one"} | phase], thresholds=[{"expect": "goodput_ratio >= 90 %"}])
     assert shares_of_windows(plan_phases(plan), 0, window_s) == pytest.approx(shares)
 
@@ -55,7 +55,7 @@ def test_users_come_by_a_ramp_or_send_in_bursts(phase, window_s, shares):
     ],
 )
 def test_the_poorest_window_decides_whether_a_threshold_can_be_met(expect, ramp, what):
-    """On average the phase has enough; at the foot of its ramp a perfect target would fail, or nothing be decided."""
+    """On average the phase has enough; at the foot of its ramp even a perfect target would fail, or decide nothing."""
     phase = {"name": "up", "duration": "60 s", "rate": "100 rps"} | ({"ramp": ramp} if ramp else {})
     thresholds = [{"expect": expect}, {"expect": "goodput_ratio >= 90 %"}]
     plan = open_scenario(mix={"balance": {"share": "100 %"}}, phases=[phase], thresholds=thresholds)

@@ -1,4 +1,4 @@
-"""A disk without much room, for what must not be half written."""
+"""A disk with little room, for files that must not be half written."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def small_disk(size: int) -> Iterator[None]:
-    """Files of this process may grow to so many bytes; pytest's own output goes to one, too, so only within it."""
+    """Files of this process may grow to `size` bytes; that includes pytest's own output, so keep the block short."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:

@@ -1,4 +1,4 @@
-"""The run directory stays readable, whatever happened while it was written."""
+"""The run directory stays readable, whatever happens while it is written."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ def test_intervals_survive_being_torn_at_any_byte(tmp_path):
 
 
 @given(st.binary(max_size=300))
-def test_no_bytes_make_reading_raise(tmp_path_factory, garbage):
-    """A damaged file is a short one."""
+def test_reading_never_raises_whatever_the_bytes(tmp_path_factory, garbage):
+    """A damaged file reads as a shorter one."""
     path = tmp_path_factory.mktemp("damaged") / "garbage"
     path.write_bytes(garbage)
     list(read_intervals(path))
     files.read_lines_text(path)
 
 
-def test_a_line_without_its_end_is_left_out(tmp_path):
+def test_an_unfinished_line_is_left_out(tmp_path):
     """The last line of a killed run may be half a line."""
     path = tmp_path / "events.csv"
     files.append_rows(path, [EventRow(1.0, "phase", "a"), EventRow(2.0, "phase", "b")])
@@ -74,7 +74,7 @@ def test_a_manifest_reads_back_as_it_was(tmp_path):
     ("change", "message"),
     [({"format": 2}, "another format version"), ({"seed": "one"}, "manifest.json seed"), ({"extra": 1}, "extra")],
 )
-def test_another_manifest_is_refused_with_its_place(tmp_path, change, message):
+def test_an_incompatible_manifest_is_refused_with_the_place(tmp_path, change, message):
     """Another format version, a field of another type."""
     write_manifest(tmp_path, manifest(scenario()))
     path = tmp_path / files.MANIFEST
@@ -84,22 +84,22 @@ def test_another_manifest_is_refused_with_its_place(tmp_path, change, message):
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", "null"])
-def test_what_is_no_manifest_is_refused(tmp_path, content):
-    """A file that isn't ours, or none."""
+def test_anything_but_a_manifest_is_refused(tmp_path, content):
+    """A file that is not a manifest."""
     (tmp_path / files.MANIFEST).write_text(content)
     with pytest.raises(RunDirectoryError):
         read_manifest(tmp_path)
 
 
-def test_runs_of_the_same_second_get_numbers(tmp_path):
+def test_runs_started_in_the_same_second_get_numbers(tmp_path):
     """Two directories never share a name."""
     paths = {files.create_run_directory(tmp_path / "reports", "smoke") for _ in range(3)}
     assert len(paths) == 3
     assert all(path.is_dir() for path in paths)
 
 
-def test_an_unwritable_place_is_told(tmp_path):
-    """A file where the directory should be, or one of those above: no space would help."""
+def test_an_unwritable_place_is_reported(tmp_path):
+    """A file is where the directory or one of its parents should be, so the remedy is not to free space."""
     (tmp_path / "reports").write_text("")
     for place in (tmp_path / "reports", tmp_path / "reports" / "deeper"):
         with pytest.raises(OutputError, match="can't be written: not a directory; choose another --out"):
@@ -109,7 +109,7 @@ def test_an_unwritable_place_is_told(tmp_path):
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):
-    """Whole or not at all."""
+    """It is written completely or not at all."""
     path = tmp_path / "verdict.json"
     files.write_whole(path, "old")
     with pytest.raises(UnicodeEncodeError):
@@ -117,8 +117,8 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
     assert path.read_text() == "old"
 
 
-def test_who_reads_while_a_file_is_written_anew_has_the_old_one_whole(tmp_path):
-    """A new file takes the name; what was opened before stays as it was."""
+def test_a_reader_keeps_the_old_file_while_it_is_rewritten(tmp_path):
+    """A new file takes over the name; a file opened before stays as it was."""
     paths = [tmp_path / "verdict.json", tmp_path / "report.html"]
     files.write_all(dict.fromkeys(paths, "the old text"))
     with paths[0].open() as verdict, paths[1].open() as report:
@@ -130,13 +130,13 @@ def test_who_reads_while_a_file_is_written_anew_has_the_old_one_whole(tmp_path):
 
 @pytest.fixture
 def grudging(monkeypatch):
-    """A kernel that takes three bytes a write, as it may."""
+    """A kernel that takes three bytes per write, as it may."""
     write = os.write
     monkeypatch.setattr(os, "write", lambda descriptor, chunk: write(descriptor, bytes(chunk[:3])))
 
 
-def test_rows_are_whole_however_little_a_write_takes(tmp_path, grudging):
-    """A first, a second and all further ones."""
+def test_rows_are_complete_however_little_a_write_takes(tmp_path, grudging):
+    """The first row and all others."""
     rows = [EventRow(float(second), "phase", "a phase with a name") for second in range(5)]
     files.append_rows(tmp_path / "events.csv", rows)
     assert files.read_lines_text(tmp_path / "events.csv").count("a phase with a name\n") == 5
@@ -149,7 +149,7 @@ def _append_as_one_of_two(path: Path, kind: str) -> None:
 
 @pytest.mark.slow
 def test_two_processes_append_whole_rows_under_one_header(tmp_path):
-    """The generator's and the runner's events stand in one file."""
+    """The generator and the runner write their events to one file."""
     path = tmp_path / "events.csv"
     context = multiprocessing.get_context("fork")
     both = [context.Process(target=_append_as_one_of_two, args=(path, kind)) for kind in ("ours", "theirs")]
@@ -162,8 +162,8 @@ def test_two_processes_append_whole_rows_under_one_header(tmp_path):
     assert {len(line.split(",")) for line in lines} == {3}
 
 
-def test_a_row_that_the_disk_has_no_room_for_leaves_no_half_of_it(tmp_path):
-    """What is appended once there is room again stays readable."""
+def test_a_row_that_the_disk_has_no_room_for_leaves_nothing(tmp_path):
+    """Rows appended once there is room again are readable."""
     path, intervals = tmp_path / "events.csv", tmp_path / "intervals.csv.gz"
     files.append_rows(path, [EventRow(1.0, "phase", "a")])
     append_intervals(intervals, ROWS[:10])
@@ -177,8 +177,8 @@ def test_a_row_that_the_disk_has_no_room_for_leaves_no_half_of_it(tmp_path):
     assert len(b"".join(read_intervals(intervals)).splitlines()) == 1 + 10 + 20
 
 
-def test_of_several_files_all_are_written_or_none(tmp_path):
-    """A verdict that says PASS beside a report that isn't there would be half the truth."""
+def test_either_all_of_several_files_are_written_or_none(tmp_path):
+    """A verdict of PASS without its report would be half the truth."""
     small, large = tmp_path / "verdict.json", tmp_path / "report.html"
     files.write_whole(small, "old")
     with small_disk(100), pytest.raises(OutputError, match=r"report\.html: can't be written: File too large"):
@@ -187,8 +187,8 @@ def test_of_several_files_all_are_written_or_none(tmp_path):
     assert small.read_text() == "old"
 
 
-def test_a_manifest_takes_the_room_of_the_one_before(tmp_path):
-    """How a run ended is told even where the disk has no room for two manifests, or else the one before stays whole."""
+def test_a_manifest_can_reuse_the_space_of_the_previous_one(tmp_path):
+    """How a run ended is recorded even if the disk has no room for two manifests; failing that, the old one stays."""
     before = manifest(scenario()).model_copy(update={"ending": "running", "end_unix_s": None})
     after = before.model_copy(update={"ending": "disk_full", "ending_detail": "x" * 300, "end_unix_s": 1.5})
     write_manifest(tmp_path, before)

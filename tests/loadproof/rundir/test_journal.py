@@ -1,4 +1,4 @@
-"""A row per request: whatever was said of it, what is read back is what was written, and only whole rows are."""
+"""A row per request: whatever is noted is read back as it was written, and only in whole rows."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def read(path) -> list[list[str]]:
 
 @pytest.mark.slow
 @given(st.lists(st.tuples(st.text(max_size=50), NOTES), min_size=1, max_size=5))
-def test_whatever_a_header_or_a_note_says_is_read_back(tmp_path_factory, said):
-    """One line a row, in which no character moves a cursor; what can't be shown in a header is escaped."""
+def test_any_header_or_note_is_read_back(tmp_path_factory, said):
+    """One line per row, with nothing that could move a cursor; unprintable characters of a header are escaped."""
     path = tmp_path_factory.mktemp("journal") / "journal.csv.gz"
     rows = [ROW._replace(retry_after=header, noted=noted_text(note)) for header, note in said]
     append_journal(path, member(*rows))
@@ -72,12 +72,12 @@ def test_whatever_a_header_or_a_note_says_is_read_back(tmp_path_factory, said):
         ({"odd": "\u2028\x9b"}, '{"odd":"\\u2028\\u009b"}'),
     ],
 )
-def test_a_note_is_json_without_blanks(note, written):
-    """Of what JSON doesn't know, its text."""
+def test_a_note_is_compact_json(note, written):
+    """Values that JSON doesn't know are written as text."""
     assert noted_text(note) == written
 
 
-def test_what_is_too_long_for_a_row_is_cut():
+def test_texts_too_long_for_a_row_are_cut():
     """A target that answers with a megabyte must not fill the disk with it."""
     assert cut("x" * LONGEST) == "x" * LONGEST
     assert cut("x" * (LONGEST + 1)) == "x" * (LONGEST - 1) + "…"
@@ -95,7 +95,7 @@ def test_what_is_too_long_for_a_row_is_cut():
 
 @pytest.mark.slow
 def test_a_journal_torn_at_any_byte_is_a_prefix_of_whole_rows(tmp_path):
-    """And says that it is torn, unless it ends where a member does."""
+    """It is reported as torn, unless it ends where a member does."""
     whole, torn, ends = tmp_path / "whole", tmp_path / "torn", {0}
     append_journal(whole, b"")
     ends.add(whole.stat().st_size)
@@ -118,8 +118,8 @@ def test_a_journal_torn_at_any_byte_is_a_prefix_of_whole_rows(tmp_path):
     assert lines.is_torn
 
 
-def test_a_member_that_the_disk_has_no_room_for_leaves_nothing_of_it(tmp_path):
-    """What is appended once there is room again stays readable."""
+def test_a_member_that_the_disk_has_no_room_for_leaves_nothing(tmp_path):
+    """Members appended once there is room again are readable."""
     path = tmp_path / "journal.csv.gz"
     append_journal(path, member(ROW))
     with small_disk(path.stat().st_size + 20), pytest.raises(OSError, match="too large"):

@@ -1,4 +1,4 @@
-"""Manifests of earlier runs: read where what they tell still means the same."""
+"""Manifests of earlier runs are read if they still mean the same."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from tests.commands import ROOT
 
 
 @pytest.mark.parametrize(("client", "is_read"), [("loadproof", True), ("fasthttp", False)])
-def test_a_run_of_when_clients_could_be_chosen_is_read_if_it_was_ours(tmp_path, client, is_read):
-    """Another one called answers ok that had been cut."""
+def test_an_old_run_with_a_choice_of_client_is_read_if_the_client_was_ours(tmp_path, client, is_read):
+    """Another client took answers for ok that had been cut off."""
     content = json.loads((ROOT / "tests/golden/pass/manifest.json").read_text())
     content["scenario"]["http_client"] = client
     (tmp_path / "manifest.json").write_text(json.dumps(content))

@@ -21,8 +21,8 @@ SEEN = Observation(
 )
 
 
-def test_what_is_appended_is_read_again(tmp_path):
-    """Member by member; a torn one, and what is no observation, are left out."""
+def test_appended_observations_are_read_back(tmp_path):
+    """Member by member; a torn one, and lines that aren't observations, are skipped."""
     path = tmp_path / files.OBSERVATIONS
     assert list(read_observations(path, START_S)) == []
     append_observations(path, [SEEN, SEEN])
@@ -37,7 +37,7 @@ def test_what_is_appended_is_read_again(tmp_path):
 
 
 def test_secrets_are_masked(tmp_path):
-    """Whatever a target says."""
+    """In whatever a target answers."""
     path = tmp_path / files.OBSERVATIONS
     append_observations(
         path, [replace(SEEN, said={"payment": "s3cret"})], lambda text: text.replace("s3cret", "${KEY}")

@@ -29,7 +29,7 @@ from loadproof.scenario.document import format_path, parse_scalar, parse_yaml
         ("'12'", "12"),
     ],
 )
-def test_only_the_core_types_are_more_than_text(text, value):
+def test_everything_but_the_core_types_stays_text(text, value):
     """YAML 1.1's surprises stay text."""
     assert parse_yaml(f"a: {text}", "f").value == {"a": value}
 
@@ -52,14 +52,14 @@ def test_only_the_core_types_are_more_than_text(text, value):
         ("%YAML 9.9\n---\na: 1", "not YAML"),
     ],
 )
-def test_what_could_be_misread_or_harm_is_refused_with_its_place(text, message):
+def test_ambiguous_or_harmful_yaml_is_refused_with_its_place(text, message):
     """Duplicate keys, aliases, tags, depth, size, syntax."""
     with pytest.raises(InputError) as caught:
         parse_yaml(text, "f")
     assert message in str(caught.value)
 
 
-def test_all_refusals_are_told_at_once():
+def test_all_refusals_are_reported_at_once():
     """Two anchors and a tag: three lines."""
     with pytest.raises(InputError) as caught:
         parse_yaml("a: &x 1\nb: &y 2\nc: !t 3", "f")
@@ -67,7 +67,7 @@ def test_all_refusals_are_told_at_once():
 
 
 @given(st.text(max_size=80))
-def test_no_text_makes_it_fail_otherwise(text):
+def test_any_text_gives_a_value_or_an_input_error(text):
     """InputError with a one-line message each, or a value."""
     try:
         parse_yaml(text, "f")
@@ -76,8 +76,8 @@ def test_no_text_makes_it_fail_otherwise(text):
             assert str(problem).isprintable()
 
 
-def test_places_are_known_by_path():
-    """File, line and column; what isn't there takes the place of its holder."""
+def test_positions_are_looked_up_by_path():
+    """File, line and column; a missing key has the position of its parent."""
     document = parse_yaml("a: 1\nb:\n  - c: 2\n", "f.yaml")
     assert document.where(("b", 0, "c")) == "f.yaml:3:8 b[0].c"
     assert document.where(("b", 0, "missing")) == "f.yaml:3:5 b[0].missing"

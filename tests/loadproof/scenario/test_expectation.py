@@ -64,14 +64,14 @@ def test_baselines_and_windows_are_read():
         ("p(95) < 2 s; import os", "a duration"),
     ],
 )
-def test_anything_else_is_refused_with_what_would_be_right(text, message):
-    """A strict parser."""
+def test_anything_else_is_refused_with_a_correction(text, message):
+    """The parser is strict."""
     with pytest.raises(ValueError, match=message):
         parse_expectation(text)
 
 
 @given(st.text(max_size=60))
-def test_no_text_makes_the_parser_fail_otherwise(text):
+def test_any_text_gives_an_expectation_or_a_value_error(text):
     """ValueError or an expectation, nothing else."""
     try:
         parse_expectation(text)
@@ -86,7 +86,7 @@ def test_no_text_makes_the_parser_fail_otherwise(text):
     st.floats(0, 1),
 )
 def test_holds_is_the_comparison_as_written(name, comparison, percent, value):
-    """Read as Python would."""
+    """It agrees with Python's own operators."""
     found = parse_expectation(f"{name} {comparison} {percent} %")
     assert found.holds(value) == eval(f"value {comparison} found.limit")  # noqa: S307 - the comparison is one of four
     assert found.wants_low == (comparison[0] == "<")

@@ -20,7 +20,7 @@ def checked(*faults: dict[str, object], **changes: object) -> Scenario:
 
 
 def test_a_fault_is_timed_from_its_phase():
-    """In seconds of the run, in the scenario's order; without a time, at the phase's start."""
+    """In seconds from the run's start, in the scenario's order; without `at`, at the phase's start."""
     scenario = checked(
         {"fault": "latency", "phase": "bursts", "lasts": "500 ms", "latency": "20 ms", "jitter": "5 ms"},
         {"fault": "pause", "phase": "steady", "at": "1 s", "lasts": "250 ms"},
@@ -29,8 +29,8 @@ def test_a_fault_is_timed_from_its_phase():
     assert [(span.number, span.start_s, span.end_s) for span in spans] == [(0, 4.0, 4.5), (1, 2.0, 2.25)]
 
 
-def test_a_scenario_with_faults_survives_its_manifest():
-    """Written and read again, each is the same."""
+def test_a_scenario_with_faults_survives_a_round_trip():
+    """Written and read back, it is the same."""
     scenario = checked(
         {"fault": "bandwidth", "phase": "steady", "lasts": "1 s", "rate": "64 kB/s", "toxicity": "50 %"},
         {"fault": "limit_data", "phase": "steady", "lasts": "1 s", "bytes": 100, "stream": "upstream"},
@@ -77,15 +77,15 @@ def test_a_fault_that_cannot_happen_is_refused(faults, reported):
     assert reported in str(refused.value)
 
 
-def test_a_process_may_go_again_once_it_is_back_and_faults_of_the_network_may_overlap():
-    """Back to back is not at once; and Redis is another process."""
+def test_a_process_may_fail_again_once_it_is_back_and_network_faults_may_overlap():
+    """Back to back is not an overlap, and Redis is another process."""
     latency = {"fault": "latency", "phase": "steady", "lasts": "2 s", "latency": "1 ms"}
     again = PAUSE | {"fault": "kill", "at": "2 s"}
     checked(PAUSE, again, latency, {**latency}, PAUSE | {"of": "redis"}, settings={"limiter": "redis"})
 
 
 def test_an_audit_of_a_backup_that_nobody_takes_is_refused():
-    """It would be inconclusive for ever."""
+    """It would always be inconclusive."""
     thresholds = [{"audit": "backup"}, *QUICK["thresholds"]]
     with pytest.raises(InputError, match=r"thresholds\[0\].audit: an audit of a backup, and none is taken"):
         checked(PAUSE, thresholds=thresholds)

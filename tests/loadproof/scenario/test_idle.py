@@ -1,4 +1,4 @@
-"""Thresholds that decide nothing and keys that change nothing are refused, all at once, with what to write instead."""
+"""Thresholds that decide nothing and keys without effect are rejected, all at once, with what to write instead."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ GOOD = {"expect": "goodput_ratio >= 90 %"}
         ("drift(error_ratio) < 100 %", BROKEN_BY_NONE, "it is 100 % at most"),
     ],
 )
-def test_an_expectation_that_decides_nothing_is_told_with_what_to_write(expect, what, remedy):
-    """Whether nobody could keep it or nobody break it."""
+def test_an_expectation_that_decides_nothing_is_reported_with_a_remedy(expect, what, remedy):
+    """Whether no target could meet it or none could violate it."""
     found = vacuity(parse_expectation(expect), Longest(10, "the test says so"))
     assert found is not None
     assert found.what == what
@@ -80,8 +80,8 @@ def test_an_expectation_that_decides_nothing_is_told_with_what_to_write(expect, 
         "p(95) <= 1.10 * baseline",
     ],
 )
-def test_an_expectation_that_some_keep_and_others_break_is_none_of_them(expect):
-    """'At once' and 'not apart' are values that are reached."""
+def test_an_expectation_that_can_be_met_and_violated_is_accepted(expect):
+    """A recovery or a spread of 0 can be reached."""
     assert vacuity(parse_expectation(expect), Longest(10, "")) is None
 
 
@@ -89,8 +89,8 @@ def wrong_ones(*expects: str, outcome: str = "ok") -> list[str]:
     return [expect for expect in expects if wrong_way(parse_expectation(expect), Outcome(outcome))]
 
 
-def test_a_limit_that_a_worse_target_meets_sooner_is_told():
-    """Too slow, too many errors, too little: refusals alone may be many, and slow."""
+def test_a_limit_that_a_worse_target_meets_sooner_is_reported():
+    """Too slow, too many errors, too little traffic: only refusals may be many, and slow."""
     low = ["p(90) > 1 s", "max >= 1 s", "mean > 1 s", "spread > 1 s", "recovery > 1 s", "drift(p(95)) > 5 %"]
     others = ["error_ratio > 5 %", "burn_rate(99) > 2 x", "p(95) >= 1.1 * baseline", "count < 5", "goodput < 5 rps"]
     assert wrong_ones(*low, *others) == [*low, *others]
@@ -170,7 +170,7 @@ def test_a_limit_that_a_worse_target_meets_sooner_is_told():
         ({**OPEN, "thresholds": [GOOD, {"expect": "count >= 2000"}]}, "the plan has 1,001 at most"),
     ],
 )
-def test_check_refuses_what_changes_nothing(tmp_path, changes, message):
+def test_check_rejects_keys_and_thresholds_without_effect(tmp_path, changes, message):
     """With its place and the remedy."""
     thresholds = {"thresholds": [GOOD]} if "phases" in changes else {}
     settings = {"settings": {}, "expect_throttling": True, "timeouts": {}}
@@ -179,7 +179,7 @@ def test_check_refuses_what_changes_nothing(tmp_path, changes, message):
 
 @pytest.mark.slow
 def test_settings_that_each_have_an_effect_pass_the_check(tmp_path):
-    """Networks beside each other, a wider one that is let through around a narrower one that isn't."""
+    """Separate networks, and a narrower denied network inside a wider allowed one."""
     settings = {
         "limiter": "redis",
         "processes": 2,
@@ -192,8 +192,8 @@ def test_settings_that_each_have_an_effect_pass_the_check(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-def test_all_of_it_is_told_at_once_with_what_is_wrong_besides(tmp_path):
-    """What contradicts itself, what decides nothing, what is in no locustfile."""
+def test_keys_without_effect_are_reported_together_with_all_other_errors(tmp_path):
+    """Contradictions, thresholds that decide nothing, users that are in no locustfile."""
     mix = {"refunds": {"share": "100 %", "every": "1 s"}}
     thresholds = [GOOD, {"expect": "error_ratio <= 0 %"}, {"expect": "p(95) < 0 ms"}, {"expect": "count >= 0"}]
     text = refused("check", scenario_file(tmp_path, mix=mix, thresholds=thresholds, arrivals="poisson", deadline="1 h"))
@@ -202,8 +202,8 @@ def test_all_of_it_is_told_at_once_with_what_is_wrong_besides(tmp_path):
     assert text.count(KEPT_BY_NONE) == 2
 
 
-def test_what_is_within_the_plan_passes_the_check(tmp_path):
-    """All that was planned, and a ramp from nothing."""
+def test_a_rate_within_the_plan_passes_the_check(tmp_path):
+    """Almost all that is planned, with a ramp from zero."""
     changes = {"phases": [{**OPEN["phases"][0], "ramp": "1 s"}], "thresholds": [GOOD, {"expect": "goodput >= 95 rps"}]}
     done = in_process("check", scenario_file(tmp_path, **OPEN | changes))
     assert done.returncode == 0, done.stderr
@@ -227,8 +227,8 @@ def test_what_is_within_the_plan_passes_the_check(tmp_path):
         ),
     ],
 )
-def test_a_target_file_says_nothing_in_vain(tmp_path, endpoints, message):
-    """What another key keeps from being asked for."""
+def test_a_target_file_has_no_keys_without_effect(tmp_path, endpoints, message):
+    """No key that another key makes ineffective."""
     file = tmp_path / "target.yaml"
     file.write_text(yaml.safe_dump({"base_url": "http://127.0.0.1:1", "endpoints": endpoints}))
     with pytest.raises(InputError, match=message):
@@ -236,8 +236,8 @@ def test_a_target_file_says_nothing_in_vain(tmp_path, endpoints, message):
 
 
 @pytest.mark.slow
-def test_a_limit_of_no_kind_of_traffic_is_refused(tmp_path):
-    """A typing error would leave the real one unchecked."""
+def test_a_limit_for_an_unknown_kind_of_traffic_is_refused(tmp_path):
+    """A typo would leave the real one unchecked."""
     file = tmp_path / "target.yaml"
     file.write_text("base_url: http://127.0.0.1:1\nlimits: {balnce: 30/min}\n")
     text = refused("check", scenario_file(tmp_path), "--target", file)

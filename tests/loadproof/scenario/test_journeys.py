@@ -27,7 +27,7 @@ def shop(*thresholds: dict[str, Any]):
 
 
 def test_requests_are_known_by_name():
-    """A kind of user that says nothing of its requests has one, of its own name."""
+    """A kind of user without `requests` sends one, named like itself."""
     plan = shop()
     assert plan.endpoints == ("login", "cart", "pay", "health")
     assert plan.requests_of("health") == ("health",)
@@ -48,8 +48,8 @@ def test_a_threshold_reads_requests_or_all_that_a_kind_of_user_sends(endpoint, r
     assert plan.endpoints_of(plan.thresholds[0]) == read
 
 
-def test_each_request_of_a_journey_is_expected_once_a_turn():
-    """From all kinds of users that send it."""
+def test_each_request_of_a_journey_is_expected_once_per_turn():
+    """By every kind of user that sends it."""
     plan = shop()
     expected = expected_requests(plan, plan_phases(plan))
     assert {name: expected["steady", name] for name in plan.endpoints} == {
@@ -69,8 +69,8 @@ def test_each_request_of_a_journey_is_expected_once_a_turn():
         ({"requests": ["Log in"]}, "mix.shopper.requests"),
     ],
 )
-def test_names_have_to_be_told_apart(tmp_path, changes, problem):
-    """By whoever reads thresholds and tables."""
+def test_names_have_to_be_distinct(tmp_path, changes, problem):
+    """By people who read thresholds and tables."""
     mix = MIX | {"shopper": MIX["shopper"] | changes}
     path = scenario_file(tmp_path, mix=mix, phases=PHASES, thresholds=[GOODPUT])
     with pytest.raises(InputError) as caught:
@@ -78,8 +78,8 @@ def test_names_have_to_be_told_apart(tmp_path, changes, problem):
     assert any(problem in str(each) for each in caught.value.problems), caught.value.problems
 
 
-def test_a_request_that_nobody_sends_is_no_endpoint(tmp_path):
-    """The names that there are stand in the remedy."""
+def test_a_request_that_nobody_sends_is_not_an_endpoint(tmp_path):
+    """The remedy suggests a known name."""
     path = scenario_file(
         tmp_path, mix=MIX, phases=PHASES, thresholds=[GOODPUT, {"endpoint": "crat", "expect": "p(90) < 1 s"}]
     )
@@ -112,8 +112,8 @@ GROUP = {"requests": ["cart", "pay"], "deadline": "2 s"}
         ({"checkout": {"requests": ["cart", "pay"]}}, "groups.checkout.deadline"),
     ],
 )
-def test_a_group_has_requests_of_one_journey_and_a_name_of_its_own(tmp_path, groups, problem):
-    """And says how long it may take."""
+def test_a_group_has_requests_of_one_journey_and_a_unique_name(tmp_path, groups, problem):
+    """And a deadline."""
     path = scenario_file(tmp_path, mix=MIX, phases=PHASES, thresholds=[GOODPUT], groups=groups)
     with pytest.raises(InputError) as caught:
         load_scenario(path)
@@ -132,8 +132,8 @@ def test_a_group_has_requests_of_one_journey_and_a_name_of_its_own(tmp_path, gro
         ({"endpoint": "checkout", "expect": "spread < 50 ms"}, "only single requests have a spread"),
     ],
 )
-def test_what_no_group_has_no_threshold_reads(tmp_path, threshold, problem):
-    """Alone, its times and how it ended."""
+def test_a_threshold_reads_nothing_that_a_group_lacks(tmp_path, threshold, problem):
+    """A threshold reads a group by itself: its times and its outcomes."""
     path = scenario_file(tmp_path, mix=MIX, phases=PHASES, thresholds=[GOODPUT, threshold], groups={"checkout": GROUP})
     with pytest.raises(InputError) as caught:
         load_scenario(path)
@@ -141,7 +141,7 @@ def test_what_no_group_has_no_threshold_reads(tmp_path, threshold, problem):
 
 
 def test_a_threshold_on_a_group_covers_its_requests():
-    """Each of which the group needs; a limit may be longer than any one request may take."""
+    """The group needs each of them; its limit may be longer than any single request may take."""
     group_only = {"endpoint": "checkout", "expect": "goodput_ratio >= 99 %"}
     others = {"endpoint": ["login", "health"], "expect": "goodput_ratio >= 99 %"}
     slow = {"endpoint": "checkout", "expect": "p(90) < 25 s"}

@@ -1,4 +1,4 @@
-"""What a target file and a scenario's settings declare of limits, and what they mean by it."""
+"""The limits that target files and a scenario's settings declare, and what they mean."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def test_a_manifest_keeps_both_forms():
     assert TargetFacts.model_validate_json(facts.model_dump_json()) == facts
 
 
-def test_the_embedded_targets_bot_check_is_declared_by_some_of_whom_it_refuses():
-    """As its own file of rules says."""
+def test_the_embedded_targets_bot_check_is_declared_by_examples():
+    """According to its own file of rules."""
     rules = [line.split(maxsplit=1) for line in RULES_FILE.read_text().splitlines() if line and line[0] != "#"]
     refused = {action: {part for kind, part in rules if kind == action} for action in ("deny", "strict")}
     assert embedded_access(Settings()) is None

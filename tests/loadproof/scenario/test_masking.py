@@ -1,4 +1,4 @@
-"""Secrets in texts: whatever a server, a log or JSON made of them, ${NAME} stands in their place."""
+"""Secrets in texts: ${NAME} replaces them, however a server, a log or JSON has encoded them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from loadproof.scenario.masking import Masker
 from tests.encodings import ENCODINGS
 
 _INCOMPLETE_CHARACTERS = 4
-"""Of base64 at both ends, which also depend on what stands beside the secret."""
+"""Characters of base64 at both ends, which also depend on what is next to the secret."""
 SENDABLE = st.text(
     st.one_of(
         st.sampled_from("aZ09-_./+=&<>\"'\\%; \xe9"), st.characters(codec="latin-1", exclude_categories=["Cc", "Cs"])
@@ -28,9 +28,9 @@ SENDABLE = st.text(
 @given(secret=SENDABLE)
 @example(secret="0 befor0")
 def test_a_secret_is_found_in_every_encoding(secret, encoding):
-    """Neither its beginning nor its end stays, and what stands around it does."""
+    """Neither its beginning nor its end is left, and the text around it is kept."""
     text = ENCODINGS[encoding](secret)
-    # In no secret: part of one is masked where it stands alone, too.
+    # These occur in no secret: a part of a secret is masked on its own, too.
     before, after = "→" * 8, "←" * 8
     masked = Masker({"TOKEN": secret})(f"{before} {text} {after}")
     assert "${TOKEN}" in masked
@@ -41,15 +41,15 @@ def test_a_secret_is_found_in_every_encoding(secret, encoding):
 
 
 @given(st.text(max_size=100))
-def test_without_secrets_a_text_stays_as_it_is(text):
+def test_a_text_without_secrets_is_unchanged(text):
     """With none at all, and with one that isn't in it."""
     assert Masker({})(text) == text
     assert Masker({"EMPTY": "", "SHORT": text[:3], "OTHER": "\x00never in a text\x00"})(text) == text
 
 
 @given(SENDABLE, st.text("ab&%\\u0;", max_size=80), st.integers(0, 100), st.sampled_from(sorted(ENCODINGS)))
-def test_a_beginning_cuts_no_secret(secret, before, length, encoding):
-    """What is shown and the rest are the whole; a secret across the cut is not in either."""
+def test_the_beginning_of_a_text_splits_no_secret(secret, before, length, encoding):
+    """The masked beginning and the rest make up the whole text; a secret across the cut is in neither."""
     mask = Masker({"TOKEN": secret})
     text = before + ENCODINGS[encoding](secret) + "the end"
     shown, rest = mask.beginning(text, length)
@@ -57,8 +57,8 @@ def test_a_beginning_cuts_no_secret(secret, before, length, encoding):
     assert shown == mask(text)[: len(shown)]
 
 
-def test_a_basic_credential_is_known_as_it_was_before_base64():
-    """A server says whom it refused: user and password, or the password alone."""
+def test_a_basic_credential_is_also_masked_decoded():
+    """A server may say whom it refused: user and password, or the password alone."""
     mask = Masker({"BASIC": base64.b64encode(b"alice:p4ss-w0rd").decode()})
     assert mask("denied for alice:p4ss-w0rd") == "denied for ${BASIC}"
     assert mask("alice: wrong password 'p4ss-w0rd'") == "alice: wrong password '${BASIC}'"
@@ -97,7 +97,7 @@ class _BrokenError(Exception):
 
 
 def test_an_error_keeps_its_name_without_the_secret():
-    """Whatever its class makes of its text; without a secret it is the same object."""
+    """However its class builds its text; without a secret it stays the same object."""
     mask = Masker({"TOKEN": "t0ken-t0ken"})
     harmless = ValueError("boom")
     assert mask.error(harmless) is harmless
@@ -108,8 +108,8 @@ def test_an_error_keeps_its_name_without_the_secret():
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
-def test_what_is_learnt_later_is_found_in_every_encoding_too(encoding):
-    """Even if a text with it has been masked before."""
+def test_a_token_learnt_later_is_found_in_every_encoding_too(encoding):
+    """Even if the same text was masked before."""
     mask, text = Masker({"OTHER": "something-else"}), f"[before] {ENCODINGS[encoding]('c4nary-t0ken/1')} [after]"
     assert mask(text) == text
     mask.learn("c4nary-t0ken/1")
@@ -121,8 +121,8 @@ def test_what_is_learnt_later_is_found_in_every_encoding_too(encoding):
 
 @pytest.mark.long
 @pytest.mark.slow
-def test_thousands_of_tokens_cost_a_text_no_more_than_a_few():
-    """Each user may have one; the oldest are forgotten, so that a day of logins has an end."""
+def test_thousands_of_tokens_cost_no_more_than_a_few():
+    """Each user may have one; the oldest are forgotten, so a day of logins doesn't grow without bound."""
     mask = Masker({})
     for number in range(12_000):
         mask.learn(f"token-{number:05}")
@@ -130,8 +130,8 @@ def test_thousands_of_tokens_cost_a_text_no_more_than_a_few():
     assert mask.reach >= 10 * len("token-00000")
 
 
-def test_an_error_that_shows_what_was_learnt_is_masked():
-    """A user's own exception."""
+def test_an_error_that_shows_a_learnt_token_is_masked():
+    """Including exceptions from users' code."""
     mask = Masker({})
     error = ValueError("c4nary-t0ken")
     assert mask.error(error) is error

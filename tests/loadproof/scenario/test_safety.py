@@ -1,4 +1,4 @@
-"""Nothing is sent to a host that nobody named."""
+"""Nothing is sent to a host that was not named."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def test_any_other_host_must_be_named(host, monkeypatch):
     check_host(f"http://{host}", [])
 
 
-def test_a_child_may_do_what_it_is_permitted(monkeypatch):
-    """That alone, or besides what this process may."""
+def test_a_child_may_do_only_what_it_is_permitted(monkeypatch):
+    """Only that, or in addition to what this process may do."""
     monkeypatch.setenv("LOADPROOF_ALLOW_HOSTS", "a.example, b.example")
     monkeypatch.setenv("LOADPROOF_ALLOW_VARIABLES", "A,B")
     monkeypatch.setenv("LOADPROOF_ALLOW_FILES", "/a,/b")
@@ -68,27 +68,27 @@ def test_a_child_may_do_what_it_is_permitted(monkeypatch):
         "http://\u202ea",
     ],
 )
-def test_what_is_no_base_url_is_refused(url):
-    """With an example of one."""
+def test_anything_but_a_base_url_is_refused(url):
+    """The error has an example of one."""
     with pytest.raises(InputError, match="not a base URL"):
         check_base_url(url, "here")
 
 
 @pytest.mark.parametrize("path", ["/../..//x", "/./x", "/a/..", "/a/%2E%2e/b", "//x", "/a//b"])
 def test_a_path_that_leads_elsewhere_is_refused(path):
-    """Browsers resolve it; what stands in the URL would be sent."""
+    """Browsers resolve it, but we would send it as written."""
     with pytest.raises(InputError, match=r"`\.\.` or empty segments.*write the path that they lead to"):
         check_base_url(f"http://127.0.0.1:80{path}", "here")
 
 
 @pytest.mark.parametrize("path", ["", "/", "/a", "/a/", "/a.b/..c/v1.0"])
 def test_dots_within_a_segment_are_part_of_its_name(path):
-    """A slash at the end is none."""
+    """A trailing slash is not an empty segment."""
     check_base_url(f"http://127.0.0.1:80{path}", "here")
 
 
 def test_a_password_in_a_url_is_refused_and_not_repeated():
-    """It would end in logs."""
+    """It would end up in logs."""
     with pytest.raises(InputError) as caught:
         check_base_url("http://me:hush@127.0.0.1", "here")
     assert "hush" not in str(caught.value)
@@ -115,8 +115,8 @@ def test_the_target_comes_from_file_and_environment(tmp_path, monkeypatch):
         ("url: http://127.0.0.1", "base_url: missing"),
     ],
 )
-def test_a_wrong_target_file_is_told_with_its_place(tmp_path, text, message):
-    """As scenarios are."""
+def test_errors_in_a_target_file_are_reported_with_their_place(tmp_path, text, message):
+    """As with scenarios."""
     file = tmp_path / "target.yaml"
     file.write_text(text)
     with pytest.raises(InputError) as caught:

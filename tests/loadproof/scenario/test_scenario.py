@@ -1,4 +1,4 @@
-"""Scenarios: what is accepted, and that everything wrong is told at once with its place and remedy."""
+"""Scenarios: what is accepted, and that all errors are reported at once with place and remedy."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def problems_of(path: Path, overrides: dict[str, str] | None = None) -> list[str
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_every_shipped_scenario_loads_and_names_its_schema(path):
-    """And is called as its file."""
+    """And is named like its file."""
     assert load_scenario(path).name == path.stem
     assert path.read_text().startswith("# yaml-language-server: $schema=scenario.schema.json\n")
 
@@ -138,13 +138,13 @@ def test_the_default_mix_is_half_balance():
         ({"model": "open"}, "client_count: missing in the open model"),
     ],
 )
-def test_each_mistake_is_told_with_its_place(tmp_path, changes, message):
+def test_each_mistake_is_reported_with_its_place(tmp_path, changes, message):
     """File, path, what was found, and the remedy."""
     assert any(message in problem for problem in problems_of(written(tmp_path, **changes)))
 
 
-def test_endpoints_may_share_out_their_goodput_thresholds(tmp_path):
-    """In whichever phases."""
+def test_several_goodput_thresholds_may_cover_the_endpoints(tmp_path):
+    """In any phases."""
     thresholds = [
         {"endpoint": ["balance", "health"], "expect": "goodput_ratio >= 90 %", "phase": "steady"},
         {"endpoint": "transactions", "expect": "goodput > 1 rps", "phase": "bursts"},
@@ -154,18 +154,18 @@ def test_endpoints_may_share_out_their_goodput_thresholds(tmp_path):
 
 
 def test_a_burst_needs_the_closed_model(tmp_path):
-    """In the open model nobody waits for an instant."""
+    """In the open model no user waits for a moment to send."""
     phases = [{"name": "steady", "rate": "5 rps", "burst": {"times": 1, "every": "1 s"}}]
     path = written(tmp_path, model="open", client_count=5, phases=phases, thresholds=[{"expect": "goodput > 1 rps"}])
     assert "a burst in the open model" in problems_of(path)[0]
 
 
-def test_all_mistakes_are_told_at_once(tmp_path):
+def test_all_mistakes_are_reported_at_once(tmp_path):
     """Three wrong fields, three lines."""
     assert len(problems_of(written(tmp_path, deadline=1, model="x", surprise=2))) == 3
 
 
-def test_a_file_that_cannot_be_read_is_one_line(tmp_path):
+def test_an_unreadable_file_is_reported_in_one_line(tmp_path):
     """Missing, a directory, not UTF-8."""
     assert "No such file" in problems_of(tmp_path / "none.yaml")[0]
     assert "directory" in problems_of(tmp_path)[0]
@@ -182,8 +182,8 @@ def test_the_command_line_overrides_single_values(tmp_path):
 
 
 @pytest.mark.parametrize("key", ["phases.nowhere.duration", "phases.99.users", "name.first", "phases.0"])
-def test_an_override_of_nothing_is_refused(tmp_path, key):
-    """With what a path looks like."""
+def test_an_override_of_an_unknown_place_is_refused(tmp_path, key):
+    """The error has an example of a path."""
     assert "no such place" in problems_of(written(tmp_path), {key: "1"})[0]
 
 

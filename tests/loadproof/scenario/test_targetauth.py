@@ -1,4 +1,4 @@
-"""The `auth` of target files: what is accepted, what is refused, and who may be asked for a token."""
+"""The `auth` of target files: what is accepted, what is rejected, and which hosts may be asked for a token."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def refused(tmp_path, text: str) -> str:
     return str(caught.value)
 
 
-def test_basic_is_a_header_of_each_request(tmp_path, monkeypatch):
-    """Of user and password, in UTF-8."""
+def test_basic_auth_is_sent_as_a_header_with_each_request(tmp_path, monkeypatch):
+    """With user and password, in UTF-8."""
     monkeypatch.setenv("API_PASSWORD", "pässword: 1")
     found = target(tmp_path, "auth: {basic: {user: loader, password: API_PASSWORD}}")
     api = Api(found.endpoints, headers=found.headers, webhook_secret="", auth=found.auth)
@@ -49,7 +49,7 @@ def test_basic_is_a_header_of_each_request(tmp_path, monkeypatch):
 
 
 def test_a_password_is_masked_in_every_text(tmp_path, monkeypatch):
-    """Also as it was sent, with the user in front of it."""
+    """Also in the form that was sent, with the user before it."""
     monkeypatch.setenv("API_PASSWORD", CANARY)
     found = target(tmp_path, "auth: {basic: {user: loader, password: API_PASSWORD}}")
     mask = masker_of(secret_variables(found))
@@ -84,15 +84,15 @@ def test_a_password_is_masked_in_every_text(tmp_path, monkeypatch):
         (f"{{oauth2: {{{OAUTH2}, secret_in: url}}}}", "auth.oauth2.secret_in: not accepted; it should be 'header' or"),
     ],
 )
-def test_each_mistake_is_told_with_its_place_and_no_secret(tmp_path, auth, told):
-    """Whatever was written there may be one."""
+def test_each_mistake_is_reported_with_its_place_and_no_secret(tmp_path, auth, told):
+    """Anything written there may be a secret."""
     text = refused(tmp_path, f"auth: {auth}")
     assert told in text
     assert "c4nary" not in text
 
 
-def test_all_that_is_wrong_is_told_at_once(tmp_path):
-    """Of `auth`, and of what it contradicts."""
+def test_all_errors_are_reported_at_once(tmp_path):
+    """Errors in `auth`, and what it contradicts."""
     text = refused(
         tmp_path,
         "headers: {authorization: 'Bearer ${API_TOKEN}'}\n"
@@ -104,7 +104,7 @@ def test_all_that_is_wrong_is_told_at_once(tmp_path):
 
 
 @pytest.mark.parametrize("value", ["", "line\nbreak", "\udcff"])
-def test_a_variable_that_is_not_set_or_cannot_be_sent_is_told_by_its_name(tmp_path, monkeypatch, value):
+def test_a_variable_that_is_not_set_or_cannot_be_sent_is_reported_by_name(tmp_path, monkeypatch, value):
     """Before anything is sent, whatever the mix."""
     monkeypatch.setenv("CLIENT_SECRET", value)
     (problem,) = map(str, variable_problems(target(tmp_path, f"auth: {{oauth2: {{{OAUTH2}}}}}"), set()))
@@ -112,8 +112,8 @@ def test_a_variable_that_is_not_set_or_cannot_be_sent_is_told_by_its_name(tmp_pa
     assert "environment variable CLIENT_SECRET" in problem
 
 
-def test_whoever_gives_tokens_out_has_to_be_allowed_too(tmp_path):
-    """A token URL is a host that receives a secret."""
+def test_the_host_that_issues_tokens_must_be_allowed_too(tmp_path):
+    """The host of a token URL receives a secret."""
     found = target(tmp_path, f"auth: {{oauth2: {{{OAUTH2}}}}}")
     assert permissions_of(found)["LOADPROOF_ALLOW_HOSTS"] == "127.0.0.1,login.example.test"
     with pytest.raises(UnsafeTargetError, match=r"target auth.oauth2.token_url: this host is not on the allow list"):
@@ -123,7 +123,7 @@ def test_whoever_gives_tokens_out_has_to_be_allowed_too(tmp_path):
 
 
 def test_a_path_is_below_the_base_url(tmp_path, monkeypatch):
-    """Also if that is replaced."""
+    """Also if the base URL is replaced."""
     text = "auth: {oauth2: {token_url: /oauth/token, client_id: load, client_secret: CLIENT_SECRET}}"
     assert token_url_of(target(tmp_path, text, "http://127.0.0.1:9000/api/")) == "http://127.0.0.1:9000/api/oauth/token"
     monkeypatch.setenv("TARGET_URL", "https://api.example.test")
@@ -134,14 +134,14 @@ def test_a_path_is_below_the_base_url(tmp_path, monkeypatch):
     ("url", "is_told"),
     [("http://login.example.test/token", True), ("https://login.example.test/token", False), ("/token", False)],
 )
-def test_a_secret_that_travels_in_the_clear_is_told(tmp_path, url, is_told):
-    """Not on loopback, where it doesn't travel."""
+def test_a_secret_sent_unencrypted_is_reported(tmp_path, url, is_told):
+    """Except on loopback, where it doesn't travel."""
     text = f"auth: {{oauth2: {{{OAUTH2.replace('https://login.example.test/token', url)}}}}}"
     assert (readable_secret(target(tmp_path, text)) == url) == is_told
 
 
 def test_the_documentations_target_files_are_accepted(tmp_path):
-    """One for each way."""
+    """One for each way to authenticate."""
     page = (ROOT / "docs/configuration.md").read_text(encoding="utf-8").partition("## Authentication")[2]
     blocks = re.findall(r"^```yaml\n(.*?)^```", page.partition("\n## ")[0], re.DOTALL | re.MULTILINE)
     found = [target(tmp_path, block) for block in blocks]

@@ -1,4 +1,4 @@
-"""Target files: what is accepted, and that all that is wrong is told at once."""
+"""Target files: what is accepted, and that all errors are reported at once."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ def refused(tmp_path, text: str) -> str:
 
 
 def test_a_base_url_is_enough(tmp_path):
-    """All else is as in the reference API."""
+    """Everything else is as in the reference API."""
     found = target(tmp_path, "base_url: http://127.0.0.1:9000/\n")
     assert found.base_url == "http://127.0.0.1:9000"
     assert found.endpoints.transactions.statuses == {201}
     assert found.account_ids is None
 
 
-def test_all_that_is_wrong_is_told_at_once(tmp_path):
-    """Placeholders, words, secrets, statuses, unknown keys of each endpoint."""
+def test_all_errors_are_reported_at_once(tmp_path):
+    """Placeholders, field names and secrets, of each endpoint."""
     text = refused(
         tmp_path,
         """\
@@ -58,7 +58,7 @@ endpoints:
 
 
 def test_operations_for_audits_exist_if_they_are_declared(tmp_path):
-    """A list is of an account or of a key, and of one of them."""
+    """A list of payments is by account or by key, not both."""
     assert target(tmp_path, "base_url: http://127.0.0.1:9000\n").endpoints.payments is None
     text = """\
 base_url: http://127.0.0.1:9000
@@ -72,7 +72,7 @@ endpoints:
 
 
 def test_accounts_that_others_use_are_not_exclusive(tmp_path):
-    """One of the two is wrong."""
+    """One of the two settings is wrong."""
     text = """\
 base_url: http://127.0.0.1:9000
 exclusive_accounts: true
@@ -127,12 +127,12 @@ def test_each_field_is_checked(tmp_path, line, told):
         ("{body: {debit: from, credit: from}}", "the same place in the body, got 'from'"),
     ],
 )
-def test_fields_that_would_take_each_others_place_are_told(tmp_path, operation, told):
-    """One of them would be sent, or the first request would break."""
+def test_fields_that_would_collide_in_the_body_are_reported(tmp_path, operation, told):
+    """Only one of them would be sent, or the first request would fail."""
     assert told in refused(tmp_path, f"base_url: http://127.0.0.1:9000\nendpoints: {{transactions: {operation}}}\n")
 
 
-def test_constants_may_stand_beside_fields_and_around_them(tmp_path):
+def test_constants_may_be_next_to_fields_or_around_them(tmp_path):
     """In one object."""
     operation = "{constants: {amount: {exact: true}, kind: x, to.bank: y}, body: {amount: amount.value, credit: to.id}}"
     assert target(tmp_path, f"base_url: http://127.0.0.1:9000\nendpoints: {{transactions: {operation}}}\n")
@@ -151,12 +151,12 @@ def test_constants_may_stand_beside_fields_and_around_them(tmp_path):
     ],
 )
 def test_header_names_are_compared_as_http_does(tmp_path, headers, told):
-    """One would replace the other, both would be sent, or nobody could read what comes."""
+    """Otherwise one would replace the other, both would be sent, or the answer would be unreadable."""
     assert told in refused(tmp_path, f"base_url: http://127.0.0.1:9000\nheaders: {headers}\n")
 
 
-def test_one_host_and_one_content_type_are_sent_as_the_file_has_them(tmp_path):
-    """In lower case, too; what an operation sends itself keeps its own."""
+def test_one_host_and_one_content_type_are_sent_as_in_the_file(tmp_path):
+    """Also if written in lower case."""
     found = target(
         tmp_path,
         "base_url: http://127.0.0.1:9000\nheaders: {host: pay.example.test, content-type: application/vnd.pay+json}\n",
@@ -173,8 +173,8 @@ def test_one_host_and_one_content_type_are_sent_as_the_file_has_them(tmp_path):
         assert types == [b"content-type: application/vnd.pay+json"]
 
 
-def test_the_headers_of_signatures_are_those_that_the_file_may_not_have():
-    """Of each kind."""
+def test_signature_headers_are_exactly_those_that_a_file_may_not_set():
+    """For each signature scheme."""
     for kind, sign in SIGNATURES.items():
         assert tuple(sign("evt_1", b"{}", "whsec_AAAA")) == SIGNATURE_HEADERS[kind]
 
@@ -201,21 +201,21 @@ CANARY = "c4nary"
         f"endpoints: {{webhooks: {{secret: '{CANARY} x'}}}}",
     ],
 )
-def test_no_message_shows_what_a_header_or_a_key_is(tmp_path, line):
-    """Whatever is wrong with it."""
+def test_no_message_shows_the_value_of_a_header_or_a_key(tmp_path, line):
+    """Whatever is wrong with them."""
     text = refused(tmp_path, f"base_url: http://127.0.0.1:9000\n{line}\n")
     assert CANARY not in text
     assert "target.yaml:2" in text
 
 
 @pytest.mark.parametrize("url", [f"http://127.0.0.1?token={CANARY}", f"http://u:{CANARY}@127.0.0.1"])
-def test_no_message_shows_what_a_url_has_beside_the_address(tmp_path, url):
+def test_no_message_shows_secrets_in_a_url(tmp_path, url):
     """A token in a query, a password."""
     assert CANARY not in refused(tmp_path, f"base_url: '{url}'\n")
 
 
-def test_accounts_come_from_a_csv_beside_the_file(tmp_path):
-    """The column `account`, each once, blanks left out, a byte order mark ignored."""
+def test_accounts_can_come_from_a_csv_file_next_to_the_target_file(tmp_path):
+    """From the column `account`, each once; blanks and a byte order mark are ignored."""
     (tmp_path / "accounts.csv").write_text("\ufeffname,account\nx,a1\ny,a2\nz,\nu,a2\nv,a3\n", encoding="utf-8")
     assert target(tmp_path, "base_url: http://127.0.0.1:9000\naccounts: accounts.csv\n").account_ids == [
         "a1",
@@ -234,7 +234,7 @@ def test_accounts_come_from_a_csv_beside_the_file(tmp_path):
         (b"account\n\xff\n", "can't be read"),
     ],
 )
-def test_a_wrong_csv_is_told_with_its_path(tmp_path, content, told):
+def test_an_invalid_csv_file_is_reported_with_its_path(tmp_path, content, told):
     """Before anything is sent."""
     if content is not None:
         (tmp_path / "accounts.csv").write_bytes(content)
@@ -243,8 +243,8 @@ def test_a_wrong_csv_is_told_with_its_path(tmp_path, content, told):
     assert told in text
 
 
-def test_the_secret_of_master_and_workers_is_not_for_the_target(tmp_path, monkeypatch):
-    """Whoever knows it can write a run's results."""
+def test_the_secret_of_master_and_workers_is_never_sent_to_the_target(tmp_path, monkeypatch):
+    """Anyone who knows it can write a run's results."""
     monkeypatch.setenv("LOADPROOF_SECRET", "5" * 64)
     file = tmp_path / "target.yaml"
     file.write_text("base_url: http://127.0.0.1\nheaders: {X-Key: '${LOADPROOF_SECRET}'}\n")
@@ -254,8 +254,8 @@ def test_the_secret_of_master_and_workers_is_not_for_the_target(tmp_path, monkey
     )
 
 
-def test_variables_that_are_not_set_are_told(tmp_path, monkeypatch):
-    """Of headers, and of webhooks where the scenario sends any."""
+def test_variables_that_are_not_set_are_reported(tmp_path, monkeypatch):
+    """Those of headers, and those of webhooks if the scenario sends any."""
     monkeypatch.delenv("API_TOKEN", raising=False)
     monkeypatch.delenv("HOOK_KEY", raising=False)
     found = target(
@@ -283,8 +283,8 @@ def test_variables_that_are_not_set_are_told(tmp_path, monkeypatch):
         (f"{CANARY}\udcff", "there is a character that is not in Latin-1 in the environment variable API_TOKEN"),
     ],
 )
-def test_values_that_no_header_can_hold_are_told_by_the_variables_name(tmp_path, monkeypatch, value, told):
-    """Of headers, and of a key that is sent in one."""
+def test_values_that_no_header_can_hold_are_reported_by_variable_name(tmp_path, monkeypatch, value, told):
+    """In headers, and in a key that is sent as one."""
     monkeypatch.setenv("API_TOKEN", value)
     found = target(
         tmp_path,
@@ -307,8 +307,8 @@ def test_values_that_no_header_can_hold_are_told_by_the_variables_name(tmp_path,
         ("stripe", f"{CANARY}\udcff"),
     ],
 )
-def test_keys_that_cannot_sign_are_told_before_the_run(tmp_path, monkeypatch, signature, value):
-    """By the variable's name; also where the file says nothing of it."""
+def test_keys_that_cannot_sign_are_reported_before_the_run(tmp_path, monkeypatch, signature, value):
+    """By the variable's name; also if the file doesn't mention it."""
     monkeypatch.setenv("WEBHOOK_SECRET", value)
     words = "" if signature == "standard" else f"endpoints: {{webhooks: {{signature: {signature}}}}}\n"
     found = target(tmp_path, f"base_url: http://127.0.0.1:9000\n{words}")
@@ -317,8 +317,8 @@ def test_keys_that_cannot_sign_are_told_before_the_run(tmp_path, monkeypatch, si
     assert CANARY not in problem
 
 
-def test_what_a_target_tells_of_its_secrets_is_taken_out(tmp_path, monkeypatch):
-    """As it was sent, and as JSON writes it."""
+def test_secrets_that_a_target_echoes_are_masked(tmp_path, monkeypatch):
+    """In the form that was sent, and as JSON writes it."""
     monkeypatch.setenv("API_TOKEN", f'{CANARY}"ü\\')
     monkeypatch.setenv("HOOK_KEY", "s3cret-key")
     found = target(
@@ -334,8 +334,8 @@ def test_what_a_target_tells_of_its_secrets_is_taken_out(tmp_path, monkeypatch):
         assert "Bearer ${API_TOKEN}" in shown
 
 
-def test_commands_are_arguments_or_more_about_them_and_run_beside_their_file(tmp_path):
-    """A list is a command without anything else."""
+def test_commands_are_lists_or_mappings_and_run_in_their_files_directory(tmp_path):
+    """A list is a command with no other settings."""
     found = target(
         tmp_path,
         """\
@@ -353,7 +353,7 @@ commands:
 
 
 def test_commands_that_nobody_could_fill_in_are_refused(tmp_path):
-    """Placeholders of another command, a server without its port, a text for a shell."""
+    """Placeholders of another command, a server without its port, a line for a shell."""
     text = refused(
         tmp_path,
         """\

@@ -1,4 +1,4 @@
-"""What a target file may say about TLS and a proxy, and what is refused with its place, its value and the remedy."""
+"""TLS and proxies in a target file: what is accepted, and what is rejected with its place, its value and the remedy."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def prepared(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def files(prepared):
-    """The same beside the target file, whose paths are relative to it; short ones, which messages show whole."""
+    """The same files in the target file's directory, with a short path, so that messages show it whole."""
     with tempfile.TemporaryDirectory() as short:
         shutil.copytree(prepared, short, dirs_exist_ok=True)
         yield Path(short)
@@ -72,7 +72,7 @@ def refused(directory: Path, text: str) -> str:
 
 
 def test_paths_are_relative_to_the_target_file(files):
-    """And absolute from then on, because processes of a run have a directory of their own."""
+    """And absolute from then on, because a run's processes work in another directory."""
     found = target(
         files,
         f"{BASE}tls: {{ca_file: pem.crt, client_certificate: pem.crt, client_key: {files}/pem, server_name: a.test}}\n",
@@ -143,7 +143,7 @@ def test_paths_are_relative_to_the_target_file(files):
         ("true", "tls: not a mapping"),
     ],
 )
-def test_tls_that_can_not_be_meant_or_used_is_refused(files, tls, told):
+def test_tls_settings_that_make_no_sense_or_cannot_be_used_are_refused(files, tls, told):
     """With its place in the file, what was found and what to do."""
     text = refused(files, f"{BASE}tls: {tls}\n")
     assert told.replace("{}", str(files)) in text
@@ -151,8 +151,8 @@ def test_tls_that_can_not_be_meant_or_used_is_refused(files, tls, told):
     assert len(text.splitlines()) == 1
 
 
-def test_all_that_is_wrong_with_it_is_told_at_once(files):
-    """Of the files, of the way, and of the rest."""
+def test_all_errors_in_tls_and_proxy_are_reported_at_once(files):
+    """Errors in the files, in how the target is reached, and in the rest."""
     text = refused(
         files,
         f"{NO_TLS}tls: {{ca_file: none, client_key: der}}\nproxy: localhost:1\nheaders: {{Host: a/b}}\n",
@@ -166,7 +166,7 @@ def test_all_that_is_wrong_with_it_is_told_at_once(files):
 
 
 @pytest.mark.parametrize(("override", "is_fine"), [("https://127.0.0.1:1", True), ("http://127.0.0.1:1", False)])
-def test_the_base_url_that_counts_is_the_one_that_is_used(files, monkeypatch, override, is_fine):
+def test_tls_is_checked_against_the_base_url_that_is_used(files, monkeypatch, override, is_fine):
     """TARGET_URL replaces the file's."""
     monkeypatch.setenv("TARGET_URL", override)
     text = f"{NO_TLS if is_fine else BASE}tls: {{ca_file: pem.crt}}\n"
@@ -192,8 +192,8 @@ def test_the_base_url_that_counts_is_the_one_that_is_used(files, monkeypatch, ov
         ("[c4nary@127.0.0.1]", "proxy: not accepted"),
     ],
 )
-def test_a_proxy_that_can_not_be_meant_is_refused(tmp_path, proxy, told):
-    """No message has a password."""
+def test_a_malformed_proxy_is_refused(tmp_path, proxy, told):
+    """No message shows a password."""
     text = refused(tmp_path, f"{NO_TLS}proxy: {proxy}\n")
     assert told in text
     assert "c4nary" not in text
@@ -211,7 +211,7 @@ def test_a_proxy_that_can_not_be_meant_is_refused(tmp_path, proxy, told):
         ),
     ],
 )
-def test_headers_that_a_proxy_decides_are_refused(tmp_path, base, header, told):
+def test_headers_that_a_proxy_overrides_are_refused(tmp_path, base, header, told):
     """Through a tunnel the target gets the Host header as it is."""
     assert told in refused(tmp_path, f"{base}headers: {{{header}}}\nproxy: http://127.0.0.1:1\n")
     assert target(tmp_path, f"{BASE}headers: {{host: a.test}}\nproxy: http://127.0.0.1:1\n").headers == {
@@ -220,8 +220,8 @@ def test_headers_that_a_proxy_decides_are_refused(tmp_path, base, header, told):
 
 
 @pytest.mark.parametrize("host", ["a b", "https://a.test", "a.test/x", "", "a.test:x", "u@a.test"])
-def test_a_host_header_that_no_host_has_is_refused(tmp_path, host):
-    """It names whom the request is for."""
+def test_a_malformed_host_header_is_refused(tmp_path, host):
+    """The header names the host that the request is for."""
     assert "headers.Host: not a host;" in refused(tmp_path, f"{NO_TLS}headers: {{Host: '{host}'}}\n")
 
 
@@ -231,7 +231,7 @@ def test_a_host_header_may_be_any_host(tmp_path, host):
     assert target(tmp_path, f"{NO_TLS}headers: {{Host: '{host}'}}\n").headers == {"Host": host}
 
 
-def test_credentials_of_a_proxy_are_those_of_the_environment(tmp_path, monkeypatch):
+def test_credentials_of_a_proxy_come_from_the_environment(tmp_path, monkeypatch):
     """Sent in base64, and masked in every form."""
     monkeypatch.setenv("PROXY_USER", "ada")
     monkeypatch.setenv("PROXY_PASSWORD", "c4nary-é")
@@ -246,8 +246,8 @@ def test_credentials_of_a_proxy_are_those_of_the_environment(tmp_path, monkeypat
     assert encoded[8:-8] not in mask(f"407 for Basic {encoded}")
 
 
-def test_another_host_gets_the_proxy_but_nothing_of_the_targets_tls(files):
-    """No certificate, no name of somebody else, no blind trust."""
+def test_another_host_gets_the_proxy_but_none_of_the_targets_tls_settings(files):
+    """No client certificate, no other server name, no `verify: false`."""
     found = target(files, f"{BASE}tls: {{verify: false, client_certificate: both}}\nproxy: http://127.0.0.1:3128\n")
     assert way_of(found, "https://127.0.0.1:9000/api") == way_of(found)
     assert way_of(found, "https://127.0.0.1:9001") == Way(proxy=Proxy("127.0.0.1", 3128))
@@ -261,7 +261,7 @@ def test_another_host_gets_the_proxy_but_nothing_of_the_targets_tls(files):
         ("a:da", "a:b", "target proxy: there is a colon in the environment variable PROXY_USER"),
     ],
 )
-def test_credentials_that_can_not_be_sent_are_told(tmp_path, monkeypatch, user, password, told):
+def test_credentials_that_cannot_be_sent_are_reported(tmp_path, monkeypatch, user, password, told):
     """By name, never by value."""
     monkeypatch.setenv("PROXY_USER", user)
     monkeypatch.setenv("PROXY_PASSWORD", password)
@@ -270,8 +270,8 @@ def test_credentials_that_can_not_be_sent_are_told(tmp_path, monkeypatch, user, 
     assert problem.startswith(told)
 
 
-def test_a_proxy_is_held_to_the_allow_list_as_the_target_is(tmp_path):
-    """Both, whichever is loopback."""
+def test_the_allow_list_applies_to_a_proxy_as_to_the_target(tmp_path):
+    """Both are checked, whichever of them is loopback."""
     for base, proxy, refused_host in (
         (
             "http://127.0.0.1:1",
@@ -287,7 +287,7 @@ def test_a_proxy_is_held_to_the_allow_list_as_the_target_is(tmp_path):
     assert permissions_of(found)["LOADPROOF_ALLOW_HOSTS"] == "far.example.test,127.0.0.1"
 
 
-def test_the_documentations_target_file_is_one(files):
+def test_the_documentations_target_file_is_accepted(files):
     """With the files that it names."""
     text = (ROOT / "docs/configuration.md").read_text()
     example = text.partition("```yaml\n")[2].partition("```")[0]

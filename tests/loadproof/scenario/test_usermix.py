@@ -1,4 +1,4 @@
-"""Users that come as others: what a mix may say of them, and what contradicts the rest of the scenario."""
+"""Disguised users: what a mix may say about them, and what contradicts the rest of the scenario."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def checked(other: dict[str, object], plan: dict[str, object] = CLOSED, **more: 
         ({"clients": 1, "addresses": "127.129.0.1"}, OPEN),
     ],
 )
-def test_who_users_come_as_survives_a_manifest(other, plan):
+def test_disguised_users_survive_a_round_trip(other, plan):
     scenario = checked(other, plan)
     assert Scenario.model_validate(scenario.model_dump(mode="json")) == scenario
 
@@ -59,7 +59,7 @@ def test_who_users_come_as_survives_a_manifest(other, plan):
         ),
     ],
 )
-def test_what_contradicts_the_rest_of_the_scenario_is_refused(other, plan, reported):
+def test_contradictions_with_the_rest_of_the_scenario_are_refused(other, plan, reported):
     with pytest.raises(InputError) as refused:
         checked(other, plan)
     assert reported in str(refused.value)
@@ -72,8 +72,8 @@ def test_no_two_kinds_have_the_same_addresses():
 
 
 @pytest.mark.process
-def test_users_can_only_be_like_some_that_there_are(tmp_path):
-    """And their name is nobody else's."""
+def test_users_can_only_be_like_existing_ones(tmp_path):
+    """And their name must not be taken."""
     mix = {"balance": BALANCE, "flood": BALANCE | {"like": "balanse"}}
     told = in_process("check", scenario_file(tmp_path, mix=mix, **CLOSED)).stderr
     assert "mix.flood.like: no such file in locustfiles/, got 'balanse'; did you mean 'balance'?" in told
