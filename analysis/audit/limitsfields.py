@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
@@ -175,4 +176,12 @@ def _own(fields: Mapping[str, str], word: str, limit: DeclaredLimit) -> dict[str
     own = {name: item for name, item in policies if item.get("q") == limit.amount and item.get("w") == limit.period}
     if word == _POLICY:
         return next(iter(own.values()), {})
-    return next((item for name, item in items if (item["q"] == limit.amount if "q" in item else name in own)), {})
+    names, amounts = Counter(name for name, _ in policies), Counter(item.get("q") for _, item in policies)
+
+    def is_own(name: str, item: Mapping[str, int]) -> bool:
+        """What two policies have in common tells neither of them."""
+        if "q" in item and amounts[item["q"]] <= 1:
+            return item["q"] == limit.amount
+        return name in own and names[name] == 1
+
+    return next((item for name, item in items if is_own(name, item)), {})

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 _EDGE_S: Final = 0.1
 """How far apart the times of an event and of a request may be."""
+_SAMPLED_S: Final = 2.0
+"""A sample has the time when its answer had arrived; it may have been counted this much earlier."""
 _BACK_S: Final = 3.0
 """A Redis that is back is found within this time; until then, some processes count there and some don't."""
 _US: Final = 1e6
@@ -120,7 +122,7 @@ def _unplanned(run: Run, planned: list[Loss]) -> Iterator[Loss]:
             blamed_s = to_s
         else:
             back_s = to_s + _BACK_S
-            yield Loss(from_s - _EDGE_S, back_s, back_s, back_s, is_planned=False)
+            yield Loss(from_s - _SAMPLED_S - _EDGE_S, back_s, back_s, back_s, is_planned=False)
 
 
 def _takes_it_all(span: FaultSpan) -> bool:

@@ -265,7 +265,9 @@ class _Series:
         )
         events = tuple(self._event(change, smallest) for change in points.changes)
         odd = tuple(self.runs[place] for place in points.odd)
-        is_worse_now = scaled.size - 1 in points.odd and self._is_worse(float(scaled[-1] - scaled[-2]), smallest)
+        usual = np.delete(scaled, points.odd)
+        is_odd_now = scaled.size - 1 in points.odd and usual.size > 0
+        is_worse_now = is_odd_now and self._is_worse(float(scaled[-1] - np.median(usual)), smallest)
         return RowHistory(self.row, self.metric, self.runs, self.values, events, odd, is_worse_now)
 
     def _is_worse(self, shift: float, smallest: float) -> bool:

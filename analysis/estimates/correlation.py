@@ -98,21 +98,29 @@ def half_width_of_mean(
     """
     if values.size < 2:
         return math.inf
-    residuals = np.zeros(values.size)
+    residuals, free, scale = np.zeros(values.size), 0, 1.0
     for phase in np.unique(phases):
         inside = phases == phase
         residuals[inside] = values[inside] - values[inside].mean()
-        if planned is not None:
+        loaded, fitted = int(inside.sum()), 1
+        if planned is not None and np.ptp(planned[inside]) > 0:
             residuals[inside] -= _following(residuals[inside], planned[inside])
+            loaded = np.count_nonzero(planned[inside])
+            # Bursts have a level, in the few seconds in which they are; ramps a level and a slope.
+            fitted = 2 if loaded == inside.sum() else 1
+            scale = max(scale, loaded / max(loaded - fitted, 1))
+        free += loaded - fitted
+    if free < 1:
+        return math.inf
     variance, freedom = sum_variance(residuals)
-    return t_quantile(1 - _TAIL, freedom) * math.sqrt(variance) / values.size
+    return t_quantile(1 - _TAIL, min(freedom, free)) * math.sqrt(scale * variance) / values.size
 
 
 def _following(residuals: NDArray[np.float64], planned: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The part of them that is proportional to how far the planned load is from its mean, by least squares."""
+    """The part of them that grows in proportion to the planned load's distance from its mean, by least squares."""
     uneven = planned - planned.mean()
-    size = float(uneven @ uneven)
-    part: NDArray[np.float64] = uneven * (float(uneven @ residuals) / size) if size > 0 else 0 * uneven
+    slope = float(uneven @ residuals) / float(uneven @ uneven)
+    part: NDArray[np.float64] = uneven * max(slope, 0.0)
     return part
 
 

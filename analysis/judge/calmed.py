@@ -10,11 +10,10 @@ import numpy as np
 import pandas as pd
 
 from loadproof.analysis.frames.cellsums import among
+from loadproof.plan.windows import load_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from numpy.typing import NDArray
+    from collections.abc import Sequence
 
     from loadproof.analysis.frames.run import Run
     from loadproof.plan.phases import PhaseSpan
@@ -41,31 +40,38 @@ def misses_seconds(expectation: Expectation) -> bool:
 
 def _calmed(run: Run, cells: pd.DataFrame, seconds: frozenset[int]) -> pd.DataFrame:
     parts = [cells[~cells["second"].isin(seconds)]]
-    for span in run.phases:
-        parts += _instead(cells[among(cells["phase"], (span.name,))], span, seconds, run.measured_s)
+    for place, span in enumerate(run.phases):
+        stand_ins = _stand_ins(run.phases, place, seconds, run.measured_s)
+        if stand_ins:
+            parts.append(_moved(cells[among(cells["phase"], (span.name,))], stand_ins))
     return pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
 
 
-def _instead(rows: pd.DataFrame, span: PhaseSpan, seconds: frozenset[int], measured_s: float) -> Iterator[pd.DataFrame]:
-    """What stands for a phase's disturbed seconds; nothing for those beyond as many calm ones."""
+def _stand_ins(
+    spans: Sequence[PhaseSpan], place: int, seconds: frozenset[int], measured_s: float
+) -> list[tuple[int, int]]:
+    """Each disturbed second of a phase, with the calm one that stands for it.
+
+    Of those that stand for no other, it is the one whose planned load is most nearly the same, or the nearest of these.
+    There are no more pairs than calm seconds.
+    """
+    span = spans[place]
     whole = np.arange(math.ceil(span.start_s), math.floor(min(span.end_s, measured_s)))
+    loads = np.array([load_in(spans, place, second) for second in whole.tolist()])
     is_disturbed = np.isin(whole, list(seconds))
-    pairs = _pairs(whole[is_disturbed], whole[~is_disturbed])
-    if not pairs:
-        return
-    disturbed, nearest = np.array(pairs).T
+    calm, pairs = np.flatnonzero(~is_disturbed), []
+    for index in np.flatnonzero(is_disturbed).tolist()[: calm.size]:
+        best = int(np.lexsort((np.abs(calm - index), np.abs(loads[calm] - loads[index])))[0])
+        pairs.append((int(whole[index]), int(whole[calm[best]])))
+        calm = np.delete(calm, best)
+    return pairs
+
+
+def _moved(rows: pd.DataFrame, pairs: list[tuple[int, int]]) -> pd.DataFrame:
+    """Copies of the rows of each pair's second number, in its first."""
+    disturbed, calm = np.array(pairs).T
     rows = rows.sort_values("second", kind="stable")
     at = rows["second"].to_numpy()
-    firsts, ends = np.searchsorted(at, nearest), np.searchsorted(at, nearest + 1)
+    firsts, ends = np.searchsorted(at, calm), np.searchsorted(at, calm + 1)
     places = np.concatenate([np.arange(first, end) for first, end in zip(firsts, ends, strict=True)])
-    yield rows.iloc[places].assign(second=np.repeat(disturbed, ends - firsts).astype(at.dtype))
-
-
-def _pairs(disturbed: NDArray[np.int64], calm: NDArray[np.int64]) -> list[tuple[int, int]]:
-    """Each with the nearest calm second that stands for no other."""
-    pairs = []
-    for second in disturbed.tolist()[: calm.size]:
-        place = int(np.abs(calm - second).argmin())
-        pairs.append((second, int(calm[place])))
-        calm = np.delete(calm, place)
-    return pairs
+    return rows.iloc[places].assign(second=np.repeat(disturbed, ends - firsts).astype(at.dtype))

@@ -49,6 +49,7 @@ class Link:
         self._waiting_bytes = 0
         self._last_due_s = 0.0
         self.has_ended = False
+        self._is_sink_full = False
         self.source: Transport | None = None
         """Where bytes come from."""
         self.sink: Transport | None = None
@@ -126,6 +127,20 @@ class Link:
         if len(self._waiting) == 1:
             self._loop.call_at(self._last_due_s, self.flush)
 
+    def pause(self) -> None:
+        """The receiver reads too slowly: take no more from the sender."""
+        self._is_sink_full = True
+        if self.source is not None:
+            self.source.pause_reading()
+
+    def resume(self) -> None:
+        self._is_sink_full = False
+        self._read_on()
+
+    def _read_on(self) -> None:
+        if self._waiting_bytes <= _MOST_WAITING_BYTES and not self._is_sink_full and self.source is not None:
+            self.source.resume_reading()
+
     def flush(self) -> None:
         """Pass on what is due, and schedule the next call for the rest."""
         if self.sink is None:
@@ -134,8 +149,7 @@ class Link:
             self._pass(self.sink, self._waiting.popleft()[1])
         if self._waiting:
             self._loop.call_at(self._waiting[0][0], self.flush)
-        if self._waiting_bytes <= _MOST_WAITING_BYTES and self.source is not None:
-            self.source.resume_reading()
+        self._read_on()
 
     def _pass(self, sink: Transport, chunk: bytes | None) -> None:
         if chunk is None:

@@ -174,11 +174,11 @@ class _Side(asyncio.Protocol):
     def pause_writing(self) -> None:
         """The peer reads too slowly: stop reading from the other side."""
         if (sender := self.sender) is not None:
-            sender.transport.pause_reading()
+            sender.out.pause()
 
     def resume_writing(self) -> None:
         if (sender := self.sender) is not None:
-            sender.transport.resume_reading()
+            sender.out.resume()
 
     @property
     def sender(self) -> _Side | None:

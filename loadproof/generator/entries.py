@@ -82,17 +82,19 @@ class Entries:
             recorder.elsewhere(endpoint, due)
         if outcome is Outcome.INVALID and heard and heard.is_unread:
             recorder.unread(endpoint, due, timing)
-        if heard and isinstance(heard.response, LazyResponse) and (of := heard.response.timing).is_marked:
-            _note(recorder, endpoint, outcome, due, of)
-        self._journal(endpoint, outcome, due, began_s, ended_s=ended_s, answered=answered)
+        own = heard.response.timing if heard and isinstance(heard.response, LazyResponse) else None
+        if own is not None and own.is_marked:
+            _note(recorder, endpoint, outcome, due, own)
+        is_repeated = own is not None and own.is_repeated
+        self._journal(endpoint, outcome, due, began_s, ended_s=ended_s, answered=answered, is_repeated=is_repeated)
         if life is None:
             return
         life.active_s = max(life.active_s, ended_s)
         life.answering_s += ended_s - began_s
         if life.set_up_s == math.inf:
-            life.longest_s = max(life.longest_s, ended_s - began_s)
             late_s = began_s + self._post.workload().habits.deadline_s
             if asked.is_of_task and ended_s > late_s:
+                life.slow_s += ended_s - began_s
                 self._usual[life.kind].stalls.append(Stall("", late_s, ended_s))
         if not due.is_setup:
             if is_first:
@@ -109,6 +111,7 @@ class Entries:
         *,
         ended_s: float | None = None,
         answered: Answered = _UNANSWERED,
+        is_repeated: bool = False,
     ) -> None:
         """Journal the request, in addition to counting it; notes come from its answer only, never from its user."""
         recorder, work = self._post.recorder, self._post.workload()
@@ -116,7 +119,8 @@ class Entries:
             ended_s = work.now_s() if ended_s is None else ended_s
             moments_s = work.start_s + began_s, work.start_s + ended_s
             status, retry_after, limits = answered
-            recorder.ended(("shared", endpoint, due, *moments_s, status, outcome, retry_after, False, None, limits))
+            told = status, outcome, retry_after, is_repeated, None, limits
+            recorder.ended(("shared", endpoint, due, *moments_s, *told))
 
     def _due(self, asked: AskedRequest) -> tuple[Due, bool]:
         """When the request was due, and whether it is the first of its task.
@@ -146,16 +150,23 @@ class Entries:
             usual.requests += 1
         deadline_s = self._post.workload().habits.deadline_s
         life.began_s, life.kept_s = began_s, max(0.0, ended_s - began_s - deadline_s)
-        if life.kept_s and (life.pace_s is None or life.keeps_pace is False):
+        has_own_pace = life.pace_s is None or life.keeps_pace is False
+        if life.kept_s and (has_own_pace or life.keeps_pace is None):
             from_s = max(began_s + deadline_s, life.kept_until_s)
             life.kept_until_s = max(life.kept_until_s, min(ended_s, self._post.workload().spans[-1].end_s))
-            usual.stalls.append(Stall(endpoint, from_s, life.kept_until_s))
+            stall = Stall(endpoint, from_s, life.kept_until_s)
+            if has_own_pace:
+                usual.stalls.append(stall)
+            else:
+                usual.unsure.append((life, stall))
         if usual.requests >= _FEW:
             self._end_stalls(usual)
 
     def end(self) -> None:
         """Count the remaining stalls, with the usual rates as far as they are known."""
         for usual in self._usual.values():
+            usual.stalls += [stall for life, stall in usual.unsure if not life.keeps_pace]
+            usual.unsure.clear()
             self._end_stalls(usual)
 
     def _end_stalls(self, usual: Usual) -> None:

@@ -55,8 +55,8 @@ class Life:
     """How late this task began, by its pace."""
     active_s: float = 0.0
     """When it last did something observable."""
-    longest_s: float = 0.0
-    """The longest answer before its first task."""
+    slow_s: float = 0.0
+    """How long it waited before its first task for answers that missed their deadline."""
     keeps_pace: bool | None = None
     """Since its first task it has waited by its pace, not by a task set's wait; None before the second task."""
     began_s: float | None = None
@@ -75,9 +75,9 @@ class Life:
         self.set_up_s = min(self.set_up_s, now_s)
 
     def never_began_s(self, now_s: float) -> float:
-        """How long it stayed without ever beginning a task, in s; 0 if it did, or if a slow answer is to blame."""
+        """How long it stayed without ever beginning a task, in s; 0 if it did, or if slow answers are to blame."""
         stayed_s = now_s - self.due_s
-        return stayed_s if self.set_up_s == math.inf and self.longest_s < stayed_s / 2 else 0.0
+        return stayed_s if self.set_up_s == math.inf and self.slow_s < stayed_s / 2 else 0.0
 
     def leave(self, now_s: float) -> None:
         """Its `on_stop` begins; ignored if the user's own code calls it within a task or before the first one."""
@@ -153,3 +153,5 @@ class Usual:
     names: Counter[str] = field(default_factory=Counter)
     stalls: list[Stall] = field(default_factory=list)
     """Stalls seen before the usual rate was known."""
+    unsure: list[tuple[Life, Stall]] = field(default_factory=list)
+    """Stalls of paced users in their first task: if they begin no other, their pace has counted no missed turn."""

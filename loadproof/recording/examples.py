@@ -6,7 +6,6 @@ import re
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
 
     from loadproof.http.messages import Request
     from loadproof.scenario.masking import Masker
@@ -91,9 +90,11 @@ class Examples:
         return text if len(text) <= _SHOWN_CHARACTERS and not rest else f"{text[:_SHOWN_CHARACTERS]}…"
 
 
-def _sent_secrets(request: Request) -> Iterator[str]:
-    """Secrets in the request's own headers, such as a signature, and their parts; per header, the longest first."""
-    for name, value in request.headers.items():
-        if name.lower() not in _OPEN_HEADERS:
-            parts = {value, *_PARTS.split(value)}
-            yield from sorted((part for part in parts if len(part) >= _SHORTEST_SECRET), key=len, reverse=True)
+def _sent_secrets(request: Request) -> list[str]:
+    """Secrets in the request's own headers, such as a signature, and their parts.
+
+    The longest first: a shorter one that is a part of it would leave the rest of it.
+    """
+    values = [value for name, value in request.headers.items() if name.lower() not in _OPEN_HEADERS]
+    parts = {part for value in values for part in (value, *_PARTS.split(value)) if len(part) >= _SHORTEST_SECRET}
+    return sorted(parts, key=len, reverse=True)

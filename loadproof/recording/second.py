@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from loadproof.recording.journalrows import EndedRequest
 
+_AT_ONCE_S: Final = 0.001
+"""More than any lag of a request that is due when it begins."""
 Kind = tuple[str, str, Outcome]
 """Endpoint, method and outcome of finished requests."""
 CellKey = tuple[int, str, str, str, str, int]
@@ -91,6 +93,8 @@ def lag_p99_s(tables: Tables, followed: int = 0) -> float:
     no others are left.
     """
     lags_s = np.concatenate([moments.began_s - moments.due_s for moments in tables.values()] or [np.empty(0)])
+    # Those that began in this second may end in a later one.
+    followed = min(followed, np.count_nonzero(lags_s < _AT_ONCE_S))
     timed = lags_s.size - followed
     if timed <= 0:
         return 0.0

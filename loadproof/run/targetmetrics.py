@@ -41,10 +41,12 @@ class MetricsSampler(threading.Thread):
 
     def run(self) -> None:
         with self._asker:
-            while not self._stopped.wait(_EVERY_S):
-                rows = self._sample()
+            is_last = False
+            while not is_last:
+                # The last sample is taken after the last request.
+                is_last = self._stopped.wait(_EVERY_S)
                 try:
-                    files.append_rows(self._path, rows)
+                    files.append_rows(self._path, self._sample())
                 except OSError as error:
                     self.trouble = f"{self._path.name}: {error.strerror or error}"
                     return

@@ -32,9 +32,7 @@ class DeclaredLimit(Strict):
         description="Windows that the first request starts, windows at fixed moments of the clock, a log of the last "
         "period, this window and a part of the one before, or a bucket that refills evenly (also GCRA).",
     )
-    key: Literal["client", "global"] = Field(
-        "client", description="Each client has its own limit, or all share one."
-    )
+    key: Literal["client", "global"] = Field("client", description="Each client has its own limit, or all share one.")
     burst: Annotated[int, Field(ge=1, le=999_999_999)] | None = Field(
         None, description="Tokens of a full bucket; default: `amount`."
     )

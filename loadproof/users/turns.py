@@ -188,8 +188,9 @@ class TurnTaker(User):
         due = self.workload.next_due(self._every_s, previous_s=previous_s, now_s=now_s, offset_s=self._offset_s)
         if due.late or now_s > begun_s + self._every_s:
             self._is_in_step = True
-            self._account_overrun(begun_s, now_s, took_burst=due.late)
-            if due.late and not self._was_kept_from(due, begun_s):
+            # A burst that it may not take yet is missed: the target told it too late to wait.
+            self._account_overrun(begun_s, now_s, took_burst=due.late and due.at_s >= self._not_before_s)
+            if due.late and not self._was_kept_from(due, begun_s, now_s):
                 due = due._replace(late=False)
         self._answering_s = self._thought_s = 0.0
         self._waits.clear()
@@ -202,10 +203,15 @@ class TurnTaker(User):
             due = self.workload.due_from(self._not_before_s, self._every_s, offset_s=self._offset_s)
         self._due = due
 
-    def _was_kept_from(self, due: Due, begun_s: float) -> bool:
-        """Whether answers alone, without the user's pauses and other work, made it miss the moment of a burst."""
-        burst_s = self.workload.bursts_s[(due.burst or 1) - 1]
-        return begun_s + self._answering_s > burst_s + BURST_SPREAD_S
+    def _was_kept_from(self, due: Due, begun_s: float, now_s: float) -> bool:
+        """Whether answers made it miss the moment of a burst.
+
+        Either they took that long without the user's pauses and other work, or with these there would have been enough
+        time for answers that meet their deadline.
+        """
+        latest_s = self.workload.bursts_s[(due.burst or 1) - 1] + BURST_SPREAD_S
+        own_s = now_s - begun_s - self._answering_s
+        return begun_s + self._answering_s > latest_s or now_s > latest_s >= begun_s + own_s + self._in_time_s
 
     def _account_overrun(self, begun_s: float, now_s: float, *, took_burst: bool) -> None:
         """Account for a turn that ran into the next: waiting for answers is missed turns, the rest our own lateness."""
@@ -228,8 +234,12 @@ class TurnTaker(User):
         Pauses that leave answers enough time to meet their deadline are planned and don't count. Longer ones count as
         far as the turn would have been too long even with answers just in time.
         """
-        in_time_s = min(self._answering_s, len(self._sent) * self.workload.habits.deadline_s)
-        return min(own_s, max(own_s - self._thought_s, own_s + in_time_s - self._every_s))
+        return min(own_s, max(own_s - self._thought_s, own_s + self._in_time_s - self._every_s))
+
+    @property
+    def _in_time_s(self) -> float:
+        """How long this turn's answers would have taken if each had met its deadline."""
+        return min(self._answering_s, len(self._sent) * self.workload.habits.deadline_s)
 
     def _account_setup(self, now_s: float) -> None:
         """Account for the setup: answers delay the first turn, but cost no turns if they arrive within the deadline."""

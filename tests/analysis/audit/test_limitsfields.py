@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from loadproof.analysis.audit.limits import audit_limits
+from loadproof.analysis.audit.limitsfields import _STATE, _own
 from loadproof.analysis.audit.limitsrefusals import Before
 from loadproof.analysis.word import Word
 from loadproof.scenario.limits import DeclaredLimit
@@ -162,3 +163,19 @@ def test_what_was_spent_before_the_run_may_be_gone(algorithm):
     assert evidence.word is Word.PASS, evidence.reason
     if algorithm != "sliding-counter":
         assert fields(late, algorithm).word is Word.FAIL
+
+
+@pytest.mark.parametrize(
+    ("policies", "state", "own"),
+    [
+        ("10;w=1, 50;w=60", "limit=50, remaining=9, reset=1", {"q": 50, "r": 9, "t": 1}),
+        ("50;w=1, 50;w=60", "limit=50, remaining=9, reset=1", {}),
+        ('"short";q=50;w=1, "long";q=50;w=60', '"long";r=9;t=1', {"r": 9, "t": 1}),
+        ('"same";q=50;w=1, "same";q=50;w=60', '"same";r=9;t=1', {}),
+    ],
+    ids=["by its amount", "two amounts", "by its name", "two names"],
+)
+def test_of_several_policies_only_one_that_can_be_told_is_this_limits(policies, state, own):
+    """What could as well be another policy's number is not held against the target."""
+    limit = DeclaredLimit.model_construct(amount=50, period=60.0, algorithm="unknown")
+    assert _own({"rate_limit_policy": policies, _STATE: state}, _STATE, limit) == own

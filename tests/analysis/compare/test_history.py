@@ -148,6 +148,12 @@ def test_a_latest_run_that_is_far_worse_is_told_before_it_is_a_change(tmp_path, 
     assert bool(row_of(history).odd) is (now != 0.1)
 
 
+def test_a_usual_run_after_a_much_better_one_is_not_worse(tmp_path):
+    """It is compared with what is usual, and the run before it is not."""
+    history = history_with(tmp_path, [*series(n=24), 0.05, 0.1])
+    assert "The latest run alone is far worse" not in headline(history)
+
+
 @pytest.mark.parametrize(("bad", "word"), [([0.5], Word.PASS), ([0.5, 0.5], Word.FAIL)])
 def test_a_single_bad_run_after_runs_that_were_all_alike_is_odd(tmp_path, bad, word):
     """Nothing ever failed before, so there is no usual difference; two such runs are a change."""

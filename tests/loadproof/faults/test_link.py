@@ -69,3 +69,34 @@ def test_a_delayed_end_passes_when_no_fault_delays_it_any_more():
 
 def test_bytes_still_wait_while_another_fault_delays_them():
     assert asyncio.run(passed_once_over(*SLOW[:2])) == [[], ["x" * 60, "y", "end"]]
+
+
+class Source:
+    """A sender that only notes whether it is read."""
+
+    is_read = True
+
+    def pause_reading(self) -> None:
+        self.is_read = False
+
+    def resume_reading(self) -> None:
+        self.is_read = True
+
+
+async def read_from(*steps: str) -> bool:
+    """Whether a sender is read after these steps of its link."""
+    sink: Any = Sink()
+    source: Any = Source()
+    link = Link(sink, random.Random(1))
+    link.sink, link.source = sink, source
+    for step in steps:
+        getattr(link, step)()
+    return source.is_read
+
+
+@pytest.mark.parametrize(
+    ("steps", "is_read"), [(["pause", "flush"], False), (["pause", "flush", "resume"], True), (["flush"], True)]
+)
+def test_a_sender_is_not_read_while_its_receiver_is_slow(steps, is_read):
+    """Whatever waits passes on, but nothing more is taken from the sender."""
+    assert asyncio.run(read_from(*steps)) is is_read

@@ -139,6 +139,8 @@ def test_what_the_transport_notes_about_a_request_is_counted(follow):
         counted = follow(User)
     assert counted["steady", "GET /surplus", "surplus"] == counted["steady", "GET /surplus", "response"] >= 1
     assert counted["steady", "GET /twice", "repeated"] == counted["steady", "GET /twice", "response"] >= 1
+    assert {row.repeated for row in follow.journal if row.request == "GET /twice"} == {"1"}
+    assert {row.repeated for row in follow.journal if row.request == "GET /surplus"} == {"0"}
 
 
 def test_a_journal_row_contains_what_locusts_event_says(follow):

@@ -173,6 +173,23 @@ def test_a_user_that_never_begins_a_task_is_late(follow):
     assert counted["steady", "User", "late_ms"] >= 500
 
 
+def test_a_user_kept_in_its_setup_by_slow_answers_is_not_late(follow):
+    """None of them took half of its life, but together they did; each missed its deadline of 0.2 s."""
+
+    class User(Calling):
+        takes_s = 0.25
+
+        def on_start(self):
+            for _ in range(5):
+                self.call(exception=ValueError("500"))
+
+        @task
+        def never(self):
+            pass
+
+    assert follow(User)["steady", "User", "late_ms"] == 0
+
+
 def test_a_pace_that_its_task_set_does_not_keep_is_ignored(follow):
     """Requests prevented by a late answer are counted as for any other user."""
 
@@ -192,3 +209,24 @@ def test_a_pace_that_its_task_set_does_not_keep_is_ignored(follow):
 
     counted = follow(User)
     assert 1 <= counted["steady", "RPC call", "missed"] <= 5
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_late_answer_in_an_endless_first_task_costs_requests(follow, again):
+    """Its pace has nothing to say about a task that never ends; one that ends in time is judged by the pace."""
+
+    class User(Calling):
+        wait_time = constant_pacing(0.3)
+        calls = 0
+
+        @task
+        def ask(self):
+            while True:
+                self.calls += 1
+                self.takes_s = 0.25 if self.calls == 3 else 0.01
+                self.call()
+                if again and self.calls > 3:
+                    return
+
+    counted = follow(User)
+    assert (counted["steady", "RPC call", "missed"] >= 3) is not again

@@ -89,6 +89,12 @@ def test_the_first_of_several_workers_examples_is_kept(tmp_path):
     assert '""body"": ""1\\n' in line
 
 
+def test_a_secret_within_another_headers_secret_leaves_nothing_of_it():
+    """Whichever header is sent first."""
+    request = Request("POST", "/pay", headers={"X-Key": "abcdefgh", "X-Token": "abcdefgh-c4nary"}, body=b"{}")
+    assert "c4nary" not in example(b"wrong: abcdefgh-c4nary", request)[-1]
+
+
 @pytest.mark.parametrize("length", [40, 6_000])
 def test_a_secret_at_the_end_of_what_is_read_is_masked_whole(length):
     """A text gets shorter where secrets are replaced, so what was read last may be shown."""

@@ -52,6 +52,12 @@ def test_start_lag_leaves_out_later_requests_of_a_turn():
     assert found == [0.0, pytest.approx(5.0), 0.0]
 
 
+def test_a_late_request_is_not_left_out_for_a_later_one_that_has_not_ended():
+    """Ten requests began 0.3 s late, and their ten followers are still waiting for an answer."""
+    rows = {PLACE: array("d", (0.0, 100.3, 0, 0, 0, 0, 0) * 10)}
+    assert lag_p99_s(tables_of(rows, 100.0), followed=10) == pytest.approx(0.3)
+
+
 def test_rows_are_not_changed_by_reading_them():
     """They may keep growing, and are read again at the end."""
     rows = {PLACE: array("d", [1.0, 101.0, 101.0, 0.0, 0.0, 102.0, 5.0])}
