@@ -1,4 +1,4 @@
-"""What a watch needs from the system, simulated: time, the generator's pipe, and no sampling of the target."""
+"""Simulates what a watch needs from the system: time and the generator's pipe, without sampling the target."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class PlayedSurroundings(Surroundings):
 
 
 class _Selector:
-    """Waits by a clock, and says that there may be something to read."""
+    """Waits on a clock, then reports that there may be something to read."""
 
     def __init__(self, clock: FakeClock) -> None:
         self._clock = clock

@@ -151,7 +151,7 @@ class ConditionWatch:
         while not self._stopping.wait(tick_s):
             try:
                 self.look()
-            except Exception:  # noqa: BLE001 - an application's own counts may fail, for example: the next look may succeed
+            except Exception:  # noqa: BLE001 - counts of an application may fail, for example; try again
                 _log.exception("can't watch the API's own state; trying again")
 
     def _errors(self) -> str:
