@@ -37,7 +37,7 @@ def response_times(random: np.random.Generator, level: Times) -> Times:
 
 
 def p95_of(response_s: Times) -> Estimate | None:
-    """As if it were a phase."""
+    """The p(95) estimate, as of a phase."""
     buckets, counts = buckets_of(response_s), counts_of(response_s)
     at = int(np.searchsorted(np.cumsum(counts), np.ceil(0.95 * response_s.size)))
     slower = (buckets > at).reshape(-1, RPS).sum(axis=1)

@@ -60,7 +60,7 @@ class FakeTime:
         return FakeClock(self, ahead_s=ahead_s, up_s=up_s, awake_s=awake_s)
 
     def call_at(self, at_s: float, call: Callable[[], None]) -> Entry:
-        """Run `call` on the event loop, where it must not block, at this time; as soon as possible if that has passed."""
+        """Run `call` on the event loop, where it must not block, at this time, or at once if that has passed."""
         self._asked += 1
         chance = self._dice.random() if self._dice else 0.0
         entry = Entry(max(at_s, self.now_s), (chance, self._asked), call)

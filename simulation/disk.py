@@ -46,6 +46,6 @@ def _write(path: Path, text: str) -> None:
 
 @contextmanager
 def filling_up(is_full: Callable[[], bool]) -> Iterator[None]:
-    """Simulate the disk for this process; files written as a whole always fit, and don't go through a temporary file."""
+    """Simulate the disk for this process; files written as a whole always fit, and need no temporary file."""
     with mock.patch.object(files, "os", _System(is_full)), mock.patch.object(files, "write_whole", _write):
         yield

@@ -1,7 +1,8 @@
 """Carries messages between a master and its workers in one process, with stand-ins for Locust's runners.
 
 Messages are serialized as in Locust and take time on the way. As in Locust, messages from one process to another never
-overtake each other, and a message to a process that is gone is silently lost. Source: locust/runners.py and locust/rpc/protocol.py 2.47.
+overtake each other, and a message to a process that is gone is silently lost. Source: locust/runners.py and
+locust/rpc/protocol.py 2.47.
 """
 
 from __future__ import annotations
