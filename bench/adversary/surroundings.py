@@ -1,4 +1,4 @@
-"""What surrounds a run: signals to the command, closed outputs, secrets, the embedded target."""
+"""Trouble around a run: signals to the command, closed outputs, secrets, the embedded target."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def _beside(kind: str, name: str, tries: str, *right: str, **run: Any) -> Case:
 
 
 async def _echo(request: Request, wire: Wire, _: Honest) -> None:
-    """An error page that shows what it was sent."""
+    """An error page that shows the request."""
     await wire.send(Answer({"you sent": dict(request.headers)}, 500).whole())
 
 
 def _shell(script: str, *unshared: str) -> tuple[str, ...]:
-    """The command as "$@" of a shell script; its last argument is the directory of the reports."""
+    """A prefix that runs the command as "$@" of a shell script; its last argument is the reports' directory."""
     return (*unshared, "bash", "-c", script, "bash")
 
 
