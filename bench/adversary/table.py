@@ -9,7 +9,7 @@ HEAD = ("attempt", "cases", "expected", "verdict", "wrong")
 
 
 def shown(results: dict[str, Any]) -> str:
-    """The counts in a sentence, and a table with a row per kind: first cases that must not PASS, then those that must."""
+    """The counts in a sentence, and tables with a row per kind: first of attempts to fool it, then of honest cases."""
     found = results["found"]
     hostile = [one for one in found if not one["honest"]]
     honest = [one for one in found if one["honest"]]

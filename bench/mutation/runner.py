@@ -61,9 +61,9 @@ class Fate(NamedTuple):
     line: int
     told: str
     killed_by: str
-    """A test's id; 'time' if one hung, 'import' if the constant can't be evaluated, 'crash', 'no test' if none runs the line.
+    """A test's id, or 'time' if one hung, 'import' if the constant can't be evaluated, 'no test' if none runs the line.
 
-    Empty if the mutant survived.
+    '' if the mutant survived, 'crash' if running the tests failed.
     """
 
 
@@ -132,7 +132,7 @@ class MutationRun:
                 yield _Job(fate, tests, path, trees[path], mutant)
 
     def _chosen(self, by_line: dict[int, list[str]], lines: set[int], span: range, name: str) -> list[str]:
-        """Tests within the budget: first those that noticed faults in the function, then one for each path through it."""
+        """Tests, within the budget: first those that noticed faults in the function, then one per path through it."""
         noticed, ways, turns = self._killers[name], defaultdict(set), Counter[frozenset[int]]()
         for line in span:
             for test in by_line.get(line, ()):
