@@ -25,7 +25,7 @@ from bench.serving import ROOT
 from loadproof.run.ports import free_port
 
 MOST_S = 150
-WEBHOOK_SECRET = "whsec_bG9hZHByb29mLW9mLXRoZS1hZHZlcnNhcnk="  # noqa: S105 - only for servers that nobody else can reach
+WEBHOOK_SECRET = "whsec_bG9hZHByb29mLW9mLXRoZS1hZHZlcnNhcnk="  # noqa: S105 - for private servers only
 Environment = dict[str, str]
 
 

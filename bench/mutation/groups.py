@@ -9,8 +9,8 @@ ENOUGH: Final = 0.85
 """The share of the mutants in each group that tests must notice."""
 QUICK: Final = "not process and not browser and not long and not quiet"
 _WHOLE_RUNS: Final = (
-    "tests/statistics/test_schedules.py::test_what_went_wrong_once_does_not_go_wrong_again",
-    "tests/statistics/test_schedules.py::test_a_seed_has_one_course_and_one_word",
+    "tests/statistics/test_schedules.py::test_seeds_that_once_found_a_bug_pass",
+    "tests/statistics/test_schedules.py::test_a_seed_is_reproducible",
 )
 """Tests of whole runs in simulated time."""
 
