@@ -22,7 +22,7 @@ KINDS = {
 
 
 def answer_of(settings: Settings, database: str) -> tuple[int, bytes]:
-    """The status of a client's third request, and what noted it."""
+    """Status and body of the answer to a client's third request."""
     sent: list[Any] = []
 
     async def asked() -> None:
