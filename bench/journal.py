@@ -9,7 +9,7 @@ import gc
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from loadproof.internals import locust  # noqa: F401 - before what it patches
+from loadproof.internals import locust  # noqa: F401 - imported first, because it patches
 
 from loadproof.http.answers import Answer  # isort: skip
 from bench.serving import machine, write_results

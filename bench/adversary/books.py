@@ -33,7 +33,7 @@ class Books:
     def __init__(self) -> None:
         self.balances = dict.fromkeys(ACCOUNTS, OPENING)
         self.rows: dict[str, Row] = {}
-        """By payment id."""
+        """Booked payments, by id."""
         self.keys: dict[str, tuple[Row, Answer]] = {}
         """The order and its answer, by idempotency key."""
         self.seen: set[str] = set()

@@ -34,7 +34,7 @@ def _shell(script: str, *unshared: str) -> tuple[str, ...]:
 
 ERROR = says('{"title": "broken"}', 500)
 FAILING = only(share(0.9), ERROR)
-# SIOCSIFFLAGS, IFF_UP and IFF_RUNNING: loopback of a new network namespace is down.
+# SIOCSIFFLAGS with IFF_UP and IFF_RUNNING: in a new network namespace, loopback is down.
 BEARER = "base_url: URL\nheaders: {Authorization: 'Bearer ${TOKEN}'}\n"
 ENDINGS = (
     _beside(

@@ -46,7 +46,7 @@ def _play(name: str, arguments: argparse.Namespace) -> int:
     before = _kept().get(name, {}).get("fates", [])
     only = {_key(fate) for fate in before if not is_noticed(fate)} if arguments.again else None
     run = MutationRun(group.paths, only=only, confirms=group.confirms, seed=arguments.seed, lasts_s=arguments.seconds)
-    # Without it, tests are quick and the same every time.
+    # Without this variable, tests are quick and the same every time.
     os.environ.pop("LOADPROOF_SIMULATIONS", None)
     code = pytest.main(
         ["-q", "-s", "-p", "no:cacheprovider", "-m", QUICK, *(arguments.tests or group.tests)], plugins=[run]

@@ -134,7 +134,7 @@ class Alerts:
         while (work := self._reports.get()) is not None:
             try:
                 work()
-            except Exception as error:  # noqa: BLE001 - whatever one report does, the next one is told
+            except Exception as error:  # noqa: BLE001 - the next report must be handled in any case
                 _log.warning("can't store an incident: %s", error)
 
     def _open(self, name: str, detail: str) -> None:

@@ -113,7 +113,7 @@ class _Background:
             self._metrics.failed()
         try:
             self._report(name, detail)
-        except Exception as error:  # noqa: BLE001 - somebody's own: without it there would be no more backups
+        except Exception as error:  # noqa: BLE001 - an application's function must not stop backups
             print_report(name, f"{detail} (not reported: {error!r})")
 
     def _take(self) -> None:

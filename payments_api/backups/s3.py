@@ -64,7 +64,7 @@ class S3Place:
         try:
             # Only what is directly below the prefix.
             listed = obstore.list_with_delimiter(self._store)["objects"]
-        except Exception as error:  # noqa: BLE001 - obstore's have no base of their own: some are OSErrors
+        except Exception as error:  # noqa: BLE001 - obstore's errors have no common base, and some are OSErrors
             raise self._failed("can't be listed", error) from None
         return {entry["path"].rpartition("/")[2]: entry["size"] for entry in listed}
 

@@ -134,7 +134,7 @@ class Schedule:
                 # The copy dates from the beginning of the backup, or a little later.
                 self._good_s = began_s
                 self._look_s = self._clocks.steady_s()
-        except Exception as error:  # noqa: BLE001 - a backup that fails for a bug of ours is missing all the same
+        except Exception as error:  # noqa: BLE001 - a backup that fails because of a bug is missing, too
             self._due_s = self._clocks.steady_s() + self._retry_s
             self._retry_s = min(2 * self._retry_s, _LAST_RETRY_S)
             self._failed = True

@@ -44,7 +44,7 @@ class EvictionWatch:
             info = await self._ask()
             policy, is_bounded = info.get("maxmemory_policy", _SAFE), info.get("maxmemory", "0") != "0"
             evicted = int(info.get("evicted_keys", "0"))
-        except Exception:  # noqa: BLE001 - lost, or forbidden
+        except Exception:  # noqa: BLE001 - Redis is lost, or refuses INFO
             return
         self._metrics.evicted.set(evicted)
         has_evicted = self._evicted is not None and evicted > self._evicted

@@ -74,7 +74,7 @@ class FallbackStore:
         """Probe the store at startup, so that a missing one is reported at once and not by the first request."""
         try:
             await self._shared.probe(max(self._timeout_s, _START_TIMEOUT_S))
-        except Exception as error:  # noqa: BLE001 - whatever it is, local limits hold
+        except Exception as error:  # noqa: BLE001 - local limits apply in any case
             self._lose(error)
         else:
             self._metrics.uses_store(self._name)
@@ -83,7 +83,7 @@ class FallbackStore:
         if self._probing is None:
             try:
                 return await self._shared.take(endpoint, client)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the request is decided
+            except Exception as error:  # noqa: BLE001 - the request must be decided in any case
                 self._lose(error)
         self._metrics.fallbacks.inc()
         return await self._local.take(endpoint, client)

@@ -26,7 +26,7 @@ class Refusal:
 
     async def answer(self, scope: Scope, receive: Receive, send: Send, *headers: Header) -> None:
         if scope["type"] == "websocket":
-            # Refused before it is accepted, for which servers send a 403.
+            # The websocket is refused before it is accepted, which servers answer with 403.
             await receive()
             await send({"type": "websocket.close", "code": 1008})
             return

@@ -10,12 +10,12 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _SHARE: Final = 0.02
-"""Of the time, for answers that are made anew: a page of metrics takes as long as hundreds of refusals.
+"""Share of the time for computing answers, since a metrics page takes as long as hundreds of refusals.
 
-Enough for one page a second, which is how often loadproof samples it.
+Enough for one page per second, which is how often loadproof samples it.
 """
 _BURST_S: Final = 0.2
-"""What is saved up for: whoever looks twice in a row sees what happened in between."""
+"""Time that can be saved up, so that a client that looks twice in a row sees what happened in between."""
 _OLDEST_S: Final = 1.0
 
 

@@ -18,7 +18,7 @@ from tests.commands import ROOT
 from tests.payments_api.backups.books import back_up, leftovers, names, transactions
 
 pytestmark = pytest.mark.process
-IN_MEMORY = Path("/dev/shm")  # noqa: S108 - hundreds of backups need not wait for a disk each
+IN_MEMORY = Path("/dev/shm")  # noqa: S108 - faster than a disk for hundreds of backups
 
 
 def kill_at_lines(command: str, *, every: int, bucket: str = "", **environment: str) -> int:

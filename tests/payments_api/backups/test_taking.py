@@ -260,7 +260,7 @@ def test_other_users_cannot_read_a_backup(ledger, place):
 def test_a_place_on_the_databases_own_disk_is_reported(ledger, place, monkeypatch):
     """It would be lost with the database."""
     assert back_up(ledger, place).same_disk
-    elsewhere = Path("/dev/shm")  # noqa: S108 - another file system, on every Linux
+    elsewhere = Path("/dev/shm")  # noqa: S108 - a second file system on every Linux
     assert elsewhere.stat().st_dev != ledger.stat().st_dev
     place = taking_place(elsewhere)
     assert not back_up(ledger, place).same_disk

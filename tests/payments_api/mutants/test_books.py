@@ -46,7 +46,7 @@ async def acknowledged_is_committed(directory) -> bool:
 async def a_payment_is_never_without_its_key(directory) -> bool:
     ledger = opened(directory)
     paying = asyncio.create_task(ledger.pay("key", ORDER))
-    while not count(ledger):  # noqa: ASYNC110 - as anybody else would see it
+    while not count(ledger):  # noqa: ASYNC110 - polled, as from outside
         await asyncio.sleep(0.001)
     keys = ledger.rows("SELECT key FROM idempotency")
     await paying

@@ -80,7 +80,7 @@ class Guarded:
 
     async def until_shared(self, *, wanted: bool) -> None:
         async with asyncio.timeout(10):
-            while self.store.is_shared is not wanted:  # noqa: ASYNC110 - as whoever looks at it from outside
+            while self.store.is_shared is not wanted:  # noqa: ASYNC110 - polled, as from outside
                 await asyncio.sleep(0.02)
 
     def counted(self, name: str) -> float:
@@ -331,7 +331,7 @@ def test_slowapi_counts_in_redis_again_when_it_is_back(server):
         assert not store.is_shared
         server.start_again()
         async with asyncio.timeout(10):
-            while not store.is_shared:  # noqa: ASYNC110 - as whoever looks at it from outside
+            while not store.is_shared:  # noqa: ASYNC110 - polled, as from outside
                 await asyncio.sleep(0.02)
         assert (await store.take("health", "c")).remaining == 2
         with server.client() as client:
@@ -356,7 +356,7 @@ def test_a_redis_that_may_evict_keys_is_an_incident_until_it_may_not(server, lim
         client.config_set("maxmemory", client.info("memory")["used_memory"] + 3_000_000)
         async with protection.running():
             async with asyncio.timeout(10):
-                while not problems:  # noqa: ASYNC110 - told by another thread
+                while not problems:  # noqa: ASYNC110 - set by another thread
                     await asyncio.sleep(0.01)
             for number in range(600):
                 client.set(str(number), "x" * 10_000, ex=60)

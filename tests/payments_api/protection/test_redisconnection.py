@@ -114,7 +114,7 @@ def test_an_answer_that_this_process_was_too_busy_to_read_is_not_late(server):
         asked = asyncio.ensure_future(connection.ask("ECHO", "read", timeout_s=0.1))
         await asyncio.sleep(0.02)
         server.go_on()
-        time.sleep(0.3)  # noqa: ASYNC251 - the event loop stands still
+        time.sleep(0.3)  # noqa: ASYNC251 - stalls the event loop
         assert await asked == b"read"
 
     on_connection(server.url, talk)

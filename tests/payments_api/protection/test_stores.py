@@ -52,7 +52,7 @@ def test_a_clock_set_back_makes_nobody_wait_longer_than_a_window_and_a_penalty(l
 
 
 def crowd(timeout_s: float, answer_s: float) -> tuple[list[object], float]:
-    """Results of forty simultaneous requests to a server that answers after this time, and the slowest one's duration."""
+    """Results of forty simultaneous requests to a server that takes this time, and the duration of the slowest."""
     options = Options(limiter="slowapi", limits=LIMITS, redis_url="redis://127.0.0.1:9", redis_timeout_s=timeout_s)
     store = SlowapiStore(options, None)
 
