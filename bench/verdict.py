@@ -83,7 +83,7 @@ def main() -> None:
 
 
 def ours(number: int, rounds: Rounds) -> Iterator[tuple[str, str, str]]:
-    """loadproof's verdicts: INVALID counts in the first cases, but runs for comparisons are repeated if INVALID."""
+    """Verdicts of loadproof: INVALID counts in the first cases, but runs for comparisons are repeated if INVALID."""
     with tempfile.TemporaryDirectory() as name:
         run = functools.partial(_run_of, Path(name))
         for case, (stopped, _) in DISTURBED.items():

@@ -108,7 +108,7 @@ def choose(
 
 
 def _latest_of_each_ledger(backups: list[BackupName], soon: datetime) -> list[BackupName]:
-    """By number, or by date for those without one, of which any dated after `soon` count only if there are no others."""
+    """By number, or by date for those without one; those dated after `soon` only count if there are no others."""
     latest: dict[str, BackupName] = {}
     for backup in sorted(
         backups, key=lambda one: (one.sequence, one.taken_at <= soon or bool(one.sequence), one.order)

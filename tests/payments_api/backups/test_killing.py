@@ -1,4 +1,4 @@
-"""kill -9 at every line of backup and restore: the ledger is untouched, every backup complete, the next one works."""
+"""Kill -9 at every line of backup and restore: the ledger is untouched, every backup complete, the next one works."""
 
 from __future__ import annotations
 
