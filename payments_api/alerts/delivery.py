@@ -77,7 +77,7 @@ class Delivery:
         self._thread.start()
 
     def stop(self, *, within_s: float) -> None:
-        """Send queued messages if that takes at most `within_s`; a message that Telegram doesn't accept is dropped."""
+        """Stop, sending queued messages for up to `within_s`; a failed one is not retried, and stays in the queue."""
         self._stopping.set()
         self._news.set()
         self._thread.join(within_s)

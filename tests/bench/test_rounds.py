@@ -221,7 +221,7 @@ def test_microseconds_are_computed_only_from_a_run_on_the_profiles_machine(resul
 
 @pytest.mark.long
 @pytest.mark.slow
-def test_the_probe_measures_and_restores_the_processs_affinity():
+def test_the_probe_measures_and_restores_the_cpu_affinity():
     """A pair of system calls takes longer than a Python call on any machine."""
     before = os.sched_getaffinity(0)
     found = machine.probe()
