@@ -36,7 +36,7 @@ GOALS = {"Locust FastHttpUser": 6.0, "k6": 2.5, "hey": 1.2, "wrk": 0.25}
 """Lowest acceptable ratio of loadproof's rate to theirs."""
 HTTPUSER = "loadproof.HttpUser"
 HTTPUSER_GOALS = {"Locust HttpUser": 10.0, "Locust FastHttpUser": 3.0}
-"""The same for Locust's users with loadproof's client."""
+"""Lowest acceptable ratio of the rate of Locust's users with loadproof's client to theirs."""
 TLS_GOALS = {"Locust FastHttpUser": 4.0, "k6": 2.5}
 
 

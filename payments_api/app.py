@@ -154,7 +154,7 @@ class _Api(FastAPI):
 
 
 def make_app(settings: Settings, database: str) -> FastAPI:
-    """The whole application; `database` is the ledger's file."""
+    """The complete application; `database` is the path of the ledger's file, which must exist."""
     start_sentry(settings.alerts.sentry, secrets_of(settings))
     counted = Metrics()
     alerts = Alerts(settings.alerts, counted.alerts, directory=os.environ.get(SHARED_DIRECTORY))

@@ -1,4 +1,4 @@
-"""Shows a whole ledger to an auditor: all balances at one moment, an account's payments, an event's effects.
+"""Shows the whole ledger to an auditor: all balances at one moment, an account's payments, an event's effects.
 
 Only with AUDIT=on, because anyone who can send a request can read it.
 """

@@ -26,7 +26,7 @@ _LARGEST_GROUP: Final = 256
 
 
 class KeyInFlightError(Exception):
-    """The same key is being processed."""
+    """An order with the same key is being processed."""
 
 
 _Work = Callable[[sqlite3.Connection], Any]
@@ -49,7 +49,7 @@ class Ledger:
         self._writer.start()
 
     def close(self) -> None:
-        """Commit what has been accepted, then stop."""
+        """Commit all accepted work, then stop."""
         self._jobs.put(None)
         self._writer.join()
         self._reader.close()
@@ -62,10 +62,12 @@ class Ledger:
         return True
 
     def account(self, account: str) -> dict[str, Any] | None:
+        """The account's id, currency and balance in minor units; None if it doesn't exist."""
         row = self._reader.execute("SELECT id, balance, currency FROM accounts WHERE id = ?", (account,)).fetchone()
         return None if row is None else {"account": row[0], "balance": row[1], "currency": row[2]}
 
     def transaction(self, transaction_id: str) -> dict[str, Any] | None:
+        """The booked payment; None if it doesn't exist."""
         row = self._reader.execute(
             "SELECT id, debit, credit, amount, currency, created_at FROM transactions WHERE id = ?", (transaction_id,)
         ).fetchone()

@@ -10,6 +10,7 @@ from typing import Final
 from urllib.parse import quote
 
 OPENING_BALANCE: Final = 1_000_000
+"""Minor units."""
 CURRENCY: Final = "EUR"
 SCHEMA_VERSION: Final = 1
 """Stored in `PRAGMA user_version`; a backup with a newer version is not restored."""

@@ -88,7 +88,7 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def describe_problems(app: FastAPI) -> None:
-    """Let the OpenAPI document say application/problem+json where FastAPI would say application/json."""
+    """Make the OpenAPI document say application/problem+json where FastAPI says application/json."""
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from loadproof.analysis.compare.comparedrow import ChangeWord
 
 NAMED: Final = Row("balance", PHASE, "p(95)")
-"""A row that a threshold names."""
+"""A row that a threshold of the plan names."""
 _SECONDS: Final = 30
 _RPS: Final = 50
 

@@ -20,7 +20,7 @@ BOTH: Final = {"balance": {"share": "50 %"}, "health": {"share": "50 %"}}
 
 
 def counted_plan(*expects: str, seconds: int, rps: int = RPS, mix: dict[str, Any] | None = None) -> Scenario:
-    """One phase, with these thresholds on it."""
+    """A plan with one phase and these thresholds."""
     return open_scenario(
         phases=[{"name": "steady", "duration": f"{seconds} s", "rate": f"{rps} rps"}],
         mix=mix or BOTH,

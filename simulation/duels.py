@@ -24,7 +24,7 @@ class Truth:
     noise: float = 0.03
     """Standard deviation from run to run, as a fraction."""
     correlation: float = 0.5
-    """Between the rows of one run: a run that is slow in one is slow in others."""
+    """Correlation between the rows of one run: a run that is slow in one is slow in others."""
     block_noise: float = 0.05
     """Standard deviation that all runs of a block share: a machine may be faster at night."""
     slower: float = 0.0

@@ -54,7 +54,7 @@ _SIGINT: Final = 2
 
 @dataclass(frozen=True)
 class Played:
-    """A run that is over."""
+    """A finished run."""
 
     schedule: Schedule
     path: Path

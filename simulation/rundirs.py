@@ -184,7 +184,7 @@ def _target_rows(seconds: int) -> list[TargetRow]:
 
 
 def _event_rows(spans: Sequence[PhaseSpan], *, lived_s: float, spread_s: float, late: int) -> list[EventRow]:
-    """Phases and bursts, as far as the run got."""
+    """Events of phases and bursts, as far as the run got."""
     events = [EventRow(span.start_s, "phase", span.name) for span in spans if span.start_s < lived_s]
     bursts_s = [at_s for span in spans for at_s in span.bursts_s if at_s < lived_s]
     for number, at_s in enumerate(bursts_s, start=1):

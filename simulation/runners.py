@@ -132,7 +132,7 @@ class PlayedRunner(FakeRunner):
 
 
 class PlayedWorker(PlayedRunner):
-    """Does what the master says."""
+    """A worker, which has the users that the master tells it to have."""
 
     def __init__(self, wire: Wire, name: str, clock: FakeClock, time: FakeTime) -> None:
         super().__init__(wire, name, clock, time)
@@ -193,7 +193,7 @@ class Leader(PlayedRunner):
 
 
 class PlayedMaster(Leader):
-    """Has no users of its own."""
+    """The master, which has no users itself."""
 
     def nodes(self) -> list[WorkerNode]:
         return [WorkerNode(worker.id) for worker in self.clients.ready]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class PlayedSurroundings(Surroundings):
-    """In simulated time, without sampling the target."""
+    """Surroundings in simulated time, without sampling of the target."""
 
     def __init__(self, clock: FakeClock) -> None:
         self.now_s, self.unix_s = clock.now_s, clock.unix_s

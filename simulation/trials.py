@@ -48,7 +48,7 @@ class SingleServer:
         return int((responses[counted] > LIMIT_S).sum()), int(counted.sum())
 
     def _served(self, load_rps: float, duration_s: float) -> tuple[Times, Times]:
-        """Arrivals and response times, in s."""
+        """Arrival times and response times, in seconds."""
         until_s = self.warm_up_s + duration_s
         arrivals = np.sort(self.random.uniform(0, until_s, self.random.poisson(load_rps * until_s)))
         services = self.random.exponential(1 / SERVICE_RPS, len(arrivals))

@@ -23,7 +23,7 @@ class Answer:
     status: int = 200
     headers: Headers = JSON
     body: bytes | None = None
-    """Replaces the content as JSON."""
+    """Sent instead of the content as JSON."""
 
     def payload(self) -> bytes:
         return json.dumps(self.content).encode() if self.body is None else self.body

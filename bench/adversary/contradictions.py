@@ -15,7 +15,7 @@ FAILED = csv_text(FAILURES, [["GET", "/a", "HTTPError('500')", 900]], end="\n").
 RAISED = csv_text(EXCEPTIONS, [[99_999, "KeyError('id')", "", "local"]], end="\n").encode()
 GOOD_MS = [100] * 11
 Second = tuple[int, int, int]
-"""Second, and the requests and failures since the start."""
+"""The second, and the numbers of requests and failures since the start."""
 
 
 def _with(**cells: object) -> bytes:

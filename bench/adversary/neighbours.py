@@ -1,4 +1,4 @@
-"""Hostile neighbours: what others do to a run's processes, port, machine and disk."""
+"""Hostile neighbours that interfere with a run's processes, port, machine and disk."""
 
 from __future__ import annotations
 

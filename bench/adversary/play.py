@@ -37,7 +37,7 @@ class Command:
     ) -> None:
         self.port = port
         self.last = arguments[-1]
-        """For a run, the directory of its reports."""
+        """The last argument; for a run, the directory of its reports."""
         self.beside: list[subprocess.Popen[bytes]] = []
         self.process = subprocess.Popen(
             [*under, sys.executable, "-P", "-m", "loadproof", *map(str, arguments)],
@@ -52,14 +52,14 @@ class Command:
         )
 
     def children(self, of: str = "locust") -> list[psutil.Process]:
-        """Its descendants that run this module."""
+        """Descendants with this text in their command line."""
         with contextlib.suppress(psutil.Error):
             found = psutil.Process(self.process.pid).children(recursive=True)
             return [one for one in found if any(of in word for word in one.cmdline())]
         return []
 
     def end(self, most_s: float = MOST_S) -> tuple[int | None, str]:
-        """Exit code and output; None for the code if it had to be killed."""
+        """Wait for the exit; returns exit code and output, with None for the code if it had to be killed."""
         try:
             output, _ = self.process.communicate(timeout=most_s)
         except subprocess.TimeoutExpired:

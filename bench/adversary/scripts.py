@@ -55,7 +55,7 @@ def clients(modulus: int, below: int) -> When:
 
 
 def reused(request: Request) -> bool:
-    """Not the first request of its connection."""
+    """Whether the connection had a request before."""
     return request.of_connection > 0
 
 

@@ -1,4 +1,4 @@
-"""Turns the stored results into the table in the documentation: what was tried to fool the verdict, and the result."""
+"""Turns the stored results into the tables in the documentation: attempts to fool the verdict, and their results."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ class Wire:
 
 
 Script = Callable[[Request, Wire], Awaitable[None]]
-"""Answers one request, or doesn't."""
+"""Handles one request; it may leave it unanswered."""
 
 
 @dataclass
@@ -82,7 +82,7 @@ class Server:
         return f"http://{self.host}:{self.port}"
 
     def load(self) -> list[Request]:
-        """Requests other than the probe's and the sampler's."""
+        """Requests of the load, without the probe's and the sampler's."""
         return [request for request in self.seen if request.at_s >= 0]
 
     async def listen(self) -> None:

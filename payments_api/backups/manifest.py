@@ -52,7 +52,7 @@ class Manifest(BaseModel):
     schema_version: Annotated[int, Field(ge=1)]
     sqlite: str
     payload: HashedFile
-    """Compressed, as stored."""
+    """The compressed file, as stored."""
     database: HashedFile
     contents: dict[str, Annotated[int, Field(strict=True)]]
 

@@ -53,6 +53,7 @@ class Limits:
         self._refusals: OrderedDict[tuple[str, str], _Refusal] = OrderedDict()
 
     async def decide(self, endpoint: str, client: str) -> Decision:
+        """Admit and count a request, or refuse it; `endpoint` must have a limit."""
         refusal = self._refusals.get((endpoint, client))
         if refusal is not None:
             if (now_s := self._clock()) < refusal.until_s:

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Final, NamedTuple
 
 _MOST_STRIKES: Final = 100
-"""A factor close to 1 would otherwise remember violations forever."""
+"""Otherwise, with a factor close to 1, violations would be remembered forever."""
 
 
 @dataclass(frozen=True)
