@@ -1,4 +1,4 @@
-"""What reports cost in time and memory as runs grow: a ten-minute run, a day, a request log; at 1, 3 and 10 times.
+"""Time and memory that reports take as runs grow: a ten-minute run, a day, a request log; at 1, 3 and 10 times.
 
 python -m bench.analysis [NAME …]
 """
@@ -31,7 +31,7 @@ IMPORTS = "import " + ", ".join(
     f"loadproof.analysis.{name}" for name in ("foreign.requestlog", "outputs.tables", "report.run_page")
 )
 VERDICTS = {ExitCode.PASS, ExitCode.FAIL, ExitCode.INCONCLUSIVE, ExitCode.INVALID}
-"""Whatever the verdict, a report was written."""
+"""With each of these verdicts a report was written."""
 
 
 def recorded(path: Path, *, seconds: int, rps: int, endpoints: int) -> list[object]:
@@ -124,11 +124,11 @@ CASES: dict[str, tuple[Callable[[Path, int], list[object]], tuple[float, float]]
     ),
     "a log of a million requests": (lambda path, times: logged(path, rows=1_000_000 * times), (20, 500)),
 }
-"""How to create each one at a given size, and its goals in s and MB: for the first at 1, for the others at 10 times."""
+"""How to create each case at a given size, and its goals in s and MB: the first at 1 times, the others at 10."""
 
 
 def measured(arguments: list[object]) -> tuple[float, float]:
-    """Seconds beyond Python's imports, and the peak memory in MB, of one report."""
+    """Seconds, without Python's imports, and peak memory in MB of one report."""
     took_s, _ = _child([sys.executable, "-c", IMPORTS], good={0})
     whole_s, peak_mb = _child([sys.executable, "-m", "loadproof", *map(str, arguments)], good=VERDICTS)
     return whole_s - took_s, peak_mb

@@ -1,9 +1,9 @@
-"""How often the interval of `loadproof capacity` covers the truth, where that is known.
+"""How often the interval of `loadproof capacity` covers a known truth.
 
-    python -m bench.capacity simulated [SIMULATIONS]        of a queue, and of logistic curves; minutes
-    python -m bench.capacity real [TIMES]                   searches of a real server with slots; each eight minutes
+    python -m bench.capacity simulated [SIMULATIONS]        a queue and logistic curves; takes minutes
+    python -m bench.capacity real [TIMES]                   a real server with slots; eight minutes per search
 
-Both write bench/results/capacity.json; real searches are added to those made before, so they can be made in several
+Both write bench/results/capacity.json; real searches are added to earlier ones, so you can run them in several
 sittings.
 """
 
@@ -77,7 +77,7 @@ def _logistic(slope: float) -> Callable[[np.random.Generator], Measure]:
 
 
 def covered(target: Callable[[np.random.Generator], Measure], true_rps: float, simulations: int) -> dict[str, Any]:
-    """How often the interval, and the search's bounds alone, enclose the truth; with widths and numbers of trials."""
+    """How often the interval and the search's bounds enclose the truth, with median width and number of trials."""
     inside, between, widths, trials = 0, 0, [], []
     words: Counter[str] = Counter()
     for seed in range(simulations):
@@ -102,7 +102,7 @@ def covered(target: Callable[[np.random.Generator], Measure], true_rps: float, s
 
 
 def real_search(seed: int) -> dict[str, Any]:
-    """One whole search of the server with slots; Unmeasured if it found nothing."""
+    """One complete search of the server with slots; Unmeasured if it found no capacity."""
     with tempfile.TemporaryDirectory() as place, slot_server() as base_url:
         directory = Path(place)
         (directory / "slots.yaml").write_text(yaml.safe_dump(SCENARIO))
@@ -126,7 +126,7 @@ def real_search(seed: int) -> dict[str, Any]:
 
 @contextmanager
 def slot_server() -> Iterator[str]:
-    """On the target's core; its base URL."""
+    """Run the server on the target's core; yields its base URL."""
     command = pinned([sys.executable, "-m", "bench.slotserver", str(SLOTS), str(SERVICE_S)], SERVER_CORE)
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
         port = server.stdout.readline().strip() if server.stdout else ""

@@ -1,4 +1,4 @@
-"""What two processes serve compared with one, and how much memory an idle client takes.
+"""The throughput of two processes compared with one, and the memory of an idle client.
 
 python -m bench.clients        writes bench/results/clients.json
 """
@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def requests_per_cpu_s(url: str, *, workers: int, users: int) -> float:
-    """Of all processes that generate load, including the master, with this many users together."""
+    """Requests per CPU-second of all load-generating processes, including the master; `users` is the total."""
     scenario: dict[str, Any] = yaml.safe_load(SCENARIO.read_text())
     for phase in scenario["phases"]:
         phase["users"] = users
@@ -77,7 +77,7 @@ def requests_per_cpu_s(url: str, *, workers: int, users: int) -> float:
 
 
 def _sample_cpu(run: subprocess.Popen[bytes], samples: list[tuple[float, float]]) -> None:
-    """CPU seconds of Locust's processes so far, ten times a second."""
+    """Sample the CPU seconds used by Locust's processes so far, ten times per second."""
     while run.poll() is None:
         total_s = 0.0
         for process in psutil.Process(run.pid).children(recursive=True):
@@ -91,14 +91,14 @@ def _sample_cpu(run: subprocess.Popen[bytes], samples: list[tuple[float, float]]
 
 
 def _cpu_at(samples: list[tuple[float, float]], unix_s: float) -> float:
-    """Interpolated between two samples."""
+    """CPU seconds used by then, interpolated between two samples."""
     before = max(sample for sample in samples if sample[0] <= unix_s)
     after = min(sample for sample in samples if sample[0] > unix_s)
     return before[1] + (after[1] - before[1]) * (unix_s - before[0]) / (after[0] - before[0])
 
 
 def memory_per_idle_client_kb(url: str) -> float:
-    """Unshared memory of the generator with many users, each with its connection, minus that with few."""
+    """Unshared memory in KB per additional user, who has one connection, from runs with many and with few users."""
     few = 100
     return round((_memory_kb(url, IDLE_CLIENTS) - _memory_kb(url, few)) / (IDLE_CLIENTS - few), 1)
 
@@ -112,7 +112,7 @@ def _memory_kb(url: str, users: int) -> float:
         file.write_text(yaml.safe_dump(scenario))
         run = subprocess.Popen(loadproof_run(file, url, f"{directory}/out"), cwd=ROOT, stdout=subprocess.DEVNULL)
         try:
-            # By then all have sent once, and most are idle.
+            # By then all users have sent once and most are idle.
             time.sleep(26)
             generator = process_of(run.pid, "loadproof.generator.locust")
             connections = len(generator.net_connections("tcp"))

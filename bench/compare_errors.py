@@ -1,6 +1,6 @@
-"""How often `loadproof compare` is wrong, and how often it finds what is there, over simulated releases.
+"""How often `loadproof compare` is wrong, and how often it finds a real change, on simulated releases.
 
-python -m bench.compare_errors [PART]    PART: of the comparisons that are documented (default: 1)
+python -m bench.compare_errors [PART]    PART: fraction of the documented number of comparisons (default: 1)
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from simulation.comparisons import alarms_of_welch, words_of
 from simulation.releases import Noise
 
 WELCH = [(5, 0.01, 0.0), (5, 0.03, 0.0), (5, 0.03, 0.9), (8, 0.03, 0.5)]
-"""Runs a side, noise between runs, correlation of neighbouring seconds."""
+"""Runs per side, noise between runs, correlation of neighbouring seconds."""
 WELCH_TIMES = 1000
 EQUAL = [(5, 0.03, True, 400), (8, 0.03, True, 200), (5, 0.03, False, 150)]
-"""Runs a side, noise, whether made alternately, comparisons."""
+"""Runs per side, noise, whether the sides alternate, comparisons."""
 SLOWER = [
     (5, 0.03, 0.10, 60),
     (8, 0.03, 0.10, 60),
@@ -28,17 +28,17 @@ SLOWER = [
     (5, 0.05, 0.10, 60),
     (8, 0.05, 0.10, 60),
 ]
-"""Runs a side, noise, slower by, comparisons; 5 % is the margin."""
+"""Runs per side, noise, relative slowdown, comparisons; the margin is 5 %."""
 
 
 def rate(count: int, n: int) -> dict[str, Any]:
-    """With its exact 95 % interval (Clopper and Pearson 1934, doi:10.1093/biomet/26.4.404)."""
+    """A rate with its exact 95 % interval (Clopper and Pearson 1934, doi:10.1093/biomet/26.4.404)."""
     interval = stats.binomtest(count, n).proportion_ci()
     return {"count": count, "n": n, "low": float(interval.low), "high": float(interval.high)}
 
 
 def _counted(runs: int, noise: float, n: int, **how: Any) -> dict[str, Any]:
-    """How often which word came out, of the whole and of one named row."""
+    """How often each word came out, for the whole comparison and for one named row."""
     whole, named = words_of(n, runs=runs, noise=Noise(noise), **how)
     return {
         "runs": runs,

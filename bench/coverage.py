@@ -1,4 +1,4 @@
-"""How often 95 % intervals of a run's estimates cover the truth, by the correlation and the number of its seconds.
+"""How often the 95 % intervals of a run's estimates cover the truth, by number and correlation of its seconds.
 
 python -m bench.coverage [SIMULATIONS]
 """
@@ -19,7 +19,7 @@ PHIS = (0.0, 0.5, 0.8, 0.9)
 
 
 def covered(random: np.random.Generator, *, seconds: int, phi: float) -> tuple[bool, bool, bool]:
-    """For one simulated run: a p95, an error ratio, a rate."""
+    """Whether the intervals of p95, error ratio and rate cover the truth in one simulated run."""
     phase = np.zeros(seconds, dtype=np.int64)
     level = autocorrelated(random, seconds, phi=phi)
     p95 = p95_of(response_times(random, level))

@@ -1,8 +1,8 @@
-"""How often real duels of the reference API are wrong: of a release with itself, and with one that answers later.
+"""How often real duels of the reference API are wrong: of a release with itself, and with a slower one.
 
     python -m bench.duels [TIMES [CASE...]]        adds to bench/results/duels.json, up to TIMES duels of each case
 
-Resumable: each duel is noted when it is decided, and one that was interrupted goes on. Each takes a few minutes.
+Resumable: each duel is stored once it is decided, and an interrupted one continues. Each takes a few minutes.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from loadproof.rundir.duel import DUEL, Duel, read_duel
 SCENARIO: Final = ROOT / "scenarios/duel.yaml"
 WORK: Final = ROOT / "reports/bench-duels"
 BASE_MS: Final = 20
-"""Of delay, in each answer of every release: what is added to it is a known part of the whole."""
+"""Delay of each answer in every release, so that an additional delay is a known fraction of the whole."""
 CASES: Final = {"equal": 0, "5 % slower": 1, "10 % slower": 2}
-"""Milliseconds more."""
+"""Additional delay of the candidate in ms."""
 DECIDED: Final = {ExitCode.PASS, ExitCode.FAIL, ExitCode.INCONCLUSIVE}
 LONGEST_S: Final = 3600
 
 
 def command(delay_ms: int) -> str:
-    """A release whose answers take so much longer than they would."""
+    """The command of a release whose answers are delayed by this much."""
     faults = json.dumps({name: {"delay_ms": delay_ms} for name in ("balance", "transactions")})
     return f"LIMITER=off FAULTS='{faults}' exec {sys.executable} -m payments_api --port {{port}}"
 
 
 def arguments(case: str, seed: int) -> list[str]:
-    """Of a new duel, or of the one that was interrupted."""
+    """Arguments that start a new duel, or resume an interrupted one."""
     unfinished = sorted(WORK.glob(f"{folder(case)}/*/{DUEL}"))
     if unfinished:
         return ["duel", "--resume", str(unfinished[0].parent)]
@@ -52,7 +52,7 @@ def folder(case: str) -> str:
 
 
 def fought(case: str, seed: int) -> dict[str, Any] | None:
-    """What one duel came to; None if it was not decided."""
+    """The result of one duel; None if it was not decided."""
     done = subprocess.run(
         [sys.executable, "-m", "loadproof", *arguments(case, seed)], cwd=ROOT, timeout=LONGEST_S, check=False
     )
@@ -82,7 +82,7 @@ def fought(case: str, seed: int) -> dict[str, Any] | None:
 
 
 def in_time(path: Path, duel: Duel) -> str:
-    """What a comparison of the first half of these equal runs with the second says: only time has changed."""
+    """The word of comparing the first half of these equal runs with the second half: only the time differs."""
     runs = sorted((replicate(path / run.run) for side in SIDES for run in duel.of(side)), key=lambda run: run.started)
     return str(compare(runs[: len(runs) // 2], runs[len(runs) // 2 :]).word)
 

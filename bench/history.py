@@ -1,9 +1,9 @@
-"""How often a history cries wolf, and how soon it sees what slowed down, on simulated runs.
+"""How often a history raises a false alarm, and how soon it detects a slowdown, on simulated runs.
 
     python -m bench.history [SIMULATIONS]        writes bench/results/history.json
 
 Run-to-run standard deviation 3 %; AR(1) noise of several correlations. The scores that noise reaches, in
-analysis/compare/changepoints.py, came from 1000 to 4000 series of each length, as `reached` makes them.
+loadproof/analysis/compare/changepoints.py, were computed as in `reached`, from 1000 to 4000 series of each length.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def noise(random: np.random.Generator, times: int, runs: int, phi: float) -> NDA
 
 
 def best_of(series: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """The p-value of each series, shape (series, runs), and the run at which its best change begins."""
+    """The p-value of each series, and the run at which its best change begins; `series` has shape (series, runs)."""
     ps, firsts = [], []
     for part in np.array_split(series, -(-len(series) // AT_ONCE)):
         found = scores(part)
@@ -49,12 +49,12 @@ def best_of(series: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[n
 
 
 def alarms(series: NDArray[np.float64]) -> int:
-    """In how many series there is a change."""
+    """The number of series in which a change is found."""
     return int((best_of(series)[0] <= FALSE_ALARMS).sum())
 
 
 def told(hits: int, times: int) -> dict[str, Any]:
-    """With its 95 % interval."""
+    """A ratio with its 95 % interval."""
     estimate = ratio_estimate(hits, times)
     assert estimate is not None
     return {"hits": hits, "n": times, "ratio": estimate.value, "low": estimate.low, "high": estimate.high}
@@ -69,7 +69,7 @@ def stable(random: np.random.Generator, times: int) -> list[dict[str, Any]]:
 
 
 def found(random: np.random.Generator, times: int) -> list[dict[str, Any]]:
-    """A tenth more in the last of 60 runs, found there, give or take two runs."""
+    """10 % more in the last `after` of 60 runs: how often it is found there, give or take two runs."""
     rows = []
     for phi in PHIS[:3]:
         for after in AFTER:
@@ -82,7 +82,7 @@ def found(random: np.random.Generator, times: int) -> list[dict[str, Any]]:
 
 
 def watched(random: np.random.Generator, times: int) -> list[dict[str, Any]]:
-    """A stable history that is looked at after each run from the 20th to the 60th: how often anybody is alarmed."""
+    """A stable history, checked after each run from the 20th to the 60th: how often there is any alarm."""
     rows = []
     for phi in PHIS[:3]:
         series = noise(random, times, 60, phi)
@@ -94,7 +94,7 @@ def watched(random: np.random.Generator, times: int) -> list[dict[str, Any]]:
 
 
 def families(random: np.random.Generator, times: int) -> list[dict[str, Any]]:
-    """Forty rows of 60 runs that share half of their noise: stable, and a tenth slower in the last three."""
+    """Forty rows of 60 runs that share half of their noise: stable, and 10 % slower in the last three runs."""
     rows = []
     for shift in (0.0, TENTH):
         hits = 0
@@ -107,7 +107,7 @@ def families(random: np.random.Generator, times: int) -> list[dict[str, Any]]:
 
 
 def reached(random: np.random.Generator, times: int) -> list[dict[str, Any]]:
-    """For analysis/compare/changepoints.py: what noise with correlation 0.5 reaches in 5 % of series."""
+    """The score that noise with correlation 0.5 exceeds in 5 % of series, for changepoints.py."""
     return [
         {
             "runs": runs,

@@ -1,4 +1,4 @@
-"""What a row of the journal costs: where the request is sent, and at the end of its second.
+"""The cost of a row of the journal: when the request is sent, and at the end of its second.
 
 python -m bench.journal        writes bench/results/journal.json
 """
@@ -9,7 +9,7 @@ import gc
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from loadproof.internals import locust  # noqa: F401 - before what it patches
+from loadproof.internals import locust  # noqa: F401 - imported first, because it patches
 
 from loadproof.http.answers import Answer  # isort: skip
 from bench.serving import machine, write_results
@@ -36,7 +36,7 @@ SECRETS: Final = Masker({"API_TOKEN": "a-token-of-the-usual-length", "HOOK_SECRE
 
 
 class Answered(PlayedUser):
-    """A user whose requests are answered at once, at times of which no two are alike."""
+    """A user whose requests are answered at once, each with a different response time."""
 
     body = b""
     times = 0
@@ -62,7 +62,7 @@ def main() -> None:
 
 
 def costs(kind: str, mask: Masker) -> dict[str, float]:
-    """CPU time per request, in µs: the least of several rounds, since noise only ever adds."""
+    """CPU time per request in µs: the minimum of several rounds, since noise only ever adds."""
     rounds = [[once(kind, mask, **record) for record in ({}, {"record": "requests"})] for _ in range(ROUNDS)]
     without, within = (list(zip(*column, strict=True)) for column in zip(*rounds, strict=True))
     sent_us, later_us = (round(min(within[part]) - min(without[part]), 2) for part in (0, 1))
@@ -70,12 +70,12 @@ def costs(kind: str, mask: Masker) -> dict[str, float]:
 
 
 def once(kind: str, mask: Masker, **record: Any) -> tuple[float, float, float]:
-    """Of sending and checking, of the report, and the report's compressed bytes; per request."""
+    """Per request: µs to send and check, µs for the report, and the compressed bytes of its journal."""
     played = Answered(mix={"health": {"share": "100 %", "every": "2 s"}}, **record)
     played.body = BODIES[kind]
     user, recorder = played.user, played.recorder
     recorder.feeds_locust, recorder.only_counts = True, not recorder.journals
-    # A target's own mask would come from its file; and nobody else waits for a turn.
+    # A real mask would come from a target file. Nothing else runs here, so there is nobody to yield to.
     journal_rows = vars(recorder)["_journal_rows"]
     vars(journal_rows)["_mask"] = mask
     for each in (recorder, journal_rows):
@@ -83,7 +83,7 @@ def once(kind: str, mask: Masker, **record: Any) -> tuple[float, float, float]:
     calls = [_call(user.api, kind, number) for number in range(REQUESTS)]
     began_s = time.process_time()
     for call in calls:
-        # As set-up, which waits for no turn.
+        # Outside of any turn, these count as setup, which doesn't wait.
         user.send(call, _check)
     sent_s = time.process_time()
     report = recorder.take(21.0, 1)

@@ -1,4 +1,4 @@
-"""How often a duel is wrong, simulated: equal releases and slower ones, seen at four looks, by three ways to decide.
+"""How often a duel is wrong, simulated: equal and slower releases, four looks, and three decision rules.
 
 python -m bench.looks [DUELS]        writes bench/results/looks.json
 """
@@ -24,9 +24,9 @@ MARGIN = 0.05
 SLOWER = (0.0, 0.05, 0.10)
 NOISES = (0.03, 0.05)
 Duel = Sequence[Sequence[Change]]
-"""The changes of each row, at each look."""
+"""At each look, the change of each row."""
 Way = Callable[[Duel, int], set[int]]
-"""The rows that have changed by a look."""
+"""A decision rule: the rows that have changed by a look."""
 
 
 def naive(duel: Duel, look: int) -> set[int]:
@@ -34,7 +34,7 @@ def naive(duel: Duel, look: int) -> set[int]:
 
 
 def adjusted(duel: Duel, look: int) -> set[int]:
-    """Benjamini and Hochberg's over rows, but every look as if it were the only one."""
+    """Adjusted for rows by Benjamini and Hochberg, but each look is judged as if it were the only one."""
     changed_rows = set()
     for changes in duel[: look + 1]:
         p_values = stats.false_discovery_control([change.p for change in changes])
@@ -55,7 +55,7 @@ WAYS: dict[str, Way] = {
 
 
 def equal_rows(duel: Duel) -> list[set[int]]:
-    """At each look."""
+    """The rows that are equivalent, at each look."""
     levels = [equivalence_level(RUNS, look) for look in range(len(RUNS))]
     return [
         {row for row, change in enumerate(changes) if equivalence_p(change, MARGIN) <= level}
@@ -64,7 +64,7 @@ def equal_rows(duel: Duel) -> list[set[int]]:
 
 
 def verdict(duel: Duel, equals: Sequence[set[int]], way: Way) -> tuple[str, int]:
-    """What is decided, and after how many runs of a side."""
+    """The decision, and the number of runs per side until then."""
     for look, (runs, equal) in enumerate(zip(RUNS, equals, strict=True)):
         moved = way(duel, look)
         if any(duel[look][row].ratio > 0 for row in moved - equal):
@@ -75,7 +75,7 @@ def verdict(duel: Duel, equals: Sequence[set[int]], way: Way) -> tuple[str, int]
 
 
 def experiment(random: np.random.Generator, truth: Truth, times: int) -> dict[str, dict[str, Any]]:
-    """By way to decide: how often each word was found, and the mean number of runs of a side."""
+    """By decision rule: how often each word came out, and the mean number of runs per side."""
     values = duels(random, truth, times=times, pairs=RUNS[-1])
     played: list[Duel] = list(zip(*(changes_in(values[..., :runs]) for runs in RUNS), strict=True))
     equals = [equal_rows(duel) for duel in played]

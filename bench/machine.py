@@ -1,4 +1,4 @@
-"""What decides how tools compare on a machine: the cost of a Python call, and of a pair of system calls."""
+"""Measures what decides how tools compare on a machine: the cost of a Python call and of a pair of system calls."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ REQUEST = b"GET /balance/acct-000000 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 
 
 def probe() -> dict[str, float]:
-    """The time of a Python function call in a loop, and of a send and its recv over loopback, on one core."""
+    """The time of a Python function call, in a loop, and of a send and recv over loopback, on one core."""
     with pinned_here(GENERATOR_CORE), loopback_pair() as (sender, receiver):
 
         def pair() -> None:
@@ -25,11 +25,11 @@ def probe() -> dict[str, float]:
 
 
 def nothing() -> None:
-    """Only the call itself costs something."""
+    """Does nothing: only the call itself costs time."""
 
 
 def best_s(action: Callable[[], object], *, number: int = 20_000, repeat: int = 15) -> float:
-    """Noise only ever adds, so the shortest time is the most accurate."""
+    """Seconds per call: the shortest time, because noise only ever adds."""
     loop = "for _ in repeated: action()"
     names = {"action": action, "repeated": range(number)}
     return min(timeit.repeat(loop, number=1, repeat=repeat, globals=names)) / number
@@ -37,7 +37,7 @@ def best_s(action: Callable[[], object], *, number: int = 20_000, repeat: int = 
 
 @contextmanager
 def loopback_pair() -> Iterator[tuple[socket.socket, socket.socket]]:
-    """Two ends of a TCP connection, because a Unix socket pair would skip most of the kernel's work."""
+    """Both ends of a TCP connection; a Unix socket pair would skip most of the kernel's work."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         near = socket.create_connection(listener.getsockname())
         far, _ = listener.accept()

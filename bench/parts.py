@@ -1,4 +1,4 @@
-"""What parsing and recording a request cost individually, and how long a run takes to start.
+"""The cost of parsing and of recording a request, and the time that a run takes to start.
 
 python -m bench.parts        writes bench/results/parts.json
 """
@@ -62,13 +62,13 @@ def main() -> None:
 
 
 def best_us(action: Callable[[], object]) -> float:
-    """Noise only ever adds."""
+    """Microseconds per call: the shortest time, because noise only ever adds."""
     number = 20_000
     return min(timeit.repeat(action, number=number, repeat=5)) / number * 1e6
 
 
 def parse_us(*, known: bool) -> float:
-    """A complete answer as nginx sends it, with a known or a new head."""
+    """Microseconds to parse a complete answer of nginx, with a known or a new head."""
     dates = itertools.repeat(0) if known else itertools.count()
     answers = [HEAD.format(next(dates), len(BODY)).encode() + BODY for _ in range(20_000)]
     parser = AnswerParser()
@@ -82,7 +82,7 @@ def parse_us(*, known: bool) -> float:
 
 
 def recording_us() -> tuple[float, float]:
-    """Microseconds per request when it ends, and for processing a second's requests."""
+    """Microseconds per request: when it ends, and for processing at the end of the second."""
     spans = plan_phases(load_scenario(ROOT / "scenarios/load-100.yaml"))
     recorder = Recorder(spans, deadline_s=1.0, worker="1")
     recorder.start_s = 0.0
@@ -103,7 +103,7 @@ def recording_us() -> tuple[float, float]:
 
 
 def one_by_one_us() -> float:
-    """The plain way, for comparison: a Python call and an increment per value."""
+    """The simple way, for comparison: a Python call and an increment per value."""
     counts = [0] * 2560
     values_us = [1000 + number % 5000 for number in range(REQUESTS)]
     began_s = time.perf_counter()

@@ -2,10 +2,10 @@
 
     python -m bench.protection [ROUNDS]        writes bench/results/protection.json
 
-The application is called the way a server does, on uvloop but without a socket, in one process and one request after
-the other: GET /balance/{account} from many clients. The configurations take turns, a hundred requests each, so that a
-machine that is busy for a while is busy for all of them; a round's figure is the median of its turns, and a figure is
-the median of the rounds. Redis is a real server, whose CPU time isn't counted.
+The application is called as a server calls it, on uvloop but without a socket, in one process, one request after the
+other: GET /balance/{account} from many clients. The configurations take turns of a hundred requests each, so that a
+busy machine affects all of them; a round's figure is the median of its turns, and the result is the median of the
+rounds. Redis is a real server, whose CPU time isn't counted.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from payments_api.settings import read_settings
 
 TURNS = 20
 A_TURN = 100
-"""Requests."""
+"""Requests per turn."""
 CLIENTS = 500
 WIDE = {f"LIMIT_{name}": "1000000/min" for name in ("HEALTH", "BALANCE", "TRANSACTIONS", "WEBHOOKS")}
 PENALTIES = {"PENALTY_BASE": "10"}
@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def configured(directory: Path, redis_url: str) -> dict[str, dict[str, str]]:
-    """Settings, by their names in the table."""
+    """Settings of each configuration, by its name in the table."""
     redis = counted_in(redis_url)
     off, limits = {"LIMITER": "off"}, {"LIMITER": "local", **WIDE}
     lists = lists_of_others(directory)
@@ -78,19 +78,19 @@ def configured(directory: Path, redis_url: str) -> dict[str, dict[str, str]]:
 
 
 def every_protection(directory: Path) -> dict[str, str]:
-    """Counted in memory; no client of a benchmark exceeds a limit, and none is on a list."""
+    """All protections, counting in memory; no client of the benchmark exceeds a limit or is on a list."""
     return {"LIMITER": "local", **WIDE, **PENALTIES, **BOTS, **lists_of_others(directory)}
 
 
 def lists_of_others(directory: Path) -> dict[str, str]:
-    """10,000 networks that no client of a benchmark is in, denied and allowed."""
+    """Deny and allow lists of 10,000 networks, none of which contains a client of the benchmark."""
     networks = directory / "networks.txt"
     networks.write_text("".join(f"10.{number // 250}.{number % 250}.0/24\n" for number in range(10_000)))
     return {"DENY_FILE": str(networks), "ALLOW_FILE": str(networks)}
 
 
 def counted_in(redis_url: str) -> dict[str, str]:
-    """With time enough for a server on a shared machine: a benchmark of Redis may not count in memory."""
+    """Counting in Redis, with a generous timeout: a busy machine must not make the benchmark fall back to memory."""
     return {"LIMITER": "redis", "REDIS_URL": redis_url, "REDIS_TIMEOUT": "2"}
 
 
@@ -107,7 +107,7 @@ def everybody(directory: Path) -> Path:
 
 
 async def costs_us(configurations: Mapping[str, dict[str, str]], directory: Path) -> dict[str, float]:
-    """CPU time per request in µs, by title; the first round over all clients is not timed."""
+    """CPU time per request in µs, by title; the first request of each client is not timed."""
     database = str(directory / "ledger.sqlite3")
     apps = {title: make_app(read_settings(settings), database) for title, settings in configurations.items()}
     turns: dict[str, list[float]] = {title: [] for title in apps}
@@ -117,7 +117,7 @@ async def costs_us(configurations: Mapping[str, dict[str, str]], directory: Path
             await ask_often(app, range(CLIENTS))
         for turn in range(TURNS):
             for title, app in apps.items():
-                # Of the event loop's thread: the others watch for incidents.
+                # CPU time of the event loop's thread only: the others watch for incidents.
                 began_s = time.thread_time()
                 await ask_often(app, range(turn * A_TURN, (turn + 1) * A_TURN))
                 turns[title].append((time.thread_time() - began_s) / A_TURN * 1e6)

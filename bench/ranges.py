@@ -1,4 +1,4 @@
-"""What a reader may take from several runs of a benchmark: ranges, over how many runs, on which days."""
+"""Describes several runs of a benchmark: ranges, the number of runs and their days."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Run = dict[str, Any]
 
 
 def range_of(values: Iterable[float | None], form: str = "{:.2f}") -> str:
-    """From the lowest to the highest, or the only one; a dash if nothing was measured."""
+    """'lowest to highest', or the only value; a dash if nothing was measured."""
     known = sorted(value for value in values if value is not None)
     if not known:
         return NOTHING
@@ -34,7 +34,7 @@ def ratio(over: float | None, under: float | None) -> float | None:
 
 
 def over_runs(runs: Sequence[Run]) -> str:
-    """How many runs, on which days; says so if they are too few for a range."""
+    """The number of runs and their days; warns if there are too few for a range."""
     dated = [run["date"] for run in runs if run["date"] != NOT_RECORDED]
     days = sorted(set(dated))
     undated = len(runs) - len(dated)
@@ -49,20 +49,20 @@ def counted(count: int, what: str) -> str:
 
 
 def latest_run(run: Run) -> str:
-    """When, where and by which command the latest run was made, and what had to be repeated."""
+    """Date, machine and command of the latest run, repeats, and versions."""
     latest = f"Latest: {conditions(run)}"
     versions = ", ".join(f"{name} {version}" for name, version in run.get("versions", {}).items())
     return f"{latest} {versions}." if versions else latest
 
 
 def conditions(run: Run) -> str:
-    """When, where and by which command; and what had to be repeated."""
+    """Date, machine, Python version and command of a run, and what had to be repeated."""
     made = f"{run['date']}, {run['machine']}, Python {run['python']}; `{run['command']}`."
     return " ".join(filter(None, (made, repeats_told(run))))
 
 
 def probe_cells(run: Run) -> tuple[str, str, str]:
-    """What Python and system calls cost there, and how many Python calls fit into a pair of system calls."""
+    """The cost of Python and of system calls in a run, and the number of Python calls per pair of system calls."""
     if "probe" not in run:
         return NOTHING, NOTHING, NOTHING
     call_ns, pair_us = run["probe"]["python_call_ns"], run["probe"]["system_call_pair_us"]

@@ -1,11 +1,11 @@
-"""1000 requests a second in the open model: how late they are, and what they cost, compared with k6.
+"""1000 requests per second in the open model: how late they are and what they cost, compared with k6.
 
     python -m bench.rate [ROUNDS]        writes bench/results/rate.json
 
-Both send to loadproof/run/truthserver.py on a core of its own, from a core of their own. The server measures start lag:
-when it read a request − when the request was planned. For k6, which doesn't reveal its plan, the n-th request is taken
-as planned n ms after an origin that makes the earliest one punctual, which can only flatter it. CPU time is that of the
-entire command, and for loadproof also that of the sending process alone, from its generator.csv.
+Tool and server, loadproof/run/truthserver.py, run on separate cores. The server measures start lag: the time when it
+read a request − the time when the request was planned. k6 doesn't reveal its plan, so its n-th request is taken as
+planned n ms after an origin that makes the earliest one punctual, which can only flatter it. CPU time is measured for
+the entire command, and for loadproof also for the sending process alone, from its generator.csv.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def k6(seed: int) -> dict[str, float]:
 
 
 def on_a_grid(read_s: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How late each one is, in s, if they were planned at even intervals and the earliest was on time."""
+    """How late each request is, in seconds, if they were planned at even intervals and the earliest was on time."""
     late_s: NDArray[np.float64] = read_s - np.arange(read_s.size) / SCRIPT.rate_rps
     late_s -= late_s.min()
     return late_s
@@ -114,7 +114,7 @@ def named(name: str, quantiles: dict[float, float]) -> dict[str, float]:
 
 
 def children_cpu_s() -> float:
-    """CPU time in s of all children that have ended."""
+    """CPU seconds of all children that have exited."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 

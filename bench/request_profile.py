@@ -2,7 +2,7 @@
 
     python -m bench.request_profile        writes bench/results/request-profile.json
 
-py-spy sees Python's frames; the kernel's work for a system call is in the frame that makes it.
+py-spy sees Python's frames; the kernel's work for a system call counts for the frame that makes it.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def shares_of(profile: str) -> dict[str, float]:
 
 
 def part_of(frames: list[str]) -> str:
-    """By the innermost frame that belongs to a part; whatever runs below a report belongs to the report."""
+    """The part of the innermost frame that belongs to one; everything called by a report belongs to the report."""
     if any("_report_every_second" in frame or "Writing." in frame for frame in frames):
         return THE_REST
     for frame in reversed(frames):

@@ -1,4 +1,4 @@
-"""What a change costs: requests that one core makes, and CPU at 1000 requests a second, before and after it.
+"""The cost of a change: requests/s of one core, and CPU at 1000 requests/s, before and after it.
 
     python -m bench.revisions BEFORE [--after HEAD] [--rounds 5]        writes bench/results/revisions.json
 
@@ -35,7 +35,7 @@ Figures = dict[str, float]
 
 @contextmanager
 def checked_out(revision: str) -> Iterator[Path]:
-    """A work tree of this revision, for as long as it is measured."""
+    """A temporary work tree of this revision."""
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / revision
         _git("worktree", "add", "--detach", str(path), revision)
@@ -50,7 +50,7 @@ def _git(*arguments: str) -> str:
 
 
 def measured(tree: Path, snippet: str) -> Figures:
-    """With the tree's own code, which Python finds first in that directory."""
+    """Figures measured with the tree's own code: with this working directory Python imports it first."""
     code = f"import json\n{snippet}\nprint(json.dumps(found))"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tree, capture_output=True, text=True, check=False, timeout=300
@@ -62,12 +62,12 @@ def measured(tree: Path, snippet: str) -> Figures:
 
 
 def rounds_of(before: Path, after: Path, count: int) -> tuple[list[tuple[Figures, Figures]], dict[str, dict[str, int]]]:
-    """Before and after of each round that could be measured with both; and what was repeated."""
+    """Figures before and after, of each round that could be measured for both, and counts of repeats."""
     rounds = Rounds()
     pairs: list[tuple[Figures, Figures]] = []
     with nginx() as url:
         for number in range(count):
-            # Each round starts with the other revision: neither always gets the warmer machine.
+            # Rounds alternate which revision goes first, so that neither always gets the warmer machine.
             order = (before, after) if number % 2 else (after, before)
             for snippet in _SNIPPETS:
                 code = snippet.replace("URL", url).replace("SEED", str(number))
@@ -80,7 +80,7 @@ def rounds_of(before: Path, after: Path, count: int) -> tuple[list[tuple[Figures
 
 
 def median_ratios(pairs: list[tuple[Figures, Figures]]) -> Figures:
-    """After over before, for everything that was measured."""
+    """Median of after over before, for each figure."""
     names = dict.fromkeys(name for before, _ in pairs for name in before)
     return {
         name: round(statistics.median(after[name] / before[name] for before, after in pairs if name in before), 3)

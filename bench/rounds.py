@@ -1,4 +1,4 @@
-"""Rounds that can't be measured are repeated, at most three times, and counted; they never end the other rounds."""
+"""Repeats rounds that can't be measured, at most three times, and counts them; they never stop other rounds."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ REPEATS = 3
 Figure = TypeVar("Figure")
 
 
-class Unmeasured(Exception):  # noqa: N818 - no error: the machine was busy, and the round is repeated
+class Unmeasured(Exception):  # noqa: N818 - not an error: the machine was busy, and the round is repeated
     """A round without a result: its run is INVALID, or a tool's output can't be parsed."""
 
 
 class Rounds:
-    """Measures one round after another, and counts per tool what had to be repeated and what was left out."""
+    """Measures rounds, and counts per tool how many were repeated and how many left out."""
 
     def __init__(self) -> None:
         self._repeated: Counter[str] = Counter()
@@ -38,7 +38,7 @@ class Rounds:
         return None
 
     def reported(self) -> dict[str, dict[str, int]]:
-        """Per tool, how many rounds were repeated and how many are missing: printed, and stored with the results."""
+        """Print how many rounds were repeated and left out per tool; returns the counts to store with the results."""
         counts = {"repeated": dict(self._repeated), "left_out": dict(+self._left_out)}
         if told := repeats_told(counts):
             sys.stderr.write(f"{told}\n")
@@ -46,7 +46,7 @@ class Rounds:
 
 
 def repeats_told(counts: dict[str, dict[str, int]]) -> str:
-    """A sentence for people; empty if nothing was repeated, or nobody counted."""
+    """The counts as sentences; empty if nothing was repeated or left out."""
     repeated = _listed(counts.get("repeated", {}))
     left_out = _listed(counts.get("left_out", {}))
     repeats = f"Repeated because a round could not be measured: {repeated}." if repeated else ""
@@ -58,7 +58,7 @@ def _listed(counts: dict[str, int]) -> str:
 
 
 def number_in(output: str, pattern: str) -> float:
-    """The number that the pattern's group matches in a tool's output."""
+    """The number matched by the pattern's group in a tool's output; Unmeasured if it doesn't match."""
     match = re.search(pattern, output)
     if match is None:
         raise Unmeasured(f"no {pattern!r} in {output[-300:]!r}")
@@ -67,7 +67,7 @@ def number_in(output: str, pattern: str) -> float:
 
 @contextmanager
 def reading(output: str) -> Iterator[None]:
-    """Any error while a tool's output is parsed means that it can't be parsed."""
+    """Turn any error while parsing a tool's output into Unmeasured."""
     try:
         yield
     except (LookupError, OSError, TypeError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""loadproof's runs for benchmarks: from the directory that a run was told to use to what it measured."""
+"""Runs of loadproof for benchmarks: starts them and loads their results."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from loadproof.rundir import files
 
 
 def only_run(out: Path) -> Path:
-    """The directory of the only run in there."""
+    """The only run directory in `out`; Unmeasured if there isn't exactly one."""
     runs = list(out.iterdir()) if out.exists() else []
     if len(runs) != 1:
         raise Unmeasured(f"loadproof left {len(runs)} run directories")
@@ -37,7 +37,7 @@ def verdict_of(run: Path) -> dict[str, Any]:
 
 
 def measured_run(out: Path) -> Run:
-    """The only run in there; Unmeasured unless its generator kept up and its thresholds hold."""
+    """The only run in `out`; Unmeasured unless its verdict is PASS."""
     run = only_run(out)
     verdict = verdict_of(run)
     if verdict["verdict"] != Word.PASS:
@@ -46,7 +46,7 @@ def measured_run(out: Path) -> Run:
 
 
 def saturated_run(out: Path) -> Run:
-    """The same for a generator that should reach its own limit, which is INVALID for everybody but a benchmark."""
+    """The only run in `out`, whose generator may have reached its limit; Unmeasured if anything else was wrong."""
     path = only_run(out)
     verdict_of(path)
     run = load_run(path)
@@ -56,9 +56,9 @@ def saturated_run(out: Path) -> Run:
 
 
 def broken(run: Run) -> Iterator[str]:
-    """What makes a run INVALID whatever its thresholds say, except that its core is busy or shared.
+    """Everything that makes a run INVALID, except that its core is busy or shared.
 
-    Other tools keep the rounds in which another program took part of the core: so must we.
+    Other tools keep rounds in which another program took part of the core, so we must, too.
     """
     for examine in health.RULES:
         yield from (finding.what for finding in examine(run) if finding.word is Word.INVALID)
@@ -67,7 +67,7 @@ def broken(run: Run) -> Iterator[str]:
 
 
 def process_of(pid: int, module: str) -> psutil.Process:
-    """The descendant of this process that runs this Python module."""
+    """The descendant of this process that runs this Python module; Unmeasured if there is none."""
     try:
         processes = [child for child in psutil.Process(pid).children(recursive=True) if module in child.cmdline()]
     except psutil.Error as error:
@@ -78,7 +78,7 @@ def process_of(pid: int, module: str) -> psutil.Process:
 
 
 class BackgroundRun:
-    """A run of the command line that continues while something is done to it."""
+    """A `loadproof` command running in the background."""
 
     def __init__(self, *arguments: object) -> None:
         self._process = subprocess.Popen(
@@ -97,7 +97,7 @@ class BackgroundRun:
         return process_of(self._process.pid, module)
 
     def wait_for_phase(self, reports: Path, phase: str, timeout_s: float = 60) -> None:
-        """Wait until the run is in this phase, or beyond."""
+        """Wait until this phase of the run has begun; Unmeasured if it doesn't."""
 
         def is_there() -> bool:
             return any(f"phase,{phase}" in path.read_text() for path in reports.glob("*/events.csv"))
@@ -113,5 +113,5 @@ class BackgroundRun:
             time.sleep(0.02)
 
     def end(self, timeout_s: float = 90) -> None:
-        """Wait for it to end, whatever it prints."""
+        """Wait for the command to exit, discarding its output."""
         self._process.communicate(timeout=timeout_s)

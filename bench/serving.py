@@ -1,4 +1,4 @@
-"""What benchmarks share: nginx on one core, a command on the other, and a description of the machine."""
+"""Shared by benchmarks: nginx on one core, a command on the other, results files, a description of the machine."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _AND: Final = " and "
 
 
 def machine(beside: Mapping[str, Any] | None = None) -> dict[str, str]:
-    """Where and when the figures were taken; with the machines of earlier results, some of which stay `beside` them."""
+    """Date, machine and Python version of the figures; adds the machines of earlier results that are kept, too."""
     model = next(
         (
             line.partition(":")[2].strip()
@@ -60,7 +60,7 @@ def write_results(name: str, result: dict[str, Any]) -> None:
 
 
 def add_run(name: str, run: dict[str, Any]) -> None:
-    """Add to results with several runs: after those of other days and machines, replacing this day's."""
+    """Add a run to a results file that keeps several, replacing a run of the same day and machine."""
 
     def when_and_where(earlier: dict[str, Any]) -> tuple[str, str]:
         return earlier["date"], earlier["machine"]
@@ -76,7 +76,7 @@ def pinned(command: list[object], core: int = GENERATOR_CORE) -> list[str]:
 
 @contextmanager
 def nginx(*, over_tls: bool = False) -> Iterator[str]:
-    """Yields its base URL; over TLS, SSL_CERT_FILE makes everybody trust it who verifies anything."""
+    """Run nginx; yields its base URL. Over TLS, SSL_CERT_FILE makes clients that verify certificates trust it."""
     if shutil.which("nginx") is None:
         raise SystemExit("bench: no nginx; install it (Debian: apt-get install nginx-light)")
     with tempfile.TemporaryDirectory() as directory, ExitStack() as stack:
@@ -104,7 +104,7 @@ def nginx(*, over_tls: bool = False) -> Iterator[str]:
 
 
 def _new_certificate(directory: Path) -> Path:
-    """With its key, in one file."""
+    """A certificate and its key in one file."""
     path = directory / "server.pem"
     options = "-x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=bench"
     command = f"openssl req {options} -addext subjectAltName=IP:127.0.0.1 -keyout {path}.key -out {path}"
@@ -127,6 +127,6 @@ def _await_port(port: int, server: subprocess.Popen[bytes]) -> None:
 
 
 def loadproof_run(scenario: Path, url: str, out: str, *options: object) -> list[str]:
-    """The command; the target is this URL."""
+    """The command of a run against this URL, on the generator's core."""
     command = [sys.executable, "-m", "loadproof", "run", scenario, "--out", out, *options]
     return pinned(["env", f"TARGET_URL={url}", *command])

@@ -1,9 +1,9 @@
 """A server of known capacity: a number of slots, each busy for the same time with every request.
 
-    python -m bench.slotserver SLOTS SERVICE_S        tells its port on stdout, and serves until it is ended
+    python -m bench.slotserver SLOTS SERVICE_S        prints its port, and serves until it is terminated
 
-Whoever finds no free slot waits for the one that is free first. When each request starts and ends is computed, not
-slept: however late its own timers are, what it takes is SLOTS / SERVICE_S requests per second.
+A request that finds no free slot waits for the next one. Start and end of each request are computed, not slept: however
+late the server's timers are, its capacity is SLOTS / SERVICE_S requests per second.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ _BACKLOG = 4096
 
 
 class Slots:
-    """When each of them will be free, in s of the loop's clock."""
+    """Times when the slots will be free, in seconds of the event loop's clock."""
 
     def __init__(self, slots: int, service_s: float) -> None:
         self._free_s = [0.0] * slots
         self._service_s = service_s
 
     def ends_s(self, now_s: float) -> float:
-        """When the request that comes now will have been served."""
+        """When a request that arrives now will have been served."""
         end_s = max(now_s, self._free_s[0]) + self._service_s
         heapq.heapreplace(self._free_s, end_s)
         return end_s
@@ -41,7 +41,7 @@ class _Connection(asyncio.Protocol):
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """One request: loadproof sends it in one piece, and no other before its answer."""
+        """Take it for one request: loadproof sends each in one piece, and no other before the answer."""
         if data.startswith(b"GET /health "):
             self._loop.call_at(self._slots.ends_s(self._loop.time()), self._transport.write, _ANSWER)
         else:

@@ -1,9 +1,9 @@
-"""Does the verdict tell a starved generator from a slow target? Each experiment, many times.
+"""Does the verdict tell a starved generator from a slow target? Runs each experiment many times.
 
     python -m bench.starvation [TIMES]        writes bench/results/starvation.json
 
-A run is disturbed while it measures: a starved generator must come out INVALID every time, a slow target never. INVALID
-is an answer here, and only runs without a verdict are repeated.
+Each run is disturbed while it measures: with a starved generator it must be INVALID every time, with a slow target
+never. INVALID is a result here, and only runs without a verdict are repeated.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ SCENARIO = {
     "settings": {"limiter": "off"},
 }
 RIVALS = 40
-"""Enough to leave the generator less than it needs.
+"""Enough to leave the generator less CPU time than it needs.
 
 A few would hardly hurt a process that needs a twentieth of a core.
 """
@@ -60,12 +60,12 @@ BUSY_S = 5
 class Experiment:
     disturb: Callable[[BackgroundRun], None]
     is_generators: bool
-    """If so, the verdict must be INVALID; otherwise it may be anything else."""
+    """Whether the generator is disturbed: then the verdict must be INVALID, otherwise anything else."""
     options: tuple[str, ...] = ()
 
 
 def busy_core(run: BackgroundRun) -> None:
-    """Other processes want the generator's core as much as it does."""
+    """Other processes compete for the generator's core."""
     (core,) = run.child("loadproof.generator.locust").cpu_affinity()
     with rivals(core):
         time.sleep(BUSY_S)
@@ -75,7 +75,7 @@ def busy_core(run: BackgroundRun) -> None:
 def rivals(core: int) -> Iterator[None]:
     loop = f"import time\nend = time.time() + {BUSY_S}\nwhile time.time() < end: 0"
     command = pinned([sys.executable, "-c", loop], core)
-    # Linux first divides a core among sessions, and the run under test has its own.
+    # Linux divides a core among sessions first, and the run has its own, so each rival gets one, too.
     started = [subprocess.Popen(command, start_new_session=True) for _ in range(RIVALS)]
     try:
         yield
@@ -90,7 +90,7 @@ def stopped_generator(run: BackgroundRun) -> None:
 
 
 def stopped_target(run: BackgroundRun) -> None:
-    """The same for the target."""
+    """Stop the target for 2 s."""
     stop_for(run.child("payments_api"), 2.0)
 
 
@@ -101,13 +101,13 @@ def stop_for(process: psutil.Process, seconds: float) -> None:
 
 
 def killed_worker(run: BackgroundRun) -> None:
-    """One of two; the leader is the process that listens."""
+    """Kill one of two workers."""
     workers = [one for one in run.children() if "--worker" in one.cmdline()]
     workers[0].kill()
 
 
 def slow_target(run: BackgroundRun) -> None:
-    """Other processes want the target's core."""
+    """Other processes compete for the target's core."""
     (core,) = run.child("payments_api").cpu_affinity()
     with rivals(core):
         time.sleep(BUSY_S)
@@ -149,7 +149,7 @@ def main() -> None:
 
 
 def verdicts_of(name: str, experiment: Experiment, times: int, rounds: Rounds) -> dict[str, object]:
-    """Which verdicts an experiment got, and how many of them were right."""
+    """The verdicts of an experiment, and how many of them were right."""
     words: Counter[str] = Counter()
     right = 0
     for number in range(times):

@@ -2,8 +2,8 @@
 
     python -m bench.target_capacity            writes bench/results/target-capacity.json
 
-Target and generator have one core each; Redis is on the generator's. Configurations take turns. The profile is
-py-spy's: samples of the stacks of the target with every protection, counted in Redis, by function.
+Target and generator have one core each; Redis runs on the generator's. Configurations take turns. The profile is from
+py-spy: stack samples of the target with every protection, counted in Redis, by function.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def main() -> None:
 
 
 def configured(directory: Path, redis_url: str) -> dict[str, dict[str, str]]:
-    """Settings, by their names in the table; the most expensive last."""
+    """Settings of each configuration, by its name in the table; the most expensive last."""
     every = every_protection(directory)
     return {
         "none": {"LIMITER": "off"},
@@ -70,7 +70,7 @@ def configured(directory: Path, redis_url: str) -> dict[str, dict[str, str]]:
 
 
 def one_round(settings: dict[str, str], *, profile: bool) -> dict[str, Any]:
-    """Start a target, load it, and measure its CPU time in the steady state."""
+    """Start a target, load it, and measure its CPU time in the steady phase."""
     with tempfile.TemporaryDirectory() as directory, target(settings) as started:
         out = Path(directory) / "out"
         run = subprocess.Popen(loadproof_run(SCENARIO, started.url, str(out)), cwd=ROOT, stdout=subprocess.DEVNULL)
@@ -107,7 +107,7 @@ def target(settings: dict[str, str]) -> Iterator[Target]:
 
 
 def watched(process: psutil.Process, directory: Path, *, profile: bool) -> tuple[list[dict[str, Any]], float]:
-    """The widest frames, if requested, and the fraction of a core that the process used meanwhile."""
+    """The widest frames, if requested, and the fraction of a core that the process used."""
     cpu_s, began_s = sum(process.cpu_times()[:2]), time.monotonic()
     frames: list[dict[str, Any]] = []
     if profile:

@@ -1,12 +1,12 @@
-"""How many requests one core makes: loadproof, its and Locust's two HTTP users, k6, hey, wrk; nginx has the other core.
+"""Requests/s that one core sends: loadproof, its and Locust's two HTTP users, k6, hey, wrk; nginx has the other core.
 
 Then the same over TLS, without Locust's slower client.
 
     python -m bench.throughput [ROUNDS]        writes bench/results/throughput.json
 
 100 connections, no pauses; all except hey and wrk check each answer. The tools take turns, so that a slow minute of the
-machine affects all of them. loadproof runs as shipped: its balance user, all checks, all recording. A round that could
-not be measured is repeated (bench/rounds.py). The file keeps several runs, because the ratios depend on the machine:
+machine affects all of them. loadproof runs as shipped: its balance user, all checks, all recording. A round that can't
+be measured is repeated (bench/rounds.py). The file keeps several runs, because the ratios depend on the machine:
 bench/machine.py measures what decides them.
 """
 
@@ -33,10 +33,10 @@ USERS = 100
 SCENARIO = ROOT / "bench/throughput.yaml"
 PEERS = ROOT / "bench/peers"
 GOALS = {"Locust FastHttpUser": 6.0, "k6": 2.5, "hey": 1.2, "wrk": 0.25}
-"""The lowest ratio of loadproof's rate to theirs."""
+"""Lowest acceptable ratio of loadproof's rate to theirs."""
 HTTPUSER = "loadproof.HttpUser"
 HTTPUSER_GOALS = {"Locust HttpUser": 10.0, "Locust FastHttpUser": 3.0}
-"""The same for Locust's users with loadproof's client."""
+"""Lowest acceptable ratio of the rate of Locust's users with loadproof's client to theirs."""
 TLS_GOALS = {"Locust FastHttpUser": 4.0, "k6": 2.5}
 
 
@@ -66,7 +66,7 @@ def rates_of(tools: dict[str, Callable[[str], float]], url: str, rounds: Rounds,
 
 
 def result_of(rates: dict[str, list[float]], over_tls: dict[str, list[float]]) -> dict[str, object]:
-    """With medians of those tools for which something was measured."""
+    """The run to store, with medians of those tools that could be measured."""
     over_tls = {name.removesuffix(_OVER_TLS): values for name, values in over_tls.items()}
     return {
         **machine(),
@@ -94,7 +94,7 @@ def loadproof_rate(url: str) -> float:
 
 
 def completed_per_s(out: Path) -> float:
-    """Correct answers per second in the steady phase; none may have failed."""
+    """Correct answers per second in the steady phase; Unmeasured if any request failed."""
     rows = saturated_run(out).intervals
     completed = rows[(rows["series"] == "completed") & (rows["phase"] == "steady")]
     if set(completed["outcome"].unique()) != {"ok"}:

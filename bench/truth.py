@@ -2,13 +2,13 @@
 
     python -m bench.truth [ROUNDS]        writes bench/results/truth.json
 
-loadproof/run/truthserver.py, on a core of its own, delays its answers by a seeded script. There are two truths:
+loadproof/run/truthserver.py, on a separate core, delays its answers by a seeded script. There are two truths:
 
-- service time: the server's own write − read of the requests that this tool sent;
-- response time: write − intended start, of requests that come at the planned rate whatever the server does. Only the
-  open model has intended starts: loadproof's plan gives them, and its n-th arrival is the n-th request that was read.
+- service time: the server's own write − read, for the requests that this tool sent;
+- response time: write − intended start, for requests that arrive at the planned rate whatever the server does. Only an
+  open model has intended starts: loadproof's plan has them, and its n-th arrival is the n-th request that was read.
 
-A tool reports one set of percentiles, loadproof one of each kind; users might take it for either truth.
+Other tools report one set of percentiles, which users might take for either truth; loadproof reports one of each kind.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 TOLERANCES = (0.01, 0.0003)
-"""For a quantile, relative and in s; the larger one counts."""
+"""For a quantile, relative and in seconds; the larger one counts."""
 
 SCRIPTS = (
     Script("lognormal", 400, 10),
@@ -84,7 +84,7 @@ def one_round(script: Script, seed: int, rounds: Rounds) -> Iterator[dict[str, A
             ("service", reported.service, quantiles_of(written_s - read_s)),
             ("response", reported.response, users_see),
         ):
-            # Without loadproof's plan nobody knows what users experience.
+            # The truth is empty if loadproof's round failed: without its plan, what users experience is unknown.
             for quantile in truth_s:
                 if all(abs(quantile - gap) > 0.02 for gap in script.gaps):
                     yield {
@@ -100,7 +100,7 @@ def one_round(script: Script, seed: int, rounds: Rounds) -> Iterator[dict[str, A
 def one_turn(
     measure: Callable[[Load], Reported], script: Script, seed: int
 ) -> tuple[Reported, NDArray[np.float64], NDArray[np.float64]]:
-    """What a tool reported, and when the server read and wrote each of its requests, in the order of reading."""
+    """What a tool reported, and when the server read each request and wrote its answer, in the order of reading."""
     with tempfile.TemporaryDirectory() as directory, truth_server(script, seed, Path(directory)) as (url, log):
         reported = measure(Load(script, url, Path(directory)))
         times = log()
@@ -112,7 +112,7 @@ def one_turn(
 
 
 def summarised(errors: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Medians over the rounds, of the error and of its share of the tolerance."""
+    """Medians over the rounds, of the error and of its ratio to the tolerance."""
     keys = ("script", "kind", "tool", "quantile")
     cells: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for error in errors:
@@ -136,7 +136,7 @@ def of_tolerance(error: dict[str, Any]) -> float:
 
 @contextmanager
 def truth_server(script: Script, seed: int, directory: Path) -> Iterator[tuple[str, Callable[[], NDArray[np.float64]]]]:
-    """Its URL, and a function that stops it and returns its log."""
+    """Run the server; yields its URL, and a function that stops it and returns its log."""
     path = directory / "log.npy"
     command = pinned([sys.executable, "-m", "loadproof.run.truthserver", script.name, seed, path], SERVER_CORE)
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:

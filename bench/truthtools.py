@@ -34,7 +34,7 @@ USERS = 100
 """Users of the closed-model tools, which divide the rate among them."""
 
 Quantiles = dict[float, float]
-"""In s."""
+"""Seconds by quantile, 0–1."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Script:
     rate_rps: int
     seconds: int
     gaps: tuple[float, ...] = ()
-    """Between modes; quantiles within 2 % of them are left out."""
+    """Quantiles between modes; quantiles within 0.02 of them are left out."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,9 @@ class Load:
 class Reported:
     service: Quantiles
     response: Quantiles
-    """The same as service for tools that only report one time."""
+    """The same as `service` for tools that only report one time."""
     intended_s: NDArray[np.float64] | None = None
-    """When each request was planned, in order, by the wall clock; only for loadproof."""
+    """Unix times when each request was planned, in order; only for loadproof."""
 
 
 def quantiles_of(values_s: NDArray[np.float64]) -> Quantiles:
@@ -85,7 +85,7 @@ def loadproof(load: Load) -> Reported:
 
 
 def planned_s(manifest: Manifest) -> NDArray[np.float64]:
-    """When each request was planned, in order, by the wall clock."""
+    """Unix times when each request was planned, in order."""
     plan = ArrivalPlan(manifest.scenario, manifest.phases, manifest.seed)
     return np.concatenate([block.time_s for block in plan]) + manifest.start_unix_s
 

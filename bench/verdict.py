@@ -1,10 +1,10 @@
-"""Whose verdict is right? The cases of `loadproof selftest` through loadproof, k6, Locust and wrk.
+"""Whose verdict is right? Plays the cases of `loadproof selftest` with loadproof, k6, Locust and wrk.
 
     python -m bench.verdict [ROUNDS]        writes bench/results/verdict.json
 
-The server of loadproof/run/truthserver.py answers as scripted, at 400 requests/s. The limit is p(95) < 100 ms; the
-script `steady` takes 33 ms. Peers have two words, as their thresholds do, and a single run of each release: slower is
-what takes more than 5 % longer. loadproof compares four runs a side, as it asks for.
+loadproof/run/truthserver.py answers as scripted, at 400 requests/s. The limit is p(95) < 100 ms; the script `steady`
+takes 33 ms. Peers have two verdicts, as their thresholds do, and a single run of each release: slower means that it
+takes more than 5 % longer. loadproof compares four runs per side, as it recommends.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ DISTURBED = {
     "generator stopped for 2 s": ("generator", "INVALID"),
     "server stopped for 2 s": ("server", "FAIL"),
 }
-"""By case: what is stopped, and the right word."""
+"""By case: the process that is stopped, and the right verdict."""
 COMPARED = {
     "the same server again": ("steady", "not slower"),
     "a server that takes 10 % longer": ("steady*1.1", "slower"),
@@ -51,7 +51,7 @@ PEERS: dict[str, tuple[str, Callable[[truthtools.Load], truthtools.Reported]]] =
     "Locust HttpUser": ("locust", truthtools.locust),
     "wrk": ("wrk", truthtools.wrk),
 }
-"""By name: its program, and how it is run."""
+"""By name: the program, and the function that runs it."""
 TRIAL = ScriptedRun("case", rate_rps=RATE_RPS, seconds=SECONDS)
 A_SIDE = 4
 
@@ -83,7 +83,7 @@ def main() -> None:
 
 
 def ours(number: int, rounds: Rounds) -> Iterator[tuple[str, str, str]]:
-    """INVALID is an answer of the first cases; of releases, such runs are made again."""
+    """Verdicts of loadproof: INVALID counts in the first cases, but runs for comparisons are repeated if INVALID."""
     with tempfile.TemporaryDirectory() as name:
         run = functools.partial(_run_of, Path(name))
         for case, (stopped, _) in DISTURBED.items():
@@ -113,7 +113,7 @@ def _word_of(run: Callable[[ScriptedRun], Path], trial: ScriptedRun) -> str:
 
 
 def _valid(run: Callable[[ScriptedRun], Path], trial: ScriptedRun) -> Path:
-    """Unmeasured if it is INVALID."""
+    """The run; Unmeasured if it is INVALID."""
     path = run(trial)
     if verdict_word(path) is Word.INVALID:
         raise Unmeasured(f"{path.name} is INVALID")
@@ -121,7 +121,7 @@ def _valid(run: Callable[[ScriptedRun], Path], trial: ScriptedRun) -> Path:
 
 
 def theirs(number: int, rounds: Rounds) -> Iterator[tuple[str, str, str]]:
-    """What a threshold on each tool's own p95 says, and what one run of each release would."""
+    """Verdicts of a threshold on each tool's own p95, and of comparing one run of each release."""
     for tool in PEERS:
         for case, (stopped, _) in DISTURBED.items():
             p95_s = rounds.measured(tool, functools.partial(_p95_s, tool, "steady", number, stopped))
@@ -148,7 +148,7 @@ def _p95_s(tool: str, script: str, seed: int, stopped: str | None) -> float:
 
 @contextmanager
 def stopped_for_a_while(name: str | None, loading: str) -> Iterator[None]:
-    """The child with this word in its command stands still, 2 s after the one that loads has its first connection."""
+    """Stop the child with this word in its command, 2 s after the load generator has its first connection."""
     over = threading.Event()
 
     def stop() -> None:

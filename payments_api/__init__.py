@@ -1,1 +1,1 @@
-"""The reference target: a small payments API with a real ledger and real limits, a program of its own."""
+"""The reference target: a small payments API with a real ledger and real limits, run as a separate program."""

@@ -1,4 +1,4 @@
-"""Runs the reference target: `python -m payments_api`; tells on standard output when and where it is ready."""
+"""Runs the reference target: `python -m payments_api`; prints its URL to standard output once it is ready."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ _KEEP_ALIVE_S: Final = 75
 _GRACEFUL_S: Final = 10
 _PARENT_POLL_S: Final = 0.5
 _OUTLIVE_PARENT_S: Final = 3.0
-"""A load generator that lost the same parent stops first, or its last requests would fail through our doing."""
+"""A load generator with the same parent must stop first; otherwise we would make its last requests fail."""
 
 
 class _Server(uvicorn.Server):
-    """Tells that it is ready, and stops when its parent is gone, if asked to."""
+    """Announces that it is ready and, if given a parent, stops when that parent is gone."""
 
     def __init__(self, config: uvicorn.Config, *, parent: int | None) -> None:
         super().__init__(config)
@@ -65,13 +65,13 @@ def main() -> int:
     flags = {name: value for name, value in (("HOST", options.host), ("PORT", options.port)) if value is not None}
     try:
         settings = read_settings({**os.environ, **flags})
-        # Whoever started a worker has seen to it where it listens.
+        # A worker gets its listening socket from the supervisor, which has checked the host.
         switch_on(os.environ, host=None if is_worker else settings.host, tells=not is_worker)
         listener = socket.socket(fileno=options.fd) if is_worker else _listen(settings)
     except (SettingsError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    # uvicorn has handlers of its own while it serves, and raises a signal again when it has stopped in an orderly way.
+    # uvicorn installs its own handlers while it serves, and raises the signal again after a clean shutdown.
     stop = Stop()
     parent = None if options.exit_with_parent is None else options.exit_with_parent or os.getppid()
     with (
@@ -96,7 +96,7 @@ def main() -> int:
 
 
 def _has_database(path: str, accounts: int) -> bool:
-    """Created if there was none; what is wrong with it goes to standard error."""
+    """Create the database if it doesn't exist; if it is unusable, print why to standard error and return False."""
     try:
         create_database(path, accounts)
     except UnusableDatabaseError as error:
@@ -115,17 +115,17 @@ def _run_command(arguments: list[str]) -> int:
 
 
 def _temporary_directory(settings: Settings, within: str | None, *, is_worker: bool) -> AbstractContextManager[str]:
-    """For the ledger, and for what workers share; none is made for who needs neither."""
+    """For the ledger and for files that workers share; creates nothing if neither is needed."""
     if settings.database and (is_worker or settings.workers == 1):
         return nullcontext("")
     return tempfile.TemporaryDirectory(prefix="loadproof-target-", dir=within)
 
 
 def _serve(settings: Settings, database: str, listener: socket.socket, *, parent: int | None, stop: Stop) -> int:
-    """In this process, until it is stopped; returns the exit code."""
+    """Serve in this process until stopped; returns the exit code."""
     app = make_app(settings, database)
     if settings.protection.has_files:
-        # Without lists there is nothing to reload, and it ends the program, as when its terminal closes.
+        # Without list files there is nothing to reload, so SIGHUP ends the program, as when its terminal closes.
         signal.signal(signal.SIGHUP, lambda *_: app.state.protection.reload())
     share = FairShare(app.state.protection.clients, on_waited=app.state.metrics.protection.deferred)
     config = uvicorn.Config(

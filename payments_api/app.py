@@ -62,7 +62,7 @@ async def ready(request: Request) -> JSONResponse:
 
 @router.get("/balance/{account}", tags=["balance"], response_model=schemas.Balance, responses=problems(404, 429))
 async def balance(account: str, request: Request) -> JSONResponse:
-    """What is on an account, in minor units."""
+    """The balance of an account, in minor units."""
     fields = _ledger(request).account(account)
     if fields is None:
         raise Problem(404, "unknown-account", "There is no such account.")
@@ -79,7 +79,7 @@ async def balance(account: str, request: Request) -> JSONResponse:
 async def pay(
     order: schemas.Order, request: Request, idempotency_key: Annotated[str | None, Header(max_length=255)] = None
 ) -> JSONResponse:
-    """Carry an order out once per key. Source: draft-ietf-httpapi-idempotency-key-header, section 2."""
+    """Carry out an order once per key. Source: draft-ietf-httpapi-idempotency-key-header, section 2."""
     if not idempotency_key:
         raise Problem(400, "missing-key", "The header Idempotency-Key is missing.")
     try:
@@ -139,14 +139,14 @@ async def metrics(request: Request) -> Response:
 
 
 class _Api(FastAPI):
-    """With middleware around the framework itself: a refused request costs nothing there."""
+    """FastAPI with middleware around the framework itself, so that a refused request never reaches it."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._outermost: ASGIApp = super().__call__
 
     def put_around(self, middleware: Callable[[ASGIApp], ASGIApp]) -> None:
-        """The last one is outermost."""
+        """Wrap the application in `middleware`; the last one added is outermost."""
         self._outermost = middleware(self._outermost)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -154,7 +154,7 @@ class _Api(FastAPI):
 
 
 def make_app(settings: Settings, database: str) -> FastAPI:
-    """The whole application; `database` is the ledger's file."""
+    """The complete application; `database` is the path of the ledger's file, which must exist."""
     start_sentry(settings.alerts.sentry, secrets_of(settings))
     counted = Metrics()
     alerts = Alerts(settings.alerts, counted.alerts, directory=os.environ.get(SHARED_DIRECTORY))
@@ -188,7 +188,7 @@ def make_app(settings: Settings, database: str) -> FastAPI:
 
 
 def secrets_of(settings: Settings) -> list[str]:
-    """Texts that must not appear in any of our messages."""
+    """Strings that must not appear in any message."""
     telegram = settings.alerts.telegram
     return [
         settings.webhook_secret,

@@ -1,6 +1,6 @@
-"""Shows a whole ledger to an auditor: all balances at one moment, an account's payments, an event's effects.
+"""Shows the whole ledger to an auditor: all balances at one moment, an account's payments, an event's effects.
 
-Only with AUDIT=on, because whoever can send a request could read them.
+Only with AUDIT=on, because anyone who can send a request can read it.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ _EFFECTS = "SELECT COUNT(*) AS effects FROM webhook_effects WHERE event_id = ?"
 
 @auditing.get("/accounts")
 async def accounts(request: Request) -> JSONResponse:
-    """Of one moment: a single statement reads one state of the database."""
+    """All balances at one moment: a single statement reads a consistent state of the database."""
     return JSONResponse({"accounts": _rows(request, _ACCOUNTS)})
 
 
 @auditing.get("/payments/{account}")
 async def payments(account: str, request: Request) -> JSONResponse:
-    """All that were booked from or to the account."""
+    """All payments from or to the account."""
     return JSONResponse({"payments": _rows(request, _PAYMENTS, account, account)})
 
 
 @auditing.get("/effects/{event}")
 async def effects(event: str, request: Request) -> JSONResponse:
-    """How often the event had an effect: 0 if it was never accepted."""
+    """How many times the event took effect; 0 if it was never accepted."""
     return JSONResponse({"id": event, **_rows(request, _EFFECTS, event)[0]})
 
 

@@ -1,4 +1,4 @@
-"""Answers 413 to bodies beyond a limit, while they arrive."""
+"""Answers 413 as soon as a request body exceeds the limit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LARGEST_BODY_BYTES: Final = 1_048_576
 
 
 class BodyLimitMiddleware:
-    """Counts what is received, whatever Content-Length says.
+    """Counts the bytes received, whatever Content-Length says.
 
     FastAPI's own `max_body_size` answers in plain text before any exception handler sees it.
     """

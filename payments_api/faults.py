@@ -1,4 +1,4 @@
-"""Answers that fail on purpose, so that a check can be seen to bite; off unless FAULTS is set."""
+"""Makes answers fail on purpose, to prove that a check catches it; off unless FAULTS is set."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Turns one process's orders and events into committed transactions in SQLite.
 
 One writer thread commits everything queued since its last commit as one SQLite transaction, and only answers after
-COMMIT: in WAL mode with synchronous=NORMAL a committed transaction survives the death of the process (not of the
-machine's power). Source: https://www.sqlite.org/pragma.html#pragma_synchronous
+COMMIT: in WAL mode with synchronous=NORMAL a committed transaction survives a crash of the process (but not a power
+failure). Source: https://www.sqlite.org/pragma.html#pragma_synchronous
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from payments_api.payments import KeyReusedError, Order, Result, pay_once
 from payments_api.webhooks import take_once
 
 __all__ = ["KeyInFlightError", "KeyReusedError", "Ledger", "Order", "Result", "create_database"]
-"""What callers that pay need."""
+"""Everything that a caller needs to make payments."""
 
 _LARGEST_GROUP: Final = 256
 
 
 class KeyInFlightError(Exception):
-    """The same key is being processed."""
+    """An order with the same key is being processed."""
 
 
 _Work = Callable[[sqlite3.Connection], Any]
@@ -49,7 +49,7 @@ class Ledger:
         self._writer.start()
 
     def close(self) -> None:
-        """Commit what has been accepted, then stop."""
+        """Commit all accepted work, then stop."""
         self._jobs.put(None)
         self._writer.join()
         self._reader.close()
@@ -62,10 +62,12 @@ class Ledger:
         return True
 
     def account(self, account: str) -> dict[str, Any] | None:
+        """The account's id, currency and balance in minor units; None if it doesn't exist."""
         row = self._reader.execute("SELECT id, balance, currency FROM accounts WHERE id = ?", (account,)).fetchone()
         return None if row is None else {"account": row[0], "balance": row[1], "currency": row[2]}
 
     def transaction(self, transaction_id: str) -> dict[str, Any] | None:
+        """The booked payment; None if it doesn't exist."""
         row = self._reader.execute(
             "SELECT id, debit, credit, amount, currency, created_at FROM transactions WHERE id = ?", (transaction_id,)
         ).fetchone()
@@ -73,25 +75,25 @@ class Ledger:
         return None if row is None else dict(zip(names, row, strict=True))
 
     def rows(self, query: str, *values: str) -> list[dict[str, Any]]:
-        """Of a query that only reads, as columns to values."""
+        """The rows of a read-only query, each as a dict from column to value."""
         found = self._reader.execute(query, values)
         names = [column[0] for column in found.description]
         return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
 
     async def pay(self, key: str, order: Order) -> Result:
-        """Carry the order out once for this key; raises KeyReusedError or KeyInFlightError."""
+        """Carry out the order once for this key; raises KeyReusedError or KeyInFlightError."""
         with self._in_flight(key):
             result: Result = await self._written(lambda connection: pay_once(connection, key, order))
         return result
 
     async def take_webhook(self, provider: str, event_id: str, body: bytes) -> bool:
-        """Accept the event, with its effect; False if it was accepted before."""
+        """Accept the event and apply its effect; False if it was accepted before."""
         taken: bool = await self._written(lambda connection: take_once(connection, provider, event_id, body))
         return taken
 
     @contextmanager
     def _in_flight(self, key: str) -> Iterator[None]:
-        """KeyInFlightError if it already is."""
+        """Hold the key while its order is processed; raises KeyInFlightError if it is already held."""
         if key in self._keys_in_flight:
             raise KeyInFlightError
         self._keys_in_flight.add(key)
@@ -119,7 +121,7 @@ class Ledger:
 
 
 def commit_together(connection: sqlite3.Connection, jobs: list[Job]) -> None:
-    """One SQLite transaction; everybody is answered after COMMIT."""
+    """Run all jobs in one SQLite transaction, and answer each of them after COMMIT."""
     try:
         connection.execute("BEGIN IMMEDIATE")
         outcomes = [outcome_of(work, connection) for work, _ in jobs]
@@ -133,12 +135,12 @@ def commit_together(connection: sqlite3.Connection, jobs: list[Job]) -> None:
 
 
 def outcome_of(work: _Work, connection: sqlite3.Connection) -> tuple[Any, Exception | None]:
-    """What it returned or raised, in a savepoint of its own: the others in the transaction don't fail with it."""
+    """The work's result and exception; in a savepoint, so that other jobs in the transaction don't fail with it."""
     value, failure = None, None
     connection.execute("SAVEPOINT job")
     try:
         value = work(connection)
-    except Exception as error:  # noqa: BLE001 - it belongs to the request that waits for it
+    except Exception as error:  # noqa: BLE001 - re-raised in the request that waits for it
         connection.execute("ROLLBACK TO job")
         failure = error
     connection.execute("RELEASE job")
@@ -146,7 +148,7 @@ def outcome_of(work: _Work, connection: sqlite3.Connection) -> tuple[Any, Except
 
 
 def answer(future: asyncio.Future[Any], value: Any, failure: Exception | None) -> None:
-    """From another thread than the one that waits."""
+    """Resolve the future from another thread than its event loop's."""
     future.get_loop().call_soon_threadsafe(_settle, future, value, failure)
 
 

@@ -10,9 +10,10 @@ from typing import Final
 from urllib.parse import quote
 
 OPENING_BALANCE: Final = 1_000_000
+"""Minor units."""
 CURRENCY: Final = "EUR"
 SCHEMA_VERSION: Final = 1
-"""In `PRAGMA user_version`; a backup with a newer one is not restored."""
+"""Stored in `PRAGMA user_version`; a backup with a newer version is not restored."""
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS accounts (
@@ -41,13 +42,13 @@ CREATE TABLE IF NOT EXISTS identity (only INTEGER PRIMARY KEY CHECK (only = 1), 
 
 
 class UnusableDatabaseError(Exception):
-    """One line: this file is not a ledger, or is newer, or can't be written."""
+    """One line: this file is not a ledger, has a newer schema, or can't be written."""
 
 
 def create_database(path: str, accounts: int) -> None:
-    """Create the schema, an id and funded accounts; whatever exists already stays.
+    """Create the schema, an id and funded accounts; anything that exists already is kept.
 
-    UnusableDatabaseError if that fails; a file with a newer schema has then not been touched.
+    Raises UnusableDatabaseError if that fails; a file with a newer schema is left untouched.
     """
     try:
         _refuse_newer(path)
@@ -59,9 +60,9 @@ def create_database(path: str, accounts: int) -> None:
 
 
 def _refuse_newer(path: str) -> None:
-    if not os.path.isfile(path):  # noqa: PTH113 - it is a path of SQLite's
+    if not os.path.isfile(path):  # noqa: PTH113 - a path for SQLite
         return
-    # With a read-only connection: closing the last writable one would move its log into the file.
+    # Opened read-only: closing the last writable connection would move the write-ahead log into the file.
     with closing(sqlite3.connect(f"file:{quote(path)}?mode=ro", uri=True)) as connection:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version > SCHEMA_VERSION:
@@ -75,7 +76,7 @@ def _create(connection: sqlite3.Connection, accounts: int) -> None:
     connection.execute("BEGIN IMMEDIATE")
     if connection.execute("PRAGMA user_version").fetchone()[0] < SCHEMA_VERSION:
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-    # An addition that older versions ignore: it doesn't make the schema newer.
+    # Older versions ignore this table, so it doesn't need a newer schema version.
     connection.execute("INSERT OR IGNORE INTO identity VALUES (1, ?)", (secrets.token_hex(8),))
     connection.executemany(
         "INSERT OR IGNORE INTO accounts VALUES (?, ?, ?)",
@@ -85,7 +86,7 @@ def _create(connection: sqlite3.Connection, accounts: int) -> None:
 
 
 def ledger_id(connection: sqlite3.Connection) -> str | None:
-    """16 hexadecimal digits that no other ledger has; None if no version with ids has opened it."""
+    """The ledger's unique id, 16 hexadecimal digits; None if only versions without ids have opened it."""
     if connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'identity'").fetchone() is None:
         return None
     row = connection.execute("SELECT ledger_id FROM identity").fetchone()
@@ -93,7 +94,7 @@ def ledger_id(connection: sqlite3.Connection) -> str | None:
 
 
 def connect(path: str) -> sqlite3.Connection:
-    """With the promised durability and references, usable from any thread."""
+    """A connection with the promised durability and foreign keys enforced, usable from any thread."""
     connection = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA synchronous=NORMAL")
     connection.execute("PRAGMA foreign_keys=ON")

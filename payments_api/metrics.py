@@ -1,4 +1,4 @@
-"""Counts requests as they pass in Prometheus metrics, together with the process's own."""
+"""Prometheus metrics of the requests served and of the process itself."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 SHARED_DIRECTORY: Final = "PROMETHEUS_MULTIPROC_DIR"
-"""Tells prometheus_client that several processes count together; read when it is imported."""
+"""Makes prometheus_client add up the metrics of several processes; it reads this variable when imported."""
 
 
 class ProcessCollector(Collector):
@@ -59,13 +59,13 @@ class _Vitals(NamedTuple):
 
 
 def _workers() -> list[psutil.Process]:
-    """This process, or all children of the one that started it as a worker."""
+    """This process, or if it is a worker, all children of its supervisor."""
     own = psutil.Process()
     return psutil.Process(own.ppid()).children() if SHARED_DIRECTORY in os.environ else [own]
 
 
 class Metrics:
-    """One per process, in its own registry; with several workers each page has the sums of all of them."""
+    """One per process, in its own registry; with several workers each page shows the sums over all of them."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -96,7 +96,7 @@ class Metrics:
         self._page_registry.register(self.alerts)
 
     def answered(self, route: str, method: str, status: int, *, duration_s: float) -> None:
-        """Count an answer. Looking labels up costs more than counting, and floods are counted too."""
+        """Count an answer. Label lookups are cached: they cost more than counting, and floods are counted too."""
         counting = self._by_answer.get((route, method, status))
         if counting is None:
             counting = self.requests.labels(route, method, str(status)), self.duration.labels(route)
@@ -108,7 +108,7 @@ class Metrics:
         return generate_latest(self._page_registry)
 
     def answers_and_errors(self) -> tuple[int, int]:
-        """Answers of this process so far, and those of them with 5xx."""
+        """Answers of this process so far, and how many of them were 5xx."""
         answers = errors = 0.0
         for family in self.requests.collect():
             for sample in family.samples:

@@ -1,4 +1,4 @@
-"""What the target does when whoever started it is gone: it goes on if it was stopped, ends, and leaves nothing."""
+"""Makes the target exit when its parent process is gone, even if it was suspended, and leave no files behind."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _SIGNAL_OF_PARENTS_DEATH: Final = 1
 
 
 def is_orphan(parent: int | None) -> bool:
-    """False where no parent is watched."""
+    """Whether the parent is gone; False if `parent` is None."""
     return parent is not None and os.getppid() != parent
 
 
 @contextmanager
 def under_parent(parent: int | None, directory: str | None) -> Iterator[None]:
-    """The parent removes its directory, where our temporary files are; we do if we outlive it.
+    """The parent removes `directory`, which holds our temporary files; if we outlive the parent, we remove it.
 
-    A process that somebody has stopped can't see that it is an orphan: Linux lets it go on at that moment.
+    A suspended process can't notice that it is an orphan, so on Linux it gets SIGCONT when its parent dies.
     """
     if parent is not None and sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_SIGNAL_OF_PARENTS_DEATH, signal.SIGCONT, 0, 0, 0)

@@ -29,7 +29,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Result:
-    """What became of an order: 201 with the transaction, or a refusal with its problem kind as `body['kind']`."""
+    """The result of an order: 201 with the transaction, or a refusal with its problem kind as `body['kind']`."""
 
     status: int
     body: dict[str, Any]
@@ -41,7 +41,10 @@ class KeyReusedError(Exception):
 
 
 def pay_once(connection: sqlite3.Connection, key: str, order: Order) -> Result:
-    """Within the caller's transaction; what the key led to before, if it was used. KeyReusedError for another order."""
+    """Carry out the order within the caller's transaction, or return the key's earlier result.
+
+    Raises KeyReusedError if the key was used with another order.
+    """
     earlier = earlier_result(connection, key, order)
     if earlier is not None:
         return earlier
@@ -51,7 +54,7 @@ def pay_once(connection: sqlite3.Connection, key: str, order: Order) -> Result:
 
 
 def earlier_result(connection: sqlite3.Connection, key: str, order: Order) -> Result | None:
-    """Of the order with this key; KeyReusedError if it was another one."""
+    """The stored result for this key, or None; raises KeyReusedError if the key was used with another order."""
     row = connection.execute("SELECT fingerprint, status, body FROM idempotency WHERE key = ?", (key,)).fetchone()
     if row is None:
         return None

@@ -1,4 +1,4 @@
-"""Turns errors into application/problem+json, whoever raises them.
+"""Turns all errors into application/problem+json, wherever they are raised.
 
 Source: RFC 9457.
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Problem(Exception):  # noqa: N818 - RFC 9457's word
-    """An answer that isn't a success; `kind` tells clients what the status alone does not."""
+    """An error answer; `kind` tells clients more than the status alone."""
 
     def __init__(self, status: int, kind: str, detail: str) -> None:
         super().__init__(detail)
@@ -38,7 +38,7 @@ def problem_answer(
 
 
 def answer_with_problems(app: FastAPI) -> None:
-    """Make every error of the application end as a problem."""
+    """Make the application answer every error with a problem document."""
 
     async def ours(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, Problem)  # noqa: S101 - registered for this class alone
@@ -55,7 +55,7 @@ def answer_with_problems(app: FastAPI) -> None:
         return problem_answer(422, "invalid-request", "The request is not what this endpoint accepts.", errors=errors)
 
     async def gone(_: Request, _error: Exception) -> JSONResponse:
-        # Nobody reads it, and it is no failure of the server's to be logged.
+        # Nobody reads this answer; it only keeps the disconnect from being logged as a server failure.
         return problem_answer(400, "client-gone", "The connection ended within the request's body.")
 
     async def unexpected(_: Request, _error: Exception) -> JSONResponse:

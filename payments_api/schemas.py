@@ -1,4 +1,4 @@
-"""What requests and answers look like, for validation and for the OpenAPI document."""
+"""Schemas of requests and answers, for validation and for the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ _PROBLEM_HEADERS: Final = {
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The answers of an operation that are problems, for `responses=`."""
+    """The error answers of an operation, for `responses=`."""
     return {
         status: {
             "model": ProblemDetails,
@@ -88,7 +88,7 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def describe_problems(app: FastAPI) -> None:
-    """Let the OpenAPI document say application/problem+json where FastAPI would say application/json."""
+    """Make the OpenAPI document say application/problem+json where FastAPI says application/json."""
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -98,12 +98,12 @@ def describe_problems(app: FastAPI) -> None:
                 _correct(operation["responses"])
         return document
 
-    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way to change the document
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to change the document
 
 
 def _correct(responses: dict[str, Any]) -> None:
     problem = {"$ref": "#/components/schemas/ProblemDetails"}
-    # FastAPI documents its own form of 422, which is never sent.
+    # FastAPI documents its own 422 schema, which is never sent.
     if "HTTPValidationError" in str(responses.get("422", "")):
         responses["422"] = {"description": "Unprocessable Content", "content": {"application/json": {}}}
     for status, response in responses.items():

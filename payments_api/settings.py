@@ -1,4 +1,4 @@
-"""Turns environment variables into checked `Settings`; reports every wrong one at once."""
+"""Turns environment variables into validated `Settings`; reports all invalid ones at once."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _FAULTS_REMEDY: Final = f"write JSON by endpoint ({', '.join(ENDPOINTS)})"
 
 
 class SettingsError(Exception):
-    """One line for each wrong setting: `where: got X; remedy`."""
+    """One line per invalid setting: `where: got X; remedy`."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What goes wrong on purpose with one endpoint's answers."""
+    """Deliberate faults in the answers of one endpoint."""
 
     delay_ms: float = 0.0
     error_ratio: float = 0.0
@@ -32,7 +32,7 @@ class Fault:
     hang: bool = False
     cut: bool = False
     retry_after_s: int = 0
-    """What refusals say instead of the truth, unless 0."""
+    """Replaces the true Retry-After of refusals; 0: keeps it."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,13 @@ class Settings:
     telegram_secret: str
     protection: options.Options
     faults: Mapping[str, Fault] | None
-    """None: no faults, and no way to switch them on."""
+    """None: no faults, and no endpoint to switch them on."""
     bottleneck_s: float = 0.0
-    """What each request takes in one queue; 0: none."""
+    """Time that each request takes in one queue; 0: none."""
     audit: bool = False
-    """Whether the operations that show the whole ledger exist."""
+    """Whether to serve the endpoints that show the whole ledger."""
     backups: BackupOptions | None = None
-    """None: no backups by this process."""
+    """None: this process makes no backups."""
     alerts: AlertOptions = field(default_factory=AlertOptions)
 
 
@@ -75,7 +75,7 @@ VARIABLES: Final[dict[str, tuple[str, str]]] = {
     **BACKUP_VARIABLES,
     **ALERT_VARIABLES,
 }
-"""Name, then default and meaning; printed by `python -m payments_api --help`."""
+"""Default and meaning by name; printed by `python -m payments_api --help`."""
 
 _SECRETS: Final = frozenset({"WEBHOOK_SECRET", "TELEGRAM_SECRET", "REDIS_URL"})
 _TOKEN: Final = r"[A-Za-z0-9_-]{1,256}"  # noqa: S105 - a pattern
@@ -83,7 +83,7 @@ _SECRET: Final = r"whsec_(?:[A-Za-z0-9+/]{4})+(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/
 
 
 class _Reader:
-    """Parses variables one by one, and keeps what is wrong with them."""
+    """Parses variables one by one and collects the errors."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self.texts = {name: environment.get(name, default) for name, (default, _) in VARIABLES.items()}
@@ -102,7 +102,7 @@ class _Reader:
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
-    """The settings that this environment asks for; SettingsError with everything that is wrong."""
+    """Settings from environment variables; raises SettingsError listing everything that is wrong."""
     read = _Reader(environment)
     texts = read.texts
     alerts, alert_mistakes = read_alert_options(texts)
@@ -119,7 +119,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         "faults": read("FAULTS", parse_faults) if texts["FAULTS"] else None,
         "bottleneck_s": (read("BOTTLENECK_MS", number(0, 60_000)) or 0) / 1000,
         "audit": read("AUDIT", matching("on|off", "write on or off")) == "on",
-        # S3's keys aren't settings of ours, and only exist in the environment.
+        # The S3 keys aren't in VARIABLES; they only exist in the environment.
         "backups": read_backup_options(environment, backup_mistakes),
         "alerts": alerts,
     }
@@ -131,7 +131,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
 
 
 def parse_faults(text: str | bytes) -> dict[str, Fault]:
-    """Faults by endpoint, from JSON; ValueError says what is wrong."""
+    """Faults by endpoint, from JSON; ValueError says how to fix it."""
     try:
         content: Any = json.loads(text)
     except (ValueError, RecursionError):

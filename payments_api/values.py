@@ -1,4 +1,4 @@
-"""Parses texts of settings into checked values; ValueError says what to write instead."""
+"""Parsers of setting values; ValueError says what to write instead."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Read = Callable[[str, Callable[[str], Any]], Any]
-"""Takes a variable's name and a parser, returns the value; None if it was wrong and has been noted."""
+"""Takes a variable's name and a parser, returns the value; None if it was invalid, and the error is recorded."""
 
 
 def whole_number(low: int, high: int) -> Callable[[str], int]:

@@ -1,4 +1,4 @@
-"""Verifies a delivery's headers and raw body in each provider's way, and gives its event one effect."""
+"""Verifies a delivery's headers and raw body as its provider specifies, and applies each event once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TOLERANCE_S: Final = 300
 
 
 def standard_event_id(headers: Mapping[str, str], body: bytes, settings: Settings) -> str:
-    """The event's id, if the signature is ours and the timestamp within five minutes; Problem 400 or 401 otherwise.
+    """The event's id, if the signature is valid and the timestamp within five minutes; raises Problem 400 or 401.
 
     Source: Standard Webhooks specification 1.0, 'Verifying webhook authenticity'.
     """
@@ -42,7 +42,7 @@ def standard_event_id(headers: Mapping[str, str], body: bytes, settings: Setting
 
 
 def telegram_event_id(headers: Mapping[str, str], body: bytes, settings: Settings) -> str:
-    """The update's id, if the secret token is ours; Problem 400 or 401 otherwise.
+    """The update's id, if the secret token matches; raises Problem 400 or 401 otherwise.
 
     Source: https://core.telegram.org/bots/api#setwebhook, parameter secret_token.
     """
@@ -61,9 +61,9 @@ def telegram_event_id(headers: Mapping[str, str], body: bytes, settings: Setting
 
 
 def take_once(connection: sqlite3.Connection, provider: str, event_id: str, body: bytes) -> bool:
-    """Within the caller's transaction: the event is marked and has its effect, both or neither.
+    """Mark the event and apply its effect within the caller's transaction: both or neither.
 
-    False if it was taken before, whatever its body was.
+    False if the event was taken before, whatever its body was.
     """
     is_new = mark(connection, provider, event_id, body)
     if is_new:
@@ -72,7 +72,7 @@ def take_once(connection: sqlite3.Connection, provider: str, event_id: str, body
 
 
 def mark(connection: sqlite3.Connection, provider: str, event_id: str, body: bytes) -> bool:
-    """False if it was marked before."""
+    """Record the event's id; False if it was recorded before."""
     marked = connection.execute(
         "INSERT OR IGNORE INTO webhook_events VALUES (?, ?, ?, ?)", (provider, event_id, now(), body)
     )

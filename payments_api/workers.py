@@ -1,4 +1,4 @@
-"""Several processes of the target on one listening socket and one database."""
+"""Runs several worker processes on one listening socket and one database."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _POLL_S: Final = 0.2
 
 
 class Stop:
-    """Signals that end the program, remembered from its start, so that none is lost whenever it arrives.
+    """Remembers signals that end the program from its start, so that none is lost however early it arrives.
 
-    They include SIGHUP, from a terminal that closes, and SIGQUIT; otherwise temporary files would remain.
+    SIGHUP (the terminal closes) and SIGQUIT are included; otherwise temporary files would be left behind.
     """
 
     def __init__(self, then: Callable[[], None] = lambda: None) -> None:
@@ -38,7 +38,7 @@ class Stop:
 
 
 def tell_ready(listener: socket.socket) -> None:
-    """The line that whoever started us waits for."""
+    """Print the ready line that the process which started us waits for."""
     host, port = listener.getsockname()[:2]
     sys.stdout.write(f"payments_api: ready on http://{f'[{host}]' if ':' in host else host}:{port}\n")
     sys.stdout.flush()
@@ -54,9 +54,9 @@ def supervise(
     stop: Stop,
     passes_on_hangup: bool = False,
 ) -> int:
-    """Run workers until a signal, or until one of them ends by itself; 0 if all ended as they should.
+    """Run workers until a signal arrives or one of them exits; returns 0 if all of them exited cleanly.
 
-    `directory` is where they count together, and is used by nothing else.
+    `directory` holds the metrics that they share, and nothing else.
     """
     listener.set_inheritable(True)
     ours = ["--fd", str(listener.fileno()), "--exit-with-parent", str(os.getpid())]
@@ -68,7 +68,7 @@ def supervise(
     ]
     if all(_is_ready(process) for process in processes) and not stop.is_wanted:
         if passes_on_hangup:
-            # Only now: a worker without a handler yet would be ended by it.
+            # Only now: SIGHUP would kill a worker that hasn't installed its handler yet.
             signal.signal(signal.SIGHUP, lambda *_: _hang_up(processes))
         tell_ready(listener)
     while not stop.is_wanted and all(process.poll() is None for process in processes):
@@ -77,7 +77,7 @@ def supervise(
         time.sleep(_POLL_S)
     for process in processes:
         process.terminate()
-        # Whoever stopped the whole group may be gone, and only we were told to go on.
+        # If the whole process group was suspended, only this process may have been resumed.
         process.send_signal(signal.SIGCONT)
     return max(abs(process.wait()) for process in processes)
 
@@ -88,6 +88,6 @@ def _hang_up(processes: list[subprocess.Popen[bytes]]) -> None:
 
 
 def _is_ready(process: subprocess.Popen[bytes]) -> bool:
-    """It printed its line; False if it ended instead."""
+    """Wait for the worker's ready line; False if the worker exited instead."""
     assert process.stdout is not None  # noqa: S101 - it was started with a pipe
     return bool(process.stdout.readline())

@@ -1,1 +1,1 @@
-"""Runs with a known truth, for tests and benchmarks: what a judge should find in them is known beforehand."""
+"""Simulated runs for tests and benchmarks, with a known truth to check judgements against."""

@@ -1,4 +1,4 @@
-"""Turns correlated seconds into what is measured in them: times, failures and answers with a known truth."""
+"""Turns correlated seconds into measurements with a known truth: response times, failures and answers."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _MEDIAN_S: Final = 0.02
 _NOISE: Final = 0.4
 _WANDERS: Final = 0.2
 P95_S: Final = float(_MEDIAN_S * np.exp(np.hypot(_NOISE, _WANDERS) * 1.6448536))
-"""Of `response_times`."""
+"""True 95th percentile of `response_times`."""
 ERROR_RATIO: Final = float(0.05 * np.exp(0.5**2 / 2))
-"""Of `failures`."""
+"""True mean ratio of `failures`."""
 
 
 def response_times(random: np.random.Generator, level: Times) -> Times:
-    """For RPS requests in each second, one second after another.
+    """Response times in seconds of RPS requests per second, in order; shape (RPS * seconds,).
 
     `level` has a standard deviation of 1, shape (seconds,).
     """
@@ -37,7 +37,7 @@ def response_times(random: np.random.Generator, level: Times) -> Times:
 
 
 def p95_of(response_s: Times) -> Estimate | None:
-    """As if it were a phase."""
+    """The p(95) estimate, as of a phase."""
     buckets, counts = buckets_of(response_s), counts_of(response_s)
     at = int(np.searchsorted(np.cumsum(counts), np.ceil(0.95 * response_s.size)))
     slower = (buckets > at).reshape(-1, RPS).sum(axis=1)
@@ -45,17 +45,17 @@ def p95_of(response_s: Times) -> Estimate | None:
 
 
 def failures(random: np.random.Generator, level: Times, sizes: NDArray[np.int64] | int = RPS) -> NDArray[np.int64]:
-    """Out of this many requests in each second; their probability fluctuates about 5 %, by half of it."""
+    """Failed requests per second out of `sizes`; their probability is lognormal with median 5 % and sigma 0.5."""
     return random.binomial(sizes, np.minimum(0.05 * np.exp(0.5 * level), 1), level.size)
 
 
 def ratio_of(failed: NDArray[np.int64], sizes: NDArray[np.int64]) -> Estimate | None:
-    """As if it were a phase."""
+    """The error ratio estimate, as of a phase."""
     return ratio_estimate(int(failed.sum()), int(sizes.sum()), _precision(failed, sizes))
 
 
 def answers(level: Times) -> NDArray[np.int64]:
-    """About RPS of them in each second."""
+    """Answers per second: RPS plus noise."""
     return np.rint(RPS + 10 * level).astype(np.int64)
 
 

@@ -1,4 +1,4 @@
-"""A minute of steady load with seconds in which the target is slow, fails, or is asked nothing."""
+"""A minute of steady load with seconds in which the target is slow, fails or gets no requests."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from loadproof.scenario.scenario import Scenario
 
 SIGMA: Final = 0.4
-"""Of the logarithms of response times."""
+"""Standard deviation of the logarithms of response times."""
 
 
 def minute_plan(expect: str) -> Scenario:
-    """100 requests a second, with this threshold on them."""
+    """100 requests per second, with this threshold on them."""
     return open_scenario(
         phases=[{"name": "steady", "duration": "60 s", "rate": "100 rps"}],
         mix={"balance": {"share": "100 %"}},
@@ -35,9 +35,9 @@ def minute(
     part: float = 1.0,
     seed: int = 1,
 ) -> Run:
-    """Median 20 ms, 200 ms in slow seconds; all or part of the requests fail in failing ones.
+    """Median 20 ms, 200 ms in slow seconds; `part` (0–1) of the requests fail in failing seconds.
 
-    No requests are sent in silent ones.
+    No requests are sent in silent seconds.
     """
     plan = minute_plan(expect)
     random = np.random.default_rng(seed)

@@ -1,8 +1,8 @@
-"""Time that only moves when it is told to, and the clocks of any number of processes that show it.
+"""Simulated time that only moves when advanced, and the clocks of any number of processes that show it.
 
-The simulation runs in real greenlets of this thread's event loop. The driver of the time lets all of them run until
-none can continue, moves to the next moment at which something is due, and so on: nothing sleeps, and the same calls in
-the same order have the same outcome. The driver itself must not wait on a clock of its own time.
+The simulation runs in real greenlets of this thread's event loop. The code that advances the time lets all of them run
+until none can continue, jumps to the next moment at which something is due, and so on: nothing sleeps, and the same
+calls in the same order have the same outcome. That code must not itself wait on a simulated clock.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from gevent.event import Event
 from loadproof.recording.vitals import VitalsReading
 
 Waking = Callable[[float], float]
-"""Maps the time when something is due in a process to when the process gets to it: not earlier, never (inf) if dead."""
+"""Maps the time when something is due in a process to when the process gets to it: never earlier; inf if dead."""
 _UNIX_S: Final = 1_795_413_600.0
-"""The wall clocks' time at 0, for those that are right."""
+"""Unix time at simulated time 0, on wall clocks that are right."""
 _TICK_S: Final = 1e-9
-"""Every waiter sees time advance, even if only by this: a waiter that a rounding error leaves short waits again."""
+"""Time advances at least this much for every waiter: one that a rounding error wakes too early waits again."""
 
 
 class Entry:
@@ -43,9 +43,9 @@ class Entry:
 
 
 class FakeTime:
-    """The one time of a simulation, in seconds from 0.
+    """The time of a simulation, in seconds from 0.
 
-    Calls due at the same moment come in the order in which they were requested; with a `seed`, in an order of its own.
+    Calls due at the same moment run in the order in which they were scheduled; with a `seed`, in a random order.
     """
 
     def __init__(self, seed: int | None = None) -> None:
@@ -60,7 +60,7 @@ class FakeTime:
         return FakeClock(self, ahead_s=ahead_s, up_s=up_s, awake_s=awake_s)
 
     def call_at(self, at_s: float, call: Callable[[], None]) -> Entry:
-        """Call it on the event loop, where it must not wait, at this moment; immediately if that has passed."""
+        """Run `call` on the event loop, where it must not block, at this time, or at once if that has passed."""
         self._asked += 1
         chance = self._dice.random() if self._dice else 0.0
         entry = Entry(max(at_s, self.now_s), (chance, self._asked), call)
@@ -68,18 +68,18 @@ class FakeTime:
         return entry
 
     def spend(self, seconds: float) -> None:
-        """What runs now takes this long: nothing else gets its turn meanwhile."""
+        """Let the code that is running take this long, while nothing else runs."""
         self.now_s += seconds
 
     def advance_to(self, at_s: float) -> None:
-        """Do everything that is due until then, in order."""
+        """Run everything that is due until then, in order."""
         gevent.idle()
         while self._due and self._due[0].at_s <= at_s:
             self._step()
         self.now_s = max(self.now_s, at_s)
 
     def advance_until(self, reached: Callable[[], object], *, within_s: float) -> None:
-        """Do what is due until this holds; AssertionError if it doesn't within this many seconds."""
+        """Run what is due until `reached()` is true; AssertionError if it isn't within this many simulated seconds."""
         until_s = self.now_s + within_s
         gevent.idle()
         while not reached():
@@ -97,7 +97,7 @@ class FakeTime:
 
 
 class FakeClock:
-    """The clock of one machine, in simulated time; `loadproof.generator.alarm.AlarmClock`."""
+    """The clock of one machine, in simulated time; implements `loadproof.generator.alarm.AlarmClock`."""
 
     def __init__(self, time: FakeTime, *, ahead_s: float, up_s: float, awake_s: Waking = float) -> None:
         self._time = time
@@ -120,7 +120,7 @@ class FakeClock:
             entry.cancel()
 
     def vitals(self) -> VitalsReading:
-        """Those of a process that uses no CPU time, on a machine that never sleeps."""
+        """Vitals of a process that uses no CPU time, on a machine that never sleeps."""
         now_s = self.now_s()
         return VitalsReading(
             monotonic_s=now_s, wall_s=self.unix_s(), boot_s=now_s + 1000, cpu_s=0.0, wait_s=0.0, steal_s=0.0
@@ -131,7 +131,7 @@ class FakeClock:
 
 
 class FakeAlarm:
-    """Rings at its moment, or a nanosecond later; like `loadproof.generator.alarm.Alarm`."""
+    """Rings at the time set, or a nanosecond from now if that has passed; like `loadproof.generator.alarm.Alarm`."""
 
     def __init__(self, time: FakeTime, clock: FakeClock, ring: Callable[[], None]) -> None:
         self._time = time

@@ -1,4 +1,4 @@
-"""Comparisons of releases with a known difference: how often which word comes out."""
+"""Comparisons of releases with a known difference: how often each verdict word comes out."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from loadproof.analysis.compare.comparedrow import ChangeWord
 
 NAMED: Final = Row("balance", PHASE, "p(95)")
-"""A row that a threshold names."""
+"""A row that a threshold of the plan names."""
 _SECONDS: Final = 30
 _RPS: Final = 50
 
 
 def p95_of_runs(random: np.random.Generator, runs: int, noise: Noise) -> Times:
-    """Of this many runs of 30 s at 50 requests per second; shape (runs,)."""
+    """The p(95) in seconds of each of these runs, 30 s at 50 requests per second; shape (runs,)."""
     levels = [0.1 * autocorrelated(random, _SECONDS, phi=noise.phi) for _ in range(runs)]
     run = random.normal(0, noise.between, (runs, 1))
     second = np.repeat(np.array(levels), _RPS, axis=1)
@@ -34,7 +34,7 @@ def p95_of_runs(random: np.random.Generator, runs: int, noise: Noise) -> Times:
 
 
 def alarms_of_welch(times: int, *, runs: int, noise: Noise, seed: int = 1) -> int:
-    """How many of so many pairs of groups of the same release have p < 5 %."""
+    """How many of `times` comparisons of a release with itself have p < 5 %, with `runs` runs per side."""
     random = np.random.default_rng(seed)
     return sum(
         change(p95_of_runs(random, runs, noise), p95_of_runs(random, runs, noise)).p < 0.05 for _ in range(times)
@@ -50,7 +50,7 @@ def words_of(
     alternately: bool = True,
     seed: int = 1,
 ) -> tuple[Counter[ChangeWord], Counter[ChangeWord | None]]:
-    """Of so many comparisons with so many runs a side: the word of the whole, and the word of the named row."""
+    """Words of `times` comparisons with `runs` runs per side: of the whole comparison, and of the row NAMED."""
     random = np.random.default_rng(seed)
     whole: Counter[ChangeWord] = Counter()
     named: Counter[ChangeWord | None] = Counter()

@@ -1,4 +1,4 @@
-"""Runs with a given number of requests in each second, and a given number of them failed."""
+"""Runs with a given number of requests and failures in each second."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from loadproof.scenario.scenario import Scenario
 
 RPS: Final = 100
-"""Unless a test wants more of them."""
+"""Requests per second to `balance`, by default."""
 BOTH: Final = {"balance": {"share": "50 %"}, "health": {"share": "50 %"}}
 
 
 def counted_plan(*expects: str, seconds: int, rps: int = RPS, mix: dict[str, Any] | None = None) -> Scenario:
-    """One phase, with these thresholds on it."""
+    """A plan with one phase and these thresholds."""
     return open_scenario(
         phases=[{"name": "steady", "duration": f"{seconds} s", "rate": f"{rps} rps"}],
         mix=mix or BOTH,
@@ -36,9 +36,9 @@ def failing(
     health: int = 0,
     mix: dict[str, Any] | None = None,
 ) -> Run:
-    """This many of each second's requests to `balance` ended like this, and the others are ok; so are all of `health`.
+    """In each second, `failed` requests to `balance` end with `outcome`; all others, and all to `health`, are ok.
 
-    Unless something else is expected, the threshold is `error_ratio < 1 %`.
+    The default threshold is `error_ratio < 1 %`.
     """
     bad = np.array(failed)
     plan = counted_plan(*expects or ["error_ratio < 1 %"], seconds=bad.size, rps=rps, mix=mix)

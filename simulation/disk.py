@@ -1,4 +1,4 @@
-"""A disk that may be full from some moment on: what was being written at that moment is torn."""
+"""A disk that becomes full at some moment and tears the write in progress."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 
 
 class _System:
-    """The operating system, from the point of view of appends to a run directory."""
+    """Stands in for `os` where the run directory's files are appended to."""
 
     def __init__(self, is_full: Callable[[], bool]) -> None:
         self._is_full = is_full
         self._is_at_end = False
-        """The last bit of space was just written to."""
+        """Whether the last write used up the space that was left."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(os, name)
 
     def write(self, descriptor: int, chunk: bytes | memoryview) -> int:
-        """On a full disk: as much as fits, and an error the next time.
+        """On a full disk, write half of the chunk, and raise ENOSPC the next time.
 
         Source: the manual page of write(2).
         """
@@ -46,6 +46,6 @@ def _write(path: Path, text: str) -> None:
 
 @contextmanager
 def filling_up(is_full: Callable[[], bool]) -> Iterator[None]:
-    """For this whole process, as long as it lasts; files that are written whole find space, and take no detour."""
+    """Simulate the disk for this process; files written as a whole always fit, and need no temporary file."""
     with mock.patch.object(files, "os", _System(is_full)), mock.patch.object(files, "write_whole", _write):
         yield

@@ -1,4 +1,4 @@
-"""Duels whose truth is known: logarithms of what whole runs measure, in blocks of two runs of each side."""
+"""Duels whose truth is known: logarithms of the results of whole runs, in blocks of two runs of each side."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Truth:
-    """What duels are drawn from."""
+    """The distribution that duels are drawn from."""
 
     rows: int = 6
-    """Of the family."""
+    """Rows in the family of comparisons."""
     noise: float = 0.03
     """Standard deviation from run to run, as a fraction."""
     correlation: float = 0.5
-    """Between the rows of one run: a run that is slow in one is slow in others."""
+    """Correlation between the rows of one run: a run that is slow in one is slow in others."""
     block_noise: float = 0.05
-    """What the machine adds to all runs of a block: it is faster at night."""
+    """Standard deviation that all runs of a block share: a machine may be faster at night."""
     slower: float = 0.0
-    """By what fraction the candidate is slower, in every row."""
+    """How much slower the candidate is in every row, as a fraction."""
 
 
 def duels(random: np.random.Generator, truth: Truth, *, times: int, pairs: int) -> NDArray[np.float64]:
@@ -43,7 +43,7 @@ def duels(random: np.random.Generator, truth: Truth, *, times: int, pairs: int) 
 
 
 def changes_in(values: NDArray[np.float64]) -> list[list[Change]]:
-    """For each duel, the change of each row: what `change` with blocks makes of such values, for all duels at once."""
+    """The change of each row, per duel: like `change` with blocks, but computed for all duels at once."""
     times, rows, _, pairs = values.shape
     blocks = values.reshape(times, rows, 2, pairs // PER_BLOCK, PER_BLOCK)
     sides = blocks.mean(axis=(3, 4))

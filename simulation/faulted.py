@@ -1,4 +1,4 @@
-"""Faults within a phase of constant load, and when the target had recovered from them."""
+"""Faults within a phase of constant load, and the target's recovery from them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def faulted_plan(**changes: Any) -> Scenario:
 
 
 def faulted(*, hurt_until_s: float, seed: int = 3, error: str = "timeout", plan: Scenario | None = None) -> Run:
-    """Median 20 ms; from the fault's begin until `hurt_until_s` half of the requests fail, the others take 200 ms."""
+    """Median 20 ms; from the fault until `hurt_until_s` half of the requests fail, and the median is 200 ms."""
     random = np.random.default_rng(seed)
     plan = plan or faulted_plan()
     at_s = poisson(random, plan)
@@ -48,13 +48,13 @@ def faulted(*, hurt_until_s: float, seed: int = 3, error: str = "timeout", plan:
 
 
 def happened(plan: Scenario, at_s: Times, response_s: Times, outcomes: NDArray[np.str_]) -> Run:
-    """The run, with its faults as planned."""
+    """A run of these requests, with the plan's faults as events."""
     run = run_of(plan, at_s, response_s, outcomes)
     return replace(run, events=fault_events(plan))
 
 
 def fault_events(plan: Scenario) -> pd.DataFrame:
-    """Each fault begins and ends 10 ms later than planned."""
+    """Events of the plan's faults: each begins and ends 10 ms later than planned."""
     rows = [
         (at_s + 0.01, kind, json.dumps({"number": span.number, "fault": span.fault.fault, "of": span.fault.of}))
         for span in fault_spans(plan.faults, plan_phases(plan))

@@ -1,6 +1,6 @@
-"""Rate limiters on a fake clock, right ones and one with each fault, and the journals of clients that try them.
+"""Rate limiters on a fake clock, correct ones and ones with a fault, and the journals of clients that use them.
 
-Nothing here is shared with the reference API or with the audit: each limiter is its textbook's few lines.
+Nothing here is shared with the reference API or with the audit: each limiter is a few textbook lines.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from typing import Any, Protocol
 import pandas as pd
 
 RowText = Callable[[float, float], str]
-"""A Retry-After, from seconds to wait and seconds of the run."""
+"""Takes the seconds to wait and the time in the run, and returns the text of Retry-After."""
 
 
 class Limiter(Protocol):
-    """Told of each request in the order of its clock; seconds to wait, 0 if it is admitted."""
+    """Gets each request, in the order of its clock; returns the seconds to wait, 0 if the request is admitted."""
 
     def take(self, client: str, now: float) -> float: ...
 
 
 @dataclass
 class FixedWindow:
-    """A first request starts a window."""
+    """A client's first request starts a window."""
 
     n: int
     period: float
     extends: bool = False
-    """The fault: like INCR with an EXPIRE on every hit."""
+    """The fault: every hit restarts the window, like INCR with an EXPIRE each time."""
     windows: dict[str, list[float]] = field(default_factory=dict)
 
     def take(self, client: str, now: float) -> float:
@@ -48,7 +48,7 @@ class FixedWindow:
 
 @dataclass
 class AlignedWindow:
-    """Windows at multiples of the period, from a moment of its clock."""
+    """Windows at multiples of the period, shifted by `phase`."""
 
     n: int
     period: float
@@ -63,14 +63,14 @@ class AlignedWindow:
 
 @dataclass
 class MovingLog:
-    """Moments of what was admitted in the last period."""
+    """Keeps the times of requests admitted in the last period."""
 
     n: int
     period: float
     late: float = 0.0
-    """The fault: what was counted between looking and writing is not seen for this long."""
+    """The fault, a race between reading and writing: a counted request isn't seen for this long."""
     most_clients: int = 10**9
-    """The fault: whoever comes beyond makes it forget the one that came first."""
+    """The fault: each client beyond this many makes it forget the client that came first."""
     logs: dict[str, deque[float]] = field(default_factory=dict)
 
     def take(self, client: str, now: float) -> float:
@@ -87,7 +87,7 @@ class MovingLog:
 
 @dataclass
 class SlidingCounter:
-    """This window's count, and the last one's weighted with how much of it the last period still has."""
+    """This window's count plus the previous one's, weighted by how much of it the last period overlaps."""
 
     n: int
     period: float
@@ -116,7 +116,7 @@ class SlidingCounter:
 
 @dataclass
 class TokenBucket:
-    """Refills evenly, also between tokens."""
+    """Refills continuously."""
 
     n: int
     period: float
@@ -134,7 +134,7 @@ class TokenBucket:
 
 @dataclass
 class Gcra:
-    """The theoretical arrival time of the next cell, and how far ahead of now it may be."""
+    """Keeps the theoretical arrival time of the next request, which may be `size` requests ahead of now."""
 
     n: int
     period: float
@@ -153,7 +153,7 @@ class Gcra:
 
 @dataclass
 class OneForAll:
-    """The fault: clients share a count."""
+    """The fault: all clients share one count."""
 
     inner: Limiter
 
@@ -164,7 +164,7 @@ class OneForAll:
 
 @dataclass
 class Punishing:
-    """Each violation costs more, on top of the limit's own wait, until the cap; quiet takes violations back."""
+    """Each violation costs more, up to the cap, on top of the limit's wait; quiet periods forgive violations."""
 
     inner: Limiter
     base: float
@@ -197,7 +197,7 @@ def ceiled(wait: float, _now: float) -> str:
 
 @dataclass
 class Traffic:
-    """What clients do: floods, bursts and trickles, some of which wait as long as they are told."""
+    """Traffic of clients that flood, burst, trickle or wait as Retry-After says."""
 
     clients: int = 4
     seconds: float = 20.0
@@ -205,9 +205,9 @@ class Traffic:
     """Requests per second of a client that doesn't wait."""
     burst: int = 12
     delay: float = 0.003
-    """Mean seconds on the network, in each direction; one request in 50 takes 30 times as long."""
+    """Mean network delay in seconds, in each direction; one in 50 is 30 times as long."""
     uncounted: float = 0.0
-    """The fault: this part of the requests is a HEAD, which the target doesn't count."""
+    """The fault: the share of requests (0–1) that are HEAD, which the target doesn't count."""
 
 
 def journal_of(
@@ -219,9 +219,9 @@ def journal_of(
     retry_after: RowText = ceiled,
     note: Callable[[], dict[str, Any]] = dict,
 ) -> pd.DataFrame:
-    """What loadproof would have written of this traffic: a row per request, in µs.
+    """The journal that loadproof would have written of this traffic: a row per request, times in µs.
 
-    `note` is what was noted of the request that the limiter was asked about last.
+    `note` returns what to note of the request that the limiter got last.
     """
     chance = random.Random(seed)
     queue: list[tuple[float, int, str, str, float, bool]] = []

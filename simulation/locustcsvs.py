@@ -30,12 +30,12 @@ Row = list[Any]
 
 
 def quantiles_ms(p95_ms: float) -> list[int]:
-    """On a line from half of p95 on."""
+    """Quantiles on a straight line through p95."""
     return [round(p95_ms * (0.5 + q) / 1.45) for q in PERCENTILES]
 
 
 def stats_row(name: str, *, method: str = "GET", requests: int = 1000, failures: int = 0, p95_ms: int = 40) -> Row:
-    """Over 100 s; without times if there are no requests."""
+    """A row of run_stats.csv over 100 s; without times if there are no requests."""
     quantiles = [*quantiles_ms(p95_ms)[:-1], 2 * p95_ms] if requests else _UNKNOWN
     times = [p95_ms / 2, p95_ms / 2 + 0.25, 1.5, p95_ms * 2.0] if requests else [0, 0.0, 0, 0]
     return [method, name, requests, failures, *times, 20.0, requests / 100, failures / 100, *quantiles]
@@ -44,7 +44,7 @@ def stats_row(name: str, *, method: str = "GET", requests: int = 1000, failures:
 def measured_row(
     times_ms: Sequence[float], failures: int, took_s: float, *, untimed: int = 0, old: bool = False
 ) -> Row:
-    """An endpoint's row of requests that took these times, and some without a time, as Locust 2.47 or 1.0 writes it.
+    """An endpoint's row as Locust 2.47, or 1.0 if `old`, writes it for these response times and `untimed` requests.
 
     Source: locust/stats.py 1.0.3 and 2.47, StatsEntry, calculate_response_time_percentile and median_from_dict.
     """
@@ -65,18 +65,18 @@ def measured_row(
 
 
 def bucket_ms(time_ms: float) -> int:
-    """Source: locust/stats.py 2.47, bucket_response_time."""
+    """Rounded as Locust does. Source: locust/stats.py 2.47, bucket_response_time."""
     return int(round(time_ms, 0 if time_ms < 100 else -1 if time_ms < 1000 else -2 if time_ms < 10_000 else -3))
 
 
 def total_row(requests: int = 1000, failures: int = 0, *, p95_ms: int = 40) -> Row:
-    """Of all endpoints."""
+    """The row of all endpoints together."""
     return stats_row("Aggregated", method="", requests=requests, failures=failures, p95_ms=p95_ms)
 
 
 @dataclass
 class Totals:
-    """Since the start of a run."""
+    """Totals since the start of a run."""
 
     requests: int = 0
     failures: int = 0
@@ -84,7 +84,7 @@ class Totals:
     longest_ms: float = 0.0
 
     def add(self, *, sent: int, failed: int, mean_ms: float, longest_ms: float) -> None:
-        """One more second."""
+        """Add a second."""
         self.requests += sent
         self.failures += failed
         self.mean_ms += (mean_ms - self.mean_ms) * sent / max(self.requests, 1)
@@ -94,21 +94,21 @@ class Totals:
 def history_row(
     second: int, totals: Totals, quantiles: Sequence[int], *, users: int = 10, rate_rps: float = 100.0
 ) -> Row:
-    """For all endpoints together."""
+    """A row of run_stats_history.csv for all endpoints together."""
     head = [START_UNIX_S + second, users, "", "Aggregated", rate_rps, 0.0]
     times = [totals.mean_ms, totals.mean_ms, 1.0, totals.longest_ms]
     return [*head, *(quantiles if totals.requests else _UNKNOWN), totals.requests, totals.failures, *times, 20.0]
 
 
 def csv_text(header: Sequence[str], rows: Iterable[Row], *, end: str = "\r\n") -> str:
-    """As Locust writes it, or with other line ends."""
+    """The file's text as Locust writes it, or with other line ends."""
     file = io.StringIO()
     csv.writer(file, lineterminator=end).writerows([header, *rows])
     return file.getvalue()
 
 
 def write(prefix: Path, name: str, header: Sequence[str], rows: Iterable[Row]) -> Path:
-    """One of the files, `PREFIX_name.csv`; returns the prefix."""
+    """Write one of the files, `PREFIX_name.csv`; returns the prefix."""
     prefix.with_name(f"{prefix.name}_{name}.csv").write_text(csv_text(header, rows), encoding="utf-8", newline="")
     return prefix
 
@@ -130,7 +130,7 @@ def write_history(
     seed: int = 1,
     restart_s: int | None = None,
 ) -> Path:
-    """`users`, `rate_rps` and the others give each second's values.
+    """Write a history; `users`, `rate_rps` and the other functions map seconds to values.
 
     Rate and p95 have relative noise that lasts for seconds. Totals restart at `restart_s`, like a second run in the
     same history.

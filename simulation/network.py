@@ -1,4 +1,4 @@
-"""A target in simulated time that knows what it was asked, and how each answer should be counted."""
+"""A target in simulated time that logs the requests it gets and the outcome that each should be counted as."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _WRONG: Final = (
     (403, Outcome.REJECTED),
     (0, Outcome.CONNECTION),
 )
-"""Statuses; 0: no answer at all."""
+"""Statuses and their outcomes; status 0: no answer at all."""
 
 
 @dataclass
@@ -34,11 +34,11 @@ class LoggedRequest:
     process: int
     endpoint: str
     outcome: Outcome | None = None
-    """None: the sender has not received its answer."""
+    """None: the sender has not received an answer yet."""
 
 
 class Target:
-    """Answers according to the schedule; for each request it knows who sent it, for what, and what the answer was."""
+    """Answers according to the schedule, and logs each request with its sender, endpoint and outcome."""
 
     def __init__(self, time: FakeTime, schedule: Schedule) -> None:
         self._time = time
@@ -48,14 +48,14 @@ class Target:
         self.log: list[LoggedRequest] = []
 
     def counts(self) -> Counter[tuple[str, Outcome]]:
-        """By endpoint and outcome, what was answered."""
+        """Number of answered requests by endpoint and outcome."""
         return Counter((request.endpoint, request.outcome) for request in self.log if request.outcome is not None)
 
     def connect(self, process: int, clock: FakeClock) -> Connected:
         return Connected(self, process, clock)
 
     def meet(self, request: LoggedRequest, clock: FakeClock) -> int:
-        """Wait as the sender does; returns the status, or raises TransportError if there is no answer."""
+        """Wait for the answer on the sender's clock; returns the status, or raises TransportError if there is none."""
         status, outcome = self._answer()
         answer_s = self._answer_s()
         clock.sleep(min(answer_s, self._total_s))
@@ -88,7 +88,7 @@ class Target:
 
 
 class Connected:
-    """One process's connection to it; `loadproof.http.client.Exchanging`."""
+    """One process's connection to the target; implements `loadproof.http.client.Exchanging`."""
 
     origin: Any = None
 

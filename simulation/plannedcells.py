@@ -1,4 +1,4 @@
-"""A plan to the intervals of its requests, with response times and outcomes that are known."""
+"""Turns a plan into the intervals of its requests, with known response times and outcomes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from loadproof.scenario.scenario import Scenario
 
 OutcomesOf = Callable[[np.random.Generator, str, int], list[str]]
-"""Of so many requests of this endpoint, one each."""
+"""Takes an endpoint and a number of requests; returns one outcome per request."""
 
 
 def cells_of(
@@ -31,7 +31,7 @@ def cells_of(
     lag_ms: float,
     lived_s: float,
 ) -> tuple[Counter[tuple[Any, ...]], Counter[int]]:
-    """The intervals of as many requests as planned, and how many were sent in each second."""
+    """The intervals of all planned requests before `lived_s`, and the number sent in each second."""
     spans = plan_phases(plan)
     cells: Counter[tuple[Any, ...]] = Counter()
     sent_in: Counter[int] = Counter()
@@ -54,14 +54,14 @@ def cells_of(
 
 
 def _intended_s(random: np.random.Generator, span: PhaseSpan, n: int) -> NDArray[np.float64]:
-    """When these requests of a phase were to start: at any time, or all together in its bursts."""
+    """Intended starts of `n` requests in a phase: at random, or all together in its bursts."""
     times_s = np.sort(random.uniform(span.start_s, span.end_s, n))
     return np.repeat(span.bursts_s, -(-n // len(span.bursts_s)))[:n] if span.bursts_s else times_s
 
 
 @dataclass(frozen=True)
 class _Requests:
-    """Those of one endpoint in one phase, in the order of their intended start."""
+    """Requests to one endpoint in one phase, in the order of their intended starts."""
 
     places: list[tuple[str, str, str]]
     """Phase, endpoint and outcome."""
@@ -70,7 +70,7 @@ class _Requests:
     is_good: NDArray[np.bool_]
 
     def cells(self, lag_s: float) -> Iterator[tuple[Any, ...]]:
-        """The key of each count that they add to an interval."""
+        """The interval key of each count that these requests add."""
         seconds = self.intended_s.astype(int).tolist()
         for series, times_s in (
             ("response", self.responses_s),
@@ -88,6 +88,6 @@ class _Requests:
 
 
 def _phases_at(spans: Sequence[PhaseSpan], times_s: NDArray[np.float64]) -> list[str]:
-    """The name of each time's phase, like `phase_at`."""
+    """The name of the phase at each time, like `phase_at`."""
     places = np.searchsorted([span.end_s for span in spans[:-1]], times_s, side="right")
     return [spans[place].name for place in places.tolist()]

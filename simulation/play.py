@@ -1,8 +1,8 @@
-"""Plays a schedule and leaves its run directory behind: a whole run in simulated time, from plan to manifest.
+"""Plays a schedule into a run directory: a whole run in simulated time, from plan to manifest.
 
-Everything that decides what is sent and what is recorded is the product's own: plan, arrivals, executor, dispatcher,
-users, shape, allotment, crew, recorder, writer and watch. Time, Locust's runners, the wire between them, the target and
-the operating system are played.
+Everything that decides what is sent and recorded is real: plan, arrivals, executor, dispatcher, users, shape,
+allotment, crew, recorder, writer and watch. Time, Locust's runners, the wire between them, the target and the operating
+system are simulated.
 """
 
 from __future__ import annotations
@@ -54,20 +54,20 @@ _SIGINT: Final = 2
 
 @dataclass(frozen=True)
 class Played:
-    """A run that is over."""
+    """A finished run."""
 
     schedule: Schedule
     path: Path
     target: Target
     over_s: float
     failures: list[Exception]
-    """What listeners raised; Locust logs it and continues."""
+    """Exceptions raised by listeners; Locust logs them and continues."""
 
 
 def play(schedule: Schedule, path: Path, **habits: object) -> Played:
-    """Until the watch ends; AssertionError if it doesn't.
+    """Play until the watch ends; AssertionError if it doesn't within 120 simulated seconds.
 
-    `habits` are attributes of the users of `health`: tasks, an on_start.
+    `habits` are attributes for the user class of `health`: tasks, an on_start.
     """
     with closing(_Stage(schedule, path, habits)) as stage:
         return stage.play()
@@ -170,20 +170,20 @@ class _Stage:
         return Played(self.schedule, self.path, self.target, self.time.now_s, self.wire.failures)
 
     def close(self) -> None:
-        """Close what ends with the process, and not earlier, in a real process."""
+        """Close whatever a real process keeps open until it exits."""
         self.wire.close()
         self._hang_up()
         os.close(self.pipe)
         self.crew.writing.csv.close()
 
     def _hang_up(self) -> None:
-        """The leader is gone, and with it its end of the pipe."""
+        """Close the leader's end of the pipe, as when the leader exits."""
         if self._is_telling:
             self._is_telling = False
             os.close(self._telling)
 
     def _fate(self) -> list[float]:
-        """Of the next message."""
+        """Delays of the copies of the next message; see `simulation.wire.Fate`."""
         copies, longest_s = 1, _WAY_S
         for fault in self.schedule.of("lost", "doubled", "late"):
             if fault.at_s <= self.time.now_s:
@@ -207,7 +207,7 @@ class _Stage:
                 self.time.call_at(fault.at_s, arrange)
 
     def _join(self) -> None:
-        """One more worker, whom nobody expected."""
+        """Add a worker that nobody expected."""
         number = len(self.workers) + 1
         newcomer = self._worker(number)
         self.workers.append(newcomer)

@@ -1,4 +1,4 @@
-"""One user in simulated time and a target that answers as told: when the user sends, and what is counted."""
+"""One user in simulated time, and a target with scripted answers: shows when the user sends and what is counted."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from loadproof.http.messages import Request, Timing
 
 _FIRST_S: Final = 0.5
-"""When it takes its first turn."""
+"""Time of the first turn."""
 
 
 class Waiting(ApiUser):
-    """On its simulation's clock."""
+    """A user that waits on its simulation's clock."""
 
     abstract = True
 
@@ -42,7 +42,7 @@ def ask(user: ApiUser) -> None:
 
 
 class PlayedUser:
-    """One user of `health`, whose turns come every 2 s, and a target with configurable delays and statuses."""
+    """One user of `health` with a turn every 2 s, and a target with configurable delays and statuses."""
 
     origin: Any = None  # it never redirects
 
@@ -56,9 +56,9 @@ class PlayedUser:
         seconds: int = 30,
         **plan: Any,
     ) -> None:
-        """Answers have these statuses, in turn, then 200; refusals have these headers.
+        """Answers have these statuses, in order, then 200; 429 and 503 have these headers.
 
-        `takes_s` gets the request's number.
+        `takes_s` maps the request's number, from 1, to the time until its answer.
         """
         content: dict[str, Any] = {
             "phases": [{"name": "steady", "duration": f"{seconds} s", "users": 1}],
@@ -87,7 +87,7 @@ class PlayedUser:
         return Answer(status, dict(self.headers) if status in {429, 503} else {}, b'{"status": "ok"}')
 
     def live(self, until_s: float) -> Counter[str]:
-        """Live until then; returns what was counted, in ms and turns, by series and outcome."""
+        """Run the user until then; returns what was counted, in ms and turns, by outcome, or by series without one."""
         life = self.user.start(Group())
         self.time.advance_to(until_s)
         life.kill(block=False)
@@ -95,7 +95,7 @@ class PlayedUser:
         return self.counted(until_s)
 
     def counted(self, until_s: float) -> Counter[str]:
-        """What was counted since the last call."""
+        """The counts since the last call."""
         counted: Counter[str] = Counter()
         for _, _, _, outcome, series, _, count in self.recorder.user_time.take(until_s):
             counted[outcome or series] += count

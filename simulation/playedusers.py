@@ -1,4 +1,4 @@
-"""The user classes of one process of a played run, which wait by its clock."""
+"""User classes for one process of a simulated run, which wait on its clock."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class PlayedUsers:
-    """The user classes of one process: users wait by its clock, and ask the target for what their class is for."""
+    """One process's user classes: users wait on its clock and send the requests of their class's endpoint."""
 
     def __init__(self, post: Post, clock: FakeClock, habits: Mapping[str, object]) -> None:
         self.dispatcher = type("Dispatcher", (ArrivalDispatcher, _Waiting), {"post": post, "clock": clock})

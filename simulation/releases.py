@@ -1,4 +1,4 @@
-"""Runs of releases with a known difference, as a comparison reads them: runs and seconds have levels of their own."""
+"""Runs of releases with a known difference, as a comparison reads them; levels vary between runs and seconds."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 SECONDS: Final = 30
 RPS: Final = 200
-"""Of all endpoints; each has its share."""
+"""For all endpoints together; each gets its share."""
 PHASE: Final = "steady"
 _MEDIANS_S: Final = {"balance": 0.02, "transactions": 0.03, "health": 0.005, "webhooks": 0.012}
 _SPREAD: Final = 0.4
 _WANDERS: Final = 0.05
 _OWN: Final = 1 / 3
-"""An endpoint's own noise from run to run, as a part of what all endpoints share."""
+"""An endpoint's own noise between runs, as a fraction of the noise that all endpoints share."""
 _QUANTILES: Final = (0.5, 0.9, 0.95, 0.99)
 _FAILS: Final = 0.001
 _RUN_S: Final = 60.0
@@ -36,16 +36,16 @@ _RUN_S: Final = 60.0
 
 @dataclass(frozen=True)
 class Noise:
-    """How much runs of one release differ."""
+    """How much the runs of one release vary."""
 
     between: float = 0.03
-    """The standard deviation of a run's level, relative."""
+    """Relative standard deviation of a run's level."""
     phi: float = 0.5
-    """The correlation of neighbouring seconds' levels within a run."""
+    """Correlation of the levels of neighbouring seconds within a run."""
 
 
 def plan_of_releases(*more: str, **changes: Any) -> Scenario:
-    """With thresholds on balance as a whole besides, like 'p(95) <= 1.10 * baseline'."""
+    """The plan; `more` are further thresholds on `balance`, like 'p(95) <= 1.10 * baseline'."""
     thresholds = [
         {"endpoint": "balance", "expect": "p(95) < 200 ms"},
         {"expect": "error_ratio < 1 %"},
@@ -66,7 +66,10 @@ def release(
     first: int = 0,
     step: int = 1,
 ) -> list[Replicate]:
-    """Runs in time from the `first` on, `step` apart; `slower` is relative, of all or of some endpoints."""
+    """Runs of a release, numbered in time from `first` in steps of `step`.
+
+    `slower` is a relative slowdown, of all endpoints or by endpoint.
+    """
     plan = plan or plan_of_releases()
     by_endpoint = slower if not isinstance(slower, float) else dict.fromkeys(plan.endpoints, slower)
     return [_run(random, plan, noise=noise, slower=by_endpoint, number=first + step * number) for number in range(runs)]

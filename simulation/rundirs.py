@@ -1,4 +1,4 @@
-"""Run directories with a known truth, written by the same functions as real ones."""
+"""Writes run directories with a known truth, using the same functions as for real ones."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def open_scenario(**changes: Any) -> Scenario:
 
 
 def outcomes(**ratios: float) -> OutcomesOf:
-    """The same for every phase and endpoint: these ratios, the rest ok."""
+    """Random outcomes in these ratios, the rest ok; the same for every phase and endpoint."""
 
     def choose(random: np.random.Generator, _: str, n: int) -> list[str]:
         names = [*ratios, "ok"]
@@ -69,7 +69,7 @@ _ALL_OK = outcomes()
 
 @dataclass(frozen=True)
 class GeneratorTruth:
-    """How the generator did.
+    """The state of the generator.
 
     `cpu`, `waits` and `loop_delay_s` apply to the `disturbed` seconds, or to all if that is None.
     """
@@ -81,16 +81,16 @@ class GeneratorTruth:
     steal: float = 0.0
     skew_s: float = 0.0
     step_s: float = 0.0
-    """How far its wall clock is set forward in second 10."""
+    """How far the wall clock is set forward in second 10."""
     asleep_s: float = 0.0
-    """How long its machine sleeps in second 10."""
+    """How long the machine sleeps in second 10."""
     frozen: range = range(0)
-    """Seconds in which it stalls; what it should have sent in them is sent afterwards."""
+    """Seconds in which it stalls; their requests are sent afterwards."""
     lost: int = 0
-    """Requests that it counts in second 0 but that are in no interval."""
+    """Requests counted as sent in second 0 but missing from the intervals."""
 
     def rows(self, sent_in: Mapping[int, int], *, seconds: int, lag_ms: float) -> list[GeneratorRow]:
-        """A row for each second in which it doesn't stall; `sent_in` are requests by second."""
+        """A row for each second in which it doesn't stall; `sent_in` has the number of requests by second."""
         stored = sum(sent_in.get(second, 0) for second in self.frozen)
         return [
             self._row(
@@ -140,7 +140,7 @@ def write_run(
     seed: int = 1,
     **generator: Any,
 ) -> Path:
-    """Lognormal response times about `median_ms` per endpoint (default 20 ms), sigma 0.4.
+    """Write a run with lognormal response times, `median_ms` per endpoint (default 20 ms), sigma 0.4; returns `path`.
 
     `generator` are fields of GeneratorTruth.
     """
@@ -171,7 +171,7 @@ def write_run(
 
 
 def _target_rows(seconds: int) -> list[TargetRow]:
-    """Memory that grows a little, CPU, and descriptors that come and go."""
+    """Memory that grows a little, CPU time, and a varying number of descriptors."""
     return [
         row
         for second in range(seconds)
@@ -184,7 +184,7 @@ def _target_rows(seconds: int) -> list[TargetRow]:
 
 
 def _event_rows(spans: Sequence[PhaseSpan], *, lived_s: float, spread_s: float, late: int) -> list[EventRow]:
-    """Phases and bursts, as far as the run got."""
+    """Events of phases and bursts, as far as the run got."""
     events = [EventRow(span.start_s, "phase", span.name) for span in spans if span.start_s < lived_s]
     bursts_s = [at_s for span in spans for at_s in span.bursts_s if at_s < lived_s]
     for number, at_s in enumerate(bursts_s, start=1):

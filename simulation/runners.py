@@ -1,7 +1,7 @@
-"""Locust's runners, as far as a run needs them, in simulated time: users come and go, and processes end.
+"""Stand-ins in simulated time for Locust's runners, as far as a run needs them.
 
-Source: locust/runners.py and locust/main.py 2.47. The product's own allotment decides how many users each worker gets;
-users are Locust's, and live as they do there.
+Source: locust/runners.py and locust/main.py 2.47. loadproof's real allotment decides how many users each worker gets;
+users are real Locust users.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from simulation.wire import Wire
 
 _LAST_WORDS_S: Final = 0.5
-"""How long a master that quits waits for its workers to hear about it, in s."""
+"""How long a quitting master waits for its workers to get the message."""
 _SPAWNED_S: Final = 0.05
-"""How long it waits for workers to report that their users exist, in s."""
+"""How long a master waits for workers to report that their users exist."""
 _STOP_TIMEOUT_S: Final = 3.0
 
 
 class Child:
-    """A process from its parent's point of view; like `subprocess.Popen`."""
+    """A child process as its parent sees it; like `subprocess.Popen`."""
 
     def __init__(self, on_signal: Callable[[], None] = lambda: None) -> None:
         self.returncode: int | None = None
@@ -58,7 +58,7 @@ class Child:
 
 
 class PlayedRunner(FakeRunner):
-    """What local runner, master and worker have in common: users, a stop and an end."""
+    """Base of local runner, master and worker: users, stopping and quitting."""
 
     def __init__(self, wire: Wire, name: str, clock: FakeClock, time: FakeTime) -> None:
         super().__init__(wire, name)
@@ -84,7 +84,7 @@ class PlayedRunner(FakeRunner):
             self.environment.events.test_start.fire(environment=self.environment)
 
     def have_users(self, wanted: dict[str, int]) -> None:
-        """This many of each class: others are created, or asked to end."""
+        """Have this many users of each class: start missing ones and stop surplus ones."""
         classes = {cls.__name__: cls for cls in self.environment.user_classes}
         alive = [greenlet.args[0] for greenlet in self.users if greenlet.args]
         have = Counter(type(user).__name__ for user in alive)
@@ -95,7 +95,7 @@ class PlayedRunner(FakeRunner):
                 self._stop_users([user for user in alive if type(user).__name__ == name][: have[name] - count])
 
     def stop(self) -> None:
-        """Users may finish what they are doing, for as long as Locust's stop timeout allows."""
+        """Stop all users; they may finish what they are doing, up to Locust's stop timeout."""
         if not self.has_stopped:
             self._stop_users([greenlet.args[0] for greenlet in self.users if greenlet.args])
             self.has_stopped = True
@@ -117,7 +117,7 @@ class PlayedRunner(FakeRunner):
         entry.cancel()
 
     def quit(self) -> None:
-        """Stop, and end the process cleanly."""
+        """Stop and exit cleanly."""
         if self._is_ending:
             return
         self._is_ending = True
@@ -128,11 +128,11 @@ class PlayedRunner(FakeRunner):
         self.child.ends(self.environment.process_exit_code or 0)
 
     def say_farewell(self) -> None:
-        """Before the last event."""
+        """Called before the quit event."""
 
 
 class PlayedWorker(PlayedRunner):
-    """Does what the master says."""
+    """A worker, which has the users that the master tells it to have."""
 
     def __init__(self, wire: Wire, name: str, clock: FakeClock, time: FakeTime) -> None:
         super().__init__(wire, name, clock, time)
@@ -148,7 +148,7 @@ class PlayedWorker(PlayedRunner):
 
 
 class Leader(PlayedRunner):
-    """The process that asks the plan's shape how many users there should be."""
+    """The process that runs the plan's shape and so decides how many users there are."""
 
     def __init__(self, wire: Wire, name: str, clock: FakeClock, time: FakeTime) -> None:
         super().__init__(wire, name, clock, time)
@@ -193,7 +193,7 @@ class Leader(PlayedRunner):
 
 
 class PlayedMaster(Leader):
-    """Has no users of its own."""
+    """The master, which has no users itself."""
 
     def nodes(self) -> list[WorkerNode]:
         return [WorkerNode(worker.id) for worker in self.clients.ready]
@@ -204,7 +204,7 @@ class PlayedMaster(Leader):
         self.clock.sleep(_SPAWNED_S)
 
     def hear_of(self, newcomer: SimpleNamespace) -> None:
-        """As Locust does when a worker says that it is ready: everybody is told again how many users to have."""
+        """Include a worker that is ready: as in Locust, all workers are told again how many users to have."""
         if self._allotment is not None and not self._is_ending:
             self._allotment.add_worker(WorkerNode(newcomer.id))
             self.start(self._last[0], self._last[1])

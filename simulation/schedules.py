@@ -1,4 +1,4 @@
-"""Turns a seed into a schedule: the plan of a short run, and what goes wrong in it and when; pure."""
+"""Turns a seed into a schedule: the plan of a short run, and the faults in it; pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from loadproof.scenario.scenario import Scenario
 
 LEADER: Final = 0
-"""The process with the run directory; workers are numbered from 1. With one process, it is the worker too."""
+"""The process that writes the run directory; workers are numbered from 1. A single process is both."""
 _FAULTS: Final = {
     "pause": "a process stands still for so long, and wakes up late",
     "lateness": "each wake-up of a process is late by up to so long",
@@ -39,7 +39,7 @@ _BETWEEN_PROCESSES: Final = frozenset({"lost", "doubled", "late", "join"})
 
 @dataclass(frozen=True)
 class Fault:
-    """One of `_FAULTS`; `size` is seconds or a ratio, as its sentence says."""
+    """One of `_FAULTS`; `size` is in seconds or a ratio, depending on the fault."""
 
     kind: str
     at_s: float
@@ -52,7 +52,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Schedule:
-    """Times are seconds from the start of the simulation, which is before second 0 of the run."""
+    """A run's plan and faults. Times are in seconds from the start of the simulation, before second 0 of the run."""
 
     seed: int
     plan: Scenario
@@ -67,14 +67,14 @@ class Schedule:
         return replace(self, faults=self.of(*kinds))
 
     def awake_s(self, process: int, at_s: float) -> float:
-        """When the process gets to what is due at this moment."""
+        """When the process gets to something that is due at `at_s`; inf if it is dead."""
         for fault in self._of_processes.get(process, ()):
             if at_s < fault.at_s:
                 continue
             if fault.kind == "death":
                 return math.inf
             if fault.kind == "lateness":
-                # The same for the same moment, whoever asks.
+                # Seeded so that the same moment always gets the same delay.
                 at_s += fault.size * random.Random(f"{self.seed}/{process}/{at_s!r}").random()
             else:
                 at_s = max(at_s, fault.at_s + fault.size)
@@ -82,7 +82,7 @@ class Schedule:
 
     @cached_property
     def _of_processes(self) -> dict[int, tuple[Fault, ...]]:
-        """The faults that affect when they wake up."""
+        """Faults that affect when a process wakes up, by process."""
         concerning = self.of("pause", "lateness", "death")
         return {
             number: tuple(fault for fault in concerning if fault.process == number)
@@ -95,7 +95,7 @@ class Schedule:
 
 
 def schedule(seed: int) -> Schedule:
-    """One in five has no fault, the others have up to three."""
+    """The schedule for a seed: no fault in one of five, up to three in the others."""
     dice = random.Random(f"schedule {seed}")
     workers = dice.choice([1, 1, 2, 2, 3])
     plan = _plan(dice, record=None if seed % 5 else "requests")
@@ -157,7 +157,7 @@ _SIZES: Final = {
 
 
 def _fault(dice: random.Random, kind: str, workers: int, plan: Scenario) -> Fault:
-    """At some time from before its second 0 to beyond its end."""
+    """A fault at a random time, from before the run's second 0 to after its end."""
     at_s = round(dice.uniform(0, 2.5 + sum(phase.duration_s for phase in plan.phases)), 3)
     process = dice.randrange(workers + 1) if workers > 1 else LEADER
     return Fault(kind, at_s, process, dice.choice(_SIZES.get(kind, [0.0])))

@@ -1,4 +1,4 @@
-"""Ten minutes of steady load, while response times follow a given course."""
+"""Ten minutes of steady load with response times that follow a given course."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SCOPE: Final = Scope((SOAK["name"],), ("balance",))
 
 
 def soak_plan(expect: str, **changes: Any) -> Scenario:
-    """With this threshold on it."""
+    """The plan with this threshold on its phase."""
     content = {
         "phases": [SOAK],
         "mix": {"balance": {"share": "100 %"}},
@@ -31,7 +31,7 @@ def soak_plan(expect: str, **changes: Any) -> Scenario:
 
 
 def soaked(expect: str, level: Times, *, seed: int = 1) -> Run:
-    """Lognormal response times about 20 ms times exp(level) of their second; shape of `level` (SECONDS,)."""
+    """Lognormal response times with median 20 ms times exp(level) of their second; `level` has shape (SECONDS,)."""
     plan = soak_plan(expect)
     random = np.random.default_rng(seed)
     at_s = poisson(random, plan)

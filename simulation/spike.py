@@ -1,4 +1,4 @@
-"""A spike between two calm phases, and when the target had recovered from it."""
+"""A spike between two calm phases, and the target's recovery from it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,10 @@ def spiked(
     relapse: range = range(0),
     seed: int = 2,
 ) -> Run:
-    """Median 20 ms; 200 ms in the spike, until `slow_until_s`, in a relapse; some errors until `good_from_s`."""
+    """Median 20 ms, but 200 ms from the spike until `slow_until_s` and in `relapse`.
+
+    From the spike until `good_from_s`, `failing` (0–1) of the requests are server errors.
+    """
     random = np.random.default_rng(seed)
     plan = spike_plan()
     at_s = poisson(random, plan)

@@ -1,4 +1,4 @@
-"""Load that goes up in steps, and a queue whose capacity is known to answer it."""
+"""Load that goes up in steps, served by a queue of known capacity."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SERVERS: Final = 4
 
 
 def stairs(rates: Sequence[int] = RATES, *, seconds: int = 40, **changes: Any) -> Scenario:
-    """A phase for each rate in requests per second, `at-50`; if a rate comes again, `at-50-2` and so on."""
+    """A phase per rate in requests per second, named `at-50`; a repeated rate gets `at-50-2` and so on."""
     times: Counter[int] = Counter()
     phases = []
     for rate in rates:
@@ -37,7 +37,7 @@ def stairs(rates: Sequence[int] = RATES, *, seconds: int = 40, **changes: Any) -
 
 
 def served(plan: Scenario, *, capacity_rps: float = CAPACITY_RPS, seed: int = 1) -> Run:
-    """By four servers with one queue (M/M/4), which together answer this many requests per second."""
+    """The plan served by four servers with one queue (M/M/4) and this total capacity."""
     random = np.random.default_rng(seed)
     at_s = poisson(random, plan)
     service_s = random.exponential(_SERVERS / capacity_rps, at_s.size)

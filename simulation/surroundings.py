@@ -1,4 +1,4 @@
-"""What a watch needs from the system, simulated: time, the generator's pipe, and no sampling of the target."""
+"""Simulates what a watch needs from the system: time and the generator's pipe, without sampling the target."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class PlayedSurroundings(Surroundings):
-    """In simulated time, without sampling the target."""
+    """Surroundings in simulated time, without sampling of the target."""
 
     def __init__(self, clock: FakeClock) -> None:
         self.now_s, self.unix_s = clock.now_s, clock.unix_s
@@ -21,7 +21,7 @@ class PlayedSurroundings(Surroundings):
 
 
 class _Selector:
-    """Waits by a clock, and says that there may be something to read."""
+    """Waits on a clock, then reports that there may be something to read."""
 
     def __init__(self, clock: FakeClock) -> None:
         self._clock = clock

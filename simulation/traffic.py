@@ -1,4 +1,4 @@
-"""Turns requests with a known truth into the frames of a run, in one step and without files."""
+"""Turns requests with a known truth directly into the frames of a run, without files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Times = NDArray[np.float64]
 
 
 def poisson(random: np.random.Generator, plan: Scenario) -> Times:
-    """Arrivals at each phase's rate, exactly as many as planned, as in the generator."""
+    """Sorted arrival times at each phase's rate, exactly as many as planned, as in the generator."""
     parts = [
         random.uniform(span.start_s, span.end_s, round((span.rate_rps or 0) * (span.end_s - span.start_s)))
         for span in plan_phases(plan)
@@ -51,7 +51,7 @@ def run_of(
     *,
     target: pd.DataFrame | None = None,
 ) -> Run:
-    """As if recorded; each request is for `balance`, and `good` if it was ok and within the deadline."""
+    """The run as if recorded; each request is for `balance`, and `good` if it is ok and within the deadline."""
     spans = plan_phases(plan)
     ends_s = np.array([span.end_s for span in spans])
     cells = _Cells(plan, spans)
@@ -70,7 +70,7 @@ def run_of(
 def run_of_seconds(
     plan: Scenario, counted: Mapping[tuple[str, str], NDArray[np.int64]], *, took_s: float = 0.02
 ) -> Run:
-    """As if recorded: this many requests of each endpoint and outcome in each second of the run, shapes (seconds,)."""
+    """The run as if recorded, with this many requests per second, by endpoint and outcome; shapes (seconds,)."""
     spans = plan_phases(plan)
     cells = _Cells(plan, spans)
     seconds = np.arange(int(spans[-1].end_s))
@@ -86,7 +86,7 @@ def run_of_seconds(
 
 
 def counts_of(times_s: Times) -> NDArray[np.int64]:
-    """How many are in each bucket of a histogram, shape (BUCKETS,)."""
+    """Number of times in each bucket of a histogram, shape (BUCKETS,)."""
     return np.bincount(buckets_of(times_s), minlength=BUCKETS)
 
 
@@ -104,7 +104,7 @@ def _run(plan: Scenario, intervals: pd.DataFrame, sent: NDArray[np.int64], targe
 
 
 class _Cells:
-    """The cells of requests to `balance`, with a run directory's types."""
+    """Collects the cells of requests, with the types of a run directory's frames."""
 
     def __init__(self, plan: Scenario, spans: Sequence[PhaseSpan]) -> None:
         self._kinds = {
@@ -117,7 +117,7 @@ class _Cells:
         self._counts: list[NDArray[np.int64]] = []
 
     def outcomes(self, names: Sequence[str] | NDArray[np.str_]) -> NDArray[np.int64]:
-        """Their numbers, shape as given: once for all series, because texts take long."""
+        """Codes of these outcomes, same shape; looked up once for all series, because texts are slow."""
         return np.asarray(self._kinds["outcome"].get_indexer(pd.Index(np.asarray(names))), dtype=np.int64)
 
     def add(
@@ -131,7 +131,7 @@ class _Cells:
         endpoint: str = "balance",
         counts: NDArray[np.int64] | None = None,
     ) -> None:
-        """Add one of each, or `counts` of them; `phase` and `outcome` are their numbers."""
+        """Add one count per request, or `counts`; `phase` and `outcome` are codes."""
         codes = [
             phase,
             self._kinds["endpoint"].get_indexer(pd.Index([endpoint])),
@@ -158,7 +158,7 @@ class _Cells:
 
 
 def autocorrelated(random: np.random.Generator, n: int, *, phi: float) -> Times:
-    """AR(1) with standard deviation 1."""
+    """`n` values of an AR(1) process with standard deviation 1."""
     from scipy import signal
 
     noise = random.normal(0, np.sqrt(1 - phi**2), n)

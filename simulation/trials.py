@@ -1,4 +1,4 @@
-"""Trials of simulated targets whose capacity is known: a single server, slots that are busy equally long, a curve."""
+"""Trials of simulated targets with known capacity: a single server, slots with constant service time, a curve."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ GOAL = "p(95) < 20 ms"
 LIMIT_S, ALLOWED = 0.02, 0.05
 SERVICE_RPS = 1000.0
 STEADY_RPS = SERVICE_RPS - math.log(1 / ALLOWED) / LIMIT_S
-"""Where the 95th percentile of M/M/1's response time, exponential with rate mu − lambda, is the limit."""
+"""The load at which p(95) of M/M/1's response time, exponential with rate mu − lambda, equals the limit."""
 
 
 @dataclass
 class SingleServer:
-    """M/M/1, from empty; the first seconds of each trial are discarded."""
+    """M/M/1, starting empty; the first seconds of each trial are discarded."""
 
     random: np.random.Generator
     warm_up_s: float = 2.0
@@ -40,7 +40,7 @@ class SingleServer:
         return trial(self.made, load_rps, duration_s, stage, lost=lost, of=of, answered=answered)
 
     def losses(self, load_rps: float, duration_s: float) -> tuple[int, int]:
-        """Requests that were lost, and all."""
+        """Numbers of lost requests and of all requests."""
         return self._lost(*self._served(load_rps, duration_s))
 
     def _lost(self, arrivals: Times, responses: Times) -> tuple[int, int]:
@@ -48,11 +48,11 @@ class SingleServer:
         return int((responses[counted] > LIMIT_S).sum()), int(counted.sum())
 
     def _served(self, load_rps: float, duration_s: float) -> tuple[Times, Times]:
-        """Arrivals and response times, in s."""
+        """Arrival times and response times, in seconds."""
         until_s = self.warm_up_s + duration_s
         arrivals = np.sort(self.random.uniform(0, until_s, self.random.poisson(load_rps * until_s)))
         services = self.random.exponential(1 / SERVICE_RPS, len(arrivals))
-        # Lindley's recursion as a running minimum: what is left of work ahead of each arrival.
+        # Lindley's recursion as a running minimum: the work still ahead of each arrival.
         walk = np.concatenate([[0.0], np.cumsum(services[:-1] - np.diff(arrivals))])
         waits = walk - np.minimum.accumulate(walk)
         return arrivals, waits + services
@@ -60,7 +60,7 @@ class SingleServer:
 
 @dataclass
 class SlotServer:
-    """So many slots, each busy for the same time with every request: `bench.slotserver`, from empty."""
+    """Slots, each busy for a constant time per request, starting empty; models `bench.slotserver`."""
 
     random: np.random.Generator
     slots: int
@@ -83,7 +83,7 @@ class SlotServer:
 def half_rps(
     losses: Callable[[float, float], tuple[int, int]], duration_s: float, *, low: float, high: float, times: int = 200
 ) -> float:
-    """The load, between these, at which half of so many trials keep the goal."""
+    """The load between `low` and `high` at which half of `times` trials keep the goal."""
     for _ in range(10):
         middle = (low + high) / 2
         kept = sum(lost <= ALLOWED * of for lost, of in (losses(middle, duration_s) for _ in range(times)))
@@ -93,12 +93,12 @@ def half_rps(
 
 @dataclass
 class LogisticTarget:
-    """Each trial keeps its goal with a probability that falls with the load, whatever its length."""
+    """Each trial keeps its goal with a probability that falls with the load and doesn't depend on its length."""
 
     random: np.random.Generator
     middle_rps: float
     slope: float
-    """Per unit of the load's logarithm."""
+    """Slope per unit of the load's logarithm."""
     made: int = 0
 
     def measure(self, load_rps: float, duration_s: float, stage: Stage) -> Trial:
@@ -119,7 +119,7 @@ class LogisticTarget:
 def trial(
     number: int, load_rps: float, duration_s: float, stage: Stage, *, lost: int, of: int, answered: int | None = None
 ) -> Trial:
-    """One that ended well; `answered` of its requests in the end, by default those that were not lost."""
+    """A trial that ended normally; `answered` is by default the number of requests that weren't lost."""
     return Trial(
         number=number,
         stage=stage,
@@ -134,7 +134,7 @@ def trial(
 
 
 def search_for(from_rps: float, to_rps: float, **changes: object) -> Search:
-    """The settings of a search for this goal, in trials of 10 s."""
+    """Settings of a search for GOAL, in trials of 10 s."""
     goal = SearchGoal(
         goal=GOAL,
         loss_ratio=ALLOWED,

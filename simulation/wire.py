@@ -1,8 +1,8 @@
-"""Messages between a master and its workers in one process, with stand-ins for Locust's runners.
+"""Carries messages between a master and its workers in one process, with stand-ins for Locust's runners.
 
-A message's content passes through the form in which Locust sends it, and takes time on the way. As between Locust's
-processes, two messages between the same processes never overtake each other, and what is sent to a process that is gone
-is silently lost. Source: locust/runners.py and locust/rpc/protocol.py 2.47.
+Messages are serialized as in Locust and take time on the way. As in Locust, messages from one process to another never
+overtake each other, and a message to a process that is gone is silently lost. Source: locust/runners.py and
+locust/rpc/protocol.py 2.47.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from simulation.clock import FakeTime, Waking
 
 Fate = Callable[[], Sequence[float]]
-"""How long each copy of the next message takes, in seconds: usually one copy; none if the message is lost."""
+"""Returns the delay of each copy of the next message, in seconds: usually one copy, none if the message is lost."""
 MASTER: Final = "master"
 
 
 class Wire:
-    """Between one master and its workers."""
+    """Connects one master and its workers."""
 
     def __init__(self, time: FakeTime, fate: Fate = lambda: (0.0,)) -> None:
         self._time = time
@@ -34,9 +34,9 @@ class Wire:
         self._last_s: dict[tuple[str, str], float] = {}
         self._cut: set[str] = set()
         self.log: list[tuple[str, str]] = []
-        """Who sent what, in the order of sending."""
+        """Sender and kind of each message, in the order of sending."""
         self.failures: list[Exception] = []
-        """What listeners raised; Locust logs it and continues."""
+        """Exceptions raised by listeners; Locust logs them and continues."""
 
     def master(self) -> FakeRunner:
         return FakeRunner(self, MASTER)
@@ -45,11 +45,11 @@ class Wire:
         return FakeRunner(self, client_id)
 
     def workers(self) -> list[SimpleNamespace]:
-        """As the master knows them."""
+        """The workers, as the master knows them."""
         return [SimpleNamespace(id=name) for name in self._ends if name != MASTER]
 
     def cut(self, client_id: str) -> None:
-        """From now on nothing arrives from there or gets there; what is on its way is lost too."""
+        """From now on, drop all messages to and from this process, including those on their way."""
         self._cut.add(client_id)
 
     def carry(self, sender: str, recipient: str, kind: str, content: Any) -> None:
@@ -67,7 +67,7 @@ class Wire:
             self._ends[way[1]].inbox.put(msgpack.unpackb(packed))
 
     def close(self) -> None:
-        """Nobody reads any more."""
+        """Stop all readers."""
         gevent.killall([end.reader for end in self._ends.values()])
 
     def connect(self, name: str, end: FakeRunner) -> None:
@@ -75,7 +75,7 @@ class Wire:
 
 
 class FakeRunner:
-    """One end: a MasterRunner or a WorkerRunner to a crew."""
+    """One end of the wire: a crew sees it as a MasterRunner or WorkerRunner."""
 
     awake_s: Waking = float
 
@@ -109,7 +109,7 @@ class FakeRunner:
             self._wire.carry(MASTER, recipient, kind, content)
 
     def _read(self) -> None:
-        """One message after another, except those whose listener may take its time."""
+        """Handle messages one by one, but run `concurrent` listeners in their own greenlet."""
         while True:
             kind, content, node_id = self.inbox.get()
             listener, concurrent = self._listeners.get(kind, (_nobody, False))
@@ -136,4 +136,4 @@ class FakeRunner:
 
 
 def _nobody(**_: Any) -> None:
-    """Locust's own messages, which are no concern of a crew's."""
+    """Ignores Locust's own messages, which crews don't use."""

@@ -1,1 +1,1 @@
-"""Attempts to fool the verdict, and honest cases: each with the right verdict."""
+"""Attempts to fool the verdict, and honest cases, each with its right verdict."""

@@ -2,7 +2,7 @@
 
     python -m bench.adversary [NAME...]        writes bench/results/adversary.json if it plays all, or with --update
 
-A name may be part of a case's name or kind. Exit code 1 if any verdict was wrong.
+A name may be part of a case's name or kind. Exits with 1 if any verdict was wrong.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ RESULTS = "adversary"
 
 
 def chosen(names: Sequence[str]) -> list[Case]:
-    """All cases if no names are given; otherwise those that have one of these names.
+    """The cases with these names, or all cases if there are none.
 
     A name that no case has selects the cases that contain it in their name or kind.
     """
@@ -48,7 +48,7 @@ def tell(tally: Tally) -> None:
 
 
 def summary(cases: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The counts that the claim is about."""
+    """The counts that the documentation states."""
     honest = [case for case in cases if case["honest"]]
     return {
         "cases": len(cases),
@@ -96,7 +96,7 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main() -> int:
     options = arguments()
-    # Under nohup it is ignored, by this process and by all that cases start.
+    # Under nohup, this process and all that it starts would ignore SIGHUP, which some cases send.
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     cases = chosen(options.names)
     if options.list:

@@ -1,4 +1,4 @@
-"""Runs with audits, and what makes such a case: the audit itself has to say the word."""
+"""Cases whose verdict must come from an audit."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PAYING = {"ledger": {"share": "100 %", "every": "200 ms", "requests": ["transact
 DELIVERING = {"webhooks": {"share": "100 %", "every": "100 ms"}}
 ASKING = {"balance": {"share": "100 %", "every": "80 ms"}}
 LITTLE = {"expect": "goodput_ratio >= 2 %"}
-"""The word is the audit's."""
+"""A lenient threshold, so that the verdict is the audit's."""
 
 
 def audit_of(audit: str, mix: dict[str, Any], *, seconds: int = 6, users: int = 20, **changes: Any) -> Scenario:
@@ -53,7 +53,7 @@ def limits(mix: dict[str, Any] = ASKING, **changes: Any) -> Scenario:
 
 
 def target(*, exclusive: bool = True, limits: dict[str, Any] | None = None) -> str:
-    """A target file; the words are the reference API's."""
+    """The text of a target file, with the paths of the reference API."""
     content = {
         "base_url": "URL",
         "accounts": list(ACCOUNTS),
@@ -83,7 +83,7 @@ def audited(
     right: tuple[str, ...] = (FAIL,),
     target_file: str | None = None,
 ) -> Case:
-    """A run whose audit comes to one of these words."""
+    """A case with a run whose audit must reach one of these verdicts."""
     file = target() if target_file is None else target_file
     also = (said_by_audit(*right),)
     return running(kind, name, tries, right=right, also=also, script=script, scenario=scenario, target=file)

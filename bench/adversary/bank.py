@@ -17,19 +17,19 @@ JSON: Headers = (("Content-Type", "application/json"),)
 
 @dataclass(frozen=True)
 class Answer:
-    """What is answered; the sender decides how it is framed."""
+    """An answer; the sender decides how to frame it."""
 
     content: Any
     status: int = 200
     headers: Headers = JSON
     body: bytes | None = None
-    """Replaces the content as JSON."""
+    """Sent instead of the content as JSON."""
 
     def payload(self) -> bytes:
         return json.dumps(self.content).encode() if self.body is None else self.body
 
     def head(self, *more: tuple[str, str], version: str = "HTTP/1.1") -> bytes:
-        """The status line and these headers, up to the empty line."""
+        """The status line and headers, up to the empty line."""
         phrase = HTTPStatus(self.status).phrase if self.status in set(HTTPStatus) else "Odd"
         lines = [f"{version} {self.status} {phrase}", *(f"{name}: {value}" for name, value in (*self.headers, *more))]
         return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n"
@@ -40,7 +40,7 @@ class Answer:
         return self.head(("Content-Length", str(len(body))), *more) + body
 
     def changed(self, **fields: Any) -> Answer:
-        """With other fields in its content."""
+        """The answer with these fields of its content replaced."""
         return replace(self, content={**self.content, **fields})
 
 
@@ -53,7 +53,7 @@ class Bank:
     events: set[str] = field(default_factory=set)
 
     def answer(self, request: Request) -> Answer:
-        """The right answer, whatever is asked."""
+        """The right answer to any request."""
         _, *parts = request.path.split("?")[0].split("/")
         match parts:
             case ["balance", account]:

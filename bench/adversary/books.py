@@ -1,6 +1,6 @@
-"""A payments API with a real ledger, limits and effects, shown by the operations that audits use; right in everything.
+"""A correct payments API with a ledger and effects, which it shows to audits.
 
-Its parts are methods, so that a hostile one replaces one of them. It is written from the protocol alone.
+Each part is a method, so that a hostile variant overrides one of them. It is written from the protocol alone.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ class Books:
     def __init__(self) -> None:
         self.balances = dict.fromkeys(ACCOUNTS, OPENING)
         self.rows: dict[str, Row] = {}
-        """By payment id."""
+        """Booked payments, by id."""
         self.keys: dict[str, tuple[Row, Answer]] = {}
-        """By idempotency key: the order, and what was answered."""
+        """The order and its answer, by idempotency key."""
         self.seen: set[str] = set()
-        """Ids of events."""
+        """Ids of received events."""
         self.effects: Counter[str] = Counter()
         self.commits = 0
 
@@ -97,7 +97,7 @@ class Books:
         return self.balances[order["debit"]] >= int(order["amount"])
 
     def commit(self, key: str, order: Row) -> Answer:
-        """Moves the money, books the row, and acknowledges it."""
+        """Move the money, book the row and acknowledge it."""
         self.commits += 1
         self.move(order)
         return self.acknowledged(self.book(key, order))

@@ -1,4 +1,4 @@
-"""Targets that break the connection, the message or the rules of HTTP."""
+"""Targets that break connections, messages or the rules of HTTP."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _not_believed(played: Played) -> Iterator[str]:
 
 
 def _forever(head: bytes, piece: bytes) -> Any:
-    """Begins, and continues for as long as the client listens."""
+    """Sends `head`, then `piece` again and again for as long as the client listens."""
 
     def make(_: Honest) -> Script:
         async def script(_: Request, wire: Wire) -> None:
@@ -96,7 +96,7 @@ UNENDED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10\r\n" + OK + 
 
 
 def gzip_bomb(honest: Honest) -> Script:
-    """Only compressed when the case is played, because it takes a second."""
+    """Compressed only when the case is played, because that takes a second."""
     return says(gzip.compress(b"\0" * 200_000_000), 200, GZIP)(honest)
 
 

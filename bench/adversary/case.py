@@ -1,4 +1,4 @@
-"""What a case is, and what came of it when it was played."""
+"""A case of the adversary, and the result of playing it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 PASS, FAIL, INCONCLUSIVE, INVALID = "PASS", "FAIL", "INCONCLUSIVE", "INVALID"
 REFUSED = "exit 2"
-"""Nothing was measured: the input was refused, or the target was not there."""
+"""Nothing was measured: the input was refused, or the target couldn't be reached."""
 NO_VERDICT = "no verdict"
 HUNG = "hung"
 WORDS = {0: PASS, 1: FAIL, 3: INCONCLUSIVE, 4: INVALID}
@@ -21,14 +21,14 @@ WORDS = {0: PASS, 1: FAIL, 3: INCONCLUSIVE, 4: INVALID}
 
 @dataclass(frozen=True)
 class Played:
-    """A command that ran to its end, or hung."""
+    """A command that exited, or hung."""
 
     code: int | None
     output: str
     reports: Path
-    """Where run directories or a report's outputs are written."""
+    """The directory of run directories or of a report's outputs."""
     seen: list[Request] = field(default_factory=list)
-    """What the server read."""
+    """Requests that the server read."""
 
     @property
     def verdict(self) -> dict[str, Any]:
@@ -38,7 +38,7 @@ class Played:
 
     @property
     def said(self) -> str:
-        """The verdict, by the exit code; `no verdict` for a report without thresholds."""
+        """The verdict according to the exit code; `no verdict` for a report without thresholds."""
         if self.code is None:
             return HUNG
         if self.code == 0 and self.verdict and self.verdict["verdict"] is None:
@@ -47,7 +47,7 @@ class Played:
 
     @property
     def beneath(self) -> str:
-        """The worst of the thresholds' and audits' own verdicts, which a run's INVALID hides but doesn't change."""
+        """The worst verdict of the thresholds and audits themselves, which a run's INVALID hides but doesn't change."""
         judged = [*self.verdict.get("thresholds", []), *self.verdict.get("audits", [])]
         words = [either["word"] for either in judged]
         return next((word for word in (FAIL, INCONCLUSIVE) if word in words), PASS)
@@ -57,11 +57,11 @@ class Played:
         return [request for request in self.seen if request.at_s >= 0]
 
     def told(self, text: str) -> bool:
-        """Whether terminal or verdict.json contain this text, however lines are broken."""
+        """Whether the terminal output or verdict.json contains this text, ignoring line breaks."""
         return text in " ".join(self.output.split()) or text in json.dumps(self.verdict, ensure_ascii=False)
 
     def outcomes(self) -> dict[str, int]:
-        """The number of requests of all phases by outcome, from verdict.json."""
+        """Number of requests of all phases by outcome, from verdict.json."""
         counts: dict[str, int] = {}
         for row in self.verdict.get("summary", []):
             if row["endpoint"] is None:
@@ -71,7 +71,7 @@ class Played:
 
 
 Check = Callable[[Played], Iterable[str]]
-"""What else is wrong, besides the verdict."""
+"""Yields anything else that is wrong, apart from the verdict."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,15 +80,15 @@ class Case:
 
     name: str
     kind: str
-    """Variants of one kind count once."""
+    """Groups variants of the same attempt."""
     tries: str
     right: tuple[str, ...]
     """Verdicts or exit codes; several only if the truth is open."""
     play: Callable[[Path], Played]
-    """In an empty directory."""
+    """Called with an empty directory."""
     also: tuple[Check, ...] = ()
     needs: Callable[[], bool] | None = None
-    """Whether it can be played on this machine."""
+    """Whether this machine can play it; None: any can."""
 
     @property
     def is_honest(self) -> bool:
@@ -96,11 +96,11 @@ class Case:
 
     @property
     def may_be_disturbed(self) -> bool:
-        """Whether a busy machine can hide its verdict: a case that must not run at all is wrong as soon as it runs."""
+        """Whether a busy machine can hide its verdict; not if it must be refused: then any run is wrong."""
         return INVALID not in self.right and bool({PASS, FAIL, INCONCLUSIVE}.intersection(self.right))
 
     def wrongs(self, played: Played, said: str) -> Iterator[str]:
-        """Everything wrong with the result, in words; `said` is what counts as its verdict."""
+        """Everything wrong with the result, in words; `said` is the word that counts as its verdict."""
         if said not in self.right:
             yield f"{said}, right is {' or '.join(self.right)}"
         word = played.verdict.get("verdict")

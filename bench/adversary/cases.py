@@ -1,4 +1,4 @@
-"""All cases; each name occurs once."""
+"""All cases; their names are unique."""
 
 from __future__ import annotations
 

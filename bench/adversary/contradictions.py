@@ -1,4 +1,4 @@
-"""Locust's CSVs that contradict each other, or lack what another one has, passed to `loadproof report`."""
+"""Locust CSVs that contradict each other, or lack data that another one has, passed to `loadproof report`."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ FAILED = csv_text(FAILURES, [["GET", "/a", "HTTPError('500')", 900]], end="\n").
 RAISED = csv_text(EXCEPTIONS, [[99_999, "KeyError('id')", "", "local"]], end="\n").encode()
 GOOD_MS = [100] * 11
 Second = tuple[int, int, int]
-"""Second, and the requests and failures since the start."""
+"""The second, and the numbers of requests and failures since the start."""
 
 
 def _with(**cells: object) -> bytes:
-    """A good run whose one row has these cells instead."""
+    """The stats of a good run, with these cells of its only row replaced."""
     changed = list(GOOD)
     for name, value in cells.items():
         changed[STATS.index(name)] = value
@@ -27,7 +27,7 @@ def _with(**cells: object) -> bytes:
 
 
 def _told(seconds: list[Second], change: Callable[[Row], None] = lambda _: None) -> dict[str, bytes]:
-    """A history with these counts, and whatever else is changed in each of its rows."""
+    """A history with these counts; `change` may change each row."""
     rows = [
         history_row(second, Totals(requests, failures, 50.0, 100.0), GOOD_MS) for second, requests, failures in seconds
     ]

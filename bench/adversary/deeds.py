@@ -1,4 +1,4 @@
-"""What others do to a run while it is running, and checks that it had no effect."""
+"""Actions on a run while it is running, and checks of their effects."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SECRET = "5e" * 32
 
 
 def signals(number: signal.Signals, *, to: str, most: int = 99) -> Deed:
-    """Send it to the run's processes with this text in their command line."""
+    """Send the signal to at most `most` of the run's processes that have this text in their command line."""
 
     def do(command: Command, _: Server) -> None:
         for process in command.children(to)[:most]:
@@ -45,7 +45,7 @@ def signals_command(number: signal.Signals) -> Deed:
 
 
 def stops(seconds: float, *, target: bool = False) -> Deed:
-    """Stall the generator, and its target at the same time if asked to."""
+    """Suspend the generator for this long, and with `target` also the server."""
 
     def do(command: Command, server: Server) -> None:
         processes = command.children("locust")
@@ -70,7 +70,7 @@ def _master_port(command: Command) -> int | None:
 
 
 def _frames() -> Iterator[bytes]:
-    """Garbage, and what workers of Locust 2.47 send, without a key."""
+    """Garbage, and messages as workers of Locust 2.47 send them, without a key."""
     yield b"\xc1 garbage"
     cells = [(2, "steady", "balance", "ok", series, 0, 1000) for series in ("response", "service", "good", "completed")]
     for kind, content in (
@@ -85,7 +85,7 @@ def _frames() -> Iterator[bytes]:
 
 
 def imitates(command: Command, _: Server) -> None:
-    """Send everything that a worker may send to the master's port."""
+    """Send all kinds of worker messages to the master's port."""
     port = _master_port(command)
     if port is None:
         return
@@ -102,7 +102,7 @@ def imitates(command: Command, _: Server) -> None:
 
 
 def worker(secret: str = SECRET, *options: str) -> Deed:
-    """Another process that generates load, for this run's master."""
+    """Start another load-generating process for this run's master."""
 
     def do(command: Command, _: Server) -> list[subprocess.Popen[bytes]]:
         arguments = [sys.executable, "-m", "loadproof", "worker", f"127.0.0.1:{command.port}", "--once", *options]
@@ -115,7 +115,7 @@ def worker(secret: str = SECRET, *options: str) -> Deed:
 
 
 def fills_the_disk(command: Command, _: Server) -> None:
-    """Through the mount namespace of the run's own process."""
+    """Fill the run's disk, through the mount namespace of its process."""
     inside = Path(f"/proc/{command.process.pid}/root{command.last}/filling")
     with contextlib.suppress(OSError), inside.open("wb", buffering=0) as file:
         while True:
@@ -123,7 +123,7 @@ def fills_the_disk(command: Command, _: Server) -> None:
 
 
 def leaks(secret: str) -> Check:
-    """Neither the terminal nor any file that a run left may contain it."""
+    """The secret must not appear in the terminal or in any file of the run."""
 
     def check(played: Played) -> Iterator[str]:
         if secret in played.output:
@@ -155,7 +155,7 @@ def tells(word: str) -> Check:
 
 
 def imitates_early(command: Command, server: Server) -> None:
-    """As soon as the master listens."""
+    """Do as `imitates`, as soon as the master listens."""
     while command.process.poll() is None and _master_port(command) is None:
         time.sleep(0.02)
     imitates(command, server)

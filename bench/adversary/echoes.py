@@ -1,4 +1,4 @@
-"""Secrets that come back: in what a target answers, however it encodes it, and in what users' own code says."""
+"""Secrets that come back: in a target's answers, in any encoding, and in messages of users' own code."""
 
 from __future__ import annotations
 
@@ -47,21 +47,21 @@ _FRAGMENTS = (
     "%26b0",
     "&amp;b0",
 )
-"""Of the token as each of them writes it."""
+"""Parts of the token in each encoding."""
 
 
 def _echoing(told: Callable[[Request], Any], status: int = 500, more: int = 0) -> Callable[[Honest], Any]:
     async def answer(request: Request, wire: Wire, _: Honest) -> None:
         content = told(request)
         body = content.encode() if isinstance(content, str) else None
-        # Of each kind of error, loadproof keeps one example.
+        # loadproof keeps one example of each kind of error.
         await wire.send(Answer(content, status + request.number % (1 + more), body=body).whole())
 
     return calls(answer)
 
 
 def _sent(request: Request) -> str:
-    """The credential that came with it."""
+    """The credential in the request."""
     return request.header("authorization").partition(" ")[2].encode("latin-1").decode(errors="replace")
 
 

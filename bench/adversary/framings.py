@@ -1,4 +1,4 @@
-"""Right answers framed as real servers send them, all of which RFC 9110 and 9112 allow."""
+"""Correct answers, framed in ways that real servers use and RFC 9110 and 9112 allow."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def until_closed(answer: Answer) -> bytes:
 
 
 def of_1996(answer: Answer) -> bytes:
-    """HTTP/1.0, which closes unless it says otherwise."""
+    """HTTP/1.0, which closes the connection by default."""
     return answer.head(version="HTTP/1.0") + answer.payload()
 
 
@@ -69,7 +69,7 @@ def folded(answer: Answer) -> bytes:
 
 
 def length_twice(answer: Answer) -> bytes:
-    """The same length."""
+    """Content-Length twice, with the same value."""
     length = ("Content-Length", str(len(answer.payload())))
     return answer.head(length, length) + answer.payload()
 
@@ -80,7 +80,7 @@ def announced(answer: Answer) -> bytes:
 
 
 def padded(length: int) -> Callable[[Request, Answer], Answer]:
-    """Adds this many superfluous bytes."""
+    """Adds this many padding bytes to the content."""
 
     def twist(_: Request, answer: Answer) -> Answer:
         return answer.changed(padding="x" * length)
@@ -89,5 +89,5 @@ def padded(length: int) -> Callable[[Request, Answer], Answer]:
 
 
 def in_four(data: bytes) -> list[bytes]:
-    """Cut within the status line, the head and the body."""
+    """Four pieces, cut within the status line, the headers and the body."""
     return [data[:9], data[9:40], data[40:-6], data[-6:]]

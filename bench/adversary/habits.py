@@ -1,4 +1,4 @@
-"""Users' own locustfiles whose habits hide what the target does, or what was never sent to it."""
+"""Users' own locustfiles that hide what the target does, or that requests were never sent."""
 
 from __future__ import annotations
 

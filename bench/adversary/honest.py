@@ -1,4 +1,4 @@
-"""Honest targets that behave as real servers do, and honest plans: each must PASS."""
+"""Honest targets that behave like real servers, and honest plans: each must PASS."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _framed(name: str, tries: str, frame: Any, *, close: bool = False, **run: An
 
 
 def _as_many(least: int, most: int) -> Check:
-    """The number of requests sent is in this range, by the server's count and by ours."""
+    """The number of requests must be in this range, by the server's count and by ours."""
 
     def check(played: Played) -> Iterator[str]:
         sent = sum(played.outcomes().values())
@@ -45,7 +45,7 @@ def _as_many(least: int, most: int) -> Check:
 
 
 def _new_ids(played: Played) -> Iterator[str]:
-    """No payment key occurs in two runs, and of the events only those that are sent again on purpose."""
+    """No payment key occurs in two runs, and only events that are resent on purpose occur twice."""
     for name, may_repeat in (("idempotency-key", 0.0), ("webhook-id", 0.35)):
         ids = [value for request in played.seen if (value := request.header(name))]
         if len(ids) - len(set(ids)) > may_repeat * len(ids):

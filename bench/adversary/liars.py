@@ -1,4 +1,4 @@
-"""Targets with wrong answers: what they say, to whom, and when. None of them may PASS."""
+"""Targets that give wrong answers, always or only to some clients or at some times. None of them may PASS."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DEEP = "[" * 1000 + "]" * 1000
 
 
 def _never(outcome: str) -> Check:
-    """No request to a target that always answered may end like this."""
+    """No request may have this outcome: the target always answered."""
 
     def check(played: Played) -> Iterator[str]:
         if count := played.outcomes().get(outcome):
@@ -55,7 +55,7 @@ def _no_location(_: Request, answer: Answer) -> Answer:
 
 
 def _wandering(request: Request, answer: Answer) -> Answer:
-    """A balance that grows although nobody pays."""
+    """A balance that grows without any payment."""
     return answer.changed(balance=request.number) if "balance" in answer.content else answer
 
 

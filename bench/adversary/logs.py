@@ -22,7 +22,7 @@ def requests(count: int, *, bad: int = 0, at: str = "{}", name: str = "/a", stat
 
 
 def among(count: int, line: str, *, of: int) -> list[str]:
-    """`count` of these lines, spread evenly among `of` good ones; `{}` is the second."""
+    """`count` copies of this line, spread evenly among `of` good ones; `{}` is replaced by the second."""
     good = requests(of)
     step = of // count
     return [

@@ -1,4 +1,4 @@
-"""Complete servers with peculiarities that are not faults: scripts with state."""
+"""Correct servers with peculiarities that aren't faults: scripts with state."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def three_a_connection() -> Script:
-    """Announces and closes each connection after three answers."""
+    """Closes each connection after three answers, and announces it."""
     teller = Honest()
 
     async def script(request: Request, wire: Wire) -> None:
@@ -54,7 +54,7 @@ def fussy() -> Script:
 
 
 def limited(most: int, window_s: float) -> Script:
-    """Admits this many requests per address and path in a moving window of its own; refuses honestly."""
+    """Admits this many requests per address and path in a moving window; refuses honestly."""
     teller, admitted = Honest(), dict[tuple[str, str], list[float]]()
 
     async def script(request: Request, wire: Wire) -> None:
@@ -72,7 +72,7 @@ def limited(most: int, window_s: float) -> Script:
 
 
 def asks_for_login() -> Script:
-    """401 for items if nobody logged in from this address."""
+    """401 for items unless somebody has logged in from this address."""
     known: set[str] = set()
     teller = Honest()
 
@@ -87,7 +87,7 @@ def asks_for_login() -> Script:
 
 
 def exact_bodies() -> Script:
-    """Only accepts `/search` with the bodies that the users mean."""
+    """Accepts `/search` only with exactly the bodies that the users intend to send."""
     wanted: tuple[object, ...] = ({"filter.status": "open", "a": None}, {}, [1, {"b.c": 2}])
     teller = Honest()
 

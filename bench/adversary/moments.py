@@ -1,4 +1,4 @@
-"""Targets that stall, are slow, die or fail: some of the time, or for some of their clients."""
+"""Targets that stall, are slow, die or fail some of the time or for some of their clients."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ MANY = {
 
 
 def _strict(percent: float, **changes: Any) -> dict[str, Any]:
-    """The closed scenario, with this as the only limit that matters."""
+    """The closed scenario, with this as the only limit that can be broken."""
     return closed(
         thresholds=[{"expect": f"error_ratio < {percent:g} %"}, {"expect": "goodput_ratio >= 50 %"}], **changes
     )
@@ -62,7 +62,7 @@ def _dies(_: Command, server: Server) -> None:
 
 
 def _dead_after_probe() -> Script:
-    """Answers everything before the load, and resets everything that comes with it."""
+    """Answers everything before the load, and resets every connection of the load."""
     honest = Honest()
 
     async def script(request: Request, wire: Wire) -> None:
@@ -75,7 +75,7 @@ def _dead_after_probe() -> Script:
 
 
 def _names(*words: str) -> Check:
-    """The verdict names one of these: when it happened, or what it was."""
+    """The verdict must contain one of these words, which say when or what happened."""
 
     def check(played: Played) -> Iterator[str]:
         if played.said != INVALID and not any(played.told(word) for word in words):

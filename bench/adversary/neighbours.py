@@ -1,4 +1,4 @@
-"""Hostile neighbours: what others do to a run's processes, port, machine and disk."""
+"""Hostile neighbours that interfere with a run's processes, port, machine and disk."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def _beside(kind: str, name: str, tries: str, *right: str, **run: Any) -> Case:
 
 
 def _can_unshare() -> bool:
-    """Creating namespaces needs root, or a kernel that lets everybody do it."""
+    """Whether namespaces can be created: that needs root, or a kernel that lets anyone do it."""
     done = subprocess.run(["unshare", "-nm", "true"], check=False, capture_output=True)
     return done.returncode == 0
 
 
 def _shell(script: str, *unshared: str) -> tuple[str, ...]:
-    """The command as "$@" of a shell script; its last argument is the directory of the reports."""
+    """A prefix that runs the command as "$@" of a shell script; its last argument is the reports' directory."""
     return (*unshared, "bash", "-c", script, "bash")
 
 
@@ -33,7 +33,7 @@ TWO = ("--workers", 2)
 LONGER = closed(phases=[{"name": "steady", "duration": "8 s", "users": 20}])
 ERROR = says('{"title": "broken"}', 500)
 FAILING = only(share(0.9), ERROR)
-# SIOCSIFFLAGS, IFF_UP and IFF_RUNNING: loopback of a new network namespace is down.
+# SIOCSIFFLAGS with IFF_UP and IFF_RUNNING: in a new network namespace, loopback is down.
 LOOPBACK_UP = "import fcntl, socket, struct; fcntl.ioctl(socket.socket(), 0x8914, struct.pack('16sH14x', b'lo', 0x41))"
 FEW_PORTS = _shell(
     f'python3 -c "{LOOPBACK_UP}" && echo 40000 40019 > /proc/sys/net/ipv4/ip_local_port_range && exec "$@"',

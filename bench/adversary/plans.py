@@ -17,7 +17,7 @@ NEITHER = (INVALID, INCONCLUSIVE)
 
 
 def untouched(played: Played) -> Iterator[str]:
-    """Whatever was refused has sent nothing."""
+    """A refused command must not have sent anything."""
     if played.seen:
         yield f"{len(played.seen)} requests came before it was refused, {played.seen[0].path} first"
 
@@ -37,14 +37,14 @@ def _refused(kind: str, name: str, tries: str, *words: str, **run: Any) -> Case:
 
 
 def _user(name: str, tries: str, text: str, *words: str, file: str = "shop", **run: Any) -> Case:
-    """A locustfile that can't be what the mix means."""
+    """A locustfile that doesn't fit the mix."""
     return _refused("unusable locustfiles", name, tries, file, *words, users={file: text}, scenario=SHOP, **run)
 
 
 def _misuser(
     name: str, tries: str, text: str, right: tuple[str, ...] = NEITHER, scenario: dict[str, Any] = SHOP
 ) -> Case:
-    """A user's own class that doesn't do what was planned: the target is right, and must not be blamed."""
+    """A user class that doesn't do what was planned: the target is right and must not be blamed."""
     return Case(
         name=name,
         kind="users that misbehave",

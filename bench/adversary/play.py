@@ -1,4 +1,4 @@
-"""loadproof's command line as its users type it, against a server or on files."""
+"""Runs loadproof's command line as users do, against a server or on files."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from bench.serving import ROOT
 from loadproof.run.ports import free_port
 
 MOST_S = 150
-WEBHOOK_SECRET = "whsec_bG9hZHByb29mLW9mLXRoZS1hZHZlcnNhcnk="  # noqa: S105 - of servers that nobody else reaches
+WEBHOOK_SECRET = "whsec_bG9hZHByb29mLW9mLXRoZS1hZHZlcnNhcnk="  # noqa: S105 - for private servers only
 Environment = dict[str, str]
 
 
 class Command:
-    """A command that keeps running while something is done to it, for a limited time."""
+    """A command running in the background, for a limited time."""
 
     def __init__(
         self, *arguments: object, port: int = 0, cwd: Path = ROOT, environment: Environment, under: tuple[str, ...] = ()
     ) -> None:
         self.port = port
         self.last = arguments[-1]
-        """For a run, the directory of its reports."""
+        """The last argument; for a run, the directory of its reports."""
         self.beside: list[subprocess.Popen[bytes]] = []
         self.process = subprocess.Popen(
             [*under, sys.executable, "-P", "-m", "loadproof", *map(str, arguments)],
@@ -52,14 +52,14 @@ class Command:
         )
 
     def children(self, of: str = "locust") -> list[psutil.Process]:
-        """Its descendants that run this module."""
+        """Descendants with this text in their command line."""
         with contextlib.suppress(psutil.Error):
             found = psutil.Process(self.process.pid).children(recursive=True)
             return [one for one in found if any(of in word for word in one.cmdline())]
         return []
 
     def end(self, most_s: float = MOST_S) -> tuple[int | None, str]:
-        """Exit code and output; None for the code if it had to be killed."""
+        """Wait for the exit; returns exit code and output, with None for the code if it had to be killed."""
         try:
             output, _ = self.process.communicate(timeout=most_s)
         except subprocess.TimeoutExpired:
@@ -73,19 +73,19 @@ class Command:
 
 
 Deed = Callable[[Command, Server], "Iterable[subprocess.Popen[bytes]] | None"]
-"""Something done to a run; what it starts is ended with the run."""
+"""An action on a run; the processes that it returns are killed when the run ends."""
 
 
 @dataclass(frozen=True)
 class During:
-    """What somebody does to a run while it is running."""
+    """An action on a run while it is running."""
 
     do: Deed
     at_s: float | None = 2.0
     """Seconds after the first request of the load; None: immediately."""
 
     def follow(self, command: Command, server: Server) -> None:
-        """Wait for the moment, for as long as the command runs."""
+        """Wait for the moment, unless the command exits before, and act."""
         while command.process.poll() is None:
             if self.at_s is None or (server.began_s is not None and time.monotonic() - server.began_s >= self.at_s):
                 command.beside += self.do(command, server) or ()
@@ -112,7 +112,7 @@ class Run:
     farewell: bytes = b""
     reads_bodies: bool = True
     url: str | None = None
-    """Replaces the server's."""
+    """Replaces the server's URL."""
     embedded: bool = False
     """Use the reference API as the target, and leave the server unused."""
     under: tuple[str, ...] = ()
@@ -144,7 +144,7 @@ class Run:
         return {**url, "WEBHOOK_SECRET": WEBHOOK_SECRET, **self.environment}
 
     def _written(self, directory: Path, server: Server) -> list[object]:
-        """The files that the command reads, and the arguments that name them."""
+        """Write the files that the command reads; returns the arguments that name them."""
         scenario = directory / "tried.yaml"
         scenario.write_text(yaml.safe_dump(self.scenario, sort_keys=False))
         arguments: list[object] = [scenario]

@@ -1,4 +1,4 @@
-"""Run directories that something or somebody has damaged: judged again, none of them may PASS."""
+"""Run directories that were damaged or tampered with: judged again, none of them may PASS."""
 
 from __future__ import annotations
 

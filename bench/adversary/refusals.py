@@ -1,4 +1,4 @@
-"""Targets that refuse everything, some things, or to cover up what is slow."""
+"""Targets that refuse requests: all of them, some of them, or to cover up slowness."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ERROR = says('{"title": "broken"}', 500)
 
 
 def _two_ways(first: Any, second: Any) -> Any:
-    """Every other request is answered in one of two ways."""
+    """Answers alternate between two ways."""
 
     def make() -> Script:
         honest = Honest()
@@ -42,7 +42,7 @@ def _two_ways(first: Any, second: Any) -> Any:
 
 
 def _breaks_its_promise() -> Script:
-    """Retry-After is one second, and after that the same again."""
+    """Retry-After is one second, and so it is again after that second."""
     honest, asked = Honest(), dict[str, int]()
 
     async def script(request: Request, wire: Wire) -> None:
@@ -54,7 +54,7 @@ def _breaks_its_promise() -> Script:
 
 
 def _odd_waits() -> Script:
-    """Half of the requests are refused, with unusable values."""
+    """Half of the requests are refused, with an unusable Retry-After."""
     honest = Honest()
     values = ("0.5", "-1", "Fri, 31 Dec 10000 23:59:59 GMT", "soon", "", "1e9")
 

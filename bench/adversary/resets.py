@@ -1,4 +1,4 @@
-"""Targets that reset, close or refuse when a request was already under way."""
+"""Targets that reset, close or refuse while a request is already under way."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def _counted(played: Played) -> Iterator[str]:
-    """What the server read matches what loadproof reported, including repetitions."""
+    """The requests that the server read must match loadproof's count, including repeated ones."""
     reported = sum(played.outcomes().values())
     reported += sum(
         row["repeated"] + row["abandoned"] for row in played.verdict.get("summary", []) if row["endpoint"] is None
@@ -33,7 +33,7 @@ def _counted(played: Played) -> Iterator[str]:
 
 
 def _heard(outcome: str, *, never: str = "connection") -> Check:
-    """The refusal came through: it is reported as such, not as a broken connection."""
+    """The refusal must be reported as such, not as a broken connection."""
 
     def check(played: Played) -> Iterator[str]:
         outcomes = played.outcomes()
@@ -52,7 +52,7 @@ def _reset(wire: Wire) -> None:
 
 
 def _refuses_unread(status: int, *headers: tuple[str, str]) -> Any:
-    """Answers after reading the head, and closes while the body is still arriving, so the kernel sends a reset."""
+    """Answers after reading the headers and closes while the body still arrives, so that the kernel sends a reset."""
 
     def make() -> Script:
         honest = Honest()

@@ -1,4 +1,4 @@
-"""Plays a case in several rounds: right, wrong, or never measured because the machine was too busy."""
+"""Plays cases in several rounds: each is right, wrong, or unmeasured because the machine was too busy."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TRIES = 3
 
 @dataclass
 class Tally:
-    """What came of one case."""
+    """Results of one case."""
 
     case: Case
     said: Counter[str] = field(default_factory=Counter)
@@ -29,9 +29,9 @@ class Tally:
     wrong_rounds: int = 0
     repeated: int = 0
     disturbed: int = 0
-    """Wrong rounds of honest cases that were INVALID every time only because the machine was busy."""
+    """Wrong rounds of honest cases: INVALID in every try, only because the machine was busy."""
     unmeasured: int = 0
-    """Rounds of hostile cases, INVALID every time because the machine was busy, whose thresholds say nothing else."""
+    """Rounds of hostile cases: INVALID in every try because the machine was busy, without the right verdict beneath."""
 
     def as_json(self) -> dict[str, Any]:
         case = self.case
@@ -62,7 +62,7 @@ def wanted_quiet(reports: Path) -> bool:
 
 
 def play(case: Case, tally: Tally, keep: Path | None = None, tries: int = TRIES) -> None:
-    """One round, repeated if the machine was too busy for an answer."""
+    """Play one round, repeated if the machine was too busy for a verdict."""
     for number in range(tries):
         disturbed, wrongs = _once(case, tally, keep)
         if not disturbed:
@@ -77,9 +77,9 @@ def play(case: Case, tally: Tally, keep: Path | None = None, tries: int = TRIES)
 
 
 def _once(case: Case, tally: Tally, keep: Path | None) -> tuple[bool, list[str]]:
-    """Whether a busy machine hid the verdict, and what is wrong.
+    """Play once; returns whether a busy machine hid the verdict, and what is wrong.
 
-    For a hostile target, its thresholds' verdict suffices.
+    For a hostile case, it suffices if the thresholds beneath INVALID have the right verdict.
     """
     with tempfile.TemporaryDirectory(prefix="adversary-") as name:
         played = case.play(Path(name))
@@ -93,7 +93,7 @@ def _once(case: Case, tally: Tally, keep: Path | None) -> tuple[bool, list[str]]
 
 
 def _keep(case: Case, played: Played, keep: Path) -> None:
-    """What the command printed, for people who look into it."""
+    """Save the command's output for inspection."""
     keep.mkdir(parents=True, exist_ok=True)
     (keep / f"{case.name.replace(' ', '-').replace('/', '-')}.txt").write_text(played.output)
 

@@ -1,4 +1,4 @@
-"""Short scenarios with small loads, and mixes for users' own classes."""
+"""Short scenarios with little load, and mixes for users' own classes."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ OPEN: Scenario = CLOSED | {
 
 
 def closed(**changes: Any) -> Scenario:
-    """Twenty users who send five requests a second each."""
+    """Twenty users who each send five requests per second."""
     return CLOSED | changes
 
 
 def open_(**changes: Any) -> Scenario:
-    """Eighty arrivals a second."""
+    """Eighty arrivals per second."""
     return OPEN | changes
 
 
@@ -45,5 +45,5 @@ def of(*endpoints: str, every: str = "200 ms") -> Scenario:
 
 
 def within(limit_ms: int, quantile: int = 90) -> Scenario:
-    """The closed scenario with an additional threshold on a time."""
+    """The closed scenario with an additional threshold on a response time quantile."""
     return CLOSED | {"thresholds": [{"expect": f"p({quantile}) < {limit_ms} ms"}, *THRESHOLDS]}

@@ -1,4 +1,4 @@
-"""Ways to answer, composed from small ones: when, to whom, and how wrong."""
+"""Scripts for servers, composed from small parts: when, to whom and how to answer wrongly."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Twist = Callable[[Request, Answer], Answer]
 
 
 def only(when: When, then: Callable[[Honest], Script]) -> Make:
-    """Answer like this if `when` holds, otherwise honestly; the probe always gets an honest answer."""
+    """Answers with `then` if `when` holds, otherwise honestly; the probe always gets an honest answer."""
 
     def make() -> Script:
         honest = Honest()
@@ -40,12 +40,12 @@ def paths(*starts: str) -> When:
 
 
 def between(from_s: float, to_s: float) -> When:
-    """Seconds of the load, as the server counts them."""
+    """During these seconds of the load, by the server's clock."""
     return lambda request: from_s <= request.at_s < to_s
 
 
 def share(ratio: float) -> When:
-    """This share of the requests, without a pattern and the same in each run."""
+    """This share of the requests, without a pattern but the same in each run."""
     return lambda request: zlib.crc32(str(request.number).encode()) % 1000 < ratio * 1000
 
 
@@ -55,7 +55,7 @@ def clients(modulus: int, below: int) -> When:
 
 
 def reused(request: Request) -> bool:
-    """Not the first request of its connection."""
+    """Whether the connection had a request before."""
     return request.of_connection > 0
 
 
@@ -64,13 +64,13 @@ def both(*all_of: When) -> When:
 
 
 def says(body: bytes | str, status: int = 200, headers: Headers = JSON) -> Callable[[Honest], Script]:
-    """This answer, whatever is asked."""
+    """This answer to every request."""
     content = body.encode() if isinstance(body, str) else body
     return lambda _: _sends(lambda _: Answer(None, status, headers, content).whole())
 
 
 def raw(data: bytes, *, close: bool = True) -> Callable[[Honest], Script]:
-    """These bytes, then the end of the connection."""
+    """These bytes; then, with `close`, the connection ends."""
     return lambda _: _sends(lambda _: data, close=close)
 
 
@@ -89,7 +89,7 @@ def fields(**changes: Any) -> Callable[[Honest], Script]:
 
 
 def framed(frame: Callable[[Answer], bytes], *, close: bool = False) -> Callable[[Honest], Script]:
-    """The right answer in other bytes."""
+    """The right answer, framed differently."""
     return lambda honest: _sends(lambda request: frame(honest.bank.answer(request)), close=close)
 
 
@@ -143,7 +143,7 @@ def worked_then(end: Callable[[Wire], None], after_s: float = 0.0) -> Callable[[
 
 
 def silent(_: Honest) -> Script:
-    """No answer, ever."""
+    """Never answers."""
 
     async def script(_: Request, __: Wire) -> None:
         await asyncio.sleep(3600)
@@ -166,7 +166,7 @@ def in_pieces(cut: Callable[[bytes], list[bytes]], pause_s: float) -> Callable[[
 
 
 def throttles(often: When, headers: Headers, status: int = 429) -> Make:
-    """Refuses quickly with these headers, as often as `often` says."""
+    """Refuses quickly, with these headers, when `often` holds."""
     return only(often, says('{"title": "too many"}', status, (*JSON, *headers)))
 
 

@@ -1,4 +1,4 @@
-"""Complete, odd and broken CSVs of Locust's, passed to `loadproof report`."""
+"""Complete, odd and broken Locust CSVs, passed to `loadproof report`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ P95_MS = 200
 
 
 def row(name: str, requests: int, failures: int) -> Row:
-    """An endpoint as in Locust's stats."""
+    """An endpoint's row in Locust's stats."""
     return stats_row(name, requests=requests, failures=failures, p95_ms=P95_MS)
 
 
@@ -43,7 +43,7 @@ def csv_case(
 
 
 def _counts(requests_: int, failures: int) -> Check:
-    """Of all endpoints together, by verdict.json."""
+    """verdict.json must have these counts for all endpoints together."""
 
     def check(played: Played) -> Iterator[str]:
         total = played.verdict.get("all") or {}

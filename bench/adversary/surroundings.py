@@ -1,4 +1,4 @@
-"""What surrounds a run: signals to the command, closed outputs, secrets, the embedded target."""
+"""Trouble around a run: signals to the command, closed outputs, secrets, the embedded target."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ def _beside(kind: str, name: str, tries: str, *right: str, **run: Any) -> Case:
 
 
 async def _echo(request: Request, wire: Wire, _: Honest) -> None:
-    """An error page that shows what it was sent."""
+    """An error page that shows the request."""
     await wire.send(Answer({"you sent": dict(request.headers)}, 500).whole())
 
 
 def _shell(script: str, *unshared: str) -> tuple[str, ...]:
-    """The command as "$@" of a shell script; its last argument is the directory of the reports."""
+    """A prefix that runs the command as "$@" of a shell script; its last argument is the reports' directory."""
     return (*unshared, "bash", "-c", script, "bash")
 
 
 ERROR = says('{"title": "broken"}', 500)
 FAILING = only(share(0.9), ERROR)
-# SIOCSIFFLAGS, IFF_UP and IFF_RUNNING: loopback of a new network namespace is down.
+# SIOCSIFFLAGS with IFF_UP and IFF_RUNNING: in a new network namespace, loopback is down.
 BEARER = "base_url: URL\nheaders: {Authorization: 'Bearer ${TOKEN}'}\n"
 ENDINGS = (
     _beside(

@@ -1,4 +1,4 @@
-"""Turns the stored results into the table in the documentation: what was tried to fool the verdict, and the result."""
+"""Turns the stored results into the tables in the documentation: attempts to fool the verdict, and their results."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ HEAD = ("attempt", "cases", "expected", "verdict", "wrong")
 
 
 def shown(results: dict[str, Any]) -> str:
-    """The counts in a sentence, and a row per kind: first what must not PASS, then what must."""
+    """The counts in a sentence, and tables with a row per kind: first of attempts to fool it, then of honest cases."""
     found = results["found"]
     hostile = [one for one in found if not one["honest"]]
     honest = [one for one in found if one["honest"]]
@@ -64,7 +64,7 @@ def _words(verdicts: Counter[str]) -> str:
 
 
 def _cell(text: str) -> str:
-    """Escaped, so that nothing in it is markup or ends the cell."""
+    """Escape the text, so that none of it is markup or ends the cell."""
     for mark in "\\|<>*_`[]":
         text = text.replace(mark, f"\\{mark}")
     return text

@@ -1,4 +1,4 @@
-"""Users' own locustfiles, right and wrong ones."""
+"""Users' own locustfiles, correct and incorrect ones."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ PAY = """
 """
 COROUTINE = file(more=PAY.format(define="async def", body=CART))
 GENERATOR = file(more=PAY.format(define="def", body=f"yield {CART}"))
-"""In addition to a valid task."""
+"""A faulty task in addition to a valid one."""
 TAGGED = file(
     GET.format(path="/items"),
     more=f"""
@@ -58,6 +58,6 @@ TAGGED = file(
         {CART}
 """,
 )
-"""Two tasks, and a tag with which Locust could leave one of them out."""
+"""Two tasks, one with a tag by which Locust could exclude it."""
 SHOP_MIX = {"shop": {"share": "100 %", "every": "200 ms"}}
 OPEN_SHOP_MIX = {"shop": {"share": "100 %"}}

@@ -1,4 +1,4 @@
-"""A server whose answers are a few lines of script each: what comes in, and how to answer, or not."""
+"""A server whose behaviour is a script of a few lines: it gets a request and decides how to answer, or not."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Request:
-    """A request as it was read; `at_s` counts from the first request of the load, and is negative before it."""
+    """A request as it was read; `at_s` is measured from the first request of the load, and negative before it."""
 
     number: int
     of_connection: int
@@ -26,7 +26,7 @@ class Request:
     body: bytes = b""
 
     def header(self, name: str) -> str:
-        """The value of a header by its name in lower case; empty if there is none."""
+        """The value of a header, by its name in lower case; '' if there is none."""
         return next((value for one, value in self.headers if one == name), "")
 
 
@@ -49,13 +49,13 @@ class Wire:
     def reset(self) -> None:
         """Close abruptly: the client's kernel reports a reset."""
         self.closed = True
-        # No lingering: the kernel discards what it has and sends RST.
+        # Linger 0: the kernel discards unsent data and sends RST.
         self.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
 
 
 Script = Callable[[Request, Wire], Awaitable[None]]
-"""Answers one request, or doesn't."""
+"""Handles one request; it may leave it unanswered."""
 
 
 @dataclass
@@ -66,9 +66,9 @@ class Server:
     host: str = "127.0.0.1"
     reads_bodies: bool = True
     idle_s: float | None = None
-    """It closes a connection after this long without a request."""
+    """Close a connection after this long without a request."""
     farewell: bytes = b""
-    """What it sends before that."""
+    """Sent before closing an idle connection."""
     seen: list[Request] = field(default_factory=list)
     began_s: float | None = None
     probed: bool = False
@@ -82,7 +82,7 @@ class Server:
         return f"http://{self.host}:{self.port}"
 
     def load(self) -> list[Request]:
-        """Requests other than the probe's and the sampler's."""
+        """Requests of the load, without the probe's and the sampler's."""
         return [request for request in self.seen if request.at_s >= 0]
 
     async def listen(self) -> None:
@@ -108,7 +108,7 @@ class Server:
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         wire, count = Wire(reader, writer), 0
-        # A script may use a wire as a key.
+        # Wires are hashed by identity, and scripts may use them as keys, too.
         self._wires.add(wire)
         over = (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, asyncio.CancelledError)
         with suppress(*over):
@@ -136,11 +136,11 @@ class Server:
         return request
 
     def begin_anew(self) -> None:
-        """Called before each run: its probe comes first."""
+        """Call before each run, which begins with its probe."""
         self.began_s, self.probed = None, False
 
     def _at_s(self, path: str) -> float:
-        """The load begins with the first request that neither the probe nor the sampler sends."""
+        """Seconds since the load began: with the first request that was sent by neither the probe nor the sampler."""
         if path.endswith("/metrics"):
             return -1.0
         if not self.probed and path.endswith("/health"):
@@ -155,7 +155,7 @@ Wire.__hash__ = object.__hash__  # type: ignore[method-assign]
 
 @contextmanager
 def serving(server: Server) -> Iterator[Server]:
-    """The server in a thread with its own event loop."""
+    """Run the server in a thread with its own event loop."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
@@ -171,7 +171,7 @@ def serving(server: Server) -> Iterator[Server]:
 
 
 async def _quiet() -> None:
-    """End whatever is still running."""
+    """Cancel all tasks that still run."""
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
     for task in tasks:
         task.cancel()

@@ -25,7 +25,7 @@ class _Rounding(Books):
 
 
 class _Swapping(Books):
-    """It moves the money as ordered."""
+    """Moves the money as ordered, but swaps debit and credit in one row of 300."""
 
     def book(self, key: str, order: Row) -> Row:
         row = super().book(key, order)
@@ -45,7 +45,7 @@ class _OnlyById(Books):
 
 
 class _AnothersId(Books):
-    """Since the ten payments before have the same right to it."""
+    """One 201 in 40 has the id of an earlier payment."""
 
     def acknowledged(self, row: Row) -> Answer:
         other = list(self.rows)[-min(len(self.rows), 10)]
@@ -53,7 +53,7 @@ class _AnothersId(Books):
 
 
 class _Fee(Books):
-    """Of larger payments, for nobody's account."""
+    """Takes a fee for larger payments, and credits it to no account."""
 
     def move(self, order: Row) -> None:
         super().move(order)
@@ -70,7 +70,7 @@ class _SlowCredit(Books):
 
 
 class _ShortMemory(Books):
-    """Of keys."""
+    """Forgets keys after three seconds."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -94,7 +94,7 @@ class _PartiesOnly(Books):
 
 
 class _NewIds(Books):
-    """Booked once, and told another id each time."""
+    """Moves the money once, but answers each retry with a new id."""
 
     async def paid(self, request: Request) -> Answer:
         is_known = request.header("idempotency-key") in self.keys
@@ -107,7 +107,7 @@ class _NewIds(Books):
 
 
 class _Credit(Books):
-    """For everybody, up to a limit."""
+    """Every account may be overdrawn, up to a limit."""
 
     def covers(self, order: Row) -> bool:
         return self.balances[order["debit"]] + 1_000 >= int(order["amount"])
@@ -123,7 +123,7 @@ class _Losing(Books):
 
 
 class _Refusing(Books):
-    """After it has booked."""
+    """Refuses some payments after booking them."""
 
     def acknowledged(self, row: Row) -> Answer:
         return Answer({"title": "not enough"}, 422) if self.commits % 40 == 0 else super().acknowledged(row)
@@ -141,7 +141,7 @@ class _StaleBalances(Books):
 
 
 class _Bonus(Books):
-    """A payment that nobody ordered, for the creditor of every hundredth."""
+    """Every hundredth payment also books one to its creditor that nobody ordered."""
 
     def commit(self, key: str, order: Row) -> Answer:
         if self.commits % 100 == 99:
@@ -152,7 +152,7 @@ class _Bonus(Books):
 
 
 class _Racing(Books):
-    """It looks whether it knows the key, and thinks about it."""
+    """Checks whether it knows the key, and takes its time before booking."""
 
     async def paid(self, request: Request) -> Answer:
         key, order = request.header("idempotency-key"), json.loads(request.body)
@@ -165,7 +165,7 @@ class _Racing(Books):
 
 
 class _Failing(Books):
-    """Some answers are a 500 although all was done: the same key says what became of it."""
+    """Some answers are a 500 although the payment was made; a retry with the same key shows it."""
 
     async def answer(self, request: Request) -> Answer:
         answer = await super().answer(request)
@@ -174,7 +174,7 @@ class _Failing(Books):
 
 
 class _Breaking(Books):
-    """Some connections end when all was done."""
+    """Resets some connections after the work was done, without an answer."""
 
     async def __call__(self, request: Request, wire: Wire) -> None:
         answer = await self.answer(request)
@@ -185,7 +185,7 @@ class _Breaking(Books):
 
 
 class _Lax(Books):
-    """A key whose payment was refused may be used again."""
+    """The key of a refused payment may be used again."""
 
     async def paid(self, request: Request) -> Answer:
         answer = await super().paid(request)
@@ -196,7 +196,7 @@ class _Lax(Books):
 
 
 class _Busy(Books):
-    """Others pay from and to the same accounts."""
+    """Other clients pay from and to the same accounts."""
 
     def commit(self, key: str, order: Row) -> Answer:
         if self.commits % 10 == 0:

@@ -1,4 +1,4 @@
-"""Limiters that aren't what they declare, each in another way, and honest ones of several kinds."""
+"""Limiters that break their declared limit, each in another way, and honest ones of several kinds."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ AMOUNT: Final = 5
 
 
 class Fixed:
-    """The first request of a client starts its window."""
+    """A fixed window per client, which its first request starts."""
 
     period_s = 1.0
 
@@ -32,7 +32,7 @@ class Fixed:
         self.windows: dict[str, tuple[float, int]] = {}
 
     def wait_s(self, client: str, now_s: float) -> float:
-        """0 if it is admitted, and counted."""
+        """Seconds to wait; 0 if the request is admitted, and then it is counted."""
         start_s, count = self.windows.get(client, (-math.inf, 0))
         if now_s - start_s >= self.period_s:
             start_s, count = now_s, 0
@@ -46,7 +46,7 @@ class Fixed:
 
 
 class Moving(Fixed):
-    """A log of each client's last period."""
+    """A moving window: a log of each client's last period."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class Moving(Fixed):
 
 
 class Bucket(Fixed):
-    """GCRA: a token each fifth of the period."""
+    """GCRA: a token per fifth of the period."""
 
     def wait_s(self, client: str, now_s: float) -> float:
         step_s = self.period_s / AMOUNT
@@ -84,7 +84,7 @@ class CountsRefused(Moving):
 
 
 class Aligned(Fixed):
-    """Windows of the clock's seconds."""
+    """Windows aligned with the clock."""
 
     def wait_s(self, client: str, now_s: float) -> float:
         start_s, count = self.windows.get(client, (-1.0, 0))
@@ -97,7 +97,7 @@ class Aligned(Fixed):
 
 
 class Leaky(Fixed):
-    """One refusal in four is none."""
+    """Admits one of four requests that it should refuse."""
 
     refusals = 0
 
@@ -118,7 +118,7 @@ class Strict(Fixed):
 
 
 class Together(Fixed):
-    """All clients have one window, four times as large."""
+    """All clients share one window, four times as large."""
 
     def amount(self, _: str) -> int:
         return 4 * AMOUNT
@@ -128,7 +128,7 @@ class Together(Fixed):
 
 
 class OfFour(Fixed):
-    """It remembers four clients."""
+    """Remembers only four clients."""
 
     def wait_s(self, client: str, now_s: float) -> float:
         wait_s = super().wait_s(client, now_s)
@@ -142,7 +142,7 @@ class Long(Fixed):
 
 
 class Renewing(Fixed):
-    """Each admission begins the window anew, as INCR with EXPIRE does."""
+    """Each admission restarts the window, like INCR with EXPIRE."""
 
     def wait_s(self, client: str, now_s: float) -> float:
         wait_s = super().wait_s(client, now_s)
@@ -172,7 +172,7 @@ def in_words(_: float) -> Headers:
 
 
 def limited(limiter: type[Fixed], tell: Callable[[float], Headers] = in_whole_seconds, think_s: float = 0.0) -> Any:
-    """A server whose balances are limited; it may think between looking and counting."""
+    """A server that limits requests for balances; `think_s` passes between reading the clock and counting."""
 
     class Limited(Books):
         def __init__(self) -> None:
@@ -191,7 +191,7 @@ def limited(limiter: type[Fixed], tell: Callable[[float], Headers] = in_whole_se
 
 
 class Racing(Books):
-    """It looks at the count, thinks, and then adds to it: only requests at the same time are one too many."""
+    """Reads the count, waits, then increments it: only simultaneous requests exceed the limit."""
 
     def __init__(self) -> None:
         super().__init__()

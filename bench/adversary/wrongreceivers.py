@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class _Forgetful(Books):
-    """Of events that it has seen."""
+    """Forgets events that it has seen."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,14 +29,14 @@ class _Forgetful(Books):
 
 
 class _ByAttempt(Books):
-    """An event with another time is another event to it."""
+    """Takes a resent event with another timestamp for a new one."""
 
     def has_seen(self, event: str, request: Request) -> bool:
         return super().has_seen(f"{event} {request.header('webhook-timestamp')}", request)
 
 
 class _Formal(Books):
-    """It looks whether there is a signature of the right length."""
+    """Only checks that there is a signature of the right length."""
 
     def signature(self, request: Request) -> str:
         given = request.header("webhook-signature")
@@ -64,7 +64,7 @@ class _Lossy(Books):
 
 
 class _Later(Books):
-    """Effects follow within two seconds."""
+    """Applies effects within two seconds."""
 
     def take(self, event: str) -> None:
         asyncio.get_running_loop().call_later(2, super().take, event)

@@ -1,1 +1,1 @@
-"""Small faults planted in the code, one at a time: do the tests notice?"""
+"""Mutation testing: plants small faults in the code, one at a time, to see whether the tests notice."""

@@ -1,8 +1,8 @@
-"""Plants faults for a while in each group of files, and says how many of them the tests notice.
+"""Plants faults in each group of files for a limited time, and reports how many of them the tests notice.
 
-python -m bench.mutation                    all groups; exit code 1 where too few are noticed
+python -m bench.mutation                    all groups; exits with 1 if too few are noticed
 python -m bench.mutation judge --seconds 60
-python -m bench.mutation judge --again      only those that survived the last time; `--tests PATH` if by new tests alone
+python -m bench.mutation judge --again      only faults that survived last time; `--tests PATH` runs only these tests
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if len(arguments.groups) == 1:
         sys.exit(_play(arguments.groups[0], arguments))
-    # A separate process each: what one group's tests import must not affect another.
+    # One process per group: what one group's tests import must not affect another group.
     options = ["--seconds", str(arguments.seconds), "--seed", str(arguments.seed)]
     options += ["--again"] if arguments.again else []
     codes = [
@@ -46,7 +46,7 @@ def _play(name: str, arguments: argparse.Namespace) -> int:
     before = _kept().get(name, {}).get("fates", [])
     only = {_key(fate) for fate in before if not is_noticed(fate)} if arguments.again else None
     run = MutationRun(group.paths, only=only, confirms=group.confirms, seed=arguments.seed, lasts_s=arguments.seconds)
-    # Quick, and the same every time.
+    # Without this variable, tests are quick and the same every time.
     os.environ.pop("LOADPROOF_SIMULATIONS", None)
     code = pytest.main(
         ["-q", "-s", "-p", "no:cacheprovider", "-m", QUICK, *(arguments.tests or group.tests)], plugins=[run]

@@ -1,4 +1,4 @@
-"""What is mutated, and which tests have to notice: quick in-process ones, in the matching folder."""
+"""Groups of files to mutate, and the tests that must notice: quick in-process ones from the matching folder."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ ENOUGH: Final = 0.85
 """The share of the mutants in each group that tests must notice."""
 QUICK: Final = "not process and not browser and not long and not quiet"
 _WHOLE_RUNS: Final = (
-    "tests/statistics/test_schedules.py::test_what_went_wrong_once_does_not_go_wrong_again",
-    "tests/statistics/test_schedules.py::test_a_seed_has_one_course_and_one_word",
+    "tests/statistics/test_schedules.py::test_seeds_that_once_found_a_bug_pass",
+    "tests/statistics/test_schedules.py::test_a_seed_is_reproducible",
 )
-"""On simulated time."""
+"""Tests of whole runs in simulated time."""
 
 
 class Group(NamedTuple):
-    """Files with their tests."""
+    """Files to mutate, and their tests."""
 
     files: tuple[str, ...]
     tests: tuple[str, ...]
     confirms: bool
-    """A failing test has to fail twice: it uses sockets and waits, and may fail by chance on a busy machine."""
+    """Whether a test must fail twice to count: tests with sockets and waits may fail by chance on a busy machine."""
 
     @property
     def paths(self) -> list[Path]:

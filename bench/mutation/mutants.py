@@ -1,7 +1,7 @@
 """Turns a module's source into its mutants: one small fault each, in a function's body or in a constant.
 
 The faults follow the operators that are standard in mutation testing.
-Source: Offutt et al. 1996, doi:10.1145/227607.227610 (relations, connectors and arithmetic tell nearly all).
+Source: Offutt et al. 1996, doi:10.1145/227607.227610 (relational, logical and arithmetic operators suffice).
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ SWAPS: Final = [*_BOTH_WAYS, *((other, one) for one, other in _BOTH_WAYS), *_ONE
 _NAMES: Final = [("min", "max"), ("any", "all"), ("ceil", "floor"), ("lower", "upper")]
 RENAMED: Final = {one: other for pair in _NAMES for one, other in (pair, pair[::-1])}
 _NEGATED: Final = (ast.Compare, ast.BoolOp)
-"""Conditions with faults of their own."""
+"""Conditions that already have faults of their own kind, so they aren't negated."""
 
 
 class Mutant(NamedTuple):
     """One fault: `parent.field`, or its item `place`, becomes `fault`."""
 
     within: str
-    """The function or method, by its qualified name; or the constant."""
+    """Qualified name of the function or method, or name of the constant."""
     lines: range
-    """The lines of the statement, or of the head of a compound one."""
+    """Lines of the statement; for a compound one, only of its header."""
     parent: ast.AST
     field: str
     place: int | None
@@ -56,7 +56,7 @@ class Mutant(NamedTuple):
         return held if self.place is None else held[self.place]
 
     def put(self, node: ast.AST | None) -> None:
-        """In place of the fault."""
+        """Put this node where the fault belongs."""
         if self.place is None:
             setattr(self.parent, self.field, node)
         else:
@@ -69,7 +69,7 @@ class Mutant(NamedTuple):
 
 
 def mutants_of(tree: ast.Module) -> Iterator[Mutant]:
-    """In all functions, methods and constants; not in what only type checkers or readers see."""
+    """Mutants of all functions, methods and annotated constants, except in annotations and docstrings."""
     for node in tree.body:
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value is not None:
             yield from _of_field(node, "value", None, node.target.id, _lines(node))
@@ -104,7 +104,7 @@ def _of_field(parent: ast.AST, field: str, place: int | None, within: str, lines
 
 
 def _faults(node: ast.AST) -> Iterator[ast.AST]:  # noqa: C901, PLR0912 - a list of kinds
-    """What could replace a node."""
+    """Faults that could replace a node."""
     yield from (other() for one, other in SWAPS if isinstance(node, one))
     match node:
         case ast.Constant(value=bool() as value):

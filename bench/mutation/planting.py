@@ -1,4 +1,4 @@
-"""Plants one mutant in the modules that this process has loaded, wherever its function or constant is used."""
+"""Plants a mutant in all loaded modules of this process that use its function or constant."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ if TYPE_CHECKING:
 
 
 def plant(path: Path, tree: ast.Module, mutant: Mutant) -> None:
-    """For good: in a separate process. `tree` is the module that contains the fault."""
+    """Plant the mutant for good, so do it in a separate process; `tree` is the module's tree with the fault in it."""
     module = sys.modules[".".join(path.with_suffix("").parts)]
     if is_function(tree, mutant.within):
         code = compile(ast.fix_missing_locations(tree), str(path.resolve()), "exec", dont_inherit=True)
         (mutated,) = [found for found in _codes(code) if found.co_qualname == mutant.within]
-        # Other modules imported the function by name: it stays the same object.
+        # Keep the function object: other modules may have imported it by name.
         _function(module, mutant.within).__code__ = mutated
     else:
         _put_constant(module, tree, mutant.within)
 
 
 def is_function(tree: ast.Module, within: str) -> bool:
-    """Or a method; otherwise a constant."""
+    """Whether it is a function or method, and not a constant."""
     return "." in within or any(isinstance(node, ast.FunctionDef) and node.name == within for node in tree.body)
 
 
 def lines_of(tree: ast.Module, mutant: Mutant) -> set[int]:
-    """The lines on which tests come across it: for a constant, those of its uses."""
+    """Lines that a test must run to meet the mutant: for a constant, the lines that use it."""
     if is_function(tree, mutant.within):
         return set(mutant.lines)
     named = (node for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id == mutant.within)

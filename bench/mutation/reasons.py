@@ -1,4 +1,4 @@
-"""Why mutants may survive: patterns of `path within: was → became`, each with its reason; the first match counts."""
+"""Reasons why mutants may survive, by pattern of `path within: was → became`; the first match counts."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Runs tests on mutants to see which they notice: each in its own process, forked once everything is loaded.
+"""Runs tests on mutants to see which they notice, each in its own process, forked once everything is loaded.
 
-As a pytest plugin, it replaces the loop over tests. The first fork learns which lines each test runs, and
-how long that takes; a mutant then meets only the tests that run its lines, the quickest first, until one fails.
+It is a pytest plugin that replaces the loop over tests. The first fork learns which lines each test runs and how long
+it takes; each mutant then meets only the tests that run its lines, the quickest first, until one fails.
 """
 
 from __future__ import annotations
@@ -40,28 +40,31 @@ _fork, _waitpid = monkey.get_original("os", ["fork", "waitpid"])
 _sleep = monkey.get_original("time", "sleep")
 _PROCESSES: Final = 2
 _BUDGET_S: Final = 10.0
-"""CPU time of the tests that a mutant meets; if none of them notices it in that time, it survived."""
+"""CPU time for a mutant's tests; if none of them notices the mutant in that time, it survives."""
 _TIMES_SLOWER: Final = 10
-"""An endless loop, or something that became this much slower; in CPU time, because the machine may be busy."""
+"""A test this much slower counts as an endless loop; in CPU time, because the machine may be busy."""
 _LEAST_S: Final = 2.0
 _HUNG_S: Final = 10.0
-"""No test sleeps this long; waiting for a core is not sleeping."""
+"""A process that sleeps this long hangs; waiting for a core doesn't count as sleep."""
 _LOOK_S: Final = 0.02
 _MOST: Final = 0.9
-"""The share of tests that must pass without a fault."""
+"""Share of the tests that must pass without a fault."""
 _MEMORY_BYTES: Final = 4 << 30
 _NOT_PLANTED, _ODD = 255, 254
 
 
 class Fate(NamedTuple):
-    """What became of one mutant."""
+    """The fate of one mutant."""
 
     path: str
     within: str
     line: int
     told: str
     killed_by: str
-    """A test; 'time' if it never ended, 'import' if the constant can't be imported, 'no test' if none runs the line."""
+    """A test's id, or 'time' if one hung, 'import' if the constant can't be evaluated, 'no test' if none runs the line.
+
+    '' if the mutant survived, 'crash' if running the tests failed.
+    """
 
 
 class _Job(NamedTuple):
@@ -71,7 +74,7 @@ class _Job(NamedTuple):
     tree: ast.Module
     mutant: Mutant
     suspect: str | None = None
-    """The test that failed, and has to fail once more."""
+    """A test that failed once and must fail again to count."""
 
 
 class MutationRun:
@@ -80,13 +83,13 @@ class MutationRun:
     def __init__(
         self, paths: Sequence[Path], *, only: set[Any] | None, confirms: bool, seed: int, lasts_s: float
     ) -> None:
-        """`only` by path, function, line and text; `confirms` makes each failing test fail twice."""
+        """`only` selects mutants by path, function, line and text; with `confirms`, a failure counts if it repeats."""
         self.fates: list[Fate] = []
         self.planned: Counter[str] = Counter()
         self._paths, self._only, self._confirms, self._seed, self._lasts_s = paths, only, confirms, seed, lasts_s
         self._running: dict[int, _Job] = {}
         self._seen_at_work: dict[int, tuple[float, float]] = {}
-        """By process, when it was last seen running or waiting for a core, and for how long it had until then."""
+        """By process: when it was last seen running or waiting for a core, and how long it had done so by then."""
         self._killers: defaultdict[str, Counter[str]] = defaultdict(Counter)
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
@@ -94,7 +97,7 @@ class MutationRun:
         self._items = {item.nodeid: item for item in session.items}
         self._cost_s, self._tests, modules = _in_child(lambda: (*_learn(session.items, self._paths), [*sys.modules]))
         for module in modules:
-            # What the tests only import when they run would otherwise be imported for each mutant.
+            # Modules that tests import only when they run would otherwise be imported again for each mutant.
             with contextlib.suppress(Exception):
                 importlib.import_module(module)
         for job in self._jobs():
@@ -109,7 +112,7 @@ class MutationRun:
         return True
 
     def _jobs(self) -> Iterator[_Job]:
-        """In random order, so that as many as there is time for are a fair sample."""
+        """Jobs in random order, so that those for which there is time are a fair sample."""
         trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in self._paths}
         planned = [(path, mutant) for path, tree in trees.items() for mutant in mutants_of(tree)]
         self.planned = Counter(str(path) for path, _ in planned)
@@ -129,7 +132,7 @@ class MutationRun:
                 yield _Job(fate, tests, path, trees[path], mutant)
 
     def _chosen(self, by_line: dict[int, list[str]], lines: set[int], span: range, name: str) -> list[str]:
-        """First those that noticed faults in the function, then one for each path through it, as the budget allows."""
+        """Tests, within the budget: first those that noticed faults in the function, then one per path through it."""
         noticed, ways, turns = self._killers[name], defaultdict(set), Counter[frozenset[int]]()
         for line in span:
             for test in by_line.get(line, ()):
@@ -144,7 +147,7 @@ class MutationRun:
         return [test for test, spent_s in zip(ordered, sums, strict=True) if spent_s <= _BUDGET_S] or ordered[:1]
 
     def _start(self, job: _Job) -> None:
-        """In its process, whose exit code is 0 if all tests passed, otherwise the number of the first that failed."""
+        """Fork a process whose exit code is 0 if all tests pass, else the number of the first that fails."""
         was = job.mutant.node
         job.mutant.put(job.mutant.fault)
         pid: int = _fork()
@@ -176,7 +179,7 @@ class MutationRun:
         self._seen_at_work.pop(pid, None)
         code = os.waitstatus_to_exitcode(status)
         if code == _NOT_PLANTED and is_function(job.tree, job.mutant.within):
-            # Without its `super()`, for example, it is a different kind of function.
+            # The code can't be replaced: without its `super()`, for example, it is a different kind of function.
             return
         if code <= 0 or code >= _ODD:
             self._note(job, {0: "", _NOT_PLANTED: "import", _ODD: "crash"}.get(code, "time"))
@@ -187,11 +190,11 @@ class MutationRun:
         elif job.suspect is None:
             self._start(job._replace(tests=[killer, *(test for test in job.tests if test != killer)], suspect=killer))
         else:
-            # The first one failed by chance; the other has to fail twice too.
+            # The suspect failed by chance; another test that failed must fail twice, too.
             self._start(job._replace(tests=[test for test in job.tests if test != job.suspect], suspect=None))
 
     def _end_the_hung(self) -> None:
-        """Those that neither ran nor waited for a core."""
+        """Kill processes that have neither run nor waited for a core for too long."""
         _sleep(_LOOK_S)
         for pid in self._running:
             since_s, then_s = self._seen_at_work.get(pid, (-_HUNG_S, -_HUNG_S))
@@ -212,7 +215,7 @@ class MutationRun:
 def _learn(
     items: Sequence[pytest.Item], paths: Sequence[Path]
 ) -> tuple[dict[str, float], dict[str, dict[int, list[str]]]]:
-    """CPU seconds of each test, and which tests run each line of each file."""
+    """The cost of each test in seconds, and the tests that run each line of each file."""
     files = [str(path.resolve()) for path in paths]
     tracer = coverage.Coverage(data_file=None, config_file=False, include=files, concurrency=["thread", "greenlet"])
     cost_s = {}
@@ -221,10 +224,10 @@ def _learn(
         tracer.switch_context(item.nodeid)
         began_s, began_cpu_s, at_work_s = time.monotonic(), time.process_time(), _at_work_s(os.getpid())
         if not _passes(item, following):
-            # By chance, on a busy machine; one that always fails is a matter for `make test`.
+            # It may fail by chance on a busy machine; a test that always fails is a matter for `make test`.
             sys.stderr.write(f"left out, for it fails without any fault: {item.nodeid}\n")
             continue
-        # A sleeping process takes only time from the others. Waiting for a core is not sleeping.
+        # Sleep costs less than CPU time, because other processes can run; waiting for a core doesn't count as sleep.
         asleep_s = time.monotonic() - began_s - (_at_work_s(os.getpid()) - at_work_s)
         cost_s[item.nodeid] = time.process_time() - began_cpu_s + max(0.0, asleep_s) / 4
     tracer.stop()
@@ -243,7 +246,7 @@ def _passes(item: pytest.Item, following: pytest.Item | None) -> bool:
 
 
 def _in_child(made: Callable[[], Any]) -> Any:
-    """The result of `made` in a separate process, so that this one stays as it was when tests were collected."""
+    """The result of `made`, computed in a fork, so that this process stays as it was when tests were collected."""
     with tempfile.TemporaryFile() as file:
         pid = _fork()
         if not pid:
@@ -264,7 +267,7 @@ def _in_child(made: Callable[[], Any]) -> Any:
 
 
 def _settle() -> None:
-    """A new process whose output nobody reads."""
+    """Set up a forked process: discard its output, and limit its memory."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)
@@ -273,7 +276,7 @@ def _settle() -> None:
 
 
 def _limit(cpu_s: float) -> None:
-    """Anything that takes longer is ended by a signal."""
+    """Kill this process with a signal after this much CPU time."""
     signal.setitimer(signal.ITIMER_PROF, cpu_s)
 
 

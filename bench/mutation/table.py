@@ -15,7 +15,7 @@ _SHOWN: Final = 60
 
 
 def is_noticed(fate: dict[str, Any]) -> bool:
-    """By a failing test, by the time it took, or because the module could not be imported."""
+    """Whether a test failed or hung, or the constant couldn't be evaluated."""
     return fate["killed_by"] not in _UNNOTICED
 
 

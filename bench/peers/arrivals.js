@@ -1,4 +1,4 @@
-// The balance user under k6's open model: RATE iterations a second for SECONDS.
+// The balance user under k6's open model: RATE iterations per second for SECONDS.
 import balance from "./balance.js";
 
 export const options = {

@@ -1,4 +1,4 @@
-// The balance user as one writes it for k6, with the checks of loadproof's.
+// The balance user written for k6, with loadproof's checks.
 import http from "k6/http";
 import { check } from "k6";
 

@@ -1,4 +1,4 @@
-"""The balance user as written for stock Locust, with loadproof's checks, for each client that Locust's users have."""
+"""The balance user written for stock Locust, with loadproof's checks, for each of Locust's HTTP clients."""
 
 import os
 
@@ -8,7 +8,7 @@ import loadproof
 
 ACCOUNT = "acct-000000"
 RATE = os.environ.get("BENCH_RATE")
-"""Per user and second; no pauses if not given."""
+"""Requests per second and user; None: no pauses."""
 WAIT_TIME = constant_throughput(float(RATE)) if RATE else constant(0)
 
 
@@ -37,7 +37,7 @@ class Balance(CLIENTS[os.environ["BENCH_CLIENT"]]):
 
 @events.quitting.add_listener
 def tell(environment, **_):
-    """One line: requests per second while all users are running, and failures."""
+    """Print one line: requests per second while all users are running, and failures."""
     total = environment.stats.total
     seconds = total.last_request_timestamp - total.start_time
     print(f"RATE {total.num_requests / seconds:.1f} FAILURES {total.num_failures}")

@@ -1,10 +1,10 @@
-"""Tries each promise on the clean reference API and on each of its mutants, and prints the matrix.
+"""Tries each promise on the clean reference API and on each of its mutants, and prints each cell of the matrix.
 
-    python -m bench.properties                  all promises of all targets: hours; resumes what was interrupted
+    python -m bench.properties                  all promises of all targets; takes hours
     python -m bench.properties --quick          all promises of the clean one, and of each mutant the one it breaks
     python -m bench.properties clean quota-race only these targets, by name or number of a row
 
-Writes bench/results/properties.json after each target. Exit code 1 if a cell is not as was written down beforehand.
+Writes bench/results/properties.json after each target. Exits with 1 if a cell is not as predicted.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def main() -> int:
     options = arguments()
     known = columns()
     chosen = [column for column in known if not options.names or named(column) & set(options.names)]
-    # Of a misspelt one nothing would be wrong.
+    # A misspelt name would select nothing, and nothing would be wrong.
     if unknown := set(options.names).difference(*map(named, known)):
         raise SystemExit(f"bench: no target or row is called {', '.join(sorted(unknown))}")
     playing = functools.partial(play, is_quick=options.quick, keep=options.keep)
@@ -48,7 +48,7 @@ def main() -> int:
 
 
 def named(column: Column) -> set[str]:
-    """What it may be called by; the clean one breaks no row."""
+    """Names that select this column: its own and the number of the row that it breaks, if any."""
     return {column.name, str(column.row)} if column.row else {column.name}
 
 

@@ -1,4 +1,4 @@
-"""What a run's verdict says of each row: a word, and the judgement that decides."""
+"""Turns verdicts of runs into cells of the matrix: a word, and the judgement that decides."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class Cell:
 
 
 def judgements(verdict: Mapping[str, Any]) -> Iterator[Judged]:
-    """Promises as `audit: promise`, thresholds as `expectation (scope)`.
+    """Promises of audits as `audit: promise`, and thresholds as `expectation (scope)`.
 
-    Their own words: INVALID for want of a quiet machine doesn't hide them.
+    With their own verdicts, which a run's INVALID on a busy machine doesn't hide.
     """
     for audit in verdict["audits"]:
         for evidence in audit["evidence"]:
@@ -42,7 +42,7 @@ def judgements(verdict: Mapping[str, Any]) -> Iterator[Judged]:
 
 
 def cell_of(row: Row, verdicts: Mapping[str, Mapping[str, Any] | None]) -> Cell:
-    """The worst word among what decides the row; a pattern that matches nothing, or no verdict, decides nothing."""
+    """The worst judgement of those that decide the row; INCONCLUSIVE for a missing verdict or an unmatched pattern."""
     deciding: list[Judged] = []
     for scenario, patterns in row.decided_by.items():
         judged = list(judgements(verdicts[scenario] or {"audits": [], "thresholds": []}))

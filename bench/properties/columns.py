@@ -10,7 +10,7 @@ from payments_api.mutants.catalogue import MUTANTS
 
 CLEAN: Final = "clean"
 _RARELY: Final = {"clients-forgotten": "15"}
-"""What a mutant does now and then, as often as our scenarios can see it: they have fewer clients than it forgets."""
+"""The number for mutants whose default is too rare for our scenarios, which have fewer clients than that."""
 _RARELY_QUICK: Final = _RARELY | {"commit-lost": "100"}
 
 
@@ -24,21 +24,21 @@ class Column:
     also: Mapping[int, str] = field(default_factory=dict)
 
     def right(self, row: int) -> Sequence[str]:
-        """Words that a cell may have: what is broken must be seen, and nothing else may be accused or left open.
+        """Words that a cell may have: the broken promise must FAIL, and all others must PASS.
 
-        What breaks by the way may also be too little to decide.
+        Promises that may break as a side effect may have any word.
         """
         if row == self.row:
             return ["FAIL"]
         return ["FAIL", "INCONCLUSIVE", "PASS"] if row in self.also else ["PASS"]
 
     def environment(self, *, is_quick: bool) -> dict[str, str]:
-        """All that differs; the audit is not told."""
+        """Environment variables that select the mutant; nothing tells the audit about it."""
         number = (_RARELY_QUICK if is_quick else _RARELY).get(self.name)
         return {"TARGET_MUTANT": f"{self.name}:{number}" if number else self.name} if self.row else {}
 
 
 def columns() -> list[Column]:
-    """The clean one first, then mutants in the order of their rows."""
+    """The clean API first, then the mutants in the order of their rows."""
     found = [Column(mutant.name, mutant.row, mutant.breaks, mutant.also) for mutant in MUTANTS.values()]
     return [Column(CLEAN), *found]

@@ -1,4 +1,4 @@
-"""Plays what a form of the matrix needs, and keeps each cell as soon as it is known."""
+"""Plays the scenarios that a column of the matrix needs, and yields each cell as soon as it is known."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from bench.properties.columns import Column
 from bench.properties.rows import ROWS, SCENARIOS, Played, Row
 
 TRIES: Final = 2
-"""Of a run whose cells aren't as they should be while the machine was too busy for it to count."""
+"""Tries of a run that was INVALID on a busy machine while one of its cells was wrong."""
 
 Play = Callable[[Played, Column], "dict[str, Any] | None"]
 
 
 @dataclass(frozen=True)
 class Tried:
-    """A cell, and whether it is as was written down beforehand."""
+    """A cell, and whether it is as predicted."""
 
     column: Column
     row: Row
@@ -33,12 +33,12 @@ class Tried:
 
 
 def rows_of(column: Column, *, is_quick: bool) -> Sequence[Row]:
-    """The quick form tries a mutant on the promise that it breaks; whether it breaks others takes hours."""
+    """The rows to try: in the quick form, a mutant only on the promise that it breaks, because all rows take hours."""
     return [row for row in ROWS if row.number == column.row or not column.row or not is_quick]
 
 
 def tried(column: Column, rows: Iterable[Row], play: Play) -> Iterator[Tried]:
-    """Each scenario is run once for all rows that it decides, and again if it was disturbed and a word is wrong."""
+    """Run each scenario once for all rows that it decides, and again if it was disturbed and a cell is wrong."""
     rows = list(rows)
     names = {name for row in rows for name in row.decided_by}
     verdicts = {name: play(played, column) for name, played in SCENARIOS.items() if name in names}

@@ -1,4 +1,4 @@
-"""Runs a scenario against a column's target, by the command line, and reads what it came to."""
+"""Runs a scenario against a column's target with the command line, and reads the verdict."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MOST_S: Final = 400
 
 
 def play(played: Played, column: Column, *, is_quick: bool, keep: Path | None) -> dict[str, Any] | None:
-    """The verdict; None if the run came to none. `keep`: a directory for the run's files."""
+    """The content of verdict.json; None if there is none. `keep`: a directory for the run's files."""
     with tempfile.TemporaryDirectory() as temporary:
         out = (keep or Path(temporary)) / f"{column.name}-{played.scenario}"
         changes = [option for change in (played.quick if is_quick else ()) for option in ("--set", change)]
@@ -34,7 +34,7 @@ def play(played: Played, column: Column, *, is_quick: bool, keep: Path | None) -
         try:
             process.wait(_MOST_S)
         finally:
-            # Politely: it has children, and a report to write.
+            # SIGTERM, not SIGKILL: it has children to stop and a report to write.
             process.terminate()
             process.wait(60)
         verdicts = sorted(out.glob("*/verdict.json"))

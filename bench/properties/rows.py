@@ -1,4 +1,4 @@
-"""The promises, one a row, and which words of which scenario's verdict decide whether a target keeps them."""
+"""The promises, one per row, and the judgements of scenarios that decide whether a target keeps them."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Row:
     """A target keeps its promise if each of these judgements is PASS."""
 
     number: int
-    """Of the API's `PROMISES`."""
+    """A key of the API's `PROMISES`."""
     decided_by: Mapping[str, tuple[str, ...]]
-    """By scenario: patterns of the names that `cells.judgements` gives."""
+    """By scenario: patterns of names that `cells.judgements` yields."""
 
 
 SCENARIOS: Final = {
@@ -73,14 +73,14 @@ ROWS: Final = (
     Row(3, {"limits": ("limits: *: isolation", _QUOTA)}),
     Row(4, {"bots": ("limits: *: no bypass",)}),
     Row(5, {"bots": ("limits: *: spoofed headers*",)}),
-    # Processes share a quota; waits and penalties are honest; who comes first of lists, bots and limits.
+    # Processes share a quota; waits and penalties are honest; lists, bots and limits apply in the right order.
     Row(6, {"distributed-limits": (_QUOTA, _NOT_BELOW)}),
     Row(7, {"limits": (_WAITS,), "penalties": (_WAITS, "limits: *: penalties *")}),
     Row(8, {"bots": ("limits: deny list*", "limits: allow list*", "limits: bot check*")}),
-    # A flood, and a Redis that is gone.
+    # A flood, and a lost Redis.
     Row(9, {"flood-1000": ("*",)}),
     Row(10, {"redis-down": ("*",)}),
-    # Money, payments under a crash, keys, events, backups.
+    # Money, payments across a crash, keys, events, backups.
     Row(11, {"ledger": ("ledger: balances *", "ledger: the sum *", "ledger: no balance *", "ledger: *from then on")}),
     Row(12, {"ledger": (_IN_THE_BOOKS,), "crash": (_IN_THE_BOOKS,)}),
     Row(13, {"ledger": ("ledger: the same key *",)}),

@@ -1,4 +1,4 @@
-"""The matrix as people read it: a row per promise, and in it how each target did."""
+"""Turns the stored results into the tables in the documentation: a row per promise."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from payments_api.mutants.catalogue import PROMISES
 
 
 def shown(results: Mapping[str, Any]) -> str:
-    """Two tables: what each row's own mutants do to it, and which other cells aren't PASS."""
+    """Two tables: each row with the clean API and its own mutants, and all other cells that aren't PASS."""
     cells = {(cell["column"], cell["row"]): cell for cell in results["cells"]}
     rows = []
     for row in ROWS:
@@ -27,7 +27,7 @@ def shown(results: Mapping[str, Any]) -> str:
 
 
 def _elsewhere(results: Mapping[str, Any]) -> str:
-    """Cells of a mutant in other rows than its own that aren't PASS."""
+    """Cells of mutants, in other rows than their own, that aren't PASS."""
     rows = []
     for column in results["columns"]:
         reasons = column["also"]

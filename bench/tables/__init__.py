@@ -1,1 +1,1 @@
-"""The tables of the documentation, made from the results of benchmarks."""
+"""Tables of the documentation, generated from the results of benchmarks."""

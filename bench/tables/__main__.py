@@ -1,4 +1,4 @@
-"""Writes the results of benchmarks into the tables of the documentation, so that both agree.
+"""Regenerates the tables in the documentation from the results of benchmarks.
 
 python -m bench.tables        rewrites the tables in README.md and docs/
 """

@@ -1,4 +1,4 @@
-"""The documents with tables of results of benchmarks, or of mutants, and what makes each of them."""
+"""Documents with generated tables, and the functions that generate each table."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "target-frames": target.target_frames,
     "protection": target.protection,
 }
-"""By the name that a document's comment gives: `<!-- NAME: generated -->`."""
+"""By the name in a document's comment: `<!-- NAME: generated -->`."""
 _BLOCK = re.compile(r"(<!-- (?P<name>[a-z-]+): [^\n]*-->\n).*?(<!-- end -->)", re.DOTALL)
 
 

@@ -1,4 +1,4 @@
-"""The tables about how often duels are right: those of docs/duel.md."""
+"""Tables of docs/duel.md: how often duels are right."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WORDS = ("regressed", "improved", "equivalent", "inconclusive")
 
 
 def share(count: int, times: int) -> str:
-    """'1.2 % (0.9 to 1.6)': with its exact 95 % interval."""
+    """A share with its exact 95 % interval: '1.2 % (0.9 to 1.6)'."""
     interval = stats.binomtest(count, times).proportion_ci(method="exact")
     return f"{100 * count / times:.1f} % ({100 * interval.low:.1f} to {100 * interval.high:.1f})"
 

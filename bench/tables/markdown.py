@@ -1,4 +1,4 @@
-"""Lines of text that Markdown shows as a table."""
+"""Formats tables in Markdown."""
 
 from __future__ import annotations
 

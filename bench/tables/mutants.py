@@ -1,4 +1,4 @@
-"""The table of payments_api/README.md: each promise, the faults that break it, and what else they may break."""
+"""Table of payments_api/README.md: each promise, the faults that break it, and what else they may break."""
 
 from __future__ import annotations
 
@@ -20,6 +20,6 @@ def mutants() -> str:
 
 
 def _also(reasons: Mapping[int, str]) -> str:
-    """Rows with the same reason together."""
+    """Reasons with their rows; rows with the same reason are joined."""
     groups = [(why, [str(row) for row, _ in of]) for why, of in groupby(reasons.items(), key=lambda item: item[1])]
     return "; ".join(f"{', '.join(rows)}: {why}" for why, rows in groups)

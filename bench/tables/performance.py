@@ -1,4 +1,4 @@
-"""The tables of docs/performance.md: what loadproof costs, next to other clients."""
+"""Tables of docs/performance.md: the overhead of loadproof, compared with other clients."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def throughput() -> str:
 
 
 def _ratios(runs: list[Run], way: str = "") -> str:
-    """A row per client: the range over all runs, and the rounds of the latest; `way` is what its keys begin with."""
+    """A row per client: the range over all runs, and the rounds of the latest; `way` is the prefix of its keys."""
     medians, latest = f"{way}median_rps", runs[-1]
     rows = []
     for name in _clients(runs, medians):
@@ -48,7 +48,7 @@ def _clients(runs: list[Run], medians: str) -> list[str]:
 
 
 def _over(runs: list[Run], name: str, medians: str = "median_rps", *, ours: str = "loadproof") -> list[float]:
-    """How many times as fast as this client ours was, in each run that measured both."""
+    """How many times as fast as this client `ours` was, in each run that measured both."""
     ratios = (ratio(run[medians].get(ours), run[medians].get(name)) for run in runs)
     return [times for times in ratios if times is not None]
 
@@ -61,7 +61,7 @@ def _goal(goal: float | None, ratios: list[float]) -> str:
 
 
 def _runs(runs: list[Run]) -> str:
-    """A row per run: the cost of Python and of system calls there, and each client's median."""
+    """A row per run: the cost of Python and of system calls on its machine, and each client's median."""
     names = _clients(runs, "median_rps")
     rows = [
         (
@@ -146,7 +146,7 @@ def request_profile() -> str:
 
 
 def us_per_request(profile: Run) -> float | None:
-    """For loadproof's median on the profile's machine, on the same day if possible; None without such a run."""
+    """From loadproof's median on the profile's machine, on the same day if possible; None without such a run."""
     runs = [run for run in read_results("throughput")["runs"] if run["machine"] == profile["machine"]]
     runs = [run for run in runs if "loadproof" in run["median_rps"]]
     of_its_day = [run for run in runs if run["date"] == profile["date"]]

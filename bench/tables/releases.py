@@ -1,4 +1,4 @@
-"""The table of docs/compare.md: how often comparisons of releases are wrong, and what they find."""
+"""Tables of docs/compare.md: how often comparisons of releases are wrong, and how often they find a change."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from bench.tables.markdown import table
 
 
 def compare_errors() -> str:
-    """Equal releases, then slower ones, then Welch's test alone."""
+    """Three tables: equal releases, slower ones, and Welch's test alone."""
     results = read_results("compare-errors")
     welch = [
         (f"{row['runs']} + {row['runs']}", f"{row['noise']:.0%}", row["phi"], _rate(row)) for row in results["welch"]
@@ -46,6 +46,6 @@ def compare_errors() -> str:
 
 
 def _rate(row: dict[str, float]) -> str:
-    """With its exact 95 % interval."""
+    """A share with its exact 95 % interval."""
     share, low, high = (f"{100 * value:.1f}" for value in (row["count"] / row["n"], row["low"], row["high"]))
     return f"{share} % ({low} to {high}; n = {row['n']:,})"

@@ -1,4 +1,4 @@
-"""The tables of docs/target-performance.md: what the reference API can take."""
+"""Tables of docs/target-performance.md: the performance of the reference API."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def target_frames() -> str:
 
 
 def protection() -> str:
-    """A row per configuration; each round is compared with itself, because a busy machine is slower for all rows."""
+    """A row per configuration, compared within each round, because a busy machine slows down all rows."""
     results = read_results("protection")
     rounds = results["rounds_us"]
     base = rounds["no protection"]

@@ -1,4 +1,4 @@
-"""The tables of docs/truth.md, and the sentence that opens the README: what tools report of times that are known."""
+"""Tables of docs/truth.md, and the opening paragraph of the README: tools' numbers compared with known times."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def truth() -> str:
 
 
 def _errors(errors: list[dict[str, Any]], kind: str) -> str:
-    """A row per measured tool; the truth in the header is the first one's, which is loadproof's if it was measured."""
+    """A row per measured tool; the header has the truth for the first tool, which is loadproof if it was measured."""
     cells: dict[str, dict[float, dict[str, Any]]] = {}
     for error in errors:
         cells.setdefault(error["tool"], {})[error["quantile"]] = error
@@ -33,13 +33,13 @@ def _errors(errors: list[dict[str, Any]], kind: str) -> str:
 
 
 def _error(error: dict[str, Any]) -> str:
-    """In ms and as a fraction of the truth; bold beyond the tolerance."""
+    """The error in ms and in % of the truth; bold beyond the tolerance."""
     text = f"{error['error_s'] * 1000:+.2f} ms ({error['error_s'] / error['true_s']:+.1%})"
     return f"**{text}**" if error["of_tolerance"] > 1 else text
 
 
 def stops() -> str:
-    """What tools report about a server that stalls: those that stop sending with it, and those that don't."""
+    """A paragraph on a stalling server: what tools that stop sending with it report, and what others do."""
     results = read_results("truth")
     p95 = {
         error["tool"].partition(" ")[0]: error

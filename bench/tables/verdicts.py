@@ -1,4 +1,4 @@
-"""The tables about how often verdicts and intervals are right: those of docs/validity.md and docs/statistics.md."""
+"""Tables of docs/validity.md, docs/statistics.md and others: how often verdicts and intervals are right."""
 
 from __future__ import annotations
 
@@ -58,13 +58,13 @@ def capacity_real() -> str:
 
 
 def of_times(count: int, times: int) -> str:
-    """With the exact interval of the share."""
+    """A count with the exact 95 % interval of its share."""
     low, high = exact_interval(count, times)
     return f"{count} of {times} ({low:.0%} to {high:.0%})"
 
 
 def exact_interval(count: int, times: int) -> tuple[float, float]:
-    """Of a share, with 95 % confidence. Source: Clopper and Pearson (1934), doi:10.1093/biomet/26.4.404."""
+    """Exact 95 % interval of a share, 0–1. Source: Clopper and Pearson (1934), doi:10.1093/biomet/26.4.404."""
     low = 0.0 if count == 0 else float(special.betaincinv(count, times - count + 1, 0.025))
     high = 1.0 if count == times else float(special.betaincinv(count + 1, times - count, 0.975))
     return low, high

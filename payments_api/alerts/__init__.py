@@ -1,1 +1,1 @@
-"""Tells people what goes wrong: incidents by Telegram, errors by Sentry, and metrics for both."""
+"""Alerts people: incidents by Telegram, errors by Sentry, and metrics for both."""

@@ -1,4 +1,4 @@
-"""Turns reports of incidents from anywhere in the process into one message each; no caller ever waits or fails."""
+"""Turns incident reports from anywhere in the process into one message each; callers never wait or fail."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ _log: Final = logging.getLogger(__name__)
 
 
 class Alerts:
-    """One per process. Pass `report` to whatever may run into trouble.
+    """One per process. Pass `report` to any part that may run into trouble.
 
-    `report("redis-lost", "…")` begins an incident, unless it is already open; `recovered("redis-lost")` ends it. For
-    parts that know one function only, `report("redis-recovered", "…")` ends all of this process's that begin with
-    `redis-`. The incident is over when no worker reports it any more.
+    `report("redis-lost", "…")` opens an incident, unless it is already open; `recovered("redis-lost")` ends it. For
+    parts that only know one function, `report("redis-recovered", "…")` ends all incidents of this process that begin
+    with `redis-`. An incident is over when no worker reports it any more.
     """
 
     def __init__(self, options: AlertOptions, metrics: AlertMetrics, *, directory: str | None = None) -> None:
-        """`directory` is shared by the workers; None: this process is alone and leaves nothing on disk."""
+        """`directory` is shared by the workers; None: a single process, which leaves nothing on disk."""
         self._options = options
         self._metrics = metrics
         self._shared = Path(directory) if directory is not None else None
@@ -55,7 +55,7 @@ class Alerts:
         metrics.channels = {"sentry": options.sentry is not None, "telegram": self._telegram is not None}
 
     def report(self, name: str, detail: str) -> None:
-        """Something is wrong; callable from any thread, as often as it is noticed."""
+        """Report that something is wrong; call it from any thread, as often as you notice."""
         if name.endswith(_RECOVERED):
             prefix = name.removesuffix(_RECOVERED) + "-"
             self._later(lambda: self._recover_all(prefix))
@@ -63,18 +63,18 @@ class Alerts:
             self._later(lambda: self._open(name, detail))
 
     def recovered(self, name: str) -> None:
-        """It is well again, as far as this process knows."""
+        """Report that all is well again, as far as this process knows."""
         self._later(lambda: self._recover(name))
 
     def open(self) -> dict[str, float]:
-        """Open incidents, and for how many seconds; empty if they can't be read."""
+        """Open incidents, and how long each has been open, in seconds; empty if they can't be read."""
         with suppress(sqlite3.Error):
             return self._incidents.open()
         return {}
 
     @asynccontextmanager
     async def running(self, database: str, answers_and_errors: Callable[[], tuple[int, int]]) -> AsyncIterator[None]:
-        """While the application runs: its own state is watched, and messages are sent."""
+        """Watch the application's state and send messages while it runs."""
         pulse = Pulse()
         watch = ConditionWatch(self._options, probes_of(database, answers_and_errors, pulse), self)
         beating = asyncio.create_task(pulse.beat())
@@ -88,7 +88,7 @@ class Alerts:
             await asyncio.to_thread(self.stop)
 
     def start(self) -> None:
-        """Also after `stop`: an application's own tests start it many times in one process."""
+        """May be called again after `stop`: tests of an application start it many times in one process."""
         if self._was_stopped:
             self._incidents, self._was_stopped = self._open_incidents(), False
         self._delivery = self._make_delivery()
@@ -98,7 +98,7 @@ class Alerts:
             self._delivery.start()
 
     def stop(self) -> None:
-        """What was reported before is still sent, if that takes no longer than two seconds."""
+        """Stop; earlier reports are still sent if that takes at most two seconds."""
         with suppress(queue.Full):
             self._reports.put_nowait(None)
         if self._thread is not None:
@@ -134,14 +134,14 @@ class Alerts:
         while (work := self._reports.get()) is not None:
             try:
                 work()
-            except Exception as error:  # noqa: BLE001 - whatever one report does, the next one is told
+            except Exception as error:  # noqa: BLE001 - the next report must be handled in any case
                 _log.warning("can't store an incident: %s", error)
 
     def _open(self, name: str, detail: str) -> None:
         try:
             message, dropped = self._incidents.report(name, detail)
         except sqlite3.Error:
-            # A full disk, for example: the log still has it.
+            # A full disk, for example: log the incident at least.
             _log.warning("incident: %s: %s", name, detail)
             raise
         if message:

@@ -1,4 +1,4 @@
-"""Asks in another thread what may hang, such as a file system: whoever asks goes on, and hears that it hangs."""
+"""Runs a probe that may hang, such as a look at a file system, in another thread, so that its caller doesn't hang."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ T = TypeVar("T")
 
 
 class Apart(Generic[T]):
-    """Calls `probe`, and answers `hangs` instead if that takes longer than `within_s` seconds.
+    """Calls `probe`, and returns `hangs` instead if that takes longer than `within_s` seconds.
 
-    A call that hangs is not repeated: it is waited for, but only looked at from then on.
+    A call that hangs is not repeated: later calls return `hangs` at once until it has finished.
     """
 
     def __init__(self, probe: Callable[[], T], *, within_s: float, hangs: T) -> None:
@@ -23,7 +23,7 @@ class Apart(Generic[T]):
         self._asked: Future[T] | None = None
 
     def __call__(self) -> T:
-        """What the probe returns or raises; for one thread at a time."""
+        """Returns or raises what the probe does; call it from one thread at a time."""
         within_s = 0.0
         if self._asked is None:
             within_s, asked = self._within_s, Future[T]()
@@ -38,5 +38,5 @@ class Apart(Generic[T]):
     def _ask(self, asked: Future[T]) -> None:
         try:
             asked.set_result(self._probe())
-        except Exception as error:  # noqa: BLE001 - raised again by whoever asked
+        except Exception as error:  # noqa: BLE001 - re-raised in the caller
             asked.set_exception(error)

@@ -1,4 +1,4 @@
-"""Decides from repeated checks when something begins to be wrong and when it is well again."""
+"""Decides from repeated checks when a problem begins and when it is over."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from collections import deque
 from typing import Final
 
 FEWEST_ERRORS: Final = 5
-"""Answers with 5xx in a window: one failed request out of two is no incident yet."""
+"""Fewest 5xx answers in a window: one failed request out of two is no incident yet."""
 
 
 class Condition:
-    """Wrong at the first check that says so.
+    """Begins at the first check that reports trouble.
 
-    Well only once no check has said so for a while, so that it doesn't flap.
+    Ends only after a while without trouble, so that it doesn't flap.
     """
 
     def __init__(self, name: str, *, calm_s: float) -> None:
         self.name = name
         self._calm_s = calm_s
         self._wrong_s: float | None = None
-        """When it was last seen to be wrong, while it counts as wrong."""
+        """When trouble was last seen, while the condition holds; else None."""
 
     def look(self, trouble: str, now_s: float) -> bool | None:
-        """True if it begins to be wrong, False if it is well again, None if nothing changes; '' means no trouble."""
+        """True if the condition begins, False if it ends, None if nothing changes; `trouble` is '' if there is none."""
         if trouble:
             begins = self._wrong_s is None
             self._wrong_s = now_s
@@ -34,13 +34,13 @@ class Condition:
 
 
 class ErrorRatio:
-    """Turns growing counts into the share of errors in a sliding window."""
+    """Turns cumulative counts into the share of errors in a sliding window."""
 
     def __init__(self, *, highest: float, window_s: float) -> None:
         self._highest = highest
         self._window_s = window_s
         self._looks: deque[tuple[float, int, int]] = deque()
-        """Time, and answers and errors until then; the first is from before the window, or its beginning."""
+        """Time, and answers and errors so far; the first is the last look before the window, if there was one."""
 
     def trouble(self, answers: int, errors: int, now_s: float) -> str:
         """What is wrong if errors exceed their allowed share of the window's answers, else ''."""

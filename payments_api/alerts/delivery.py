@@ -1,7 +1,7 @@
-"""Sends waiting messages to a chat, in order, from one of the processes that share them.
+"""Sends queued messages to a chat, in order, from one of the processes that share them.
 
-Whichever process holds the lock file sends; if it dies, the kernel releases the lock and another one continues. A
-message is removed from the list once it was sent, so the next process sends what a dying one was about to send.
+The process that holds the lock file sends; if it dies, the kernel releases the lock and another one takes over. A
+message is removed from the queue once it is sent, so the next process sends what a dying one was about to send.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ MOST_TRIES: Final = 10
 _FIRST_PAUSE_S: Final = 1.0
 _LONGEST_PAUSE_S: Final = 60.0
 _LONGEST_ASKED_S: Final = 3600.0
-"""The longest wait, in s, that is granted if Telegram asks for one."""
+"""The longest wait that Telegram is granted if it asks for one."""
 _POLL_S: Final = 0.5
 _log: Final = logging.getLogger(__name__)
 
 
 def deliver(text: str, send: Callable[[str], None], wait: Callable[[float], bool]) -> bool | None:
-    """True if it was sent, False if it can't be; None if `wait`, which waits for a number of seconds, is told to stop.
+    """True if it was sent, False if it can't be; None if `wait`, which waits for some seconds, was told to stop.
 
     Ten tries, with pauses that double from 1 s to 60 s, or as long as a 429 asks for, up to an hour.
     """
@@ -52,12 +52,12 @@ def deliver(text: str, send: Callable[[str], None], wait: Callable[[float], bool
 
 
 class Delivery:
-    """A thread that sends what waits, unless another process does."""
+    """A thread that sends queued messages, unless another process does."""
 
     def __init__(
         self, incidents: Incidents, send: Callable[[str], None], lock: Path | None, on_done: Callable[[str], None]
     ) -> None:
-        """`lock` is None for a process that shares its messages with no other one.
+        """`lock` is None for a process that doesn't share its messages.
 
         `on_done` receives 'sent' or 'failed' for each message, and 'postponed' whenever their file is unusable.
         """
@@ -68,7 +68,7 @@ class Delivery:
         self._is_ours = lock is None
         self._is_stuck = False
         self._tried = 0
-        """Id of the last message that was sent or can't be: it may still be on the list, and must not be sent twice."""
+        """Id of the last message that was sent or can't be: it may still be queued, and must not be sent twice."""
         self._stopping = threading.Event()
         self._news = threading.Event()
         self._thread = threading.Thread(target=self._run, name="alerts-delivery", daemon=True)
@@ -77,13 +77,13 @@ class Delivery:
         self._thread.start()
 
     def stop(self, *, within_s: float) -> None:
-        """What waits is sent if that takes no longer than this; a message that Telegram doesn't accept is given up."""
+        """Stop, sending queued messages for up to `within_s`; a failed one is not retried, and stays in the queue."""
         self._stopping.set()
         self._news.set()
         self._thread.join(within_s)
 
     def look(self) -> None:
-        """There may be something to send."""
+        """Wake the thread: there may be something to send."""
         self._news.set()
 
     def _run(self) -> None:
@@ -92,7 +92,7 @@ class Delivery:
                 pass
 
     def _step(self, lock: TextIO | None) -> bool:
-        """Whether to continue; a full disk, or a file that stays locked, is waited for."""
+        """Whether to continue; if the disk is full or the file stays locked, tries again later."""
         is_last = self._stopping.is_set()
         self._is_ours = self._is_ours or (lock is not None and _try_lock(lock.fileno()))
         try:
@@ -113,13 +113,13 @@ class Delivery:
 
     def _postpone(self, error: sqlite3.Error) -> None:
         if not self._is_stuck:
-            # Once for all checks that fail in a row.
+            # Log only the first of consecutive failures.
             _log.warning("can't read or remove queued messages; trying again: %s", error)
         self._is_stuck = True
         self._on_done("postponed")
 
     def _next(self) -> Waiting | None:
-        """The first that was not tried yet; one that was is only removed from the list."""
+        """The first message that was not tried yet; one that was is only removed from the queue."""
         while (message := self._incidents.first_waiting()) is not None and message.id == self._tried:
             self._incidents.done_with(message)
         return message

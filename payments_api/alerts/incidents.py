@@ -1,7 +1,7 @@
-"""Turns what processes report into incidents, each opened once and ended once, with their messages in order.
+"""Turns reports of several processes into incidents, each opened once and ended once, with their messages in order.
 
 A file in a directory that the workers share holds both, so several workers cause one incident and one message. An
-incident is open while any process says so. Times are from the machine's steady clock, which the workers share too.
+incident is open while any process reports it. Times are from the machine's monotonic clock, which the workers share.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from typing import Final
 
 MOST_WAITING: Final = 100
-"""Messages; beyond that, the oldest is dropped."""
+"""Queued messages; beyond that, the oldest is dropped."""
 LONGEST_DETAIL: Final = 1000
 FILE: Final = "incidents.sqlite3"
 IN_MEMORY: Final = ":memory:"
-"""Instead of a path, for a process that shares its incidents with no other."""
+"""Instead of a path, for a process that doesn't share its incidents."""
 _SET_UP_S: Final = 5.0
 _RETRY_S: Final = 0.01
 
@@ -32,21 +32,21 @@ CREATE TABLE IF NOT EXISTS messages (id INTEGER PRIMARY KEY AUTOINCREMENT, text 
 
 @dataclass(frozen=True)
 class Waiting:
-    """A message that has not been sent to anybody yet."""
+    """A message that has not been sent yet."""
 
     id: int
     text: str
 
 
 class Incidents:
-    """One per process, on a file that they share; its methods may be called from any thread."""
+    """One per process, on a file that all of them share; thread-safe."""
 
     def __init__(
         self, path: str, *, reporter: str, keeps_messages: bool, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """`reporter` is the process's id; `keeps_messages`: somebody will fetch them.
+        """`reporter` is the process's id; `keeps_messages`: queue messages for delivery.
 
-        Reports from processes that are gone by now are forgotten, and so are earlier ones under this id.
+        Reports from processes that are gone are forgotten, and so are earlier ones under this id.
         """
         self._reporter = reporter
         self._keeps_messages = keeps_messages
@@ -57,7 +57,7 @@ class Incidents:
         self._forget({reporter, *self._gone()})
 
     def withdraw(self) -> None:
-        """Withdraw all reports of this process: it ends, and the next process reports whatever is still wrong."""
+        """Withdraw all reports of this process before it exits; the next process reports whatever is still wrong."""
         self._forget({self._reporter})
 
     def close(self) -> None:
@@ -75,7 +75,7 @@ class Incidents:
             return text, self._keep(text)
 
     def recovered(self, name: str) -> tuple[str, int]:
-        """The message that ends the incident, or '' if others still report it or nobody did; and as for `report`."""
+        """The message that ends the incident, or '' if others still report it or nobody did; and the number dropped."""
         with self._lock, self._transaction() as connection:
             left = connection.execute("DELETE FROM reporters WHERE name = ? AND reporter = ?", (name, self._reporter))
             reported = connection.execute("SELECT 1 FROM reporters WHERE name = ? LIMIT 1", (name,)).fetchone()
@@ -86,13 +86,13 @@ class Incidents:
             return text, self._keep(text)
 
     def reported_by_us(self, prefix: str) -> list[str]:
-        """Names, with this prefix, of the incidents that this process reports."""
+        """Names of the incidents with this prefix that this process reports."""
         with self._lock:
             rows = self._connection.execute("SELECT name FROM reporters WHERE reporter = ?", (self._reporter,))
             return [name for (name,) in rows if name.startswith(prefix)]
 
     def open(self) -> dict[str, float]:
-        """Open incidents, and for how many seconds."""
+        """Open incidents, and how long each has been open, in seconds."""
         with self._lock:
             rows = self._connection.execute("SELECT name, began_s FROM incidents ORDER BY name").fetchall()
         return {name: self._clock() - began_s for name, began_s in rows}
@@ -110,7 +110,7 @@ class Incidents:
         """A new file can only switch to WAL while nobody else writes, and SQLite doesn't wait for that."""
         while True:
             try:
-                # It lives as long as the API runs: nothing has to survive a power failure.
+                # The file lives as long as the API runs: nothing has to survive a power failure.
                 self._connection.execute("PRAGMA journal_mode=WAL")
                 self._connection.execute("PRAGMA synchronous=OFF")
                 self._connection.executescript(_SCHEMA)
@@ -123,18 +123,18 @@ class Incidents:
                 return
 
     def _gone(self) -> list[str]:
-        """Reporters whose process has ended without withdrawing."""
+        """Reporters whose process exited without withdrawing its reports."""
         rows = self._connection.execute("SELECT DISTINCT reporter FROM reporters").fetchall()
         return [reporter for (reporter,) in rows if reporter.isdecimal() and not _is_running(int(reporter))]
 
     def _forget(self, reporters: Collection[str]) -> None:
-        """Incidents that only these report end without a message: nobody knows when they ended, or whether."""
+        """End incidents that only these report, without a message: nobody knows when they ended, or whether."""
         with self._lock, self._transaction() as connection:
             connection.executemany("DELETE FROM reporters WHERE reporter = ?", [(reporter,) for reporter in reporters])
             connection.execute("DELETE FROM incidents WHERE name NOT IN (SELECT name FROM reporters)")
 
     def _keep(self, text: str) -> int:
-        """Within a transaction; returns how many older ones had to be dropped."""
+        """Queue a message, within a transaction; returns how many older ones were dropped."""
         if not self._keeps_messages:
             return 0
         self._connection.execute("INSERT INTO messages (text) VALUES (?)", (text,))
@@ -147,7 +147,7 @@ class Incidents:
 
 
 class _Transaction:
-    """All of it or nothing, and nobody else's writes in between."""
+    """Atomic, and isolated from other writers."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -161,7 +161,7 @@ class _Transaction:
 
 
 def _storable(text: str) -> str:
-    """What SQLite takes: the name of a file that isn't UTF-8 has halves of characters. Source: PEP 383."""
+    """Text that SQLite accepts: a file name that isn't UTF-8 has surrogates. Source: PEP 383."""
     return text.encode(errors="backslashreplace").decode()
 
 
@@ -171,7 +171,7 @@ def _is_running(pid: int) -> bool:
     except ProcessLookupError:
         return False
     except (PermissionError, OverflowError):
-        """It belongs to somebody else, or is not a process number."""
+        """It belongs to another user, or is not a process id."""
     return True
 
 

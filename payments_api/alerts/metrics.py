@@ -1,4 +1,4 @@
-"""Incidents, messages and channels as Prometheus metrics that are right whichever worker is asked."""
+"""Incidents, messages and channels as Prometheus metrics, the same from every worker."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _RESULTS: Final = ("sent", "failed", "dropped", "postponed")
 class AlertMetrics(Collector):
     """Counters are sums over the workers; open incidents are read from the file that they share.
 
-    Separate gauges would add up to as many incidents as there are workers.
+    Separate gauges would count each incident once per worker.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -33,9 +33,9 @@ class AlertMetrics(Collector):
         for result in _RESULTS:
             self.messages.labels(result)
         self.open_incidents: Callable[[], dict[str, float]] = dict
-        """By name; for how many seconds each has been open."""
+        """Seconds that each has been open, by name."""
         self.channels: dict[str, bool] = {}
-        """By name; whether it is configured."""
+        """Whether each is configured, by name."""
 
     def collect(self) -> Iterator[Metric]:
         open_s_by_name = self.open_incidents()

@@ -1,4 +1,4 @@
-"""The settings of Sentry, Telegram and the incidents that the API detects itself."""
+"""Settings of Sentry, Telegram and the incidents that the API detects itself."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ALERT_VARIABLES: Final[dict[str, tuple[str, str]]] = {
     "ALERT_DISK_FREE": ("0.05", "free share of the database's disk, 0 to 1, below which there is an incident"),
     "ALERT_STALL": ("1", "seconds that the event loop must be blocked before there is an incident"),
 }
-"""Name, then default and meaning."""
+"""Default and meaning by name."""
 
 ALERT_SECRETS: Final = frozenset({"SENTRY_DSN", "TELEGRAM_ALERT_TOKEN"})
 """Variables whose values are never shown."""
@@ -49,7 +49,7 @@ class Chat:
 
 @dataclass(frozen=True)
 class AlertOptions:
-    """Neither by default: nobody is told, but incidents are still logged and counted."""
+    """No channel by default: nobody is notified, but incidents are still logged and counted."""
 
     sentry: Sentry | None = None
     telegram: Chat | None = None
@@ -60,7 +60,7 @@ class AlertOptions:
 
 
 def read_alert_options(environment: Mapping[str, str]) -> tuple[AlertOptions, dict[str, str]]:
-    """Options, and by variable how to correct wrong ones: the options are only usable if there are none."""
+    """The options, and how to correct invalid variables, by name; use the options only if there are none."""
     values = {name: environment.get(name, default) for name, (default, _) in ALERT_VARIABLES.items()}
     remedies = _mistakes(values) or _contradictions(values)
     if remedies:
@@ -79,7 +79,7 @@ def read_alert_options(environment: Mapping[str, str]) -> tuple[AlertOptions, di
 
 
 def _mistakes(values: Mapping[str, str]) -> dict[str, str]:
-    """What is wrong with each variable by itself."""
+    """How to correct each variable that is invalid by itself."""
     label = r"[\w.@+:-]{0,200}"
     patterns = {
         "SENTRY_ENVIRONMENT": (label, "write a name, like staging"),
@@ -110,7 +110,7 @@ def _mistakes(values: Mapping[str, str]) -> dict[str, str]:
 
 
 def _contradictions(values: Mapping[str, str]) -> dict[str, str]:
-    """What doesn't go together: half a channel would be taken for a whole one."""
+    """Variables that contradict each other: half a channel would be taken for a whole one."""
     token, chat = values["TELEGRAM_ALERT_TOKEN"], values["TELEGRAM_ALERT_CHAT"]
     contradictions = {}
     if token and not chat:
@@ -139,7 +139,7 @@ def _split(text: str) -> SplitResult | None:
     try:
         url = urlsplit(text)
         plain = url.scheme in {"http", "https"} and url.hostname and url.port != 0
-        # As whoever connects does: a..b, or a label of 64 characters, is no name.
+        # Encode as a connection would: a..b, or a label of 64 characters, is not a valid name.
         (url.hostname or "").encode("idna")
     except ValueError:
         return None

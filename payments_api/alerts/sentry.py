@@ -1,6 +1,6 @@
-"""Reports handlers' errors to Sentry: where they happened and what they were, and nothing about the request's people.
+"""Reports errors in handlers to Sentry: what happened and where, but nothing about the people in a request.
 
-The SDK has a bounded queue and sends from its own thread: a Sentry that hangs delays no request.
+The SDK has a bounded queue and sends from its own thread, so a hanging Sentry doesn't delay requests.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ _COLLECTED: Final = {
     "http_headers": {"request": {"mode": "off"}},
     "http_bodies": [],
     "url_query_params": {"mode": "off"},
-    # A handler's local variables are its request: orders, keys, accounts.
+    # A handler's local variables hold the request: orders, keys, accounts.
     "stack_frame_variables": False,
 }
-"""Of people and their requests, nothing."""
+"""Nothing about people and their requests."""
 
 
 def start_sentry(options: Sentry | None, secrets: Iterable[str] = ()) -> None:
-    """Before the application is built; `secrets` are texts that must not be sent. Does nothing without options."""
+    """Call before the application is built; `secrets` are texts that must not be sent. Does nothing without options."""
     if options is None:
         return
-    # Only loaded if it is used.
+    # Only imported if used.
     import sentry_sdk
     from sentry_sdk.integrations.dedupe import DedupeIntegration
     from sentry_sdk.integrations.excepthook import ExcepthookIntegration
@@ -63,7 +63,7 @@ def start_sentry(options: Sentry | None, secrets: Iterable[str] = ()) -> None:
         auto_enabling_integrations=False,
         integrations=integrations,
         auto_session_tracking=False,
-        # Otherwise Brotli if it happens to be installed, which not every server with Sentry's protocol accepts.
+        # Otherwise the SDK uses Brotli if it is installed, which not every server with Sentry's protocol accepts.
         _experiments=cast("Any", {"transport_compression_algo": "gzip"}),
         shutdown_timeout=_SHUTDOWN_S,
         before_send=lambda event, _hint: cast("Event", scrubbed(cast("dict[str, Any]", event), hidden)),
@@ -71,7 +71,7 @@ def start_sentry(options: Sentry | None, secrets: Iterable[str] = ()) -> None:
 
 
 def scrubbed(event: dict[str, Any], secrets: Iterable[str] = ()) -> dict[str, Any]:
-    """Keeps only the request's method, and no user; texts are shortened, without account numbers and these secrets."""
+    """The event without the user and, but for its method, the request; without account numbers and secrets."""
     request = event.pop("request", None)
     if isinstance(request, dict):
         event["request"] = {name: request[name] for name in _KEPT_OF_REQUEST if name in request}

@@ -1,6 +1,6 @@
-"""Sends a text to a Telegram chat by the Bot API, or says why not; the token only ever leaves in the request.
+"""Sends a text to a Telegram chat with the Bot API, or says why not; the token appears nowhere but in the request.
 
-Uses the standard library's client: others write the path, which contains the token, to their logs and errors.
+Uses the standard library's client: others write the path, which contains the token, to logs and error messages.
 Source: https://core.telegram.org/bots/api#making-requests and #responseparameters.
 """
 
@@ -23,7 +23,7 @@ _LARGEST_ANSWER: Final = 65_536
 
 
 class NotSentError(Exception):
-    """`wait_s` is how long Telegram asks us to wait; `is_final` if another try is useless."""
+    """`wait_s` is how long Telegram asks us to wait; `is_final` if retrying is useless."""
 
     def __init__(self, reason: str, *, is_final: bool = False, wait_s: float = 0.0) -> None:
         super().__init__(reason)
@@ -39,7 +39,7 @@ class Telegram:
         self._timeout_s = timeout_s
 
     def send(self, text: str) -> None:
-        """NotSentError unless Telegram confirms it."""
+        """Send the text; raises NotSentError unless Telegram confirms it."""
         content = {"chat_id": self._chat.chat, "text": text[:_LONGEST_TEXT], "link_preview_options": _NO_PREVIEW}
         url = urlsplit(self._chat.base_url)
         make = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
@@ -63,7 +63,7 @@ class Telegram:
         try:
             answer: Any = json.loads(body)
         except (ValueError, RecursionError):
-            # Not from Telegram; the second if it is nested without end.
+            # Not from Telegram; RecursionError if it is nested too deeply.
             answer = None
         answer = answer if isinstance(answer, dict) else {}
         if 200 <= status < 300 and answer.get("ok") is True:
@@ -72,7 +72,7 @@ class Telegram:
         reason = f"{status} {description[:200]!r}"
         if status == 429:
             raise NotSentError(reason, wait_s=_wait_s(answer, retry_after))
-        # A mistake in the request itself stays; a redirect would take the token elsewhere.
+        # Retrying doesn't help a bad request, and following a redirect would send the token elsewhere.
         raise NotSentError(reason, is_final=300 <= status < 500)
 
 
@@ -89,13 +89,13 @@ def _wait_s(answer: dict[str, Any], retry_after: str) -> float:
 
 
 def _reason(error: Exception) -> str:
-    """Without the request, which the library's own texts may quote."""
+    """The reason in our words: the library's messages may quote the request."""
     if isinstance(error, TimeoutError):
         return "no answer in time"
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted: {error.verify_message}"
     if isinstance(error, (socket.gaierror, UnicodeError)):
-        # The second: no name at all, like a..b.
+        # UnicodeError: not a valid name, like a..b.
         return "its name can't be resolved"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror

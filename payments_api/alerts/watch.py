@@ -1,4 +1,4 @@
-"""Watches the API's own state for incidents, in a thread: 5xx answers, database, disk, event loop."""
+"""Watches the API's own state for incidents in a thread: 5xx answers, database, disk, event loop."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _LONGEST_TICK_S: Final = 5.0
 _TICKS_A_WINDOW: Final = 10
 _DATABASE_WAIT_S: Final = 1.0
 _HANGS_S: Final = 10.0
-"""What takes longer to read is as good as unreadable."""
+"""Anything that takes longer to read counts as unreadable."""
 _DISK_WAIT_S: Final = 1.0
 _log: Final = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class Reporting(Protocol):
 
 
 class Pulse:
-    """A coroutine that should run often; how long it couldn't is how long every request waited."""
+    """A coroutine that should run often; while it can't run, every request waits."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -64,7 +64,7 @@ class Pulse:
         self._beat_s = now_s
 
     def take_worst_s(self) -> float:
-        """The longest stall of the loop since the last call, in s; it may still be going on."""
+        """The longest stall of the event loop since the last call, in seconds; it may still be going on."""
         worst_s = max(self._worst_s, self._clock() - self._beat_s - _BEAT_S)
         self._worst_s = 0.0
         return worst_s
@@ -75,14 +75,14 @@ class Probes:
     """What the watch checks."""
 
     answers_and_errors: Callable[[], tuple[int, int]]
-    """All answers of this process so far, and those with 5xx."""
+    """All answers of this process so far, and how many of them were 5xx."""
     database_trouble: Callable[[], str]
     disk_free_ratio: Callable[[], float]
     worst_stall_s: Callable[[], float]
 
 
 def probes_of(database: str, answers_and_errors: Callable[[], tuple[int, int]], pulse: Pulse) -> Probes:
-    """The real ones. A file system that hangs is one incident, and hides no other."""
+    """The real probes. A hanging file system is one incident and doesn't hide others."""
     path = Path(database)
     unanswered = f"the ledger can't be read: no answer for {_HANGS_S:g} s"
     return Probes(
@@ -94,7 +94,7 @@ def probes_of(database: str, answers_and_errors: Callable[[], tuple[int, int]], 
 
 
 def database_trouble(path: Path) -> str:
-    """Why accounts can't be read, over a separate connection; '' if they can."""
+    """Why accounts can't be read through a separate connection; '' if they can."""
     try:
         uri = f"{path.absolute().as_uri()}?mode=ro"
         with closing(sqlite3.connect(uri, uri=True, timeout=_DATABASE_WAIT_S)) as connection:
@@ -105,7 +105,7 @@ def database_trouble(path: Path) -> str:
 
 
 def disk_free_ratio(directory: Path) -> float:
-    """The share of the directory's disk that is free for us, 0–1; 1 if unknown."""
+    """The share of the directory's disk that we can use, 0–1; 1 if unknown."""
     try:
         usage = shutil.disk_usage(directory)
     except OSError:
@@ -151,7 +151,7 @@ class ConditionWatch:
         while not self._stopping.wait(tick_s):
             try:
                 self.look()
-            except Exception:  # noqa: BLE001 - somebody's own counts, for example: the next look may succeed
+            except Exception:  # noqa: BLE001 - counts of an application may fail, for example; try again
                 _log.exception("can't watch the API's own state; trying again")
 
     def _errors(self) -> str:

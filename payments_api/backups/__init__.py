@@ -1,1 +1,1 @@
-"""Backups of the ledger: taken during writes, checked, kept for a while, and only restored once proven."""
+"""Backups of the ledger: taken while it is written to, checked, kept for a while, and proven before a restore."""

@@ -1,4 +1,4 @@
-"""All that backups know of the application: for one of your own, rewrite this file and serving.py, and no other."""
+"""Everything backups know about the application: to back up your own, rewrite this file and serving.py only."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ BROKEN_BY: Final = {
     "two idempotency keys answer with one transaction": """
         SELECT json_extract(body, '$.id') FROM idempotency WHERE status = 201 GROUP BY 1 HAVING COUNT(*) > 1""",
 }
-"""What must not occur in a good database, and the query that finds it."""
+"""Broken invariants, and for each the query that finds violations."""
 
 CONTENTS: Final = {
     **{
@@ -47,26 +47,26 @@ CONTENTS: Final = {
     "balances_sum": "SELECT COALESCE(SUM(balance), 0) FROM accounts",
     "amounts_sum": "SELECT COALESCE(SUM(amount), 0) FROM transactions",
 }
-"""Integers that a manifest holds, and the query for each; people see the first three."""
+"""Integers in a manifest, and the query for each; the first three are shown to people."""
 
 READY: Final = "/health/ready"
-"""The path that answers 200 as soon as the application serves."""
+"""The path that answers 200 once the application is ready."""
 
 database_id = ledger_id
-"""From an open connection: 16 hexadecimal digits that no other database has, or None without such an id."""
+"""Takes an open connection; returns the database's unique id, 16 hexadecimal digits, or None if it has none."""
 
 
 def server(database: Path, port: int) -> tuple[list[str], dict[str, str]]:
-    """Arguments and environment with which `serve` serves this file on this port of 127.0.0.1; without backups."""
+    """Arguments and environment with which `serve` serves this file on this port of 127.0.0.1, without backups."""
     from payments_api.settings import VARIABLES
 
     environment = {name: value for name, value in os.environ.items() if name not in VARIABLES}
-    # Two accounts are the fewest that it creates, and the ledger has them: trying it adds no money.
+    # Two accounts are the fewest that it creates, and the ledger already has them, so this adds no money.
     environment |= {"DATABASE": str(database), "HOST": "127.0.0.1", "LIMITER": "off", "ACCOUNTS": "2"}
     return ["--port", str(port)], environment
 
 
 def question(database: sqlite3.Connection) -> tuple[str, str, Any]:
-    """A path whose answer is a JSON object, the name of a member of it, and what this database says that it is."""
+    """A path that answers with a JSON object, the name of one of its members, and its value in this database."""
     account, balance = database.execute("SELECT id, balance FROM accounts ORDER BY id LIMIT 1").fetchone() or ("", 0)
     return f"/balance/{quote(account, safe='')}", "balance", balance

@@ -1,4 +1,4 @@
-"""The schedule inside the serving process: a thread that waits, and low-priority processes that do the work."""
+"""Runs the schedule inside the serving process: a thread that waits, and low-priority processes that do the work."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _TICK_S: Final = 5.0
 _LOWEST_PRIORITY: Final = 19
 _LOOK_S: Final = 120.0
-"""Enough for a list and a few small files, even with repetitions."""
+"""Enough for a listing and a few small files, even with retries."""
 _STOP_S: Final = 5.0
 
 
@@ -46,9 +46,9 @@ def backups_of(
     *,
     metrics: BackupMetrics | None = None,
 ) -> Iterator[None]:
-    """Daily backups while this runs; none without options.
+    """Take daily backups while this is open; none without options.
 
-    If several processes share a database, one of them takes them.
+    If several processes share a database, only one of them takes backups.
     """
     if options is None:
         yield
@@ -82,7 +82,7 @@ class _Background:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends a backup that is running; the next one cleans up."""
+        """Stop, killing a backup that is running; the next one cleans up."""
         self._stopping.set()
         self._thread.join(2 * _STOP_S)
 
@@ -91,7 +91,7 @@ class _Background:
         lock = lock.with_name(lock.name.replace("backup-lock", "schedule-lock"))
         descriptor = None
         while not self._stopping.is_set():
-            # Whichever process has it keeps it until it ends; then another takes over.
+            # The process that holds the lock keeps it until it exits; then another one takes over.
             try:
                 descriptor = descriptor if descriptor is not None else try_lock(lock)
             except BackupError as error:
@@ -107,18 +107,18 @@ class _Background:
 
     def _report_counted(self, name: str, detail: str) -> None:
         if self._stopping.is_set():
-            # What the API's end cut short is no failure.
+            # A backup that was cut short because the API is stopping is no failure.
             return
         if self._metrics is not None and name == "backup-failed":
             self._metrics.failed()
         try:
             self._report(name, detail)
-        except Exception as error:  # noqa: BLE001 - somebody's own: without it there would be no more backups
+        except Exception as error:  # noqa: BLE001 - an application's function must not stop backups
             print_report(name, f"{detail} (not reported: {error!r})")
 
     def _take(self) -> None:
         began = datetime.now(UTC)
-        # It ends itself when its time is up, unless a disk that hangs keeps it from doing so.
+        # The command enforces this limit itself, unless a hanging disk keeps it from doing so.
         self._run_apart("payments_api.backups", "backup", timeout_s=self._options.timeout_s)
         if self._metrics is not None:
             self._metrics.taken(began, datetime.now(UTC))
@@ -132,7 +132,7 @@ class _Background:
         return backups
 
     def _run_apart(self, *module: str, timeout_s: float) -> list[str]:
-        """What another process prints; it alone touches the destination, where anything may hang."""
+        """The output of a module run in another process: only that one touches the destination, which may hang."""
         environment = {**os.environ, **self._options.variables(), "DATABASE": str(self._database)}
         with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as warned:
             process = subprocess.Popen(
@@ -146,7 +146,7 @@ class _Background:
             raise _Failed(f"backups: {what}; see what is slow there, or raise BACKUP_TIMEOUT_S")
         if code != 0:
             raise _Failed(warnings[-1] if warnings else f"{module[0]}: ended with {code}, silently; run it by hand")
-        # Not an incident. But readers of the log should know, though not every day.
+        # Not an incident, but readers of the log should know, though not every day.
         for line in dict.fromkeys(warnings):
             if line not in self._passed_on:
                 self._passed_on.add(line)
@@ -154,7 +154,7 @@ class _Background:
         return lines
 
     def _await(self, process: subprocess.Popen[bytes], timeout_s: float) -> int | None:
-        """Its exit code; None if its time was up."""
+        """The exit code; None if the timeout passed."""
         waited_s = 0.0
         while process.poll() is None and waited_s < timeout_s and not self._stopping.is_set():
             with suppress(subprocess.TimeoutExpired):
@@ -169,7 +169,7 @@ class _Background:
 
 
 class _Failed(BackupError):  # noqa: N818 - never leaves this file
-    """Worded by the process that failed."""
+    """Has the message of the process that failed."""
 
     def __init__(self, line: str) -> None:
         Exception.__init__(self, line)
@@ -181,7 +181,7 @@ def _lines_of(file: IO[bytes]) -> list[str]:
 
 
 def step_back(process: int) -> None:
-    """Requests go first, on the cores and on the disk."""
+    """Lower the process's CPU and disk priority, so that requests go first."""
     with suppress(psutil.Error, OSError, ValueError):
         other = psutil.Process(process)
         other.nice(_LOWEST_PRIORITY)

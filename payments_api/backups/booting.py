@@ -31,7 +31,7 @@ _POLL_S: Final = 0.1
 
 
 def prove_by_boot(database: Path) -> str:
-    """What was observed, in a few words; BackupError if the API doesn't serve this database."""
+    """What was observed, in a few words; raises BackupError if the API can't serve this database."""
     with closing(sqlite3.connect(f"file:{quote(str(database))}?immutable=1", uri=True)) as opened:
         path, member, expected = question(opened)
     with _reserved_port() as port, tempfile.TemporaryFile() as output:
@@ -58,7 +58,7 @@ def prove_by_boot(database: Path) -> str:
 
 @contextmanager
 def _reserved_port() -> Iterator[int]:
-    """A free one that nobody is given meanwhile, but that a server can listen on. Source: socket(7), SO_REUSEADDR."""
+    """A free port that nobody else gets, but our server can listen on. Source: socket(7), SO_REUSEADDR."""
     with socket.socket() as holding:
         holding.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         holding.bind(("127.0.0.1", 0))
@@ -81,7 +81,7 @@ def _await_ready(process: subprocess.Popen[bytes], url: str, output: IO[bytes]) 
 
 def _ask(url: str) -> bytes:
     try:
-        # Our own child on loopback: the environment's proxy is not used.
+        # The server is our own child on loopback: don't use the environment's proxy.
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(url, timeout=_ANSWER_S) as answer:
             body: bytes = answer.read()
@@ -91,7 +91,7 @@ def _ask(url: str) -> bytes:
 
 
 def _member(body: bytes, name: str) -> Any:
-    """None if there is no such member."""
+    """The member's value; None if there is no such member."""
     try:
         answer: Any = json.loads(body)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Determines what a copy of a ledger holds, once SQLite finds it intact and the books balance."""
+"""Checks that a copy of a ledger is intact and its books balance, and determines what it holds."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _REMEDY: Final = "don't rely on it, and look at the database that it comes from"
 
 
 def check_ledger(file: Path, *, name: str) -> dict[str, int]:
-    """What this file, open to nobody, holds; UnusableError, under `name`, for the first promise that it breaks."""
+    """What this file holds, which nobody may have open; UnusableError, naming it `name`, for the first failed check."""
     try:
-        # Nobody writes to it: no locks, and no log or index file beside it.
+        # Nobody writes to the file, so SQLite needs no locks and creates no log or index file next to it.
         with closing(sqlite3.connect(f"file:{quote(str(file))}?immutable=1", uri=True)) as database:
             _check_file(database, name)
             for what, query in BROKEN_BY.items():
@@ -32,14 +32,14 @@ def check_ledger(file: Path, *, name: str) -> dict[str, int]:
 
 
 def schema_of(file: Path) -> int:
-    """The version that the ledger wrote; ledgers from before versions count as the first."""
+    """The schema version in the file; ledgers from before there were versions count as version 1."""
     with closing(sqlite3.connect(f"file:{quote(str(file))}?immutable=1", uri=True)) as database:
         version: int = database.execute("PRAGMA user_version").fetchone()[0]
     return version or 1
 
 
 def ledger_id_of(file: Path, *, live: bool = False) -> str | None:
-    """None if there is none, or no readable database. `live`: other processes may have it open."""
+    """The ledger's id; None without one or if the database can't be read. `live`: other processes may have it open."""
     how = "mode=ro" if live else "immutable=1"
     try:
         with closing(sqlite3.connect(f"file:{quote(str(file))}?{how}", uri=True)) as database:

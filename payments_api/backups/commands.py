@@ -1,4 +1,4 @@
-"""`backup`, `restore` and `verify`, as people and schedulers run them."""
+"""The commands `backup`, `restore` and `verify`, for people and schedulers."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _EPILOG: Final = (
 
 
 def main(arguments: Sequence[str] | None = None, *, program: str = "python -m payments_api") -> int:
-    """The exit code; standard output says what was done, standard error what went wrong."""
+    """Run a command and return its exit code; results go to standard output, errors to standard error."""
     options = _parser(program).parse_args(arguments)
     environment = {**os.environ, **_given(options)}
     run: Callable[[argparse.Namespace, Mapping[str, str], Callable[[str], None]], None] = options.run
@@ -46,13 +46,13 @@ def main(arguments: Sequence[str] | None = None, *, program: str = "python -m pa
         sys.stderr.write(f"{error}\n")
         return error.exit_code
     except OSError as error:
-        # Unexpected here, but still a single line, and nothing is half done.
+        # Unexpected here, but still reported in a single line; nothing is left half done.
         sys.stderr.write(
             f"{error.filename or options.command}: {reason(error)}; check its free space and permissions\n"
         )
         return 1
     except KeyboardInterrupt:
-        # Wherever it was: like kill -9, which loses nothing either.
+        # At any point, like kill -9, which loses nothing either.
         sys.stderr.write(f"{options.command}: interrupted; run it again\n")
         return 130
     return 0
@@ -68,7 +68,7 @@ def _backup(_: argparse.Namespace, environment: Mapping[str, str], step: Callabl
     database = Path(environment["DATABASE"]).absolute()
     step(f"opening {options.place}")
     place = open_place(options.place, environment)
-    # Whatever links lead there; who starts the API only compares the words.
+    # Resolve links here, since the API's startup check only compares the strings.
     if place.device is not None and os.path.realpath(options.place) == os.path.realpath(database.parent):
         raise WrongInputError("BACKUP_TO", "the directory of DATABASE", "name one on another disk", got=options.place)
     taken = take_backup(database, place, keep=options.keep, step=step)
@@ -108,7 +108,7 @@ def _verify(options: argparse.Namespace, environment: Mapping[str, str], step: C
 
 
 class _Problems(WrongInputError):  # noqa: N818 - never leaves this file
-    """Several lines, each complete."""
+    """Several problems, one complete line each."""
 
     def __init__(self, lines: list[str], exit_code: int = WrongInputError.exit_code) -> None:
         Exception.__init__(self, "\n".join(lines))

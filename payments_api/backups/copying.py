@@ -1,7 +1,7 @@
 """Copies a database that others write to, as of a single moment.
 
-The copy is made in one step, inside one read transaction: in steps, SQLite starts again whenever somebody else has
-written, and under steady writes never ends. In WAL mode writers don't wait for it; in the other journal modes they do.
+The copy is made in one step, inside one read transaction: in several steps, SQLite restarts whenever somebody else has
+written, and never finishes under steady writes. In WAL mode writers don't wait for it; in other journal modes they do.
 Source: https://www.sqlite.org/backup.html, 'Example 2'; https://www.sqlite.org/wal.html, 'Concurrency'.
 """
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _EVERYTHING: Final = -1
-"""Pages per step."""
+"""Pages per step: all of them."""
 _BUSY_S: Final = 30.0
 
 
 def copy_database(source: Path, copy: Path) -> None:
-    """`copy` is new, and on disk when this returns; BackupError if that fails."""
+    """Copy to the new file `copy`, which is on disk when this returns; raises BackupError if that fails."""
     try:
         with closing(_open(source)) as live, closing(sqlite3.connect(copy)) as written:
             written.execute("PRAGMA synchronous=OFF")
@@ -35,7 +35,7 @@ def copy_database(source: Path, copy: Path) -> None:
 
 
 def size_of(database: Path) -> int:
-    """Bytes that a copy may need: the file's, and those still in its write-ahead log."""
+    """Bytes that a copy may need: the size of the file plus its write-ahead log."""
     if not database.is_file():
         raise WrongInputError(database, "there is no such database", "name the SQLite file that the API serves")
     log = database.with_name(f"{database.name}-wal")
@@ -43,7 +43,7 @@ def size_of(database: Path) -> int:
 
 
 def sync(path: Path) -> None:
-    """For a file or directory: what is in it survives a power failure. Source: fsync(2)."""
+    """Flush a file or directory to disk, so that its contents survive a power failure. Source: fsync(2)."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -52,5 +52,5 @@ def sync(path: Path) -> None:
 
 
 def _open(database: Path) -> sqlite3.Connection:
-    """For reading; a missing database is not created."""
+    """Open for reading; a missing database is not created."""
     return sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True, timeout=_BUSY_S)

@@ -1,4 +1,4 @@
-"""A time limit for a command that may hang on anything: a network, a mount, a disk."""
+"""A time limit for a command that may hang anywhere: a network, a mount, a disk."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 def deadline(
     command: str, seconds: float, remedy: str = "see what is slow there, or raise BACKUP_TIMEOUT_S"
 ) -> Iterator[Callable[[str], None]]:
-    """Yields a function to be told of each step; when time is up, the process says where it is and exits with 1.
+    """Yields a function to call at each step; when time is up, the process prints the current step and exits with 1.
 
-    Immediately, in the middle of whatever it does: like kill -9, which loses nothing either.
+    It exits immediately, in the middle of whatever it is doing: like kill -9, which loses nothing either.
     """
     at = "starting"
 

@@ -1,4 +1,4 @@
-"""A lock on a file, which one process holds and the kernel releases however that process ends."""
+"""A file lock that one process holds, and that the kernel releases however the process ends."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _POLL_S: Final = 0.05
 
 
 def lock_of(database: Path) -> Path:
-    """Next to the database. The file stays: removing it could let two processes lock two files with one name."""
+    """The lock file, next to the database. It is never removed: two processes could lock two files of the same name."""
     return database.with_name(f".{database.name}.backup-lock")
 
 
 def try_lock(path: Path) -> int | None:
-    """The descriptor that holds the lock until it is closed; None if another process holds it; BackupError.
+    """A descriptor that holds the lock until closed; None if another process holds it; BackupError if locking fails.
 
-    Source: flock(2): the lock belongs to the open file, and ends with the last descriptor of it.
+    Source: flock(2): the lock belongs to the open file and ends when its last descriptor is closed.
     """
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -43,7 +43,7 @@ def try_lock(path: Path) -> int | None:
     except OSError as error:
         os.close(descriptor)
         raise BackupError(path, "can't be locked", "use a file system with locks", got=reason(error)) from None
-    # Only for messages: a full disk does not break the lock.
+    # Only for messages: a full disk must not break the lock.
     with suppress(OSError):
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, str(os.getpid()).encode(), 0)
@@ -52,7 +52,7 @@ def try_lock(path: Path) -> int | None:
 
 @contextmanager
 def locked(path: Path, *, wait_s: float = 0.0) -> Iterator[None]:
-    """Nobody else is in here with this path; BusyError if another process still is after `wait_s`."""
+    """Hold the lock; raises BusyError if another process still holds it after `wait_s`."""
     deadline_s = time.monotonic() + wait_s
     while (descriptor := try_lock(path)) is None:
         if time.monotonic() >= deadline_s:

@@ -1,6 +1,6 @@
-"""Finds a database's good backups in its destination, in a process of its own: it may hang there, and no other does.
+"""Finds a database's good backups in its destination; run as a separate process, because the destination may hang.
 
-`python -m payments_api.backups.looking SECONDS` prints their names, the latest first, for DATABASE and BACKUP_TO.
+`python -m payments_api.backups.looking SECONDS` prints their names, latest first, for DATABASE and BACKUP_TO.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _LOOK_AT: Final = 5
 
 
 def good_backups(database: Path, place: Place, *, tell: Callable[[str], None] = lambda _: None) -> list[BackupName]:
-    """The latest ones, as far as manifests and sizes show, without fetching what is large; `tell` hears of others."""
+    """The latest good backups, judged by manifests and sizes, not payloads; `tell` gets a line for each bad one."""
     key = ledger_key(stem_of(database), ledger_id_of(database, live=True))
     ours, good = backups_of_ledger(place, key), []
-    # Listed later: a payload is there before its manifest.
+    # Listed after the manifests: a payload is stored before its manifest.
     sizes = place.sizes()
     with TemporaryDirectory(prefix="payments-backups-") as work:
         for backup in ours[:_LOOK_AT]:

@@ -1,4 +1,4 @@
-"""What a backup says about itself: when it was made, from what, with which hashes; tampering is detected."""
+"""A backup's manifest: when it was made, from what, and its hashes; tampering is detected."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 FORMAT: Final = 1
 FUTURE: Final = timedelta(minutes=5)
-"""A backup from later than this was made with a wrong clock: its date proves nothing."""
+"""A backup dated further ahead than this was made with a wrong clock: its date proves nothing."""
 _LARGEST_BYTES: Final = 65_536
 _STAMP: Final = "%Y%m%dT%H%M%S.%f"
 _MICROSECONDS: Final = 3
-"""Digits that a name leaves out."""
+"""Digits of the time that a name leaves out."""
 _NAME: Final = re.compile(
     r"(?P<stem>[A-Za-z0-9_.]{1,64})-(?:(?P<ledger_id>[0-9a-f]{16})-(?P<sequence>\d{6,9})-)?"
     r"(?P<stamp>\d{8}T\d{6}\.\d{3})Z-[0-9a-f]{8}",
@@ -48,11 +48,11 @@ class Manifest(BaseModel):
     created_at: AwareDatetime
     """Everything acknowledged before this is in the copy."""
     ledger_id: _LedgerId | None = None
-    """The database's own; None in backups of ledgers without one."""
+    """None in backups of ledgers without an id."""
     schema_version: Annotated[int, Field(ge=1)]
     sqlite: str
     payload: HashedFile
-    """Compressed, as stored."""
+    """The compressed file, as stored."""
     database: HashedFile
     contents: dict[str, Annotated[int, Field(strict=True)]]
 
@@ -64,8 +64,8 @@ class Manifest(BaseModel):
 class BackupName(NamedTuple):
     """`ledger-5f0c6a1b2d3e4f50-000042-20260131T030000.000Z-0a1b2c3d`.
 
-    The database's stem, its id, the backup's number in its place, the time, and what distinguishes two with the same
-    time. Id and number are missing if the ledger had no id.
+    The database's stem, its id, the backup's number in its place, the time, and a random suffix that distinguishes two
+    with the same time. Id and number are missing if the ledger had no id.
     """
 
     text: str
@@ -87,17 +87,17 @@ class BackupName(NamedTuple):
 
     @property
     def ledger(self) -> str:
-        """Equal for backups of one database, whatever its file was called; by the file's name if it has no id."""
+        """Key that all backups of a database share, whatever its file is called; the file's stem if it has no id."""
         return ledger_key(self.stem, self.ledger_id)
 
     @property
     def order(self) -> tuple[int, datetime, str]:
-        """For backups of one ledger: the order in which they were taken, whatever the clocks said."""
+        """Sort key for backups of one ledger: the order in which they were taken, whatever the clocks said."""
         return self.sequence, self.taken_at, self.text
 
 
 def ledger_key(stem: str, ledger_id: str | None) -> str:
-    # No stem contains a space, so none is mistaken for an id.
+    # No stem contains a space, so none can be mistaken for an id.
     return stem if ledger_id is None else f"id {ledger_id}"
 
 
@@ -109,12 +109,12 @@ def new_name(
 
 
 def stem_of(database: Path) -> str:
-    """What its backups' names begin with."""
+    """The beginning of its backups' names."""
     return re.sub(r"[^A-Za-z0-9_.]", "_", database.stem)[:64] or "_"
 
 
 def missing(file: str, where: str) -> UnusableError:
-    """One of a backup's two files is missing."""
+    """The error for a backup of whose two files one is missing."""
     name = file.removesuffix(PAYLOAD_SUFFIX).removesuffix(MANIFEST_SUFFIX)
     return UnusableError(name, f"its file {file} is missing in {where}", "restore another backup")
 

@@ -1,4 +1,4 @@
-"""Backups as Prometheus metrics: times rather than ages, so they still help when nobody updates them any more.
+"""Backups as Prometheus metrics: times rather than ages, which stay right when nobody updates them any more.
 
 Source: https://prometheus.io/docs/practices/instrumentation/, 'Timestamps, not time since'.
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class BackupMetrics:
-    """Among several workers, the page shows what was written last."""
+    """With several workers, the page shows the latest value written by any of them."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._success = Gauge(
@@ -50,7 +50,7 @@ class BackupMetrics:
         self._newest.set(began.timestamp())
 
     def found(self, good: Iterable[datetime], now: datetime) -> None:
-        """All that are there; those from the future don't count: they would hide that there are no others."""
+        """Record the good backups found; ones from the future don't count: they would hide that there are no others."""
         self._newest.set(max((at.timestamp() for at in good if at <= now + FUTURE), default=0))
 
     def failed(self) -> None:

@@ -1,10 +1,10 @@
-"""What can go wrong with a backup, each as one line: `where: what is wrong, got X; remedy`."""
+"""Errors of backups, one line each: `where: what is wrong, got X; remedy`."""
 
 from __future__ import annotations
 
 
 class BackupError(Exception):
-    """The backup, its check or its restoration failed; nothing was changed except what the message says."""
+    """The backup, its check or its restore failed; nothing was changed except what the message says."""
 
     exit_code = 1
 
@@ -14,7 +14,7 @@ class BackupError(Exception):
 
 
 class WrongInputError(BackupError):
-    """Somebody asked for something that can't be done."""
+    """The user asked for something that can't be done."""
 
     exit_code = 2
 
@@ -28,5 +28,5 @@ class BusyError(BackupError):
 
 
 def reason(error: OSError) -> str:
-    """In the system's words, without the path that the message names anyway."""
+    """The system's error message, without the path, which our message names anyway."""
     return error.strerror or type(error).__name__

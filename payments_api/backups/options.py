@@ -1,4 +1,4 @@
-"""Turns the variables of backups into checked options; reports every mistake at once."""
+"""Turns the variables of backups into validated options; reports all errors at once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BACKUP_VARIABLES: Final[dict[str, tuple[str, str]]] = {
     "BACKUP_TIMEOUT_S": ("3600", "a backup that takes longer is stopped"),
     "BACKUP_REQUEST_TIMEOUT_S": ("60", "as above, for a request to S3"),
 }
-"""Name, then default and meaning, as in payments_api.settings. Keys and endpoint are S3's own variables: AWS_..."""
+"""Default and meaning by name, as in payments_api.settings. S3 keys and endpoint have their usual names: AWS_..."""
 
 
 @dataclass(frozen=True)
@@ -33,14 +33,14 @@ class BackupOptions:
     timeout_s: int
 
     def variables(self) -> dict[str, str]:
-        """What a process that works for us finds in its environment."""
+        """The environment variables for a process that works for us."""
         days, weeks, months = map(str, self.keep)
         keep = {"BACKUP_KEEP_DAYS": days, "BACKUP_KEEP_WEEKS": weeks, "BACKUP_KEEP_MONTHS": months}
         return {"BACKUP_TO": self.place, "BACKUP_TIMEOUT_S": str(self.timeout_s), **keep}
 
 
 def read_backup_options(environment: Mapping[str, str], problems: list[str]) -> BackupOptions | None:
-    """None without BACKUP_TO; appends what is wrong to `problems`, in which case the result must not be used."""
+    """The options; None without BACKUP_TO. Appends errors to `problems`, in which case the result must not be used."""
     values = {name: environment.get(name, default) for name, (default, _) in BACKUP_VARIABLES.items()}
     if not values["BACKUP_TO"]:
         idle = [name for name in BACKUP_VARIABLES if environment.get(name)]
@@ -75,14 +75,14 @@ def read_keep(number: Callable[[str, int, int], int]) -> Keep:
 
 
 def _check_place(place: str, environment: Mapping[str, str], problems: list[str]) -> None:
-    """Without a look at the place: one that hangs would keep the API from starting."""
+    """Check the place without accessing it: one that hangs would keep the API from starting."""
     database = environment.get("DATABASE", "")
     if not database:
         problems.append("BACKUP_TO: got a destination, but DATABASE is empty; a temporary database has no backups")
     elif os.path.abspath(place) == os.path.dirname(os.path.abspath(database)):  # noqa: PTH100, PTH120 - see above
         problems.append(f"BACKUP_TO: got the directory of DATABASE, {place!a}; name one on another disk")
     try:
-        # Nor is a missing directory a reason not to serve: the first backup, which is due at once, will report it.
+        # Nor should a missing directory keep the API from starting: the first backup, due at once, will report it.
         if place.startswith("s3://"):
             open_place(place, environment)
     except WrongInputError as error:

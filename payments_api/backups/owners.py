@@ -1,4 +1,4 @@
-"""Hands what root creates in a user's directory to that user; otherwise the API, which isn't root, couldn't use it."""
+"""Gives files that root creates in a user's directory to that user: the API, not being root, couldn't use them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def give_to_owner(path: Path) -> None:
-    """Set the owner of the directory that it is in; does nothing unless we are root and owners can be changed."""
+    """Give the file the owner of its directory; does nothing unless we are root and owners can be changed."""
     if os.geteuid() == 0:
         with suppress(OSError):
             directory = path.parent.stat()

@@ -1,4 +1,4 @@
-"""Compresses and decompresses a file, hashing it on the way, in bounded memory."""
+"""Compresses and decompresses files in bounded memory, hashing them along the way."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 
 _CHUNK_BYTES: Final = 1 << 20
 _LEVEL: Final = 3
-"""Ledgers are ids and JSON: a higher level takes twice the time for a tenth less."""
+"""Ledgers are ids and JSON: a higher level takes twice as long to save a tenth."""
 
 
 def pack(source: Path, packed: Path) -> None:
     with source.open("rb") as plain, packed.open("wb") as written:
-        # Without name and time: equal databases have equal hashes.
+        # Without name and time, so that equal databases have equal hashes.
         with gzip.GzipFile("", "wb", _LEVEL, written, mtime=0) as compressed:
             shutil.copyfileobj(plain, compressed, _CHUNK_BYTES)
         _flush(written)
 
 
 def unpack(packed: Path, target: Path, *, expected: HashedFile, name: str) -> None:
-    """`target` becomes what was packed; UnusableError for anything else, before it grows beyond what is expected."""
+    """Unpack to `target`; raises UnusableError if it isn't as expected, before it grows beyond the expected size."""
     digest, missing = hashlib.sha256(), expected.bytes
     try:
         with gzip.open(packed) as compressed, target.open("wb") as written:

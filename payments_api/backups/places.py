@@ -1,4 +1,4 @@
-"""Where backups are kept: a directory, or a bucket of S3-compatible storage.
+"""Where backups are kept: a directory or an S3-compatible bucket.
 
 Files appear there completely or not at all.
 """
@@ -27,33 +27,33 @@ if TYPE_CHECKING:
 _PARTIAL: Final = ".partial-"
 _LOCK: Final = ".backup-lock"
 _OTHERS_S: Final = 1800.0
-"""How long to wait for another database's backup into the same directory: by default all start at the same time."""
+"""How long to wait for another database's backup to the same directory: by default all start at the same time."""
 
 
 class Place(Protocol):
     shown: str
     """For people; contains no secret."""
     device: int | None
-    """The file system's device, if it is on this machine."""
+    """The device number of the file system if it is on this machine, else None."""
     is_locked_by_us: bool
-    """Within `writing`, whether unfinished files there can only be our own."""
+    """Within `writing`: whether unfinished files there can only be our own."""
 
     def writing(self) -> AbstractContextManager[None]:
-        """Surrounds whatever changes the place."""
+        """Required around any change to the place."""
         ...
 
     def sizes(self) -> dict[str, int]:
-        """The names of all complete files, with their bytes."""
+        """Sizes of all complete files in bytes, by name."""
         ...
 
     def put(self, source: Path, name: str) -> None:
-        """Store all of it under this name, atomically and durably."""
+        """Store the file under this name, atomically and durably."""
         ...
 
     def fetch(self, name: str, target: Path) -> None: ...
 
     def delete(self, name: str) -> None:
-        """Does nothing if it isn't there."""
+        """Delete the file; does nothing if it isn't there."""
         ...
 
 
@@ -63,7 +63,7 @@ def open_place(where: str, environment: Mapping[str, str]) -> Place:
         return S3Place(where, environment)
     path = Path(where)
     if not path.is_dir():
-        # Not created: with an unmounted volume we would write to the disk below it.
+        # Not created: if a volume isn't mounted, we would write to the disk below its mount point.
         raise WrongInputError("BACKUP_TO", "no such directory", "make it, or mount what it is on", got=ascii(where))
     return DirectoryPlace(path)
 
@@ -88,7 +88,7 @@ class DirectoryPlace:
         try:
             with os.scandir(self._path) as entries:
                 for entry in entries:
-                    # Whoever writes there may delete an old one meanwhile.
+                    # Another process may delete an old file meanwhile.
                     with suppress(FileNotFoundError):
                         sizes[entry.name] = entry.stat().st_size
         except OSError as error:
@@ -135,12 +135,12 @@ class DirectoryPlace:
 
 
 def _private(path: Path) -> BinaryIO:
-    """Open a new file for writing that nobody else can read: payments are private."""
+    """Open a new file for writing that other users can't read: payments are private."""
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
 
 
 def backups_in(place: Place) -> list[BackupName]:
-    """Those with a manifest, newest first: without one, a backup is not complete."""
+    """Complete backups, which have a manifest; newest first."""
     stems = {name.removesuffix(MANIFEST_SUFFIX) for name in place.sizes() if name.endswith(MANIFEST_SUFFIX)}
     found = [backup for backup in map(BackupName.parse, stems) if backup is not None]
     return sorted(found, key=lambda backup: (backup.taken_at, backup.text), reverse=True)
@@ -153,7 +153,7 @@ def backups_of_ledger(place: Place, ledger: str) -> list[BackupName]:
 
 
 def unfinished_in(place: Place) -> list[BackupName]:
-    """Those of which only the payload exists."""
+    """Backups of which only the payload exists."""
     finished = {backup.text for backup in backups_in(place)}
     stems = {name.removesuffix(PAYLOAD_SUFFIX) for name in place.sizes() if name.endswith(PAYLOAD_SUFFIX)}
     return [backup for backup in map(BackupName.parse, stems - finished) if backup is not None]

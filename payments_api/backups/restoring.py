@@ -1,4 +1,4 @@
-"""Turns a stored backup into a database where there is none, proven before it gets its name."""
+"""Restores a backup to a path where there is no database, and proves it before it gets its name."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from payments_api.backups.places import Place
 
 _BESIDE = ("", "-wal", "-shm", "-journal")
-"""The files of a database: a leftover log would be replayed into the restored one."""
+"""Suffixes of a database's files: a leftover log would be replayed into the restored database."""
 _LOOK_AT = 5
 
 
@@ -45,9 +45,9 @@ def restore(
     step: Callable[[str], None] = lambda _: None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Restored:
-    """The latest backup, or the one with this name; `tell` as in `choose`.
+    """Restore the latest backup, or the one with this name; `tell` as in `choose`.
 
-    If it raises WrongInputError or BackupError, nothing has changed.
+    If this raises WrongInputError or another BackupError, nothing has changed.
     """
     refuse_occupied(database)
     with locked(lock_of(database)), workshop_of(database) as work:
@@ -64,7 +64,7 @@ def restore(
 
 
 def refuse_occupied(database: Path) -> None:
-    """WrongInputError if any part of a database is there."""
+    """Raises WrongInputError if any file of a database exists, or a process still has a deleted one open."""
     if not database.parent.is_dir():
         raise WrongInputError(database, "its directory doesn't exist", "create it first")
     for suffix in _BESIDE:
@@ -74,7 +74,7 @@ def refuse_occupied(database: Path) -> None:
             what = f"is in use by process {', '.join(who)}" if who else "already exists"
             remedy = "stop the API, and move the database away with its -wal and -shm, or restore to another path"
             raise WrongInputError(path, what, remedy)
-    # So /proc calls a file without a name. Whoever serves it would go on, and take payments that nobody finds again.
+    # How /proc shows a deleted file. A server that has it open would carry on and take payments that would be lost.
     if who := _users_of(f"{os.path.realpath(database)} (deleted)"):
         what = f"was deleted, but is still in use by process {', '.join(who)}"
         raise WrongInputError(database, what, "stop the API first, or restore to another path")
@@ -87,7 +87,7 @@ def choose(
     now: datetime | None = None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> BackupName:
-    """The one with this name, or the latest of the only ledger there; `tell` gets a line about wrong dates."""
+    """The backup with this name, or the latest if there is only one ledger; `tell` gets a line about wrong dates."""
     backups = backups_in(place)
     if name is not None:
         named = next((backup for backup in backups if backup.text == name), None)
@@ -108,7 +108,7 @@ def choose(
 
 
 def _latest_of_each_ledger(backups: list[BackupName], soon: datetime) -> list[BackupName]:
-    """By number; among those without one, by date, and one from after `soon` only if there is no other."""
+    """By number, or by date for those without one; those dated after `soon` only count if there are no others."""
     latest: dict[str, BackupName] = {}
     for backup in sorted(
         backups, key=lambda one: (one.sequence, one.taken_at <= soon or bool(one.sequence), one.order)
@@ -129,7 +129,7 @@ def _tell_of_dates(latest: BackupName, backups: list[BackupName], soon: datetime
 def open_backup(
     place: Place, backup: BackupName, file: Path, *, step: Callable[[str], None] = lambda _: None
 ) -> Manifest:
-    """`file` becomes the ledger of this backup, fully checked; UnusableError, which names good ones instead."""
+    """Unpack this backup to `file` and check it fully; raises UnusableError, which names good ones to use instead."""
     try:
         return _open(place, backup, file, step)
     except UnusableError as error:
@@ -139,7 +139,7 @@ def open_backup(
 
 
 def check_backup(place: Place, backup: BackupName, work: Path) -> Manifest:
-    """Everything that can be checked without a boot; BackupError if something is wrong."""
+    """Check everything that doesn't need a boot; raises BackupError if something is wrong."""
     return _open(place, backup, work / "checked.sqlite3", lambda _: None)
 
 
@@ -181,7 +181,7 @@ def _good_ones(place: Place, bad: BackupName, work: Path) -> list[str]:
 
 
 def _settle(file: Path, manifest: Manifest) -> None:
-    """The boot has changed nothing, and has left a single file."""
+    """Check that the boot changed nothing, and leave a single file."""
     with closing(sqlite3.connect(file)) as database:
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     if any(file.with_name(file.name + suffix).exists() for suffix in _BESIDE[1:]):
@@ -192,8 +192,8 @@ def _settle(file: Path, manifest: Manifest) -> None:
 
 
 def _give_name(file: Path, database: Path) -> None:
-    """Atomically, and never replacing another: a link fails if the name is taken, a rename would not."""
-    # Before it has its name: killed in between, we would leave a database that the API can't open.
+    """Rename atomically and without replacing: a link fails if the name is taken, where a rename would not."""
+    # Before it has its name: if we were killed in between, the API couldn't open the database.
     give_to_owner(file)
     try:
         os.link(file, database)
@@ -205,7 +205,7 @@ def _give_name(file: Path, database: Path) -> None:
 
 
 def _users_of(target: str) -> list[str]:
-    """Processes that have it open, as far as we may see. Source: proc_pid_fd(5)."""
+    """Processes that have the file open, as far as we may see. Source: proc_pid_fd(5)."""
     users = []
     for descriptors in Path("/proc").glob("[0-9]*/fd"):
         try:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from payments_api.backups.manifest import BackupName
 
 _NEWEST: Final = 3
-"""Kept whatever their day: a manual one before a migration outlives that day's scheduled one."""
+"""Always kept, whatever their day: a manual backup before a migration outlives that day's scheduled one."""
 
 
 class Keep(NamedTuple):
@@ -24,7 +24,7 @@ class Keep(NamedTuple):
 def to_delete(backups: Iterable[BackupName], keep: Keep) -> list[BackupName]:
     """The backups of one ledger that may be deleted, oldest first.
 
-    Today's date plays no role: a clock that was years ahead for a day costs one backup, not all of them.
+    Today's date doesn't matter: a clock that was years ahead for a day costs one backup, not all of them.
     """
     newest_first = sorted(backups, key=lambda backup: backup.order, reverse=True)
     kept = set(newest_first[:_NEWEST])

@@ -1,8 +1,8 @@
 """A bucket, through obstore: every request has a deadline, errors are one line, secrets only come from the environment.
 
-No request carries more than a part, in either direction: over a connection that could store a backup it can be fetched.
+No request carries more than one part, in either direction: a connection that could store a backup can also fetch it.
 
-An object is there as soon as its upload is complete, and not before. Source: Amazon S3 User Guide, 'What is Amazon
+An object is visible once its upload is complete, and not before. Source: Amazon S3 User Guide, 'What is Amazon
 S3?', 'Amazon S3 data consistency model'.
 """
 
@@ -29,7 +29,7 @@ _SECRETS: Final = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 _IN_HEADERS: Final = (*_SECRETS, "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_DEFAULT_REGION")
 _ENDPOINTS: Final = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 _PART_BYTES: Final = 5 << 20
-"""The least that S3 accepts as a part of an upload. Source: Amazon S3 User Guide, 'Multipart upload limits'."""
+"""The smallest part that S3 accepts in an upload. Source: Amazon S3 User Guide, 'Multipart upload limits'."""
 _REQUEST_S: Final = "BACKUP_REQUEST_TIMEOUT_S"
 _RETRIES: Final = 3
 _REMEDY: Final = "check the bucket, the endpoint, the keys and the network"
@@ -41,7 +41,7 @@ class S3Place:
     device: int | None = None
 
     def __init__(self, where: str, environment: Mapping[str, str]) -> None:
-        """WrongInputError for an invalid bucket name, or without keys: the network is never asked for any."""
+        """WrongInputError for an invalid bucket name or missing keys, which are never fetched from the network."""
         match = _BUCKET.fullmatch(where)
         prefix = (match["prefix"] or "").strip("/") if match else ""
         if match is None or (prefix and not {"", ".", ".."}.isdisjoint(prefix.split("/"))):
@@ -55,7 +55,7 @@ class S3Place:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """There are no locks: names don't collide, and unfinished files are removed once they are old."""
+        """No lock needed: names don't collide, and unfinished files are removed once they are old."""
         yield
 
     def sizes(self) -> dict[str, int]:
@@ -64,7 +64,7 @@ class S3Place:
         try:
             # Only what is directly below the prefix.
             listed = obstore.list_with_delimiter(self._store)["objects"]
-        except Exception as error:  # noqa: BLE001 - obstore's have no base of their own: some are OSErrors
+        except Exception as error:  # noqa: BLE001 - obstore's errors have no common base, and some are OSErrors
             raise self._failed("can't be listed", error) from None
         return {entry["path"].rpartition("/")[2]: entry["size"] for entry in listed}
 
@@ -103,9 +103,9 @@ class S3Place:
             raise self._failed(f"{name} can't be removed", error) from None
 
     def _failed(self, what: str, error: Exception) -> BackupError:
-        """The error's first line and the service's own code; whatever it quotes of ours is left out."""
+        """The error's first line and the service's error code, without anything of ours that it quotes."""
         text = str(error)
-        # Only its debug form tells a request that ran out of time from others.
+        # Only the error's debug form distinguishes timeouts from other failures.
         remedy = _SLOW_REMEDY if re.search(r"\bTimed?[Oo]ut\b", text) else _REMEDY
         code = re.search(r"<Code>(\w{1,64})</Code>", text)
         message = code[1] if code else " ".join(text.partition("Debug source")[0].split())
@@ -146,7 +146,7 @@ def _open_store(bucket: str, prefix: str, environment: Mapping[str, str]) -> S3S
 
 
 def _check_words(environment: Mapping[str, str]) -> None:
-    """What no header can hold isn't refused by obstore, but ends in a panic of its Rust code, a page long."""
+    """Refuse values that no header can hold: with them, obstore's Rust code panics instead of raising an error."""
     for name in _IN_HEADERS:
         if not re.fullmatch(r"[\x21-\x7e]*", environment.get(name, "")):
             remedy = "write it without, even at its end"
@@ -154,7 +154,7 @@ def _check_words(environment: Mapping[str, str]) -> None:
 
 
 def _endpoint(environment: Mapping[str, str]) -> str | None:
-    """None for Amazon's own."""
+    """The endpoint; None for Amazon's."""
     name = next((name for name in _ENDPOINTS if environment.get(name)), None)
     if name is None:
         return None

@@ -1,7 +1,7 @@
-"""A backup per day: when the next one is due, on a clock that nobody sets, and who is told if it is missing.
+"""Schedules a backup per day and reports when backups fail or are missing.
 
-The time of day is read once, when the schedule starts and after each backup; waiting for it uses a clock that only
-moves forward, at a steady rate. So a wall clock that jumps neither skips a backup nor doubles one.
+The next backup's time is determined once, when the schedule starts or a backup begins; waiting for it uses a clock that
+only moves forward. So a wall clock that jumps neither skips a backup nor causes two.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ _FIRST_RETRY_S: Final = 300.0
 _LAST_RETRY_S: Final = 3600.0
 _LOOK_EVERY_S: Final = 3600.0
 _PATIENCE_S: Final = 900.0
-"""How long a backup that makes up for an old one may take before it is overdue."""
+"""How long a backup that makes up for a missed one may take before it is reported as overdue."""
 _AT_LEAST: Final = timedelta(hours=1)
-"""Between two backups: a clock that was set back a little would have its time of day twice."""
+"""Shortest time between two backups: a clock that was set back a little would reach the time of day twice."""
 
 Report = Callable[[str, str], None]
-"""Receives what happened, `backup-failed`, `-missing`, `-overdue` or `-recovered`, and a sentence about it."""
+"""Called with `backup-failed`, `backup-missing`, `backup-overdue` or `backup-recovered`, and a sentence about it."""
 
 
 def steady_s() -> float:
-    """Seconds since the machine started, including those it slept through. Source: clock_gettime(2)."""
+    """Seconds since the machine booted, including time asleep. Source: clock_gettime(2)."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
@@ -39,7 +39,7 @@ class Clocks:
 
 
 def next_at(now: datetime, at_s: int) -> datetime:
-    """The first such time of day after now."""
+    """When it is next `at_s` seconds after midnight, UTC."""
     today = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(seconds=at_s)
     return today if today > now else today + timedelta(days=1)
 
@@ -56,14 +56,14 @@ class Schedule:
         report: Report,
         clocks: Clocks = Clocks(),
     ) -> None:
-        """`take` raises if no backup was taken; `good_backups`, the latest ones that exist, may raise too."""
+        """`take` raises if no backup was taken; `good_backups`, which returns the latest ones, may raise, too."""
         self._at_s = at_s
         self._take = take
         self._good_backups = good_backups
         self._report = report
         self._clocks = clocks
         self._good_s = clocks.steady_s()
-        """When the last good backup was, or when this began."""
+        """When the last good backup was taken, or when this schedule started."""
         self._newest: BackupName | None = None
         self._looked_s: float | None = None
         self._is_planned = False
@@ -82,14 +82,14 @@ class Schedule:
         self._see_to_overdue()
 
     def blocked(self, why: str) -> None:
-        """`tick` for a process that can't take backups: says so once, and still reports missing backups."""
+        """Replaces `tick` in a process that can't take backups: says so once, and still reports missing backups."""
         if not self._failed:
             self._failed = True
             self._report("backup-failed", why)
         self._watch()
 
     def left_to_another(self) -> None:
-        """`tick` for a process that finds another one at work: still reports missing backups."""
+        """Replaces `tick` while another process takes the backups: still reports missing ones."""
         if self._failed:
             self._recover("another process takes the backups")
         self._watch()
@@ -97,7 +97,7 @@ class Schedule:
             self._recover("another process has taken a backup")
 
     def working(self) -> None:
-        """Call it often within `take` and `good_backups`: while they last, the last good backup gets older."""
+        """Call this often from within `take` and `good_backups`: the last good backup gets older while they run."""
         if self._clocks.steady_s() - self._work_s >= _PATIENCE_S:
             self._see_to_overdue()
 
@@ -116,7 +116,7 @@ class Schedule:
         self._see_to_overdue()
 
     def _is_lost(self) -> bool:
-        """Whether the latest good backup has gone; a place that can't be read only lets its age grow."""
+        """Whether the latest good backup has disappeared; if the place can't be read, only its age grows."""
         before = self._newest
         try:
             self._look()
@@ -131,10 +131,10 @@ class Schedule:
             self._is_planned = True
             if is_due:
                 self._take()
-                # The copy is as of the beginning, or a little later.
+                # The copy dates from the beginning of the backup, or a little later.
                 self._good_s = began_s
                 self._look_s = self._clocks.steady_s()
-        except Exception as error:  # noqa: BLE001 - a backup that fails for a bug of ours is missing all the same
+        except Exception as error:  # noqa: BLE001 - a backup that fails because of a bug is missing, too
             self._due_s = self._clocks.steady_s() + self._retry_s
             self._retry_s = min(2 * self._retry_s, _LAST_RETRY_S)
             self._failed = True
@@ -150,12 +150,12 @@ class Schedule:
         self._report("backup-recovered", how)
 
     def _is_due_at_start(self, now: datetime) -> bool:
-        """Nothing is due if the place has one from after the last time of day; a missed one is made up for."""
+        """Whether a missed backup must be made up for: the place has none from after the last scheduled time."""
         last = self._look()
         return last is None or last < next_at(now, self._at_s) - timedelta(days=1)
 
     def _look(self) -> datetime | None:
-        """When the last good backup was taken, by the wall clock; one that is new was taken since the last look."""
+        """When the last good backup was taken, by the wall clock; a new one was taken since the last look."""
         now, now_s = self._clocks.wall(), self._clocks.steady_s()
         self._look_s = now_s + (_FIRST_RETRY_S if self._overdue else _LOOK_EVERY_S)
         backups = self._good_backups()

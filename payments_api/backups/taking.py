@@ -1,4 +1,4 @@
-"""Turns a live database into a stored backup: copied, checked, packed, stored, and old ones deleted."""
+"""Turns a live database into a stored backup: copies, checks, packs and stores it, and deletes old backups."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from payments_api.backups.places import Place
 
 _RESERVE_BYTES: Final = 16 << 20
-"""What must stay free for the live database next to it, which would otherwise fail payments for lack of a page."""
+"""Space to leave free for the live database on the same disk: payments fail if it can't grow."""
 _STALE: Final = timedelta(days=1)
-"""Longer than a backup may take: anything unfinished after that is abandoned."""
+"""Longer than a backup may take: anything unfinished for longer is abandoned."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Taken:
     manifest: Manifest
     deleted: int
     same_disk: bool
-    """The place is on the database's own file system: it would be lost with it."""
+    """The place is on the same file system as the database, and would be lost with it."""
 
 
 def take_backup(
@@ -56,9 +56,10 @@ def take_backup(
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
     step: Callable[[str], None] = lambda _: None,
 ) -> Taken:
-    """If it raises BackupError, there is no new backup, and all others are unchanged.
+    """Take a backup; `step` is called with the name of each step as it begins.
 
-    `step` is told what comes next.
+    If this raises BackupError, there is no new backup and all others are unchanged, unless the last step failed, which
+    deletes old ones.
     """
     size = size_of(database)
     step(f"waiting for its turn in {place.shown}")
@@ -85,7 +86,7 @@ def take_backup(
             manifest = _manifest_of(copy, packed, contents, name=name, taken_at=taken_at)
             written.write_bytes(manifest.to_bytes())
         place.put(packed, name + PAYLOAD_SUFFIX)
-        # Last: with it the backup exists.
+        # The manifest comes last: with it the backup exists.
         place.put(written, name + MANIFEST_SUFFIX)
         step(f"deleting old backups in {place.shown}")
         deleted = _throw_out_old(place, name, keep)
@@ -93,7 +94,7 @@ def take_backup(
 
 
 def _kept_unsound(database: Path, copy: Path, place: Place, taken_at: datetime) -> str:
-    """What became of a copy that is no backup, for the error that says what is wrong with it."""
+    """Where a copy that failed its checks was kept, for the error message."""
     try:
         return f"kept as {keep_unsound(database, copy, place, taken_at)}, which is no backup"
     except BackupError as error:
@@ -101,7 +102,7 @@ def _kept_unsound(database: Path, copy: Path, place: Place, taken_at: datetime) 
 
 
 def _manifest_of(copy: Path, packed: Path, contents: dict[str, int], *, name: str, taken_at: datetime) -> Manifest:
-    """What a backup says of itself."""
+    """The manifest of a backup."""
     return Manifest(
         name=name,
         created_at=taken_at,
@@ -115,7 +116,7 @@ def _manifest_of(copy: Path, packed: Path, contents: dict[str, int], *, name: st
 
 
 def _next_name(database: Path, copy: Path, place: Place, taken_at: datetime) -> str:
-    """Numbered after those in the place: a wrong clock makes no backup newer or older than it is."""
+    """A name numbered after those in the place, so that a wrong clock can't make a backup look newer or older."""
     stem, ledger_id = stem_of(database), ledger_id_of(copy)
     last = max((backup.sequence for backup in backups_of_ledger(place, ledger_key(stem, ledger_id))), default=0)
     return new_name(database, taken_at, secrets.token_hex(4), ledger_id=ledger_id, sequence=last + 1)
@@ -138,12 +139,12 @@ def _throw_out_old(place: Place, name: str, keep: Keep) -> int:
     new = BackupName.parse(name)
     assert new is not None  # noqa: S101 - we made it
     ours, sizes = backups_of_ledger(place, new.ledger), place.sizes()
-    # One whose payload has gone must not count as the newest of its day, and have a good one deleted.
+    # A backup without its payload must not count as the newest of its day, or a good one would be deleted.
     whole = [backup for backup in ours if backup.text + PAYLOAD_SUFFIX in sizes]
     old = to_delete(whole, keep) + [backup for backup in to_delete(ours, keep) if backup not in whole]
     for backup in old:
         if backup.text != name:
-            # First what makes it a backup, so that nobody finds half of one.
+            # The manifest goes first, so that nobody finds half a backup.
             place.delete(backup.text + MANIFEST_SUFFIX)
             place.delete(backup.text + PAYLOAD_SUFFIX)
     return len(old)

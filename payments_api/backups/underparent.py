@@ -1,7 +1,7 @@
-"""The application for as long as one process lives: `python -m payments_api.backups.underparent PID [ARGUMENT ...]`.
+"""Runs the application until its parent exits: `python -m payments_api.backups.underparent PID [ARGUMENT ...]`.
 
-Watched from the first moment: an application could only do so once everything is imported, and a parent killed before
-that would leave it running on an abandoned file.
+Watches the parent from the first moment: the application could only do so once everything is imported, and if the
+parent were killed before that, it would keep running on an abandoned file.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Keeps copies of a database that fails its checks: for whoever mends it, and never taken for backups.
+"""Keeps copies of a database that fails its checks, so that it can be repaired; they never count as backups.
 
-Without them a lost disk would also cost what was paid since the last good backup.
+Without them, losing the disk would also lose all payments since the last good backup.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 UNSOUND_SUFFIX: Final = ".unsound.gz"
 _KEPT: Final = 7
 _APART: Final = timedelta(hours=20)
-"""A backup that fails is tried again every hour."""
+"""Shortest time between two copies: a failed backup is retried every hour."""
 
 
 def keep_unsound(database: Path, copy: Path, place: Place, taken_at: datetime) -> str:
-    """The name of the copy in the place, or of one from less than a day ago; BackupError if it can't be stored."""
+    """Store the copy, unless there is one from the last 20 hours; returns its name, or raises BackupError."""
     ledger_id = ledger_id_of(copy)
     earlier = _kept_in(place, ledger_key(stem_of(database), ledger_id))
     if earlier and abs(taken_at - earlier[-1].taken_at) < _APART:

@@ -1,4 +1,4 @@
-"""An empty working directory, which a killed process leaves behind and the next one clears."""
+"""A temporary working directory; one that a killed process leaves behind is cleared by the next."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 @contextmanager
 def workshop_of(database: Path) -> Iterator[Path]:
-    """Next to the database; the caller holds the database's lock, so whatever is there is abandoned."""
+    """An empty directory next to the database. The caller must hold the database's lock: old contents are removed."""
     path = database.with_name(f".{database.name}.backup")
     with disk_errors(path):
         if path.exists():
@@ -43,7 +43,7 @@ def disk_errors(path: Path) -> Iterator[None]:
 
 @contextmanager
 def full_disk(path: Path) -> Iterator[None]:
-    """For reading elsewhere and writing here: what is full is here, whatever else goes wrong there."""
+    """For reading elsewhere and writing here: turns only a full disk here into BackupError; other errors pass."""
     try:
         yield
     except OSError as error:

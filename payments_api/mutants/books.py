@@ -14,9 +14,9 @@ from payments_api.mutants.mutant import Replace, mutant
 from payments_api.payments import Order, Result, carry_out, earlier_result, pay_once, remember
 
 _ELSEWHERE_S: Final = 0.05
-"""What somebody else takes to screen an order, or to send a receipt."""
+"""Time that another service takes to screen an order or send a receipt."""
 _FILLING_S: Final = 0.1
-"""In which more payments join a COMMIT."""
+"""How long COMMIT waits for more payments to join."""
 _CACHED_S: Final = 1.0
 
 

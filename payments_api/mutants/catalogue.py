@@ -1,4 +1,4 @@
-"""All mutants by name, and the promises that they break by number."""
+"""All mutants by name, and the numbered promises that they break."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PROMISES: Final[dict[int, str]] = {
     14: "an event has one effect",
     15: "a backup restores",
 }
-"""By the row that says in a matrix of promises and mutants whether it was kept."""
+"""By row number in the matrix of promises and mutants."""
 
 MUTANTS: Final[dict[str, Mutant]] = {
     mutant.name: mutant

@@ -1,4 +1,4 @@
-"""Clients that are taken for one another, forgotten, or whoever they say they are; requests that count as others."""
+"""Faults in identifying clients: mixed up, forgotten or believed; and requests counted under the wrong key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Backups that lack something, never end, or are restored in part; by `python -m payments_api backup|restore`."""
+"""Backups that are incomplete, never end or are partly restored; for `python -m payments_api backup|restore`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Receivers of webhooks that take two events for one, mark one that had no effect, or trust what they have seen."""
+"""Webhook receivers that confuse two events, mark an event without applying it, or trust a replayed signature."""
 
 from __future__ import annotations
 

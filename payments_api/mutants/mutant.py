@@ -1,4 +1,4 @@
-"""What a mutant is: a function that puts one classic fault into this process, in place of a part that is right."""
+"""Defines mutants: functions that replace a correct part of this process with one classic fault."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 Replace = Callable[[object, str, object], None]
-"""`setattr`, or in tests one that is undone."""
+"""`setattr`, or in tests `monkeypatch.setattr`, which is undone."""
 
 
 @dataclass(frozen=True)
 class Mutant:
     name: str
     row: int
-    """Of `catalogue.PROMISES`: the one that it breaks."""
+    """The promise that it breaks: a key of `catalogue.PROMISES`."""
     breaks: str
-    """How, in a sentence."""
+    """How it breaks the promise, in a sentence."""
     also: Mapping[int, str]
-    """Further rows that it may break by its nature, and why."""
+    """Other rows that it may break as a side effect, and why."""
     number: int | None
-    """Of those that occur now and then: how rarely, unless somebody says otherwise."""
+    """For intermittent faults: the default N in "one in N"; None for the others."""
     fault: Callable[..., None]
 
     def apply(self, replace: Replace, number: int | None = None) -> None:
-        """Before the application is assembled; `number` in place of its own."""
+        """Plant the fault, before the application is built; `number` overrides the default."""
         rarely = number or self.number
         self.fault(replace, *([] if rarely is None else [rarely]))
 
@@ -31,7 +31,7 @@ class Mutant:
 def mutant(
     row: int, *, also: Mapping[int, str] | None = None, number: int | None = None
 ) -> Callable[[Callable[..., None]], Mutant]:
-    """Makes one of a function, whose name and docstring it takes; `also` may have its own row, as of others like it."""
+    """Make a mutant of a function, with its name and docstring; `row` is dropped from `also` if it is in there."""
     others = {other: why for other, why in (also or {}).items() if other != row}
 
     def made(fault: Callable[..., None]) -> Mutant:

@@ -1,4 +1,4 @@
-"""Parts of the protection that are asked in the wrong order."""
+"""Protection that runs its checks in the wrong order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Windows in memory (LIMITER=local) that admit too much, or refuse too early."""
+"""In-memory windows (LIMITER=local) that admit too many requests or refuse too early."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from payments_api.mutants.mutant import Replace, mutant
 from payments_api.protection.localwindows import LocalWindows
 
 _ROUND_TRIP_S: Final = 0.005
-"""To a store that is elsewhere."""
+"""To a remote store."""
 _EXCESS: Final = dict.fromkeys(
     (1, 2, 3, 4, 5, 7, 9, 10), "more is admitted than Retry-After, or a count of the client's requests, allows for"
 )

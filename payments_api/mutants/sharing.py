@@ -1,4 +1,4 @@
-"""Counts that are not shared in Redis, or not replaced when it is gone."""
+"""Counters that aren't shared in Redis, and wrong behaviour when Redis hangs or is down."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Switches one mutant on as a process starts: the one that TARGET_MUTANT names, where no stranger can reach it."""
+"""Switches on the mutant that TARGET_MUTANT names when a process starts; only where no stranger can reach it."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ VARIABLE: Final = "TARGET_MUTANT"
 
 
 def switch_on(environment: Mapping[str, str], *, host: str | None = None, tells: bool = True) -> None:
-    """Before the application is assembled; nothing happens unless the variable is set. SettingsError if it is wrong.
+    """Call this before the application is built; it does nothing unless the variable is set. SettingsError if invalid.
 
-    `host` is the address that will be listened on, if any; `tells`: standard error gets the line that says it is on.
+    `host` is the address to listen on, if any; with `tells`, a line on standard error says that the mutant is on.
     """
     text = environment.get(VARIABLE, "")
     if not text:
         return
-    # Faults are only loaded by who wants one.
+    # Imported here so that faults are only loaded when one is wanted.
     from payments_api.mutants.catalogue import MUTANTS
 
     name, _, number = text.partition(":")
@@ -53,7 +53,7 @@ def _exposed(host: str | None) -> Iterator[str]:
     try:
         is_exposed = host is not None and not ipaddress.ip_address(host).is_loopback
     except ValueError:
-        # Whatever a name stands for; nothing stands for all addresses.
+        # A host name may resolve to anything; an empty one means all addresses.
         is_exposed = True
     if is_exposed:
         yield f"only on loopback, and not on {host or 'all addresses'}; set HOST to 127.0.0.1, or unset {VARIABLE}"

@@ -1,4 +1,4 @@
-"""Waits that are announced wrongly, and penalties that don't grow, stop or end as they should."""
+"""Wrong Retry-After values, and penalties that don't grow, stop growing or expire as they should."""
 
 from __future__ import annotations
 

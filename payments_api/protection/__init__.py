@@ -1,1 +1,1 @@
-"""Who may ask, how often: clients, networks, bots, limits and growing penalties, ahead of routing."""
+"""Decides which clients may send requests, and how often, ahead of routing: lists, bots, limits and penalties."""

@@ -1,4 +1,4 @@
-"""Decides by the User-Agent and a set of rules whether a request is refused as a bot's."""
+"""Decides from the User-Agent and a set of rules whether to refuse a request as a bot's."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _REMEMBERED: Final = 4096
 
 
 class BotRules:
-    """`allow` overrides `deny`, which overrides `strict`; what no rule names passes."""
+    """`allow` overrides `deny`, which overrides `strict`; a User-Agent that matches no rule passes."""
 
     def __init__(self, parts: dict[str, list[str]]) -> None:
         self._patterns = {
@@ -25,14 +25,14 @@ class BotRules:
         }
         self._without = next((action for action in _ACTIONS if _NONE in parts[action]), None)
         self._size = sum(map(len, parts.values()))
-        # Per object: the next version of the rules starts with an empty cache.
+        # One cache per object: the next version of the rules starts with an empty one.
         self._action_of = lru_cache(_REMEMBERED)(self._find_action)
 
     def __len__(self) -> int:
         return self._size
 
     def refuses(self, user_agent: bytes | None, *, is_strict: bool) -> bool:
-        """None: the request has no User-Agent; one of only spaces counts as none."""
+        """Whether to refuse the request; None means no User-Agent, and so does one of only spaces."""
         action = self._action_of(user_agent[:_LONGEST] if user_agent else b"")
         return action == "deny" or (is_strict and action == "strict")
 
@@ -44,7 +44,7 @@ class BotRules:
 
 
 def parse_rules(text: str) -> BotRules:
-    """One rule per line: an action and a part of the User-Agent; ValueError names the lines that are wrong.
+    """One rule per line: an action and a part of the User-Agent; ValueError names the invalid lines.
 
     `#` at the beginning of a line, or after a space, starts a comment.
     """

@@ -1,4 +1,4 @@
-"""Determines who sent a request: the peer, or whom a trusted proxy names in the one configured header."""
+"""Determines the client of a request: the peer, or the client that a trusted proxy names in the configured header."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _FORWARDED_FOR: Final = "x-forwarded-for"
 _OF_ADDRESSES: Final = frozenset({"fly-client-ip", "cf-connecting-ip", "true-client-ip", "x-real-ip"})
-"""Headers that contain an address, or are not believed; any other may also contain a name."""
+"""Headers that must contain an address to be believed; any other may also contain a name."""
 _LONGEST: Final = 100
 _MOST_HOPS: Final = 50
 _REMEMBERED: Final = 16_384
@@ -25,9 +25,9 @@ _SUBSCRIBER_BITS: Final = 64
 
 class Client(NamedTuple):
     key: str
-    """What limits and penalties go by: an IPv4 address, an IPv6 /64 network, or a proxy's name for the client."""
+    """Identifies the client to limits and penalties: an IPv4 address, IPv6 /64 network, or a proxy's name for it."""
     address: Address | None
-    """What lists go by; None if no address is known."""
+    """The address that lists are checked for; None if unknown."""
 
 
 @lru_cache(_REMEMBERED)
@@ -46,7 +46,7 @@ def _parsed(text: str) -> Address | None:
 
 @lru_cache(_REMEMBERED)
 def _by_address(address: Address) -> Client:
-    """A subscriber has a whole IPv6 /64 and could send each request from a different address in it.
+    """One client per IPv4 address or IPv6 /64: a subscriber could send each request from another address of its /64.
 
     Source: RFC 6177, section 2.
     """
@@ -57,7 +57,7 @@ def _by_address(address: Address) -> Client:
 
 
 class Clients:
-    """`header` is believed if the peer, and for X-Forwarded-For each hop closer to us, is in `trusted`."""
+    """Believes `header` if the peer is in `trusted` and, for X-Forwarded-For, so is each hop closer to us."""
 
     def __init__(self, header: str = "", trusted: Iterable[Network] = ()) -> None:
         self._header = header.lower()
@@ -77,18 +77,18 @@ class Clients:
         return self._named(lines[-1].strip(), peer) if lines else _by_address(peer)
 
     def peer_key(self, host: str) -> str | None:
-        """Whom a connection belongs to, before its headers are read; None for a proxy, which has many."""
+        """The key of a connection's client, before headers are read; None for a trusted proxy, which serves many."""
         peer = _parsed(host)
         if peer is None:
             return host
         return None if self._header and peer in self._trusted else _by_address(peer).key
 
     def has_header(self, scope: Scope) -> bool:
-        """Whoever sent it, and whatever it says."""
+        """Whether the request has the client header, no matter who sent it or what it says."""
         return any(name == self._header_bytes for name, _ in scope["headers"])
 
     def _named(self, text: str, peer: Address) -> Client:
-        """The last of several lines is the proxy's own: it can only have been added by one that we trust."""
+        """The client that the header names; its last line is the one to use: only a trusted proxy can have added it."""
         address = _parsed(text) if len(text) <= _LONGEST else None
         if address is not None:
             return _by_address(address)
@@ -96,7 +96,7 @@ class Clients:
         return Client(text[:_LONGEST], peer) if is_name else _by_address(peer)
 
     def _forwarded(self, hops: str, peer: Address) -> Address:
-        """The rightmost that is not trusted: anything left of it was written by strangers."""
+        """The rightmost hop that is not trusted: anything left of it was written by strangers."""
         nearest = peer
         for hop in reversed(hops.rsplit(",", _MOST_HOPS)):
             address = _parsed(hop) if len(hop) <= _LONGEST else None

@@ -1,4 +1,4 @@
-"""Watches whether Redis throws counts away when its memory is full, which would admit clients anew."""
+"""Watches whether Redis evicts counters when its memory is full, which would give clients a fresh quota."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _SAFE: Final = "noeviction"
 _REMEDY: Final = f"a client whose count is gone is admitted anew; set maxmemory-policy {_SAFE}"
 
 Info = Mapping[str, str]
-"""Fields of the answer to INFO, of its sections memory and stats."""
+"""Fields of the answer to INFO, sections memory and stats."""
 
 
 class EvictionWatch:
-    """Asks by INFO, which managed servers answer where they refuse CONFIG; one that refuses both is not watched.
+    """Polls INFO, which managed servers answer even if they refuse CONFIG; a server that refuses INFO isn't watched.
 
-    A server that doesn't answer is no concern of this: `FallbackStore` notices.
+    A server that doesn't answer is ignored here: `FallbackStore` notices it.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class EvictionWatch:
         self._reported = ""
 
     async def watch(self) -> None:
-        """Until it is cancelled."""
+        """Run until cancelled."""
         while True:
             await self.look()
             await asyncio.sleep(_EVERY_S)
@@ -44,7 +44,7 @@ class EvictionWatch:
             info = await self._ask()
             policy, is_bounded = info.get("maxmemory_policy", _SAFE), info.get("maxmemory", "0") != "0"
             evicted = int(info.get("evicted_keys", "0"))
-        except Exception:  # noqa: BLE001 - lost, or forbidden
+        except Exception:  # noqa: BLE001 - Redis is lost, or refuses INFO
             return
         self._metrics.evicted.set(evicted)
         has_evicted = self._evicted is not None and evicted > self._evicted
@@ -59,7 +59,7 @@ class EvictionWatch:
             self._report("eviction-possible", f"Redis will evict keys when its memory is full ({policy}): {_REMEDY}")
 
     def _report(self, name: str, detail: str) -> None:
-        """Once, however long it lasts."""
+        """Report each state once, however long it lasts."""
         if name != self._reported:
             self._reported = name
             self._on_problem(name, detail)

@@ -1,11 +1,12 @@
-"""A fair share of the event loop for each client address: what comes beyond it waits its turn, in order.
+"""Gives each client address a fair share of the event loop: data beyond it waits its turn, in order.
 
-A pass of the event loop handles all connections that are readable, so a client with 64 of them makes everybody wait for
-64 of its requests. Here it is handed a few in a pass; a pass is as long as there are clients, whatever they open. A
-connection belongs to one client, and takes its turn before it is parsed; that of a trusted proxy carries many, so each
-of its requests takes the turn of the client that the proxy names, before the application sees it.
+A pass of the event loop handles all readable connections, so a client with 64 of them makes everybody wait for 64 of
+its requests. Here a client gets only a few turns per pass, so the length of a pass depends on the number of clients,
+however many connections they open. A connection belongs to one client, and its data takes a turn before it is parsed. A
+trusted proxy's connection carries many clients, so each of its requests takes a turn of the client that the proxy
+names, before the application sees it.
 
-This file is the only one that uses uvicorn's insides: `HttpToolsProtocol` with its `app`, `client`, `flow`, `loop`,
+This file is the only one that uses uvicorn's internals: `HttpToolsProtocol` with its `app`, `client`, `flow`, `loop`,
 `pipeline` and `transport`, and the methods that are overridden below.
 """
 
@@ -26,30 +27,30 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 PER_PASS: Final = 2
-"""Chunks of one client that are handed over in a pass: fewer cost throughput, more cost its neighbours time."""
+"""Chunks that each client may have handled in a pass: fewer cost throughput, more delay other clients."""
 PIECE_BYTES: Final = 4096
-"""Longer chunks are cut: one read may bring thousands of pipelined requests, which are parsed in one go."""
+"""Longer chunks are cut: one read may contain thousands of pipelined requests, which are parsed in one go."""
 
 _WITHOUT_PROXY: Final = Clients()
 
 
 class _Peer:
-    """One client, and what of its connections and requests waits."""
+    """A client and its waiting chunks and requests."""
 
     __slots__ = ("__weakref__", "handed", "pass_number", "waiting")
 
     def __init__(self) -> None:
         self.handed = 0
-        """In the pass `pass_number`."""
+        """Turns taken in pass `pass_number`."""
         self.pass_number = 0
         self.waiting: deque[Callable[[], None]] = deque()
 
 
 class FairShare:
-    """Whose turn it is in one event loop: `per_pass` chunks a client and pass, the others in the order they came.
+    """Hands out turns in one event loop: `per_pass` chunks per client and pass; the rest waits in order of arrival.
 
-    `clients` says whose a connection is, or each request of a trusted proxy's. `on_waited` is told how many chunks and
-    requests had to wait, once a pass.
+    `clients` determines the client of a connection, or of each request from a trusted proxy. `on_waited` is called
+    once per pass with the number of chunks and requests that had to wait.
     """
 
     def __init__(
@@ -66,17 +67,17 @@ class FairShare:
         self._pass_number = 1
         self._is_next_pass_due = False
         self._peers: WeakValueDictionary[str, _Peer] = WeakValueDictionary()
-        """As long as one of its connections is open, something of it waits, or it had a turn in this pass."""
+        """An entry lives while the client has an open connection, has something waiting or had a turn in this pass."""
         self._busy: dict[_Peer, None] = {}
         self._had_turns: list[_Peer] = []
 
     def peer(self, host: str) -> _Peer | None:
-        """Who takes turns with all that comes from there; None for a trusted proxy."""
+        """The client whose turns all data from this host takes; None for a trusted proxy."""
         key = self._clients.peer_key(host)
         return None if key is None else self._called(key)
 
     def client(self, scope: Scope) -> _Peer:
-        """Who takes turns with this request."""
+        """The client whose turn this request takes."""
         return self._called(self._clients.of(scope).key)
 
     def _called(self, key: str) -> _Peer:
@@ -86,7 +87,7 @@ class FairShare:
         return peer
 
     def takes(self, peer: _Peer, loop: asyncio.AbstractEventLoop) -> bool:
-        """Whether it is still the client's turn in this pass; if not, what it has goes to `wait`."""
+        """Take a turn of the client's in this pass; if False, it has none left, and the caller must `wait`."""
         if not self._is_next_pass_due:
             self._expect_next_pass(loop)
         if peer.pass_number != self._pass_number:
@@ -98,7 +99,7 @@ class FairShare:
         return True
 
     def wait(self, peer: _Peer, hand_over: Callable[[], None]) -> None:
-        """Call it when it is the client's turn again; what came before goes first."""
+        """Call `hand_over` when it is the client's turn again, after everything that it queued before."""
         peer.waiting.append(hand_over)
         self._busy[peer] = None
 
@@ -107,7 +108,7 @@ class FairShare:
         self._had_turns.append(peer)
 
     def _expect_next_pass(self, loop: asyncio.AbstractEventLoop) -> None:
-        # What is called soon runs in the next pass, before that pass reads from any connection.
+        # `call_soon` callbacks run in the next pass, before that pass reads from any connection.
         self._is_next_pass_due = True
         loop.call_soon(self._next_pass, loop)
 
@@ -116,7 +117,7 @@ class FairShare:
         self._is_next_pass_due = False
         self._had_turns.clear()
         if self._busy:
-            # First of all: whatever is raised below, nobody waits forever.
+            # Schedule this first: even if a callback below raises, nobody waits forever.
             self._expect_next_pass(loop)
         for peer in list(self._busy):
             self._begin_turns(peer)
@@ -131,7 +132,7 @@ class FairShare:
 
 
 class _HoldingFlow(FlowControl):
-    """Reading goes on when neither uvicorn nor a chunk that waits keeps it paused."""
+    """Resumes reading only when neither uvicorn nor a waiting chunk keeps it paused."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         super().__init__(transport)
@@ -158,9 +159,9 @@ class _HoldingFlow(FlowControl):
 
 
 class FairProtocol(HttpToolsProtocol):
-    """uvicorn's, for `--http payments_api.protection.fairness:FairProtocol`; one event loop a process.
+    """uvicorn's protocol, for `--http payments_api.protection.fairness:FairProtocol`; one event loop per process.
 
-    A connection of which a chunk or a request waits is not read, so that one chunk is the most it keeps here.
+    While a chunk or request of a connection waits, the connection isn't read, so it holds at most one chunk here.
     """
 
     share: ClassVar[FairShare] = FairShare()
@@ -172,7 +173,7 @@ class FairProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self.flow = _HoldingFlow(transport)
         if self.client is None:
-            # A local socket's has no address, and no client either.
+            # A connection over a Unix socket has no address, so there is no client to be fair to.
             return
         self._peer = self.share.peer(self.client[0])
         if self._peer is None:
@@ -193,7 +194,7 @@ class FairProtocol(HttpToolsProtocol):
             super().on_response_complete()
 
     def _in_turn(self, app: ASGIApp) -> ASGIApp:
-        """The application, in the turn of the client that a trusted proxy names for each request."""
+        """The application, with each request waiting for a turn of the client that a trusted proxy names."""
 
         async def in_turn(scope: Scope, receive: Receive, send: Send) -> None:
             client = self.share.client(scope)
@@ -210,12 +211,12 @@ class FairProtocol(HttpToolsProtocol):
         return in_turn
 
     def timeout_keep_alive_handler(self) -> None:
-        # What waits is a request, though the parser has not seen it.
+        # Held data is a request, even though the parser hasn't seen it yet.
         if not self._held:
             super().timeout_keep_alive_handler()
 
     def shutdown(self) -> None:
-        """Serve what waits, as it would have been had it been handed over at once; no more is read then."""
+        """Serve held data as if it had never had to wait; nothing more is read after that."""
         if self._held and not self.transport.is_closing():
             held, self._held = self._held, b""
             super().data_received(bytes(held))
@@ -229,7 +230,7 @@ class FairProtocol(HttpToolsProtocol):
 
     def _hand_first_piece(self, data: bytes | memoryview, peer: _Peer) -> None:
         if len(data) > PIECE_BYTES:
-            # A view, or each piece would copy all that follow.
+            # A view, so that cutting off a piece doesn't copy the rest.
             self._hold(memoryview(data)[PIECE_BYTES:], peer)
             data = data[:PIECE_BYTES]
         super().data_received(data if isinstance(data, bytes) else bytes(data))
@@ -241,7 +242,8 @@ class FairProtocol(HttpToolsProtocol):
         if self.transport.get_protocol() is self:
             self._hand_first_piece(held, self._peer)
         if not self._held:
-            # After the request has begun, as if it had just been read: a client that has said all is still answered.
+            # Only after the request has begun, as if it had just been read: a client that has closed its sending side
+            # still gets its answer.
             self.loop.call_soon(self._read_on)
 
     def _read_on(self) -> None:

@@ -1,4 +1,4 @@
-"""Uses a shared store while it answers in time, and local counts immediately when it doesn't."""
+"""Uses a shared store while it answers in time, and switches to local counters as soon as it doesn't."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 
 _PROBE_EVERY_S: Final = 0.5
 _START_TIMEOUT_S: Final = 2.0
-"""For the first connection, of a process that is busy with starting."""
+"""Timeout for the first connection, while the process is busy starting."""
 _CALM_S: Final = 10.0
-"""Without a failure, before it counts as well again; otherwise a Redis that flaps would cause an alert per second."""
+"""Time without failures before Redis counts as recovered; otherwise a flapping one would cause an alert per second."""
 
 
 class SharedStore(Store, Protocol):
-    """Answers or raises in time by itself: a timer around each request would cost a good part of the request."""
+    """Enforces its own timeouts: a timer around each request would cost a good part of the request."""
 
     async def probe(self, timeout_s: float) -> None:
-        """Raises, within this time, unless it can be used again."""
+        """Raises within this time unless the store is usable again."""
 
     async def info(self) -> Info:
-        """Raises, within its time, unless the server says it."""
+        """The fields of the server's INFO; raises within the store's timeout if there is no answer."""
 
     async def aclose(self) -> None: ...
 
@@ -35,9 +35,9 @@ class SharedStore(Store, Protocol):
 class FallbackStore:
     """A circuit breaker: after one failure no request uses the shared store until a background probe has succeeded.
 
-    Only requests in flight when the store fails wait at all, and no longer than it takes to fail. Whatever goes wrong
-    there, the local store decides: a request is never admitted uncounted, or answered with a 5xx. The shared store is
-    used again as soon as it is back, and reported as recovered after `calm_s`.
+    Only requests in flight when the store fails have to wait, and only until it fails. Whatever goes wrong there, the
+    local store decides: a request is never admitted uncounted or answered with a 5xx. The shared store is used again as
+    soon as it is back, and reported as recovered after `calm_s`.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class FallbackStore:
         probe_every_s: float = _PROBE_EVERY_S,
         calm_s: float = _CALM_S,
     ) -> None:
-        """`timeout_s` is a probe's; `on_problem` never waits or raises; `name` is the shared store's in metrics."""
+        """`timeout_s` is for probes; `on_problem` must not block or raise; `name` is the shared store's in metrics."""
         self._shared = shared
         self._local = local
         self._timeout_s = timeout_s
@@ -63,7 +63,7 @@ class FallbackStore:
         self._calm_s = calm_s
         self._probing: asyncio.Task[None] | None = None
         self._calming: asyncio.Task[None] | None = None
-        """While it is used again but not reported as recovered yet."""
+        """Set while the store is used again but not reported as recovered yet."""
         metrics.uses_store(self._name)
 
     @property
@@ -71,10 +71,10 @@ class FallbackStore:
         return self._probing is None
 
     async def try_out(self) -> None:
-        """At the start: what is not there is told at once, and not by the first request."""
+        """Probe the store at startup, so that a missing one is reported at once and not by the first request."""
         try:
             await self._shared.probe(max(self._timeout_s, _START_TIMEOUT_S))
-        except Exception as error:  # noqa: BLE001 - whatever it is, local limits hold
+        except Exception as error:  # noqa: BLE001 - local limits apply in any case
             self._lose(error)
         else:
             self._metrics.uses_store(self._name)
@@ -83,7 +83,7 @@ class FallbackStore:
         if self._probing is None:
             try:
                 return await self._shared.take(endpoint, client)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the request is decided
+            except Exception as error:  # noqa: BLE001 - the request must be decided in any case
                 self._lose(error)
         self._metrics.fallbacks.inc()
         return await self._local.take(endpoint, client)
@@ -94,7 +94,7 @@ class FallbackStore:
                 task.cancel()
                 with suppress(asyncio.CancelledError):
                     await task
-        # Whoever starts again, as tests do, tries it anew.
+        # After a restart, as in tests, the store is tried again.
         self._probing = self._calming = None
         with suppress(Exception):
             await asyncio.wait_for(self._shared.aclose(), self._timeout_s)
@@ -106,7 +106,7 @@ class FallbackStore:
         self._probing = asyncio.create_task(self._probe_until_back())
         self._metrics.uses_store("local")
         if self._calming is not None:
-            # Not well in between: it is still the same incident.
+            # It hadn't recovered in between: this is still the same incident.
             self._calming.cancel()
             self._calming = None
             return
@@ -132,7 +132,7 @@ class FallbackStore:
 
 
 def _what(error: Exception) -> str:
-    # Its library is only needed to count in Redis.
+    # Imported here because the library is only needed for counting in Redis.
     from redis.exceptions import AskError, ClusterCrossSlotError, ClusterDownError, TryAgainError
 
     what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -1,4 +1,4 @@
-"""Decides whether a client's request to an endpoint is admitted, or until when it is refused."""
+"""Decides whether a client's request to an endpoint is admitted or how long it is refused."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ class Decision(NamedTuple):
 
 class _Refusal(NamedTuple):
     until_s: float
-    """Surely not admitted before: the store may have decided as soon as it was asked."""
+    """Certainly not admitted before: the store may have decided as soon as it was asked."""
     free_s: float
-    """Surely admitted then: it may have decided just before it answered."""
+    """Certainly admitted from then on: the store may have decided just before it answered."""
     is_penalty: bool
 
 
 class Limits:
-    """The limits' rule, whichever store counts.
+    """Applies the limits, whichever store counts.
 
-    A refusal holds until its time is up: nothing in between could end it sooner, so a flood is refused from memory,
-    without asking the store for each of its requests.
+    A refusal holds until its time is up, since nothing can end it sooner. So a flood is refused from memory, without
+    asking the store about each request.
     """
 
     def __init__(
@@ -53,6 +53,7 @@ class Limits:
         self._refusals: OrderedDict[tuple[str, str], _Refusal] = OrderedDict()
 
     async def decide(self, endpoint: str, client: str) -> Decision:
+        """Admit and count a request, or refuse it; `endpoint` must have a limit."""
         refusal = self._refusals.get((endpoint, client))
         if refusal is not None:
             if (now_s := self._clock()) < refusal.until_s:

@@ -1,4 +1,4 @@
-"""Moving windows of requests in this process's memory, as a storage for the library `limits`; bounded by clients."""
+"""A storage for the library `limits`: moving windows in this process's memory, for a bounded number of clients."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _WORTH_TRIMMING: Final = 64
 class LocalWindows(Storage, MovingWindowSupport):
     """The library's own storage keeps all clients of the last window, and scans all of them for expired ones.
 
-    Here the client that has been quiet the longest is forgotten beyond `most` windows; each new window removes a few
-    expired ones. Times are those of `clock`, which never jumps; 8 to 16 bytes per request and about 350 per window.
+    Here, beyond `most` windows, the client that has been quiet the longest is forgotten; each new window removes a few
+    expired ones. Times are from `clock`, which never jumps; 8 to 16 bytes per request and about 350 per window.
     Source for the interface: limits 5.8, 'Custom storage backends'.
     """
 
@@ -34,7 +34,7 @@ class LocalWindows(Storage, MovingWindowSupport):
         clock: Callable[[], float] = time.monotonic,
         on_change: Callable[[int, int], object] = lambda _size, _forgotten: None,
     ) -> None:
-        """`on_change` gets the number of windows, and how many were just forgotten before they had expired."""
+        """`on_change` gets the number of windows, and how many were just forgotten before they expired."""
         super().__init__()
         self._on_change = on_change
         self._most = most
@@ -45,7 +45,7 @@ class LocalWindows(Storage, MovingWindowSupport):
         return len(self._windows)
 
     async def acquire_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
-        """Whether `amount` more are within the limit; if so, they are counted."""
+        """Count `amount` more requests if they are within the limit; returns whether they are."""
         if amount > limit:
             return False
         now_s = self._clock()
@@ -57,7 +57,7 @@ class LocalWindows(Storage, MovingWindowSupport):
         else:
             times = window[0]
             self._windows.move_to_end(key)
-        # The oldest of those that would have to have left the window.
+        # Counted from the newest entry: this one and all before it must have left the window.
         oldest = limit - amount + 1
         if len(times) >= oldest and times[-oldest] > now_s - expiry:
             return False
@@ -69,7 +69,7 @@ class LocalWindows(Storage, MovingWindowSupport):
         return True
 
     async def get_moving_window(self, key: str, limit: int, expiry: int) -> tuple[float, int]:
-        """When the window's first request came, and how many are in it."""
+        """Time of the first request in the window, and the number of requests in it."""
         now_s = self._clock()
         times, _ = self._windows.get(key, (None, 0))
         if times is None:

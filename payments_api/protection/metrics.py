@@ -1,4 +1,4 @@
-"""What the protection decides, and where it counts, for Prometheus."""
+"""Prometheus metrics of the protection's decisions and of the store in use."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STORES: Final = ("local", "redis", "slowapi")
 
 
 class ProtectionMetrics:
-    """Children are created once: looking labels up costs more than counting."""
+    """Creates labelled metrics once: looking labels up costs more than counting."""
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
         counter, gauge = functools.partial(Counter, registry=registry), functools.partial(Gauge, registry=registry)

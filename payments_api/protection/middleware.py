@@ -1,4 +1,4 @@
-"""The order: deny list, private paths, allow list, bots, then penalties and limits; all ahead of routing."""
+"""Checks, in this order: deny list, private paths, allow list, bots, penalties and limits; all ahead of routing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class ProtectionMiddleware:
-    """Refuses with 403 (deny list, bots), 404 (private paths) or 429 (penalties, limits), with prepared bytes."""
+    """Refuses with 403 (deny list, bots), 404 (private paths) or 429 (penalties, limits), with prebuilt responses."""
 
     def __init__(self, app: ASGIApp, protection: Protection) -> None:
         self._app = app

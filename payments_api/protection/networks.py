@@ -1,4 +1,4 @@
-"""Parses lists of networks, one per line, into sets that find an address in a few steps."""
+"""Parses lists of networks, one per line, into sets with fast look-up of addresses."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _MAPPED: Final = ipaddress.IPv6Network("::ffff:0:0/96")
 _MOST_ERRORS: Final = 5
 _WIDEST: Final = {4: 8, 6: 16}
-"""Shortest prefix of a network that may be trusted or allowed: a wider one contains strangers."""
+"""Shortest prefix that may be trusted or allowed, by IP version: a wider network contains strangers."""
 _PRIVATE: Final = ipaddress.IPv6Network("fc00::/7")
-"""Nobody's on the internet. Source: RFC 4193."""
+"""Not routed on the internet. Source: RFC 4193."""
 
 
 def plain(address: Address) -> Address:
-    """IPv4 in its own form, even if a dual-stack socket shows it mapped into IPv6. Source: RFC 4291, 2.5.5.2."""
+    """An IPv4 address that a dual-stack socket shows mapped into IPv6, as IPv4. Source: RFC 4291, 2.5.5.2."""
     return getattr(address, "ipv4_mapped", None) or address
 
 
 def is_too_wide(network: Network) -> bool:
-    """Whether it can't have been meant for a few, like 0.0.0.0/0 or ::ffff:0:0/96, which is the same."""
+    """Whether it is too wide to be meant, like 0.0.0.0/0 or its equivalent ::ffff:0:0/96."""
     plain_network = _plain_network(network)
     is_private = isinstance(plain_network, ipaddress.IPv6Network) and plain_network.subnet_of(_PRIVATE)
     return plain_network.prefixlen < _WIDEST[plain_network.version] and not is_private
 
 
 class NetworkSet:
-    """One set of prefixes for each length that occurs: a look-up takes as many steps as there are lengths."""
+    """One set of prefixes per prefix length, so a look-up takes one step per distinct length."""
 
     def __init__(self, networks: Iterable[Network] = ()) -> None:
         by_length: dict[int, dict[int, set[int]]] = {4: defaultdict(set), 6: defaultdict(set)}
@@ -47,7 +47,7 @@ class NetworkSet:
         return self._size
 
     def __contains__(self, address: Address) -> bool:
-        """`address` is a plain one."""
+        """`address` must have gone through `plain`."""
         number = int(address)
         return any(number >> shift in prefixes for shift, prefixes in self._prefixes[address.version])
 
@@ -60,14 +60,14 @@ def _plain_network(network: Network) -> Network:
 
 
 def parse_allowed(text: str) -> NetworkSet:
-    """As `parse_networks`, of those that limits don't apply to: not all the world."""
+    """Like `parse_networks`, for the allow list: networks that are too wide are errors."""
     return parse_networks(text, check=_check_width)
 
 
 def parse_networks(text: str, *, check: Callable[[Network], None] = lambda _: None) -> NetworkSet:
-    """One network or address per line; `#` starts a comment. ValueError names the lines that are wrong.
+    """One network or address per line; `#` starts a comment. ValueError names the invalid lines.
 
-    A list without entries is valid, and contains nobody. `check` raises ValueError with a remedy.
+    A list without entries is valid and contains nobody. `check` raises ValueError with a remedy.
     """
     networks: list[Network] = []
     errors: list[str] = []

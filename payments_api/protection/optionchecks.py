@@ -1,4 +1,4 @@
-"""Finds options that would silently have no effect: an app's own are code, which nobody has read and checked before."""
+"""Finds invalid options, and those that would silently have no effect, when an application sets them in code."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PREFIX: Final = r"(/[A-Za-z0-9_-][A-Za-z0-9._~-]*)*"
 
 
 def check_options(options: Options) -> None:
-    """ValueError with a line for each, as `option: got X; remedy`."""
+    """Raises ValueError with a line for each problem: `option: got X; remedy`."""
     problems = [*_of_limits(options), *_of_redis(options), *_of_clients(options), *_of_bots(options)]
     if problems:
         raise ValueError("\n".join(problems))

@@ -1,4 +1,4 @@
-"""Turns environment variables into checked options of the protection, and finds contradictions among them."""
+"""Turns environment variables into validated options of the protection, and finds contradictions among them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from payments_api.values import Network, Read, matching, networks, number, whole
 
 ENDPOINTS: Final = ("health", "balance", "transactions", "webhooks")
 OTHER: Final = "other"
-"""What isn't an endpoint: unknown paths, documentation."""
+"""Anything that isn't an endpoint: unknown paths, documentation."""
 METRICS: Final = "/metrics"
 MONITORING: Final = frozenset({METRICS, "/health/ready"})
 
@@ -51,7 +51,7 @@ VARIABLES: Final[dict[str, tuple[str, str]]] = {
         "public, or private: /metrics answers 404 to requests with CLIENT_HEADER, which the proxy sends",
     ),
 }
-"""Name, then default and meaning."""
+"""Default and meaning by name."""
 
 _PRIVATE: Final = {"private": frozenset({METRICS})}
 LIMIT: Final = r"[1-9]\d{0,8}/(s|min|h)"
@@ -63,9 +63,9 @@ class Options:
 
     limiter: str = "local"
     limits: Mapping[str, str] = field(default_factory=lambda: {OTHER: "60/min"})
-    """By the first segment of a path, after `prefix`; `other` for everything without a limit of its own."""
+    """By the first segment of a path, after `prefix`; `other` for everything without its own limit."""
     prefix: str = ""
-    """What the paths of limited endpoints begin with, like /api/v1."""
+    """Prefix of the paths of limited endpoints, like /api/v1."""
     most_clients: int = 50_000
     redis_url: str = ""
     redis_timeout_s: float = 0.25
@@ -79,10 +79,10 @@ class Options:
     monitoring: frozenset[str] = MONITORING
     """Paths exempt from limits and the bot check, for GET and HEAD; their answers must be the same for everybody.
 
-    Beyond what is cheap, an answer that is up to a second old is repeated.
+    Beyond a small budget of CPU time, an answer that is up to a second old is repeated.
     """
     private: frozenset[str] = frozenset()
-    """Paths that don't exist for requests through the proxy, which carry `client_header`."""
+    """Paths hidden (404) from requests that came through the proxy, which carry `client_header`."""
 
     def __post_init__(self) -> None:
         if OTHER not in self.limits:
@@ -92,12 +92,12 @@ class Options:
 
     @property
     def has_files(self) -> bool:
-        """Lists or rules that may be reloaded."""
+        """Whether there are files of lists or rules, which can be reloaded."""
         return bool(self.deny_file or self.allow_file or self.bots_file)
 
 
 def read_options(read: Read) -> Options:
-    """`read` notes what is wrong, and then returns None: the options are only usable if it noted nothing."""
+    """Options from variables; `read` records errors and then returns None: use the options only if there are none."""
     return Options(
         limiter=read("LIMITER", matching(r"local|redis|slowapi|off", "use local, redis, slowapi or off")),
         limits={
@@ -126,7 +126,7 @@ class _Contradiction(NamedTuple):
 
 
 def contradictions(values: Mapping[str, str], wrong: Collection[str]) -> Iterator[tuple[str, str]]:
-    """Variable and remedy for each one that others make ineffective; not for those that are `wrong` by themselves."""
+    """Variable and remedy for each that contradicts others; skips variables that are `wrong` by themselves."""
     for name, others, holds, remedy in _CONTRADICTIONS:
         if not {name, *others} & set(wrong) and holds(values):
             yield name, remedy
@@ -223,7 +223,7 @@ def _proxies(text: str) -> tuple[Network, ...]:
 
 
 def _without_strangers(found: Iterable[Network]) -> str:
-    """How to name proxies alone; '' if that is so."""
+    """What to do about networks that are too wide for proxies; '' if there are none."""
     wide = ", ".join(str(network) for network in found if is_too_wide(network))
     return f"anybody in {wide} could claim to be any client; name only your proxies' networks" if wide else ""
 

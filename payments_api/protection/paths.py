@@ -1,4 +1,4 @@
-"""Maps a path, however it is written, to the endpoint whose limit it counts against."""
+"""Maps a path, in any spelling, to the endpoint whose limit it counts against."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LONGEST: Final = 4096
 
 
 def path_of(scope: Scope) -> str:
-    """The path as the router sees it: without what a proxy or a mount has put before it.
+    """The path as the router sees it: without the prefix of a proxy or mount.
 
     Source: ASGI 3.0, 'HTTP connection scope'; Starlette 0.50, `get_route_path`.
     """
@@ -29,7 +29,7 @@ def path_of(scope: Scope) -> str:
 
 
 class Places:
-    """Endpoints are first segments of paths, after the prefix; everything else shares the one called `other`."""
+    """Endpoints are the first path segment after the prefix; all other paths share the endpoint called `other`."""
 
     def __init__(
         self, endpoints: Collection[str], *, monitoring: Collection[str] = (), other: str = "other", prefix: str = ""
@@ -41,11 +41,11 @@ class Places:
         self._of_odd_path = lru_cache(_REMEMBERED)(self._resolved)
 
     def is_monitoring(self, path: str, method: str) -> bool:
-        """Literally: a path that only resembles a monitoring path counts as what it looks like."""
+        """Whether it is a monitoring path, compared literally: other spellings of one count against limits."""
         return path in self._monitoring and method in {"GET", "HEAD"}
 
     def endpoint_of(self, path: str) -> str:
-        """Whatever the router does with it: a path that it refuses is still counted.
+        """The endpoint that the path counts against, even if the router answers 404.
 
         `path` has been decoded once, as ASGI servers pass it.
         """

@@ -1,4 +1,4 @@
-"""Turns a client's violations into penalties that grow with each one, and shrink with good behaviour."""
+"""Turns a client's violations into penalties that grow with each one and shrink with good behaviour."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from functools import cached_property
 from typing import Final, NamedTuple
 
 _MOST_STRIKES: Final = 100
-"""A factor close to 1 would otherwise remember violations forever."""
+"""Otherwise, with a factor close to 1, violations would be remembered forever."""
 
 
 @dataclass(frozen=True)
 class PenaltyRule:
-    """The n-th violation costs base · factor^(n - 1) seconds, at most the cap; each quiet `memory` takes one back."""
+    """The n-th violation costs base · factor^(n - 1) seconds, at most the cap; each quiet `memory` forgives one."""
 
     base_s: float
     factor: float = 2.0
@@ -25,7 +25,7 @@ class PenaltyRule:
 
     @cached_property
     def most_strikes(self) -> int:
-        """How many are counted: more would not cost more, only take longer to be forgotten."""
+        """Most violations counted: more wouldn't make penalties longer, and would only take longer to forget."""
         if self.factor <= 1 or self.cap_s <= self.base_s:
             return 1
         return min(_MOST_STRIKES, 1 + math.ceil(math.log(self.cap_s / self.base_s, self.factor) - 1e-9))
@@ -34,7 +34,7 @@ class PenaltyRule:
         return min(self.cap_s, self.base_s * self.factor ** (strikes - 1))
 
     def strikes_left(self, strikes: int, quiet_s: float) -> int:
-        """After this long without a violation, counted from the end of the last penalty."""
+        """Violations still counted after `quiet_s` seconds without one since the end of the last penalty."""
         return max(0, strikes - int(max(0.0, quiet_s) // self.memory_s))
 
 
@@ -44,7 +44,7 @@ class _Record(NamedTuple):
 
 
 class LocalPenalties:
-    """Two numbers per client, for `most` clients; beyond that, the one punished longest ago is forgotten."""
+    """Two numbers per client, for `most` clients; beyond that, the client punished longest ago is forgotten."""
 
     def __init__(self, rule: PenaltyRule, most: int, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._rule = rule
@@ -61,9 +61,10 @@ class LocalPenalties:
         return max(0.0, record.until_s - self._clock()) if record else 0.0
 
     def punish(self, client: str, after_s: float) -> float:
-        """Seconds until the penalty ends that starts in `after_s`, when the limit would admit the client again.
+        """Record a violation; the penalty starts in `after_s`, when the limit would admit the client again.
 
-        A violation during a penalty is part of it: requests that were in flight together cost one.
+        Returns the seconds until it ends. Violations during a penalty don't count: requests that were in flight
+        together cost one.
         """
         now_s = self._clock()
         strikes, until_s = self._records.get(client, _Record(0, now_s))

@@ -1,4 +1,4 @@
-"""Builds all parts of the protection from the options, and keeps them running."""
+"""Builds all parts of the protection from the options and keeps them running."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ _log = logging.getLogger(__name__)
 
 
 def log_problem(name: str, detail: str) -> None:
-    """The default, unless the application has somebody to tell, who then logs it too."""
+    """The default `on_problem`: log only. An application that passes another one has to log problems itself."""
     _log.warning("%s: %s", name, detail)
 
 
 class Protection:
-    """What `ProtectionMiddleware` asks; ValueError if a list can't be read, or an option would have no effect."""
+    """Makes the decisions for `ProtectionMiddleware`; ValueError if a list can't be read or an option is invalid."""
 
     def __init__(
         self, options: Options, *, metrics: ProtectionMetrics | None = None, on_problem: OnProblem = log_problem
@@ -78,7 +78,7 @@ class Protection:
         return True
 
     def is_hidden(self, path: str, scope: Scope) -> bool:
-        """A private path requested through the proxy; whether its header is believed doesn't matter."""
+        """Whether it is a private path requested through the proxy; the header needn't be from a trusted one."""
         if path not in self._options.private or not self.clients.has_header(scope):
             return False
         self._metrics.hidden.inc()
@@ -100,12 +100,12 @@ class Protection:
         return True
 
     def reload(self) -> None:
-        """Read all lists again, soon; safe in a signal handler."""
+        """Read all lists again soon; safe in a signal handler."""
         self._watcher.reload()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """While the application runs: Redis is tried and lists are watched; at the end, connections are closed."""
+        """Try Redis and watch the lists while the application runs; close connections at the end."""
         self._watcher.start()
         watching: asyncio.Task[None] | None = None
         try:
@@ -134,7 +134,7 @@ class Protection:
             return value
 
         def count_and_report(incident: str, detail: str) -> None:
-            # Its end is reported too, but is not a failure.
+            # The end of an incident is reported too, but is not a failure.
             if not incident.endswith("-recovered"):
                 failures.inc()
             self._on_problem(incident, detail)
@@ -173,7 +173,7 @@ class Protection:
         return self._fallback
 
     def _shared_store(self, options: Options, local: LocalStore) -> SharedStore:
-        # Their libraries are only needed if they are used.
+        # Imported here because each library is only needed if its store is used.
         if options.limiter == "slowapi":
             from payments_api.protection.slowapistore import SlowapiStore
 

@@ -19,5 +19,5 @@ def policy_header(endpoint: str, limit: str) -> Header:
 
 
 def state_header(endpoint: str, remaining: int, reset_s: int) -> Header:
-    """What is left, and in how many seconds there is more: `"balance";r=29;t=60`."""
+    """The remaining quota, and the seconds until there is more: `"balance";r=29;t=60`."""
     return b"ratelimit", f'"{endpoint}";r={remaining};t={reset_s}'.encode()

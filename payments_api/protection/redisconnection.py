@@ -1,4 +1,4 @@
-"""One connection to Redis for all requests in flight: commands in, answers out, each within its time."""
+"""One connection to Redis for all requests in flight; each command is answered or fails within its timeout."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
 
 _NO_TIMEOUTS: Final = {"socket_timeout": None, "socket_connect_timeout": None}
-"""Whatever an address asks for: the library counts from the last answer, not from the command."""
+"""Overrides timeouts in the URL: the library measures from the last answer, not from the command."""
 
 _READING_S: Final = 0.02
-"""In which a process reads what has arrived."""
+"""Time that a busy process is given to read answers that have arrived."""
 
 
 class RedisConnection:
-    """Commands are pipelined, and those of one pass of the event loop are sent in one piece.
+    """Pipelines commands, and sends those of one pass of the event loop in one piece.
 
     redis-py opens the connection and speaks its protocol. Its client isn't used: for each command it takes a connection
-    from a pool, behind a lock and several timers, and keeps it until the answer is there, which costs more than a
-    request's own work. After any failure the next command opens a new connection.
+    from a pool, behind a lock and several timers, and keeps it until the answer arrives, which costs more than the rest
+    of the request. After any failure the next command opens a new connection.
     """
 
     def __init__(self, url: str) -> None:
@@ -36,7 +36,7 @@ class RedisConnection:
         self._line: _Line | None = None
 
     async def ask(self, *command: str | float, timeout_s: float) -> Any:
-        """The server's answer; raises its ResponseError, or within the timeout whatever ended the connection."""
+        """The server's answer; raises its ResponseError, or whatever ended the connection, within the timeout."""
         if self._line is None or self._line.is_over:
             self._line = _Line(self._make_connection())
         return await self._line.ask(command, timeout_s)
@@ -48,12 +48,12 @@ class RedisConnection:
 
 class _Unanswered(NamedTuple):
     due_s: float
-    """By the event loop's clock."""
+    """On the event loop's clock."""
     answer: asyncio.Future[Any]
 
 
 class _Line:
-    """An open connection, or one that is being opened; once it is over, it stays so."""
+    """A connection that is open or being opened; once over, it can't be reopened."""
 
     def __init__(self, connection: AbstractConnection) -> None:
         self.is_over = False
@@ -63,7 +63,7 @@ class _Line:
         self._has_unsent = asyncio.Event()
         self._unanswered: deque[_Unanswered] = deque()
         self._alarm: asyncio.TimerHandle | None = None
-        """One for all that is unanswered: a timer each would cost more than the command."""
+        """One timer for all unanswered commands: one for each would cost more than the command."""
         self._tasks = [self._start(self._write)]
 
     def ask(self, command: tuple[str | float, ...], timeout_s: float) -> asyncio.Future[Any]:
@@ -84,7 +84,7 @@ class _Line:
         async def until_over() -> None:
             try:
                 await work()
-            except Exception as error:  # noqa: BLE001 - whatever it is, everybody who waits has to know
+            except Exception as error:  # noqa: BLE001 - whatever it is, everyone who waits must get it
                 self._end(error)
 
         return self._loop.create_task(until_over())
@@ -107,7 +107,7 @@ class _Line:
                 value, error = await self._connection.read_response(), None
             except ResponseError as refusal:
                 value, error = None, refusal
-            # Somebody who no longer waits is answered all the same: the next answer is the next one's.
+            # Remove the command even if nobody waits for it any more: answers arrive in order.
             answer = self._unanswered.popleft().answer
             if answer.done():
                 continue
@@ -131,7 +131,7 @@ class _Line:
         elif due_s - _READING_S > now_s:
             self._set_alarm(due_s - _READING_S)
         else:
-            # If it was this process that had no time, an answer may have arrived that it hasn't read.
+            # If this process was too busy, an answer may have arrived that it hasn't read yet.
             self._set_alarm(max(due_s, now_s + _READING_S), is_last=True)
 
     def _end(self, error: Exception) -> None:

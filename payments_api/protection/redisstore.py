@@ -1,4 +1,4 @@
-"""Counts requests and violations in Redis, for all processes together, with one command per request."""
+"""Counts requests and violations in Redis, shared by all processes, with one command per request."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PREFIX: Final = "payments"
 _PROBE: Final = parse("1000000/second")
 _VIOLATION: Final = parse("0/second")
 _PROBE_KEY: Final = f"{_PREFIX}:probe"
-"""Separate from penalties: a trusted proxy may call a client anything."""
+"""Distinct from every penalty's key: a trusted proxy may give a client any name."""
 
 _TAKE: Final = f"""
 local function acquire_entry(KEYS, ARGV)
@@ -59,17 +59,17 @@ elseif base and not is_admitted then
 end
 return string.format('%d %d %d %.0f', is_admitted and 1 or 0, is_penalty and 1 or 0, remaining, reset)
 """
-"""`stores.take_or_punish` in one piece: atomic, whoever else asks. Durations are in milliseconds, but for `expiry`.
+"""`stores.take_or_punish` as one atomic script. Durations are in milliseconds, except `expiry`, which is in seconds.
 
-Windows are the library's, by its own scripts: whatever counts with it on this server counts the same requests. They are
-by the clock of whoever asks, as there; penalties by the server's.
+Windows use the library's own scripts, so anything else that counts with it on this server counts the same requests. As
+in the library, windows are timed by the calling process's clock; penalties are timed by the server's.
 Source: limits 5.8, `limits.aio.storage.redis.RedispyBridge`, and `LocalPenalties.punish`.
 """
-_TAKE_SHA: Final = hashlib.sha1(_TAKE.encode()).hexdigest()  # noqa: S324 - by this Redis names scripts
+_TAKE_SHA: Final = hashlib.sha1(_TAKE.encode()).hexdigest()  # noqa: S324 - Redis identifies scripts by it
 
 
 class RedisStore:
-    """Raises what the client library raises, within the timeout."""
+    """Raises the client library's exceptions, within the timeout."""
 
     def __init__(self, limits: Mapping[str, str], penalty: PenaltyRule | None, url: str, timeout_s: float) -> None:
         self._limits = parsed_limits(limits)
@@ -84,14 +84,14 @@ class RedisStore:
         return await self._take((key, penalty), (limit.amount, limit.get_expiry(), *self._rule), self._timeout_s)
 
     async def probe(self, timeout_s: float) -> None:
-        """Like a request, and like a violation: a server that answers but can't write is not back."""
+        """Writes like a request and like a violation: a server that answers but can't write is not back."""
         rule = [1] * len(self._rule)
         for probe in (_PROBE, _VIOLATION):
             keys = f"{_PREFIX}:{probe.key_for('probe')}", _PROBE_KEY
             await self._take(keys, (probe.amount, probe.get_expiry(), *rule), timeout_s)
 
     async def info(self) -> dict[str, str]:
-        """What the server says of its memory and statistics."""
+        """The server's INFO on memory and statistics."""
         info: dict[str, str] = {}
         for section in ("memory", "stats"):
             answer = await self._connection.ask("INFO", section, timeout_s=self._timeout_s)
@@ -106,7 +106,7 @@ class RedisStore:
         try:
             answer = await self._connection.ask("EVALSHA", _TAKE_SHA, *rest, timeout_s=timeout_s)
         except NoScriptError:
-            # A server that is new, or was restarted.
+            # The server is new or was restarted, and doesn't know the script.
             answer = await self._connection.ask("EVAL", _TAKE, *rest, timeout_s=timeout_s)
         is_admitted, is_penalty, remaining, reset_ms = map(int, answer.split())
         return Standing(is_admitted == 1, remaining if is_admitted else 0, reset_ms / 1000, is_penalty == 1)

@@ -13,10 +13,10 @@ _DATABASE: Final = re.compile(r"/?\d*", re.ASCII)
 
 
 def checked_redis_url(text: str) -> str:
-    """The same text, '' included; ValueError with a remedy that quotes nothing of it.
+    """The same text, '' included; ValueError with a remedy that quotes none of it.
 
-    Raised here rather than by the first request: the client library connects late, so a mistyped option would count as
-    a lost Redis forever; and its own errors quote what they take for a port, which may be half of a password.
+    Raised here rather than by the first request: the client library connects late, so a mistyped option would look like
+    a lost Redis forever; and its errors quote what they take for a port, which may be half of a password.
     """
     if text and not _makes_connections(text):
         raise ValueError(_REMEDY)
@@ -31,14 +31,14 @@ def secrets_of_url(text: str) -> list[str]:
 
 
 def _makes_connections(text: str) -> bool:
-    # Its library is only needed to count in Redis.
+    # Imported here because the library is only needed for counting in Redis.
     import redis
     import redis.asyncio
 
     if not re.fullmatch(r"rediss?://\S+", text, re.ASCII):
         return False
     try:
-        # The library ignores a path that isn't a number: `user:12/3@host` would be a server called user.
+        # The library ignores a path that isn't a number: `user:12/3@host` would be a host called user.
         if not _DATABASE.fullmatch(urlsplit(text).path):
             return False
         pools: list[Any] = [redis.ConnectionPool.from_url(text), redis.asyncio.ConnectionPool.from_url(text)]

@@ -1,4 +1,4 @@
-"""Refusals as bytes that are prepared once: refusing a request must not cost much."""
+"""Refusals that are built once: refusing a request must be cheap."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Refusal:
 
     async def answer(self, scope: Scope, receive: Receive, send: Send, *headers: Header) -> None:
         if scope["type"] == "websocket":
-            # Refused before it is accepted, which servers answer with 403.
+            # The websocket is refused before it is accepted, which servers answer with 403.
             await receive()
             await send({"type": "websocket.close", "code": 1008})
             return
-        # A list of its own: middleware further out may change it.
+        # A new list each time: outer middleware may change it.
         start = {"type": "http.response.start", "status": self._status, "headers": [*self._headers, *headers]}
         await send(start)
         await send({"type": "http.response.body", "body": self._body})

@@ -1,4 +1,4 @@
-"""Values that follow their files while the program runs; a version that can't be read keeps the previous value."""
+"""Values reloaded from files while the program runs; an unreadable version keeps the previous value in force."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 _POLL_S: Final = 1.0
 _LONGEST_S: Final = 10.0
-"""After which a file system that doesn't answer counts as one that fails."""
+"""A file system that doesn't answer for this long counts as failed."""
 _LARGEST_BYTES: Final = 8_388_608
 
 T = TypeVar("T")
 
 
 def read_file(path: Path) -> str:
-    """ValueError says in one line why it can't be read."""
+    """The file's text; ValueError says in one line why it can't be read."""
     try:
         # Opening a named pipe would otherwise wait until somebody writes to it.
         with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
@@ -42,7 +42,7 @@ def read_file(path: Path) -> str:
 
 
 def in_time(read: Callable[[], T], path: Path, within_s: float = _LONGEST_S) -> T:
-    """What `read` returns or raises; ValueError if a file system that hangs keeps it longer. For the start alone."""
+    """What `read` returns or raises; ValueError if the file system hangs for longer. Only for use at startup."""
     result: Future[T] = Future()
 
     def run() -> None:
@@ -59,23 +59,23 @@ def in_time(read: Callable[[], T], path: Path, within_s: float = _LONGEST_S) -> 
 
 
 class ReloadedFile(Generic[T]):
-    """`value` is that of the last version that could be parsed."""
+    """`value` is from the last version that could be parsed."""
 
     def __init__(self, path: Path, parse: Callable[[str], T], *, name: str, on_problem: OnProblem) -> None:
-        """`name` is part of the incident's; ValueError if the first version is wrong: there is no previous one."""
+        """`name` becomes part of the incident's; ValueError if the first version is invalid: none precedes it."""
         self.path = path
         self._incident = f"list-{name}"
         self._parse = parse
         self._on_problem = on_problem
         self._is_wrong = False
-        """About the last version that was checked."""
+        """Whether the last version checked was invalid."""
         self._is_reported = False
-        """An incident, whose end will be."""
+        """Whether an incident was reported whose end must be reported, too."""
         self._seen, text = in_time(lambda: (self._signature(), read_file(path)), path)
         self.value = parse(text)
 
     def check(self, *, even_if_unchanged: bool = False) -> None:
-        """Read it again if it has changed; each wrong version is reported once."""
+        """Read the file again if it has changed; each invalid version is reported once."""
         signature = self._signature()
         if signature != self._seen or even_if_unchanged:
             self._read(signature)
@@ -84,18 +84,18 @@ class ReloadedFile(Generic[T]):
             self._on_problem(f"{self._incident}-recovered", f"{self.path} is in force again")
 
     def note_hang(self, for_s: float) -> None:
-        """A check has not ended for so long; callable from another thread, as often as it is noticed."""
+        """Report that a check has hung for this long; call it from any thread, as often as you notice."""
         if not self._is_reported:
             self._report(f"no answer for {for_s:g} s")
 
     def _read(self, signature: tuple[int, ...]) -> None:
         try:
             value = self._parse(read_file(self.path))
-        except Exception as error:  # noqa: BLE001 - whatever a file does to its parser, the next one is read
+        except Exception as error:  # noqa: BLE001 - whatever a file does to its parser, the next version must be read
             self._seen, self._is_wrong = signature, True
             self._report(str(error) if isinstance(error, ValueError) else repr(error))
             return
-        # Somebody wrote while we read: half a list must not pass for a whole one, the next check will tell.
+        # If it was written to while we read, half a list could pass for a whole one: leave it to the next check.
         if self._signature() == signature:
             self._seen, self.value, self._is_wrong = signature, value, False
 
@@ -112,7 +112,7 @@ class ReloadedFile(Generic[T]):
 
 
 class _Look:
-    """One file's checks, each in a thread of its own: a file system that hangs holds up nothing but this file."""
+    """One file's checks, each in its own thread, so that a hanging file system only affects this file."""
 
     def __init__(self, file: ReloadedFile[Any], longest_s: float) -> None:
         self._file = file
@@ -122,7 +122,7 @@ class _Look:
         self._is_asked = False
 
     def again(self, *, is_asked: bool) -> None:
-        """Unless the last one hasn't ended; that is reported if it takes too long."""
+        """Start a check, unless the last one is still running; report that one if it takes too long."""
         self._is_asked |= is_asked
         if self._thread is not None and self._thread.is_alive():
             if time.monotonic() - self._began_s > self._longest_s:
@@ -133,7 +133,7 @@ class _Look:
         try:
             thread.start()
         except RuntimeError:
-            # No more threads now: the next time.
+            # No more threads now; try again next time.
             return
         self._thread, self._began_s, self._is_asked = thread, time.monotonic(), False
 
@@ -152,14 +152,14 @@ class Watcher:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Also after `stop`."""
+        """May be called again after `stop`."""
         if self._looks and self._thread is None:
             self._is_stopping = False
             self._thread = threading.Thread(target=self._watch, name="protection-lists", daemon=True)
             self._thread.start()
 
     def stop(self) -> None:
-        """At once: a check that hasn't ended goes on alone, and keeps nobody from exiting."""
+        """Stop without waiting for checks: one that is still running doesn't keep the process from exiting."""
         if self._thread is not None:
             self._is_stopping = True
             self._wake.set()
@@ -167,7 +167,7 @@ class Watcher:
             self._thread = None
 
     def reload(self) -> None:
-        """Soon, changed or not; safe in a signal handler."""
+        """Read all files again soon, changed or not; safe in a signal handler."""
         self._is_asked = True
         self._wake.set()
 

@@ -1,4 +1,4 @@
-"""Answers paths that nothing limits at a bounded cost: anew while there is time, else with the latest answer."""
+"""Answers unlimited paths at a bounded cost: computes answers while the budget lasts, then repeats the latest one."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _SHARE: Final = 0.02
-"""Of the time, for answers that are made anew: a page of metrics takes as long as hundreds of refusals.
+"""Share of the time for computing answers, since a metrics page takes as long as hundreds of refusals.
 
-Enough for one page a second, which is how often loadproof samples it.
+Enough for one page per second, which is how often loadproof samples it.
 """
 _BURST_S: Final = 0.2
-"""What is saved up for: whoever looks twice in a row sees what happened in between."""
+"""Time that can be saved up, so that a client that looks twice in a row sees what happened in between."""
 _OLDEST_S: Final = 1.0
 
 
 class _Answer(NamedTuple):
     messages: list[Message]
     found: dict[str, Any]
-    """What the router noted, for whoever counts requests by route."""
+    """The route that the router noted in the scope, for middleware that counts requests by route."""
 
 
 class Repeating:
-    """Serves requests whose answer is the same for everybody; an answer that is repeated is at most a second old.
+    """Serves requests whose answer is the same for everybody; a repeated answer is at most a second old.
 
-    Making answers gets `share` of the time, and a burst of `burst_s`. How long one takes is measured by `cpu_clock`,
-    and includes what the event loop does in between.
+    Computing answers gets 2 % of the time, with bursts of up to 0.2 s. The time of one is measured by `cpu_clock`, and
+    includes whatever else the event loop does in between.
     """
 
     def __init__(
@@ -76,12 +76,12 @@ class Repeating:
         try:
             await self._app(scope, receive, send_and_keep)
         finally:
-            # No debt is deeper than what a second pays back.
+            # The debt is never more than a second pays back.
             self._left_s = max(self._left_s - (self._cpu_clock() - began_s), -_OLDEST_S * _SHARE)
         if messages and messages[-1]["type"] == "http.response.body" and not messages[-1].get("more_body"):
             self._latest[key] = _Answer(messages, {name: scope[name] for name in ("route",) if name in scope})
 
 
 def _copy(message: Message) -> Message:
-    """Middleware further out may change what it is given."""
+    """A copy, since outer middleware may change the message."""
     return {**message, "headers": [*message["headers"]]} if "headers" in message else {**message}

@@ -1,4 +1,4 @@
-"""Tells the application about incidents from a thread of its own: nothing that notices one waits or fails with it."""
+"""Reports incidents to the application from a separate thread, so that code that notices one never waits or fails."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 OnProblem = Callable[[str, str], object]
-"""Gets an incident's name and what happened."""
+"""Called with an incident's name and what happened."""
 
 _MOST_WAITING: Final = 100
 _STOP_S: Final = 2.0
@@ -19,7 +19,7 @@ _log: Final = logging.getLogger(__name__)
 class Reporter:
     """Calls `on_problem` once per report, in order; it may be slow, hang or raise, and raised errors are logged.
 
-    At most a hundred reports wait for it; what comes beyond that is only logged.
+    At most a hundred reports are queued; any beyond that are only logged.
     """
 
     def __init__(self, on_problem: OnProblem) -> None:
@@ -29,7 +29,7 @@ class Reporter:
         self._thread: threading.Thread | None = None
 
     def __call__(self, name: str, detail: str) -> None:
-        """Returns at once and never raises; callable from any thread."""
+        """Queue a report; returns at once, never raises, and may be called from any thread."""
         try:
             self._reports.put_nowait((name, detail))
             with self._starting:
@@ -38,11 +38,11 @@ class Reporter:
                     thread.start()
                     self._thread = thread
         except (queue.Full, RuntimeError):
-            # The second: no thread can be started now; the next report tries again.
+            # RuntimeError: no thread can be started now; the next report tries again.
             _log.warning("%s: %s (nobody could be told)", name, detail)
 
     def stop(self) -> None:
-        """What was reported before is still told, if that takes no longer than two seconds."""
+        """Stop; queued reports are still delivered if that takes at most two seconds."""
         thread, self._thread = self._thread, None
         if thread is not None:
             try:
@@ -55,5 +55,5 @@ class Reporter:
         while (report := self._reports.get()) is not None:
             try:
                 self._on_problem(*report)
-            except Exception:  # noqa: BLE001 - whoever reports did nothing wrong
+            except Exception:  # noqa: BLE001 - not the reporting code's fault
                 _log.exception("on_problem failed, told of %s: %s", *report)

@@ -1,4 +1,4 @@
-"""Counts requests with slowapi, in a way that avoids its traps."""
+"""Counts requests with slowapi while avoiding its pitfalls."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ if TYPE_CHECKING:
 
 _PROBE: Final = parse("1000000/second")
 _THREADS: Final = 4
-"""More would only wait for each other's turns in the interpreter."""
+"""More threads would only wait for each other in the interpreter."""
 
 
 class SlowapiStore:
-    """slowapi's limiter, decorators and fallback; only called from a different place: ahead of routing.
+    """slowapi's limiter and decorators, called ahead of routing.
 
-    slowapi 0.1.10's own places don't work: its middleware finds no route of an included router (FastAPI 0.137 and
+    slowapi 0.1.10's usual hooks don't work: its middleware doesn't find routes of an included router (FastAPI 0.137 and
     later), and its decorators only run after the body was validated, so malformed requests are free. Here one function
     per endpoint is decorated, and called by this package's middleware. Of slowapi's options:
 
-    - `shared_limit` with the endpoint as scope, for `key_style="url"` (the default) has a bucket per path;
-    - `strategy="moving-window"`, for the default fixed one admits 2N - 1 around its edge;
-    - `headers_enabled=False`: it wants a `response: Response` of each route, and writes X-RateLimit-*;
-    - neither `in_memory_fallback_enabled` nor `swallow_errors`: the first only covers the counting, so that a look at
-      what is left raises all the same, and the second lets everybody in. What Redis leaves open is raised, for
-      `FallbackStore` to decide, as with LIMITER=redis;
-    - socket timeouts, without which a Redis that hangs stops the event loop; a few threads ask, and the loop is free
-      meanwhile.
+    - `shared_limit` with the endpoint as scope, because `key_style="url"` (the default) has a bucket per path;
+    - `strategy="moving-window"`, because the default fixed window admits 2N - 1 around its edge;
+    - `headers_enabled=False`: it needs a `response: Response` in each route, and writes X-RateLimit-*;
+    - neither `in_memory_fallback_enabled` nor `swallow_errors`: the first only covers counting, so reading the
+      remaining quota still raises, and the second admits everybody. Errors from Redis are raised instead, so that
+      `FallbackStore` decides, as with LIMITER=redis;
+    - socket timeouts, without which a hanging Redis stops the event loop; queries run in a few threads, so that the
+      loop stays free.
 
-    Its memory is not bounded by clients, and penalties are local: they are not slowapi's.
+    Its memory isn't bounded by clients. Penalties are ours, not slowapi's, and local to the process.
     """
 
     def __init__(self, options: Options, penalties: LocalPenalties | None) -> None:
@@ -65,7 +65,7 @@ class SlowapiStore:
             in_memory_fallback_enabled=False,
             swallow_errors=False,
         )
-        # slowapi reads RATELIMIT_ENABLED from the environment and from a file .env, wherever it is started.
+        # slowapi reads RATELIMIT_ENABLED from the environment and from a file .env in the working directory.
         self._limiter.enabled = True
         self._counters = {name: self._counter(name, limit) for name, limit in self._texts().items()}
         self._failures = 0
@@ -81,17 +81,17 @@ class SlowapiStore:
         return await self._ask(self._look, endpoint, client) if self._is_remote else self._look(endpoint, client)
 
     async def probe(self, timeout_s: float) -> None:
-        """Like a request: a server that answers but can't write is not back."""
+        """Writes like a request: a server that answers but can't write is not back."""
         async with asyncio.timeout(timeout_s):
             await asyncio.to_thread(self._limiter.limiter.hit, _PROBE, "probe")
 
     async def info(self) -> dict[str, str]:
-        """What the server says of itself."""
+        """The server's INFO."""
         storage: Any = self._limiter.limiter.storage
         return {name: str(value) for name, value in (await asyncio.to_thread(storage.storage.info)).items()}
 
     async def aclose(self) -> None:
-        """Connections are closed; a call still running in a thread ends with its socket's timeout."""
+        """Close connections; a call that still runs in a thread ends with its socket timeout."""
         if self._is_remote:
             storage: Any = self._limiter.limiter.storage
             storage.storage.connection_pool.disconnect()
@@ -103,14 +103,14 @@ class SlowapiStore:
         self._free = asyncio.Semaphore(_THREADS)
 
     async def _ask(self, question: Callable[[str, str], Standing], endpoint: str, client: str) -> Standing:
-        """In a thread, and in time. Waiting for a free one isn't Redis's fault, and ends with the first failure."""
+        """Ask in a thread, within the timeout; waiting for a thread isn't counted, and ends if another call fails."""
         failures = self._failures
         async with self._free:
             if self._failures != failures:
                 raise ConnectionError("it failed to answer others meanwhile")
             call = asyncio.get_running_loop().run_in_executor(self._threads, question, endpoint, client)
             try:
-                # It takes several commands, each with a timeout of its own.
+                # A question takes several commands, each with its own timeout, so this limits the whole.
                 answered, _ = await asyncio.wait([call], timeout=self._timeout_s)
             finally:
                 call.cancel()
@@ -125,9 +125,9 @@ class SlowapiStore:
 
     def _counter(self, endpoint: str, limit: str) -> Callable[[Request], None]:
         def count(request: Request) -> None:  # slowapi finds the request by this name.
-            """Only a target for the decorator."""
+            """Does nothing but give the decorator a target."""
 
-        # It identifies functions by module and name: two with the same name would share their limits.
+        # slowapi identifies functions by module and name: two with the same name would share their limits.
         count.__name__ = f"count_{endpoint}"
         decorated: Callable[[Request], None] = self._limiter.shared_limit(limit, scope=endpoint)(count)
         return decorated
@@ -148,6 +148,6 @@ class SlowapiStore:
 
 
 def _client_of(request: Request) -> str:
-    """The client that `Clients` determined; slowapi's own `get_remote_address` is the peer, even a proxy."""
-    assert request.client is not None  # noqa: S101 - put there above
+    """The client that `Clients` determined; slowapi's `get_remote_address` returns the peer, even if it is a proxy."""
+    assert request.client is not None  # noqa: S101 - set in `_count`
     return request.client.host

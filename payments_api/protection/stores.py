@@ -1,4 +1,4 @@
-"""Where requests and violations are counted: a store's interface, and the one in this process's memory."""
+"""Stores that count requests and violations: their interface, and the one in this process's memory."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class Standing(NamedTuple):
     reset_s: float
     """Seconds until more quota is available; for a refused client: until it would be admitted."""
     is_penalty: bool = False
-    """It is refused because a penalty runs, whatever the limit would say."""
+    """Refused because a penalty is running, whatever the limit says."""
 
 
 class Store(Protocol):
     async def take(self, endpoint: str, client: str) -> Standing:
-        """Count a request that is within the limit while no penalty runs; one beyond the limit is a violation."""
+        """Count a request if it is within the limit and no penalty is running; one beyond the limit is a violation."""
 
 
 class Counts(Protocol):
@@ -41,15 +41,15 @@ class Counts(Protocol):
         """Count a request if it is within the limit."""
 
     async def look(self, endpoint: str, client: str) -> Standing:
-        """Without counting one: whether the next one would be admitted."""
+        """Whether the next request would be admitted, without counting one."""
 
 
 async def take_or_punish(counts: Counts, penalties: LocalPenalties | None, endpoint: str, client: str) -> Standing:
-    """As `Store.take`."""
+    """Implements `Store.take` with separate counts and penalties."""
     if penalties is None:
         return await counts.count(endpoint, client)
     if (left_s := penalties.left_s(client)) > 0:
-        # A client that waits must be admitted, and this endpoint's own window may take longer than the penalty.
+        # A client that waits as told must be admitted, and this endpoint's window may take longer than the penalty.
         standing = await counts.look(endpoint, client)
         return Standing(False, 0, max(left_s, standing.reset_s), is_penalty=True)
     standing = await counts.count(endpoint, client)
@@ -59,10 +59,10 @@ async def take_or_punish(counts: Counts, penalties: LocalPenalties | None, endpo
 
 
 def refused(standing: Standing) -> Standing:
-    """Of a request that was refused just before the window was seen.
+    """The standing of a request that was refused just before `standing` was read.
 
-    What it was refused for may have left the window in between: then the next one need not wait, and what is oldest
-    now says nothing of when the window is free.
+    Requests may have left the window in between: if so, the next one needn't wait, and the time when the now oldest
+    one leaves is irrelevant.
     """
     return Standing(False, 0, 0.0 if standing.remaining else standing.reset_s)
 
@@ -74,15 +74,15 @@ def parsed_limits(limits: Mapping[str, str]) -> dict[str, RateLimitItem]:
 
 
 def until_s(reset_time_s: float, now_s: float, limit: RateLimitItem) -> float:
-    """Seconds from now to a reset; at most a window, because a wall clock that is set back would lock clients out."""
+    """Seconds until a reset; at most one window, since a wall clock that is set back would lock clients out."""
     return min(max(0.0, reset_time_s - now_s), float(limit.get_expiry()))
 
 
 class Windows:
-    """Moving windows in a storage of `limits.aio`: exactly N in any window, where a fixed one admits up to 2N - 1."""
+    """Moving windows in a storage of `limits.aio`: exactly N in any window, where fixed windows admit up to 2N - 1."""
 
     def __init__(self, limits: Mapping[str, str], storage: Storage, clock: Callable[[], float]) -> None:
-        """`clock` is the storage's."""
+        """`clock` must be the storage's clock."""
         self._limits = parsed_limits(limits)
         self._limiter = MovingWindowRateLimiter(storage)
         self._clock = clock
@@ -104,7 +104,7 @@ class Windows:
 
 
 class LocalStore:
-    """In this process's memory: P processes admit P times as much."""
+    """Counts in this process's memory, so P processes admit P times as much."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""The adversary bites: a wrong word is counted, a busy machine is not taken for one, and quick cases come out right."""
+"""The adversary counts wrong verdicts, doesn't take a busy machine for one, and its quick cases are right."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from bench.adversary.play import Command, Report
 from bench.serving import machine, read_results, write_results
 
 QUICK = ("a good log", "CR CR LF", "a typing error", "failures taken out", "host of the world")
-"""They measure nothing, and are right on any machine."""
+"""Cases that measure nothing, and so are right on any machine."""
 
 
 def a_case(code=0, right=(PASS,), output="", verdict=None, also=()):
-    """A case that was played already."""
+    """A case with a fixed result."""
 
     def play(directory: Path) -> Played:
         if verdict is not None:
@@ -42,8 +42,8 @@ def named(name: str) -> Case:
     return case
 
 
-def test_there_are_enough_cases_and_each_name_is_there_once():
-    """Of so many kinds, and so many of them honest."""
+def test_there_are_enough_cases_and_each_name_is_unique():
+    """Enough kinds, and enough honest ones among them."""
     assert [name for name, count in Counter(case.name for case in CASES).items() if count > 1] == []
     assert len({case.kind for case in CASES}) >= 80
     assert len({case.kind for case in CASES if case.is_honest}) >= 25
@@ -64,8 +64,8 @@ def test_there_are_enough_cases_and_each_name_is_there_once():
         (a_case(0, also=(lambda _: ["a secret"],)), "a secret"),
     ],
 )
-def test_a_wrong_word_is_counted_with_its_reason(case, wrong):
-    """By exit code, verdict.json, output and the case's own checks."""
+def test_a_wrong_verdict_is_counted_with_its_reason(case, wrong):
+    """Judged by exit code, verdict.json, output and the case's own checks."""
     found = found_in(case)
     assert (found.wrong_rounds, found.wrongs) == ((1, [wrong]) if wrong else (0, []))
 
@@ -78,8 +78,8 @@ def test_a_wrong_word_is_counted_with_its_reason(case, wrong):
         (FAIL, [PASS, FAIL], 1, (0, 0, 0)),
     ],
 )
-def test_want_of_quiet_is_repeated_and_wrong_only_for_who_is_honest(monkeypatch, right, thresholds, tries, counted):
-    """Three times at most; of a hostile target what its thresholds say counts, or else nothing."""
+def test_a_disturbed_round_is_repeated_and_wrong_only_if_honest(monkeypatch, right, thresholds, tries, counted):
+    """At most three tries; for a hostile case the thresholds' verdict counts, or else the round is unmeasured."""
     monkeypatch.setattr(rounds, "wanted_quiet", lambda _: True)
     verdict = {"verdict": INVALID, "thresholds": [{"word": word} for word in thresholds]}
     found = found_in(a_case(4, (right,), verdict=verdict))
@@ -87,14 +87,14 @@ def test_want_of_quiet_is_repeated_and_wrong_only_for_who_is_honest(monkeypatch,
     assert (found.wrong_rounds, found.disturbed, found.unmeasured) == counted
 
 
-def test_an_invalid_without_a_disturbance_is_wrong_at_once():
-    """A run whose record says nothing of the machine."""
+def test_invalid_without_a_disturbance_is_wrong_without_a_repeat():
+    """The run's record shows no sign of a busy machine."""
     found = found_in(a_case(4, (FAIL,)))
     assert (found.said, found.wrong_rounds, found.unmeasured) == ({INVALID: 1}, 1, 0)
 
 
-def test_results_keep_what_other_cases_said(monkeypatch, tmp_path):
-    """Each case's last one, in the order of all, and cases that are no more go."""
+def test_results_of_other_cases_are_kept(monkeypatch, tmp_path):
+    """The latest result of each case, in the order of all cases; cases that no longer exist are removed."""
     monkeypatch.setattr("bench.serving.RESULTS", tmp_path)
     first, second = (dataclasses.replace(a_case(0), name=name) for name in ("first", "second"))
     monkeypatch.setattr(command, "CASES", (first, second))
@@ -105,8 +105,8 @@ def test_results_keep_what_other_cases_said(monkeypatch, tmp_path):
     assert (kept["cases"], kept["wrong_words"]) == (2, 1)
 
 
-def test_the_machines_of_all_results_are_named(monkeypatch, tmp_path):
-    """As long as one of another machine stays."""
+def test_the_machines_of_all_results_are_listed(monkeypatch, tmp_path):
+    """As long as a result of another machine is kept."""
     monkeypatch.setattr("bench.serving.RESULTS", tmp_path)
     first, second = (dataclasses.replace(a_case(0), name=name) for name in ("first", "second"))
     monkeypatch.setattr(command, "CASES", (first, second))
@@ -119,8 +119,8 @@ def test_the_machines_of_all_results_are_named(monkeypatch, tmp_path):
     assert read_results("adversary")["machine"] == here
 
 
-def test_the_table_shows_text_as_text(monkeypatch, tmp_path):
-    """Whatever the cases are called, a row has its five cells."""
+def test_the_table_escapes_markup(monkeypatch, tmp_path):
+    """Whatever the cases are called, a row has five cells."""
     monkeypatch.setattr("bench.serving.RESULTS", tmp_path)
     case = dataclasses.replace(a_case(1, (FAIL,)), kind="a | b", tries="<b>`run | head`")
     monkeypatch.setattr(command, "CASES", (case,))
@@ -135,8 +135,8 @@ def test_the_table_shows_text_as_text(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     "name", ["a good log", "CR CR LF", "a typing error", "failures taken out", "host of the world"]
 )
-def test_quick_cases_come_out_right(name):
-    """A log, a file of Windows, a scenario, a damaged run, a host that nobody allowed."""
+def test_quick_cases_are_right(name):
+    """A log, a Windows file, a scenario, a damaged run, a host that isn't allowed."""
     found = found_in(named(name))
     assert found.wrongs == []
     assert found.said.keys() <= set(named(name).right)
@@ -144,8 +144,8 @@ def test_quick_cases_come_out_right(name):
 
 @pytest.mark.long
 @pytest.mark.process
-def test_a_case_whose_right_word_is_wrong_is_counted_as_wrong():
-    """Through the command line: a failing log that 'must' pass."""
+def test_a_case_that_expects_the_wrong_verdict_is_counted_as_wrong():
+    """Through the command line: a failing log that "must" pass."""
     found = found_in(dataclasses.replace(named("CR CR LF in a log"), right=(PASS,)))
     assert (found.wrong_rounds, found.wrongs) == (1, ["FAIL, right is PASS"])
 
@@ -154,14 +154,14 @@ def test_a_case_whose_right_word_is_wrong_is_counted_as_wrong():
 @pytest.mark.long
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", ["null as balance", "dies midway", "413 before the body", "SIGINT to Locust"])
-def test_hostile_runs_come_out_right(name):
-    """Or were not measured, on a machine that is too busy."""
+def test_hostile_runs_are_right(name):
+    """Or unmeasured, on a machine that is too busy."""
     assert found_in(named(name)).wrongs == []
 
 
 @pytest.mark.process
-def test_a_command_that_hangs_is_ended(tmp_path):
-    """And says so."""
+def test_a_hanging_command_is_killed(tmp_path):
+    """Its result is "hung"."""
     hanging = Command("report", tmp_path, environment={}, under=("bash", "-c", "sleep 60", "bash"))
     assert hanging.end(most_s=0.5)[0] is None
     assert Played(None, "", tmp_path).said == HUNG
@@ -169,8 +169,8 @@ def test_a_command_that_hangs_is_ended(tmp_path):
 
 @pytest.mark.long
 @pytest.mark.process
-def test_a_report_may_have_no_verdict(tmp_path):
-    """Without thresholds."""
+def test_a_report_without_thresholds_has_no_verdict(tmp_path):
+    """Its result is "no verdict"."""
     stats = named("stats of a good run").play
     assert isinstance(stats, Report)
     assert dataclasses.replace(stats, thresholds=None)(tmp_path).said == NO_VERDICT

@@ -1,4 +1,4 @@
-"""Real duels are noted one by one, go on where they were interrupted, and are told with their uncertainty."""
+"""Real duels are stored one by one, resume where they were interrupted, and are shown with their uncertainty."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.planned import PLANNED
 
 @pytest.fixture
 def works(tmp_path, monkeypatch):
-    """Where duels are held; each is over at once, with this exit code."""
+    """The work directory of duels, each of which ends at once with the given exit code."""
     monkeypatch.setattr(serving, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(duels, "WORK", tmp_path / "work")
     monkeypatch.setattr(duels, "in_time", lambda *_: "equivalent")
@@ -35,8 +35,8 @@ def works(tmp_path, monkeypatch):
     return asked, codes
 
 
-def test_as_many_duels_as_are_wanted_are_held_and_no_more(works):
-    """Each with a seed of its own."""
+def test_only_the_requested_number_of_duels_is_played(works):
+    """Each with its own seed."""
     asked, _ = works
     duels.main(2, ["equal"])
     duels.main(3, ["equal"])
@@ -46,8 +46,8 @@ def test_as_many_duels_as_are_wanted_are_held_and_no_more(works):
     assert not list(duels.WORK.rglob(DUEL))
 
 
-def test_a_duel_that_was_not_decided_goes_on_next_time(works):
-    """It isn't held again."""
+def test_an_undecided_duel_is_resumed_next_time(works):
+    """No new duel is started instead."""
     asked, codes = works
     codes += [130]
     duels.main(1, ["equal"])
@@ -58,15 +58,15 @@ def test_a_duel_that_was_not_decided_goes_on_next_time(works):
 
 
 def test_a_slower_release_is_the_same_one_with_a_longer_delay(works):
-    """Equals are a duel of a release with itself."""
+    """Equal releases are a duel of a release with itself."""
     equal, slower = duels.arguments("equal", 1), duels.arguments("10 % slower", 1)
     assert "--aa" in equal
     assert '"delay_ms": 20' in slower[slower.index("--baseline") + 1]
     assert '"delay_ms": 22' in slower[slower.index("--candidate") + 1]
 
 
-def test_what_was_found_is_told_with_its_interval(works):
-    """And what has not been measured is told as that."""
+def test_results_are_shown_with_their_intervals(works):
+    """Cases that haven't been measured are shown as such."""
     assert tables.duels() == "Not measured yet."
     duels.main(4, ["equal"])
     text = tables.duels()

@@ -1,4 +1,4 @@
-"""Faults are planted where they are said to be, and nowhere else; and what is told of them adds up."""
+"""Faults are planted where they should be and nowhere else, and the table adds up."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def faults_in(source: str) -> list[tuple[str, range, str]]:
 
 
 def test_each_kind_of_node_has_its_faults():
-    """By the function or the constant that they are in; neither in what readers nor in what type checkers see."""
+    """Each named after its function or constant; none in docstrings or annotations."""
     found = faults_in(SOURCE)
     assert [told for within, _, told in found if within == "LIMIT"] == ["'most' → 'XX'", "3 → 4"]
     assert [(lines, told) for within, lines, told in found if within == "inside"] == [
@@ -83,14 +83,14 @@ def test_each_kind_of_node_has_its_faults():
         ("x: int = -1", ["-1 → 1", "1 → 2"]),
     ],
 )
-def test_a_statement_has_so_many_faults(statement, faults):
-    """One at a time."""
+def test_a_statement_has_the_expected_number_of_faults(statement, faults):
+    """Each mutant has one fault."""
     assert [told for _, _, told in faults_in(f"def f():\n    {statement}\n")] == faults
 
 
 @pytest.fixture
 def module(monkeypatch):
-    """As if it were imported from `mutated.py`."""
+    """A module that looks as if it were imported from `mutated.py`."""
     made = ModuleType("mutated")
     exec(compile(SOURCE, "mutated.py", "exec"), vars(made))  # noqa: S102 - the source above
     monkeypatch.setitem(sys.modules, "mutated", made)
@@ -104,23 +104,23 @@ def planted(told: str, within: str) -> None:
     plant(Path("mutated.py"), tree, mutant)
 
 
-def test_a_fault_in_a_function_is_where_others_imported_it(module):
-    """The function stays the same object."""
+def test_a_fault_in_a_function_affects_modules_that_imported_it(module):
+    """The function object stays the same."""
     imported = module.inside
     assert (imported(3), imported(2)) == (False, True)
     planted("Lt → LtE", "inside")
     assert (imported(3), module.inside(3)) == (True, True)
 
 
-def test_a_fault_in_a_property_is_seen(module):
-    """Decorated or not."""
+def test_a_fault_in_a_property_takes_effect(module):
+    """With or without further decorators."""
     assert module.Kept().told == "2.0 of many"
     planted("'many' → 'XX'", "Kept.told")
     assert module.Kept().told == "2.0 of XX"
 
 
-def test_a_fault_in_a_constant_is_where_others_imported_it(module, monkeypatch):
-    """As a value of its own in each."""
+def test_a_fault_in_a_constant_affects_modules_that_imported_it(module, monkeypatch):
+    """Each module that has the same object gets the new value."""
     other = ModuleType("other")
     other.LIMIT = module.LIMIT
     monkeypatch.setitem(sys.modules, "other", other)
@@ -129,16 +129,16 @@ def test_a_fault_in_a_constant_is_where_others_imported_it(module, monkeypatch):
     assert module.inside(3)
 
 
-def test_a_constant_is_looked_for_where_it_is_used():
-    """Its own line runs once, when it is imported."""
+def test_tests_of_a_constant_are_those_that_run_its_uses():
+    """Its own line runs only once, when it is imported."""
     tree = ast.parse(SOURCE)
     lines = {mutant.within: lines_of(tree, mutant) for mutant in mutants_of(tree)}
     assert lines["LIMIT"] == {5, 14}
     assert lines["inside"] == {13, 14, 15}
 
 
-def test_what_is_told_adds_up(monkeypatch):
-    """By file and part; survivors by their reason, those without one last."""
+def test_the_table_adds_up(monkeypatch):
+    """By file and group; survivors are listed by reason, unexplained ones last."""
     monkeypatch.setattr(table, "REASONS", (("a.py f: 1 *", "nobody asked"),))
     killers = {"1 → 2": "", "3 → 4": "no test", "5 → 6": "time", "7 → 8": "tests/x.py::y"}
     fates = [{"path": "a.py", "within": "f", "line": 1, "told": told, "killed_by": by} for told, by in killers.items()]

@@ -1,4 +1,4 @@
-"""A cell is the worst of what decides its row, and a mutant is tried on its own promise."""
+"""A cell is the worst judgement of its row, and a mutant is tried on its own promise."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ def verdict(isolation: str, *, p95: str = "PASS", word: str = "PASS") -> dict:
         (None, "INCONCLUSIVE", "limits judged no such thing"),
     ],
 )
-def test_a_cell_is_the_worst_word_of_what_decides_its_row(judged, word, decided_by):
-    """And nothing judged is nothing kept."""
+def test_a_cell_is_the_worst_judgement_of_its_row(judged, word, decided_by):
+    """A missing judgement doesn't count as kept."""
     cell = cell_of(ROW, {"limits": judged})
     assert cell.word == word
     assert decided_by in cell.reason
 
 
-def test_what_a_cell_may_say_is_known_beforehand():
-    """Its own promise must be seen to break; another may, with a reason; the rest must hold."""
+def test_the_words_that_a_cell_may_have_are_predicted():
+    """A mutant's own promise must be seen to break; others may break with a reason; the rest must hold."""
     mutant = Column("key-global", 3, "one key for all", {1: "others spend it"})
     assert [list(mutant.right(row)) for row in (3, 1, 2)] == [["FAIL"], ["FAIL", "INCONCLUSIVE", "PASS"], ["PASS"]]
     assert mutant.environment(is_quick=True) == {"TARGET_MUTANT": "key-global"}
@@ -54,7 +54,7 @@ def test_what_a_cell_may_say_is_known_beforehand():
 
 
 def test_a_disturbed_run_is_repeated_once_if_its_word_is_wrong():
-    """A busy machine is no fault of the target's, and no excuse for what it broke."""
+    """A busy machine is no fault of the target, and no excuse for what it broke."""
     words = iter([verdict("INCONCLUSIVE", word="INVALID"), verdict("PASS"), verdict("FAIL", word="INVALID")])
     (repeated,) = tried(Column(CLEAN), [ROW], lambda *_: next(words))
     assert (repeated.is_right, repeated.cell.word) == (True, "PASS")
@@ -63,8 +63,8 @@ def test_a_disturbed_run_is_repeated_once_if_its_word_is_wrong():
     assert next(words, None) is None
 
 
-def test_each_row_has_mutants_and_scenarios_that_are_there():
-    """The quick form tries each mutant on the promise that it breaks, and the clean one on all."""
+def test_each_row_has_existing_mutants_and_scenarios():
+    """The quick form tries each mutant on the promise that it breaks, and the clean API on all."""
     known = columns()
     assert {column.row for column in known} == {0, *(row.number for row in ROWS)}
     assert {name for row in ROWS for name in row.decided_by} == set(SCENARIOS)
@@ -75,15 +75,15 @@ def test_each_row_has_mutants_and_scenarios_that_are_there():
     assert all(set(column.also) < numbers and column.row not in column.also for column in known)
 
 
-def test_a_misspelt_target_is_not_right(monkeypatch):
-    """Nothing tried is nothing kept."""
+def test_a_misspelt_target_is_an_error(monkeypatch):
+    """Otherwise nothing would be tried, and nothing wrong."""
     monkeypatch.setattr("sys.argv", ["properties", "--dry", "quota-race", "quota-rase"])
     with pytest.raises(SystemExit, match="no target or row is called quota-rase"):
         main()
 
 
-def test_the_table_shows_what_is_not_as_was_written_down():
-    """A mutant that nobody noticed, and one that broke what it should not."""
+def test_the_table_shows_cells_that_are_not_as_predicted():
+    """A mutant that went unnoticed, and one that broke a promise that it should not."""
     cells = [
         {"column": CLEAN, "row": 1, "word": "PASS", "reason": "", "right": True},
         {"column": "quota-race", "row": 1, "word": "PASS", "reason": "", "right": False},

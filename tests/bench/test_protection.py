@@ -1,4 +1,4 @@
-"""What the benchmark of the protections measures is what its table says."""
+"""The benchmark of the protections measures what its table says."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KINDS = {
 
 
 def answer_of(settings: Settings, database: str) -> tuple[int, bytes]:
-    """The third of one client."""
+    """Status and body of the answer to a client's third request."""
     sent: list[Any] = []
 
     async def asked() -> None:
@@ -45,8 +45,8 @@ def answer_of(settings: Settings, database: str) -> tuple[int, bytes]:
 
 @pytest.mark.long
 @pytest.mark.process
-def test_each_protection_has_a_row_of_its_own_and_is_alone_in_it(tmp_path):
-    """And requests that are refused are refused by what the row names."""
+def test_each_protection_is_measured_alone_in_its_own_row(tmp_path):
+    """Requests that are refused are refused by the protection that the row names."""
     database = str(tmp_path / "ledger.sqlite3")
     create_database(database, 10)
     refusals = {

@@ -1,4 +1,4 @@
-"""Benchmarks outlive a round that can't be measured, keep their runs, and tell how many there are."""
+"""Benchmarks survive rounds that can't be measured, keep several runs, and say how many there are."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.commands import ROOT
 
 
 def failing(times, figure=7.0, error=None):
-    """A measurement that fails so many times before it tells the figure."""
+    """A measurement that fails this many times before it returns the figure."""
     outcomes = iter([error or Unmeasured("INVALID")] * times)
 
     def measure(*_):
@@ -32,8 +32,8 @@ def failing(times, figure=7.0, error=None):
 
 
 @pytest.mark.parametrize("error", [Unmeasured("INVALID"), subprocess.TimeoutExpired("k6", 120)])
-def test_a_round_that_cannot_be_measured_is_repeated_three_times_at_most(error, capsys):
-    """And counted, by tool."""
+def test_a_round_that_cannot_be_measured_is_repeated_at_most_three_times(error, capsys):
+    """Repeats are counted per tool."""
     rounds = Rounds()
     assert rounds.measured("k6", failing(0)) == 7.0
     assert rounds.measured("hey", failing(REPEATS, error=error)) == 7.0
@@ -44,21 +44,21 @@ def test_a_round_that_cannot_be_measured_is_repeated_three_times_at_most(error, 
     assert capsys.readouterr().err.endswith("Left out after 3 repeats each: hey 1 ×.\n")
 
 
-def test_a_bug_of_the_benchmark_is_not_repeated():
-    """It would only come again."""
+def test_a_round_with_a_bug_is_not_repeated():
+    """It would only fail again."""
     with pytest.raises(ZeroDivisionError):
         Rounds().measured("k6", lambda: 1 / 0)
 
 
-def test_what_was_repeated_is_told_in_a_sentence():
-    """Nothing where nothing was, or where nobody counted."""
+def test_repeats_are_reported_in_a_sentence():
+    """It is empty if there were none, or if nobody counted."""
     assert repeats_told({}) == repeats_told({"repeated": {"k6": 0}, "left_out": {}}) == ""
     told = repeats_told({"repeated": {"k6": 4, "hey": 0}, "left_out": {"k6": 1}})
     assert told == "Repeated because a round could not be measured: k6 4 ×. Left out after 3 repeats each: k6 1 ×."
 
 
-def test_output_that_cannot_be_read_is_no_measurement():
-    """Whether by a pattern or by a parser."""
+def test_unreadable_output_is_no_measurement():
+    """Whether a pattern doesn't match or a parser fails."""
     assert number_in("Requests/sec: 12.5", r"Requests/sec:\s+([\d.]+)") == 12.5
     with pytest.raises(Unmeasured, match="connection refused"):
         number_in("connection refused", r"Requests/sec:\s+([\d.]+)")
@@ -81,7 +81,7 @@ def change_verdict(out, word):
 
 @pytest.mark.parametrize("read", [measured_run, saturated_run])
 def test_a_run_without_a_verdict_is_no_measurement(read, out):
-    """Or without a directory."""
+    """Nor is one without a directory."""
     assert read(out).manifest.scenario.name == "load-100"
     (out / "run/verdict.json").unlink()
     with pytest.raises(Unmeasured, match="no verdict"):
@@ -91,8 +91,8 @@ def test_a_run_without_a_verdict_is_no_measurement(read, out):
         read(out)
 
 
-def test_an_invalid_run_is_no_measurement_unless_its_generator_was_to_be_saturated(out):
-    """Then INVALID is what a busy core makes it."""
+def test_an_invalid_run_is_no_measurement_unless_its_generator_should_be_saturated(out):
+    """A saturated core makes the run INVALID."""
     change_verdict(out, "INVALID")
     assert saturated_run(out).manifest.scenario.name == "load-100"
     with pytest.raises(Unmeasured, match="loadproof: INVALID"):
@@ -101,8 +101,8 @@ def test_an_invalid_run_is_no_measurement_unless_its_generator_was_to_be_saturat
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("column", "value", "why"), [("asleep_s", 2.0, "slept"), ("loop_delay_s", 1.5, "stalled")])
-def test_a_saturated_run_that_stood_still_is_no_measurement(column, value, why, out):
-    """A busy core was meant, a standstill was not."""
+def test_a_saturated_run_that_stalled_is_no_measurement(column, value, why, out):
+    """A busy core is intended, a stall is not."""
     rows = pd.read_csv(out / "run/generator.csv")
     rows["cpu_ratio"] = 1.0
     rows.to_csv(out / "run/generator.csv", index=False)
@@ -115,7 +115,7 @@ def test_a_saturated_run_that_stood_still_is_no_measurement(column, value, why, 
 
 @pytest.fixture
 def results(tmp_path, monkeypatch):
-    """An empty directory of results, and a machine that answers at once."""
+    """An empty results directory, and benchmarks that take no time."""
     monkeypatch.setattr(serving, "RESULTS", tmp_path / "results")
     for module in (throughput, rate):
         monkeypatch.setattr(module, "versions", dict)
@@ -126,8 +126,8 @@ def results(tmp_path, monkeypatch):
     return tmp_path / "results"
 
 
-def test_what_was_measured_is_written_though_a_tool_never_was(results, monkeypatch, capsys):
-    """Its place in the table is a dash, and the line above says why."""
+def test_results_are_written_even_if_a_tool_could_not_be_measured(results, monkeypatch, capsys):
+    """Its cell in the table is a dash, and the line above says why."""
     monkeypatch.setattr(throughput, "TOOLS", {"loadproof": failing(1, 100.0), "k6": failing(99), "hey": failing(0, 80)})
     throughput.main()
     (run,) = serving.read_results("throughput")["runs"]
@@ -142,8 +142,8 @@ def test_what_was_measured_is_written_though_a_tool_never_was(results, monkeypat
     assert "50 ns | 10.0 µs | 200 | 100 | 80 |" in text
 
 
-def test_over_tls_there_are_rows_and_goals_of_their_own(results, monkeypatch):
-    """Of the tools that are measured there."""
+def test_tls_has_its_own_rows_and_goals(results, monkeypatch):
+    """Only for tools that are measured over TLS."""
     monkeypatch.setattr(throughput, "TLS_TOOLS", ("loadproof", "k6"))
     tools = {"loadproof": failing(0, 100.0), "k6": failing(3, 40.0), "wrk": failing(0, 400)}
     monkeypatch.setattr(throughput, "TOOLS", tools)
@@ -157,8 +157,8 @@ def test_over_tls_there_are_rows_and_goals_of_their_own(results, monkeypatch):
     assert "wrk" not in over_tls
 
 
-def test_tables_are_made_though_loadproof_itself_was_never_measured(results, monkeypatch):
-    """There is nothing to divide then."""
+def test_tables_can_be_made_without_a_measurement_of_loadproof(results, monkeypatch):
+    """Then there is nothing to divide."""
     monkeypatch.setattr(throughput, "TOOLS", {"loadproof": failing(99), "hey": failing(0, 80)})
     throughput.main()
     assert "| hey | – | 1.2 | 80 | 80 (2) |" in performance.throughput()
@@ -168,7 +168,7 @@ def test_tables_are_made_though_loadproof_itself_was_never_measured(results, mon
 
 
 def test_a_table_shows_the_range_over_all_runs_and_how_many_missed_the_goal(results):
-    """For each client."""
+    """One row per client."""
     common = {"machine": "a", "python": "3", "command": "make bench-throughput", "goals": {"hey": 1.2}}
     for day, rps in (("2026-01-01", 50), ("2026-01-02", 80), ("2026-01-03", 200)):
         medians = {"loadproof": 100.0, "hey": rps}
@@ -179,8 +179,8 @@ def test_a_table_shows_the_range_over_all_runs_and_how_many_missed_the_goal(resu
     assert "| hey | 0.50 to 2.00 | 1.2, missed in 1 of 3 | 200 | 200 (1) |" in text
 
 
-def test_a_run_replaces_that_of_the_same_day_and_machine_and_the_oldest_go(results):
-    """Others are kept, ten together."""
+def test_a_run_replaces_one_of_the_same_day_and_machine_and_the_oldest_are_dropped(results):
+    """Ten runs are kept."""
     for day in range(12):
         serving.add_run("rate", {"date": f"2026-01-{day:02}", "machine": "a", "python": "first"})
     serving.add_run("rate", {"date": "2026-01-05", "machine": "a", "python": "again"})
@@ -191,8 +191,8 @@ def test_a_run_replaces_that_of_the_same_day_and_machine_and_the_oldest_go(resul
     assert runs[0]["date"] == "2026-01-03"
 
 
-def test_the_days_of_runs_are_counted_and_few_are_called_few():
-    """A run of unrecorded date is no known day."""
+def test_the_days_of_runs_are_counted_and_too_few_are_flagged():
+    """A run without a recorded date doesn't count as a day."""
     undated, first, second, third = (
         {"date": date} for date in ("not recorded", "2026-01-01", "2026-01-02", "2026-01-03")
     )
@@ -202,16 +202,16 @@ def test_the_days_of_runs_are_counted_and_few_are_called_few():
     assert over_runs([first, second, third]) == "3 runs on 3 days (2026-01-01, 2026-01-02, 2026-01-03)."
 
 
-def test_a_range_goes_from_the_least_to_the_greatest():
-    """A unit is named once, and one value is no range."""
+def test_a_range_goes_from_the_lowest_to_the_highest():
+    """The unit is written once, and a single value is no range."""
     assert range_of([1.234, None, 0.7]) == "0.70 to 1.23"
     assert range_of([0.701, 0.699]) == "0.70"
     assert range_of([0.2, 0.1], "{:.1f} ms") == "0.1 to 0.2 ms"
     assert range_of([None]) == "–"
 
 
-def test_microseconds_come_from_a_run_on_the_profiles_machine_or_from_none(results):
-    """Shares of one machine times the rate of another would be nobody's."""
+def test_microseconds_are_computed_only_from_a_run_on_the_profiles_machine(results):
+    """One machine's shares times another machine's rate would mean nothing."""
     for day, where, rps in (("2026-01-01", "a", 1e5), ("2026-01-02", "a", 2e5), ("2026-01-03", "b", 1e6)):
         serving.add_run("throughput", {"date": day, "machine": where, "median_rps": {"loadproof": rps}})
     assert performance.us_per_request({"date": "2026-01-01", "machine": "a"}) == 10
@@ -221,8 +221,8 @@ def test_microseconds_come_from_a_run_on_the_profiles_machine_or_from_none(resul
 
 @pytest.mark.long
 @pytest.mark.slow
-def test_the_probe_measures_and_leaves_the_process_where_it_was():
-    """A pair of system calls takes longer than a Python call, everywhere."""
+def test_the_probe_measures_and_restores_the_cpu_affinity():
+    """A pair of system calls takes longer than a Python call on any machine."""
     before = os.sched_getaffinity(0)
     found = machine.probe()
     assert 0 < found["python_call_ns"] < found["system_call_pair_us"] * 1000

@@ -1,4 +1,4 @@
-"""Plain users, as anybody writes them, in every Locust from 1.0 on."""
+"""Ordinary users, in code that runs on every Locust since 1.0."""
 
 import os
 

@@ -1,8 +1,8 @@
-"""Locusts of several versions, run for a few seconds against the reference target, to the captures beside this file.
+"""Runs several versions of Locust against the reference target, and stores their CSVs next to this file.
 
     python -m tests.captures.make 1.0.3=PATH/TO/locust 2.47=PATH/TO/locust …
 
-The expected outputs are no part of it: `make golden` writes them.
+The expected outputs are written by `make golden`, not by this script.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ FAULTS = '{"balance": {"delay_ms": 20, "error_ratio": 0.02}, "health": {"delay_m
 @dataclass(frozen=True)
 class Capture:
     name: str
-    """The version, and what is special about it."""
+    """The version, and anything special about the run."""
     full_history: bool
     users: int = 8
     spawn_rate: float = 2
@@ -57,7 +57,7 @@ CAPTURES = (
 
 
 def make(capture: Capture, locust: str) -> None:
-    """Run it and keep its CSVs, without what only this machine has."""
+    """Run Locust and keep its CSVs, without anything specific to this machine."""
     with tempfile.TemporaryDirectory() as directory, running_target(LIMITER="off", FAULTS=FAULTS) as target:
         url = target.url if capture.target_is_up else NOBODY_LISTENS
         command = [locust, "-f", str(LOCUSTFILE), "--headless", "--host", url, "--csv", f"{directory}/run"]
@@ -73,7 +73,7 @@ def make(capture: Capture, locust: str) -> None:
 
 
 def keep(file: Path, place: Path) -> None:
-    """Byte for byte but for the paths in tracebacks."""
+    """Copy the file byte for byte, except for paths in tracebacks."""
     place.parent.mkdir(exist_ok=True)
     content = file.read_bytes().replace(str(HERE).encode(), b".")
     place.write_bytes(re.sub(rb'"/[^"]*?/(?=site-packages/|python[\d.]+/)', b'"', content))

@@ -1,4 +1,4 @@
-"""The reference target's answers, over HTTP."""
+"""The answers of the reference API over HTTP."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def problem(answer: requests.Response) -> dict[str, object]:
     return body
 
 
-def test_liveness_and_readiness_are_apart(shared_target):
+def test_liveness_and_readiness_are_separate(shared_target):
     """/health touches nothing, /health/ready asks the database."""
     assert requests.get(f"{shared_target.url}/health", timeout=5).json() == {"status": "ok"}
     assert requests.get(f"{shared_target.url}/health/ready", timeout=5).json() == {"status": "ready"}
@@ -44,8 +44,8 @@ def test_a_payment_moves_money_once_and_can_be_read_back(shared_target):
     assert after == (before[0] - 250, before[1] + 250)
 
 
-def test_a_client_that_leaves_within_its_body_is_no_failure_of_the_server():
-    """No traceback for each of thousands, under overload; who stays is served."""
+def test_a_client_that_disconnects_within_its_body_is_not_logged_as_a_server_failure():
+    """Under overload there would be thousands of tracebacks; other clients are still served."""
     with running_target(stderr=subprocess.PIPE) as target:
         port = int(target.url.rpartition(":")[2])
         for path in ("/webhooks/standard", "/transactions"):
@@ -58,7 +58,7 @@ def test_a_client_that_leaves_within_its_body_is_no_failure_of_the_server():
 
 
 def test_the_same_key_replays_the_first_answer(shared_target):
-    """A retry of a payment gives the first answer, says so, and moves no more money."""
+    """A retry of a payment gets the first answer again, says so, and moves no more money."""
     key = uuid.uuid4().hex
     first, again = shared_target.pay(key, amount=7), shared_target.pay(key, amount=7)
     assert first.json() == again.json()
@@ -67,7 +67,7 @@ def test_the_same_key_replays_the_first_answer(shared_target):
 
 
 def test_a_refusal_is_replayed_too(shared_target):
-    """An order refused for want of funds stays refused under its key."""
+    """An order refused for lack of funds stays refused under its key."""
     key = uuid.uuid4().hex
     assert [shared_target.pay(key, amount=10**9).status_code for _ in range(2)] == [422, 422]
 
@@ -79,8 +79,8 @@ def test_the_same_key_with_another_order_is_refused(shared_target):
     assert problem(shared_target.pay(key, amount=2))["type"] == "urn:problem:key-reused"
 
 
-def test_of_simultaneous_payments_with_one_key_one_takes_effect(shared_target):
-    """Racing retries end as the one payment, its replay, or 'in flight'."""
+def test_only_one_of_simultaneous_payments_with_one_key_takes_effect(shared_target):
+    """Racing retries get the one payment, its replay, or "in flight"."""
     key, before = uuid.uuid4().hex, shared_target.balance("acct-000020")
     answers: list[requests.Response] = []
 
@@ -109,8 +109,8 @@ def test_of_simultaneous_payments_with_one_key_one_takes_effect(shared_target):
         ({"extra": 1}, 422, "invalid-request"),
     ],
 )
-def test_a_wrong_order_is_refused_with_its_reason(shared_target, changes, status, kind):
-    """Each reason has a problem type of its own."""
+def test_an_invalid_order_is_refused_with_its_reason(shared_target, changes, status, kind):
+    """Each reason has its own problem type."""
     body = problem(shared_target.pay(**changes))
     assert (body["status"], body["type"]) == (status, f"urn:problem:{kind}")
 
@@ -121,8 +121,8 @@ def test_a_payment_needs_a_key(shared_target):
 
 
 @pytest.mark.parametrize("path", ["/nowhere", "/balance/nobody", "/transactions/none", "/balance/a/b"])
-def test_what_is_not_there_is_a_problem_too(shared_target, path):
-    """404 is problem+json as well."""
+def test_404_is_a_problem_too(shared_target, path):
+    """It is problem+json as well."""
     assert problem(requests.get(shared_target.url + path, timeout=5))["status"] == 404
 
 
@@ -133,8 +133,8 @@ def test_a_wrong_method_is_a_problem_that_names_the_right_one(shared_target):
     assert answer.headers["allow"] == "GET"
 
 
-def test_an_event_has_one_effect(shared_target):
-    """The second delivery of an event is told from the first."""
+def test_an_event_takes_effect_once(shared_target):
+    """The second delivery is answered as a duplicate."""
     event = f"evt_{uuid.uuid4().hex}"
     first, again = shared_target.deliver(event), shared_target.deliver(event)
     assert (first.status_code, first.json()["duplicate"]) == (202, False)
@@ -142,7 +142,7 @@ def test_an_event_has_one_effect(shared_target):
 
 
 def test_forged_stale_and_unknown_deliveries_are_refused(shared_target):
-    """Another body, another secret, an old timestamp, a missing header, a stranger."""
+    """Another body, another secret, an old timestamp, a missing header, an unknown provider."""
     good = signed("evt_1", b"{}")
     forged = shared_target.deliver("evt_1", b'{"amount": 1}', **good)
     assert problem(forged)["type"] == "urn:problem:forged-webhook"
@@ -155,14 +155,14 @@ def test_forged_stale_and_unknown_deliveries_are_refused(shared_target):
     assert problem(shared_target.deliver("evt_1", provider="stranger"))["status"] == 404
 
 
-def test_one_good_signature_among_several_is_enough(shared_target):
-    """Keys are rotated by signing with the old and the new one."""
+def test_one_valid_signature_among_several_is_enough(shared_target):
+    """During key rotation, senders sign with the old and the new key."""
     event = f"evt_{uuid.uuid4().hex}"
     good = signed(event, b"{}")["webhook-signature"]
     assert shared_target.deliver(event, **{"webhook-signature": f"v1,AAAA {good}"}).status_code == 202
 
 
-def test_metrics_tell_requests_limits_and_the_process(shared_target):
+def test_metrics_cover_requests_limits_and_the_process(shared_target):
     """Routes are templates, so that accounts don't grow the page; unknown paths share one label."""
     requests.get(f"{shared_target.url}/balance/acct-000003", timeout=5)
     requests.get(f"{shared_target.url}/no/such/path", timeout=5)
@@ -174,8 +174,8 @@ def test_metrics_tell_requests_limits_and_the_process(shared_target):
         assert f"\n{name} " in page
 
 
-def test_a_stop_drops_no_request():
-    """SIGTERM while a slow answer is on its way: the answer comes, then the process ends with 0."""
+def test_stopping_drops_no_request():
+    """SIGTERM while a slow answer is on its way: the answer arrives, then the process exits with 0."""
     with running_target(FAULTS=json.dumps({"health": {"delay_ms": 2000}})) as target:
         answers: list[int] = []
 
@@ -194,8 +194,8 @@ def test_a_stop_drops_no_request():
     assert answers == [200]
 
 
-def test_faults_can_be_set_while_it_runs_when_allowed():
-    """Each deliberate fault shows in the answer, and an unset one in none."""
+def test_faults_can_be_set_at_runtime_if_allowed():
+    """Each deliberate fault shows in the answer, and without faults none does."""
     with running_target(FAULTS="{}") as target:
 
         def set_faults(**faults: object) -> int:
@@ -211,12 +211,12 @@ def test_faults_can_be_set_while_it_runs_when_allowed():
         with pytest.raises((requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
             _ = requests.get(f"{target.url}/balance/acct-000001", timeout=5).content
         assert set_faults(nowhere={}) == 422
-        # What hangs would be waited for.
+        # A graceful stop would wait for the hanging request.
         target.process.kill()
 
 
-def test_faults_are_no_endpoint_unless_allowed(shared_target):
-    """Without FAULTS nobody can break it from outside."""
+def test_there_is_no_faults_endpoint_unless_allowed(shared_target):
+    """Without FAULTS nobody can break the target from outside."""
     assert requests.put(f"{shared_target.url}/faults", data="{}", timeout=5).status_code == 404
 
 
@@ -233,7 +233,7 @@ def target_command(*arguments: str, **settings: str) -> subprocess.CompletedProc
     )
 
 
-def test_wrong_settings_are_told_all_at_once_without_secrets():
+def test_all_invalid_settings_are_reported_at_once_without_secrets():
     """One line each, exit code 2, no traceback."""
     done = target_command(
         PORT="x",
@@ -254,8 +254,8 @@ def test_wrong_settings_are_told_all_at_once_without_secrets():
     assert "hush" not in done.stderr
 
 
-def test_a_port_in_use_is_one_clear_line(shared_target):
-    """Exit code 2 and the remedy."""
+def test_a_port_in_use_is_reported_in_one_line(shared_target):
+    """With exit code 2 and what to do about it."""
     done = target_command("--port", shared_target.url.rpartition(":")[2])
     assert done.returncode == 2
     assert done.stderr.startswith("PORT: can't listen on 127.0.0.1:")
@@ -263,15 +263,15 @@ def test_a_port_in_use_is_one_clear_line(shared_target):
 
 
 def test_help_lists_every_setting():
-    """--help is the reference of the settings."""
+    """--help is the reference of settings."""
     from payments_api.settings import VARIABLES
 
     text = target_command("--help").stdout
     assert all(name in text for name in VARIABLES)
 
 
-def test_it_ends_with_its_parent():
-    """--exit-with-parent: no orphan when whoever started it is killed."""
+def test_it_exits_with_its_parent():
+    """--exit-with-parent: no orphan is left if the parent is killed."""
     starter = (
         "import subprocess, sys\n"
         "child = subprocess.Popen([sys.executable, '-m', 'payments_api', '--port', '0', '--exit-with-parent'],"
@@ -296,8 +296,8 @@ def telegram(target, body: bytes, token: str | None = DEVELOPMENT_TOKEN) -> requ
     return requests.post(f"{target.url}/webhooks/telegram", data=body, headers=headers, timeout=5)
 
 
-def test_telegrams_updates_have_one_effect_each(shared_target):
-    """By update_id."""
+def test_each_telegram_update_takes_effect_once(shared_target):
+    """Identified by update_id."""
     first, second = (telegram(shared_target, b'{"update_id": 4711, "message": {}}') for _ in range(2))
     assert (first.status_code, first.json()) == (202, {"id": "4711", "duplicate": False})
     assert (second.status_code, second.json()) == (200, {"id": "4711", "duplicate": True})
@@ -314,7 +314,7 @@ def test_telegrams_updates_have_one_effect_each(shared_target):
         (b"\xff", DEVELOPMENT_TOKEN, 400, "missing-update-id"),
     ],
 )
-def test_a_wrong_update_is_refused(shared_target, body, token, status, kind):
+def test_an_invalid_telegram_update_is_refused(shared_target, body, token, status, kind):
     """With its reason."""
     answer = telegram(shared_target, body, token)
     assert answer.status_code == status
@@ -331,7 +331,7 @@ def test_a_signature_is_over_the_raw_bytes(shared_target):
 
 @pytest.mark.parametrize("path", ["/transactions", "/webhooks/standard"])
 @pytest.mark.parametrize("chunked", [False, True])
-def test_a_body_beyond_bounds_is_refused(shared_target, path, chunked):
+def test_a_body_beyond_the_limit_is_refused(shared_target, path, chunked):
     """Whether its length was announced or not."""
     body = b"x" * 2_000_000
     headers = {"Idempotency-Key": "large", "Content-Type": "application/json", **signed("evt_large", b"")}

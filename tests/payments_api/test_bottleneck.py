@@ -1,4 +1,4 @@
-"""The bottleneck gives an API a known capacity, whatever its machine can do."""
+"""The bottleneck gives the API a known capacity on any machine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SERVICE_S = 0.02
 
 
 def times_of(path: str, requests_at_once: int) -> list[float]:
-    """Seconds after which each of them reached the application."""
+    """Seconds until each request reached the application."""
     reached: list[float] = []
 
     async def app(*_: object) -> None:
@@ -31,19 +31,19 @@ def times_of(path: str, requests_at_once: int) -> list[float]:
 
 
 def test_requests_are_served_one_after_another():
-    """Ten at once are a queue; a late timer delays its own request, and takes nothing from those behind it."""
+    """Ten at once form a queue; a late timer delays its own request but none of those behind it."""
     reached_s = times_of("/balance/a", 10)
     assert all(at_s >= number * SERVICE_S for number, at_s in enumerate(reached_s, start=1))
     assert reached_s[-1] < 10 * SERVICE_S + 0.2
 
 
-def test_monitoring_waits_for_nobody():
-    """Or a target would seem to be gone while it is only slow."""
+def test_monitoring_does_not_queue():
+    """Otherwise a slow target would look dead."""
     assert times_of("/metrics", 10)[-1] < SERVICE_S
 
 
 @pytest.mark.process
-def test_the_environment_sets_it():
-    """In milliseconds; by default there is none."""
+def test_it_is_set_by_an_environment_variable():
+    """In milliseconds; by default there is no bottleneck."""
     with running_target(BOTTLENECK_MS="150") as target:
         assert requests.get(f"{target.url}/health", timeout=5).elapsed.total_seconds() >= 0.15

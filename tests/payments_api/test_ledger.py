@@ -1,4 +1,4 @@
-"""The ledger's promises: the sum stays, nobody overdraws, what got 201 survives."""
+"""The ledger's promises: constant sum, no overdraft, and payments answered with 201 survive."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ order = st.builds(
 
 @pytest.mark.slow
 @given(orders=st.lists(st.tuples(st.sampled_from("abcdef"), order), max_size=15))
-def test_whatever_is_ordered_the_books_balance(tmp_path_factory, orders):
-    """Concurrent orders with shared keys: constant sum, no overdraft, postings of each transaction cancel out."""
+def test_the_books_balance_whatever_is_ordered(tmp_path_factory, orders):
+    """Concurrent orders with shared keys: constant sum, no overdraft, each transaction's postings cancel out."""
     path = tmp_path_factory.mktemp("ledger") / "ledger.sqlite3"
     ledger = new_ledger(str(path))
 
@@ -69,7 +69,7 @@ def test_a_reused_key_is_refused_and_changes_nothing(tmp_path):
 
 
 def test_a_broken_database_fails_the_request_not_the_writer(tmp_path):
-    """An error of SQLite reaches whoever waits, and the next order works again."""
+    """The caller gets the SQLite error, and the next order works again."""
     path = tmp_path / "ledger.sqlite3"
     ledger = new_ledger(str(path))
     with contextlib.closing(sqlite3.connect(path)) as database:
@@ -92,8 +92,8 @@ def test_readiness_notices_a_lost_database(tmp_path):
 
 
 @pytest.mark.process
-def test_what_got_201_survives_sigkill(tmp_path):
-    """Kill the process in the middle of payments: each acknowledged one is there after a restart."""
+def test_payments_answered_with_201_survive_sigkill(tmp_path):
+    """Kill the process in the middle of payments: after a restart, each acknowledged one is there."""
     database = str(tmp_path / "ledger.sqlite3")
     acknowledged: list[dict[str, object]] = []
     with running_target(DATABASE=database, LIMITER="off") as target:
@@ -134,8 +134,8 @@ UNUSABLE = {
 
 
 @pytest.mark.parametrize("kind", UNUSABLE)
-def test_what_is_no_ledger_is_refused_in_one_line_and_stays_as_it_is(tmp_path, kind, monkeypatch, capsys):
-    """With 2, before anything is written to it."""
+def test_a_file_that_is_no_ledger_is_refused_in_one_line_and_left_unchanged(tmp_path, kind, monkeypatch, capsys):
+    """With exit code 2, before anything is written to it."""
     (tmp_path / "text").write_bytes(b"no database at all\n" * 100)
     sqlite_of(tmp_path / "newer", 2)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
@@ -154,8 +154,8 @@ def test_what_is_no_ledger_is_refused_in_one_line_and_stays_as_it_is(tmp_path, k
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_a_ledger_from_before_versions_is_taken_over(tmp_path):
-    """It is the first version."""
+def test_a_ledger_from_before_schema_versions_is_accepted(tmp_path):
+    """It counts as version 1."""
     path = tmp_path / "ledger.sqlite3"
     create_database(str(path), ACCOUNTS)
     sqlite_of(path, 0)

@@ -1,4 +1,4 @@
-"""The OpenAPI document is what the target does."""
+"""The API behaves as its OpenAPI document says."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CHECKS = (
 
 @pytest.mark.long
 def test_generated_requests_get_only_documented_answers(shared_target, tmp_path):
-    """Status, content type, headers and body of each, for requests right and wrong."""
+    """Status, content type, headers and body of each answer, for valid and invalid requests."""
     done = subprocess.run(
         [
             *(SCHEMATHESIS, "run", f"{shared_target.url}/openapi.json", "--checks", CHECKS),
@@ -38,7 +38,7 @@ def test_generated_requests_get_only_documented_answers(shared_target, tmp_path)
 
 
 def test_every_error_is_documented_as_a_problem(shared_target):
-    """RFC 9457's media type, and Retry-After wherever 429 may come."""
+    """With RFC 9457's media type, and Retry-After wherever 429 is possible."""
     document = requests.get(f"{shared_target.url}/openapi.json", timeout=5).json()
     assert "HTTPValidationError" not in str(document["paths"])
     for path, operations in document["paths"].items():
@@ -51,7 +51,7 @@ def test_every_error_is_documented_as_a_problem(shared_target):
 
 
 def test_every_operation_has_a_summary_and_a_tag(shared_target):
-    """For those who read it as documentation."""
+    """For people who read it as documentation."""
     document = requests.get(f"{shared_target.url}/openapi.json", timeout=5).json()
     for operations in document["paths"].values():
         for operation in operations.values():

@@ -1,4 +1,4 @@
-"""Several processes of the target: one port, one ledger, one page of metrics, one end."""
+"""Several worker processes: one port, one ledger, one metrics page, stopped together."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def metric(page: str, name: str) -> float:
 
 
 def test_both_workers_answer_on_one_port(two_workers):
-    """The line that says ready comes when both do."""
+    """The ready line is printed once both serve."""
     workers = psutil.Process(two_workers.process.pid).children()
     assert len(workers) == 2
     assert requests.get(f"{two_workers.url}/health", timeout=5).status_code == 200
 
 
-def test_a_payment_counts_once_whichever_worker_takes_it(two_workers):
-    """The same key, from connections that reach both."""
+def test_a_payment_takes_effect_once_whichever_worker_handles_it(two_workers):
+    """The same key, over connections that reach both."""
     before = two_workers.balance("acct-000001")
     answers = [two_workers.pay("shared-key", amount=7) for _ in range(20)]
     assert {answer.status_code for answer in answers} == {201}
@@ -62,10 +62,10 @@ def test_simultaneous_payments_keep_the_sum(two_workers):
 
 
 def test_metrics_are_sums_over_the_workers(two_workers):
-    """Whoever answers: requests, memory and threads of both."""
+    """Requests, memory and threads of both, whichever worker answers."""
     for _ in range(20):
         requests.get(f"{two_workers.url}/balance/acct-000001", timeout=5)
-    # Each tells the other what it counted, now and then.
+    # Workers share their counts only now and then.
     for _ in range(20):
         pages = [requests.get(f"{two_workers.url}/metrics", timeout=5).text for _ in range(6)]
         if all(metric(page, "http_requests_total") >= 20 for page in pages):
@@ -83,7 +83,7 @@ def test_metrics_are_sums_over_the_workers(two_workers):
 
 
 @pytest.mark.long
-def test_all_workers_end_together():
+def test_all_workers_stop_together():
     """SIGTERM to the first process is enough."""
     with running_target(LIMITER="off", WORKERS="2") as target:
         workers = psutil.Process(target.process.pid).children()
@@ -93,15 +93,15 @@ def test_all_workers_end_together():
 
 
 @pytest.mark.long
-def test_a_worker_that_dies_ends_the_target():
-    """Half a target would be measured as a whole one."""
+def test_the_target_exits_if_a_worker_dies():
+    """Otherwise half a target would be measured as a whole one."""
     with running_target(LIMITER="off", WORKERS="2") as target:
         psutil.Process(target.process.pid).children()[0].kill()
         assert target.process.wait(10) != 0
 
 
 def ended_by(code: str, **settings: str) -> int:
-    """The exit code of a target whose start this code changes; it is stopped if it does not end."""
+    """The exit code of a target whose startup is changed by this code; it is killed if it doesn't exit."""
     program = f"import os, signal, sys\nimport payments_api.__main__ as api\n{code}\nsys.exit(api.main())"
     with subprocess.Popen(
         [sys.executable, "-c", program, "--port", "0", "--exit-with-parent"],
@@ -118,15 +118,15 @@ TERMINATE = "os.kill(os.getpid(), signal.SIGTERM)"
 
 
 @pytest.mark.long
-def test_a_signal_that_comes_while_the_supervisor_looks_for_its_parent_is_not_lost():
-    """Each time that it looks: there is no moment at which it may not come."""
+def test_a_signal_that_arrives_while_the_supervisor_checks_its_parent_is_not_lost():
+    """At each check: there is no moment at which a signal must not arrive."""
     code = f"real = os.getppid\ndef look():\n    {TERMINATE}\n    return real()\nos.getppid = look"
     assert ended_by(code, WORKERS="2") == 0
 
 
 @pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.long)])
-def test_a_signal_that_comes_before_it_serves_ends_it(workers):
-    """While the ledger is made, say."""
+def test_a_signal_that_arrives_before_it_serves_stops_it(workers):
+    """While the ledger is being created, say."""
     code = f"make = api.create_database\ndef made(*told):\n    make(*told)\n    {TERMINATE}\napi.create_database = made"
     assert ended_by(code, WORKERS=workers) == 0
 
@@ -136,8 +136,8 @@ def test_a_signal_that_comes_before_it_serves_ends_it(workers):
 @pytest.mark.parametrize(
     "number", [signal.SIGTERM, *(pytest.param(one, marks=pytest.mark.long) for one in (signal.SIGHUP, signal.SIGQUIT))]
 )
-def test_a_target_that_is_stopped_leaves_no_files(tmp_path, number, workers):
-    """A terminal that closes stops it, too."""
+def test_a_stopped_target_leaves_no_files(tmp_path, number, workers):
+    """A closing terminal stops it, too."""
     with running_target(TMPDIR=str(tmp_path), WORKERS=workers) as target:
         assert requests.get(f"{target.url}/health", timeout=5).status_code == 200
         assert [path.name.startswith("loadproof-target-") for path in tmp_path.iterdir()] == [True]
@@ -148,8 +148,8 @@ def test_a_target_that_is_stopped_leaves_no_files(tmp_path, number, workers):
 
 @pytest.mark.long
 @pytest.mark.process
-def test_a_target_with_a_database_makes_no_temporary_files(tmp_path):
-    """So that one which is killed leaves none."""
+def test_a_target_with_a_database_creates_no_temporary_files(tmp_path):
+    """So it leaves none if it is killed."""
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     with running_target(TMPDIR=str(temporary), DATABASE=str(tmp_path / "ledger.sqlite3")) as target:

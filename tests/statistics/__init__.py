@@ -1,1 +1,1 @@
-"""Statistical claims, checked by simulating: how often intervals cover, tests cry wolf, and what is there is found."""
+"""Statistical claims, checked by simulation: coverage of intervals, false alarms of tests, and their power."""

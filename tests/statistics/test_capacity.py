@@ -13,7 +13,7 @@ pytestmark = pytest.mark.statistics
 
 @pytest.mark.long
 def test_the_capacity_of_a_queue_lies_between_the_steps_that_enclose_it():
-    """M/M/4 of 200 rps: held below, broke above, whatever the seed."""
+    """M/M/4 with 200 rps: the step below holds and the step above breaks, whatever the seed."""
     plan = stairs()
     for seed in range(simulations(40)):
         curve = load_curve(served(plan, seed=seed))

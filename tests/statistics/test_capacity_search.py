@@ -1,4 +1,4 @@
-"""The interval of a capacity covers the truth, as often as it says, where the truth is known."""
+"""The interval of a capacity search covers the known truth of simulated targets as often as it claims."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ SEARCH = search_for(100.0, 4000.0)
 
 
 def searched(measure):
-    """The result of one whole search."""
+    """The result of one complete search."""
     plan = TrialPlan(SEARCH, measure, known_by(SEARCH), clock=lambda: 0.0)
     plan.make()
     return capacity_of(SEARCH, plan.trials)
 
 
 def test_the_interval_covers_the_capacity_of_a_single_server():
-    """The load at which half of the trials keep the goal, and the capacity in the long run, which is close to it."""
+    """Both the load at which half of the trials keep the goal, and the long-run capacity, which is close to it."""
     truth = half_rps(SingleServer(np.random.default_rng(5)).losses, 10.0, low=800.0, high=900.0)
     assert truth == pytest.approx(STEADY_RPS, rel=0.01)
     times, missed, beside = simulations(60), 0, 0
@@ -39,7 +39,7 @@ def test_the_interval_covers_the_capacity_of_a_single_server():
 
 @pytest.mark.parametrize(("slope", "most"), [(20.0, 0.13), (60.0, 0.08), (300.0, 0.01)])
 def test_the_interval_covers_the_middle_of_a_logistic_curve(slope, most):
-    """Somewhat less often where it falls so slowly that trials close to the middle say little."""
+    """Somewhat less often if the curve is so flat that trials close to the middle say little."""
     times, missed = simulations(80), 0
     for seed in range(times):
         result = searched(LogisticTarget(np.random.default_rng(2000 + seed), 975.0, slope).measure)

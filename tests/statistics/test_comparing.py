@@ -1,4 +1,4 @@
-"""Comparisons of equal releases raise few alarms, and find what is there as often as they say."""
+"""Comparisons of equal releases raise few false alarms, and find real changes as often as they claim."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ ALIKE = Noise(0.03, phi=0.9)
 
 
 @pytest.mark.parametrize("noise", [Noise(0.01, phi=0.0), ALIKE], ids=["calm", "alike"])
-def test_whole_runs_of_one_release_differ_for_certain_in_one_of_twenty_pairs(noise):
-    """5 % nominal is 5 %, however strongly the seconds within a run are correlated; nor is it much less."""
+def test_runs_of_the_same_release_differ_significantly_in_one_of_twenty_comparisons(noise):
+    """Nominal 5 % are really 5 %, however correlated the seconds within a run, and not much less."""
     times = simulations(1600)
     assert fewest_by_chance(times, 0.035) <= alarms_of_welch(times, runs=5, noise=noise) <= most_by_chance(times, 0.055)
 
@@ -33,15 +33,15 @@ def test_whole_runs_of_one_release_differ_for_certain_in_one_of_twenty_pairs(noi
     ("runs", "alternately"),
     [(5, True), (5, False), (8, True)],
 )
-def test_equal_releases_seldom_regress_in_any_of_all_rows(runs, alternately):
-    """Half of the false alarms of the family: the other half is better."""
+def test_equal_releases_seldom_regress_in_any_row(runs, alternately):
+    """Half of the family's false alarms: the other half are improvements."""
     times = simulations(160)
     whole, _ = words_of(times, runs=runs, noise=Noise(0.03), alternately=alternately)
     assert whole[ChangeWord.REGRESSED] <= most_by_chance(times, FALSE_ALARMS / 2)
 
 
-def test_a_tenth_slower_is_found_by_eight_runs_of_each():
-    """At 3 % from run to run; and in the named row by itself."""
+def test_eight_runs_per_side_detect_a_ten_percent_slowdown():
+    """With 3 % noise between runs; also in the named row alone."""
     times = simulations(80)
     whole, named = words_of(times, runs=8, noise=Noise(0.03), slower=0.1)
     assert whole[ChangeWord.REGRESSED] >= fewest_by_chance(times, 0.95)
@@ -51,7 +51,7 @@ def test_a_tenth_slower_is_found_by_eight_runs_of_each():
 
 @pytest.mark.parametrize("ratio", [1.05, 1 / 1.05])
 def test_a_change_as_large_as_the_margin_is_seldom_called_equivalent(ratio):
-    """Either way."""
+    """In either direction."""
     random, times = np.random.default_rng(1), simulations(1200)
     pairs = (np.exp(random.normal(0, 0.02, (2, 8))) for _ in range(times))
     called = sum(is_equivalent(change(was, ratio * now), 0.05) for was, now in pairs)
@@ -59,7 +59,7 @@ def test_a_change_as_large_as_the_margin_is_seldom_called_equivalent(ratio):
 
 
 def test_the_detectable_change_is_found_in_four_of_five_comparisons():
-    """And half of it far less often."""
+    """Half of that change is found far less often."""
     random, times, level = np.random.default_rng(1), simulations(1000), 0.01
     size = detectable(change(*_exact(6, sd=0.03)), level)
 
@@ -71,8 +71,8 @@ def test_the_detectable_change_is_found_in_four_of_five_comparisons():
     assert found(size / 2) < times / 2
 
 
-def test_so_many_runs_would_decide():
-    """That nothing changed, in most of the comparisons that were told so; a quarter of them seldom would."""
+def test_the_number_of_runs_said_to_decide_does_decide():
+    """With it, most comparisons find that nothing changed; with a quarter of it, few do."""
     random, times = np.random.default_rng(1), simulations(400)
     pairs = (np.exp(random.normal(0, 0.04, (2, 4))) for _ in range(100))
     told = [runs_to_decide(change(*pair), margin=0.05, level=0.001) for pair in pairs]
@@ -86,8 +86,8 @@ def test_so_many_runs_would_decide():
     assert decided(needed // 4) < 0.2 * times
 
 
-def test_intervals_of_a_shift_function_cover_no_change():
-    """At each quantile, of five runs a side."""
+def test_intervals_of_a_shift_function_cover_zero_for_equal_releases():
+    """At each quantile, with five runs per side."""
     random, times = np.random.default_rng(1), simulations(160)
     covered = np.array(
         [
@@ -106,6 +106,6 @@ def _shift(random: np.random.Generator):
 
 
 def _exact(runs: int, *, sd: float):
-    """Both sides' logarithms have exactly this standard deviation."""
+    """Two equal sides whose logarithms have exactly this standard deviation."""
     pattern = np.linspace(-1, 1, runs)
     return (np.exp(pattern * sd / pattern.std(ddof=1)),) * 2

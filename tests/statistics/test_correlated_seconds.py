@@ -1,4 +1,4 @@
-"""Intervals cover the truth as often as they say where one second is like the last."""
+"""Intervals cover the truth as often as they claim, even if neighbouring seconds are correlated."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ SIMULATIONS = simulations(1600)
 
 
 def hold_what_they_say(truth: float, estimates: list[Estimate]) -> None:
-    """Intervals cover the truth in 94 % to 98 %, and most are at most a third wider than the estimates' spread asks.
+    """Intervals cover the truth in 94 % to 98 % of cases, and their median is at most a third wider than necessary.
 
-    Of intervals twice as wide nearly all cover, and a few simulations could not tell that from 98 %.
+    Intervals twice as wide would nearly always cover, and a few simulations couldn't tell that from 98 %.
     """
     times = len(estimates)
     covered = sum(estimate.low <= truth <= estimate.high for estimate in estimates)
@@ -34,7 +34,7 @@ def hold_what_they_say(truth: float, estimates: list[Estimate]) -> None:
 
 
 @pytest.mark.parametrize("phi", PHIS)
-def test_ratios_are_covered(phi):
+def test_intervals_of_ratios_cover_the_truth(phi):
     """Errors whose probability wanders."""
     random = np.random.default_rng(1)
     found = []
@@ -45,7 +45,7 @@ def test_ratios_are_covered(phi):
 
 
 @pytest.mark.parametrize("phi", PHIS)
-def test_quantiles_are_covered(phi):
+def test_intervals_of_quantiles_cover_the_truth(phi):
     """The p95 of response times whose level wanders."""
     random = np.random.default_rng(2)
     levels = (autocorrelated(random, SECONDS, phi=phi) for _ in range(SIMULATIONS))
@@ -53,8 +53,8 @@ def test_quantiles_are_covered(phi):
 
 
 @pytest.mark.parametrize("phi", PHIS)
-def test_rates_are_covered(phi):
-    """Answers that are more or fewer from second to second."""
+def test_intervals_of_rates_cover_the_truth(phi):
+    """Answer counts that wander from second to second."""
     random = np.random.default_rng(3)
     found = []
     for _ in range(SIMULATIONS):
@@ -63,8 +63,8 @@ def test_rates_are_covered(phi):
     hold_what_they_say(RPS, found)
 
 
-def test_plain_intervals_would_not_cover():
-    """What all this is for: at 0.9, intervals of independent samples miss the truth in most runs."""
+def test_intervals_for_independent_samples_would_not_cover_the_truth():
+    """The reason for all this: at a correlation of 0.9 they miss the truth in most runs."""
     random = np.random.default_rng(4)
     found = []
     for _ in range(SIMULATIONS):
@@ -75,8 +75,8 @@ def test_plain_intervals_would_not_cover():
 
 
 @pytest.mark.parametrize(("n", "spare"), [(40, 1.25), (600, 1.05)])
-def test_short_runs_do_not_look_quieter_than_they_are(n, spare):
-    """On average the variance of a sum is no less than the truth, and little more."""
+def test_the_variance_of_short_runs_is_not_underestimated(n, spare):
+    """On average, the variance of a sum is estimated no lower than the truth, and only a little higher."""
     random = np.random.default_rng(8)
     values = [random.normal(size=n) for _ in range(simulations(4000))]
     low, high = mean_by_chance([sum_variance(each - each.mean())[0] / n for each in values])

@@ -1,4 +1,4 @@
-"""What is said of how many samples would decide comes true."""
+"""The number of samples that a reason says would decide is right."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def alike(expect: str, *, seconds: int, seed: int):
 @pytest.mark.parametrize(
     "expect", ["goodput >= 46 rps", *(pytest.param(expect, marks=pytest.mark.long) for expect in LONGER)]
 )
-def test_so_many_samples_would_decide(expect):
-    """A run of twice as many decides in four of five cases, one of an eighth of them in at most one of four."""
+def test_the_number_of_samples_said_to_decide_does_decide(expect):
+    """Twice as many decide in four of five runs; an eighth of them in at most one of four."""
     told, times = [], simulations(60)
     for seed in range(times // 2):
         reason = alike(expect, seconds=200, seed=seed).reason

@@ -1,4 +1,4 @@
-"""No cry of wolf on noise, however much one second is like the last."""
+"""Noise raises no false alarm of drift, however correlated neighbouring seconds are."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ pytestmark = pytest.mark.statistics
 
 
 @pytest.mark.parametrize("phi", [0.0, 0.5, 0.9] if IS_FULL else [0.9])
-def test_noise_is_no_drift(phi):
-    """With a level that wanders, tau is significant in about one run of twenty, and so are intervals without zero."""
+def test_noise_is_not_called_drift(phi):
+    """With a wandering level, tau is significant in about one run of twenty, and so are intervals without zero."""
     random = np.random.default_rng(11)
     significant = apart = 0
     times = simulations(80)
@@ -30,8 +30,8 @@ def test_noise_is_no_drift(phi):
     assert max(significant, apart) <= most_by_chance(times, 0.06)
 
 
-def test_noise_fails_no_threshold_with_a_little_room():
-    """5 %, where one second is most like the last."""
+def test_noise_does_not_fail_a_threshold_with_a_little_room():
+    """5 %, at the strongest correlation of seconds."""
     random = np.random.default_rng(12)
     words = []
     for seed in range(simulations(60)):

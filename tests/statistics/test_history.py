@@ -1,4 +1,4 @@
-"""Histories cry no wolf over runs that resemble their neighbours, and see within three runs what slowed down."""
+"""Histories raise few false alarms even if neighbouring runs are correlated, and find slowdowns within three runs."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def noise(random, n, phi):
 
 
 @pytest.mark.parametrize(("n", "phi"), [(20, 0.5), (60, 0.0), (60, 0.25), (60, 0.5), (120, 0.5)])
-def test_at_most_one_of_twenty_stable_histories_has_a_change(n, phi):
-    """Of so many runs, however much they resemble their neighbours."""
+def test_a_change_is_found_in_at_most_one_of_twenty_stable_histories(n, phi):
+    """For any number of runs, however correlated neighbouring runs are."""
     random = np.random.default_rng(1)
     times = simulations(400)
     alarms = sum(best_p(noise(random, n, phi)) <= FALSE_ALARMS for _ in range(times))
@@ -31,8 +31,8 @@ def test_at_most_one_of_twenty_stable_histories_has_a_change(n, phi):
 
 @pytest.mark.parametrize("phi", [0.0, 0.5] if IS_FULL else [0.5])
 @pytest.mark.parametrize(("after", "ratio"), [(2, 0.80), (3, 0.93), (10, 0.93)] if IS_FULL else [(3, 0.93)])
-def test_a_tenth_more_is_seen_within_three_runs(phi, after, ratio):
-    """Of 60 runs, so many are slower: found there, give or take two runs."""
+def test_a_ten_percent_slowdown_is_found_within_three_runs(phi, after, ratio):
+    """The last `after` of 60 runs are slower: found there, give or take two runs."""
     random = np.random.default_rng(2)
     times, found = simulations(400), 0
     for _ in range(times):
@@ -41,8 +41,8 @@ def test_a_tenth_more_is_seen_within_three_runs(phi, after, ratio):
     assert found >= fewest_by_chance(times, ratio)
 
 
-def test_all_rows_of_a_stable_history_together_are_one_of_twenty():
-    """Twelve rows that share half of their noise, as quantiles of one endpoint do."""
+def test_all_rows_of_a_stable_history_together_raise_an_alarm_once_in_twenty():
+    """Twelve rows that share half of their noise, as the quantiles of one endpoint do."""
     random = np.random.default_rng(3)
     times, alarms = simulations(120), 0
     for _ in range(times):
@@ -52,8 +52,8 @@ def test_all_rows_of_a_stable_history_together_are_one_of_twenty():
     assert alarms <= most_by_chance(times, 0.05)
 
 
-def test_single_runs_that_went_wrong_are_no_change():
-    """One of thirty, by 20 to 60 %."""
+def test_single_outlier_runs_are_no_change():
+    """One run of thirty is slower by 20 to 60 %."""
     random = np.random.default_rng(4)
     times, alarms = simulations(200), 0
     for _ in range(times):
@@ -64,7 +64,7 @@ def test_single_runs_that_went_wrong_are_no_change():
 
 
 def test_the_size_of_a_change_is_within_its_interval():
-    """In nine of ten found changes: what looks largest is found first, so some of the 95 are lost."""
+    """In nine of ten found changes: those that look largest are found first, which costs some of the nominal 95 %."""
     random = np.random.default_rng(5)
     series = (noise(random, 60, 0.5) + TENTH * (np.arange(60) >= 45) for _ in range(simulations(200)))
     found = [change for one in series for change in changes_in(one).changes if abs(change.first - 45) <= 2]

@@ -1,4 +1,4 @@
-"""FAIL says what happened: targets within their limits hardly ever get it, outages that matter nearly always."""
+"""FAIL is about this run: targets within their limits hardly ever get it, serious outages nearly always."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ plan_of = functools.cache(counted_plan)
 
 
 def word_of(failed, sizes, rps):
-    """Of so many failures, of so many requests in each second; shapes (endpoints, seconds)."""
+    """The verdict for these numbers of failures and requests per second; shapes (endpoints, seconds)."""
     plan = plan_of("error_ratio < 1 %", seconds=failed.shape[1], rps=rps)
     counted = {}
     for endpoint, bad, n in zip(("balance", "health"), failed, sizes, strict=True):
@@ -36,8 +36,8 @@ def word_of(failed, sizes, rps):
 
 
 @pytest.mark.parametrize("phi", CORRELATIONS)
-def test_targets_within_their_limit_fail_in_one_run_of_a_hundred_at_most(phi):
-    """Exactly at it, which is worst: errors whose probability wanders by half about 1 %, in phases of any length."""
+def test_a_target_within_its_limit_fails_at_most_one_run_in_a_hundred(phi):
+    """Exactly at the limit, the worst case: the error probability wanders by half around 1 %; phases of any length."""
     random = np.random.default_rng(11)
     times, fails = simulations(160), 0
     for number in range(times):
@@ -45,36 +45,36 @@ def test_targets_within_their_limit_fail_in_one_run_of_a_hundred_at_most(phi):
         ratio = LIMIT * np.exp(0.5 * autocorrelated(random, seconds, phi=phi) - 0.5**2 / 2)
         sizes = random.poisson(25, (2, seconds))
         failed = random.binomial(sizes, ratio)
-        # What lies within the limit is no FAIL, and takes long to judge.
+        # A ratio within the limit can't FAIL, and would take long to judge.
         fails += failed.sum() > LIMIT * sizes.sum() and word_of(failed, sizes, 50) is Word.FAIL
     assert fails <= most_by_chance(times, 0.01)
 
 
 def spread(random, sizes, budget):
-    """Whichever requests they are."""
+    """Any requests fail."""
     return random.multivariate_hypergeometric(sizes.ravel(), budget).reshape(sizes.shape)
 
 
 def one_client(random, sizes, budget):
-    """Clients send in turn: every so manieth request fails."""
+    """Clients send in turn, and one of them fails: every n-th request fails."""
     reached = np.cumsum(sizes.T.ravel()) * budget // sizes.sum()
     return np.minimum(np.diff(reached, prepend=0).reshape(sizes.T.shape).T, sizes)
 
 
 def one_endpoint(random, sizes, budget):
-    """Whichever of its requests they are."""
+    """Any requests of one endpoint fail."""
     return np.stack([random.multivariate_hypergeometric(sizes[0], budget), np.zeros_like(sizes[0])])
 
 
 def one_block(random, sizes, budget):
-    """All requests from some moment on, until so many have failed."""
+    """All requests from some moment on fail, until the budget is used up."""
     start = int(random.integers(sizes.shape[1] - 1))
     before = int(sizes[:, :start].sum())
     return _in_a_row(sizes, min(before, int(sizes.sum()) - budget), budget)
 
 
 def last_seconds(random, sizes, budget):
-    """All requests until the end."""
+    """The last requests of the run fail."""
     return _in_a_row(sizes, int(sizes.sum()) - budget, budget)
 
 
@@ -84,7 +84,7 @@ def _in_a_row(sizes, before, budget):
 
 
 @pytest.mark.parametrize("shape", [spread, one_client, one_endpoint, one_block, last_seconds])
-def test_an_outage_of_three_budgets_fails_in_99_of_a_hundred_runs(shape):
+def test_an_outage_of_three_error_budgets_fails_99_of_100_runs(shape):
     """Whatever its shape, in phases of 10 s to an hour."""
     random = np.random.default_rng(12)
     times, words = simulations(32), []
@@ -98,7 +98,7 @@ def test_an_outage_of_three_budgets_fails_in_99_of_a_hundred_runs(shape):
 
 
 def slow_minute(random, *, phi, slower=1.0):
-    """Response times whose level wanders, so many times as long."""
+    """The verdict on a minute of response times whose level wanders, multiplied by `slower`."""
     plan = plan_of(f"p(95) < {1000 * P95_S:.3f} ms", seconds=60, rps=RPS)
     at_s = np.arange(0, 60, 1 / RPS)
     run = run_of(plan, at_s, slower * response_times(random, autocorrelated(random, 60, phi=phi)))
@@ -106,8 +106,8 @@ def slow_minute(random, *, phi, slower=1.0):
 
 
 @pytest.mark.parametrize("slower", [1.0, 1.05])
-def test_a_p95_at_its_limit_or_a_little_beyond_fails_no_noisy_minute(slower):
-    """Seconds may resemble their neighbours as they like."""
+def test_a_p95_at_or_slightly_above_its_limit_does_not_fail_a_noisy_minute(slower):
+    """However correlated the seconds are."""
     random = np.random.default_rng(13)
     words = [slow_minute(random, phi=phi, slower=slower) for phi, _ in product(CORRELATIONS, range(simulations(16)))]
     assert words.count(Word.FAIL) <= most_by_chance(len(words), 0.01)
@@ -123,7 +123,7 @@ def test_a_p95_three_times_its_limit_for_a_third_of_a_run_fails():
 
 @pytest.mark.parametrize("seconds", [10, 30, 120])
 def test_means_of_slowly_wandering_levels_are_within_the_cautious_interval(seconds):
-    """What a mean goes beyond it, in one run of a hundred at most, of a level that neighbours share to 0.9."""
+    """A mean exceeds it in at most one run in a hundred, with a correlation of 0.9 between neighbouring seconds."""
     random = np.random.default_rng(15)
     phase, sizes = np.zeros(seconds, dtype=int), np.full(seconds, 1000)
     times, beyond = simulations(800), 0

@@ -1,4 +1,4 @@
-"""Intervals of independent samples cover the truth as often as they say."""
+"""Intervals of independent samples cover the truth as often as they claim."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.statistics
 
 @pytest.mark.parametrize(("quantile", "n"), [(0.5, 60), (0.9, 185), (0.95, 300), (0.99, 1500)])
 def test_quantile_intervals_cover_the_truth(quantile, n):
-    """Of lognormal samples in at least 95 %; buckets may only widen."""
+    """For lognormal samples, in at least 95 % of cases; buckets may only widen them."""
     random = np.random.default_rng(11)
     truth = math.exp(-4 + 0.5 * {0.5: 0.0, 0.9: 1.281552, 0.95: 1.644854, 0.99: 2.326348}[quantile])
     covered, times = 0, simulations(2000)
@@ -30,7 +30,7 @@ def test_quantile_intervals_cover_the_truth(quantile, n):
 
 @pytest.mark.parametrize(("ratio", "n"), [(0.01, 500), (0.1, 100), (0.5, 40), (0.99, 500)])
 def test_ratio_intervals_cover_the_truth(ratio, n):
-    """Wilson: about 95 % on average over n, never far below."""
+    """Wilson intervals: about 95 % on average over n, never far below."""
     random = np.random.default_rng(12)
     hits = random.binomial(n, ratio, times := simulations(4000))
     covered = sum(found.low <= ratio <= found.high for found in (ratio_estimate(int(k), n) for k in hits))
@@ -38,7 +38,7 @@ def test_ratio_intervals_cover_the_truth(ratio, n):
 
 
 def test_rate_intervals_cover_the_truth():
-    """Of few and independent seconds, rather too often."""
+    """With few, independent seconds; they cover rather too often."""
     random = np.random.default_rng(13)
     covered, times = 0, simulations(2000)
     for _ in range(times):
@@ -49,8 +49,8 @@ def test_rate_intervals_cover_the_truth():
 
 
 @pytest.mark.parametrize("ramp_s", [10, 40])
-def test_rate_intervals_of_a_planned_ramp_cover_the_truth_and_no_more(ramp_s):
-    """What was planned to grow is no noise: the interval is that of the arrivals' own chance."""
+def test_rate_intervals_of_a_planned_ramp_cover_the_truth_without_being_too_wide(ramp_s):
+    """Planned growth is no noise: only the randomness of arrivals counts."""
     random = np.random.default_rng(15)
     planned = 40 * np.minimum((np.arange(60) + 0.5) / ramp_s, 1.0)
     covered, times = 0, simulations(1000)
@@ -64,7 +64,7 @@ def test_rate_intervals_of_a_planned_ramp_cover_the_truth_and_no_more(ramp_s):
 
 
 def test_mean_intervals_cover_the_truth():
-    """Of a lognormal mean with 400 values: the normal interval is near enough."""
+    """Mean of 400 lognormal values: the normal interval is close enough."""
     random = np.random.default_rng(14)
     truth = math.exp(-4 + 0.5**2 / 2)
     covered, times = 0, simulations(2000)

@@ -1,4 +1,4 @@
-"""Many looks at several rows raise no more false alarms than one test would, and find what is there."""
+"""Many looks at several rows raise no more false alarms than a single test, and find real changes."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ RUNS = (4, 6, 8, 12)
 
 @cache
 def p_values(truth: Truth, times: int) -> np.ndarray:
-    """Shape (times, looks, rows)."""
+    """P-values of simulated duels; shape (times, looks, rows)."""
     values = duels(np.random.default_rng(18), truth, times=times, pairs=RUNS[-1])
     looks = [[[row.p for row in duel] for duel in changes_in(values[..., :count])] for count in RUNS]
     return np.array(looks).transpose(1, 0, 2)
 
 
 def found(truth: Truth, times: int, alpha: float = FAMILY_ALPHA) -> np.ndarray:
-    """How many rows have changed by the last look, in each duel; shape (times,)."""
+    """The number of rows found changed by the last look, per duel; shape (times,)."""
     looks = p_values(truth, times)
     return np.array([len(changed([dict(enumerate(rows)) for rows in duel], RUNS, alpha)) for duel in looks])
 
 
-def test_changes_of_many_duels_at_once_are_those_of_one():
-    """The simulation's arithmetic is the product's."""
+def test_changes_computed_for_many_duels_at_once_equal_those_of_single_duels():
+    """The simulation computes the same as the product."""
     values = duels(np.random.default_rng(1), Truth(rows=2, slower=0.1), times=3, pairs=6)
     blocks = (np.repeat(np.arange(3), 2),) * 2
     for duel, rows in zip(values, changes_in(values), strict=True):
@@ -45,8 +45,8 @@ def test_changes_of_many_duels_at_once_are_those_of_one():
             )
 
 
-def test_four_looks_at_one_row_hold_five_percent_where_naive_ones_have_twice_as_many():
-    """As if there had been one look."""
+def test_four_looks_at_one_row_hold_five_percent_where_naive_looks_have_twice_as_much():
+    """As if there had been only one look."""
     times, truth = simulations(8_000), Truth(rows=1)
     alarms = int((found(truth, times, 0.05) > 0).sum())
     assert fewest_by_chance(times, 0.035) <= alarms <= most_by_chance(times, 0.05)
@@ -55,8 +55,8 @@ def test_four_looks_at_one_row_hold_five_percent_where_naive_ones_have_twice_as_
 
 
 @pytest.mark.parametrize("correlation", [0.0, 0.5, 0.95])
-def test_a_family_of_rows_holds_its_rate_however_alike_its_rows_are(correlation):
-    """In any row, at any look, for better or worse; half of it are false alarms."""
+def test_a_family_of_rows_holds_its_error_rate_however_correlated_its_rows_are(correlation):
+    """In any row, at any look, for better or worse; half of these are regressions."""
     times = simulations(8_000)
     alarms = int((found(Truth(correlation=correlation), times) > 0).sum())
     assert alarms <= most_by_chance(times, FAMILY_ALPHA)
@@ -64,14 +64,14 @@ def test_a_family_of_rows_holds_its_rate_however_alike_its_rows_are(correlation)
 
 @pytest.mark.parametrize(("slower", "power"), [(0.05, 0.80), (0.10, 0.99)])
 def test_a_slower_release_is_found(slower, power):
-    """At 3 % from run to run, in at least one of six rows."""
+    """In at least one of six rows, with 3 % noise between runs."""
     times = simulations(2_000)
     seen = int((found(Truth(slower=slower), times) > 0).sum())
     assert seen >= fewest_by_chance(times, power)
 
 
-def test_one_row_that_became_slower_is_found_among_others_that_did_not():
-    """In the share of the error rate that six rows leave to it."""
+def test_a_single_slower_row_is_found_among_unchanged_ones():
+    """With the share of the error rate that six rows leave for it."""
     levels = nominal_levels(RUNS, FAMILY_ALPHA / 6)
     times = simulations(2_000)
     slow = p_values(Truth(rows=1, slower=0.10), times)[:, :, 0]

@@ -1,4 +1,4 @@
-"""Right limiters of every kind, under traffic of every kind, are never said to have broken a promise."""
+"""Correct limiters of every kind never FAIL the audit, under any kind of traffic."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from simulation.limiters import (
 from tests.profiles import IS_FULL
 
 JOURNALS = 200 if IS_FULL else 10
-"""Of each kind of limiter, with up to twelve clients, each of which is a schedule of its own."""
+"""Journals per kind of limiter, each of up to twelve clients with their own traffic."""
 START_S = 1_795_413_600.0
 RIGHT: dict[str, tuple[str, Callable[[int, float, int], Limiter]]] = {
     "fixed window": ("fixed-window", lambda n, period, _: FixedWindow(n, period)),
@@ -53,7 +53,7 @@ RIGHT: dict[str, tuple[str, Callable[[int, float, int], Limiter]]] = {
 
 @pytest.mark.statistics
 @pytest.mark.parametrize("kind", RIGHT)
-def test_a_right_limiter_never_fails_whether_its_algorithm_is_declared_or_not(kind):
+def test_a_correct_limiter_never_fails_whether_its_algorithm_is_declared_or_not(kind):
     algorithm, make = RIGHT[kind]
     words = []
     for seed in range(JOURNALS):
@@ -80,7 +80,7 @@ def test_a_right_limiter_never_fails_whether_its_algorithm_is_declared_or_not(ki
 
 @dataclass
 class EitherOf:
-    """Two processes that count by themselves; whoever accepts the connection decides."""
+    """Two processes that count separately; the one that accepts the connection decides."""
 
     both: tuple[Limiter, Limiter]
     chance: random.Random
@@ -98,7 +98,7 @@ def http_date(unix_s: int) -> str:
 
 
 class OwnClock:
-    """Of a target that is hours off: it says so in each answer's Date."""
+    """The clock of a target that is hours off, as the Date of its answers shows."""
 
     def __init__(self, chance: random.Random) -> None:
         self._off_s = chance.uniform(-50_000, 50_000)
@@ -114,7 +114,7 @@ class OwnClock:
 
 
 def cut(journal: pd.DataFrame, chance: random.Random) -> tuple[pd.DataFrame, float]:
-    """As if somebody else had sent what came before a moment at which nothing was on the way; and that moment."""
+    """Drop rows before a moment without requests in flight, as if others had sent them; also returns that moment."""
     journal = journal.sort_values("sent_us")
     is_calm = journal["ended_us"].cummax().shift(fill_value=0) < journal["sent_us"]
     begin_us = int(chance.choice(journal["sent_us"][is_calm].to_list()))
@@ -124,13 +124,13 @@ def cut(journal: pd.DataFrame, chance: random.Random) -> tuple[pd.DataFrame, flo
 
 
 def unanswered(journal: pd.DataFrame, chance: random.Random) -> pd.DataFrame:
-    """Some answers are lost, some come from something else, and some requests were sent twice."""
+    """Replace some answers: lost ones, and ones of something other than the limiter."""
     status = [chance.choices([each, 0, 500, 401], [94, 2, 2, 2])[0] for each in journal["status"]]
     return journal.assign(status=status, retry_after=journal["retry_after"].where(pd.Series(status) == 429, ""))
 
 
 def skewed(journal: pd.DataFrame, chance: random.Random) -> pd.DataFrame:
-    """Of two workers, the clock of one is wrong by as much as is said of it."""
+    """Split the journal between two workers, one of whose clocks is off by at most the stated doubt."""
     doubt_us = chance.choice([100, 5_000, 50_000])
     is_second = journal["client"].str[-1].isin(list("13579"))
     moved = is_second * round(chance.uniform(-1, 1) * doubt_us)
@@ -140,8 +140,8 @@ def skewed(journal: pd.DataFrame, chance: random.Random) -> pd.DataFrame:
 
 @pytest.mark.statistics
 @pytest.mark.parametrize("kind", RIGHT)
-def test_nor_does_it_whatever_happens_on_the_way(kind):
-    """A run that begins amid traffic, lost answers, clocks that differ, dates, processes, and one limit for all."""
+def test_a_correct_limiter_never_fails_under_difficult_conditions(kind):
+    """Runs that begin amid traffic, lost answers, clock differences, dates, several processes, a shared limit."""
     algorithm, make = RIGHT[kind]
     for seed in range(JOURNALS):
         chance = random.Random(f"way of {kind} {seed}")

@@ -1,4 +1,4 @@
-"""Whole runs on simulated time, while processes, messages, disk and target go wrong as a seed has it."""
+"""Whole runs in simulated time, in which processes, messages, disk and target fail as a seed decides."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.statistics
 
 PARTS = 8
-"""Of the seeds, so that several processes may have some each."""
+"""The seeds are split into parts, so that several processes can share them."""
 SEEDS = 10_000 if IS_FULL else 200
 ENDED_BEFORE = frozenset({"interrupted", "terminated", "target_died"})
-"""What ended the run had its word before anything got lost."""
+"""Endings that are recorded before anything can get lost."""
 FAILED_ONCE = {
     25: "a worker's reports came twice: its requests were counted twice, and the word was PASS",
     27: "a phase of 22.5 planned arrivals had all 22: INVALID, though nothing went wrong before the end",
@@ -44,11 +44,11 @@ FAILED_ONCE = {
     1240: "a worker died on a full disk: the watch raised OSError, and nobody wrote how the run ended",
     8744: "a process stood still in warm-up only, which set its users' turns back: this test missed three of 84",
 }
-"""Seeds that have found something, and what."""
+"""Seeds that once found a bug, and what it was."""
 
 
 def check(seed: int, path: Path) -> None:
-    """One schedule, told in full where it breaks a promise."""
+    """Play one schedule and check all promises; failures show the whole schedule."""
     one = schedule(seed)
     path.mkdir()
     played = play(one, path)
@@ -71,14 +71,14 @@ def check(seed: int, path: Path) -> None:
 
 
 def word_of(run: Run) -> Word:
-    """As `decide` finds it, without what it tells beside the word."""
+    """The verdict of a run, like `verdict_on_run` but without anything else that it works out."""
     words = {judge_threshold(threshold, run).word for threshold in run.manifest.scenario.thresholds}
     words |= {finding.word for finding in findings_in(run)}
     return next(word for word in PRECEDENCE if word in words)
 
 
 def each_is_accounted_for(played: Played, run: Run, told: str) -> bool:
-    """None twice, and none that was not sent; whether all are there."""
+    """Assert that no request is counted twice or without being sent; returns whether all are counted."""
     rows = run.intervals[run.intervals["series"].isin(["response", "abandoned"])]
     counts = rows.groupby(["series", "endpoint", "outcome"], observed=True)["count"].sum()
     had = Counter({(endpoint, outcome): int(count) for (_, endpoint, outcome), count in counts.items()})
@@ -91,7 +91,7 @@ def each_is_accounted_for(played: Played, run: Run, told: str) -> bool:
 
 
 def each_has_a_row(played: Played, run: Run, told: str) -> bool:
-    """The same of the journal."""
+    """The same as `each_is_accounted_for`, for the journal."""
     journal = load_journal(run)
     had = Counter(zip(journal["request"], journal["outcome"].replace(ABANDONED, "None"), strict=True))
     sent = Counter((asked.endpoint, str(asked.outcome)) for asked in played.target.log)
@@ -100,7 +100,7 @@ def each_has_a_row(played: Played, run: Run, told: str) -> bool:
 
 
 def nothing_is_missing(played: Played, run: Run, path: Path) -> bool:
-    """What was offered is the plan; in the closed model, what is sent when nothing but the target goes wrong."""
+    """Whether the offered load was the plan; in the closed model, what is sent if nothing but the target fails."""
     one = played.schedule
     if run.manifest.scenario.model == "open":
         planned = list(ArrivalPlan(run.manifest.scenario, run.manifest.phases, run.manifest.seed))
@@ -115,7 +115,7 @@ def nothing_is_missing(played: Played, run: Run, path: Path) -> bool:
 
 
 def fewer_turns(played: Played, run: Run) -> int:
-    """One for each user whose rhythm was set back before what is measured: it is there all the time, and never late."""
+    """One turn per user whose rhythm may have been set back before the measured phases, without being late in them."""
     measured = [span for span in run.phases if not span.warm_up]
     began_s = played.over_s - run.phases[-1].end_s + measured[0].start_s
     is_set_back = any(fault.at_s < began_s for fault in played.schedule.faults)
@@ -123,7 +123,7 @@ def fewer_turns(played: Played, run: Run) -> int:
 
 
 def offered(run: Run) -> int:
-    """Sent, cut off or dropped in what is measured."""
+    """Requests sent, cut off or dropped in the measured phases."""
     warm = [span.name for span in run.manifest.phases if span.warm_up]
     rows = run.intervals[run.intervals["series"].isin(["response", "dropped", "abandoned"])]
     return int(rows.loc[~rows["phase"].isin(warm), "count"].sum())
@@ -131,23 +131,23 @@ def offered(run: Run) -> int:
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("part", range(PARTS))
-def test_whatever_goes_wrong_each_request_is_accounted_for_and_the_word_is_right(part, tmp_path):
-    """Sent is what has an outcome or was cut off; PASS is of the whole plan; without a fault nothing is INVALID."""
+def test_every_request_is_accounted_for_and_the_verdict_is_right_whatever_goes_wrong(part, tmp_path):
+    """Sent requests have an outcome or were cut off; PASS means the whole plan; without a fault nothing is INVALID."""
     for seed in range(part, SEEDS, PARTS):
         check(seed, tmp_path / str(seed))
-        # Of thousands of right runs nobody looks at the files, and pytest would keep them.
+        # Nobody looks at the files of thousands of correct runs, and pytest would keep them.
         for path in tmp_path.iterdir():
             shutil.rmtree(path)
 
 
 @pytest.mark.parametrize("seed", FAILED_ONCE)
-def test_what_went_wrong_once_does_not_go_wrong_again(seed, tmp_path):
-    """Each has its reason in the list."""
+def test_seeds_that_once_found_a_bug_pass(seed, tmp_path):
+    """FAILED_ONCE says what each of them found."""
     check(seed, tmp_path / str(seed))
 
 
-def test_a_seed_has_one_course_and_one_word(tmp_path):
-    """Or a seed that fails would be no test."""
+def test_a_seed_is_reproducible(tmp_path):
+    """Otherwise a failing seed couldn't be debugged."""
     runs = []
     for number in range(2):
         path = tmp_path / str(number)

@@ -1,4 +1,4 @@
-"""How alike seconds are, and when a run had settled, is judged rightly in most runs."""
+"""The correlation of seconds, and when a run has settled, are judged correctly in most runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.statistics
 
 
 def alike_in(seconds: int, *, phi: float, seed: int) -> list[Alike]:
-    """Of a run with this correlation of its seconds."""
+    """Findings in a run with this correlation of its seconds."""
     phases = [{"name": "steady", "duration": f"{seconds} s", "rate": "50 rps"}]
     plan = open_scenario(phases=phases, mix={"balance": {"share": "100 %"}}, thresholds=[{"expect": "goodput > 1 rps"}])
     random = np.random.default_rng(seed)
@@ -28,22 +28,22 @@ def alike_in(seconds: int, *, phi: float, seed: int) -> list[Alike]:
     [
         (12, 0.0, 0, 0.05),
         (60, 0.0, 0, 0.02),
-        # Of so few seconds, one in eight looks more alike than it is.
+        # With so few seconds, one run in eight looks more correlated than it is.
         (30, 0.3, 0, 0.15),
         (60, 0.9, 0.85, 1),
         (120, 0.9, 0.6, 1),
         (600, 0.9, 0, 0.02),
     ],
 )
-def test_a_phase_too_short_for_how_alike_its_seconds_are_is_told(seconds, phi, least, most):
-    """In most such runs, and hardly in any other; with how long it should last."""
+def test_a_phase_too_short_for_the_correlation_of_its_seconds_is_reported(seconds, phi, least, most):
+    """In most such runs and in hardly any other, with the length that it should have."""
     times = simulations(60)
     found = [alike for seed in range(times) for alike in alike_in(seconds, phi=phi, seed=seed)]
     assert fewest_by_chance(times, least) <= len(found) <= most_by_chance(times, most)
     assert all(alike.enough_s > seconds for alike in found)
 
 
-def test_noise_alone_has_settled_before_a_usual_warm_up():
+def test_pure_noise_settles_within_a_usual_warm_up():
     """In nine of ten runs, correlated or not."""
     random = np.random.default_rng(5)
     for phi in (0.0, 0.5):

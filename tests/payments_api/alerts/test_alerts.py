@@ -1,4 +1,4 @@
-"""Reports from anywhere in a process to messages in a chat, by processes that share a directory."""
+"""Reports from anywhere in a process become messages in a chat, also with several processes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def server():
 
 @contextmanager
 def running(server=None, directory=None, *, reporter="1", **changes):
-    """Alerts with their threads, and the registry that counts them; without a server nobody is told."""
+    """Running alerts and their metrics registry; without a server, no messages are sent."""
     registry = CollectorRegistry()
     metrics = AlertMetrics(registry)
     registry.register(metrics)
@@ -50,7 +50,7 @@ def eventually(is_so, within_s: float = 10.0) -> bool:
     return True
 
 
-def test_an_incident_is_one_message_and_its_end_another(server):
+def test_an_incident_sends_one_message_and_its_end_another(server):
     with running(server) as (alerts, registry):
         for _ in range(50):
             alerts.report("redis-lost", "connection refused")
@@ -64,8 +64,8 @@ def test_an_incident_is_one_message_and_its_end_another(server):
     assert last[1] == "redis-lost: recovered after 0 s"
 
 
-def test_who_knows_one_function_only_reports_the_end_as_well(server):
-    """`backup-recovered` ends all that begin with `backup-`, and nothing else."""
+def test_the_end_of_an_incident_can_be_reported_with_the_same_function(server):
+    """`backup-recovered` ends all incidents that begin with `backup-`, and no others."""
     with running(server) as (alerts, _):
         for name in ("backup-failed", "backup-overdue", "disk-nearly-full"):
             alerts.report(name, "x")
@@ -76,8 +76,8 @@ def test_who_knows_one_function_only_reports_the_end_as_well(server):
 
 
 @pytest.mark.slow
-def test_two_workers_that_see_the_same_send_one_message(server, tmp_path):
-    """And one when neither sees it any more."""
+def test_two_workers_with_the_same_incident_send_one_message(server, tmp_path):
+    """And one when neither of them reports it any more."""
     with (
         running(server, str(tmp_path), reporter="1") as (one, one_registry),
         running(server, str(tmp_path), reporter="2") as (other, other_registry),
@@ -110,8 +110,8 @@ def test_without_a_chat_incidents_are_logged_and_counted(caplog):
 
 
 @pytest.mark.slow
-def test_reporting_never_waits_for_a_chat_that_hangs(server):
-    """Nor does the end of the program, beyond its two seconds."""
+def test_reporting_never_waits_for_a_hanging_chat(server):
+    """Nor does the exit of the program, beyond two seconds."""
     server.next_answers.extend([Answer(200, {"ok": True}, delay_s=6)] * 5)
     with running(server) as (alerts, _):
         alerts.report("first", "x")
@@ -125,7 +125,7 @@ def test_reporting_never_waits_for_a_chat_that_hangs(server):
 
 
 @pytest.mark.slow
-def test_more_reports_than_the_queue_holds_are_counted_as_dropped():
+def test_reports_beyond_the_queue_are_counted_as_dropped():
     registry = CollectorRegistry()
     alerts = Alerts(AlertOptions(), AlertMetrics(registry))
     began_s = time.monotonic()
@@ -137,14 +137,14 @@ def test_more_reports_than_the_queue_holds_are_counted_as_dropped():
     alerts.stop()
 
 
-def test_an_end_that_comes_soon_after_still_sends_what_was_reported(server):
+def test_reports_shortly_before_a_stop_are_still_sent(server):
     with running(server) as (alerts, _):
         alerts.report("disk-nearly-full", "1 % free")
     assert len(server.texts) == 1
 
 
-def test_a_place_for_incidents_that_breaks_ends_nothing(caplog):
-    """The directory may be gone; the thread goes on."""
+def test_a_broken_incident_directory_does_not_stop_alerts(caplog):
+    """Even if the directory is gone, the thread continues."""
     with running() as (alerts, _):
         broken = alerts._incidents.report
         alerts._incidents.report = lambda *_: (_ for _ in ()).throw(sqlite3.OperationalError("disk I/O error"))
@@ -155,8 +155,8 @@ def test_a_place_for_incidents_that_breaks_ends_nothing(caplog):
         assert eventually(lambda: set(alerts.open()) == {"second"})
 
 
-def test_what_a_process_reported_is_not_open_when_it_has_stopped(tmp_path):
-    """Others that share the directory go on, and would call it open for ever."""
+def test_incidents_of_a_process_end_when_it_stops(tmp_path):
+    """Otherwise other processes that share the directory would call them open forever."""
     with running(directory=str(tmp_path), reporter="2") as (other, _):
         with running(directory=str(tmp_path), reporter="1") as (one, _):
             one.report("redis-lost", "refused")
@@ -164,8 +164,8 @@ def test_what_a_process_reported_is_not_open_when_it_has_stopped(tmp_path):
         assert other.open() == {}
 
 
-def test_a_process_alone_keeps_its_incidents_off_the_disk(server, tmp_path, monkeypatch):
-    """So that one which is killed leaves nothing, and a full disk is told of all the same."""
+def test_a_single_process_keeps_its_incidents_off_the_disk(server, tmp_path, monkeypatch):
+    """So it leaves nothing if it is killed, and can report a full disk."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with running(server) as (alerts, _):
         alerts.report("disk-nearly-full", "1 % free")
@@ -175,7 +175,7 @@ def test_a_process_alone_keeps_its_incidents_off_the_disk(server, tmp_path, monk
     assert alerts.open() == {}
 
 
-def test_an_incident_that_cannot_be_kept_is_in_the_log_all_the_same(caplog):
+def test_an_incident_that_cannot_be_stored_is_still_logged(caplog):
     with running() as (alerts, _):
         alerts._incidents.report = lambda *_: (_ for _ in ()).throw(sqlite3.OperationalError("disk is full"))
         alerts.report("redis-lost", "refused")
@@ -183,8 +183,8 @@ def test_an_incident_that_cannot_be_kept_is_in_the_log_all_the_same(caplog):
 
 
 @pytest.mark.slow
-def test_while_the_application_runs_it_is_watched(server, tmp_path):
-    """A ledger that is gone, and back: told once, ended once; then all threads have ended."""
+def test_the_application_is_watched_while_it_runs(server, tmp_path):
+    """A ledger that disappears and returns: reported once, ended once; afterwards all threads have stopped."""
     path = tmp_path / "ledger.sqlite3"
     create_database(str(path), 2)
     before = set(threading.enumerate())
@@ -204,8 +204,8 @@ def test_while_the_application_runs_it_is_watched(server, tmp_path):
     assert not {thread.name for thread in set(threading.enumerate()) - before if thread.name.startswith("alerts")}
 
 
-def test_what_no_file_can_hold_is_told_all_the_same(server):
-    """The path of a list may be no UTF-8; whoever reports it ends no thread."""
+def test_a_text_that_sqlite_cannot_store_is_still_reported(server):
+    """The path of a list may not be UTF-8; reporting it must not kill a thread."""
     with running(server) as (alerts, _):
         alerts.report("list-deny-not-reloaded", "/etc/d\udcff.txt: gone")
         alerts.report("redis-lost", "refused")
@@ -213,7 +213,7 @@ def test_what_no_file_can_hold_is_told_all_the_same(server):
     assert "/etc/d\\udcff.txt: gone" in server.texts[0]
 
 
-def test_one_report_that_fails_for_whatever_reason_ends_nothing(caplog):
+def test_a_failing_report_does_not_stop_alerts(caplog):
     with running() as (alerts, _):
         alerts.report("list-\udcff", "x")
         alerts.report("redis-lost", "refused")
@@ -222,7 +222,7 @@ def test_one_report_that_fails_for_whatever_reason_ends_nothing(caplog):
 
 
 def test_an_application_may_start_again_in_the_same_process(server, tmp_path):
-    """As it does under its own tests, once for each."""
+    """As it does in its own tests, once per test."""
     path = tmp_path / "ledger.sqlite3"
     create_database(str(path), 2)
     registry = CollectorRegistry()

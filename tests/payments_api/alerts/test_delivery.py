@@ -1,4 +1,4 @@
-"""Messages that wait, to a chat: tried again with pauses, in order, by one of several processes."""
+"""Queued messages are sent to a chat in order, with retries, by one of several processes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from payments_api.alerts.telegram import NotSentError, Telegram
 
 
 class Attempts:
-    """A send that fails as told, and the pauses between."""
+    """A send function that fails as scripted, and the pauses between its calls."""
 
     def __init__(self, *failures: NotSentError) -> None:
         self._failures = list(failures)
@@ -45,7 +45,7 @@ def test_pauses_between_tries_double_up_to_a_minute():
     assert attempts.pauses == [1, 2, 4, 8, 16, 32, 60, 60]
 
 
-def test_a_429_is_waited_for_as_long_as_it_asks_but_no_longer_than_an_hour():
+def test_a_429_is_honoured_for_up_to_an_hour():
     attempts = Attempts(down(wait_s=35), down(wait_s=10**9))
     assert deliver("x", attempts.send, attempts.wait) is True
     assert attempts.pauses == [35, 3600]
@@ -58,13 +58,13 @@ def test_tries_are_bounded():
     assert len(attempts.pauses) == MOST_TRIES - 1
 
 
-def test_a_final_refusal_is_not_tried_again():
+def test_a_final_refusal_is_not_retried():
     attempts = Attempts(down(is_final=True))
     assert deliver("x", attempts.send, attempts.wait) is False
     assert (len(attempts.texts), attempts.pauses) == (1, [])
 
 
-def test_a_stop_ends_the_waiting():
+def test_stopping_ends_a_wait():
     attempts = Attempts(*[down()] * 100)
     attempts.stops_at = 2
     assert deliver("x", attempts.send, attempts.wait) is None
@@ -90,8 +90,8 @@ def delivery(incidents, server, path, results=None) -> Delivery:
     return Delivery(incidents, telegram.send, path / "lock", results.append)
 
 
-def test_messages_are_sent_in_order_and_once_by_two_that_share_them(incidents, server, tmp_path):
-    """Both are told that there is something to send."""
+def test_two_processes_that_share_messages_send_each_once_and_in_order(incidents, server, tmp_path):
+    """Both are woken up."""
     results: list[str] = []
     both = [delivery(incidents, server, tmp_path, results) for _ in range(2)]
     for each in both:
@@ -106,7 +106,7 @@ def test_messages_are_sent_in_order_and_once_by_two_that_share_them(incidents, s
     assert results == ["sent"] * 10
 
 
-def test_a_message_that_is_refused_for_good_does_not_hold_up_the_next(incidents, server, tmp_path):
+def test_a_finally_refused_message_does_not_block_the_next(incidents, server, tmp_path):
     server.next_answers.append(Answer(400, {"ok": False, "description": "no"}))
     results: list[str] = []
     incidents.report("first", "x")
@@ -120,8 +120,8 @@ def test_a_message_that_is_refused_for_good_does_not_hold_up_the_next(incidents,
 
 @pytest.mark.slow
 @pytest.mark.parametrize("broken", ["first_waiting", "done_with"])
-def test_a_file_that_is_unusable_for_a_while_ends_nothing_and_repeats_nothing(incidents, server, tmp_path, broken):
-    """A full disk, or a long lock, before or after a message was sent: the rest follows, each once."""
+def test_a_file_that_is_unusable_for_a_while_stops_nothing_and_repeats_nothing(incidents, server, tmp_path, broken):
+    """A full disk or a long lock, before or after a message was sent: the rest follows, each message once."""
     works, results = getattr(incidents, broken), []
     failures = [sqlite3.OperationalError("database or disk is full")]
 
@@ -143,8 +143,8 @@ def test_a_file_that_is_unusable_for_a_while_ends_nothing_and_repeats_nothing(in
     assert incidents.first_waiting() is None
 
 
-def test_a_file_that_stays_unusable_does_not_hold_up_the_end(incidents, server, tmp_path):
-    """Nor is each look at it told in the log; but counted."""
+def test_a_file_that_stays_unusable_does_not_delay_the_stop(incidents, server, tmp_path):
+    """Not every failed look at it is logged, but all are counted."""
     incidents.first_waiting = lambda: (_ for _ in ()).throw(sqlite3.OperationalError("database is locked"))
     results: list[str] = []
     only = delivery(incidents, server, tmp_path, results)
@@ -156,7 +156,7 @@ def test_a_file_that_stays_unusable_does_not_hold_up_the_end(incidents, server, 
 
 @pytest.mark.slow
 def test_a_429_is_honoured_before_the_next_try(incidents, server, tmp_path):
-    """For the second that it asks, in real time."""
+    """For the second that it asks for, in real time."""
     server.next_answers.append(too_many(1))
     incidents.report("first", "x")
     only = delivery(incidents, server, tmp_path)
@@ -168,7 +168,7 @@ def test_a_429_is_honoured_before_the_next_try(incidents, server, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_server_that_hangs_does_not_hold_up_the_end(incidents, server, tmp_path):
+def test_a_hanging_server_does_not_delay_the_stop(incidents, server, tmp_path):
     server.next_answers.append(Answer(200, {"ok": True}, delay_s=3))
     incidents.report("first", "x")
     only = delivery(incidents, server, tmp_path)
@@ -178,8 +178,8 @@ def test_a_server_that_hangs_does_not_hold_up_the_end(incidents, server, tmp_pat
 
 
 @pytest.mark.process
-def test_what_a_killed_process_was_about_to_send_another_sends(incidents, server, tmp_path):
-    """It holds the lock until its death, not longer."""
+def test_messages_of_a_killed_process_are_sent_by_another(incidents, server, tmp_path):
+    """It holds the lock until it dies, and no longer."""
     holds = (
         "import fcntl, sys, time; lock = open(sys.argv[1], 'a'); fcntl.flock(lock, fcntl.LOCK_EX); "
         "print('held', flush=True); time.sleep(60)"

@@ -1,4 +1,4 @@
-"""The drill of alerts, in short."""
+"""The alert drill, in its short form."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from drills import alerts
 
 @pytest.mark.process
 @pytest.mark.long
-def test_an_incident_is_told_once_and_its_end_once(capsys):
+def test_the_drill_passes_with_one_message_per_incident_and_one_for_its_end(capsys):
     code = alerts.main(["--short"])
     text = capsys.readouterr().out
     assert code == 0, text
@@ -17,7 +17,7 @@ def test_an_incident_is_told_once_and_its_end_once(capsys):
     assert "BROKEN" not in text
 
 
-def test_a_broken_promise_is_exit_code_1_in_the_end(capsys):
+def test_a_broken_promise_fails_the_drill_even_if_a_later_one_is_kept(capsys):
     report = alerts.Report()
     report.promise("kept", kept=True)
     assert report.is_kept

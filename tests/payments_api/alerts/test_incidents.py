@@ -1,4 +1,4 @@
-"""One message when an incident begins, one when it ends, whoever reports it how often."""
+"""One message when an incident begins and one when it ends, however often and by whomever it is reported."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def clock():
 
 @pytest.fixture
 def worker(tmp_path, clock):
-    """Makes processes that share a file."""
+    """Creates incidents of processes that share a file."""
     made = []
 
     def make(reporter: str, *, keeps_messages: bool = True) -> Incidents:
@@ -49,7 +49,7 @@ def waiting(incidents: Incidents) -> list[str]:
     return texts
 
 
-def test_an_incident_is_told_once_however_often_it_is_reported(worker):
+def test_an_incident_sends_one_message_however_often_it_is_reported(worker):
     first = worker("1")
     assert first.report("disk", "1 % free") == ("disk: 1 % free", 0)
     assert first.report("disk", "0 % free") == ("", 0)
@@ -60,7 +60,7 @@ def test_an_incident_is_told_once_however_often_it_is_reported(worker):
     ("took_s", "told"),
     [(0.4, "0 s"), (59.4, "59 s"), (59.6, "1 min 0 s"), (125, "2 min 5 s"), (7440, "2 h 4 min"), (-5, "0 s")],
 )
-def test_its_end_is_told_once_with_how_long_it_took(worker, clock, took_s, told):
+def test_its_end_sends_one_message_with_the_duration(worker, clock, took_s, told):
     first = worker("1")
     first.report("disk", "full")
     clock.now_s += took_s
@@ -69,13 +69,13 @@ def test_its_end_is_told_once_with_how_long_it_took(worker, clock, took_s, told)
     assert waiting(first) == ["disk: full", f"disk: recovered after {told}"]
 
 
-def test_what_nobody_reported_does_not_recover(worker):
+def test_an_incident_that_nobody_reported_does_not_recover(worker):
     first = worker("1")
     assert first.recovered("disk") == ("", 0)
     assert waiting(first) == []
 
 
-def test_an_incident_that_comes_back_is_another_one(worker):
+def test_an_incident_that_returns_is_a_new_one(worker):
     first = worker("1")
     for _ in range(2):
         assert first.report("disk", "full")[0]
@@ -83,8 +83,8 @@ def test_an_incident_that_comes_back_is_another_one(worker):
     assert len(waiting(first)) == 4
 
 
-def test_several_workers_make_one_incident_that_ends_with_the_last_of_them(worker, clock):
-    """The first to report it opens it; the last to take its report back ends it."""
+def test_several_workers_share_one_incident_that_ends_with_the_last_of_them(worker, clock):
+    """The first report opens it; the last withdrawal ends it."""
     one, other = worker("1"), worker("2")
     assert one.report("redis-lost", "refused")[0]
     assert other.report("redis-lost", "refused") == ("", 0)
@@ -97,7 +97,7 @@ def test_several_workers_make_one_incident_that_ends_with_the_last_of_them(worke
     assert waiting(one) == ["redis-lost: refused", "redis-lost: recovered after 1 min 0 s"]
 
 
-def test_a_worker_does_not_end_what_only_others_report(worker):
+def test_a_worker_does_not_end_an_incident_that_only_others_report(worker):
     one, other = worker("1"), worker("2")
     one.report("stall", "5 s")
     assert other.recovered("stall") == ("", 0)
@@ -106,7 +106,7 @@ def test_a_worker_does_not_end_what_only_others_report(worker):
     assert other.reported_by_us("st") == []
 
 
-def test_messages_wait_in_bounded_number_and_the_oldest_goes_first(worker):
+def test_the_queue_of_messages_is_bounded_and_drops_the_oldest(worker):
     first = worker("1")
     dropped = [first.report(f"incident-{number}", "x")[1] for number in range(MOST_WAITING + 3)]
     assert dropped == [0] * MOST_WAITING + [1, 1, 1]
@@ -115,21 +115,21 @@ def test_messages_wait_in_bounded_number_and_the_oldest_goes_first(worker):
     assert texts[0] == "incident-3: x"
 
 
-def test_where_nobody_takes_messages_none_are_kept(worker):
-    """But what is open is known."""
+def test_no_messages_are_queued_without_a_receiver(worker):
+    """Open incidents are still known."""
     first = worker("1", keeps_messages=False)
     assert first.report("disk", "full") == ("disk: full", 0)
     assert waiting(first) == []
     assert set(first.open()) == {"disk"}
 
 
-def test_a_long_detail_is_cut(worker):
+def test_a_long_detail_is_truncated(worker):
     text, _ = worker("1").report("disk", "x" * 10_000)
     assert len(text) == len("disk: ") + LONGEST_DETAIL
 
 
-def test_what_a_worker_reported_ends_with_it_and_is_told_again_by_the_next(worker):
-    """Else it would never end, nor be told again."""
+def test_incidents_of_a_worker_end_when_it_exits_and_the_next_reports_them_again(worker):
+    """Otherwise they would never end, nor be reported again."""
     first, other = worker("1"), worker("2")
     first.report("redis-lost", "refused")
     first.report("disk", "full")
@@ -141,8 +141,8 @@ def test_what_a_worker_reported_ends_with_it_and_is_told_again_by_the_next(worke
     assert waiting(other)[:2] == ["redis-lost: refused", "disk: full"]
 
 
-def test_what_a_worker_reported_that_died_is_forgotten_at_the_next_start(worker):
-    """And what one of the same number did; whoever runs still has a say."""
+def test_reports_of_a_dead_worker_are_forgotten_at_the_next_start(worker):
+    """So are those of an earlier one with the same number; running workers keep theirs."""
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         process.wait(10)
     dead, running, again = worker(str(process.pid)), worker(str(os.getpid())), worker("1")
@@ -154,15 +154,15 @@ def test_what_a_worker_reported_that_died_is_forgotten_at_the_next_start(worker)
 
 
 def written_by_another(path: Path) -> sqlite3.Connection:
-    """As by a worker that starts at the same time; it goes on until told."""
+    """Keep writing to the file, like a worker that starts at the same time."""
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     connection.execute("BEGIN IMMEDIATE")
     return connection
 
 
 @pytest.mark.slow
-def test_a_fresh_file_that_another_worker_just_sets_up_is_waited_for(tmp_path):
-    """Going over to a log wants the file for itself, and SQLite refuses that at once, whatever its timeout."""
+def test_a_new_file_that_another_worker_is_setting_up_is_waited_for(tmp_path):
+    """Switching to WAL needs exclusive access, which SQLite refuses at once, whatever its timeout."""
     with closing(written_by_another(tmp_path / "shared")) as other:
         done = threading.Timer(0.2, other.rollback)
         done.start()
@@ -172,7 +172,7 @@ def test_a_fresh_file_that_another_worker_just_sets_up_is_waited_for(tmp_path):
     shared.close()
 
 
-def test_a_file_that_stays_locked_is_waited_for_within_a_bound(tmp_path, monkeypatch):
+def test_the_wait_for_a_locked_file_is_bounded(tmp_path, monkeypatch):
     monkeypatch.setattr("payments_api.alerts.incidents._SET_UP_S", 0.1)
     with (
         closing(written_by_another(tmp_path / "shared")),

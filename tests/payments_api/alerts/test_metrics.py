@@ -1,4 +1,4 @@
-"""The table of metrics, the rules that use it, and the page agree; and the page is right with several workers."""
+"""The documented metrics, the alerting rules and the metrics page agree, also with several workers."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ OF_THE_LIBRARY = {"le", "pid"}
 
 
 def on_page(page: str) -> dict[str, tuple[str, set[str]]]:
-    """Kind and labels of each metric, by the name that one writes in a query."""
+    """Type and labels of each metric, by its name in queries."""
     found = {}
     for family in text_string_to_metric_families(page):
         if family.name.endswith("_created"):
             continue
         name = f"{family.name}_total" if family.type == "counter" else family.name
         labels = {label for sample in family.samples for label in sample.labels} - OF_THE_LIBRARY
-        # What has not happened yet has no labels on the page.
+        # Metrics of things that haven't happened yet have no labels on the page.
         found[name] = (family.type, labels if family.samples else TABLE[name][1])
     return found
 
 
 @pytest.fixture(scope="module")
 def page():
-    """After a request and with an incident open."""
+    """The page after a request and with an open incident."""
     with running_target(ALERT_DISK_FREE="1", ALERT_WINDOW="1") as target:
         requests.get(f"{target.url}/balance/acct-000001", timeout=5)
         for _ in range(100):
@@ -50,7 +50,7 @@ def page():
 
 
 @pytest.mark.process
-def test_the_table_names_every_metric_of_the_page_with_its_type_and_labels(page):
+def test_the_table_lists_every_metric_on_the_page_with_its_type_and_labels(page):
     assert on_page(page) == TABLE
 
 
@@ -65,13 +65,13 @@ def test_an_incident_and_the_channels_are_on_the_page(page):
 
 @pytest.mark.long
 @pytest.mark.process
-def test_two_workers_that_see_the_same_have_one_incident_on_either_page():
+def test_an_incident_of_two_workers_counts_once_on_either_page():
     with running_target(ALERT_DISK_FREE="1", ALERT_WINDOW="1", WORKERS="2") as target:
         for _ in range(100):
             if BEGAN in requests.get(f"{target.url}/metrics", timeout=5).text:
                 break
             time.sleep(0.1)
-        # Time for the other to see it, too; new connections reach both.
+        # Give the other worker time to notice it, too; new connections reach both.
         time.sleep(1)
         pages = [requests.get(f"{target.url}/metrics", timeout=5).text for _ in range(8)]
     for page in pages:
@@ -85,28 +85,28 @@ OF_PROMETHEUS = {"up"}
 
 
 def asked_for() -> list[tuple[str, str]]:
-    """Every metric of the rules, with its matchers."""
+    """Every metric in the rules, with its label matchers."""
     return [found for rule in RULE.values() for found in re.findall(r"(\w+)\{([^}]*)\}", rule["expr"])]
 
 
 @pytest.mark.process
-def test_every_metric_of_the_rules_is_on_the_page(page):
-    """A rule that asks for another never fires, and says nothing."""
+def test_every_metric_in_the_rules_is_on_the_page(page):
+    """A rule with an unknown metric would silently never fire."""
     names = {name for name, _ in asked_for()} - OF_PROMETHEUS
     assert len(names) >= 3
     assert names <= set(on_page(page))
 
 
 @pytest.mark.process
-def test_the_results_of_messages_that_the_rules_ask_for_are_those_that_there_are(page):
-    """Each is somebody's trouble, but for what was sent."""
+def test_the_rules_cover_all_results_of_messages(page):
+    """Each result is a problem, except "sent"."""
     there_are = set(re.findall(r'^alert_messages_total\{result="(\w+)"\}', page, re.MULTILINE))
     matched = [re.search(r'result=~?"([\w|]+)"', matchers) for _, matchers in asked_for()]
     wanted = {result for found in matched if found for result in found[1].split("|")}
     assert wanted == there_are - {"sent"}
 
 
-def test_every_rule_asks_for_metrics_of_the_table():
+def test_every_rule_uses_metrics_from_the_table():
     (group,) = yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"]
     assert [rule["alert"] for rule in group["rules"]] == [
         *("PaymentsDown", "PaymentsIncident", "PaymentsAlertsNotSent"),
@@ -123,7 +123,7 @@ def test_every_rule_asks_for_metrics_of_the_table():
 
 @pytest.mark.process
 def test_the_examples_for_your_own_app_run():
-    """Each block that makes an app."""
+    """Every code block that creates an app."""
     blocks = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
     monitoring = [block for block in blocks if "FastAPI(" in block and "payments_api.alerts" in block]
     assert len(monitoring) == 2

@@ -1,4 +1,4 @@
-"""What a person finds on standard error of the real program."""
+"""Incidents on standard error of the real program."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 
 def until_lines(log: Path, wanted: int, *, within_s: float = 15.0) -> list[str]:
-    """Those about lists, once there are so many, and a second to see that no more come."""
+    """Lines about lists, once there are as many as wanted, and after another second to see that there are no more."""
     until_s = time.monotonic() + within_s
     while len(about_lists(log)) < wanted and time.monotonic() < until_s:
         time.sleep(0.05)
@@ -26,7 +26,7 @@ def about_lists(log: Path) -> list[str]:
 @pytest.mark.process
 @pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.long)])
 def test_an_incident_is_one_line_on_stderr_and_its_end_another(tmp_path, workers):
-    """However many parts of the program, and processes, know of it."""
+    """However many parts of the program, and processes, notice it."""
     deny, log = tmp_path / "deny.txt", tmp_path / "log"
     deny.write_text("127.9.0.1\n")
     command = [sys.executable, "-m", "payments_api", "--port", "0"]

@@ -1,4 +1,4 @@
-"""Settings of alerts: what is right, what is wrong, what doesn't go together, and what is never shown."""
+"""Settings of alerts: valid, invalid and contradicting ones, and secrets that are never shown."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def wrong(**environment: str) -> list[str]:
     return str(raised.value).splitlines()
 
 
-def test_nothing_set_is_nothing_sent():
+def test_nothing_is_sent_by_default():
     assert read_settings({}).alerts == AlertOptions(sentry=None, telegram=None)
 
 
-def test_all_set():
+def test_all_options_can_be_set():
     alerts = read_settings(
         {
             "SENTRY_DSN": DSN,
@@ -62,7 +62,7 @@ def test_all_set():
         ),
     ],
 )
-def test_what_does_not_go_together_is_refused(environment, line):
+def test_contradicting_options_are_refused(environment, line):
     assert wrong(**environment) == [line]
 
 
@@ -89,7 +89,7 @@ def test_what_does_not_go_together_is_refused(environment, line):
         ("ALERT_STALL", "nan"),
     ],
 )
-def test_a_wrong_value_is_one_line_that_shows_no_secret(name, value):
+def test_an_invalid_value_is_reported_in_one_line_without_secrets(name, value):
     (line,) = wrong(**{name: value})
     assert line.startswith(f"{name}: got ")
     if name in {"SENTRY_DSN", "TELEGRAM_ALERT_TOKEN"}:
@@ -97,10 +97,10 @@ def test_a_wrong_value_is_one_line_that_shows_no_secret(name, value):
         assert value not in line
 
 
-def test_all_that_is_wrong_is_told_at_once():
+def test_all_errors_are_reported_at_once():
     assert len(wrong(PORT="x", ALERT_WINDOW="x", SENTRY_DSN="x", WORKERS="0")) == 4
 
 
-def test_an_embedded_target_inherits_none_of_it():
-    """What stands in our environment was meant for others."""
+def test_an_embedded_target_inherits_no_alert_settings():
+    """Those in our environment are meant for other programs."""
     assert set(ALERT_VARIABLES) <= embedded.NOT_INHERITED

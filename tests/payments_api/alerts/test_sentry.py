@@ -1,4 +1,4 @@
-"""Errors of handlers to a small but real Sentry, and what is left out; one that is down, one that hangs."""
+"""Errors in handlers are reported to a small but real Sentry server, without private data; one is down, one hangs."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from tests.servers import read_request, serving
 SECRET = "whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQ="
 TOKEN = "telegram-secret-token"
 SLOW_S = 3.0
-"""A busy machine is faster; the SDK would wait for longer."""
+"""Even a busy machine is faster; waiting for the SDK would take longer."""
 
 
 def lose_accounts(path) -> None:
-    """Every handler that reads them fails from now on."""
+    """Drop the accounts, so that every handler that reads them fails."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA legacy_alter_table=ON")
         connection.execute("ALTER TABLE accounts RENAME TO gone")
 
 
-def test_of_a_request_only_its_method_is_sent():
+def test_only_the_method_of_a_request_is_sent():
     event = {
         "request": {
             "method": "GET",
@@ -47,7 +47,7 @@ def test_of_a_request_only_its_method_is_sent():
     assert scrubbed(event) == {"request": {"method": "GET"}, "transaction": "balance"}
 
 
-def test_texts_are_shortened_and_hold_neither_accounts_nor_secrets():
+def test_texts_are_shortened_and_contain_neither_accounts_nor_secrets():
     text = "acct-000001 has no acct-000002, said s3cret " + "x" * 1000
     event = {"exception": {"values": [{"type": "KeyError", "value": text}]}, "tags": [("a", "s3cret")], "level": 1}
     clean = scrubbed(event, ["s3cret"])
@@ -59,13 +59,13 @@ def test_texts_are_shortened_and_hold_neither_accounts_nor_secrets():
 
 
 @pytest.mark.parametrize("event", [{}, {"exception": None}, {"exception": {"values": None}}, {"request": None}])
-def test_an_event_without_these_parts_stays_an_event(event):
+def test_an_event_without_these_parts_is_left_as_it_is(event):
     assert scrubbed(dict(event)).get("request") is None
 
 
 @pytest.mark.process
-def test_an_error_of_a_handler_arrives_with_its_endpoint_and_nothing_of_the_request(tmp_path):
-    """Of GET and POST, from included routes; a refusal that is an answer of ours does not arrive."""
+def test_an_error_in_a_handler_is_reported_with_its_endpoint_and_nothing_of_the_request(tmp_path):
+    """For GET and POST, on included routes; deliberate error answers aren't reported."""
     database = tmp_path / "ledger.sqlite3"
     with sentry_server() as sentry:
         settings = {"SENTRY_DSN": sentry.dsn, "SENTRY_RELEASE": "payments@1.2.3", "SENTRY_ENVIRONMENT": "drill"}
@@ -89,7 +89,7 @@ def test_an_error_of_a_handler_arrives_with_its_endpoint_and_nothing_of_the_requ
         assert error["exception"]["values"][-1]["type"] == "OperationalError"
         assert error["exception"]["values"][-1]["value"] == "no such table: accounts"
         text = json.dumps(error)
-        # Lines of source code are sent, and name headers.
+        # Source lines are sent, and they contain names of headers.
         for private in ("not-for-others", "acct-0", "127.0.0.1", SECRET, TOKEN):
             assert private not in text, private
 
@@ -100,13 +100,13 @@ def hang(connection, _):
 
 
 def slowest_s(dsn: str, tmp_path) -> float:
-    """Of a hundred requests that fail."""
+    """The slowest of a hundred failing requests."""
     database = tmp_path / "ledger.sqlite3"
     with running_target(LIMITER="off", DATABASE=str(database), SENTRY_DSN=dsn) as target:
         lose_accounts(database)
         slowest = 0.0
         for _ in range(100):
-            # A new connection each: uvicorn closes it after a handler has failed.
+            # A new connection for each: uvicorn closes it after a handler has failed.
             answer = requests.get(f"{target.url}/balance/acct-000001", timeout=10)
             assert answer.status_code == 500
             slowest = max(slowest, answer.elapsed.total_seconds())
@@ -115,12 +115,12 @@ def slowest_s(dsn: str, tmp_path) -> float:
 
 @pytest.mark.long
 @pytest.mark.process
-def test_a_sentry_that_is_down_slows_no_request(tmp_path):
+def test_a_sentry_that_is_down_does_not_delay_requests(tmp_path):
     assert slowest_s("http://public@127.0.0.1:1/1", tmp_path) < SLOW_S
 
 
 @pytest.mark.long
 @pytest.mark.process
-def test_a_sentry_that_hangs_slows_no_request(tmp_path):
+def test_a_hanging_sentry_does_not_delay_requests(tmp_path):
     with serving(hang) as url:
         assert slowest_s(url.replace("http://", "http://public@") + "/1", tmp_path) < SLOW_S

@@ -1,4 +1,4 @@
-"""Texts to a chat, over HTTP, and the reasons why not."""
+"""Texts are sent to a chat over HTTP, or the reason why not is reported."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_base_url_may_have_a_path(server):
     assert server.paths == [f"/proxy/bot{TOKEN}/sendMessage"]
 
 
-def test_a_text_is_no_longer_than_telegram_takes(server):
+def test_a_text_is_cut_to_telegrams_limit(server):
     sender(server.url).send("x" * 5000)
     assert len(server.texts[0]) == 4096
 
@@ -68,7 +68,7 @@ def test_a_429_says_how_long_to_wait(server):
         (b"[]", (), 0.0),
     ],
 )
-def test_a_429_that_does_not_say_it_rightly_is_asked_in_its_header_or_not_believed(server, content, headers, wait_s):
+def test_a_429_without_a_valid_wait_in_its_body_falls_back_to_the_header_or_zero(server, content, headers, wait_s):
     server.next_answers.append(Answer(429, content, headers))
     error = refusal(server.url)
     assert (error.wait_s, error.is_final) == (wait_s, False)
@@ -88,20 +88,20 @@ def test_a_429_that_does_not_say_it_rightly_is_asked_in_its_header_or_not_believ
         (Answer(400, {"ok": False, "description": f"no bot{TOKEN} here"}), True),
     ],
 )
-def test_other_refusals_are_final_where_another_try_is_no_use(server, answer, is_final):
+def test_other_refusals_are_final_if_retrying_is_useless(server, answer, is_final):
     server.next_answers.append(answer)
     assert refusal(server.url).is_final is is_final
     assert server.asked == 1
 
 
-def test_an_answer_that_nests_without_end_is_no_answer(server):
-    """The parser's own limit is no end of the thread that sends."""
+def test_an_answer_nested_too_deeply_is_no_answer(server):
+    """The parser's recursion limit must not kill the sending thread."""
     server.next_answers.append(Answer(502, b"[" * 60_000))
     assert refusal(server.url).is_final is False
 
 
 @pytest.mark.slow
-def test_a_server_that_hangs_is_left_in_time(server):
+def test_a_hanging_server_is_given_up_in_time(server):
     server.next_answers.append(Answer(200, {"ok": True}, delay_s=2.0))
     began_s = time.monotonic()
     assert str(refusal(server.url, timeout_s=0.2)) == "no answer in time"
@@ -117,18 +117,18 @@ def hang_up(connection, _):
     [(answering(b"@@@\r\n\r\n"), "no HTTP answer (BadStatusLine)"), (hang_up, "no HTTP answer (RemoteDisconnected)")],
     ids=["garbage", "hung up"],
 )
-def test_what_is_no_http_is_told_without_the_request(script, told):
+def test_an_answer_that_is_not_http_is_reported_without_the_request(script, told):
     with serving(script) as url:
         assert str(refusal(url)) == told
 
 
-def test_a_server_that_is_not_there_is_told_without_the_request():
+def test_an_unreachable_server_is_reported_without_the_request():
     assert str(refusal("http://127.0.0.1:1")) == "Connection refused"
     assert str(refusal("http://nowhere.invalid")) == "its name can't be resolved"
 
 
-def test_the_token_is_in_no_log(server, caplog):
-    """At any level, whoever writes it."""
+def test_the_token_is_never_logged(server, caplog):
+    """At any level, by any logger."""
     caplog.set_level(logging.DEBUG)
     sender(server.url).send("x")
     server.next_answers.append(Answer(400, {"ok": False, "description": TOKEN}))
@@ -138,5 +138,5 @@ def test_the_token_is_in_no_log(server, caplog):
     assert TOKEN not in repr(Chat(TOKEN, CHAT, server.url))
 
 
-def test_a_host_that_can_be_no_name_is_told_as_one_that_is_not_found():
+def test_an_invalid_host_name_is_reported_as_not_found():
     assert str(refusal("http://a..b")) == "its name can't be resolved"

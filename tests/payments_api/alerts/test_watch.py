@@ -1,4 +1,4 @@
-"""What the API sees of itself: answers, database, disk, event loop."""
+"""The API watches itself: answers, database, disk, event loop."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from payments_api.ledger import create_database
 
 
 class Heard:
-    """What was reported, in order; `None` as detail is a recovery."""
+    """Reports in order; a recovery has `None` as detail."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, str | None]] = []
@@ -36,7 +36,7 @@ class Heard:
 
 
 class World:
-    """Everything that the watch looks at, and its clock."""
+    """Simulated state of everything that the watch checks, and its clock."""
 
     def __init__(self) -> None:
         self.now_s = 0.0
@@ -49,7 +49,7 @@ class World:
         self.watch = ConditionWatch(AlertOptions(window_s=60), probes, self.heard, clock=lambda: self.now_s)
 
     def after(self, seconds: float) -> list[tuple[str, str | None]]:
-        """What is heard of looks every five seconds of this time."""
+        """Reports of checks every five seconds for this long."""
         self.heard.calls.clear()
         for _ in range(round(seconds / 5)):
             self.now_s += 5
@@ -67,7 +67,7 @@ def test_a_healthy_api_reports_nothing(world):
     assert world.after(300) == []
 
 
-def test_a_database_that_cannot_be_read_is_one_incident_until_a_minute_after_it_can(world):
+def test_an_unreadable_database_is_one_incident_that_ends_a_minute_after_it_is_readable(world):
     world.database = "the ledger can't be read: disk I/O error"
     assert world.after(600) == [("database-unreadable", "the ledger can't be read: disk I/O error")]
     world.database = ""
@@ -75,7 +75,7 @@ def test_a_database_that_cannot_be_read_is_one_incident_until_a_minute_after_it_
     assert world.after(10) == [("database-unreadable", None)]
 
 
-def test_a_disk_that_is_nearly_full_is_an_incident(world):
+def test_a_nearly_full_disk_is_an_incident(world):
     world.free = 0.0499
     assert world.after(10) == [("disk-nearly-full", "5.0% of the database's disk is free")]
     world.free = 0.05
@@ -97,13 +97,13 @@ def test_too_many_5xx_answers_are_an_incident(world):
     assert world.after(120) == [("server-errors", None)]
 
 
-def test_several_incidents_at_once_are_told_each(world):
+def test_simultaneous_incidents_are_each_reported(world):
     world.database, world.free = "broken", 0.0
     assert [name for name, _ in world.after(30)] == ["database-unreadable", "disk-nearly-full"]
 
 
-def test_a_database_is_readable_until_it_is_not(tmp_path):
-    """Its table or the whole file may be gone, or it may be no database."""
+def test_a_broken_database_is_detected(tmp_path):
+    """Its table or the whole file may be gone, or it may not be a database."""
     path = tmp_path / "ledger ü?.sqlite3"
     create_database(str(path), 2)
     assert database_trouble(path) == ""
@@ -118,7 +118,7 @@ def test_a_database_is_readable_until_it_is_not(tmp_path):
     assert not path.exists()
 
 
-def test_a_database_that_is_being_written_is_readable(tmp_path):
+def test_a_database_being_written_to_is_readable(tmp_path):
     path = tmp_path / "ledger.sqlite3"
     create_database(str(path), 2)
     writer = sqlite3.connect(path, isolation_level=None)
@@ -130,15 +130,15 @@ def test_a_database_that_is_being_written_is_readable(tmp_path):
     writer.close()
 
 
-def test_the_free_share_is_what_the_machine_says(tmp_path):
+def test_the_free_share_of_the_disk_is_the_systems(tmp_path):
     usage = shutil.disk_usage(tmp_path)
     assert disk_free_ratio(tmp_path) == pytest.approx(usage.free / usage.total, abs=0.01)
     assert disk_free_ratio(tmp_path / "none") == 1.0
 
 
 @pytest.mark.slow
-def test_the_pulse_tells_how_long_the_loop_stood_still():
-    """By the real clock, for as long as a call blocks it."""
+def test_the_pulse_measures_how_long_the_event_loop_stalled():
+    """On the real clock, while a call blocks the loop."""
 
     async def stall() -> float:
         pulse = Pulse()
@@ -153,7 +153,7 @@ def test_the_pulse_tells_how_long_the_loop_stood_still():
     assert asyncio.run(stall()) > 0.4
 
 
-def test_the_pulse_tells_a_stall_that_is_over():
+def test_the_pulse_reports_a_stall_that_is_over():
     times_s = iter([0.0, 0.25, 3.25, 3.5, 3.5, 3.5])
     pulse = Pulse(clock=lambda: next(times_s))
     for _ in range(3):
@@ -162,8 +162,8 @@ def test_the_pulse_tells_a_stall_that_is_over():
     assert pulse.take_worst_s() == 0.0
 
 
-def test_a_look_that_fails_is_not_the_last(caplog):
-    """Somebody's own counts may raise."""
+def test_a_failed_look_does_not_stop_the_watch(caplog):
+    """An application's own counts may raise."""
     looks, heard = [], Heard()
 
     def counts() -> tuple[int, int]:
@@ -180,8 +180,8 @@ def test_a_look_that_fails_is_not_the_last(caplog):
     assert "not counted yet" in caplog.text
 
 
-def test_a_file_system_that_hangs_is_an_incident_and_hides_no_other(tmp_path, monkeypatch):
-    """Opening a pipe that nobody writes to hangs, as a file on a dead mount does."""
+def test_a_hanging_file_system_is_an_incident_and_hides_no_other(tmp_path, monkeypatch):
+    """Opening a pipe without a writer hangs, like a file on a dead mount."""
     monkeypatch.setattr(watching, "_HANGS_S", 0.1)
     path, heard, stalls_s = tmp_path / "ledger.sqlite3", Heard(), iter([0.0, 2.0])
     os.mkfifo(path)

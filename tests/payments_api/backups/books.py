@@ -1,4 +1,4 @@
-"""Ledgers with payments in them, and what tests ask about backups of them."""
+"""Ledgers with payments, and helpers for tests of their backups."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def new_ledger(path: Path, *, payments: int = 5) -> Path:
 
 
 def pay(path: Path, numbers: range) -> None:
-    """A payment of 1 for each number, and an order that is refused."""
+    """Make a payment of 1 for each number, and an order that is refused."""
 
     async def all_of_them() -> None:
         for number in numbers:
@@ -50,12 +50,12 @@ def back_up(database: Path, place: Path, **options: object) -> Taken:
 
 
 def restore_unproved(place: Path, database: Path, name: str | None = None) -> str:
-    """Without the boot, which takes a process; the name of what was restored."""
+    """Restore without a boot, which would take a process; returns the name of the backup."""
     return restore(DirectoryPlace(place), database, name, prove=lambda _: "not started").manifest.name
 
 
 def names(place: Path) -> list[str]:
-    """Newest first."""
+    """Names of the backups, newest first."""
     return [backup.text for backup in backups_in(DirectoryPlace(place))]
 
 
@@ -64,7 +64,7 @@ def payload(place: Path, name: str) -> Path:
 
 
 def flip(path: Path, position: int) -> None:
-    """One bit of one byte."""
+    """Flip a bit in the byte at this position."""
     text = bytearray(path.read_bytes())
     text[position] ^= 1
     path.write_bytes(text)
@@ -72,7 +72,7 @@ def flip(path: Path, position: int) -> None:
 
 @contextmanager
 def changed(path: Path) -> Iterator[sqlite3.Connection]:
-    """By somebody who goes past the ledger; without its constraints."""
+    """A connection that bypasses the ledger and its constraints; changes are committed at the end."""
     with closing(sqlite3.connect(path)) as database:
         database.execute("PRAGMA ignore_check_constraints=1")
         yield database
@@ -80,7 +80,7 @@ def changed(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def leftovers(directory: Path) -> list[str]:
-    """What a killed process has left there, but for locks."""
+    """Files that a killed process left behind, except locks."""
     return sorted(
         str(path.relative_to(directory))
         for path in directory.rglob(".*")

@@ -41,7 +41,7 @@ for name in ("stat", "lstat", "open", "scandir", "listdir", "readlink"):
 
 @pytest.fixture
 def hung_place(place, tmp_path, monkeypatch) -> Path:
-    """A mount that is dead: each Python process that is started from now on hangs as soon as it touches it."""
+    """A dead mount: each Python process that is started from now on hangs as soon as it touches it."""
     (tmp_path / "hang").mkdir()
     (tmp_path / "hang/sitecustomize.py").write_text(_HANG)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "hang"))
@@ -57,5 +57,5 @@ def storage_server() -> Iterator[str]:
 
 @pytest.fixture
 def storage(storage_server) -> Storage:
-    """A bucket of one's own."""
+    """A new bucket for each test."""
     return new_bucket(storage_server)

@@ -1,8 +1,8 @@
-"""Kills a backup or a restore at each line of its code, once, and looks at what that leaves behind.
+"""Kills a backup or a restore once at each line of its code, and checks what that leaves behind.
 
 `python -m tests.payments_api.backups.killing backup|restore DIRECTORY EVERY [s3://bucket]`: each attempt is a fork of
-this process, which has one thread, and so has all that it needs; it kills itself at its line. EVERY leaves lines out,
-but for 1. Prints how many there were.
+this process, which has only one thread, so that forking is safe; it kills itself at its line. Tries every EVERY-th
+line. Prints how many of how many lines that were.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Line = tuple[str, int]
 
 
 def in_fork(work: Callable[[], None]) -> int:
-    """The wait status."""
+    """Run `work` in a fork; returns its wait status."""
     child = os.fork()
     if child == 0:
         code = 1
@@ -67,7 +67,7 @@ def traced(work: Callable[[], None], seen: Callable[[Line], None]) -> None:
 
 
 def lines_of(work: Callable[[], None], file: Path) -> list[Line]:
-    """In the order in which they are reached first."""
+    """The lines that `work` runs, in the order in which they are first reached."""
 
     def note() -> None:
         lines: dict[Line, None] = {}
@@ -89,7 +89,7 @@ def kill_at(line: Line, work: Callable[[], None]) -> None:
 
 
 class Scene:
-    """A ledger whose last payments are in its log, and three backups of earlier states."""
+    """A ledger whose last payments are in its log, with three backups of earlier states."""
 
     def __init__(self, directory: Path, bucket: str) -> None:
         self.directory = directory
@@ -123,12 +123,12 @@ class Scene:
         restore(self.place(), self.target, None, prove=self.prove)
 
     def prove(self, file: Path) -> str:
-        """What a boot does to the file, without a process for each line."""
+        """Do to the file what a boot does, without starting a process for each line."""
         create_database(str(file), 2)
         return prove_by_boot.__name__
 
     def check_backup(self, before: int) -> None:
-        """The ledger is as it was; every backup is good; the next one works and leaves nothing."""
+        """The ledger is unchanged; every backup is good; the next one works and leaves nothing behind."""
         assert events(self.ledger) == 1
         for backup in (found := backups_in(self.place())):
             check_backup(self.place(), backup, self.directory)
@@ -145,7 +145,7 @@ class Scene:
         assert leftovers(self.ledger.parent) == []
 
     def check_restore(self, _: int) -> None:
-        """The new database is there, whole, or isn't; then restoring works, or is refused."""
+        """The new database is complete, and another restore is refused; or it isn't there, and a restore works."""
         newest = backups_in(self.place())[0]
         wanted = check_backup(self.place(), newest, self.directory).contents["transactions"]
         if self.target.exists():
@@ -175,7 +175,7 @@ def main(command: str, directory: Path, every: int, bucket: str = "") -> None:
     model = Scene(directory / "model", "")
 
     def scene(number: int) -> Scene:
-        """A copy; in a bucket it is made anew, under a prefix of its own."""
+        """A copy of the scene; in a bucket it is built again under another prefix."""
         fresh = Scene(directory / f"{command}-{number}", bucket)
         if bucket:
             assert in_fork(lambda: fresh.build(backups=backups)) == 0

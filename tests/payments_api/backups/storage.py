@@ -1,4 +1,4 @@
-"""S3-compatible storage as a real server on loopback, and what speaks to it."""
+"""S3-compatible storage: a real server on loopback, and clients for it."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def credentials(endpoint: str) -> dict[str, str]:
 
 @contextmanager
 def running_storage() -> Iterator[str]:
-    """Its address."""
+    """Run the storage server; yields its address."""
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
@@ -81,7 +81,7 @@ def new_bucket(endpoint: str) -> Storage:
 
 @contextmanager
 def slowly(endpoint: str, *, bytes_per_s: float) -> Iterator[str]:
-    """The address of the same storage, each connection of which carries so much in each direction."""
+    """A proxy to the storage that limits each connection to this rate per direction; yields its address."""
     there = urlsplit(endpoint)
 
     def carry(source: socket.socket, target: socket.socket) -> None:

@@ -1,4 +1,4 @@
-"""The API backs itself up: at its start if a day was missed, and once however many workers there are."""
+"""The API backs itself up: at startup if a day was missed, and only once however many workers there are."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def options(place: Path | str, timeout_s: int = 60) -> BackupOptions:
 
 
 def looking(seen: list[list[object]]) -> Callable[[background._Background], list[object]]:
-    """As usual, for others to see what was found."""
+    """`_good_backups` as usual, but it appends each result to `seen`."""
     look = background._Background._good_backups
 
     def look_and_tell(self: background._Background) -> list[object]:
@@ -62,14 +62,14 @@ STEP_BACK = background.step_back
 
 @pytest.fixture(autouse=True)
 def stepped_back(monkeypatch) -> list[int]:
-    """The processes that were told to let others go first, which they don't: on a busy machine it takes minutes."""
+    """Processes whose priority would be lowered; it isn't, because on a busy machine they would take minutes."""
     processes: list[int] = []
     monkeypatch.setattr(background, "step_back", processes.append)
     return processes
 
 
 @pytest.mark.process
-def test_who_steps_back_has_the_lowest_priority_on_cores_and_disk():
+def test_a_backup_process_has_the_lowest_cpu_and_disk_priority():
     """Requests go first."""
     with subprocess.Popen(["sleep", "100"]) as process:
         STEP_BACK(process.pid)
@@ -80,7 +80,7 @@ def test_who_steps_back_has_the_lowest_priority_on_cores_and_disk():
 
 
 def test_without_options_there_is_no_thread_and_no_file(ledger):
-    """The first run of everybody."""
+    """As in everyone's first run."""
     before = sorted(ledger.parent.iterdir())
     with backups_of(str(ledger), None):
         assert "backups" not in [thread.name for thread in background.threading.enumerate()]
@@ -88,10 +88,10 @@ def test_without_options_there_is_no_thread_and_no_file(ledger):
 
 
 @pytest.mark.process
-def test_a_missed_day_is_made_up_for_at_the_start_and_a_restart_takes_none(
+def test_a_missed_backup_is_taken_at_startup_and_a_restart_takes_no_other(
     ledger, place, hear, reports, stepped_back, monkeypatch
 ):
-    """By processes that let requests go first: one to look, one to take it."""
+    """By low-priority processes: one to look, one to take the backup."""
     back_up(ledger, place, now=lambda: datetime.now(UTC) - timedelta(days=2))
     with backups_of(str(ledger), options(place), hear):
         eventually(lambda: len(names(place)) == 2)
@@ -107,8 +107,8 @@ def test_a_missed_day_is_made_up_for_at_the_start_and_a_restart_takes_none(
 
 
 @pytest.mark.process
-def test_a_failure_is_told_in_the_words_of_the_command(ledger, place, hear, reports):
-    """A place that is gone, and then a database that is."""
+def test_a_failure_is_reported_with_the_message_of_the_command(ledger, place, hear, reports):
+    """A missing place, and then a missing database."""
     gone = place / "gone"
     with backups_of(str(ledger), options(gone), hear):
         eventually(lambda: reports)
@@ -125,8 +125,8 @@ def test_a_failure_is_told_in_the_words_of_the_command(ledger, place, hear, repo
 
 
 @pytest.mark.slow
-def test_a_process_that_hangs_is_ended(ledger, place, hear, reports, monkeypatch):
-    """Also one that does not end itself."""
+def test_a_hanging_process_is_killed(ledger, place, hear, reports, monkeypatch):
+    """Even if it ignores its own deadline."""
     monkeypatch.setattr(background.sys, "executable", "/bin/cat")
     monkeypatch.setattr(background, "_STOP_S", 0.3)
     popen = background.subprocess.Popen
@@ -146,10 +146,10 @@ def test_a_process_that_hangs_is_ended(ledger, place, hear, reports, monkeypatch
 
 
 @pytest.mark.process
-def test_a_place_that_hangs_is_told_and_becomes_overdue_and_keeps_nobody_from_ending(
+def test_a_hanging_place_is_reported_becomes_overdue_and_does_not_delay_the_stop(
     ledger, hung_place, hear, reports, monkeypatch
 ):
-    """Even while it is being looked at; nothing but another process touches it."""
+    """Even while it is being looked at; only another process touches it."""
     monkeypatch.setattr(schedule, "_PATIENCE_S", 0.1)
     monkeypatch.setattr(schedule, "OVERDUE_S", 0.5)
     with backups_of(str(ledger), options(hung_place), hear):
@@ -167,8 +167,8 @@ def test_a_place_that_hangs_is_told_and_becomes_overdue_and_keeps_nobody_from_en
 
 
 @pytest.mark.process
-def test_the_api_starts_serves_and_stops_beside_a_place_that_hangs(tmp_path, hung_place, capfd):
-    """Payments go on; the failure is told and counted."""
+def test_the_api_starts_serves_and_stops_with_a_hanging_place(tmp_path, hung_place, capfd):
+    """Payments continue; the failure is reported and counted."""
     settings = {"DATABASE": str(tmp_path / "ledger.sqlite3"), "BACKUP_TO": str(hung_place), "BACKUP_TIMEOUT_S": "1"}
     with running_target(**settings) as target:
         assert target.pay().status_code == 201
@@ -182,7 +182,7 @@ def test_the_api_starts_serves_and_stops_beside_a_place_that_hangs(tmp_path, hun
 
 @pytest.mark.long
 @pytest.mark.process
-def test_a_backup_whose_payload_goes_is_missing_at_once_and_taken_again(ledger, place, hear, reports, monkeypatch):
+def test_a_backup_that_loses_its_payload_is_reported_missing_and_replaced(ledger, place, hear, reports, monkeypatch):
     """At the next look."""
     monkeypatch.setattr(background, "_TICK_S", 0.05)
     monkeypatch.setattr(schedule, "_LOOK_EVERY_S", 0.1)
@@ -200,7 +200,7 @@ def test_a_backup_whose_payload_goes_is_missing_at_once_and_taken_again(ledger, 
     ]
 
 
-def test_somebody_who_hears_and_raises_ends_no_schedule(ledger, place, monkeypatch, capfd):
+def test_a_report_function_that_raises_does_not_stop_the_schedule(ledger, place, monkeypatch, capfd):
     """Backups are tried again."""
     monkeypatch.setattr(background, "_TICK_S", 0.02)
     monkeypatch.setattr(schedule, "_FIRST_RETRY_S", 0.02)
@@ -217,8 +217,8 @@ def test_somebody_who_hears_and_raises_ends_no_schedule(ledger, place, monkeypat
 
 
 @pytest.mark.slow
-def test_the_end_of_the_api_ends_a_backup_at_once(ledger, place, hear, reports, monkeypatch):
-    """It is no failure: the next one tidies up."""
+def test_stopping_the_api_stops_a_backup_at_once(ledger, place, hear, reports, monkeypatch):
+    """That is no failure: the next backup cleans up."""
     popen = background.subprocess.Popen
     started = []
 
@@ -237,8 +237,8 @@ def test_the_end_of_the_api_ends_a_backup_at_once(ledger, place, hear, reports, 
 
 @pytest.mark.long
 @pytest.mark.process
-def test_two_workers_take_one_backup_and_the_other_takes_over(tmp_path, place):
-    """They answer meanwhile; a worker that dies ends the target, whose restart takes none again."""
+def test_two_workers_take_one_backup_and_a_restart_takes_no_other(tmp_path, place):
+    """Both serve meanwhile; one of them holds the schedule's lock."""
     database = tmp_path / "ledger.sqlite3"
     settings = {"DATABASE": str(database), "BACKUP_TO": str(place), "LIMITER": "off", "WORKERS": "2"}
     with running_target(**settings) as target:
@@ -257,8 +257,8 @@ def test_two_workers_take_one_backup_and_the_other_takes_over(tmp_path, place):
 
 
 @pytest.mark.slow
-def test_of_two_schedules_on_one_database_one_works(ledger, place, hear, reports, monkeypatch):
-    """Until it ends: then the other does."""
+def test_only_one_of_two_schedules_on_a_database_works(ledger, place, hear, reports, monkeypatch):
+    """Until it stops: then the other one does."""
     monkeypatch.setattr(background, "_TICK_S", 0.02)
     taken = []
     monkeypatch.setattr(background._Background, "_take", lambda self: taken.append(self.__class__))
@@ -272,8 +272,8 @@ def test_of_two_schedules_on_one_database_one_works(ledger, place, hear, reports
     assert reports == []
 
 
-def test_what_a_good_backup_warns_of_is_passed_through_once(ledger, place, hear, reports, monkeypatch, capfd):
-    """Such as a place on the database's own disk; another warning is another line."""
+def test_the_warning_of_a_good_backup_is_passed_on_once(ledger, place, hear, reports, monkeypatch, capfd):
+    """Such as a place on the database's own disk; a different warning is passed on again."""
     popen = background.subprocess.Popen
     said = ["on the same disk", "on the same disk", "on the same disk\nslow"]
 
@@ -289,8 +289,8 @@ def test_what_a_good_backup_warns_of_is_passed_through_once(ledger, place, hear,
 
 
 @pytest.mark.slow
-def test_metrics_tell_the_newest_good_backup_the_last_success_and_failures(ledger, place, hear, monkeypatch):
-    """The newest one also where it was there before; one from the future is none."""
+def test_metrics_show_the_newest_good_backup_the_last_success_and_failures(ledger, place, hear, monkeypatch):
+    """The newest one even if it existed before; one from the future doesn't count."""
     registry = CollectorRegistry()
     value = registry.get_sample_value
     metrics = BackupMetrics(registry)
@@ -319,10 +319,10 @@ def test_metrics_tell_the_newest_good_backup_the_last_success_and_failures(ledge
 
 
 @pytest.mark.slow
-def test_a_lock_that_cannot_be_had_is_told_once_and_backups_begin_when_it_can(
+def test_a_lock_that_cannot_be_taken_is_reported_once_and_backups_begin_when_it_can(
     ledger, place, hear, reports, monkeypatch
 ):
-    """Something stands where the lock's file should be."""
+    """Something else is where the lock file should be."""
     monkeypatch.setattr(background, "_TICK_S", 0.02)
     taken = []
     monkeypatch.setattr(background._Background, "_take", lambda _: taken.append(1))
@@ -341,8 +341,8 @@ def test_a_lock_that_cannot_be_had_is_told_once_and_backups_begin_when_it_can(
 
 
 @pytest.mark.slow
-def test_a_lock_that_cannot_be_had_leaves_the_watch_for_overdue_ones(ledger, place, hear, reports, monkeypatch):
-    """By what the place has."""
+def test_overdue_backups_are_reported_even_if_the_lock_cannot_be_taken(ledger, place, hear, reports, monkeypatch):
+    """Judged by the backups in the place."""
     monkeypatch.setattr(background, "_TICK_S", 0.02)
     back_up(ledger, place, now=lambda: datetime.now(UTC) - timedelta(hours=30))
     ledger.with_name(".ledger.sqlite3.schedule-lock").mkdir()
@@ -352,8 +352,8 @@ def test_a_lock_that_cannot_be_had_leaves_the_watch_for_overdue_ones(ledger, pla
 
 
 @pytest.mark.process
-def test_a_failure_is_told_where_the_api_logs(tmp_path, place):
-    """Unless somebody else hears of it."""
+def test_a_failure_is_logged_to_standard_error(tmp_path, place):
+    """Unless another report function is given."""
     new_ledger(tmp_path / "ledger.sqlite3")
     log = tmp_path / "log"
     with log.open("w") as stderr:

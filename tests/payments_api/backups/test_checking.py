@@ -1,4 +1,4 @@
-"""Each promise of the ledger, broken in a copy, is found there."""
+"""Each broken promise of the ledger is found in a copy."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ BREAKS = {
 }
 
 
-def test_every_promise_has_its_break():
-    """None is checked in vain."""
+def test_every_checked_promise_has_a_test_that_breaks_it():
+    """No check is useless."""
     assert set(BREAKS) == set(BROKEN_BY)
 
 
 @pytest.mark.parametrize("promise", BREAKS)
 def test_a_broken_promise_is_found(tmp_path, promise):
-    """And no other is named; before the break all hold."""
+    """And no other is named; before the break all of them hold."""
     path = new_ledger(tmp_path / "ledger.sqlite3")
     check_ledger(path, name="copy")
     with changed(path) as database:
@@ -65,7 +65,7 @@ def test_a_broken_promise_is_found(tmp_path, promise):
 
 @pytest.mark.slow
 def test_a_flipped_bit_in_a_page_is_found(tmp_path):
-    """Wherever in a page of payments it is, SQLite or the books notice, or it is in no row."""
+    """Wherever it is in a page of payments, SQLite or the books notice it, or it belongs to no row."""
     path = new_ledger(tmp_path / "ledger.sqlite3", payments=40)
     whole = path.read_bytes()
     contents = check_ledger(path, name="copy")
@@ -81,8 +81,8 @@ def test_a_flipped_bit_in_a_page_is_found(tmp_path):
     assert noticed > 10
 
 
-def test_a_newer_schema_is_named(tmp_path):
-    """A ledger from before versions is the first."""
+def test_a_newer_schema_is_refused(tmp_path):
+    """A ledger from before versions counts as version 1."""
     path = new_ledger(tmp_path / "ledger.sqlite3")
     assert schema_of(path) == 1
     with changed(path) as database:

@@ -1,4 +1,4 @@
-"""`backup`, `restore` and `verify` as people type them: what they say, and their exit codes."""
+"""The commands `backup`, `restore` and `verify`: their output and exit codes."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def no_variables(monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
 
-def test_a_backup_says_what_it_has(ledger, place, capsys):
-    """On one line; that the place is on the same disk is said apart."""
+def test_backup_prints_what_the_backup_contains(ledger, place, capsys):
+    """In one line; a place on the same disk is reported separately."""
     code, out, err = said(capsys, "backup", "--database", ledger, "--to", place)
     assert code == 0
     assert re.fullmatch(
@@ -44,8 +44,8 @@ def test_a_backup_says_what_it_has(ledger, place, capsys):
     )
 
 
-def test_variables_do_as_well_as_options(ledger, place, capsys, monkeypatch):
-    """As in a crontab, or in a container."""
+def test_variables_work_as_well_as_options(ledger, place, capsys, monkeypatch):
+    """As in a crontab or a container."""
     monkeypatch.setenv("DATABASE", str(ledger))
     monkeypatch.setenv("BACKUP_TO", str(place))
     monkeypatch.setenv("BACKUP_KEEP_DAYS", "1")
@@ -59,8 +59,8 @@ def test_variables_do_as_well_as_options(ledger, place, capsys, monkeypatch):
 
 
 @pytest.mark.slow
-def test_verify_says_of_each_backup_whether_it_is_good(ledger, place, capsys):
-    """One or all; 1 if any is not."""
+def test_verify_reports_for_each_backup_whether_it_is_good(ledger, place, capsys):
+    """One or all; exit code 1 if any is not."""
     good = back_up(ledger, place).manifest.name
     bad = back_up(ledger, place).manifest.name
     code, out, err = said(capsys, "verify", "--from", place, "--all")
@@ -96,7 +96,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("mistake", WRONG)
-def test_wrong_input_is_2_and_a_remedy(place, capsys, mistake):
+def test_invalid_input_exits_with_2_and_says_how_to_fix_it(place, capsys, mistake):
     """Nothing is written."""
     arguments, line = WRONG[mistake]
     code, out, err = said(capsys, *(argument.format(place=place) for argument in arguments))
@@ -108,7 +108,7 @@ def test_wrong_input_is_2_and_a_remedy(place, capsys, mistake):
 
 @pytest.mark.slow
 def test_secrets_are_never_printed(ledger, capsys, monkeypatch):
-    """Nor are they options: there is none that takes one."""
+    """Nor are there options that take one."""
     for name, value in credentials("http://127.0.0.1:9").items():
         monkeypatch.setenv(name, value)
     code, out, err = said(capsys, "backup", "--database", ledger, "--to", "s3://bucket/x")
@@ -120,8 +120,8 @@ def test_secrets_are_never_printed(ledger, capsys, monkeypatch):
 
 
 @pytest.mark.parametrize("command", ["backup", "restore", "verify"])
-def test_help_says_what_it_does_and_its_exit_codes(capsys, command):
-    """And what the environment has to have."""
+def test_help_describes_the_command_and_its_exit_codes(capsys, command):
+    """And the environment variables that it needs."""
     code, out, _ = said(capsys, command, "--help")
     assert code == 0
     assert "exit codes: 0 done; 1 the backup, the check or the restore failed; 2 bad input; 130 interrupted." in out
@@ -142,8 +142,8 @@ def python(*arguments: object, **environment: str) -> subprocess.CompletedProces
 
 @pytest.mark.long
 @pytest.mark.process
-def test_the_api_has_the_commands_beside_its_serving(ledger, place):
-    """`python -m payments_api restore` and the rest; its own --help names them."""
+def test_the_api_has_the_commands_too(ledger, place):
+    """`python -m payments_api restore` and the rest; its own --help lists them."""
     name = back_up(ledger, place).manifest.name
     target = place.parent / "restored.sqlite3"
     done = python("payments_api", "restore", name, "--from", place, "--database", target)
@@ -158,8 +158,8 @@ def test_the_api_has_the_commands_beside_its_serving(ledger, place):
 
 
 @pytest.mark.process
-def test_what_is_slow_is_given_up_after_its_time(ledger):
-    """Where it was is said; the lock and the leftovers hinder nobody."""
+def test_a_slow_backup_is_given_up_after_its_timeout(ledger):
+    """Its current step is printed; neither lock nor leftovers block the next one."""
 
     def dripping(connection, _):
         read_request(connection)
@@ -190,8 +190,8 @@ def test_what_is_slow_is_given_up_after_its_time(ledger):
     back_up(ledger, place)
 
 
-def test_an_interrupt_is_one_line(ledger, place, capsys, monkeypatch):
-    """Ctrl-C, and not where it was."""
+def test_an_interrupt_is_reported_in_one_line(ledger, place, capsys, monkeypatch):
+    """Ctrl-C prints no traceback."""
 
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
@@ -204,8 +204,8 @@ def test_an_interrupt_is_one_line(ledger, place, capsys, monkeypatch):
     )
 
 
-def test_whoever_only_reads_is_told_of_a_wrong_timeout_too(place, capsys, monkeypatch):
-    """It would otherwise be waited for a day."""
+def test_commands_that_only_read_reject_an_invalid_timeout_too(place, capsys, monkeypatch):
+    """Otherwise they might wait for a day."""
     monkeypatch.setenv("BACKUP_TIMEOUT_S", "1h")
     code, _, err = said(capsys, "verify", "--from", place)
     assert (code, err) == (2, "BACKUP_TIMEOUT_S: not a number of seconds, got '1h'; give one from 1 to 86400\n")

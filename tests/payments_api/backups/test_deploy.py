@@ -1,4 +1,4 @@
-"""The files in deploy/: settings that the API accepts, and a replication that restores."""
+"""The files in deploy/: the API accepts their settings, and replication can be restored."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ FLY = tomllib.loads((ROOT / "deploy/fly/fly.toml").read_text(encoding="utf-8"))
 KEYS = {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "word"}
 
 
-def test_the_settings_for_fly_are_accepted_and_know_no_secrets():
-    """With the secrets that its README has set apart."""
+def test_the_settings_for_fly_are_accepted_and_contain_no_secrets():
+    """Together with the secrets that its README has you set separately."""
     settings = read_settings(FLY["env"] | KEYS)
     assert settings.port == FLY["http_service"]["internal_port"]
     assert settings.backups is not None
@@ -34,7 +34,7 @@ def test_the_settings_for_fly_are_accepted_and_know_no_secrets():
 
 
 def test_on_fly_the_database_is_on_the_volume_and_its_backups_are_not():
-    """A copy on the same volume is no backup; and a Machine that is stopped takes none."""
+    """A copy on the same volume is no backup; and a stopped Machine takes none."""
     assert Path(FLY["env"]["DATABASE"]).is_relative_to(FLY["mounts"]["destination"])
     assert FLY["env"]["BACKUP_TO"].startswith("s3://")
     assert FLY["http_service"]["auto_stop_machines"] == "off"
@@ -42,7 +42,7 @@ def test_on_fly_the_database_is_on_the_volume_and_its_backups_are_not():
 
 
 def test_after_a_restore_on_fly_every_later_deploy_serves_the_restored_ledger(tmp_path):
-    """The README's command changes what is deployed; an option of one deploy would be forgotten by the next."""
+    """The README's command changes fly.toml; an option of one deploy would be forgotten by the next."""
     readme = (ROOT / "deploy/fly/README.md").read_text(encoding="utf-8")
     restored = re.search(r'restore --database (\S+)"', readme)[1]
     (tmp_path / "deploy/fly").mkdir(parents=True)
@@ -53,8 +53,8 @@ def test_after_a_restore_on_fly_every_later_deploy_serves_the_restored_ledger(tm
     assert "--env" not in readme
 
 
-def test_the_dockerfile_for_fly_has_the_stage_and_the_entry_point():
-    """As fly.toml, and the README's commands, have them."""
+def test_the_dockerfile_for_fly_has_the_expected_stage_and_entry_point():
+    """Those that fly.toml and the README's commands use."""
     dockerfile = (ROOT / "deploy/fly" / FLY["build"]["dockerfile"]).resolve().read_text()
 
     def stage(name: str) -> str:
@@ -72,16 +72,16 @@ def test_the_dockerfile_for_fly_has_the_stage_and_the_entry_point():
 
 @pytest.mark.long
 @pytest.mark.process
-def test_litestream_replicates_to_s3_what_is_paid_and_restores_it(tmp_path, storage):
-    """With the shipped configuration; the checks of backups find it whole."""
+def test_litestream_replicates_payments_to_s3_and_restores_them(tmp_path, storage):
+    """With the shipped configuration; the checks of backups find the ledger intact."""
     litestream = shutil.which("litestream") or shutil.which("litestream", path=Path(os.sys.executable).parent)
     ledger = new_ledger(tmp_path / "ledger.sqlite3")
     environment = os.environ | storage.environment | {"DATABASE": str(ledger), "BUCKET_NAME": storage.bucket}
-    # Its AWS library takes no such variable.
+    # Litestream's AWS library doesn't support this variable.
     environment.pop("AWS_CA_BUNDLE", None)
     config = ["-config", str(ROOT / "deploy/litestream.yml")]
     with (
-        # Somebody has the database open, as the API does: a last one to close it would end its log.
+        # Keep the database open, as the API does: closing the last connection would remove its log.
         closing(sqlite3.connect(ledger)) as served,
         subprocess.Popen([litestream, "replicate", *config], env=environment, stdout=subprocess.DEVNULL) as replicating,
     ):
@@ -99,7 +99,7 @@ def test_litestream_replicates_to_s3_what_is_paid_and_restores_it(tmp_path, stor
                     break
                 time.sleep(0.05)
         finally:
-            # It sends what is missing before it ends.
+            # It sends what is still missing before it exits.
             replicating.terminate()
     restored = tmp_path / "restored.sqlite3"
     ledger.rename(tmp_path / "gone")
@@ -117,14 +117,14 @@ def test_litestream_replicates_to_s3_what_is_paid_and_restores_it(tmp_path, stor
 
 
 def test_the_readme_names_every_variable_of_litestreams_configuration():
-    """Without one of them it replicates to nowhere."""
+    """If one of them is missing, it replicates nowhere."""
     readme = (ROOT / "payments_api/README.md").read_text(encoding="utf-8").partition("deploy/litestream.yml")[2]
     wanted = set(re.findall(r"\$\{(\w+)\}", (ROOT / "deploy/litestream.yml").read_text(encoding="utf-8")))
     assert {name for name in wanted if f"`{name}`" not in readme.partition("\n- ")[0]} == set()
 
 
-def test_the_readme_names_every_variable_with_its_default():
-    """Of backups."""
+def test_the_readme_lists_every_backup_variable_with_its_default():
+    """As in BACKUP_VARIABLES."""
     readme = (ROOT / "payments_api/README.md").read_text(encoding="utf-8")
     for name, (default, _) in BACKUP_VARIABLES.items():
         short = name.replace("BACKUP_KEEP", "") if name.endswith(("WEEKS", "MONTHS")) else name

@@ -1,4 +1,4 @@
-"""Kill -9 at every line of backup and restore: the ledger is untouched, every backup whole, and the next one works."""
+"""Kill -9 at every line of backup and restore: the ledger is untouched, every backup complete, the next one works."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from tests.commands import ROOT
 from tests.payments_api.backups.books import back_up, leftovers, names, transactions
 
 pytestmark = pytest.mark.process
-IN_MEMORY = Path("/dev/shm")  # noqa: S108 - hundreds of backups need not wait for a disk each
+IN_MEMORY = Path("/dev/shm")  # noqa: S108 - faster than a disk for hundreds of backups
 
 
 def kill_at_lines(command: str, *, every: int, bucket: str = "", **environment: str) -> int:
-    """Number of lines of which each is killed at, or one of `every`."""
+    """Kill the command at every `every`-th line that it runs; returns the number of all lines."""
     with tempfile.TemporaryDirectory(dir=IN_MEMORY if IN_MEMORY.is_dir() else None) as directory:
         done = subprocess.run(
             [sys.executable, "-m", "tests.payments_api.backups.killing", command, directory, str(every)]
@@ -41,28 +41,28 @@ def kill_at_lines(command: str, *, every: int, bucket: str = "", **environment: 
 
 
 @pytest.mark.parametrize("command", ["backup", pytest.param("restore", marks=pytest.mark.long)])
-def test_killed_at_one_line_of_ten_nothing_is_lost(command):
-    """The short form of the one below."""
+def test_nothing_is_lost_if_killed_at_every_tenth_line(command):
+    """The short form of the test below."""
     assert kill_at_lines(command, every=10) > 100
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("command", ["backup", "restore"])
-def test_killed_at_any_line_nothing_is_lost(command):
-    """Each line that a backup or a restore comes through, once."""
+def test_nothing_is_lost_if_killed_at_any_line(command):
+    """Once at each line that a backup or restore runs."""
     assert kill_at_lines(command, every=1) > 100
 
 
 @pytest.mark.long
-def test_killed_at_one_line_of_four_of_a_backup_to_s3_nothing_is_lost(storage):
-    """Where there is no rename, and no lock."""
+def test_nothing_is_lost_if_a_backup_to_s3_is_killed_at_every_fourth_line(storage):
+    """S3 has neither renames nor locks."""
     bucket = f"s3://{storage.bucket}"
     assert kill_at_lines("backup", every=4, bucket=bucket, **storage.environment) > 100
 
 
 @pytest.mark.long
-def test_killed_while_the_api_proves_itself_on_the_restored_file_nothing_stays(ledger, place, tmp_path):
-    """The API that it has started ends, too, and the next restore works."""
+def test_a_restore_killed_while_the_api_boots_on_its_file_leaves_nothing(ledger, place, tmp_path):
+    """The API that it started exits, too, and the next restore works."""
     name = back_up(ledger, place).manifest.name
     target = tmp_path / "restored.sqlite3"
     command = [sys.executable, "-m", "payments_api", "restore", "--from", str(place), "--database", str(target)]
@@ -80,7 +80,7 @@ def test_killed_while_the_api_proves_itself_on_the_restored_file_nothing_stays(l
 
 
 def awaited_child(process: int) -> psutil.Process:
-    """As soon as it is there, which is when it knows least."""
+    """The child process as soon as it exists, when it has set up the least."""
     for _ in range(2000):
         for child in psutil.Process(process).children():
             return child

@@ -1,4 +1,4 @@
-"""A lock that one process has, and that ends with it."""
+"""A lock that one process holds and that ends with the process."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from payments_api.backups.mistakes import BackupError, BusyError
 from payments_api.backups.places import DirectoryPlace
 
 
-def test_one_has_it_and_the_next_gets_it_afterwards(tmp_path):
-    """In one process, too: each opens the file anew."""
+def test_one_holder_has_the_lock_and_the_next_gets_it_afterwards(tmp_path):
+    """Even within one process: each opens the file anew."""
     path = tmp_path / "lock"
     with locked(path):
         assert try_lock(path) is None
@@ -28,8 +28,8 @@ def test_one_has_it_and_the_next_gets_it_afterwards(tmp_path):
         pass
 
 
-def test_whoever_waits_gets_it_when_it_is_free(tmp_path):
-    """Within the time."""
+def test_a_waiting_process_gets_the_lock_once_it_is_free(tmp_path):
+    """Within its time limit."""
     path = tmp_path / "lock"
     descriptor = try_lock(path)
     assert descriptor is not None
@@ -39,8 +39,8 @@ def test_whoever_waits_gets_it_when_it_is_free(tmp_path):
 
 
 @pytest.mark.process
-def test_a_killed_process_has_no_lock(tmp_path):
-    """The kernel takes it back."""
+def test_a_killed_process_loses_its_lock(tmp_path):
+    """The kernel releases it."""
     path = str(tmp_path / "lock")
     code = (
         "from pathlib import Path\nfrom payments_api.backups.locking import try_lock\n"
@@ -58,7 +58,7 @@ def test_a_killed_process_has_no_lock(tmp_path):
             pass
 
 
-def test_a_lock_that_cannot_be_made_is_told(tmp_path):
+def test_a_lock_file_that_cannot_be_created_is_reported(tmp_path):
     """In one line."""
     with pytest.raises(
         BackupError, match="none/lock: can't create the lock file, got No such file or directory; make its"
@@ -66,8 +66,8 @@ def test_a_lock_that_cannot_be_made_is_told(tmp_path):
         try_lock(tmp_path / "none/lock")
 
 
-def test_a_file_system_without_locks_is_told(tmp_path, monkeypatch):
-    """It isn't taken for another process that holds the lock, for ever."""
+def test_a_file_system_without_locks_is_reported(tmp_path, monkeypatch):
+    """It isn't mistaken forever for another process that holds the lock."""
 
     def refuse(*_: object) -> None:
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
@@ -77,8 +77,8 @@ def test_a_file_system_without_locks_is_told(tmp_path, monkeypatch):
         try_lock(tmp_path / "lock")
 
 
-def test_a_full_disk_takes_no_lock_away(tmp_path, monkeypatch):
-    """Who has it is then unknown."""
+def test_a_full_disk_does_not_break_the_lock(tmp_path, monkeypatch):
+    """The holder is then unknown."""
 
     def refuse(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -88,8 +88,8 @@ def test_a_full_disk_takes_no_lock_away(tmp_path, monkeypatch):
         pass
 
 
-def test_another_databases_slow_backup_into_the_same_directory_is_waited_for(tmp_path, monkeypatch):
-    """All start at the same time of day by default; ten minutes are no failure."""
+def test_a_backup_waits_for_another_databases_slow_backup_to_the_same_directory(tmp_path, monkeypatch):
+    """By default all start at the same time of day; waiting ten minutes is no failure."""
     clock = SimpleNamespace(now_s=0.0)
     held = try_lock(tmp_path / ".backup-lock")
 

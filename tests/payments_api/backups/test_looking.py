@@ -1,4 +1,4 @@
-"""What counts as a good backup without fetching all of it."""
+"""Good backups are recognised without fetching them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.payments_api.backups.books import KEEP, back_up, flip, payload
 
 
 def looked(ledger, place) -> tuple[list[str], list[str]]:
-    """Good ones, and what was told."""
+    """Good backups, and the lines passed to `tell`."""
     told: list[str] = []
     return [backup.text for backup in good_backups(ledger, place, tell=told.append)], told
 
@@ -24,8 +24,8 @@ HARMS = {
 
 
 @pytest.mark.parametrize("line", HARMS)
-def test_a_backup_with_a_manifest_alone_is_none(ledger, place, line):
-    """The earlier one counts then, and the reason is told."""
+def test_a_backup_with_only_a_manifest_is_not_good(ledger, place, line):
+    """The previous one counts instead, and the reason is reported."""
     good = back_up(ledger, place).manifest.name
     bad = back_up(ledger, place).manifest.name
     assert looked(ledger, DirectoryPlace(place)) == ([bad, good], [])
@@ -36,8 +36,8 @@ def test_a_backup_with_a_manifest_alone_is_none(ledger, place, line):
 
 
 @pytest.mark.slow
-def test_in_a_bucket_too(ledger, storage):
-    """Sizes come with the list."""
+def test_a_backup_in_a_bucket_with_only_a_manifest_is_not_good(ledger, storage):
+    """Sizes come with the listing."""
     place = open_place(storage.where, storage.environment)
     name = take_backup(ledger, place, keep=KEEP).manifest.name
     assert looked(ledger, place) == ([name], [])

@@ -16,13 +16,13 @@ KEYS = {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "word"}
 
 
 def test_without_variables_there_are_no_backups():
-    """As before."""
+    """By default."""
     assert read_settings({}).backups is None
     assert read_settings(dict.fromkeys(BACKUP_VARIABLES, "")).backups is None
 
 
 def test_one_variable_is_enough():
-    """With a database that stays."""
+    """With a database that isn't temporary."""
     backups = read_settings(SOME).backups
     assert backups is not None
     assert (backups.place, backups.at_s, backups.keep) == ("/backups", 10_800, Keep(14, 8, 12))
@@ -55,7 +55,7 @@ CONTRADICTIONS = {
 
 
 def test_the_place_is_not_touched_when_settings_are_read(monkeypatch, tmp_path):
-    """A mount that hangs would keep the API from starting; a backup follows links, though, and refuses."""
+    """A hanging mount would keep the API from starting; a backup follows links, though, and refuses."""
     (tmp_path / "link").symlink_to(tmp_path)
     asked = []
     for name in ("stat", "lstat", "readlink"):
@@ -68,15 +68,15 @@ def test_the_place_is_not_touched_when_settings_are_read(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("line", CONTRADICTIONS)
-def test_what_contradicts_itself_is_refused_at_the_start(line):
+def test_contradicting_settings_are_refused_at_startup(line):
     """In one line."""
     with pytest.raises(SettingsError) as caught:
         read_settings(SOME | CONTRADICTIONS[line])
     assert str(caught.value) == line
 
 
-def test_all_mistakes_are_told_at_once():
-    """With those of other settings."""
+def test_all_errors_are_reported_at_once():
+    """Together with those of other settings."""
     with pytest.raises(SettingsError) as caught:
         read_settings(SOME | {"PORT": "x", "BACKUP_AT": "x", "BACKUP_KEEP_DAYS": "x"})
     assert [line.partition(":")[0] for line in str(caught.value).splitlines()] == [
@@ -86,8 +86,8 @@ def test_all_mistakes_are_told_at_once():
     ]
 
 
-def test_an_embedded_target_inherits_none_of_them():
-    """A run makes no backup because somebody's environment has a place for some."""
+def test_an_embedded_target_inherits_no_backup_settings():
+    """A run must not make backups because the environment has a place for some."""
     from loadproof.run import embedded
 
     assert set(BACKUP_VARIABLES) <= set(VARIABLES)

@@ -1,4 +1,4 @@
-"""The README's example: backups in an app of somebody's own, with nothing else of this repository."""
+"""The README's example: backups in another application, with nothing else of this repository."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CODE = ROOT / "payments_api/backups"
 
 
 def carried_to(directory: Path) -> Path:
-    """As the README says."""
+    """Copy the files as the README says."""
     shutil.copytree(CODE, directory / "payments_api/backups", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(CODE.parent / "__init__.py", directory / "payments_api")
     (directory / "payments_api/backups/application.py").write_text(APPLICATION)
@@ -43,8 +43,8 @@ def carried_to(directory: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_two_files_are_about_the_application_and_the_examples_have_the_same_names():
-    """No other imports anything of ours from outside the folder."""
+def test_only_two_files_depend_on_the_application_and_the_examples_define_the_same_names():
+    """No other file imports anything of ours from outside the folder."""
     wanted = set()
     for file in CODE.glob("*.py"):
         for node in ast.walk(tree_of(file)):
@@ -62,8 +62,8 @@ def test_two_files_are_about_the_application_and_the_examples_have_the_same_name
 
 @pytest.mark.long
 @pytest.mark.process
-def test_an_app_of_ones_own_backs_itself_up_and_a_backup_is_restored_by_its_boot(tmp_path, place):
-    """With the lines that are printed, and no others."""
+def test_the_readmes_example_app_backs_itself_up_and_restores_a_backup(tmp_path, place):
+    """With the printed code, and nothing else."""
     database, restored = carried_to(tmp_path), tmp_path / "restored.sqlite3"
     environment = os.environ | {"PYTHONPATH": str(tmp_path), "DATABASE": str(database), "BACKUP_TO": str(place)}
 
@@ -76,7 +76,7 @@ def test_an_app_of_ones_own_backs_itself_up_and_a_backup_is_restored_by_its_boot
     serving = [sys.executable, "-m", "uvicorn", "own:app", "--port", str(free_port()), "--log-level", "warning"]
     with subprocess.Popen(serving, cwd=tmp_path, env=environment) as server:
         try:
-            # Backups are made at the lowest priority, which a busy machine has little time for.
+            # Backups run at the lowest priority, so they take long on a busy machine.
             deadline_s = time.monotonic() + 90
             while not names(place):
                 assert time.monotonic() < deadline_s

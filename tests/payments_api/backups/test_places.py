@@ -1,4 +1,4 @@
-"""Places that work, are full, read-only, gone, slow, or say no."""
+"""Places that work, and ones that are full, read-only, missing, slow or refuse."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def unproved(_: Path) -> str:
 
 
 @pytest.mark.slow
-def test_a_backup_goes_to_s3_and_comes_back(ledger, tmp_path, storage):
-    """In several parts; the names are those of a directory, and there is nothing else."""
+def test_a_backup_is_stored_in_s3_and_restored(ledger, tmp_path, storage):
+    """In several parts; with the same names as in a directory, and nothing else."""
     with changed(ledger) as database:
         database.execute("INSERT INTO webhook_events VALUES ('standard', 'large', 'now', ?)", (os.urandom(12_000_000),))
     name = take_backup(ledger, storage.place, keep=KEEP).manifest.name
@@ -42,8 +42,8 @@ def test_a_backup_goes_to_s3_and_comes_back(ledger, tmp_path, storage):
 
 @pytest.mark.long
 @pytest.mark.slow
-def test_what_a_slow_connection_can_store_it_can_fetch(ledger, tmp_path, storage, monkeypatch):
-    """A request carries a part, each way: the whole takes longer than any of them may, without repetitions."""
+def test_a_slow_connection_that_can_store_a_backup_can_also_fetch_it(ledger, tmp_path, storage, monkeypatch):
+    """Each request carries one part: the whole takes longer than any request may, but nothing is retried."""
     monkeypatch.setattr(s3, "_RETRIES", 0)
     with changed(ledger) as database:
         database.execute("INSERT INTO webhook_events VALUES ('standard', 'large', 'now', ?)", (os.urandom(24_000_000),))
@@ -56,8 +56,8 @@ def test_what_a_slow_connection_can_store_it_can_fetch(ledger, tmp_path, storage
 
 
 @pytest.mark.slow
-def test_a_connection_too_slow_for_a_part_is_told_with_the_setting_that_helps(ledger, tmp_path, storage):
-    """And with what a part is."""
+def test_a_connection_too_slow_for_a_part_is_reported_with_the_setting_that_helps(ledger, tmp_path, storage):
+    """And with the size of a part."""
     with changed(ledger) as database:
         database.execute("INSERT INTO webhook_events VALUES ('standard', 'large', 'now', ?)", (os.urandom(3_000_000),))
     take_backup(ledger, storage.place, keep=KEEP)
@@ -68,8 +68,8 @@ def test_a_connection_too_slow_for_a_part_is_told_with_the_setting_that_helps(le
 
 
 @pytest.mark.slow
-def test_old_backups_in_s3_go_and_leftovers_when_they_are_old(ledger, storage):
-    """A payload without a manifest may be somebody's who is just writing it; after a day it is nobody's."""
+def test_old_backups_and_old_leftovers_in_s3_are_deleted(ledger, storage):
+    """A payload without a manifest may just be being written; after a day it is abandoned."""
     now = datetime(2026, 3, 1, 3, tzinfo=UTC)
     for name in ("ledger-20260228T040000.000Z-00000000", "ledger-20260228T020000.000Z-00000000"):
         storage.client().put_object(Bucket=storage.bucket, Key=f"some/prefix/{name}.sqlite3.gz", Body=b"torn")
@@ -84,7 +84,7 @@ def test_old_backups_in_s3_go_and_leftovers_when_they_are_old(ledger, storage):
 
 @pytest.mark.slow
 def test_a_bucket_needs_no_prefix(ledger, tmp_path, storage):
-    """The root of it."""
+    """Backups may be stored in its root."""
     place = open_place(f"s3://{storage.bucket}", storage.environment)
     name = take_backup(ledger, place, keep=KEEP).manifest.name
     assert storage.listed() == [f"{name}.json", f"{name}.sqlite3.gz"]
@@ -93,7 +93,7 @@ def test_a_bucket_needs_no_prefix(ledger, tmp_path, storage):
 
 @pytest.mark.slow
 def test_other_objects_in_the_bucket_are_no_backups(ledger, storage):
-    """Nor are those deeper down."""
+    """Nor are objects deeper down."""
     for key in (
         "some/prefix/notes.json",
         "some/prefix/deeper/ledger-20260228T020000.000Z-00000000.json",
@@ -106,16 +106,16 @@ def test_other_objects_in_the_bucket_are_no_backups(ledger, storage):
 
 
 @pytest.mark.slow
-def test_a_payload_that_is_gone_from_s3_is_named(ledger, tmp_path, storage):
-    """Somebody removed it, and not its manifest."""
+def test_a_payload_missing_from_s3_is_named(ledger, tmp_path, storage):
+    """Somebody removed it, but not its manifest."""
     name = take_backup(ledger, storage.place, keep=KEEP).manifest.name
     storage.client().delete_object(Bucket=storage.bucket, Key=f"some/prefix/{name}.sqlite3.gz")
     with pytest.raises(UnusableError, match=f"{name}: its file {name}.sqlite3.gz is missing in s3://"):
         restore(storage.place, tmp_path / "restored.sqlite3", None, prove=unproved)
 
 
-def test_a_bucket_that_is_not_there_is_named(ledger, storage):
-    """In the service's own word."""
+def test_a_missing_bucket_is_reported(ledger, storage):
+    """With the service's own error code."""
     place = Storage(storage.endpoint, "no-such-bucket").place
     with pytest.raises(BackupError, match=r"^s3://no-such-bucket/some/prefix: .*, got NoSuchBucket; check the bucket"):
         take_backup(ledger, place, keep=KEEP)
@@ -131,7 +131,7 @@ REFUSALS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("status", REFUSALS)
-def test_a_storage_that_refuses_is_quoted_without_secrets(ledger, status):
+def test_a_refusal_of_the_storage_is_quoted_without_secrets(ledger, status):
     """Whatever it quotes of ours."""
     body, told = REFUSALS[status]
     answer = f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}".encode()
@@ -146,7 +146,7 @@ def test_a_storage_that_refuses_is_quoted_without_secrets(ledger, status):
 
 @pytest.mark.slow
 def test_a_storage_that_never_answers_is_given_up(ledger):
-    """After the time for a request, and its repetitions."""
+    """After the timeout of a request and its retries."""
 
     def silent(connection, _):
         read_request(connection)
@@ -161,8 +161,8 @@ def test_a_storage_that_never_answers_is_given_up(ledger):
 
 
 @pytest.mark.slow
-def test_a_storage_that_is_not_there_is_told(ledger, storage):
-    """Nobody listens."""
+def test_an_unreachable_storage_is_reported(ledger, storage):
+    """Nothing listens there."""
     with serving(answering()) as url:
         gone = url
     with pytest.raises(BackupError, match=r"s3://bucket/some/prefix: can't be listed, got .*error sending request; c"):
@@ -173,14 +173,14 @@ def test_a_storage_that_is_not_there_is_told(ledger, storage):
     "where",
     ["s3://", "s3://B", "s3://bucket?key=x", "s3://user:word@bucket", "s3://bucket/../x", "s3://bucket/a//x"],
 )
-def test_what_is_no_bucket_is_refused(where):
-    """Also where somebody wrote a secret into it."""
+def test_an_invalid_bucket_is_refused(where):
+    """Even if somebody put a secret into its name."""
     with pytest.raises(WrongInputError, match="write s3://bucket/prefix"):
         open_place(where, credentials("http://127.0.0.1:9"))
 
 
-def test_without_keys_nobody_is_asked_for_some():
-    """Not the network's metadata service either."""
+def test_missing_keys_are_not_fetched_from_anywhere():
+    """Not even from the network's metadata service."""
     with pytest.raises(
         WrongInputError, match=r"^AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY: not set; s3://bucket needs"
     ):
@@ -193,8 +193,8 @@ def test_without_keys_nobody_is_asked_for_some():
     "endpoint",
     ["127.0.0.1:9", "ftp://127.0.0.1", "http://127.0.0.1 :9", "http://127.0.0.1:99999", "http://127.0.0.1:9?x=1"],
 )
-def test_an_endpoint_that_is_no_url_is_refused(endpoint):
-    """obstore takes most of them, and panics when it is to use them."""
+def test_an_invalid_endpoint_is_refused(endpoint):
+    """obstore accepts most of them, and panics when it uses them."""
     with pytest.raises(WrongInputError, match=rf"^AWS_ENDPOINT_URL_S3: no usable URL, got '{re.escape(endpoint)}'"):
         open_place("s3://bucket", credentials(endpoint))
 
@@ -206,14 +206,14 @@ def test_an_endpoint_with_a_password_is_refused_and_not_shown():
 
 @pytest.mark.parametrize("name", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION"])
 def test_a_key_that_no_header_can_hold_is_refused_and_not_shown(name):
-    """Read from a file, it ends with the file's line break."""
+    """If read from a file, it ends with the file's line break."""
     with pytest.raises(WrongInputError, match=rf"^{name}: contains a space, a line break or a .*; write it without"):
         open_place("s3://bucket", credentials("http://127.0.0.1:9") | {name: "word\n"})
 
 
 @pytest.mark.parametrize("where", ["directory", "s3"])
-def test_a_disk_that_is_full_here_is_not_blamed_on_the_place(ledger, place, tmp_path, where, request):
-    """/dev/full takes nothing, and the message names the disk that it stands for."""
+def test_a_full_local_disk_is_not_blamed_on_the_place(ledger, place, tmp_path, where, request):
+    """/dev/full accepts no data; the message must name the disk that it stands for."""
     opened = DirectoryPlace(place) if where == "directory" else request.getfixturevalue("storage").place
     name = take_backup(ledger, opened, keep=KEEP).manifest.name
     (tmp_path / "manifest.json").symlink_to("/dev/full")
@@ -221,15 +221,15 @@ def test_a_disk_that_is_full_here_is_not_blamed_on_the_place(ledger, place, tmp_
         opened.fetch(f"{name}.json", tmp_path / "manifest.json")
 
 
-def test_a_directory_that_is_not_there_is_not_made(tmp_path):
-    """A volume that isn't mounted would be written past."""
+def test_a_missing_directory_is_not_created(tmp_path):
+    """If a volume isn't mounted, we would write past it."""
     with pytest.raises(WrongInputError, match=r"BACKUP_TO: no such directory, got '.*/gone'; make it, or mount"):
         open_place(str(tmp_path / "gone"), {})
     assert not (tmp_path / "gone").exists()
 
 
-def test_a_directory_that_goes_away_meanwhile_is_told(ledger, place):
-    """Between its opening and the writing."""
+def test_a_directory_that_disappears_is_reported(ledger, place):
+    """Between opening it and writing to it."""
     opened = DirectoryPlace(place)
     place.rmdir()
     with pytest.raises(BackupError, match=r"place/.backup-lock: can't create the lock file, got No such file"):
@@ -238,7 +238,7 @@ def test_a_directory_that_goes_away_meanwhile_is_told(ledger, place):
 
 
 def in_a_namespace(script: str) -> subprocess.CompletedProcess[str]:
-    """Where mounts are nobody else's; skipped where the system allows none."""
+    """Run the script in its own mount namespace; skipped if the system doesn't allow that."""
     command = ["unshare", "--user", "--map-root-user", "--mount", "bash", "-uc"]
     if subprocess.run([*command, "mount -t tmpfs none /mnt"], capture_output=True, check=False).returncode:
         pytest.skip("no user namespaces with mounts here")
@@ -249,8 +249,8 @@ BACKUP = f"{sys.executable} -m payments_api.backups backup --database {{ledger}}
 
 
 @pytest.mark.process
-def test_a_full_place_keeps_its_backups_and_has_no_half_one(tmp_path, place):
-    """And takes the next one when there is room."""
+def test_a_full_place_keeps_its_backups_and_gets_no_partial_one(tmp_path, place):
+    """And accepts the next one once there is room."""
     ledger = new_ledger(tmp_path / "ledger.sqlite3")
     with changed(ledger) as database:
         database.execute("INSERT INTO webhook_events VALUES ('standard', 'large', 'now', ?)", (os.urandom(100_000),))
@@ -271,8 +271,8 @@ def test_a_full_place_keeps_its_backups_and_has_no_half_one(tmp_path, place):
 
 
 @pytest.mark.process
-def test_a_read_only_place_is_told_and_can_be_restored_from(tmp_path, place):
-    """The lock is for writers."""
+def test_a_read_only_place_is_reported_and_can_be_restored_from(tmp_path, place):
+    """Only writers need the lock."""
     ledger = new_ledger(tmp_path / "ledger.sqlite3")
     take_backup(ledger, DirectoryPlace(place), keep=KEEP)
     done = in_a_namespace(
@@ -285,8 +285,8 @@ def test_a_read_only_place_is_told_and_can_be_restored_from(tmp_path, place):
 
 
 @pytest.mark.process
-def test_a_full_disk_beside_the_database_is_told(tmp_path, place):
-    """It has room for the payments alone."""
+def test_a_nearly_full_disk_of_the_database_is_reported(tmp_path, place):
+    """It only has room for the payments."""
     done = in_a_namespace(
         f"mkdir {tmp_path}/data && mount -t tmpfs -o size=17m none {tmp_path}/data\n"
         f"{sys.executable} -c 'from payments_api.ledger import create_database as c; "

@@ -1,4 +1,4 @@
-"""What is restored, and what is refused: damaged, newer, or onto a database that is there."""
+"""Restores, and refusals: of damaged or newer backups, and of overwriting a database."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ def target(tmp_path) -> Path:
 
 
 def untouched(target: Path) -> bool:
-    """Nothing but a lock."""
+    """Whether nothing but a lock was written next to the target."""
     return [path.name for path in target.parent.iterdir()] in ([], [lock_of(target).name])
 
 
-def test_the_latest_is_restored_or_the_one_that_is_named(ledger, place, target):
-    """The named one without what was paid after it."""
+def test_the_latest_or_the_named_backup_is_restored(ledger, place, target):
+    """The named one lacks what was paid after it."""
     first = back_up(ledger, place).manifest.name
     early = transactions(ledger)
     pay(ledger, range(100, 103))
@@ -65,7 +65,7 @@ def test_the_latest_is_restored_or_the_one_that_is_named(ledger, place, target):
 
 
 def test_a_database_that_was_deleted_under_the_api_is_still_in_use(ledger, place, target):
-    """The API would go on with the file that has no name, beside the restored one."""
+    """The API would continue with the deleted file, next to the restored one."""
     back_up(ledger, place)
     with closing(sqlite3.connect(target)) as database:
         database.execute("CREATE TABLE x (y)")
@@ -76,8 +76,8 @@ def test_a_database_that_was_deleted_under_the_api_is_still_in_use(ledger, place
 
 
 @pytest.mark.parametrize("suffix", ["", "-wal", "-shm", "-journal"])
-def test_nothing_of_a_database_may_be_there(ledger, place, target, suffix):
-    """A log that stayed behind would be played into the restored one."""
+def test_no_file_of_a_database_may_exist(ledger, place, target, suffix):
+    """A leftover log would be replayed into the restored one."""
     back_up(ledger, place)
     there = target.with_name(target.name + suffix)
     there.touch()
@@ -87,8 +87,8 @@ def test_nothing_of_a_database_may_be_there(ledger, place, target, suffix):
     assert [path.name for path in target.parent.iterdir()] == [there.name]
 
 
-def test_a_database_in_use_is_named_with_its_process(ledger, place):
-    """And goes on."""
+def test_a_database_in_use_is_reported_with_its_process(ledger, place):
+    """And stays in use."""
     back_up(ledger, place)
     with closing(sqlite3.connect(ledger)) as live:
         live.execute("SELECT COUNT(*) FROM accounts").fetchone()
@@ -96,8 +96,8 @@ def test_a_database_in_use_is_named_with_its_process(ledger, place):
             restore_unproved(place, ledger)
 
 
-def test_a_database_that_comes_into_being_meanwhile_is_not_overwritten(ledger, place, target):
-    """Also in the last moment."""
+def test_a_database_created_meanwhile_is_not_overwritten(ledger, place, target):
+    """Even at the last moment."""
     back_up(ledger, place)
 
     def meanwhile(_: Path) -> str:
@@ -115,15 +115,15 @@ def test_a_database_that_comes_into_being_meanwhile_is_not_overwritten(ledger, p
     assert target.read_text() == "somebody's"
 
 
-def test_two_restores_at_once_are_one(ledger, place, target):
-    """The second is told."""
+def test_a_second_restore_at_the_same_time_is_refused(ledger, place, target):
+    """With the process that is running the first."""
     back_up(ledger, place)
     with locked(lock_of(target)), pytest.raises(BusyError, match="another backup or restore is running here"):
         restore_unproved(place, target)
     assert untouched(target)
 
 
-def test_what_is_not_there_is_not_restored(ledger, place, target):
+def test_a_missing_backup_or_directory_is_reported(ledger, place, target):
     """No backups, no such backup, several ledgers, no directory."""
     with pytest.raises(WrongInputError, match="place: there are no backups; name the destination"):
         restore_unproved(place, target)
@@ -174,14 +174,14 @@ def damage_payload_of_another(place: Path, name: str) -> None:
 
 
 def rewrite(place: Path, name: str, **changes: object) -> None:
-    """As a program would that is not ours: its own hash is right."""
+    """Change the manifest as another program would, with a correct hash."""
     path = place / f"{name}.json"
     manifest = parse_manifest(path.read_bytes(), name=name)
     path.write_bytes(manifest.model_copy(update=changes).to_bytes())
 
 
 def damage_database(place: Path, name: str) -> None:
-    """Packed and hashed properly, with books that don't balance."""
+    """A properly packed and hashed database whose books don't balance."""
     file = place / "made.sqlite3"
     restore_unproved(place, file, name)
     with changed(file) as database:
@@ -194,7 +194,7 @@ def damage_database(place: Path, name: str) -> None:
 
 
 def damage_counts(place: Path, name: str) -> None:
-    """A manifest that is whole, of a database that is whole, and other than it says."""
+    """An intact manifest of an intact database, but with other counts."""
     contents = parse_manifest((place / f"{name}.json").read_bytes(), name=name).contents
     rewrite(place, name, contents=contents | {"transactions": contents["transactions"] + 1})
 
@@ -220,8 +220,8 @@ DAMAGES = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_backup_that_is_not_good_is_refused_and_good_ones_are_named(ledger, place, target, damage):
-    """Before anything is at the new place; and the good one that is named restores."""
+def test_a_damaged_backup_is_refused_and_good_ones_are_named(ledger, place, target, damage):
+    """Before anything is written to the new path; and a good one that is named can be restored."""
     good = back_up(ledger, place).manifest
     pay(ledger, range(100, 103))
     name = back_up(ledger, place, now=lambda: good.created_at.replace(year=2099)).manifest.name
@@ -232,8 +232,8 @@ def test_a_backup_that_is_not_good_is_refused_and_good_ones_are_named(ledger, pl
     assert restore_unproved(place, target, good.name) == good.name
 
 
-def test_a_backup_without_its_manifest_is_none(ledger, place, target):
-    """It may be a torn one: the one before is the latest."""
+def test_a_backup_without_its_manifest_does_not_count(ledger, place, target):
+    """It may be incomplete: the previous one is the latest."""
     good = back_up(ledger, place).manifest
     name = back_up(ledger, place, now=lambda: good.created_at.replace(year=2099)).manifest.name
     damage_manifest_gone(place, name)
@@ -241,7 +241,7 @@ def test_a_backup_without_its_manifest_is_none(ledger, place, target):
 
 
 def test_every_flipped_bit_of_a_manifest_is_noticed(ledger, place):
-    """Or it says the same: space between words."""
+    """Unless it doesn't change the content, as in whitespace."""
     manifest = back_up(ledger, place).manifest
     text = manifest.to_bytes()
     for position in range(len(text)):
@@ -255,15 +255,15 @@ def test_every_flipped_bit_of_a_manifest_is_noticed(ledger, place):
 
 
 @pytest.mark.parametrize("text", [b"", b"[]", b"{}", b'{"format": "x"}', b"[" * 5000, b'{"format": 1e999}', b"\xff"])
-def test_what_is_no_manifest_is_refused(text):
+def test_an_invalid_manifest_is_refused(text):
     """In one line."""
     with pytest.raises(UnusableError, match=r"^name: its (manifest can't be read|format is newer)"):
         parse_manifest(text, name="name")
 
 
 @pytest.mark.slow
-def test_a_payload_that_unpacks_to_more_than_it_says_is_cut_short(ledger, place, target):
-    """A bomb fills no disk."""
+def test_unpacking_stops_at_the_size_in_the_manifest(ledger, place, target):
+    """A bomb must not fill the disk."""
     name = back_up(ledger, place).manifest.name
     zeros = place / "zeros"
     with zeros.open("wb") as file:
@@ -280,7 +280,7 @@ def test_a_payload_that_unpacks_to_more_than_it_says_is_cut_short(ledger, place,
 
 
 def test_a_boot_that_changes_the_books_is_noticed(ledger, place, target):
-    """Nothing gets its name."""
+    """The database doesn't get its name."""
     back_up(ledger, place)
 
     def cheat(file: Path) -> str:
@@ -294,8 +294,8 @@ def test_a_boot_that_changes_the_books_is_noticed(ledger, place, target):
 
 
 @pytest.mark.process
-def test_a_restore_ends_with_a_boot_and_serves_what_was_paid(ledger, place, target, monkeypatch):
-    """Whatever stands in the environment; and then the API starts on it under its name."""
+def test_a_restore_ends_with_a_boot_and_the_api_serves_all_payments(ledger, place, target, monkeypatch):
+    """Whatever the environment variables; afterwards the API starts on it under its name."""
     for name, value in {"PORT": "1", "WORKERS": "x", "LIMIT_HEALTH": "none", "ACCOUNTS": "9", "BACKUP_TO": "y"}.items():
         monkeypatch.setenv(name, value)
     back_up(ledger, place)
@@ -311,8 +311,8 @@ def test_a_restore_ends_with_a_boot_and_serves_what_was_paid(ledger, place, targ
 
 
 @pytest.mark.slow
-def test_an_api_that_tells_another_balance_is_no_proof(ledger, monkeypatch):
-    """Nor is one that never gets ready."""
+def test_an_api_that_answers_with_another_balance_is_no_proof(ledger, monkeypatch):
+    """Nor is one that never becomes ready."""
     monkeypatch.setattr(booting, "_ask", lambda _: b'{"balance": 1}')
     monkeypatch.setattr(booting, "_await_ready", lambda *_: None)
     monkeypatch.setattr(booting.sys, "executable", "/bin/true")
@@ -329,8 +329,8 @@ def test_an_api_that_tells_another_balance_is_no_proof(ledger, monkeypatch):
 
 
 @pytest.mark.process
-def test_what_the_api_does_not_start_on_is_not_restored(ledger, place, target, monkeypatch):
-    """With its last words."""
+def test_a_database_that_the_api_does_not_start_on_is_not_restored(ledger, place, target, monkeypatch):
+    """The error quotes its last output."""
     back_up(ledger, place)
     broken = ledger.parent / "broken"
     broken.write_text("#!/bin/sh\necho 'No module named payments_api' >&2\nexit 1\n")
@@ -341,7 +341,7 @@ def test_what_the_api_does_not_start_on_is_not_restored(ledger, place, target, m
     assert untouched(target)
 
 
-def test_manifests_are_what_they_say(ledger, place):
+def test_a_manifest_survives_a_round_trip(ledger, place):
     """Written and read back."""
     manifest = back_up(ledger, place).manifest
     assert isinstance(manifest, Manifest)

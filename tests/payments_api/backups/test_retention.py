@@ -1,4 +1,4 @@
-"""Which backups may go."""
+"""Which backups may be deleted."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def kept(backups: list[BackupName], keep: Keep) -> list[BackupName]:
     return [backup for backup in backups if backup not in gone]
 
 
-def test_a_year_of_days_leaves_days_weeks_and_months():
+def test_a_year_of_daily_backups_leaves_days_weeks_and_months():
     """The newest of each."""
     year = [backup(timedelta(days=day)) for day in range(365)]
     days = [one.taken_at.date() for one in kept(year, Keep(7, 4, 6))]
@@ -40,8 +40,8 @@ def test_a_year_of_days_leaves_days_weeks_and_months():
     hours=st.lists(st.integers(0, 9000), unique=True, max_size=40),
     keep=st.builds(Keep, st.integers(1, 5), st.integers(0, 4), st.integers(0, 4)),
 )
-def test_the_newest_stay_and_what_is_kept_is_bounded(hours, keep):
-    """Thrown out twice is thrown out once, and a newest backup of a kept day is kept."""
+def test_the_newest_backups_stay_and_the_number_kept_is_bounded(hours, keep):
+    """Deleting twice changes nothing more, and the newest backup of each kept day stays."""
     backups = [backup(timedelta(hours=hour), number) for number, hour in enumerate(hours)]
     newest_first = sorted(backups, key=lambda one: one.taken_at, reverse=True)
     left = kept(backups, keep)
@@ -53,13 +53,13 @@ def test_the_newest_stay_and_what_is_kept_is_bounded(hours, keep):
         assert newest_of_days[day] in left
 
 
-def test_a_clock_that_was_years_ahead_costs_no_other_backup():
-    """What it made counts as one day."""
+def test_a_clock_that_was_years_ahead_deletes_no_other_backup():
+    """Its backup only counts as one more day."""
     week = [backup(timedelta(days=day)) for day in range(7)]
     assert to_delete([*week, backup(timedelta(days=9000))], Keep(8, 0, 0)) == []
 
 
-def test_several_of_one_day_leave_the_newest_three():
-    """The one that was taken by hand before a migration is still there after the scheduled one."""
+def test_of_several_backups_of_a_day_the_newest_three_stay():
+    """A manual one before a migration is still there after the scheduled one."""
     day = [backup(timedelta(hours=hour), hour) for hour in range(6)]
     assert kept(day, Keep(14, 8, 12)) == day[3:]

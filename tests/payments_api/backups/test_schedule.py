@@ -1,4 +1,4 @@
-"""A backup a day on a clock that nobody sets; whoever should know is told when it is missing."""
+"""A backup per day on a monotonic clock; missing ones are reported."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class World:
         return [(later - earlier) / HOUR for earlier, later in zip(self.taken_s, self.taken_s[1:], strict=False)]
 
 
-def test_a_new_place_gets_a_backup_at_once_and_then_one_a_day_at_its_time():
+def test_a_new_place_gets_a_backup_at_once_and_then_daily_at_the_set_time():
     """In UTC."""
     world = World()
     world.live(3 * DAY)
@@ -74,8 +74,8 @@ def test_a_new_place_gets_a_backup_at_once_and_then_one_a_day_at_its_time():
     assert world.reports == []
 
 
-def test_a_restart_takes_none_that_is_there():
-    """However many there are."""
+def test_a_restart_does_not_repeat_an_existing_backup():
+    """However often it restarts."""
     world = World()
     for _ in range(10):
         world.live(HOUR / 2)
@@ -83,8 +83,8 @@ def test_a_restart_takes_none_that_is_there():
     assert len(world.taken_s) == 1
 
 
-def test_a_day_that_was_missed_is_made_up_for_at_the_start():
-    """And the next is at its time again."""
+def test_a_missed_day_is_made_up_for_at_startup():
+    """The next backup is at the set time again."""
     world = World(place=[START - timedelta(hours=9)])
     world.live(HOUR)
     assert world.taken_s == []
@@ -95,22 +95,22 @@ def test_a_day_that_was_missed_is_made_up_for_at_the_start():
 
 @pytest.mark.parametrize("jump_s", [-400 * DAY, -DAY, -2 * HOUR, -120, 120, 2 * HOUR, 23 * HOUR, DAY, 400 * DAY])
 @pytest.mark.parametrize("after_s", [60, 14 * HOUR, 15 * HOUR + 60, 20 * HOUR])
-def test_a_wall_clock_that_jumps_neither_skips_nor_doubles(jump_s, after_s):
-    """Between two are an hour to 25, and but for one that follows the new time of day, a whole day."""
+def test_a_wall_clock_that_jumps_neither_skips_nor_doubles_a_backup(jump_s, after_s):
+    """Gaps are 1 to 25 hours, and all but one, which follows the new time of day, a whole day."""
     world = World()
     world.live(after_s)
     world.jump(jump_s)
     world.live(6 * DAY)
     assert max(world.gaps_h) <= 25.02
     assert min(world.gaps_h) >= 1
-    # The first follows the start, as always.
+    # The first gap follows the start, as always.
     assert sum(gap_h < 23 for gap_h in world.gaps_h[1:]) <= 1
     assert [f"{at:%H:%M}" for at in world.place[-3:]] == ["03:00"] * 3
     assert world.reports == []
 
 
 @given(jumps=st.lists(st.tuples(st.integers(1, 30), st.integers(-900, 900)), max_size=5))
-def test_between_two_backups_are_never_more_than_25_hours_whatever_the_clock_does(jumps):
+def test_two_backups_are_never_more_than_25_hours_apart_whatever_the_clock_does(jumps):
     """Jumps of up to weeks, hours apart."""
     world = World()
     for wait_h, jump_h in jumps:
@@ -122,8 +122,8 @@ def test_between_two_backups_are_never_more_than_25_hours_whatever_the_clock_doe
     assert world.reports == []
 
 
-def test_a_clock_that_goes_back_while_a_backup_is_taken_doubles_none():
-    """The wait is reckoned from its beginning."""
+def test_a_clock_set_back_during_a_backup_does_not_cause_a_second_one():
+    """The wait is measured from the backup's beginning."""
     world = World(START.replace(hour=2, minute=30), place=[START - timedelta(days=1)])
     world.live(HOUR / 2)
     take = world.take
@@ -141,8 +141,8 @@ def test_a_clock_that_goes_back_while_a_backup_is_taken_doubles_none():
     assert len(world.taken_s) <= 2
 
 
-def test_a_backup_of_a_wrong_clock_proves_nothing_after_a_restart():
-    """From the year 2099: there is one of today all the same, and not one at each restart."""
+def test_a_backup_dated_by_a_wrong_clock_proves_nothing_after_a_restart():
+    """One from 2099: today's is taken all the same, but not at each restart."""
     world = World(place=[START.replace(year=2099)])
     world.live(HOUR)
     assert len(world.taken_s) == 1
@@ -151,8 +151,8 @@ def test_a_backup_of_a_wrong_clock_proves_nothing_after_a_restart():
     assert len(world.taken_s) == 1
 
 
-def test_failures_are_told_and_tried_again_later_and_later():
-    """5, 10, 20, 40, 60, 60 minutes; then that it works again, once."""
+def test_failures_are_reported_and_retried_with_growing_pauses():
+    """After 5, 10, 20, 40, 60, 60 minutes; the recovery is reported once."""
     world = World()
     world.failing = "full"
     world.live(5 * HOUR)
@@ -165,8 +165,8 @@ def test_failures_are_told_and_tried_again_later_and_later():
     assert len(world.taken_s) == 1
 
 
-def test_26_hours_without_a_backup_are_told_once():
-    """From the last good one, and again after it was good in between."""
+def test_26_hours_without_a_backup_are_reported_once():
+    """Since the last good one; and again after there was another good one."""
     world = World(START.replace(hour=3), place=[START.replace(hour=3)])
     world.live(23 * HOUR)
     world.failing = "gone"
@@ -196,8 +196,8 @@ def test_a_place_without_any_backup_is_overdue_26_hours_after_the_start():
     assert "backup-overdue" in dict(world.reports)
 
 
-def test_an_old_backup_that_fails_to_be_followed_is_overdue_at_once():
-    """It counts from when it was taken."""
+def test_an_old_backup_is_overdue_at_once_if_the_next_one_fails():
+    """Its age counts from when it was taken."""
     world = World(place=[START - timedelta(days=3)])
     world.failing = "full"
     world.live(120)
@@ -205,8 +205,8 @@ def test_an_old_backup_that_fails_to_be_followed_is_overdue_at_once():
     assert world.reports[1][1] == "the last good backup is 72 hours old"
 
 
-def test_a_place_that_cannot_be_read_at_the_start_is_asked_again():
-    """And what is there is not taken twice."""
+def test_a_place_that_is_unreadable_at_startup_is_tried_again():
+    """Existing backups aren't repeated."""
     world = World(place=[START])
     world.unreadable = "gone"
     world.live(HOUR)
@@ -216,8 +216,8 @@ def test_a_place_that_cannot_be_read_at_the_start_is_asked_again():
     assert world.taken_s == []
 
 
-def test_a_bug_does_not_end_the_schedule():
-    """It is told as a failure is."""
+def test_a_bug_does_not_stop_the_schedule():
+    """It is reported like a failure."""
     world = World()
     world.take = lambda: 1 / 0
     world.restart()
@@ -232,8 +232,8 @@ def test_the_next_time_of_day_is_after_now():
     assert next_at(at_three - timedelta(seconds=1), THREE) == at_three
 
 
-def test_a_backup_that_goes_is_told_and_taken_again_within_the_hour():
-    """However the wall clock jumps meanwhile; one that the clock only puts into the future is not gone."""
+def test_a_backup_that_disappears_is_reported_and_replaced_within_an_hour():
+    """However the wall clock jumps; a backup that only the clock puts into the future hasn't disappeared."""
     world = World()
     world.live(5 * HOUR)
     world.jump(-400 * DAY)
@@ -247,8 +247,8 @@ def test_a_backup_that_goes_is_told_and_taken_again_within_the_hour():
     assert len(world.reports) == 2
 
 
-def test_a_place_that_cannot_be_read_between_two_backups_is_not_empty():
-    """It is asked again in an hour."""
+def test_a_place_that_is_unreadable_between_two_backups_is_not_taken_for_empty():
+    """It is tried again in an hour."""
     world = World()
     world.live(5 * HOUR)
     world.unreadable = "gone"
@@ -259,7 +259,7 @@ def test_a_place_that_cannot_be_read_between_two_backups_is_not_empty():
     assert len(world.taken_s) == 1
 
 
-def test_a_backup_that_does_not_end_is_overdue_meanwhile():
+def test_overdue_is_reported_during_a_backup_that_does_not_end():
     """But one that makes up for a missed day has a quarter of an hour."""
     world = World(place=[START - timedelta(days=2)])
     take = world.take
@@ -279,8 +279,8 @@ def test_a_backup_that_does_not_end_is_overdue_meanwhile():
     assert [name for name, _ in world.reports] == ["backup-overdue", "backup-recovered"]
 
 
-def test_a_process_beside_another_one_still_tells_what_is_overdue():
-    """The other may have stopped without an end; what it takes later counts within minutes."""
+def test_a_process_that_leaves_backups_to_another_still_reports_overdue_ones():
+    """The other may be suspended; a backup that it takes later counts within minutes."""
     world = World(place=[START])
 
     def live(hours: float) -> None:
@@ -300,8 +300,8 @@ def test_a_process_beside_another_one_still_tells_what_is_overdue():
     assert world.taken_s == []
 
 
-def test_a_schedule_that_is_blocked_tells_it_once_and_what_is_overdue():
-    """It takes none itself; those that somebody else takes meanwhile count."""
+def test_a_blocked_schedule_reports_it_once_and_overdue_backups_too():
+    """It takes none itself; those that another process takes count."""
     world = World(place=[START - timedelta(hours=9)])
 
     def live(hours: int) -> None:
@@ -324,8 +324,8 @@ def test_a_schedule_that_is_blocked_tells_it_once_and_what_is_overdue():
     assert world.reports[2:] == [("backup-recovered", "a backup was taken and is good")]
 
 
-def test_a_schedule_that_was_blocked_and_finds_another_at_work_is_no_longer_failing():
-    """The other tells what becomes of it."""
+def test_a_blocked_schedule_recovers_when_another_process_takes_the_backups():
+    """From then on the other one reports failures."""
     world = World()
     world.schedule.left_to_another()
     assert world.reports == []

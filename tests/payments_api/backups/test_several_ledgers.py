@@ -1,4 +1,4 @@
-"""Several databases in one place, whatever their files are called: each has its own backups."""
+"""Several databases with backups in one place, whatever their files are called: each has its own backups."""
 
 from __future__ import annotations
 
@@ -44,27 +44,27 @@ def identity(database: Path) -> str:
 
 
 def forget_identity(database: Path) -> None:
-    """As a version without ids left it."""
+    """Make the database one of a version without ids."""
     with changed(database) as opened:
         opened.execute("DROP TABLE identity")
 
 
-def test_a_namesakes_retention_deletes_no_other_ledgers_backups(ledger, namesake, place):
+def test_retention_does_not_delete_backups_of_a_ledger_with_the_same_file_name(ledger, namesake, place):
     """Only its own."""
     ours = back_up(ledger, place, keep=ONE).manifest.name
     theirs = [back_up(namesake, place, keep=ONE).manifest.name for _ in range(5)]
     assert set(names(place)) == {ours, *theirs[2:]}
 
 
-def test_a_schedule_counts_its_own_ledgers_backups_alone(ledger, namesake, place):
-    """A namesake's backup is none."""
+def test_a_schedule_counts_only_its_own_ledgers_backups(ledger, namesake, place):
+    """Not those of a ledger with the same file name."""
     taken = back_up(ledger, place).manifest
     assert good_ones(ledger, place) == [taken.name]
     assert good_ones(namesake, place) == []
 
 
-def test_a_restore_without_a_name_refuses_between_namesakes_and_names_them(ledger, namesake, place, tmp_path):
-    """With the latest backup of each, which can be named."""
+def test_a_restore_without_a_name_refuses_to_choose_between_ledgers(ledger, namesake, place, tmp_path):
+    """It names the latest backup of each."""
     ours = back_up(ledger, place).manifest.name
     back_up(namesake, place)
     theirs = back_up(namesake, place).manifest.name
@@ -77,7 +77,7 @@ def test_a_restore_without_a_name_refuses_between_namesakes_and_names_them(ledge
     assert transactions(tmp_path / "restored.sqlite3") == transactions(namesake)
 
 
-def test_a_ledger_keeps_its_id_when_it_is_started_again_moved_or_restored(ledger, place, tmp_path):
+def test_a_ledger_keeps_its_id_when_it_is_restarted_moved_or_restored(ledger, place, tmp_path):
     """So it finds its backups again; a copy of it is the same ledger."""
     before = identity(ledger)
     create_database(str(ledger), 4)
@@ -91,7 +91,7 @@ def test_a_ledger_keeps_its_id_when_it_is_started_again_moved_or_restored(ledger
 
 @pytest.mark.slow
 def test_a_ledger_without_an_id_gets_one_at_its_next_start(ledger, place):
-    """Its backups from before are a ledger of that stem: read and verified, and thrown out by nobody else."""
+    """Its earlier backups count as another ledger's: they can be verified, and are never deleted for new ones."""
     forget_identity(ledger)
     old = back_up(ledger, place, keep=ONE).manifest
     assert old.ledger_id is None
@@ -104,7 +104,7 @@ def test_a_ledger_without_an_id_gets_one_at_its_next_start(ledger, place):
     assert restore_unproved(place, ledger.with_name("restored.sqlite3"), old.name) == old.name
 
 
-def test_a_manifest_and_its_name_tell_the_ledgers_id(ledger, place):
+def test_a_manifest_and_its_name_contain_the_ledgers_id(ledger, place):
     """And the number of the backup."""
     back_up(ledger, place)
     name = back_up(ledger, place).manifest.name

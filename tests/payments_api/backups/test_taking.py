@@ -1,4 +1,4 @@
-"""A backup under writes: it ends, it is of one moment, and all that was acknowledged before it is in it."""
+"""A backup during writes: it ends, is consistent, and contains everything that was acknowledged before it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from tests.payments_api.backups.books import (
 
 @contextmanager
 def steady_writes(database: Path) -> Iterator[list[int]]:
-    """Payments without a pause; the list has the number of those that were acknowledged."""
+    """Make payments without a pause; yields a list that gets the number of each acknowledged one."""
     acknowledged, stopping = [0], threading.Event()
 
     def write() -> None:
@@ -60,7 +60,7 @@ def steady_writes(database: Path) -> Iterator[list[int]]:
 
 @pytest.mark.slow
 def test_a_copy_under_steady_writes_ends_and_its_books_balance(ledger, tmp_path):
-    """Several, each with all that was acknowledged before it."""
+    """Several copies, each with everything that was acknowledged before it."""
     with steady_writes(ledger) as acknowledged:
         began = acknowledged[0]
         for number in range(1000):
@@ -87,7 +87,7 @@ while time.monotonic() < end_s:
 
 @pytest.mark.process
 def test_a_copy_of_many_pages_ends_while_another_process_writes_all_the_time(ledger, tmp_path):
-    """In steps it would begin again with each write."""
+    """If it were made in steps, each write would restart it."""
     with changed(ledger) as database:
         database.execute("INSERT INTO webhook_events VALUES ('standard', 'large', 'now', ?)", (bytes(20_000_000),))
     with subprocess.Popen([sys.executable, "-c", WRITER, ledger], stdout=subprocess.PIPE) as writer:
@@ -100,8 +100,8 @@ def test_a_copy_of_many_pages_ends_while_another_process_writes_all_the_time(led
     assert check_ledger(tmp_path / "copy.sqlite3", name="copy")["webhook_events"] >= 2
 
 
-def test_a_copy_holds_what_a_killed_process_left_in_the_log(ledger, tmp_path):
-    """The write-ahead log is part of the database; neither changes."""
+def test_a_copy_contains_what_a_killed_process_left_in_the_log(ledger, tmp_path):
+    """The write-ahead log is part of the database; neither file changes."""
     killed = tmp_path / "killed"
     killed.mkdir()
     writer = sqlite3.connect(ledger, isolation_level=None)
@@ -117,8 +117,8 @@ def test_a_copy_holds_what_a_killed_process_left_in_the_log(ledger, tmp_path):
     assert ((killed / "ledger.sqlite3").read_bytes(), log.read_bytes()) == before
 
 
-def test_what_is_acknowledged_before_its_time_is_in_it(ledger, place, monkeypatch):
-    """The time is looked up before the copy is made."""
+def test_a_backup_contains_everything_acknowledged_before_its_time(ledger, place, monkeypatch):
+    """The time is read before the copy is made."""
     calls = []
     monkeypatch.setattr(taking, "copy_database", lambda *paths: (calls.append("copied"), copy_database(*paths)))
     back_up(ledger, place, now=lambda: (calls.append("time"), datetime.now(UTC))[1])
@@ -126,7 +126,7 @@ def test_what_is_acknowledged_before_its_time_is_in_it(ledger, place, monkeypatc
 
 
 def test_a_backup_is_two_files_and_nothing_else_is_left(ledger, place):
-    """And it restores to what was there."""
+    """And it restores the same contents."""
     taken = back_up(ledger, place)
     assert sorted(path.name for path in place.glob("[!.]*")) == [
         f"{taken.manifest.name}.json",
@@ -140,8 +140,8 @@ def test_a_backup_is_two_files_and_nothing_else_is_left(ledger, place):
     assert taken.manifest.contents["idempotency"] == 6
 
 
-def test_a_backup_whose_payload_has_gone_takes_no_good_ones_place(ledger, place):
-    """Retention counts those that can be restored; what is left of others goes when it is old."""
+def test_a_backup_without_its_payload_does_not_displace_a_good_one(ledger, place):
+    """Retention counts those that can be restored; remains of others are deleted once they are old."""
     ones = [back_up(ledger, place, keep=Keep(1, 0, 0)).manifest.name for _ in range(3)]
     for name in ones[1:]:
         payload(place, name).unlink()
@@ -151,15 +151,15 @@ def test_a_backup_whose_payload_has_gone_takes_no_good_ones_place(ledger, place)
     assert set(names(place)) == set(ones[-3:])
 
 
-def test_a_database_that_is_not_there_is_not_made(tmp_path, place):
-    """Wrong input."""
+def test_a_missing_database_is_not_created(tmp_path, place):
+    """It is invalid input."""
     with pytest.raises(WrongInputError, match="there is no such database; name the SQLite file"):
         back_up(tmp_path / "none.sqlite3", place)
     assert not (tmp_path / "none.sqlite3").exists()
 
 
-def test_what_is_no_ledger_is_no_backup(tmp_path, place):
-    """Another file, and another application's database; good backups stay."""
+def test_a_file_that_is_no_ledger_is_not_backed_up(tmp_path, place):
+    """Another kind of file, or another application's database; good backups stay."""
     (tmp_path / "text.sqlite3").write_text("no database " * 100)
     with pytest.raises(BackupError, match="can't be copied, got file is not a database"):
         back_up(tmp_path / "text.sqlite3", place)
@@ -170,8 +170,8 @@ def test_what_is_no_ledger_is_no_backup(tmp_path, place):
     assert names(place) == []
 
 
-def test_books_that_do_not_balance_are_no_backup_and_throw_out_none(ledger, place):
-    """The last good one is worth more than a new bad one."""
+def test_books_that_do_not_balance_make_no_backup_and_delete_none(ledger, place):
+    """The last good backup is worth more than a new bad one."""
     good = back_up(ledger, place, keep=Keep(1, 0, 0)).manifest.name
     with changed(ledger) as database:
         database.execute("UPDATE accounts SET balance = balance + 1 WHERE id = 'acct-000002'")
@@ -181,15 +181,15 @@ def test_books_that_do_not_balance_are_no_backup_and_throw_out_none(ledger, plac
     assert leftovers(ledger.parent) == []
 
 
-def test_a_second_backup_at_the_same_time_is_refused_with_who_is_at_it(ledger, place):
-    """Then the next one works."""
+def test_a_second_backup_at_the_same_time_is_refused_with_the_first_ones_process(ledger, place):
+    """Afterwards the next one works."""
     with locked(lock_of(ledger)), pytest.raises(BusyError, match=f"running here, got process {os.getpid()}; wait"):
         back_up(ledger, place)
     back_up(ledger, place)
 
 
 def test_without_room_to_copy_nothing_is_copied(ledger, place, monkeypatch):
-    """The live database needs its disk more than we do."""
+    """The live database needs the disk more than we do."""
     monkeypatch.setattr(taking, "shutil", SimpleNamespace(disk_usage=lambda _: SimpleNamespace(free=17_000_000)))
     back_up(ledger, place)
     monkeypatch.setattr(taking, "shutil", SimpleNamespace(disk_usage=lambda _: SimpleNamespace(free=16_777_215)))
@@ -200,8 +200,8 @@ def test_without_room_to_copy_nothing_is_copied(ledger, place, monkeypatch):
 
 
 @pytest.mark.slow
-def test_old_backups_go_and_other_files_stay(ledger, place):
-    """Somebody else's notes, other ledgers' backups, and files that only look alike."""
+def test_old_backups_are_deleted_and_other_files_stay(ledger, place):
+    """Somebody's notes, other ledgers' backups, and files that only look alike."""
     other = new_ledger(ledger.parent / "other.sqlite3")
     now = datetime(2026, 3, 1, 3, tzinfo=UTC)
     back_up(other, place, now=lambda: now - timedelta(days=900))
@@ -218,7 +218,7 @@ def test_old_backups_go_and_other_files_stay(ledger, place):
     assert len([name for name in names(place) if name.startswith("other-")]) == 1
 
 
-def test_what_a_killed_backup_left_in_the_place_goes_with_the_next(ledger, place):
+def test_leftovers_of_a_killed_backup_are_deleted_by_the_next(ledger, place):
     """A partial file, and a payload without its manifest."""
     now = datetime(2026, 1, 1, 3, 0, 1, tzinfo=UTC)
     (place / ".partial-ledger-20260101T030000.000Z-00000000.sqlite3.gz").touch()
@@ -228,8 +228,8 @@ def test_what_a_killed_backup_left_in_the_place_goes_with_the_next(ledger, place
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can act for others")
-def test_what_root_makes_belongs_to_whoever_serves(ledger, place):
-    """A backup by hand, in a container's console, must not lock the API out of its next one."""
+def test_files_created_by_root_belong_to_the_user_of_the_api(ledger, place):
+    """A manual backup in a container's console must not keep the API from its next one."""
     for directory in (ledger.parent, place):
         os.chown(directory, 10_001, 10_002)
     back_up(ledger, place)
@@ -240,8 +240,8 @@ def test_what_root_makes_belongs_to_whoever_serves(ledger, place):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can act for others")
-def test_a_restored_file_belongs_to_whoever_serves_before_it_has_its_name(ledger, place, monkeypatch):
-    """If the restore is killed between the two, the API must still be able to serve it."""
+def test_a_restored_file_belongs_to_the_user_of_the_api_before_it_has_its_name(ledger, place, monkeypatch):
+    """If the restore is killed in between, the API must still be able to serve it."""
     os.chown(ledger.parent, 10_001, 10_002)
     back_up(ledger, place)
     owners = []
@@ -251,16 +251,16 @@ def test_a_restored_file_belongs_to_whoever_serves_before_it_has_its_name(ledger
     assert owners == [(10_001, 10_002)]
 
 
-def test_nobody_else_can_read_a_backup(ledger, place):
+def test_other_users_cannot_read_a_backup(ledger, place):
     """Whatever the umask."""
     back_up(ledger, place)
     assert {path.stat().st_mode & 0o777 for path in place.iterdir()} == {0o600}
 
 
-def test_a_place_on_the_databases_own_disk_is_told(ledger, place, monkeypatch):
-    """It would be lost with it."""
+def test_a_place_on_the_databases_own_disk_is_reported(ledger, place, monkeypatch):
+    """It would be lost with the database."""
     assert back_up(ledger, place).same_disk
-    elsewhere = Path("/dev/shm")  # noqa: S108 - another file system, on every Linux
+    elsewhere = Path("/dev/shm")  # noqa: S108 - a second file system on every Linux
     assert elsewhere.stat().st_dev != ledger.stat().st_dev
     place = taking_place(elsewhere)
     assert not back_up(ledger, place).same_disk

@@ -1,4 +1,4 @@
-"""A database that fails its checks: no backup, but a copy that a lost disk doesn't take along."""
+"""A database that fails its checks gets no backup, but a copy that survives the loss of its disk."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def kept(place: Path) -> list[str]:
 
 
 @pytest.mark.slow
-def test_a_ledger_whose_books_do_not_balance_is_kept_and_is_no_backup(ledger, place, tmp_path):
-    """With what was paid since; the earlier backup stays the latest."""
+def test_a_copy_whose_books_do_not_balance_is_kept_but_is_no_backup(ledger, place, tmp_path):
+    """With later payments; the earlier backup stays the latest."""
     good = back_up(ledger, place).manifest.name
     with changed(ledger) as database:
         database.execute("UPDATE accounts SET balance = balance + 7 WHERE id = 'acct-000003'")
@@ -45,8 +45,8 @@ def test_a_ledger_whose_books_do_not_balance_is_kept_and_is_no_backup(ledger, pl
     assert balance == 1_000_007
 
 
-def test_a_copy_that_cannot_be_kept_hides_no_reason(ledger, place, monkeypatch):
-    """Both are told."""
+def test_a_copy_that_cannot_be_kept_does_not_hide_the_reason(ledger, place, monkeypatch):
+    """Both errors are reported."""
     with changed(ledger) as database:
         database.execute("UPDATE accounts SET balance = balance + 7 WHERE id = 'acct-000003'")
 
@@ -60,8 +60,8 @@ def test_a_copy_that_cannot_be_kept_hides_no_reason(ledger, place, monkeypatch):
 
 
 @pytest.mark.slow
-def test_one_a_day_is_kept_and_seven_of_them(ledger, place):
-    """However often a backup is tried, and in whatever direction the clock goes; others' are left alone."""
+def test_one_copy_per_day_is_kept_and_seven_in_all(ledger, place):
+    """However often a backup is tried and whichever way the clock jumps; other ledgers' copies are left alone."""
     (place / "other-20260301T030000.000Z-00000000.unsound.gz").touch()
     with changed(ledger) as database:
         database.execute("UPDATE accounts SET balance = balance + 7 WHERE id = 'acct-000003'")

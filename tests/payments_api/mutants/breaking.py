@@ -1,4 +1,4 @@
-"""The API in this process, without a server; and whether a promise of it is kept with and without a mutant."""
+"""Runs the API in this process, without a server, and checks whether it keeps a promise with and without a mutant."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from payments_api.mutants.catalogue import MUTANTS
 from payments_api.settings import read_settings
 
 Promise = Callable[[Path], Awaitable[bool]]
-"""Whether it is kept; has an empty directory of its own."""
+"""Gets an empty directory; returns whether the promise is kept."""
 
 
 class Answer(NamedTuple):
@@ -64,14 +64,14 @@ def opened(directory: Path) -> Ledger:
 
 
 def is_broken_by(name: str, promise: Promise, directory: Path, monkeypatch, *, number: int | None = None) -> bool:
-    """By the mutant, and not without it."""
+    """Whether the promise is broken with the mutant, and kept without it."""
     (directory / "right").mkdir()
     is_kept = asyncio.run(promise(directory / "right"))
     return is_kept and not is_kept_by(name, promise, directory, monkeypatch, number=number)
 
 
 def is_kept_by(name: str, promise: Promise, directory: Path, monkeypatch, *, number: int | None = None) -> bool:
-    """In spite of the mutant."""
+    """Whether the promise is kept in spite of the mutant."""
     (directory / "mutated").mkdir()
     MUTANTS[name].apply(monkeypatch.setattr, number)
     return asyncio.run(promise(directory / "mutated"))

@@ -1,4 +1,4 @@
-"""What is in the ledger, beside what was acknowledged."""
+"""The ledger's contents, compared with the acknowledged payments."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ async def acknowledged_is_committed(directory) -> bool:
 async def a_payment_is_never_without_its_key(directory) -> bool:
     ledger = opened(directory)
     paying = asyncio.create_task(ledger.pay("key", ORDER))
-    while not count(ledger):  # noqa: ASYNC110 - as anybody else would see it
+    while not count(ledger):  # noqa: ASYNC110 - polled, as from outside
         await asyncio.sleep(0.001)
     keys = ledger.rows("SELECT key FROM idempotency")
     await paying
@@ -82,13 +82,13 @@ PROMISES = {
 
 
 @pytest.mark.parametrize("name", PROMISES)
-def test_the_ledger_is_right_but_for_its_mutant(name, tmp_path, monkeypatch):
+def test_the_ledger_keeps_each_promise_but_for_its_mutant(name, tmp_path, monkeypatch):
     assert is_broken_by(name, PROMISES[name], tmp_path, monkeypatch, number=20 if name == "commit-lost" else None)
 
 
 @pytest.mark.parametrize("name", PROMISES)
-def test_the_same_key_again_is_the_same_payment_with_each_of_them(name, tmp_path, monkeypatch):
-    """One after the other, which is what a test without load tries."""
+def test_a_sequential_retry_is_replayed_even_with_each_mutant(name, tmp_path, monkeypatch):
+    """One request after the other, which is what a test without load tries."""
 
     async def is_replayed(directory) -> bool:
         ledger = opened(directory)

@@ -1,4 +1,4 @@
-"""Every mutant is one classic fault: named, explained in a sentence, short, and seen to break its promise."""
+"""Every mutant is one classic fault: named, explained in a sentence, short, and shown to break its promise."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_mutant_is_short_and_says_in_a_sentence_what_it_breaks(name):
     assert all(mutant.also.values())
 
 
-def test_each_is_seen_to_break_its_promise():
-    """By one of the tests beside this one, which name it."""
+def test_each_mutant_is_shown_to_break_its_promise():
+    """By a test in this directory, which names it."""
     beside = "".join(file.read_text() for file in Path(__file__).parent.glob("test_*.py") if file != Path(__file__))
     assert [name for name in MUTANTS if f'"{name}"' not in beside] == []

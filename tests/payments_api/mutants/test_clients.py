@@ -1,4 +1,4 @@
-"""Who is counted, and as what."""
+"""Requests count for the right client and endpoint."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ PROMISES = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PROMISES)
-def test_a_client_is_counted_as_itself_but_for_its_mutant(name, tmp_path, monkeypatch):
+def test_clients_are_counted_correctly_but_for_the_mutant(name, tmp_path, monkeypatch):
     number = 8 if name == "clients-forgotten" else None
     assert is_broken_by(name, PROMISES[name], tmp_path, monkeypatch, number=number)
 
 
-def test_head_is_answered_by_who_does_not_count_it(tmp_path, monkeypatch):
-    """With what GET would say, so that a client gets something for it."""
+def test_the_mutant_that_does_not_count_head_answers_it(tmp_path, monkeypatch):
+    """With what GET would say, so that the client gains something from it."""
 
     async def is_not_answered(directory) -> bool:
         async with running_api(directory, **LIMIT) as api:

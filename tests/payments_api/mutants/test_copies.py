@@ -1,4 +1,4 @@
-"""Backups of a ledger to which somebody pays."""
+"""Backups of a ledger while payments are made."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ async def restored_is_what_was_there(directory) -> bool:
 
 
 def is_restored(directory) -> bool:
-    """While somebody has the ledger open, so that its log is not yet in the file."""
+    """Back up and restore while the ledger is open, so that its log isn't in the file yet."""
     ledger = new_ledger(directory / "ledger.sqlite3", payments=0)
     with contextlib.closing(sqlite3.connect(ledger)) as served:
         served.execute("SELECT 1 FROM accounts").fetchone()
@@ -41,17 +41,17 @@ PROMISES = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PROMISES)
-def test_a_backup_has_everything_but_for_its_mutant(name, tmp_path, monkeypatch):
+def test_a_backup_is_complete_but_for_the_mutant(name, tmp_path, monkeypatch):
     assert is_broken_by(name, PROMISES[name], tmp_path, monkeypatch)
 
 
 class EndlessError(Exception):
-    """It has started anew so often that it never ends."""
+    """The copy has restarted so often that it never ends."""
 
 
 @pytest.mark.slow
-def test_a_stepped_backup_never_ends_while_somebody_pays(tmp_path, monkeypatch):
-    """Whatever the pause: what is paid in it starts the copy anew. Once nobody pays, it ends."""
+def test_a_stepped_backup_never_ends_while_payments_are_made(tmp_path, monkeypatch):
+    """However short the pauses: a payment in one restarts the copy. Without payments it ends."""
     ledger, pauses = new_ledger(tmp_path / "ledger.sqlite3"), itertools.count(1)
 
     def pay_meanwhile(_) -> None:

@@ -1,4 +1,4 @@
-"""Effects of webhooks, beside the events that were accepted."""
+"""Effects of webhooks, compared with the accepted events."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def an_accepted_event_has_its_effect(directory) -> bool:
 
 
 async def a_signature_is_one_event_s(directory) -> bool:
-    """An empty body is signed like any other."""
+    """With empty bodies, which are signed like any other."""
     async with running_api(directory) as api:
         proof = {
             name.replace("-", "_"): text for name, text in standard_headers("first", b"", DEVELOPMENT_SECRET).items()
@@ -47,12 +47,12 @@ PROMISES = {
 
 
 @pytest.mark.parametrize("name", PROMISES)
-def test_an_event_has_one_effect_but_for_its_mutant(name, tmp_path, monkeypatch):
+def test_an_event_takes_effect_once_but_for_the_mutant(name, tmp_path, monkeypatch):
     number = 20 if name == "webhook-marked-first" else None
     assert is_broken_by(name, PROMISES[name], tmp_path, monkeypatch, number=number)
 
 
-def test_another_spelling_of_a_body_is_another_event_to_who_goes_by_it(tmp_path, monkeypatch):
+def test_the_mutant_that_hashes_bodies_takes_another_spelling_for_another_event(tmp_path, monkeypatch):
     """The other half of this fault."""
 
     async def is_one(directory) -> bool:

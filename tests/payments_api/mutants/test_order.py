@@ -1,4 +1,4 @@
-"""What is asked first: lists, bots, limits, and only then the database."""
+"""The order of checks: lists, bots, limits, and only then the database."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ PROMISES = {
 
 
 @pytest.mark.parametrize("name", PROMISES)
-def test_the_order_is_right_but_for_its_mutant(name, tmp_path, monkeypatch):
+def test_checks_run_in_the_right_order_but_for_the_mutant(name, tmp_path, monkeypatch):
     assert is_broken_by(name, PROMISES[name], tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize("name", PROMISES)
-def test_everything_else_is_as_before(name, tmp_path, monkeypatch):
+def test_a_mutant_changes_nothing_else(name, tmp_path, monkeypatch):
     """Limits, bots, and monitoring without either."""
 
     async def holds(directory) -> bool:

@@ -1,4 +1,4 @@
-"""Windows in memory, by a clock that stands still until it is moved."""
+"""Windows in memory, on a clock that only moves when told to."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Clock:
 
 
 async def admitted(*moments_s: float, together: int = 1) -> list[int]:
-    """How many of those that come together at each of these moments; the limit is 5 in 60 s."""
+    """How many of `together` requests are admitted at each of these moments; the limit is 5 in 60 s."""
     clock, found = Clock(), []
     store = LocalStore({"other": f"{LIMIT}/min"}, most_clients=10, clock=clock)
     for moment_s in moments_s:
@@ -39,7 +39,7 @@ async def at_once(_) -> bool:
 
 
 async def slowly(_) -> bool:
-    """One in 20 s, so three in any window."""
+    """One request in 20 s, so three in any window."""
     return sum(await admitted(*range(1_000, 1_400, 20))) == 20
 
 
@@ -56,13 +56,13 @@ PROMISES = {
 
 
 @pytest.mark.parametrize("name", PROMISES)
-def test_a_quota_is_as_declared_but_for_its_mutant(name, tmp_path, monkeypatch):
+def test_a_quota_is_as_declared_but_for_the_mutant(name, tmp_path, monkeypatch):
     assert is_broken_by(name, PROMISES[name], tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize("name", PROMISES)
 def test_the_wait_that_a_mutant_announces_fits_its_own_windows(name, tmp_path, monkeypatch):
-    """It is the quota that is wrong: whoever waits is admitted."""
+    """Only the quota is wrong: a client that waits is admitted."""
 
     async def admits_after_the_wait(_) -> bool:
         clock = Clock()

@@ -1,4 +1,4 @@
-"""Counts in Redis: shared by two processes, and replaced when it hangs or is gone."""
+"""Counters in Redis: shared by two processes, and replaced by local ones when it hangs or is down."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ async def redis_and_api(directory):
 
 
 async def two_processes_have_one_quota(directory) -> bool:
-    """Two applications, which share no more than two processes do."""
+    """With two applications, which share no more than two processes do."""
     async with redis_and_api(directory) as (server, one):
         (directory / "other").mkdir()
         async with running_api(directory / "other", REDIS_URL=server.url, **LIMITS) as other:
@@ -56,5 +56,5 @@ PROMISES = {
 
 
 @pytest.mark.parametrize("name", PROMISES)
-def test_counts_are_shared_or_replaced_but_for_its_mutant(name, tmp_path, monkeypatch):
+def test_counters_are_shared_or_replaced_but_for_the_mutant(name, tmp_path, monkeypatch):
     assert is_broken_by(name, PROMISES[name], tmp_path, monkeypatch)

@@ -1,4 +1,4 @@
-"""One mutant is on if it is named, where nobody else comes, and says so once."""
+"""A named mutant is switched on, only where strangers have no access, and announced once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from payments_api.settings import SettingsError
 
 @pytest.fixture
 def applied(monkeypatch) -> list[tuple[object, ...]]:
-    """What would have been put into this process."""
+    """The mutants that would have been applied to this process."""
     found: list[tuple[object, ...]] = []
     monkeypatch.setattr(Mutant, "apply", lambda self, _, number: found.append((self.name, number)))
     return found
@@ -23,15 +23,15 @@ def applied(monkeypatch) -> list[tuple[object, ...]]:
 
 @pytest.mark.parametrize(("text", "number"), [("stale-cache", None), ("commit-lost", None), ("commit-lost:200", 200)])
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.3.0.1", "::1", None])
-def test_who_is_named_is_on(applied, capsys, text, number, host):
-    """With a number of its own, if it has one at all."""
+def test_the_named_mutant_is_on(applied, capsys, text, number, host):
+    """With its own number, if it has one at all."""
     switch_on({"TARGET_MUTANT": text}, host=host)
     assert applied == [(text.partition(":")[0], number)]
     line = f"payments_api: TARGET_MUTANT={text} is on: this API breaks a promise on purpose\n"
     assert capsys.readouterr().err == line
 
 
-def test_nobody_is_named_by_default(applied, capsys):
+def test_no_mutant_is_on_by_default(applied, capsys):
     switch_on({"TARGET_MUTANT": ""}, host="0.0.0.0")
     switch_on({}, host="0.0.0.0")
     assert applied == []
@@ -39,8 +39,8 @@ def test_nobody_is_named_by_default(applied, capsys):
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "api.example.test", "localhost", ""])
-def test_where_strangers_may_come_there_is_none(applied, host):
-    """Whatever its name: both are told at once. Nor where a name may lead anywhere."""
+def test_no_mutant_is_on_where_strangers_have_access(applied, host):
+    """Both errors are reported if the name is wrong, too; a host name is refused, since it may resolve to anything."""
     with pytest.raises(SettingsError, match=f"got 'stale-cache'; only on loopback, and not on {host or 'all'}"):
         switch_on({"TARGET_MUTANT": "stale-cache"}, host=host)
     with pytest.raises(SettingsError, match=r"write one of quota-plus-one, .*\n.*only on loopback"):
@@ -59,7 +59,7 @@ def test_where_strangers_may_come_there_is_none(applied, host):
         ("commit-lost:x", "after the colon, give a number from 1 to 1000000"),
     ],
 )
-def test_a_wrong_name_or_number_is_refused_with_what_there_is(applied, text, remedy):
+def test_a_wrong_name_or_number_is_refused_with_the_valid_ones(applied, text, remedy):
     with pytest.raises(SettingsError) as refusal:
         switch_on({"TARGET_MUTANT": text})
     assert str(refusal.value).startswith(f"TARGET_MUTANT: got {text!r}; {remedy}")
@@ -67,7 +67,7 @@ def test_a_wrong_name_or_number_is_refused_with_what_there_is(applied, text, rem
 
 
 @pytest.mark.parametrize("arguments", [["--host", "0.0.0.0", "--port", "0"], ["backup", "--to", "/nowhere"]])
-def test_the_program_ends_with_2(monkeypatch, capsys, arguments):
+def test_the_program_exits_with_2_for_an_unknown_mutant(monkeypatch, capsys, arguments):
     """Commands too; nothing has been started."""
     monkeypatch.setenv("TARGET_MUTANT", "stale-cash")
     monkeypatch.setattr(program.sys, "argv", ["payments_api", *arguments])
@@ -79,8 +79,8 @@ def test_the_program_ends_with_2(monkeypatch, capsys, arguments):
 
 @pytest.mark.long
 @pytest.mark.process
-def test_each_of_several_processes_is_broken_and_it_is_told_once(tmp_path):
-    """Neither the page of metrics nor an answer says anything of it."""
+def test_a_mutant_is_on_in_every_process_and_announced_once(tmp_path):
+    """Neither the metrics page nor any answer mentions it."""
     settings = {"WORKERS": "2", "TARGET_MUTANT": "retry-after-constant", "LIMIT_HEALTH": "1/h"}
     with (tmp_path / "log").open("w") as log, running_target(stderr=log.fileno(), **settings) as target:
         answers = [requests.get(f"{target.url}/health", timeout=5) for _ in range(12)]

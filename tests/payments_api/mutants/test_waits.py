@@ -1,4 +1,4 @@
-"""Retry-After, and penalties: base 1 s, doubled up to 4 s, forgotten after 60 s."""
+"""Retry-After and penalties: base 1 s, doubled up to 4 s, forgotten after 60 s."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ RULE = {"PENALTY_BASE": "1", "PENALTY_FACTOR": "2", "PENALTY_CAP": "4", "PENALTY
 
 
 async def retry_after_is_the_wait_rounded_up(directory) -> bool:
-    """Of a refusal within a second of the first request: on a busy machine, after some tries."""
+    """For a refusal within a second of the first request, which takes several tries on a busy machine."""
     for _ in range(20):
         async with running_api(directory, LIMIT_HEALTH="1/min") as api:
             began_s = time.monotonic()
@@ -24,7 +24,7 @@ async def retry_after_is_the_wait_rounded_up(directory) -> bool:
 
 
 def course_of(*quiet_s: float, expected: list[float]):
-    """Of violations after so long without one each: what they cost."""
+    """A promise: violations after these quiet times cost the expected penalties, in seconds."""
 
     async def is_as_expected(directory) -> bool:
         async with running_api(directory, **RULE) as api:
@@ -51,5 +51,5 @@ PROMISES = {
 
 
 @pytest.mark.parametrize("name", PROMISES)
-def test_a_wait_is_what_it_should_be_but_for_its_mutant(name, tmp_path, monkeypatch):
+def test_waits_are_right_but_for_the_mutant(name, tmp_path, monkeypatch):
     assert is_broken_by(name, PROMISES[name], tmp_path, monkeypatch)

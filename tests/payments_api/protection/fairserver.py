@@ -1,4 +1,4 @@
-"""A real server in a thread, of which a test can stop the event loop: what comes then is all readable in one pass."""
+"""A real server in a thread whose event loop tests can stop, so that everything sent meanwhile is read in one pass."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class FairServer:
     def __init__(self, share: FairShare, *, loop: str = "uvloop") -> None:
         self.share = share
         self.served: list[tuple[str, str]] = []
-        """Address and path, as their requests reached the app."""
+        """Address and path of each request, in the order in which they reached the app."""
         self.note: Callable[[], Any] = lambda: None
         self.noted: list[Any] = []
-        """What `note` returned at each of these moments."""
+        """What `note` returned at each of these requests."""
         self.errors: list[Any] = []
-        """What nobody in the event loop caught."""
+        """Contexts of exceptions that nobody in the event loop caught."""
         self._entered, self._goes_on = threading.Event(), threading.Event()
         config = uvicorn.Config(
             self._app,
@@ -51,7 +51,7 @@ class FairServer:
 
     @contextmanager
     def stopped(self) -> Iterator[None]:
-        """Its event loop stands still inside."""
+        """Stop the event loop while this is open."""
         with self.connect("127.66.0.9") as connection:
             self._entered.clear()
             self._goes_on.clear()
@@ -68,7 +68,7 @@ class FairServer:
         return [held for held in self._server.server_state.connections if isinstance(held, FairProtocol)]
 
     def in_loop(self, call: Callable[[], Any]) -> Any:
-        """What it returns, called between two passes."""
+        """The result of `call`, run in the event loop between two passes."""
 
         async def calling() -> Any:
             return call()
@@ -76,7 +76,7 @@ class FairServer:
         return asyncio.run_coroutine_threadsafe(calling(), self.loop).result(_LONGEST_S)
 
     def until(self, is_so: Callable[[], Any]) -> None:
-        """Look once a pass, so often at most."""
+        """Wait until `is_so()` is true, checking once per pass."""
 
         async def looking() -> bool:
             for _ in range(200_000):
@@ -136,12 +136,12 @@ def serving_fairly(share: FairShare, *, loop: str = "uvloop") -> Iterator[FairSe
 
 
 def ask(connection: socket.socket, *paths: str, header: str = "host: t") -> None:
-    """All in one write."""
+    """Send requests for these paths in one write."""
     connection.sendall("".join(f"GET {path} HTTP/1.1\r\n{header}\r\n\r\n" for path in paths).encode())
 
 
 def answer(connection: socket.socket) -> bytes:
-    """The next answer's body."""
+    """The body of the next answer."""
     head = b""
     while not head.endswith(b"\r\n\r\n"):
         byte = connection.recv(1)

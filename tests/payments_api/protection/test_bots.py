@@ -1,4 +1,4 @@
-"""The bot check: whom the rules that come along refuse, and what a rule may say."""
+"""The bot check: whom the default rules refuse, and the syntax of rules."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ RULES = parse_rules(RULES_FILE.read_text())
         (b"x" * 100_000 + b"sqlmap", False, False),
     ],
 )
-def test_whom_the_rules_refuse(user_agent, on, strict):
+def test_the_default_rules(user_agent, on, strict):
     """People, customers' programs and our own pass; scanners and crawlers don't."""
     assert RULES.refuses(user_agent, is_strict=False) is on
     assert RULES.refuses(user_agent, is_strict=True) is strict
 
 
-def test_allow_beats_deny_beats_strict_in_whatever_order():
-    """So that a rule's place in the file means nothing."""
+def test_allow_beats_deny_beats_strict_in_any_order():
+    """So a rule's position in the file doesn't matter."""
     rules = parse_rules("strict evil\ndeny evil bot\nallow evil bot of ours\ndeny (none)")
     assert [rules.refuses(text, is_strict=False) for text in (b"evil", b"evil bot", b"evil bot of ours", None)] == [
         *(False, True, False, True)
@@ -46,26 +46,26 @@ def test_allow_beats_deny_beats_strict_in_whatever_order():
     assert rules.refuses(b"evil", is_strict=True)
 
 
-def test_rules_are_texts_not_patterns():
+def test_rules_are_literal_texts():
     """A dot is a dot."""
     assert not parse_rules("deny a.c").refuses(b"abc", is_strict=True)
 
 
-def test_a_rule_may_have_a_comment_of_its_own():
-    """As networks in lists do; with it as a part of the name, the rule would refuse nobody."""
+def test_a_rule_may_have_a_comment():
+    """As in lists of networks; if it were part of the name, the rule would refuse nobody."""
     rules = parse_rules("deny curl/ # ours are newer\n  # no rule\ndeny\twget\ndeny C#bot\n")
     assert len(rules) == 3
     assert all(rules.refuses(text, is_strict=False) for text in (b"curl/8.5.0", b"Wget/1.25", b"C#bot/1"))
 
 
-def test_no_rules_refuse_nobody():
-    """An empty file is in order."""
+def test_an_empty_file_refuses_nobody():
+    """It is valid."""
     rules = parse_rules("# nothing\n\n")
     assert len(rules) == 0
     assert not any(rules.refuses(text, is_strict=True) for text in (None, b"", b"sqlmap"))
 
 
-def test_what_is_wrong_with_rules_is_told_with_its_line():
-    """Action and part are both needed."""
+def test_invalid_rules_are_reported_with_their_lines():
+    """Both action and text are needed."""
     with pytest.raises(ValueError, match=r"line 2: got 'forbid x'; .*line 3: got 'deny'"):
         parse_rules("deny y\nforbid x\ndeny")

@@ -1,4 +1,4 @@
-"""A client with many connections gets no more of the event loop than one with few; counted in requests, not in time."""
+"""A client with many connections gets no more turns of the event loop than one with few; counted in requests."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from tests.payments_api.protection.fairserver import FLOODER, NEIGHBOUR, FairSer
 
 CONNECTIONS = 64
 AHEAD = 2 * PER_PASS
-"""Of the flooder's requests are served at most before that of a neighbour who comes last: of its pass and the next."""
+"""Most requests of the flooder that are served before a neighbour's that comes last: those of two passes."""
 
 
 @contextmanager
 def connections(server: FairServer, addresses: list[str]):
-    """Accepted, and idle."""
+    """Accepted, idle connections from these addresses."""
     with ExitStack() as stack:
         opened = [stack.enter_context(server.connect(address)) for address in addresses]
         for connection in opened:
@@ -40,7 +40,7 @@ def connections(server: FairServer, addresses: list[str]):
 
 
 def place_of_neighbour(server: FairServer, *paths: str) -> int:
-    """How many requests of the flooder were served before it, though it came last; all are answered in order."""
+    """How many of the flooder's requests were served before the neighbour's last one; all are answered in order."""
     with connections(server, [FLOODER] * CONNECTIONS + [NEIGHBOUR]) as opened:
         *flood, neighbour = opened
         with server.stopped():
@@ -55,7 +55,7 @@ def place_of_neighbour(server: FairServer, *paths: str) -> int:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-def test_a_neighbour_waits_for_few_of_a_flooders_requests(loop):
+def test_a_neighbour_waits_for_only_a_few_of_a_flooders_requests(loop):
     """64 connections are readable in one pass, and the neighbour's is the last of them."""
     waited: list[int] = []
     with serving_fairly(FairShare(on_waited=waited.append), loop=loop) as server:
@@ -68,7 +68,7 @@ PROXY = "127.66.1.1"
 
 
 def order_through_a_proxy(clients: list[str], *paths: str, loop: str = "uvloop") -> tuple[list[str], int]:
-    """Whose requests reached the app in which order, each on its own connection of the proxy; and how many waited."""
+    """Clients in the order in which requests reached the app, each on a proxy's connection; and how many waited."""
     waited: list[int] = []
     share = FairShare(PROXIES, on_waited=waited.append)
     with serving_fairly(share, loop=loop) as server, connections(server, [PROXY] * len(clients)) as opened:
@@ -85,7 +85,7 @@ def order_through_a_proxy(clients: list[str], *paths: str, loop: str = "uvloop")
 @pytest.mark.slow
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 def test_clients_of_a_trusted_proxy_take_turns_by_the_name_it_gives_them(loop):
-    """All of its connections are the same peer's; the neighbour's is the last of them."""
+    """All connections come from the same peer; the neighbour's is the last of them."""
     order, waited = order_through_a_proxy(["6.6.6.6"] * CONNECTIONS + ["7.7.7.7"], "", loop=loop)
     assert order.index("7.7.7.7") <= AHEAD
     assert waited == CONNECTIONS - PER_PASS
@@ -107,7 +107,7 @@ def test_a_trusted_proxy_itself_does_not_take_turns():
 
 @contextmanager
 def waiting_behind_a_proxy(loop: str = "uvloop"):
-    """As `waiting`, for a request that a proxy handed on."""
+    """Like `waiting`, for a request forwarded by a proxy."""
     share = FairShare(PROXIES)
     with serving_fairly(share, loop=loop) as server, connections(server, [PROXY]) as (connection,):
         share.per_pass = 0
@@ -118,8 +118,8 @@ def waiting_behind_a_proxy(loop: str = "uvloop"):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-def test_a_proxy_that_has_said_all_is_answered(loop):
-    """Its end of the connection is closed while the request waits."""
+def test_a_proxy_that_has_closed_its_sending_side_is_answered(loop):
+    """It closes its end of the connection while the request waits."""
     with waiting_behind_a_proxy(loop) as (server, connection):
         connection.shutdown(socket.SHUT_WR)
         for _ in range(20):
@@ -129,7 +129,7 @@ def test_a_proxy_that_has_said_all_is_answered(loop):
 
 
 @pytest.mark.slow
-def test_a_request_of_a_proxys_connection_that_is_closed_reaches_nobody():
+def test_a_waiting_request_of_a_closed_proxy_connection_does_not_reach_the_app():
     with waiting_behind_a_proxy() as (server, connection), server.connect(PROXY) as other:
         [protocol] = [held for held in server.protocols() if held.client == connection.getsockname()]
         server.in_loop(protocol.transport.close)
@@ -140,7 +140,7 @@ def test_a_request_of_a_proxys_connection_that_is_closed_reaches_nobody():
 
 
 @pytest.mark.slow
-def test_what_waits_behind_a_proxy_is_served_when_the_server_stops():
+def test_a_waiting_request_from_a_proxy_is_served_when_the_server_stops():
     with waiting_behind_a_proxy() as (server, connection):
         server.stop()
         server.until(lambda: server._server.should_exit)
@@ -153,7 +153,7 @@ def test_what_waits_behind_a_proxy_is_served_when_the_server_stops():
 
 @pytest.mark.slow
 def test_a_proxys_clients_are_forgotten_after_their_turn():
-    """Or a flood of names would fill the memory while the proxy keeps its connection."""
+    """Otherwise a flood of names would fill the memory while the proxy keeps its connection."""
     share = FairShare(PROXIES)
     with serving_fairly(share) as server, connections(server, [PROXY]) as (connection,):
         for number in range(50):
@@ -166,7 +166,7 @@ def test_a_proxys_clients_are_forgotten_after_their_turn():
 @pytest.mark.slow
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 def test_pipelined_requests_take_turns_one_by_one(loop):
-    """They come in one chunk, and each starts when the one before it was answered."""
+    """They arrive in one chunk, and each starts once the one before it was answered."""
     share = FairShare()
     with serving_fairly(share, loop=loop) as server:
         server.note = lambda: share._pass_number
@@ -184,7 +184,7 @@ def test_pipelined_requests_take_turns_one_by_one(loop):
 
 @pytest.mark.slow
 def test_a_chunk_of_a_thousand_requests_is_parsed_in_pieces():
-    """However large a read is: the neighbour waits for no more than a piece of each turn."""
+    """However large a read is, the neighbour waits for only one piece per turn."""
     paths = [f"/{number}" for number in range(1000)]
     request_bytes = len("GET /0 HTTP/1.1\r\nhost: t\r\n\r\n")
     with serving_fairly(FairShare()) as server, connections(server, [FLOODER, NEIGHBOUR]) as (flooder, neighbour):
@@ -202,7 +202,7 @@ def test_a_chunk_of_a_thousand_requests_is_parsed_in_pieces():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-def test_what_waits_keeps_its_order_and_loses_nothing(loop):
+def test_waiting_data_keeps_its_order_and_is_complete(loop):
     """Bodies of half a megabyte over eight connections of one client, cut and queued."""
     bodies = [random.Random(seed).randbytes(500_000) for seed in range(8)]
     with serving_fairly(FairShare(), loop=loop) as server, connections(server, [FLOODER] * 8) as opened:
@@ -220,7 +220,7 @@ def test_what_waits_keeps_its_order_and_loses_nothing(loop):
 
 @contextmanager
 def waiting(loop: str = "uvloop"):
-    """A server with a connection whose request waits, until `per_pass` of its share says that turns are given."""
+    """A server with a connection whose request waits until the test raises `per_pass` of the server's share."""
     share = FairShare()
     with serving_fairly(share, loop=loop) as server, connections(server, [FLOODER]) as (connection,):
         [protocol] = [held for held in server.protocols() if held.client and held.client[0] == FLOODER]
@@ -232,7 +232,7 @@ def waiting(loop: str = "uvloop"):
 
 @pytest.mark.slow
 def test_keep_alive_does_not_close_a_connection_whose_request_waits():
-    """However long the turn takes to come."""
+    """However long it waits for its turn."""
     with waiting() as (server, connection, protocol):
         server.in_loop(protocol.timeout_keep_alive_handler)
         server.share.per_pass = 1
@@ -243,8 +243,8 @@ def test_keep_alive_does_not_close_a_connection_whose_request_waits():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("left_to_write", [0, 20_000_000])
-def test_a_request_of_a_connection_that_is_closed_reaches_nobody(left_to_write):
-    """Nor while answers are still on their way; the next of the same client is not kept from its turn."""
+def test_a_waiting_request_of_a_closed_connection_does_not_reach_the_app(left_to_write):
+    """Even while answers are still being sent; the client's next request still gets its turn."""
 
     def close(transport):
         transport.write(bytes(left_to_write))
@@ -260,8 +260,8 @@ def test_a_request_of_a_connection_that_is_closed_reaches_nobody(left_to_write):
 
 
 @pytest.mark.slow
-def test_a_client_that_resets_its_connection_while_it_waits_harms_nobody():
-    """Whether the request is still served is uvicorn's affair."""
+def test_a_client_that_resets_a_waiting_connection_affects_no_other():
+    """Whether its request is still served is up to uvicorn."""
     with waiting() as (server, connection, protocol), server.connect() as other:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         connection.close()
@@ -273,8 +273,8 @@ def test_a_client_that_resets_its_connection_while_it_waits_harms_nobody():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-def test_a_client_that_has_said_all_is_answered(loop):
-    """Its end of the connection is closed while the request waits."""
+def test_a_client_that_has_closed_its_sending_side_is_answered(loop):
+    """It closes its end of the connection while the request waits."""
     with waiting(loop) as (server, connection, _):
         connection.shutdown(socket.SHUT_WR)
         server.share.per_pass = 1
@@ -282,8 +282,8 @@ def test_a_client_that_has_said_all_is_answered(loop):
 
 
 @pytest.mark.slow
-def test_one_chunk_is_the_most_that_a_connection_keeps():
-    """Whatever the client sends, and whenever uvicorn would read on."""
+def test_a_connection_holds_at_most_one_chunk():
+    """Whatever the client sends, and whenever uvicorn would resume reading."""
     with waiting() as (server, connection, protocol):
         held = bytes(protocol._held)
         connection.setblocking(False)
@@ -299,8 +299,8 @@ def test_one_chunk_is_the_most_that_a_connection_keeps():
 
 
 @pytest.mark.slow
-def test_reading_is_paused_as_long_as_either_wants_it():
-    """uvicorn, or what waits."""
+def test_reading_stays_paused_as_long_as_either_side_wants_it():
+    """uvicorn, or a waiting chunk."""
     with waiting() as (server, _, protocol):
 
         def paused_after(*calls: str) -> list[bool]:
@@ -321,8 +321,8 @@ def test_reading_is_paused_as_long_as_either_wants_it():
 
 
 @pytest.mark.slow
-def test_what_waits_is_served_when_the_server_stops():
-    """As if it had been handed over when it came; then the connection is closed."""
+def test_a_waiting_request_is_served_when_the_server_stops():
+    """As if it had never had to wait; then the connection is closed."""
     with waiting() as (server, connection, _):
         server.stop()
         assert answer(connection) == b"/waits"
@@ -332,8 +332,8 @@ def test_what_waits_is_served_when_the_server_stops():
 
 
 @pytest.mark.slow
-def test_a_body_of_which_a_part_waits_is_read_to_its_end_when_the_server_stops():
-    """The request has begun to come, and uvicorn lets those end."""
+def test_a_partly_held_body_is_read_to_its_end_when_the_server_stops():
+    """The request has begun to arrive, and uvicorn lets those finish."""
     share = FairShare()
     with serving_fairly(share) as server, connections(server, [FLOODER]) as (connection,):
         [protocol] = [held for held in server.protocols() if held.client and held.client[0] == FLOODER]
@@ -348,8 +348,8 @@ def test_a_body_of_which_a_part_waits_is_read_to_its_end_when_the_server_stops()
 
 
 @pytest.mark.slow
-def test_a_websocket_that_waited_is_read_on():
-    """Its handshake is longer than a piece, and uvicorn gives the connection to another protocol."""
+def test_a_websocket_that_had_to_wait_is_read_on():
+    """Its handshake is longer than a piece, and uvicorn hands the connection to another protocol."""
     share = FairShare()
     with serving_fairly(share) as server:
         header = {"x-padding": "p" * 5000}
@@ -359,8 +359,8 @@ def test_a_websocket_that_waited_is_read_on():
 
 
 @pytest.mark.slow
-def test_what_follows_a_handshake_in_its_chunk_is_no_request():
-    """uvicorn drops it, in pieces as in one."""
+def test_data_after_a_handshake_in_its_chunk_is_no_request():
+    """uvicorn drops it, in one chunk as in pieces."""
     handshake = (
         b"GET /ws HTTP/1.1\r\nhost: t\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
         b"sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
@@ -377,7 +377,7 @@ def test_what_follows_a_handshake_in_its_chunk_is_no_request():
 
 @pytest.mark.slow
 def test_clients_are_forgotten_with_their_last_connection():
-    """Or scanners with many addresses would fill the memory."""
+    """Otherwise scanners with many addresses would fill the memory."""
     share = FairShare()
     with serving_fairly(share) as server:
         with connections(server, [FLOODER, FLOODER, NEIGHBOUR]):
@@ -387,8 +387,8 @@ def test_clients_are_forgotten_with_their_last_connection():
         server.until(lambda: not share._peers)
 
 
-def test_an_error_while_handing_over_keeps_nobody_waiting():
-    """Those after it have their turn in the next pass."""
+def test_an_error_in_one_turn_keeps_nobody_waiting():
+    """The clients after it get their turn in the next pass."""
     due: list[tuple] = []
 
     class Loop:
@@ -415,8 +415,8 @@ def test_an_error_while_handing_over_keeps_nobody_waiting():
 
 
 @pytest.mark.process
-def test_the_api_takes_turns_and_counts_who_waited():
-    """Its process stands still while the requests come, so that it finds them all at once."""
+def test_the_api_takes_turns_and_counts_waits():
+    """Its process is stopped while the requests arrive, so that it finds all of them at once."""
     with running_target(LIMIT_HEALTH="1000/min") as target, ExitStack() as stack:
         port = urlsplit(target.url).port
         opened = [stack.enter_context(socket.create_connection(("127.0.0.1", port), 10)) for _ in range(8)]
@@ -443,14 +443,14 @@ def test_the_api_takes_turns_and_counts_who_waited():
         (Clients("x-real-ip", [ipaddress.ip_network("10.0.0.0/8")]), "192.0.2.1", "192.0.2.1"),
     ],
 )
-def test_turns_go_by_what_limits_go_by(clients, host, key):
-    """A whole /64 takes one turn; a trusted proxy none."""
+def test_turns_and_limits_identify_clients_in_the_same_way(clients, host, key):
+    """A whole /64 takes one turn; a trusted proxy takes none."""
     assert clients.peer_key(host) == key
 
 
 @pytest.mark.slow
-def test_uvicorn_is_what_fairness_takes_it_for():
-    """Whoever upgrades it reads here what changed."""
+def test_uvicorns_internals_are_as_fairness_expects():
+    """This shows what changed when uvicorn is upgraded."""
     with uvicorn_unchanged("a response ends with on_response_complete, and pipelined requests wait in `pipeline`"):
         inherited = FairProtocol.__mro__[1]
         names = ("connection_made", "data_received", "on_response_complete", "timeout_keep_alive_handler", "shutdown")

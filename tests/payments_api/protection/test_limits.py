@@ -1,4 +1,4 @@
-"""The target's limits per client, with each known trap of slowapi and its neighbours, wherever it counts."""
+"""Limits per client in each store, including the known pitfalls of slowapi and similar libraries."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LIMITERS = ["local", "slowapi", "redis", pytest.param("slowapi in redis", marks=
 
 @pytest.fixture(scope="module", params=LIMITERS)
 def limited(request):
-    """A target for each place where requests may be counted: what it promises is the same."""
+    """A target for each store in which requests can be counted: all make the same promises."""
     limiter, _, is_remote = request.param.partition(" in ")
     with ExitStack() as stack:
         settings = {"LIMITER": limiter, **LIMITS}
@@ -35,21 +35,21 @@ def statuses(session: requests.Session, urls: list[str]) -> list[int]:
     return [session.get(url, timeout=5).status_code for url in urls]
 
 
-def test_exactly_n_are_admitted_in_a_window(limited):
+def test_exactly_n_requests_are_admitted_in_a_window(limited):
     """A moving window admits N, not up to 2N - 1."""
     with session_from("127.2.0.1") as session:
         assert statuses(session, [f"{limited.url}/health"] * 6) == [200] * 3 + [429] * 3
 
 
 def test_a_bucket_belongs_to_the_endpoint_not_to_the_path(limited):
-    """Another account is the same endpoint: key_style="url" would count them apart."""
+    """Another account is the same endpoint: key_style="url" would count them separately."""
     with session_from("127.2.0.2") as session:
         urls = [f"{limited.url}/balance/acct-00000{number}" for number in range(5)]
         assert statuses(session, urls) == [200] * 3 + [429] * 2
 
 
 def test_clients_are_told_apart_by_address(limited):
-    """One client's excess is not another's."""
+    """One client's excess doesn't affect another."""
     for address in ("127.2.0.3", "127.2.0.4"):
         with session_from(address) as session:
             assert statuses(session, [f"{limited.url}/health"] * 3) == [200] * 3
@@ -66,13 +66,13 @@ def test_a_forwarded_header_of_a_stranger_is_not_believed(limited):
 
 
 def test_the_limit_comes_before_body_validation(limited):
-    """Garbage counts, and is refused with 429 once the limit is used up: decorators check too late."""
+    """Garbage counts, and gets 429 once the limit is used up: decorators would check too late."""
     with session_from("127.2.0.5") as session:
         answers = [session.post(f"{limited.url}/transactions", data=b"garbage", timeout=5) for _ in range(4)]
     assert [answer.status_code for answer in answers] == [422] * 3 + [429]
 
 
-def test_a_refusal_is_an_honest_problem(limited):
+def test_a_refusal_is_a_problem_with_retry_after(limited):
     """429 is problem+json with a whole number of seconds to wait."""
     with session_from("127.2.0.6") as session:
         statuses(session, [f"{limited.url}/health"] * 3)
@@ -81,8 +81,8 @@ def test_a_refusal_is_an_honest_problem(limited):
     assert 1 <= int(answer.headers["retry-after"]) <= 60
 
 
-def test_a_refused_post_leaves_its_connection_in_order(limited):
-    """Its body was not read: the next request on the same connection is answered all the same."""
+def test_a_connection_is_usable_after_a_refused_post(limited):
+    """Its body was not read; the next request on the same connection is still answered."""
     with session_from("127.2.0.10") as session:
         for _ in range(6):
             refused = session.post(f"{limited.url}/transactions", data=b"x" * 300_000, timeout=5)
@@ -94,7 +94,7 @@ FIELD = re.compile(r'"(\w+)";r=(\d+);t=(\d+)')
 
 
 def test_rate_limit_fields_say_what_is_left_and_when_there_is_more(limited):
-    """On answers and refusals alike; Retry-After is not earlier than the field's time."""
+    """On answers and refusals alike; Retry-After is no earlier than the field's time."""
     with session_from("127.2.0.11") as session:
         answers = [session.get(f"{limited.url}/balance/acct-000001", timeout=5) for _ in range(4)]
         lost = session.get(f"{limited.url}/balance/nobody", timeout=5)
@@ -109,7 +109,7 @@ def test_rate_limit_fields_say_what_is_left_and_when_there_is_more(limited):
 
 
 def test_monitoring_has_no_rate_limit_fields(limited):
-    """Where there is no limit, none is announced."""
+    """Without a limit, none is announced."""
     assert not {"ratelimit", "ratelimit-policy"} & {
         name.lower() for name in requests.get(f"{limited.url}/metrics", timeout=5).headers
     }
@@ -117,8 +117,8 @@ def test_monitoring_has_no_rate_limit_fields(limited):
 
 @pytest.mark.long
 @pytest.mark.parametrize("limiter", ["local", "slowapi"])
-def test_waiting_as_long_as_asked_is_enough(limiter):
-    """Retry-After is rounded up: whoever waits that long is admitted."""
+def test_waiting_for_retry_after_is_enough(limiter):
+    """It is rounded up: a client that waits that long is admitted."""
     with running_target(LIMITER=limiter, LIMIT_HEALTH="2/s") as target, session_from("127.2.0.7") as session:
         for _ in range(3):
             while (answer := session.get(f"{target.url}/health", timeout=5)).status_code == 200:
@@ -133,8 +133,8 @@ def test_metrics_and_readiness_have_no_limit(limited):
         assert statuses(session, [f"{limited.url}/metrics", f"{limited.url}/health/ready"] * 5) == [200] * 10
 
 
-def test_a_named_header_of_a_trusted_network_tells_the_client():
-    """What docker-compose uses: the header counts from trusted networks only."""
+def test_a_configured_header_from_a_trusted_network_identifies_the_client():
+    """What docker-compose uses: the header only counts from trusted networks."""
     with running_target(LIMIT_HEALTH="2/min", CLIENT_HEADER="X-Client", TRUSTED_NETWORKS="127.3.0.0/16") as target:
 
         def ask(address: str, client: str) -> int:
@@ -146,14 +146,14 @@ def test_a_named_header_of_a_trusted_network_tells_the_client():
 
 
 def test_the_limiter_can_be_off(shared_target):
-    """LIMITER=off: for tests of capacity."""
+    """LIMITER=off: for capacity tests."""
     with requests.Session() as session:
         assert statuses(session, [f"{shared_target.url}/health"] * 70) == [200] * 70
 
 
 @pytest.mark.long
-def test_penalties_through_the_api():
-    """Each violation costs more; all endpoints are refused meanwhile, and waiting as long as asked is enough."""
+def test_penalties_over_http():
+    """Each violation costs more; meanwhile all endpoints refuse, and waiting for Retry-After is enough."""
     settings = {"LIMIT_HEALTH": "2/s", "PENALTY_BASE": "1", "PENALTY_CAP": "3"}
     with running_target(**settings) as target, session_from("127.2.0.12") as session:
         waits = []
@@ -167,12 +167,12 @@ def test_penalties_through_the_api():
             assert during.headers["ratelimit"] == f'"balance";r=0;t={during.headers["retry-after"]}'
             time.sleep(waits[-1])
         assert session.get(f"{target.url}/health", timeout=5).status_code == 200
-    # The rest of the window, and 1, 2 and 3 s.
+    # The rest of the window plus penalties of 1, 2 and 3 s.
     assert waits == [2, 3, 4]
 
 
-def test_what_slowapi_reads_from_the_environment_does_not_turn_limits_off():
-    """RATELIMIT_ENABLED is read by the library itself."""
+def test_environment_variables_of_slowapi_do_not_turn_limits_off():
+    """The library reads RATELIMIT_ENABLED itself."""
     settings = {"LIMITER": "slowapi", "RATELIMIT_ENABLED": "false", **LIMITS}
     with running_target(**settings) as target, session_from("127.2.0.13") as session:
         assert statuses(session, [f"{target.url}/health"] * 4) == [200] * 3 + [429]
@@ -180,7 +180,7 @@ def test_what_slowapi_reads_from_the_environment_does_not_turn_limits_off():
 
 @pytest.mark.long
 def test_slowapi_survives_a_redis_that_hangs_and_one_that_dies():
-    """Its fallback counts; no request waits long, and none ends as 5xx."""
+    """Its fallback counts; no request waits long, and none gets a 5xx."""
     with RedisServer() as server, session_from("127.2.0.14") as session:
         settings = {"LIMITER": "slowapi", "REDIS_URL": server.url, **LIMITS}
         with running_target(**settings) as target:

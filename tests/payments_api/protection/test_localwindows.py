@@ -1,4 +1,4 @@
-"""Moving windows in memory: exactly N, and never more memory than was agreed on."""
+"""Moving windows in memory: exactly N requests, and bounded memory."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def admitted_times(pauses_s: list[float]) -> list[float]:
 
 @given(pauses_s=st.lists(st.floats(0, 8), max_size=40))
 def test_no_window_has_more_than_n(pauses_s):
-    """Wherever the window of ten seconds is put."""
+    """Wherever the window of ten seconds is placed."""
     admitted = admitted_times(pauses_s)
     for start_s in admitted:
         assert sum(start_s <= time_s < start_s + WINDOW_S for time_s in admitted) <= LIMIT
 
 
-def test_each_request_is_admitted_that_the_window_has_room_for():
-    """N at once, none until the first has left, then one at a time."""
+def test_every_request_that_the_window_has_room_for_is_admitted():
+    """N at once, none until the first has left the window, then one at a time."""
     assert admitted_times([0.0] * 5 + [WINDOW_S]) == [1000.0] * 3 + [1010.0]
     assert admitted_times([0, 4, 4, 1, 1, 1, 3]) == [1000, 1004, 1008, 1010, 1014]
 
@@ -50,8 +50,8 @@ async def hits(windows: LocalWindows, *clients: object, times: int = 1) -> None:
             await windows.acquire_entry(str(client), LIMIT, WINDOW_S)
 
 
-def test_the_start_and_the_number_are_those_of_the_requests_within():
-    """What Retry-After and RateLimit are reckoned from."""
+def test_the_start_and_the_count_of_a_window_are_right():
+    """Retry-After and RateLimit are computed from them."""
     clock = Clock()
     windows = LocalWindows(100, clock=clock)
 
@@ -67,8 +67,8 @@ def test_the_start_and_the_number_are_those_of_the_requests_within():
     assert asyncio.run(look()) == (1006.0, 1)
 
 
-def test_clients_that_have_left_are_thrown_out():
-    """Some with each new one, so that memory follows."""
+def test_clients_that_have_left_are_removed():
+    """Some with each new one, so that memory shrinks."""
     clock = Clock()
     windows = LocalWindows(1000, clock=clock)
     asyncio.run(hits(windows, *range(100)))
@@ -78,8 +78,8 @@ def test_clients_that_have_left_are_thrown_out():
     assert len(windows) == 10
 
 
-def test_beyond_the_bound_the_client_that_was_unseen_for_the_longest_is_forgotten():
-    """Never the one that floods: it has just been seen."""
+def test_beyond_the_bound_the_least_recently_seen_client_is_forgotten():
+    """Never one that floods: it has just been seen."""
     changes: list[tuple[int, int]] = []
     windows = LocalWindows(10, clock=Clock(), on_change=lambda *change: changes.append(change))
 
@@ -97,7 +97,7 @@ def test_beyond_the_bound_the_client_that_was_unseen_for_the_longest_is_forgotte
     assert sum(forgotten for _, forgotten in changes) == 41
 
 
-def test_a_client_costs_no_more_however_long_it_stays():
+def test_the_memory_of_a_client_does_not_grow_over_time():
     """Times that no window needs any more are dropped."""
     clock = Clock()
     windows = LocalWindows(10, clock=clock)

@@ -1,4 +1,4 @@
-"""Lists of networks: what is in them, what is wrong with them, and how soon that is known."""
+"""Lists of networks: their contents, their errors, and the speed of look-ups."""
 
 from __future__ import annotations
 
@@ -47,23 +47,23 @@ def test_an_address_is_in_a_list_or_not(text, is_listed):
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", "# nobody\n", "\r\n"])
-def test_an_empty_list_holds_nobody(text):
-    """Never everybody."""
+def test_an_empty_list_contains_nobody(text):
+    """It never contains everybody."""
     networks = parse_networks(text)
     assert len(networks) == 0
     assert address("10.0.0.1") not in networks
     assert address("::1") not in networks
 
 
-def test_everything_is_everything_of_its_version():
-    """A default route of one is none of the other."""
+def test_a_default_route_only_covers_its_ip_version():
+    """One of IPv4 contains no IPv6 address, nor the other way round."""
     assert address("203.0.113.1") in parse_networks("0.0.0.0/0")
     assert address("2001:db8::1") not in parse_networks("0.0.0.0/0")
     assert address("203.0.113.1") not in parse_networks("::/0")
 
 
-def test_what_is_wrong_is_told_with_its_line_and_remedy():
-    """All of it, up to five lines."""
+def test_errors_are_reported_with_their_line_and_remedy():
+    """All of them, up to five lines."""
     with pytest.raises(ValueError, match="line 2") as caught:
         parse_networks("10.0.0.0/8\n10.0.0.1/8\nhere\n" + "x\n" * 10)
     text = str(caught.value)
@@ -94,7 +94,7 @@ def test_the_quick_look_up_agrees_with_the_slow_one(networks, number, data):
 
 
 @pytest.mark.slow
-def test_ten_thousand_networks_cost_microseconds():
+def test_looking_up_an_address_in_ten_thousand_networks_takes_microseconds():
     """An address that is in none has to be looked up in all."""
     lines = [f"{10 + number % 90}.{number // 256 % 256}.{number % 256}.0/{24 + number % 9}" for number in range(10_000)]
     lines += [f"2001:db8:{number:x}::/{48 + number % 17}" for number in range(1000)]
@@ -125,5 +125,5 @@ def test_ten_thousand_networks_cost_microseconds():
     ],
 )
 def test_a_network_that_must_contain_strangers_is_too_wide(network, is_so):
-    """However it is written; the private ones and those of a provider's proxies are not."""
+    """However it is written; private networks and those of a provider's proxies aren't."""
     assert is_too_wide(ipaddress.ip_network(network)) is is_so

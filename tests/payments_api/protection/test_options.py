@@ -1,4 +1,4 @@
-"""Settings of the protection that are wrong, or that contradict each other: all at once, each with its remedy."""
+"""Invalid and contradicting settings of the protection: all are reported at once, each with its remedy."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def problems(**environment: str) -> dict[str, str]:
     return {}
 
 
-def test_the_defaults_are_in_order():
-    """Local limits, no penalties, no bot check, no lists: what an embedded run has."""
+def test_the_defaults_are_valid():
+    """Local limits, no penalties, no bot check, no lists: the settings of an embedded run."""
     settings: Settings = read_settings({})
     options = settings.protection
     assert (options.limiter, options.penalty, options.bots, options.has_files) == ("local", None, "off", False)
@@ -66,8 +66,8 @@ def test_the_defaults_are_in_order():
         ),
     ],
 )
-def test_what_is_wrong_is_told_by_name(environment, names):
-    """Each contradiction once, beside whatever else is wrong."""
+def test_errors_are_reported_by_variable(environment, names):
+    """Each contradiction once, along with any other errors."""
     assert list(problems(**environment)) == names
 
 
@@ -86,13 +86,13 @@ def test_what_is_wrong_is_told_by_name(environment, names):
         {"BOTS": "strict"},
     ],
 )
-def test_what_belongs_together_is_taken(environment):
-    """No remedy without a mistake."""
+def test_consistent_options_are_accepted(environment):
+    """No remedy without an error."""
     assert problems(**environment) == {}
 
 
-def test_a_url_with_its_password_is_not_shown():
-    """Nor is where it leads."""
+def test_a_url_with_a_password_is_not_shown():
+    """Nor is its host."""
     assert "hush" not in str(problems(REDIS_URL="redis://:hush@h:6379/0"))
 
 
@@ -112,29 +112,29 @@ def test_a_url_with_its_password_is_not_shown():
     ],
 )
 @pytest.mark.parametrize("limiter", ["redis", "slowapi"])
-def test_a_url_of_which_redis_py_makes_no_connection_is_refused_at_the_start(limiter, url):
-    """In one line, which quotes nothing of it: the library's own errors quote half a password as the port."""
+def test_a_url_that_redis_py_cannot_use_is_refused_at_startup(limiter, url):
+    """In one line that quotes none of it: the library's own errors quote half a password as the port."""
     found = problems(LIMITER=limiter, REDIS_URL=url)
     assert list(found) == ["REDIS_URL"]
     assert "percent-encode the password, and give only options that redis-py knows" in found["REDIS_URL"]
     assert "s3cret" not in str(found)
 
 
-def test_the_password_of_redis_is_among_the_secrets_that_leave_in_no_message():
+def test_the_redis_password_is_among_the_secrets_removed_from_messages():
     """As it is written, and as it is sent."""
     with_password = read_settings({"LIMITER": "redis", "REDIS_URL": "redis://:se%2Fcret@h/0?password=other"})
     assert {"se%2Fcret", "se/cret", "other"} <= set(secrets_of(with_password))
     assert all(secrets_of(read_settings({"LIMITER": "redis", "REDIS_URL": "redis://h/0"})))
 
 
-def test_a_list_that_cannot_be_parsed_is_told_with_its_line(tmp_path):
-    """At the start there is no version before it."""
+def test_a_list_that_cannot_be_parsed_is_reported_with_its_line(tmp_path):
+    """At startup there is no previous version."""
     (tmp_path / "deny.txt").write_text("10.0.0.0/8\n10.0.0/33\n")
     assert "line 2" in problems(DENY_FILE=str(tmp_path / "deny.txt"))["DENY_FILE"]
 
 
-def test_an_allow_list_of_all_the_world_is_refused_and_a_deny_list_is_not(tmp_path):
-    """The first would switch all limits off in silence; the second is noticed at once."""
+def test_an_allow_list_of_the_whole_world_is_refused_but_a_deny_list_is_not(tmp_path):
+    """The first would silently switch off all limits; the second is noticed at once."""
     path = tmp_path / "list.txt"
     path.write_text("10.0.0.0/8\n0.0.0.0/0\n")
     found = problems(ALLOW_FILE=str(path))["ALLOW_FILE"]
@@ -142,6 +142,6 @@ def test_an_allow_list_of_all_the_world_is_refused_and_a_deny_list_is_not(tmp_pa
     assert problems(DENY_FILE=str(path)) == {}
 
 
-def test_options_of_an_app_of_ones_own_trust_no_network_of_strangers_either():
+def test_options_set_in_code_may_not_trust_networks_that_are_too_wide_either():
     with pytest.raises(ValueError, match=r"0\.0\.0\.0/0 could claim to be any client"):
         Options(client_header="x-forwarded-for", trusted_networks=(ipaddress.ip_network("0.0.0.0/0"),))

@@ -1,4 +1,4 @@
-"""Deny before allow before bots before limits: each combination, at a real server, as the README's table says."""
+"""Deny before allow before bots before limits: each combination on a real server, as in the README's table."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PERSON = "Mozilla/5.0"
 
 
 def decision(*, denied: bool, allowed: bool, bot: bool, exceeds: bool) -> str:
-    """What is documented."""
+    """The documented decision."""
     if denied:
         return "403 address-denied"
     if allowed:
@@ -51,7 +51,7 @@ def protected(tmp_path_factory) -> Iterator[Target]:
 
 
 def answer_of(target: Target, path: str, number: int, **is_so: bool) -> requests.Response:
-    """Of the third request, or of the first, from an address of its own in the networks wanted."""
+    """The answer to the third request, or the first, from a fresh address in the wanted networks."""
     third_byte = 16 * is_so["denied"] + 8 * is_so["allowed"]
     with session_from(f"127.6.{third_byte}.{number + 1}") as session:
         for _ in range(3 if is_so["exceeds"] else 1):
@@ -63,7 +63,7 @@ def answer_of(target: Target, path: str, number: int, **is_so: bool) -> requests
 @pytest.mark.parametrize(
     "is_so", COMBINATIONS, ids=lambda is_so: "-".join(name for name in is_so if is_so[name]) or "-"
 )
-def test_what_refuses_first(protected, is_so):
+def test_which_check_refuses_first(protected, is_so):
     """403 for addresses and bots, 429 beyond limits, as a problem that says which."""
     answer = answer_of(protected, "/balance/acct-000001", COMBINATIONS.index(is_so), **is_so)
     found = str(answer.status_code)
@@ -90,7 +90,7 @@ def test_monitoring_is_only_refused_by_the_deny_list(protected):
         assert answer_of(protected, path, 100, **free | {"denied": True}).status_code == 403
 
 
-def test_refusals_are_counted_by_what_refused(protected):
+def test_refusals_are_counted_by_the_check_that_refused(protected):
     """For alerts and dashboards."""
     before = {"denied": False, "allowed": False, "bot": False, "exceeds": True}
     answer_of(protected, "/balance/acct-000001", 200, **before)
@@ -103,8 +103,8 @@ def test_refusals_are_counted_by_what_refused(protected):
     assert 'protection_list_entries{list="allow"} 2.0' in page
 
 
-def test_a_refused_request_passes_nothing_of_the_framework(tmp_path):
-    """Its middleware, ours in it included, is inside: a flood would pay for it by each request."""
+def test_a_refused_request_does_not_reach_the_framework(tmp_path):
+    """An app's own middleware runs inside of it, and would cost time for each request of a flood."""
     passed = []
 
     class Noting:

@@ -1,4 +1,4 @@
-"""The README's example: an app of somebody's own behind this protection, run as it is printed."""
+"""The README's example of another app behind this protection, run as printed."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ EXAMPLE = re.search(r"```python\n(.*?)```", (ROOT / "payments_api/README.md").re
 
 
 @pytest.mark.process
-def test_the_example_protects_an_app_of_ones_own(tmp_path):
-    """Limits, fields, bots and penalties: with the lines that are printed, and no others."""
+def test_the_readmes_example_protects_an_app(tmp_path):
+    """Limits, fields, bots and penalties: with the printed code, and nothing else."""
     assert len([line for line in EXAMPLE.splitlines() if line]) <= 15
     Path(tmp_path / "own.py").write_text(EXAMPLE)
     port = free_port()
@@ -62,8 +62,8 @@ def until_answers(url: str) -> None:
             return
 
 
-def test_limits_without_one_for_all_other_paths_are_refused():
-    """Or whoever mistypes a path would be let through, or be an error."""
+def test_limits_without_one_for_other_paths_are_refused():
+    """Otherwise an unknown path would be unlimited, or an error."""
     with pytest.raises(ValueError, match="other"):
         Options(limits={"orders": "3/min"})
 
@@ -96,7 +96,7 @@ def protection_with(**options: object) -> Protection:
     ],
 )
 def test_options_that_would_have_no_effect_are_refused(options, refusal):
-    """In code nobody has read variables before, and a limit that holds for nothing looks like any other."""
+    """Options in code aren't checked as variables are, and a limit that applies to nothing looks like any other."""
     if "limits" in options:
         options = options | {"limits": options["limits"] | {"other": "60/min"}}
     with pytest.raises(ValueError, match=re.escape(refusal)) as raised:
@@ -105,13 +105,13 @@ def test_options_that_would_have_no_effect_are_refused(options, refusal):
 
 
 async def app(scope: dict, _receive: object, send: object) -> None:
-    """Knows each path, and answers it as itself."""
+    """Answers every path with the path itself."""
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": scope["path"].encode()})
 
 
 def ask(protection: Protection, path: str, *headers: tuple[bytes, bytes], root: str = "") -> tuple[int, str]:
-    """Status, and the limit that it was counted against."""
+    """The status, and the limit that the request counted against."""
     sent: list[dict] = []
     scope = {"type": "http", "method": "GET", "path": path, "root_path": root, "headers": [*headers]}
 
@@ -145,8 +145,8 @@ def test_routes_with_a_common_prefix_have_their_own_limits(path, endpoint):
     assert ask(protection_with(prefix="/api/v1", limits=limits), path) == (200, endpoint)
 
 
-def test_what_a_proxy_or_a_mount_puts_before_a_path_is_left_out():
-    """As the router does: limits, monitoring and private paths are of what follows."""
+def test_the_prefix_of_a_proxy_or_mount_is_ignored():
+    """As in the router: limits, monitoring and private paths apply to the rest of the path."""
     protection = protection_with(
         limits={"orders": "3/min", "other": "60/min"},
         client_header="x-real-ip",

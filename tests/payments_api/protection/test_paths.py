@@ -1,4 +1,4 @@
-"""However a path is written, a request counts, and against the same limit."""
+"""However its path is written, a request counts against the same limit."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ METHODS = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE", "PATCH", "TRACE"]
 
 
 def send(url: str, address: str, head: str, body: bytes = b"") -> tuple[int, bytes]:
-    """A request as it is written here: no client puts its path in order. The status and the whole answer."""
+    """Send exactly this request, whose path no client normalises; returns the status and the whole answer."""
     host, _, port = url.removeprefix("http://").partition(":")
     with socket.create_connection((host, int(port)), timeout=10, source_address=(address, 0)) as connection:
         lines = f"{head} HTTP/1.1\r\nHost: target\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -72,8 +72,8 @@ def exhaust(url: str, address: str, path: str) -> None:
 
 @pytest.mark.process
 @pytest.mark.parametrize("path", OF_BALANCE)
-def test_no_way_of_writing_a_path_is_a_way_round_the_limit(limited, path):
-    """Once the limit is used up, each is refused; and each uses it up."""
+def test_no_spelling_of_a_path_bypasses_the_limit(limited, path):
+    """Once the limit is used up, each is refused; and each counts against it."""
     number = OF_BALANCE.index(path)
     exhaust(limited.url, f"127.5.1.{number + 1}", "/balance/acct-000001")
     assert send(limited.url, f"127.5.1.{number + 1}", f"GET {path}")[0] == 429
@@ -85,8 +85,8 @@ def test_no_way_of_writing_a_path_is_a_way_round_the_limit(limited, path):
 
 @pytest.mark.process
 @pytest.mark.parametrize("method", METHODS)
-def test_no_method_is_a_way_round_the_limit(limited, method):
-    """Whether the route takes it or not; a HEAD is refused without a body."""
+def test_no_method_bypasses_the_limit(limited, method):
+    """Whether the route accepts it or not; a HEAD is refused without a body."""
     address = f"127.5.3.{METHODS.index(method) + 1}"
     for path in ("/balance/acct-000001", "/transactions"):
         statuses = [send(limited.url, address, f"{method} {path}")[0] for _ in range(3)]
@@ -101,8 +101,8 @@ def test_no_method_is_a_way_round_the_limit(limited, method):
 @pytest.mark.process
 @pytest.mark.parametrize("path", POSTED)
 @pytest.mark.parametrize("body", BODIES, ids=range(len(BODIES)))
-def test_bodies_that_do_not_parse_count(limited, path, body):
-    """Decorators of routes would come too late."""
+def test_requests_with_invalid_bodies_count(limited, path, body):
+    """Route decorators would come too late."""
     address = f"127.5.4.{1 + POSTED.index(path) * len(BODIES) + BODIES.index(body)}"
     statuses = [send(limited.url, address, f"POST {path}", body)[0] for _ in range(4)]
     assert 429 not in statuses[:3]
@@ -111,15 +111,15 @@ def test_bodies_that_do_not_parse_count(limited, path, body):
 
 @pytest.mark.process
 def test_paths_that_are_no_endpoint_share_one_limit(limited):
-    """Whoever scans for paths is refused soon, and has no limit per path."""
+    """A scanner is refused soon, and doesn't get a limit per path."""
     paths = ["/", "/admin", "/.env", "/openapi.json", "/metrics/", "/Metrics", "//metrics", "/docs"]
     assert [send(limited.url, "127.5.5.1", f"GET {path}")[0] == 429 for path in paths] == [False] * 3 + [True] * 5
     assert send(limited.url, "127.5.5.1", "GET /balance/acct-000001")[0] == 200
 
 
 @pytest.mark.process
-def test_only_monitoring_itself_is_without_limit(limited):
-    """By the letter and for reading: what looks like it counts."""
+def test_only_exact_monitoring_paths_are_unlimited(limited):
+    """And only for reading: similar paths count."""
     for path in ("/health/ready/", "/health/READY", "/health/live", "/health/ready/x"):
         send(limited.url, "127.5.6.1", f"GET {path}")
     assert send(limited.url, "127.5.6.1", "GET /health")[0] == 429
@@ -131,8 +131,8 @@ def test_only_monitoring_itself_is_without_limit(limited):
 
 
 @pytest.mark.process
-def test_a_websocket_is_no_way_round_the_limit(limited):
-    """The target has none, but each attempt is work."""
+def test_a_websocket_does_not_bypass_the_limit(limited):
+    """The target has none, but each attempt costs work."""
     upgrade = (
         "GET /balance/acct-000001 HTTP/1.1\r\nHost: target\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
         "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
@@ -146,7 +146,7 @@ def test_a_websocket_is_no_way_round_the_limit(limited):
 
 
 @given(path=st.text(max_size=80))
-def test_any_text_has_an_endpoint(path):
+def test_any_path_has_an_endpoint(path):
     """One of five, always the same."""
     endpoint = PLACES.endpoint_of("/" + path)
     assert endpoint in {*ENDPOINTS, "other"}
@@ -159,7 +159,7 @@ def test_any_text_has_an_endpoint(path):
     upper=st.booleans(),
     rest=st.sampled_from(["", "/", "/a", "/a/b", "//a", "/./a"]),
 )
-def test_tricks_in_any_mixture_lead_to_the_same_limit(prefix, endpoint, upper, rest):
-    """As long as they lead to that endpoint at all."""
+def test_any_combination_of_tricks_counts_against_the_same_limit(prefix, endpoint, upper, rest):
+    """As long as the path leads to that endpoint at all."""
     name = endpoint.upper() if upper else endpoint
     assert PLACES.endpoint_of("/" + "".join(prefix) + name + rest) == endpoint

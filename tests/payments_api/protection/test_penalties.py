@@ -1,4 +1,4 @@
-"""Penalties that grow with each violation and shrink with good behaviour, by a clock that is turned by hand."""
+"""Penalties grow with each violation and shrink with good behaviour; on a simulated clock."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def test_each_violation_doubles_the_penalty_up_to_the_cap():
     assert book.left_s("b") == 0
 
 
-def test_a_violation_while_a_penalty_runs_is_part_of_it():
-    """A burst of refused requests costs what one costs, and Retry-After stays true."""
+def test_a_violation_during_a_penalty_does_not_count():
+    """A burst of refused requests costs as much as one, and Retry-After stays true."""
     clock = Clock()
     book = penalties(clock)
     assert [book.punish("a", 0.0) for _ in range(50)] == [10] * 50
@@ -50,13 +50,13 @@ def test_a_violation_while_a_penalty_runs_is_part_of_it():
 
 
 def test_a_penalty_starts_when_the_limit_would_admit_again():
-    """Or it would run beside the limit, and cost nothing."""
+    """Otherwise it would run alongside the limit and cost nothing."""
     assert penalties(Clock()).punish("a", 25.0) == 35
 
 
 @pytest.mark.parametrize(("quiet_s", "next_s"), [(0, 40), (599, 40), (600, 20), (1199, 20), (1200, 10), (10**6, 10)])
-def test_good_behaviour_takes_one_violation_back_for_each_memory(quiet_s, next_s):
-    """Counted from the end of the last penalty."""
+def test_each_quiet_memory_period_forgives_one_violation(quiet_s, next_s):
+    """Measured from the end of the last penalty."""
     clock = Clock()
     book = penalties(clock)
     for _ in range(2):
@@ -65,8 +65,8 @@ def test_good_behaviour_takes_one_violation_back_for_each_memory(quiet_s, next_s
     assert book.punish("a", 0.0) == next_s
 
 
-def test_who_was_at_the_cap_for_long_is_forgiven_as_soon_as_who_has_just_reached_it():
-    """What would cost no more is not counted."""
+def test_a_client_long_at_the_cap_is_forgiven_as_soon_as_one_that_has_just_reached_it():
+    """Violations that wouldn't cost more aren't counted."""
     clock = Clock()
     book = penalties(clock)
     for _ in range(500):
@@ -75,7 +75,7 @@ def test_who_was_at_the_cap_for_long_is_forgiven_as_soon_as_who_has_just_reached
     assert book.punish("a", 0.0) == 10
 
 
-def test_no_more_clients_are_remembered_than_agreed():
+def test_the_number_of_remembered_clients_is_bounded():
     """The one punished longest ago is forgotten."""
     clock = Clock()
     book = penalties(clock, most=10)
@@ -95,7 +95,7 @@ def test_no_more_clients_are_remembered_than_agreed():
     )
 )
 def test_penalties_never_shrink_with_violations_nor_exceed_the_cap(rule):
-    """And the number that is counted suffices to reach the cap."""
+    """And the number counted is enough to reach the cap."""
     lengths = [rule.penalty_s(strikes) for strikes in range(1, rule.most_strikes + 1)]
     assert lengths == sorted(lengths)
     assert max(lengths) <= rule.cap_s
@@ -104,7 +104,7 @@ def test_penalties_never_shrink_with_violations_nor_exceed_the_cap(rule):
 
 
 class Offender:
-    """A client of two endpoints, in a time of its own."""
+    """A client of two endpoints, in simulated time."""
 
     def __init__(self) -> None:
         self.clock = Clock()
@@ -123,8 +123,8 @@ class Offender:
         return decision
 
 
-def test_while_a_penalty_runs_all_is_refused_and_retry_after_says_its_end():
-    """At that second the client is admitted: at each endpoint."""
+def test_during_a_penalty_everything_is_refused_and_retry_after_says_its_end():
+    """At that second the client is admitted, at each endpoint."""
     offender = Offender()
     assert offender.ask("health").is_admitted
     refusal = offender.ask_until_refused()
@@ -137,22 +137,22 @@ def test_while_a_penalty_runs_all_is_refused_and_retry_after_says_its_end():
     assert offender.ask("health").is_admitted
 
 
-def test_an_endpoint_that_is_full_for_longer_than_the_penalty_says_so():
-    """Whoever waits as long as asked must be admitted there, too."""
+def test_retry_after_covers_a_full_window_that_outlasts_the_penalty():
+    """A client that waits as told must be admitted there, too."""
     offender = Offender()
     assert all(offender.ask().is_admitted for _ in range(3))
     offender.clock.now_s += 55
     assert offender.ask("health").is_admitted
     offender.clock.now_s += 1
-    # Four seconds of the window, and a penalty of ten.
+    # Four seconds of the window plus a penalty of ten.
     assert offender.ask().wait_s == 4 + 10
     assert offender.ask("health") == Decision(is_admitted=False, is_penalty=True, remaining=0, wait_s=59)
     offender.clock.now_s += 59
     assert offender.ask("health").is_admitted
 
 
-def test_waiting_as_long_as_asked_is_always_enough():
-    """Through many violations, whatever the fraction of a second at which they happen."""
+def test_waiting_for_retry_after_is_always_enough():
+    """Through many violations, at any fraction of a second."""
     offender = Offender()
     for step in range(40):
         refusal = offender.ask_until_refused()

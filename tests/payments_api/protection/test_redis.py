@@ -1,4 +1,4 @@
-"""Limits and penalties shared through a real server, and what happens when it is dead, hung or back."""
+"""Limits and penalties shared through a real Redis, also when it dies, hangs or returns."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ async def use_up(store: RedisStore, client: str) -> None:
 
 
 def until_admitted_s(client: redis.Redis, name: str) -> float:
-    """For how long the limit alone refuses; a penalty starts only then."""
+    """Seconds until the limit alone would admit the client again, when a penalty starts."""
     return float(client.lindex(f"payments:LIMITER/health/{name}/3/1/minute", -1)) + 60 - time.time()
 
 
 class Guarded:
-    """A store with its fallback, and what became known of it."""
+    """A store with its fallback, its metrics and reported problems."""
 
     def __init__(self, server: RedisServer) -> None:
         self.registry = CollectorRegistry()
@@ -70,7 +70,7 @@ class Guarded:
         self.slowest_s = 0.0
 
     async def admitted(self, client: str, times: int) -> int:
-        """Of so many requests one after the other; the slowest is noted."""
+        """How many of `times` sequential requests are admitted; records the slowest."""
         count = 0
         for _ in range(times):
             began_s = time.monotonic()
@@ -80,15 +80,15 @@ class Guarded:
 
     async def until_shared(self, *, wanted: bool) -> None:
         async with asyncio.timeout(10):
-            while self.store.is_shared is not wanted:  # noqa: ASYNC110 - as whoever looks at it from outside
+            while self.store.is_shared is not wanted:  # noqa: ASYNC110 - polled, as from outside
                 await asyncio.sleep(0.02)
 
     def counted(self, name: str) -> float:
         return self.registry.get_sample_value(name) or 0.0
 
 
-def test_two_processes_admit_what_one_would(server):
-    """Three, whoever of both is asked; and each says the truth about the rest."""
+def test_two_processes_together_admit_what_one_would(server):
+    """Three, whichever of them is asked; and both report the remaining quota correctly."""
 
     async def both() -> list[tuple[bool, int]]:
         stores = [redis_store(server), redis_store(server)]
@@ -102,7 +102,7 @@ def test_two_processes_admit_what_one_would(server):
 
 
 def test_penalties_are_shared_grow_and_stop_at_the_cap(server):
-    """Two, four, then the cap of five seconds; a violation while one runs is part of it."""
+    """Two, four, then the cap of five seconds; a violation during a penalty doesn't count."""
 
     async def punished() -> list[float]:
         first, second = redis_store(server), redis_store(server)
@@ -116,7 +116,7 @@ def test_penalties_are_shared_grow_and_stop_at_the_cap(server):
                 waits_s = [standing.reset_s for standing in racing]
                 assert max(waits_s) - min(waits_s) < 1
                 penalties.append(max(waits_s) - until_admitted_s(client, "a"))
-                # As if the penalty were over, without waiting for it.
+                # End the penalty without waiting for it.
                 client.hset("payments:penalty:a", "until", int(time.time() * 1000))
             assert 120 < client.ttl("payments:penalty:a") <= 60 + 5 + 3 * 60
         assert (await first.take("health", "b")).is_admitted
@@ -128,7 +128,7 @@ def test_penalties_are_shared_grow_and_stop_at_the_cap(server):
 
 
 def test_penalties_in_redis_decay_as_they_do_locally(server):
-    """One violation back for each memory of quiet."""
+    """Each quiet memory period forgives one violation."""
 
     async def after_quiet(strikes: int, quiet_s: int) -> float:
         store = redis_store(server)
@@ -145,8 +145,8 @@ def test_penalties_in_redis_decay_as_they_do_locally(server):
     assert asyncio.run(after_quiet(2, 121)) == pytest.approx(2, abs=0.3)
 
 
-def test_an_endpoint_that_is_full_for_longer_than_a_penalty_in_redis_says_so(server):
-    """Whoever waits as long as asked must be admitted there, too; others wait for the penalty."""
+def test_retry_after_covers_a_full_window_that_outlasts_the_penalty_in_redis(server):
+    """A client that waits as told must be admitted there, too; other endpoints only wait for the penalty."""
 
     async def during_a_penalty() -> list[Standing]:
         store = RedisStore(LIMITS | {"short": "1/s", "free": "9/min"}, RULE, server.url, TIMEOUT_S)
@@ -172,7 +172,7 @@ def test_a_lost_redis_means_local_limits_at_once_and_shared_ones_when_it_is_back
         guarded = Guarded(server)
         assert await guarded.admitted("before", 5) == 3
         lose()
-        # Six at once: each waits at most once.
+        # Six at once: each waits for at most one timeout.
         began_s = time.monotonic()
         assert sum(await asyncio.gather(*(guarded.admitted("racing", 1) for _ in range(6)))) == 3
         assert time.monotonic() - began_s < 2 * TIMEOUT_S
@@ -194,14 +194,14 @@ def test_a_lost_redis_means_local_limits_at_once_and_shared_ones_when_it_is_back
     asyncio.run(through_the_incident())
 
 
-def test_a_redis_that_runs_no_scripts_of_penalties_is_lost_too(server):
-    """Not to be found out by the next violation again and again; and the probe leaves nothing behind."""
+def test_a_redis_that_refuses_to_store_penalties_counts_as_lost(server):
+    """Otherwise each violation would find out anew; and the probe leaves nothing behind."""
 
     async def forbidden() -> None:
         guarded = Guarded(server)
         with server.client() as client:
             client.execute_command("ACL", "SETUSER", "default", "-hset")
-            # The fourth is a violation, which can't be noted.
+            # The fourth is a violation, which can't be stored.
             assert await guarded.admitted("a", 4) == 4
             await asyncio.sleep(0.5)
             assert not guarded.store.is_shared
@@ -217,7 +217,7 @@ def test_a_redis_that_runs_no_scripts_of_penalties_is_lost_too(server):
 
 
 class Flapping(LocalStore):
-    """Well for a probe, and not for a request."""
+    """Answers probes, but fails requests."""
 
     is_well = False
 
@@ -227,14 +227,14 @@ class Flapping(LocalStore):
         return await super().take(endpoint, client)
 
     async def probe(self, timeout_s: float) -> None:
-        """It answers."""
+        """Succeeds."""
 
     async def aclose(self) -> None:
-        """Nothing is open."""
+        """Does nothing."""
 
 
-def test_a_store_that_flaps_is_one_incident_that_ends_when_it_was_calm_for_a_while():
-    """However often it seemed to be back; counts are shared again meanwhile."""
+def test_a_flapping_store_is_one_incident_that_ends_after_a_calm_period():
+    """However often it seemed to be back; meanwhile counts are shared again."""
     problems, registry = [], CollectorRegistry()
 
     async def flap() -> None:
@@ -267,8 +267,8 @@ def test_a_store_that_flaps_is_one_incident_that_ends_when_it_was_calm_for_a_whi
     asyncio.run(flap())
 
 
-def test_a_redis_that_answers_but_cannot_write_is_lost_too(server):
-    """Out of memory: PING would say that all is well."""
+def test_a_redis_that_answers_but_cannot_write_counts_as_lost(server):
+    """Out of memory, it would still answer a PING."""
 
     async def full() -> None:
         guarded = Guarded(server)
@@ -287,8 +287,8 @@ def test_a_redis_that_answers_but_cannot_write_is_lost_too(server):
 
 @pytest.mark.parametrize("limiter", ["redis", "slowapi"])
 @pytest.mark.parametrize("incident", ["killed", "hung"])
-def test_whoever_counts_in_redis_a_lost_one_leaves_no_request_undecided(server, limiter, incident):
-    """Even while a penalty runs, when the limit of another endpoint is only looked at; told and counted alike."""
+def test_a_lost_redis_leaves_no_request_undecided_for_any_limiter(server, limiter, incident):
+    """Even during a penalty, when another endpoint's limit is only read; reported and counted alike."""
     registry, problems = CollectorRegistry(), []
     options = Options(
         limiter=limiter,
@@ -310,7 +310,7 @@ def test_whoever_counts_in_redis_a_lost_one_leaves_no_request_undecided(server, 
             return [await protection.limits.decide("b", client) for client in ["c", "d", *["e"] * 6]]
 
     found = asyncio.run(decisions())
-    # Penalties of slowapi are local, and stay; those in Redis are out of reach.
+    # Penalties with slowapi are local, and remain; those in Redis are out of reach.
     assert found[0].is_penalty is (limiter == "slowapi")
     assert [decision.is_admitted for decision in found[1:]] == [True] * 6 + [False]
     assert problems == ["redis-lost"]
@@ -319,7 +319,7 @@ def test_whoever_counts_in_redis_a_lost_one_leaves_no_request_undecided(server, 
 
 
 def test_slowapi_counts_in_redis_again_when_it_is_back(server):
-    """What was counted locally meanwhile is not transferred."""
+    """Requests counted locally meanwhile are not transferred."""
     limits = LIMITS | {"other": "60/min"}
     options = Options(limiter="slowapi", limits=limits, redis_url=server.url, redis_timeout_s=TIMEOUT_S)
 
@@ -331,7 +331,7 @@ def test_slowapi_counts_in_redis_again_when_it_is_back(server):
         assert not store.is_shared
         server.start_again()
         async with asyncio.timeout(10):
-            while not store.is_shared:  # noqa: ASYNC110 - as whoever looks at it from outside
+            while not store.is_shared:  # noqa: ASYNC110 - polled, as from outside
                 await asyncio.sleep(0.02)
         assert (await store.take("health", "c")).remaining == 2
         with server.client() as client:
@@ -342,8 +342,8 @@ def test_slowapi_counts_in_redis_again_when_it_is_back(server):
 
 
 @pytest.mark.parametrize("limiter", ["redis", "slowapi"])
-def test_a_redis_that_evicts_keys_is_an_incident_until_it_does_not(server, limiter):
-    """Before anybody is admitted anew; and again when it really happens."""
+def test_a_redis_that_may_evict_keys_is_an_incident_until_it_may_not(server, limiter):
+    """Before clients get a fresh quota; and again when it really happens."""
     registry, problems = CollectorRegistry(), []
     protection = Protection(
         Options(limiter=limiter, redis_url=server.url, redis_timeout_s=TIMEOUT_S),
@@ -356,7 +356,7 @@ def test_a_redis_that_evicts_keys_is_an_incident_until_it_does_not(server, limit
         client.config_set("maxmemory", client.info("memory")["used_memory"] + 3_000_000)
         async with protection.running():
             async with asyncio.timeout(10):
-                while not problems:  # noqa: ASYNC110 - told by another thread
+                while not problems:  # noqa: ASYNC110 - set by another thread
                     await asyncio.sleep(0.01)
             for number in range(600):
                 client.set(str(number), "x" * 10_000, ex=60)
@@ -396,8 +396,8 @@ def test_a_redis_that_evicts_nothing_is_no_incident_nor_is_one_that_does_not_say
     assert problems == []
 
 
-def test_keys_that_are_evicted_are_an_incident_whatever_the_server_calls_its_policy():
-    """Until none is evicted any more."""
+def test_evicted_keys_are_an_incident_whatever_the_servers_policy():
+    """Until no more keys are evicted."""
     problems: list[str] = []
     answers = iter([{"evicted_keys": "3"}, {"evicted_keys": "3"}, {"evicted_keys": "9"}, {"evicted_keys": "9"}])
 
@@ -411,8 +411,8 @@ def test_keys_that_are_evicted_are_an_incident_whatever_the_server_calls_its_pol
         assert problems == seen
 
 
-def test_a_cluster_is_told_as_what_it_is():
-    """Its servers refuse a script whose keys are on several of them: the incident would never end."""
+def test_a_redis_cluster_is_recognised():
+    """Its servers refuse scripts with keys on several of them: the incident would never end."""
     problems: list[tuple[str, str]] = []
     with RedisServer(**{"cluster-enabled": "yes"}) as cluster:
         protection = Protection(
@@ -431,8 +431,8 @@ def test_a_cluster_is_told_as_what_it_is():
     assert "Redis Cluster, which is not supported; name a server that has all keys" in detail
 
 
-def test_an_application_that_starts_again_tries_redis_anew():
-    """In the same process, as under its own tests; what was lost before says nothing of now."""
+def test_an_application_that_starts_again_tries_redis_again():
+    """In the same process, as in its own tests; an earlier loss says nothing about now."""
 
     class Store:
         is_there = False
@@ -465,7 +465,7 @@ def test_an_application_that_starts_again_tries_redis_anew():
     assert registry.get_sample_value("limiter_store", {"store": "local"}) == 0
 
 
-def test_a_redis_that_was_never_there_is_no_reason_not_to_start():
+def test_the_api_starts_without_redis():
     """Local limits from the first request on, and an incident that no request waits for."""
     with (
         running_target(LIMITER="redis", REDIS_URL="redis://127.0.0.1:9/0", LIMIT_HEALTH="3/min") as target,
@@ -483,14 +483,14 @@ def test_a_redis_that_was_never_there_is_no_reason_not_to_start():
 
 
 @pytest.mark.long
-def test_through_the_api_redis_is_shared_by_workers_lost_and_back(server):
-    """Two processes: N together; 2 N while it hangs, as documented, without a 5xx; N again."""
+def test_two_workers_share_redis_lose_it_and_get_it_back(server):
+    """N together; 2 N while it hangs, as documented, without a 5xx; then N again."""
     settings = {"LIMITER": "redis", "REDIS_URL": server.url, "LIMIT_HEALTH": "4/min", "WORKERS": "2"}
 
     with running_target(**settings) as target:
 
         def statuses(address: str) -> list[int]:
-            # A connection each, so that both workers are met.
+            # One connection per request, so that both workers are reached.
             answers = []
             for _ in range(40):
                 with session_from(address) as session:

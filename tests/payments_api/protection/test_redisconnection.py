@@ -1,4 +1,4 @@
-"""One connection for all requests in flight: whose answer is whose, what is sent together, and what ends it."""
+"""One connection for all requests in flight: matching of answers, pipelining, and what ends it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def server() -> Iterator[RedisServer]:
 
 
 def on_connection(url: str, talk: Callable[[RedisConnection], Awaitable[None]]) -> None:
-    """Afterwards no task may be left."""
+    """Run `talk` on a connection, and check that it leaves no task behind."""
 
     async def whole() -> None:
         connection = RedisConnection(url)
@@ -40,8 +40,8 @@ def on_connection(url: str, talk: Callable[[RedisConnection], Awaitable[None]]) 
     asyncio.run(whole())
 
 
-def test_all_who_ask_at_once_share_a_connection_and_get_their_own_answers(server):
-    """Through as few packets as passes of the event loop."""
+def test_simultaneous_commands_share_a_connection_and_get_their_own_answers(server):
+    """In no more packets than passes of the event loop."""
 
     async def talk(connection: RedisConnection) -> None:
         with server.client() as client:
@@ -53,14 +53,14 @@ def test_all_who_ask_at_once_share_a_connection_and_get_their_own_answers(server
             after = client.info("stats")["total_reads_processed"], len(client.client_list())
         assert [int(answer) for answer in answers] == list(range(200))
         assert after[1] == before[1] == 2
-        # The rest are the observer's own.
+        # The other commands are the observer's own.
         assert after[0] - before[0] < 10
 
     on_connection(server.url, talk)
 
 
-def test_whoever_gives_up_leaves_the_others_their_own_answers(server):
-    """A cancelled request was sent all the same, and is answered."""
+def test_a_cancelled_command_does_not_mix_up_other_answers(server):
+    """It was sent all the same, and is answered."""
 
     async def talk(connection: RedisConnection) -> None:
         asked = [asyncio.ensure_future(connection.ask("ECHO", str(number), timeout_s=TIMEOUT_S)) for number in range(6)]
@@ -72,8 +72,8 @@ def test_whoever_gives_up_leaves_the_others_their_own_answers(server):
     on_connection(server.url, talk)
 
 
-def test_a_refused_command_is_refused_to_whoever_sent_it(server):
-    """The connection stays."""
+def test_a_refused_command_only_fails_its_own_caller(server):
+    """The connection stays open."""
 
     async def talk(connection: RedisConnection) -> None:
         wrong, right = await asyncio.gather(
@@ -87,8 +87,8 @@ def test_a_refused_command_is_refused_to_whoever_sent_it(server):
     on_connection(server.url, talk)
 
 
-def test_an_answer_that_comes_too_late_is_nobodys(server):
-    """The shortest time is everybody's: what is asked afterwards is asked on a new connection."""
+def test_an_answer_that_arrives_too_late_is_dropped(server):
+    """The shortest timeout fails all commands; later ones use a new connection."""
 
     async def talk(connection: RedisConnection) -> None:
         await connection.ask("PING", timeout_s=TIMEOUT_S)
@@ -106,7 +106,7 @@ def test_an_answer_that_comes_too_late_is_nobodys(server):
 
 
 def test_an_answer_that_this_process_was_too_busy_to_read_is_not_late(server):
-    """It is there, and says that Redis is well."""
+    """It has arrived, so Redis is well."""
 
     async def talk(connection: RedisConnection) -> None:
         await connection.ask("PING", timeout_s=TIMEOUT_S)
@@ -114,14 +114,14 @@ def test_an_answer_that_this_process_was_too_busy_to_read_is_not_late(server):
         asked = asyncio.ensure_future(connection.ask("ECHO", "read", timeout_s=0.1))
         await asyncio.sleep(0.02)
         server.go_on()
-        time.sleep(0.3)  # noqa: ASYNC251 - the event loop stands still
+        time.sleep(0.3)  # noqa: ASYNC251 - stalls the event loop
         assert await asked == b"read"
 
     on_connection(server.url, talk)
 
 
-def test_a_server_that_only_accepts_is_waited_for_no_longer_than_agreed():
-    """Connecting is part of the time."""
+def test_a_server_that_accepts_but_never_answers_times_out():
+    """Connecting is part of the timeout."""
 
     async def talk(connection: RedisConnection) -> None:
         began_s = time.monotonic()
@@ -146,8 +146,8 @@ def test_a_connection_that_the_server_closed_meanwhile_is_replaced_without_an_er
     on_connection(server.url, talk)
 
 
-def test_what_an_address_says_about_timeouts_ends_no_quiet_connection(server):
-    """Or it would end in the middle of the next command."""
+def test_timeouts_in_the_url_do_not_end_an_idle_connection(server):
+    """It would end in the middle of the next command."""
 
     async def talk(connection: RedisConnection) -> None:
         number = await connection.ask("CLIENT", "ID", timeout_s=TIMEOUT_S)
@@ -158,7 +158,7 @@ def test_what_an_address_says_about_timeouts_ends_no_quiet_connection(server):
 
 
 def test_a_server_that_forgot_its_scripts_is_sent_them_again(server):
-    """After a failover, say, that no connection noticed."""
+    """After a failover that no connection noticed, say."""
 
     async def forgotten() -> list[bool]:
         store = RedisStore({"other": "3/min"}, None, server.url, TIMEOUT_S)
@@ -172,8 +172,8 @@ def test_a_server_that_forgot_its_scripts_is_sent_them_again(server):
     assert asyncio.run(forgotten()) == [True, True, True, False]
 
 
-def test_whoever_counts_with_the_library_counts_the_same_requests(server):
-    """Half of the requests by its own strategy and storage: together they admit N, and agree on what is left."""
+def test_other_users_of_the_library_count_the_same_requests(server):
+    """Half of the requests use its own strategy and storage: together they admit N, and agree on the quota."""
     limit = parse("10/minute")
 
     async def alternately() -> tuple[list[bool], list[tuple[int, float]]]:

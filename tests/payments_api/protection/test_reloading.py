@@ -1,4 +1,4 @@
-"""Lists that change while the program runs: a new version is taken, a wrong one leaves the one before."""
+"""Lists that change while the program runs: a new version is loaded, an invalid one keeps the previous one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.addresses import session_from
 
 
 class Listed:
-    """A list on the disk, as a program follows it."""
+    """A list on the disk, and the program's view of it."""
 
     def __init__(self, path: Path, text: str) -> None:
         self.path = path
@@ -37,7 +37,7 @@ class Listed:
         )
 
     def becomes(self, content: str | bytes) -> int:
-        """How many networks are in the list after the next look."""
+        """Replace the file's content; returns the number of networks in force after the next check."""
         self.path.write_bytes(content.encode() if isinstance(content, str) else content)
         return self.look()
 
@@ -58,27 +58,27 @@ def listed(tmp_path):
     return Listed(tmp_path / "deny.txt", "10.0.0.0/8\n")
 
 
-def test_a_new_version_is_taken_at_the_next_look(listed):
-    """Longer, shorter, empty; with a byte order mark and Windows' line ends."""
+def test_a_new_version_is_loaded_at_the_next_check(listed):
+    """Longer, shorter, empty; with a byte order mark and Windows line ends."""
     assert [listed.becomes(text) for text in ("10.0.0.0/8\n10.0.0.1\n", "::1\n", "")] == [2, 1, 0]
     assert listed.becomes(b"\xef\xbb\xbf10.0.0.0/8\r\n::1\r\n") == 2
     assert listed.problems == []
 
 
 @pytest.mark.parametrize("content", ["10.0.0.0/8\nhere\n", b"\xff\xfe", b"9" * 9_000_000])
-def test_a_wrong_version_leaves_the_one_before_and_is_reported_once(listed, content, caplog):
-    """However often it is looked at; a right one after it is taken, and ends the incident."""
+def test_an_invalid_version_keeps_the_previous_one_and_is_reported_once(listed, content, caplog):
+    """However often it is checked; a valid one after it is loaded and ends the incident."""
     assert [listed.becomes(content), listed.look(), listed.look()] == [1, 1, 1]
     assert [name for name, _ in listed.problems] == ["list-deny-not-reloaded"]
     assert "the previous version stays" in listed.problems[0][1]
-    # Whoever is told logs it.
+    # Logging is up to `on_problem`.
     assert caplog.records == []
     assert [listed.becomes(text) for text in ("10.0.0.0/8\n::1\n", "::1\n")] == [2, 1]
     assert [name for name, _ in listed.problems] == ["list-deny-not-reloaded", "list-deny-recovered"]
 
 
-def test_two_wrong_lists_are_two_incidents_and_only_what_is_wrong_counts_as_a_failure(tmp_path):
-    """One that is mended ends its own; the other goes on."""
+def test_two_invalid_lists_are_two_incidents_and_recoveries_are_no_failures(tmp_path):
+    """One that is corrected ends its own incident; the other one stays open."""
     deny, allow = tmp_path / "deny.txt", tmp_path / "allow.txt"
     deny.write_text("10.0.0.0/8\n")
     allow.write_text("10.1.0.0/16\n")
@@ -106,8 +106,8 @@ def test_two_wrong_lists_are_two_incidents_and_only_what_is_wrong_counts_as_a_fa
     alerts.stop()
 
 
-def test_a_list_that_is_gone_stays_in_force(listed):
-    """Gone is not empty: an empty allow list locks somebody out, an empty deny list lets somebody in."""
+def test_a_deleted_list_stays_in_force(listed):
+    """Missing is not empty: an empty allow list would lock somebody out, an empty deny list would let somebody in."""
     listed.path.unlink()
     assert [listed.look(), listed.look()] == [1, 1]
     assert "can't read" in listed.problems[0][1]
@@ -115,15 +115,15 @@ def test_a_list_that_is_gone_stays_in_force(listed):
     assert listed.becomes("") == 0
 
 
-def test_who_asks_for_it_has_an_unchanged_file_read_again(listed):
-    """And a wrong version reported again."""
+def test_an_unchanged_file_is_read_again_on_request(listed):
+    """And an invalid version is reported again."""
     listed.becomes("here\n")
     listed.look(even_if_unchanged=True)
     assert len(listed.problems) == 2
 
 
-def test_the_watcher_looks_by_itself_and_ends_when_told(listed):
-    """In a thread of its own, of which none is left."""
+def test_the_watcher_checks_by_itself_until_stopped(listed):
+    """In its own thread, which doesn't outlive it."""
     watcher = Watcher([listed.file], poll_s=0.01)
     watcher.start()
     listed.path.write_text("10.0.0.0/8\n::1\n")
@@ -137,8 +137,8 @@ def test_the_watcher_looks_by_itself_and_ends_when_told(listed):
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("/dev/zero")])
-def test_what_is_no_regular_file_is_reported_and_does_not_stop_the_watcher(listed, make):
-    """A named pipe would be waited for, and /dev/zero never ends."""
+def test_a_file_that_is_not_regular_is_reported_and_does_not_stop_the_watcher(listed, make):
+    """Opening a named pipe would block, and /dev/zero never ends."""
     watcher = Watcher([listed.file], poll_s=0.01)
     watcher.start()
     listed.path.unlink()
@@ -154,8 +154,8 @@ def test_what_is_no_regular_file_is_reported_and_does_not_stop_the_watcher(liste
     watcher.stop()
 
 
-def test_a_list_that_hangs_is_an_incident_until_it_answers_and_holds_up_no_other(tmp_path):
-    """Nor the end of the program."""
+def test_a_hanging_list_is_an_incident_until_it_answers_and_does_not_block_others(tmp_path):
+    """Nor the exit of the program."""
     gate = threading.Event()
 
     def parse_when_open(text: str):
@@ -184,7 +184,7 @@ def test_a_list_that_hangs_is_an_incident_until_it_answers_and_holds_up_no_other
     gate.set()
 
 
-def test_a_list_that_hangs_at_the_start_is_told_in_time(tmp_path):
+def test_a_list_that_hangs_at_startup_is_reported_in_time(tmp_path):
     gate = threading.Event()
     with pytest.raises(ValueError, match=r"can't read .*deny.txt: no answer for 0.05 s"):
         in_time(lambda: gate.wait(10), tmp_path / "deny.txt", 0.05)
@@ -205,8 +205,8 @@ def until_status(url: str, address: str, wanted: int, *, seconds: float = 10) ->
 
 @pytest.mark.process
 @pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.long)])
-def test_a_running_target_follows_its_lists(tmp_path, workers):
-    """By the file's time, and by SIGHUP, in each of its processes; nobody's connection is lost."""
+def test_a_running_target_reloads_its_lists(tmp_path, workers):
+    """By modification time and on SIGHUP, in each process; no connection is lost."""
     deny = tmp_path / "deny.txt"
     deny.write_text("127.9.0.1\n")
     with running_target(DENY_FILE=str(deny), WORKERS=workers, LIMIT_BALANCE="100000/min") as target:
@@ -216,11 +216,11 @@ def test_a_running_target_follows_its_lists(tmp_path, workers):
             assert statuses_of(target.url, "127.9.0.1") == 403
             deny.write_text("127.9.0.2\n")
             until_status(target.url, "127.9.0.1", 200)
-            # Its processes look at the file one after the other.
+            # Its processes check the file one after the other.
             for _ in range(6):
                 until_status(target.url, "127.9.0.2", 403)
             time.sleep(1.1)
-            # A wrong version: what was in force stays, and says so.
+            # An invalid version: the previous one stays in force, and this is reported.
             deny.write_text("127.9.0.0/8\n")
             os.kill(target.process.pid, signal.SIGHUP)
             deadline_s = time.monotonic() + 10
@@ -238,7 +238,7 @@ def test_a_running_target_follows_its_lists(tmp_path, workers):
 
 
 @pytest.mark.process
-def test_a_hangup_ends_a_target_that_has_nothing_to_reload():
+def test_sighup_stops_a_target_that_has_nothing_to_reload():
     """As when its terminal closes."""
     with running_target() as target:
         os.kill(target.process.pid, signal.SIGHUP)

@@ -1,4 +1,4 @@
-"""What nothing limits costs little all the same: beyond its share of the time, the latest answer is repeated."""
+"""Unlimited paths have bounded costs: beyond their share of the time, the latest answer is repeated."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PAGE_S = 0.01
 
 
 class Page:
-    """An app of which each answer takes ten milliseconds of CPU time, and has a number."""
+    """An app whose answers are numbered, each of which takes ten milliseconds of CPU time."""
 
     def __init__(self, *, status: int = 200) -> None:
         self.now_s = 0.0
@@ -35,11 +35,11 @@ class Page:
 
         async def send(message: Any) -> None:
             sent.append(message)
-            # As middleware further out would.
+            # As outer middleware does.
             message.setdefault("headers", []).append((b"x", b"y"))
 
         scope = {"type": "http", "method": method, "path": path}
-        # Nothing in it waits, and an event loop of its own would take longer than all the rest.
+        # Nothing in it waits, and starting an event loop would take longer than everything else.
         with suppress(StopIteration):
             self.repeating(scope, None, send).send(None)
         assert [len(message["headers"]) for message in sent] == [2, 1, 1]
@@ -59,8 +59,8 @@ class Page:
         self.repeated += 1
 
 
-def test_who_looks_now_and_then_always_gets_a_new_answer():
-    """Twice a second for a page of ten milliseconds; and some in a row."""
+def test_occasional_requests_always_get_a_new_answer():
+    """Twice a second for a page that takes ten milliseconds; and several in a row."""
     page = Page()
     for number in range(1, 21):
         assert page.ask() == (200, b"%d /metrics" % number, "/metrics")
@@ -70,8 +70,8 @@ def test_who_looks_now_and_then_always_gets_a_new_answer():
     assert page.repeated == 0
 
 
-def test_a_flood_costs_the_share_of_the_time_and_each_answer_is_at_most_a_second_old():
-    """A thousand a second, for ten seconds; repeated with the route, for whoever counts by it."""
+def test_a_flood_costs_its_share_of_the_time_and_each_answer_is_at_most_a_second_old():
+    """A thousand requests a second for ten seconds; repeats keep the route, for counting by it."""
     page, made_at_s = Page(), {}
     for number in range(10_000):
         page.now_s = number / 1000
@@ -82,8 +82,8 @@ def test_a_flood_costs_the_share_of_the_time_and_each_answer_is_at_most_a_second
     assert page.made + page.repeated == 10_000
 
 
-def test_an_answer_that_takes_long_is_still_made_once_a_second():
-    """It costs more than its share; an old one would be of no use."""
+def test_a_slow_answer_is_still_computed_once_a_second():
+    """That costs more than its share, but an old answer would be useless."""
     page = Page()
     page.ask()
     page.cpu_s = 0.0
@@ -94,7 +94,7 @@ def test_an_answer_that_takes_long_is_still_made_once_a_second():
     assert 9 <= page.made <= 40
 
 
-def test_paths_and_methods_have_answers_of_their_own():
+def test_each_path_and_method_has_its_own_answer():
     page = Page()
     for path, method in [("/metrics", "GET"), ("/metrics", "HEAD"), ("/health/ready", "GET")]:
         assert page.ask(path, method)[1].endswith(path.encode())
@@ -105,7 +105,7 @@ def test_paths_and_methods_have_answers_of_their_own():
 
 
 def test_a_failure_is_not_repeated():
-    """Neither one that raises; a refusal that the app itself gives is an answer like others."""
+    """If the app raises; an error answer that the app gives itself is repeated like others."""
     page = Page(status=0)
     for _ in range(50):
         with pytest.raises(ZeroDivisionError):
@@ -120,8 +120,8 @@ def test_a_failure_is_not_repeated():
 
 
 @pytest.mark.process
-def test_a_flood_of_the_paths_without_limits_is_answered_and_counted():
-    """By the API itself, whose page says how many were repeats."""
+def test_a_flood_of_unlimited_paths_is_answered_and_counted():
+    """By the API itself, whose metrics page says how many answers were repeats."""
     with (
         running_target() as target,
         socket.create_connection(("127.0.0.1", urlsplit(target.url).port), 10) as connection,
@@ -130,7 +130,7 @@ def test_a_flood_of_the_paths_without_limits_is_answered_and_counted():
         assert all(b"http_requests_total" in answer(connection) for _ in range(300))
         assert answer(connection) == b'{"status":"ready"}'
         deadline_s = time.monotonic() + 5
-        # This page may be one of the flood's, too.
+        # This page may be a repeated one, too.
         while target.metric("http_requests_total", 'route="/metrics"') < 300:
             assert time.monotonic() < deadline_s
             time.sleep(0.1)

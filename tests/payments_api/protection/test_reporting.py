@@ -1,4 +1,4 @@
-"""An application's `on_problem` that raises, waits or hangs costs no request anything, and ends nothing."""
+"""An application's `on_problem` may raise, block or hang without affecting requests or stopping anything."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def until(is_so) -> None:
 
 
 def admitted_without_redis(on_problem) -> list[bool]:
-    """Of three requests, two of which are within the limit."""
+    """Whether each of three requests is admitted, two of which are within the limit."""
     protection = Protection(OPTIONS, metrics=ProtectionMetrics(CollectorRegistry()), on_problem=on_problem)
 
     async def decide() -> list[bool]:
@@ -35,8 +35,8 @@ def admitted_without_redis(on_problem) -> list[bool]:
     return asyncio.run(decide())
 
 
-def test_one_that_raises_costs_no_request_its_answer(caplog):
-    """It is logged; local limits hold as if somebody had been told."""
+def test_on_problem_may_raise_without_affecting_requests(caplog):
+    """The error is logged; local limits hold as if the report had succeeded."""
 
     def fail(*_: str) -> None:
         raise ZeroDivisionError
@@ -45,8 +45,8 @@ def test_one_that_raises_costs_no_request_its_answer(caplog):
     assert "told of redis-lost" in caplog.text
 
 
-def test_one_that_waits_holds_up_no_request():
-    """Neither those after it nor the one that noticed."""
+def test_on_problem_may_block_without_delaying_requests():
+    """Neither later ones nor the one that noticed the problem."""
     gate, returned = threading.Event(), []
 
     def wait(name: str, _: str) -> None:
@@ -65,8 +65,8 @@ def test_one_that_waits_holds_up_no_request():
     assert returned == ["redis-lost"]
 
 
-def test_one_that_raises_does_not_end_the_reloading_of_lists(tmp_path):
-    """A wrong version is reported to it; the right one after that is taken."""
+def test_on_problem_may_raise_without_stopping_the_reloading_of_lists(tmp_path):
+    """An invalid version is reported to it; the valid one after that is loaded."""
     deny = tmp_path / "deny.txt"
     deny.write_text("10.0.0.0/8\n")
     told = []
@@ -90,7 +90,7 @@ def test_one_that_raises_does_not_end_the_reloading_of_lists(tmp_path):
     assert told == ["list-deny-not-reloaded", "list-deny-recovered"]
 
 
-def test_one_that_hangs_is_told_no_more_and_the_log_has_the_rest(caplog):
+def test_on_problem_may_hang_and_further_reports_are_logged(caplog):
     """Stopping doesn't wait for it."""
     gate, told = threading.Event(), []
     reporter = Reporter(lambda name, _: (told.append(name), gate.wait(10)))
@@ -106,8 +106,8 @@ def test_one_that_hangs_is_told_no_more_and_the_log_has_the_rest(caplog):
     gate.set()
 
 
-def test_what_was_reported_before_the_end_is_told_in_order():
-    """And after it, too: whatever is closed then may fail."""
+def test_reports_before_a_stop_are_delivered_in_order():
+    """And later ones, too: closing the rest of the application may fail."""
     told = []
     reporter = Reporter(lambda *problem: told.append(problem))
     for number in range(50):

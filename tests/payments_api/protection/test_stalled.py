@@ -1,4 +1,4 @@
-"""A process that gets no CPU time while it counts refuses nobody for longer because of it."""
+"""A process that gets no CPU time while it counts refuses nobody for longer than necessary."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from payments_api.protection.stores import LocalStore, Standing
 
 
 class Stalled:
-    """One request a second; whoever is refused is so after the clock has stood still for half of it."""
+    """A store that admits one request per second; a refusal takes it half a second."""
 
     def __init__(self) -> None:
         self.now_s = 0.0
@@ -27,8 +27,8 @@ class Stalled:
         return Standing(False, 0, wait_s)
 
 
-def test_a_refusal_is_remembered_no_longer_than_it_surely_holds():
-    """Who waits is told to wait for long enough in any case."""
+def test_a_refusal_is_remembered_no_longer_than_it_certainly_holds():
+    """Retry-After is long enough in any case."""
     store = Stalled()
     metrics = ProtectionMetrics()
     metrics.prepare(["health"])
@@ -48,7 +48,7 @@ def test_a_refusal_is_remembered_no_longer_than_it_surely_holds():
 
 
 class Late:
-    """A clock that is a moment later whenever it is asked."""
+    """A clock that advances a little each time it is read."""
 
     def __init__(self, step_s: float) -> None:
         self.now_s = 0.0
@@ -59,8 +59,8 @@ class Late:
         return self.now_s
 
 
-def test_a_refusal_says_nothing_of_what_came_after_the_request_it_was_for():
-    """That one had left the window by the time somebody looked how long to wait."""
+def test_a_refusal_ignores_the_window_if_it_has_room_again():
+    """The oldest request left the window between counting and reading it."""
     clock = Late(0.0)
     store = LocalStore({"health": "2/s"}, most_clients=9, clock=clock)
 
@@ -70,7 +70,7 @@ def test_a_refusal_says_nothing_of_what_came_after_the_request_it_was_for():
     assert taken().is_admitted
     clock.now_s = 0.9
     assert taken().is_admitted
-    # It asks for the time to count, and to look: at 0.9999 the first is in the window, at 1.0001 it is not.
+    # The store reads the clock to count and to look: at 0.9999 the first request is in the window, at 1.0001 it isn't.
     clock.now_s, clock.step_s = 0.9997, 0.0002
     assert taken()[:3] == (False, 0, 0.0)
     clock.step_s = 0.0

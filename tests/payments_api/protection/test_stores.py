@@ -1,4 +1,4 @@
-"""What stores answer when the machine's clock on the wall is set, or when many ask at once."""
+"""Stores when the machine's wall clock is set, or when there are many requests at once."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def slowapi_store() -> SlowapiStore:
 
 @pytest.mark.parametrize("limiter", ["slowapi", pytest.param("redis", marks=pytest.mark.process)])
 @pytest.mark.parametrize("jump_s", [-86_400, -30])
-def test_a_clock_that_is_set_back_has_nobody_wait_longer_than_a_window_and_a_penalty(limiter, jump_s, monkeypatch):
-    """A refusal is kept for as long as it says: by the clock's jump it would lock the client out for so long."""
+def test_a_clock_set_back_makes_nobody_wait_longer_than_a_window_and_a_penalty(limiter, jump_s, monkeypatch):
+    """A refusal is remembered as long as it says: otherwise a jump of the clock would lock the client out."""
 
     async def refused_s(store: Store) -> float:
         for _ in range(3):
@@ -52,7 +52,7 @@ def test_a_clock_that_is_set_back_has_nobody_wait_longer_than_a_window_and_a_pen
 
 
 def crowd(timeout_s: float, answer_s: float) -> tuple[list[object], float]:
-    """What forty requests at once get of a server that answers after this time, and how long the slowest took."""
+    """Results of forty simultaneous requests to a server that takes this time, and the duration of the slowest."""
     options = Options(limiter="slowapi", limits=LIMITS, redis_url="redis://127.0.0.1:9", redis_timeout_s=timeout_s)
     store = SlowapiStore(options, None)
 
@@ -71,14 +71,14 @@ def crowd(timeout_s: float, answer_s: float) -> tuple[list[object], float]:
     return asyncio.run(ask()), time.monotonic() - began_s
 
 
-def test_a_crowd_does_not_make_a_server_that_answers_a_lost_one():
-    """slowapi's questions are asked in threads: whoever waits for one waits for us."""
+def test_a_crowd_does_not_make_a_working_server_count_as_lost():
+    """slowapi's queries run in threads: a request that waits for one waits for us, not for Redis."""
     found, _ = crowd(timeout_s=0.2, answer_s=0.04)
     assert found == [Standing(True, 1, 0.0)] * 40
 
 
-def test_nobody_of_a_crowd_waits_for_a_lost_server_longer_than_the_first():
+def test_no_request_of_a_crowd_waits_for_a_lost_server_longer_than_the_first():
     found, slowest_s = crowd(timeout_s=0.2, answer_s=0.5)
     assert {type(error) for error in found} == {TimeoutError, ConnectionError}
-    # Four hold a thread, which ends with its own socket's timeout.
+    # Four of them hold a thread, which ends with its socket's timeout.
     assert slowest_s < 1.5
