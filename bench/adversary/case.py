@@ -87,6 +87,8 @@ class Case:
     play: Callable[[Path], Played]
     """Called with an empty directory."""
     also: tuple[Check, ...] = ()
+    never: tuple[Check, ...] = ()
+    """What must not happen, whatever the verdict, like a secret in a file."""
     needs: Callable[[], bool] | None = None
     """Whether this machine can play it; None: any can."""
 
@@ -100,13 +102,18 @@ class Case:
         return INVALID not in self.right and bool({PASS, FAIL, INCONCLUSIVE}.intersection(self.right))
 
     def wrongs(self, played: Played, said: str) -> Iterator[str]:
-        """Everything wrong with the result, in words; `said` is the word that counts as its verdict."""
+        """What is wrong with the verdict and its reasons, in words; `said` is the word that counts as the verdict."""
         if said not in self.right:
             yield f"{said}, right is {' or '.join(self.right)}"
+        for check in self.also:
+            yield from check(played)
+
+    def faults(self, played: Played) -> Iterator[str]:
+        """What would be wrong on any machine, however busy."""
         word = played.verdict.get("verdict")
         if word is not None and played.said in WORDS.values() and word != played.said:
             yield f"exit code of {played.said}, verdict.json says {word}"
         if "Traceback (most recent call last)" in played.output:
             yield "a traceback"
-        for check in self.also:
+        for check in self.never:
             yield from check(played)

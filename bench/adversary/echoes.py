@@ -79,7 +79,7 @@ def _encoded(request: Request) -> str:
 
 def _secret(name: str, tries: str, *fragments: str, right: tuple[str, ...] = (FAIL,), **run: Any) -> Case:
     leaks = tuple(deeds.leaks(fragment) for fragment in fragments)
-    return running("secrets", name, tries, right=right, also=leaks, **run)
+    return running("secrets", name, tries, right=right, never=leaks, **run)
 
 
 _QUOTING = """self.send(

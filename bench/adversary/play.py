@@ -169,11 +169,12 @@ def running(
     *,
     right: tuple[str, ...] = (FAIL,),
     also: tuple[Check, ...] = (),
+    never: tuple[Check, ...] = (),
     needs: Callable[[], bool] | None = None,
     **run: Any,
 ) -> Case:
     """A case that consists of a run with these fields."""
-    return Case(name=name, kind=kind, tries=tries, right=right, play=Run(**run), also=also, needs=needs)
+    return Case(name=name, kind=kind, tries=tries, right=right, play=Run(**run), also=also, never=never, needs=needs)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -63,21 +63,23 @@ def wanted_quiet(reports: Path) -> bool:
 
 def play(case: Case, tally: Tally, keep: Path | None = None, tries: int = TRIES) -> None:
     """Play one round, repeated if the machine was too busy for a verdict."""
+    faults: list[str] = []
     for number in range(tries):
-        disturbed, wrongs = _once(case, tally, keep)
+        disturbed, wrongs, more_faults = _once(case, tally, keep)
+        faults += more_faults
         if not disturbed:
             break
         tally.repeated += number < tries - 1
     if disturbed and not case.is_honest:
         tally.unmeasured += 1
-    elif wrongs:
-        tally.wrongs += wrongs
-        tally.wrong_rounds += 1
-        tally.disturbed += disturbed
+        wrongs = []
+    tally.disturbed += disturbed and bool(wrongs)
+    tally.wrongs += [*wrongs, *faults]
+    tally.wrong_rounds += bool(wrongs or faults)
 
 
-def _once(case: Case, tally: Tally, keep: Path | None) -> tuple[bool, list[str]]:
-    """Play once; returns whether a busy machine hid the verdict, and what is wrong.
+def _once(case: Case, tally: Tally, keep: Path | None) -> tuple[bool, list[str], list[str]]:
+    """Play once; returns whether a busy machine hid the verdict, what is wrong with it, and its faults.
 
     For a hostile case, it suffices if the thresholds beneath INVALID have the right verdict.
     """
@@ -87,9 +89,10 @@ def _once(case: Case, tally: Tally, keep: Path | None) -> tuple[bool, list[str]]
         tally.said[f"{INVALID} (else {played.beneath})" if disturbed else played.said] += 1
         beneath = disturbed and played.beneath in case.right and not case.is_honest
         wrongs = list(case.wrongs(played, played.beneath if beneath else played.said))
-        if wrongs and keep is not None:
+        faults = list(case.faults(played))
+        if (wrongs or faults) and keep is not None:
             _keep(case, played, keep)
-    return disturbed and not beneath, wrongs
+    return disturbed and not beneath, wrongs, faults
 
 
 def _keep(case: Case, played: Played, keep: Path) -> None:

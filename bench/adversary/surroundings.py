@@ -114,7 +114,7 @@ SECRETS = (
         script=only(always, calls(_echo)),
         target=BEARER,
         environment={"TOKEN": CANARY},
-        also=(deeds.leaks(CANARY),),
+        never=(deeds.leaks(CANARY),),
     ),
     _beside(
         "secrets",
@@ -132,7 +132,7 @@ SECRETS = (
         PASS,
         target=BEARER,
         environment={"TOKEN": CANARY},
-        also=(deeds.leaks(CANARY),),
+        never=(deeds.leaks(CANARY),),
     ),
     _beside(
         "deliberate faults",

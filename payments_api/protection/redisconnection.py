@@ -64,6 +64,8 @@ class _Line:
         self._unanswered: deque[_Unanswered] = deque()
         self._alarm: asyncio.TimerHandle | None = None
         """One timer for all unanswered commands: one for each would cost more than the command."""
+        self._alarm_is_last = False
+        """It will end the line if a command is still late; a new command must not put that off."""
         self._tasks = [self._start(self._write)]
 
     def ask(self, command: tuple[str | float, ...], timeout_s: float) -> asyncio.Future[Any]:
@@ -72,7 +74,7 @@ class _Line:
         self._has_unsent.set()
         due_s = self._loop.time() + timeout_s
         self._unanswered.append(_Unanswered(due_s, answer))
-        if self._alarm is None or due_s - _READING_S < self._alarm.when():
+        if self._alarm is None or (due_s - _READING_S < self._alarm.when() and not self._alarm_is_last):
             self._set_alarm(due_s - _READING_S)
         return answer
 
@@ -119,6 +121,7 @@ class _Line:
     def _set_alarm(self, at_s: float, *, is_last: bool = False) -> None:
         if self._alarm is not None:
             self._alarm.cancel()
+        self._alarm_is_last = is_last
         self._alarm = self._loop.call_at(at_s, functools.partial(self._check_due, is_last=is_last))
 
     def _check_due(self, *, is_last: bool) -> None:

@@ -87,6 +87,14 @@ def test_a_disturbed_round_is_repeated_and_wrong_only_if_honest(monkeypatch, rig
     assert (found.wrong_rounds, found.disturbed, found.unmeasured) == counted
 
 
+def test_a_secret_in_a_disturbed_round_is_counted(monkeypatch):
+    """A busy machine hides the verdict, and excuses nothing else."""
+    monkeypatch.setattr(rounds, "wanted_quiet", lambda _: True)
+    case = a_case(4, (FAIL,), verdict={"verdict": INVALID, "thresholds": []})
+    found = found_in(dataclasses.replace(case, never=(lambda _: ["a secret is printed"],)))
+    assert (found.unmeasured, found.wrong_rounds, set(found.wrongs)) == (1, 1, {"a secret is printed"})
+
+
 def test_invalid_without_a_disturbance_is_wrong_without_a_repeat():
     """The run's record shows no sign of a busy machine."""
     found = found_in(a_case(4, (FAIL,)))

@@ -105,6 +105,24 @@ def test_an_answer_that_arrives_too_late_is_dropped(server):
     on_connection(server.url, talk)
 
 
+def test_new_commands_do_not_put_off_a_short_timeout(server):
+    """A hanging server is noticed although somebody asks it something every few milliseconds."""
+
+    async def talk(connection: RedisConnection) -> None:
+        await connection.ask("PING", timeout_s=TIMEOUT_S)
+        server.hang()
+        began_s, asked = time.monotonic(), []
+        while not any(answer.done() for answer in asked) and time.monotonic() < began_s + 2 * TIMEOUT_S:
+            asked.append(asyncio.ensure_future(connection.ask("ECHO", "late", timeout_s=0.02)))
+            await asyncio.sleep(0.005)
+        took_s = time.monotonic() - began_s
+        server.go_on()
+        await asyncio.gather(*asked, return_exceptions=True)
+        assert took_s < TIMEOUT_S
+
+    on_connection(server.url, talk)
+
+
 def test_an_answer_that_this_process_was_too_busy_to_read_is_not_late(server):
     """It has arrived, so Redis is well."""
 
