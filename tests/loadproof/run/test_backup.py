@@ -161,8 +161,8 @@ def reasons(found: Audited) -> str:
 
 
 @pytest.mark.parametrize("how", ["online", "vacuum"])
-def test_a_right_backup_passes_each_promise(tmp_path, keeper, how):
-    """Of one moment at its start, or at its end: payments from its own time may be in it or not."""
+def test_a_correct_backup_keeps_every_promise(tmp_path, keeper, how):
+    """A backup shows one moment between its start and its end: payments made meanwhile may be in it or not."""
     found = backed_up(keeper, tmp_path, backup=how)
     assert set(words(found).values()) == {Word.PASS}, reasons(found)
     assert [done.name for done in read_commands(tmp_path)] == 2 * ["backup", "restore", "serve"]
@@ -183,8 +183,8 @@ def test_a_right_backup_passes_each_promise(tmp_path, keeper, how):
     # A set has another order in each process, and so would a name that is made from it.
     ids=["live file", "old", "newest undone", "newest lost", "half a payment", "endless", "failing", "broken"],
 )
-def test_a_wrong_one_fails_and_nothing_that_was_not_tried_passes(tmp_path, keeper, wrong, broken):
-    """Each in its own promise; payments of its own time may hide from the first backup what the second one shows."""
+def test_a_faulty_backup_fails_and_nothing_untested_passes(tmp_path, keeper, wrong, broken):
+    """Each breaks its own promise; payments made during the first backup may hide what the second one shows."""
     found = backed_up(keeper, tmp_path, **wrong)
     failed = {promise for promise, word in words(found).items() if word is Word.FAIL}
     assert broken <= failed <= broken | {THERE}, reasons(found)
@@ -194,8 +194,8 @@ def test_a_wrong_one_fails_and_nothing_that_was_not_tried_passes(tmp_path, keepe
         assert words(found)[RESTORES] is Word.INCONCLUSIVE
 
 
-def test_the_targets_own_payments_are_no_backup(tmp_path, keeper):
-    """All of them are there, though nothing was restored that anybody reads: newer ones are, too."""
+def test_serving_the_live_ledger_does_not_pass_for_a_restored_backup(tmp_path, keeper):
+    """All payments are there, but also ones newer than the backup: nothing restored was read."""
     found = backed_up(keeper, tmp_path, is_live=True)
     assert {promise for promise, word in words(found).items() if word is Word.FAIL} >= {SERVES}, reasons(found)
     assert words(found)[THERE] is Word.INCONCLUSIVE
