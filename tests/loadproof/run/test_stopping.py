@@ -35,7 +35,7 @@ def stopped_by(number: signal.Signals) -> StopSignal:
     ],
 )
 def test_a_signal_is_remembered_and_names_the_ending(handled: Callable[..., object], number, ending, code):
-    """A terminal that closes ends a run as the system does."""
+    """A closing terminal ends a run like SIGTERM."""
     # Unhandled, it would end this process.
     handled(lambda *_: None)
     stop_signal = stopped_by(number)
@@ -43,7 +43,7 @@ def test_a_signal_is_remembered_and_names_the_ending(handled: Callable[..., obje
 
 
 def test_a_hang_up_that_is_ignored_stays_ignored(handled: Callable[..., object]):
-    """By nohup: the run continues without its terminal."""
+    """Under nohup, the run continues without its terminal."""
     handled(signal.SIG_IGN)
     assert not stopped_by(signal.SIGHUP)
     assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN

@@ -84,7 +84,7 @@ class _Reply:
     ],
     ids=["right", "acts on each delivery", "forgets"],
 )
-def test_a_second_effect_that_comes_late_is_seen(receiver, broken):
+def test_a_late_second_effect_is_noticed(receiver, broken):
     asking: Any = receiver
     reading = WebhookReading(asking, asking, {}, [f"early{number}" for number in range(6)])
     seen = list(reading.before())
