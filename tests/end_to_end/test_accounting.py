@@ -150,12 +150,12 @@ def check(directory, ways: list[str], seed: int, workers: int) -> None:
     "seed", [0, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(1, simulations(8)))]
 )
 def test_a_process_reports_what_the_server_logged(tmp_path, seed):
-    """Request by request; and never PASS where the server's log breaks a threshold."""
+    """Request by request; and never PASS if the server's log violates a threshold."""
     check(tmp_path, mixture_of(seed), seed, 1)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(100, 100 + simulations(8)))
 def test_two_workers_report_what_the_server_logged(tmp_path, seed):
-    """As one does: none of it twice, and nothing lost between them."""
+    """Like one process: nothing counted twice, and nothing lost between them."""
     check(tmp_path, mixture_of(seed), seed, 2)

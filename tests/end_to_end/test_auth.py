@@ -121,8 +121,8 @@ def rejected(verdict: dict) -> int:
     [(CLOSED, 1), (OPEN, 2)],
     ids=["closed", "open, two workers"],
 )
-def test_with_a_token_that_lasts_two_seconds_nobody_is_ever_refused(tmp_path, plan, workers):
-    """Each process renews its own in time; what it asks for is set-up, and all of it is accounted for."""
+def test_short_lived_tokens_are_renewed_in_time(tmp_path, plan, workers):
+    """Each process renews its own; token requests are set-up, and all of them are accounted for."""
     with guarded(lasts_s=2) as server:
         suite = Suite(tmp_path, server, plan)
         verdict = suite.run(workers)
@@ -137,8 +137,8 @@ def test_with_a_token_that_lasts_two_seconds_nobody_is_ever_refused(tmp_path, pl
 
 
 @pytest.mark.long
-def test_tokens_of_a_process_that_are_revoked_in_mid_run_are_renewed_once(tmp_path):
-    """Arrivals that come until then are rejected, and not repeated."""
+def test_a_revoked_token_of_a_process_is_renewed_once(tmp_path):
+    """Arrivals until then are rejected, and not repeated."""
     with guarded() as server, revoked_after(server, 60, "/health"):
         suite = Suite(tmp_path, server, OPEN)
         verdict = suite.run()
@@ -151,8 +151,8 @@ def test_tokens_of_a_process_that_are_revoked_in_mid_run_are_renewed_once(tmp_pa
 
 @pytest.mark.long
 @pytest.mark.parametrize("workers", [1, 2])
-def test_users_whose_tokens_are_revoked_in_mid_run_log_in_once_more(tmp_path, workers):
-    """Each of them is rejected once; and whatever the target and the users' own code show of tokens is masked."""
+def test_users_with_revoked_tokens_log_in_once_more(tmp_path, workers):
+    """Each of them is rejected once; tokens shown by the target or by users' code are masked."""
     with guarded() as server, revoked_after(server, 60, "/account"):
         server.tells = "all that it is told"
         suite = Suite(tmp_path, server, MEMBERS)
@@ -182,8 +182,8 @@ class Member(HttpUser):
 
 
 @pytest.mark.long
-def test_a_locustfiles_users_have_the_target_files_token_too(tmp_path):
-    """Renewed once when it is revoked; what they send is counted once, and the token is masked."""
+def test_users_of_a_locustfile_get_the_target_files_token_too(tmp_path):
+    """It is renewed once when it is revoked, each request is counted once, and the token is masked."""
     with guarded() as server, revoked_after(server, 60, "/account"):
         server.tells = "all that it is told"
         suite = Suite(tmp_path, server, CLOSED)
@@ -211,7 +211,7 @@ def test_a_locustfiles_users_have_the_target_files_token_too(tmp_path):
     ids=["token", "login"],
 )
 def test_a_dry_run_shows_how_a_token_is_obtained_and_never_the_token(tmp_path, plan, way):
-    """In the answer that has it, in those that repeat it, and where users' own code breaks on it."""
+    """Not in the answer that has it, nor in those that repeat it, nor in an error of users' code."""
     with guarded() as server:
         suite = Suite(tmp_path, server, plan)
         assert suite.command("check", "--dry-run") == 0, suite.shown
@@ -233,7 +233,7 @@ def test_a_dry_run_shows_how_a_token_is_obtained_and_never_the_token(tmp_path, p
     ],
     ids=["wrong secret", "down", "not allowed"],
 )
-def test_without_a_token_nothing_begins(tmp_path, broken, told):
+def test_without_a_token_nothing_starts(tmp_path, broken, told):
     """Exit code 2, one line, and no run directory."""
     with guarded() as server:
         suite = Suite(tmp_path, server, CLOSED, **broken)
@@ -244,8 +244,8 @@ def test_without_a_token_nothing_begins(tmp_path, broken, told):
     assert not (tmp_path / "reports").exists()
 
 
-def test_check_tells_all_that_is_wrong_at_once(tmp_path):
-    """In the file; then, in the environment."""
+def test_check_reports_all_problems_at_once(tmp_path):
+    """First those in the file, then those in the environment."""
     with guarded() as server:
         suite = Suite(tmp_path, server, CLOSED, client_secret="c4nary", scopes="a", parameters={"grant_type": "x"})
         assert suite.command("check") == 2

@@ -76,8 +76,8 @@ def run_with_a_worker(path: Path, url: str, **allowed: str) -> tuple[str, str]:
     ],
     ids=["a host", "a variable"],
 )
-def test_what_its_owner_did_not_allow_is_refused_before_anything_is_sent(tmp_path, allowed, reason):
-    """Both sides say why, no value leaves the worker, and nothing was measured by a run that has not begun."""
+def test_a_worker_refuses_what_its_owner_did_not_allow_before_anything_is_sent(tmp_path, allowed, reason):
+    """Both sides say why, no value leaves the worker, and nothing is measured."""
     target = Target()
     with serving(target.script) as url:
         told_by_master, told_by_worker = run_with_a_worker(tmp_path, url.replace("127.0.0.1", HOST), **allowed)
@@ -90,7 +90,7 @@ def test_what_its_owner_did_not_allow_is_refused_before_anything_is_sent(tmp_pat
     assert not (run / "intervals.csv.gz").exists()
 
 
-def test_what_its_owner_allowed_is_done(tmp_path):
+def test_a_worker_does_what_its_owner_allowed(tmp_path):
     """With the worker's own value of the variable."""
     target = Target()
     with serving(target.script) as url:

@@ -36,7 +36,7 @@ PLAN = {
 }
 
 
-def test_recovery_takes_as_long_as_the_target_was_slow_and_who_becomes_slower_drifts(tmp_path):
+def test_recovery_time_matches_the_slow_period_and_slowing_down_is_drift(tmp_path):
     """Balances are slow until three seconds into the calm after the spike; from then on health takes longer and longer.
 
     The target is somebody's own: it goes on running.

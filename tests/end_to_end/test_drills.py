@@ -43,6 +43,6 @@ def drilled(
 
 @pytest.mark.parametrize("drill", [flood, redis], ids=lambda drill: drill.__name__)
 def test_every_promise_is_kept(drill, tmp_path, monkeypatch, capsys):
-    """And loadproof's word on each of its runs is PASS, where the machine lets it be measured."""
+    """And loadproof passes each of its runs, if the machine is quiet enough to measure."""
     run = run_when_quiet(drilled(drill, tmp_path, monkeypatch, capsys))
     assert verdict_of(run)["verdict"] == "PASS"

@@ -79,8 +79,8 @@ def environment() -> Iterator[dict[str, str]]:
 @pytest.mark.process
 @pytest.mark.long
 @pytest.mark.timeout(900)
-def test_the_machine_of_fly_backs_itself_up_and_is_restored(environment):
-    """With a new volume, which is root's, and the commands as the README has them."""
+def test_the_fly_machine_is_backed_up_and_restored(environment):
+    """With a new volume, which belongs to root, and the commands in the README."""
     commands = [
         re.sub(r"\\(.)", r"\1", line) for line in re.findall(r'^fly ssh console -C "(.+)"', README, re.MULTILINE)
     ]

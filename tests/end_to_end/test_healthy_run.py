@@ -37,8 +37,8 @@ ALL_FILES = {
 }
 
 
-def test_a_run_leaves_every_file_and_tells_where(healthy):
-    """Its word, each phase and the report's path stand in the terminal; no process is left."""
+def test_a_run_writes_every_file_and_prints_the_path(healthy):
+    """Verdict, phases and the report's path are printed in the terminal; no process is left."""
     assert {path.name for path in healthy.path.iterdir()} >= ALL_FILES
     assert verdict_of(healthy.path)["verdict"] in healthy.output
     assert f"report: {healthy.path / 'report.html'}" in healthy.output
@@ -48,7 +48,7 @@ def test_a_run_leaves_every_file_and_tells_where(healthy):
 
 
 def test_every_request_sent_has_one_outcome(healthy):
-    """In ours, in the generator's count, in Locust's statistics."""
+    """In our record, in the generator's count, in Locust's statistics."""
     run = load_run(healthy.path)
     counts = tally(run.intervals)
     assert counts.sent == int(run.generator["sent"].sum())
@@ -63,8 +63,8 @@ def test_every_request_sent_has_one_outcome(healthy):
         assert locust[locust["Name"] == endpoint]["Request Count"].sum() == ours > 0
 
 
-def test_the_journal_has_each_request_with_what_was_noted_of_it(healthy):
-    """Of the reference API: each payment's key and id once, whatever reads it, each balance, each event."""
+def test_the_journal_has_each_request_with_its_note(healthy):
+    """For the reference API: each payment's key and id once, each balance, each event."""
     run = load_run(healthy.path)
     journal = load_journal(run)
     assert count_journal(run).by_kind == count_intervals(run)
@@ -108,14 +108,14 @@ def test_locusts_times_and_ours_agree_to_their_rounding(healthy):
 
 
 def test_bursts_are_recorded(healthy):
-    """All users, with their peak in flight."""
+    """With all users, and their peak in flight."""
     found = bursts(load_run(healthy.path))
     assert [burst.sent for burst in found] == [20, 20]
     assert all(1 <= burst.peak_in_flight <= 20 for burst in found)
 
 
-def test_phases_target_and_generator_are_on_record(healthy):
-    """Events in order, samples of /metrics, a row a second."""
+def test_phases_target_and_generator_are_recorded(healthy):
+    """Events in order, samples of /metrics, one row per second."""
     run = load_run(healthy.path)
     assert run.events[run.events["kind"] == "phase"]["detail"].tolist() == ["warm-up", "steady", "bursts"]
     assert {"process_resident_memory_bytes", "process_open_fds", "process_threads"} <= set(run.target["metric"])
@@ -129,7 +129,7 @@ def test_phases_target_and_generator_are_on_record(healthy):
     assert run.generator["users"].max() == 20
 
 
-def test_generator_and_target_have_cores_of_their_own(healthy):
+def test_generator_and_target_have_separate_cores(healthy):
     """With two or more cores they don't compete."""
     if len(os.sched_getaffinity(0)) < 2:
         pytest.skip("this machine has one core")
@@ -137,7 +137,7 @@ def test_generator_and_target_have_cores_of_their_own(healthy):
 
 
 def test_no_secret_enters_the_run_directory(healthy):
-    """The webhook key is made for the run and kept in memory."""
+    """The webhook key is created for the run and kept in memory."""
     for path in healthy.path.iterdir():
         assert b"whsec" not in path.read_bytes()
 
@@ -152,8 +152,8 @@ def test_reporting_again_gives_the_same_bytes(healthy):
 
 
 @pytest.mark.long
-def test_a_run_of_three_workers_is_whole(three_workers):
-    """Every worker's requests have their outcomes, Locust's statistics agree, and no clock is taken for another's."""
+def test_a_run_with_three_workers_is_complete(three_workers):
+    """Every worker's requests have outcomes, Locust's statistics agree, and clocks aren't mixed up."""
     run = load_run(three_workers.path)
     assert run.manifest.workers == 3
     assert sorted(run.generator["worker"].unique()) == ["1", "2", "3"]
@@ -170,7 +170,7 @@ def test_a_run_of_three_workers_is_whole(three_workers):
 
 @pytest.mark.long
 def test_three_workers_send_what_one_sends(healthy, three_workers):
-    """The same kinds of requests in each phase, and in bursts one of each user."""
+    """The same kinds of requests in each phase, and one per user in each burst."""
 
     def counts(run) -> pd.Series:
         rows = load_run(run.path).intervals

@@ -47,7 +47,7 @@ def limited(limiter: Limiter):
     [(MovingLog(5, 1.0), 0, None), (MovingLog(6, 1.0), 1, "health: quota")],
     ids=["right", "one more"],
 )
-def test_a_run_says_whether_the_limit_is_kept(tmp_path, limiter, code, promise):
+def test_a_run_shows_whether_the_limit_is_kept(tmp_path, limiter, code, promise):
     with limited(limiter) as url:
         target = tmp_path / "target.yaml"
         target.write_text(yaml.safe_dump({"base_url": url, "limits": LIMITS}))

@@ -68,8 +68,8 @@ def run_against(url: str, directory: Path, **changes: object) -> Path:
         ("cut", "invalid", set()),
     ],
 )
-def test_what_we_do_not_read_is_told_as_ours(tmp_path, kind, outcome, finding):
-    """It counts as invalid, and our limit is a finding that makes the run INVALID."""
+def test_answers_that_we_cannot_read_are_our_limitation(tmp_path, kind, outcome, finding):
+    """They count as invalid, and our limit is a finding that makes the run INVALID."""
     with serving(answering_all(kind)) as url:
         run = run_against(url, tmp_path)
     counts = tally(load_run(run).intervals)
@@ -79,7 +79,7 @@ def test_what_we_do_not_read_is_told_as_ours(tmp_path, kind, outcome, finding):
     assert ("beyond what loadproof reads" in failures) == bool(finding)
 
 
-def test_bytes_beyond_each_answer_are_told(tmp_path):
+def test_surplus_bytes_after_answers_are_reported(tmp_path):
     """The answers themselves are right."""
 
     def desynchronised(connection: socket.socket, number: int) -> None:
@@ -94,8 +94,8 @@ def test_bytes_beyond_each_answer_are_told(tmp_path):
     assert found(run, f"the target sent more than its answer to {counts.sent} of {counts.sent} requests") == {"NOTE"}
 
 
-def test_a_target_whose_idle_timeout_is_the_pace_is_left_first(tmp_path):
-    """Nothing is sent twice, and it closes no connection that anybody would still use."""
+def test_connections_are_closed_before_the_targets_idle_timeout(tmp_path):
+    """Nothing is sent twice, and the target closes no connection still in use."""
     left: list[str] = []
 
     def impatient(connection: socket.socket, _: int) -> None:
@@ -123,8 +123,8 @@ def test_a_target_whose_idle_timeout_is_the_pace_is_left_first(tmp_path):
     assert left.count("by it") < counts.sent / 10
 
 
-def test_a_target_whose_first_answer_is_beyond_us_is_not_said_to_be_down(tmp_path):
-    """Nothing is measured, and the reason is ours."""
+def test_a_target_whose_first_answer_is_too_large_is_not_called_down(tmp_path):
+    """Nothing is measured, and the reason is our limit."""
 
     def script(connection: socket.socket, _: int) -> None:
         read_request(connection)

@@ -84,8 +84,8 @@ def test_the_plan_is_sent_whatever_the_number_of_workers(tmp_path):
 
 
 @pytest.mark.long
-def test_beyond_the_bound_arrivals_are_dropped_and_count_against_the_target(tmp_path):
-    """A hanging target: each allowed request times out, those in flight in the end, too; the others are never sent."""
+def test_arrivals_beyond_the_bound_are_dropped_and_count_against_the_target(tmp_path):
+    """A hanging target: all requests sent time out, including those in flight at the end; the others are never sent."""
     changes = {
         "max_in_flight": 20,
         "arrivals": "uniform",
@@ -109,7 +109,7 @@ def test_beyond_the_bound_arrivals_are_dropped_and_count_against_the_target(tmp_
 
 
 @pytest.mark.long
-def test_the_stop_button_of_the_web_ui_ends_a_run_in_order(tmp_path):
+def test_the_stop_button_of_the_web_ui_ends_a_run_cleanly(tmp_path):
     """With a report, as if interrupted."""
     port = free_port()
     phases = [{"name": "long", "duration": "2 min", "rate": "50 rps"}]

@@ -123,8 +123,8 @@ def shown_below(directory: Path) -> dict[str, list[bytes]]:
 
 @pytest.mark.long
 @pytest.mark.parametrize("command", ["check", "run"])
-def test_a_dry_run_shows_no_secret_that_the_target_tells(target, tmp_path, command):
-    """The names of the variables stand in their place."""
+def test_a_dry_run_masks_secrets_that_the_target_shows(target, tmp_path, command):
+    """The names of the variables are shown instead."""
     file, _ = target
     plan = scenario_file(tmp_path, **PLAN)
     done = in_process(command, plan, "--target", file, "--dry-run", *users(tmp_path), **LEAKED)
@@ -143,7 +143,7 @@ def command_of(process: psutil.Process) -> str:
 
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_a_run_leaves_no_secret_behind(target, tmp_path, workers):
-    """In any of its files, in what it prints, or in the list of processes while it runs."""
+    """In its files, in its output, or in the list of processes while it runs."""
     file, _ = target
     plan = scenario_file(tmp_path, **PLAN)
     reports = tmp_path / "reports"
@@ -179,8 +179,8 @@ def test_a_run_leaves_no_secret_behind(target, tmp_path, workers):
 @pytest.mark.parametrize("end", ["\n", "\r\nX-Admin: 1", "\x1b[2J", "€", "\udcff"])
 @pytest.mark.parametrize("variable", ["API_TOKEN", "HOOK_KEY"])
 @pytest.mark.parametrize("command", ["check", "run", "gate"])
-def test_a_secret_that_cannot_be_sent_is_told_by_its_name_before_anything_is_sent(tmp_path, command, variable, end):
-    """Line breaks, control characters, what is not in Latin-1."""
+def test_an_unsendable_secret_is_named_before_anything_is_sent(tmp_path, command, variable, end):
+    """Line breaks, control characters, characters outside Latin-1."""
     file = tmp_path / "target.yaml"
     file.write_text(yaml.safe_dump(TARGET | {"base_url": "http://127.0.0.1:1"}))
     out = () if command == "check" else ("--out", tmp_path / "reports", "--annotate", "github")
@@ -194,7 +194,7 @@ def test_a_secret_that_cannot_be_sent_is_told_by_its_name_before_anything_is_sen
 
 @pytest.mark.long
 def test_a_target_that_is_down_shows_no_secret(tmp_path):
-    """In none of what a gate leaves behind."""
+    """In no file that a gate leaves behind."""
     file = tmp_path / "target.yaml"
     file.write_text(yaml.safe_dump(TARGET | {"base_url": "http://127.0.0.1:1"}))
     plan = scenario_file(tmp_path)

@@ -28,7 +28,7 @@ SHARED = {
 
 
 def test_two_processes_share_one_limit_and_ctrl_c_leaves_no_server(tmp_path):
-    """The client gets its quota once; the Redis was started for the run, and is gone with its directory."""
+    """The client gets its quota only once; the Redis was started for the run, and is gone with its directory."""
     run = Background("run", scenario_file(tmp_path, **SHARED), "--out", tmp_path / "out", REDIS_URL="")
     run.wait_for(tmp_path / "out/*/intervals.csv.gz")
     run.wait_for(tmp_path / "out/*/target.csv")

@@ -81,7 +81,7 @@ def locust_total(path: Path) -> int:
 @pytest.mark.long
 @pytest.mark.parametrize("sent", FRAMES.values(), ids=FRAMES.keys())
 def test_what_a_stranger_sends_changes_nothing(tmp_path, sent):
-    """To a real master of two workers, amid the run: it completes with what its workers sent, and no more."""
+    """To a real master of two workers in mid-run: it completes with exactly what its workers sent."""
     run = Background("run", scenario_file(tmp_path, **PLAN), "--out", tmp_path / "out", "--workers", 2)
     run.wait_for_phase(tmp_path / "out", "steady")
     with zmq.Context() as context, context.socket(zmq.DEALER) as stranger:
@@ -116,7 +116,7 @@ def worker_at(port: int, secret: str) -> subprocess.Popen[str]:
 
 @pytest.mark.long
 def test_a_worker_with_another_secret_never_joins_and_both_sides_say_so(tmp_path):
-    """The worker within seconds, by itself; the master at once, and when it gives up waiting."""
+    """The worker by itself within seconds; the master at once, and again when it gives up waiting."""
     port = free_port()
     # A busy machine takes its time to start a worker.
     listen = ("--workers", 1, "--listen", f"127.0.0.1:{port}", "--wait", 25)
@@ -133,7 +133,7 @@ def test_a_worker_with_another_secret_never_joins_and_both_sides_say_so(tmp_path
 
 
 @pytest.mark.long
-def test_a_worker_that_comes_late_changes_no_users_and_the_secret_is_written_nowhere(tmp_path):
+def test_a_late_worker_changes_nothing_and_the_secret_is_not_written_anywhere(tmp_path):
     """It has the right key but no part: users, traffic and results are those of the one that has."""
     port = free_port()
     listen = ("--workers", 1, "--listen", f"127.0.0.1:{port}")

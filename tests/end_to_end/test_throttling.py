@@ -32,8 +32,8 @@ def run(tmp_path, faults: dict[str, object] | None = None, **changes: object) ->
 
 
 @pytest.mark.long
-def test_who_honours_retry_after_waits_and_sees_whether_it_was_true(tmp_path):
-    """Three a second are let in again after a second; five a minute aren't, whatever they are told."""
+def test_users_that_honour_retry_after_wait_and_check_it(tmp_path):
+    """At three per second, requests pass after a second; at five per minute they don't, whatever Retry-After says."""
     seen = run(
         tmp_path,
         faults={"health": {"retry_after_s": 1}},
@@ -55,8 +55,8 @@ def test_who_honours_retry_after_waits_and_sees_whether_it_was_true(tmp_path):
 
 
 @pytest.mark.long
-def test_who_ignores_it_sends_on(tmp_path):
-    """Twenty users, of whom each is let in five times."""
+def test_users_that_ignore_throttling_keep_sending(tmp_path):
+    """Of twenty users, each gets five requests through."""
     seen = run(
         tmp_path, settings=FEW, when_throttled="ignore", phases=[{"name": "steady", "duration": "3 s", "users": 20}]
     )
@@ -64,8 +64,8 @@ def test_who_ignores_it_sends_on(tmp_path):
 
 
 @pytest.mark.long
-def test_who_is_to_stop_is_throttled_once(tmp_path):
-    """And sends no more."""
+def test_users_that_stop_are_throttled_once(tmp_path):
+    """And send no more."""
     seen = run(
         tmp_path, settings=FEW, when_throttled="stop", phases=[{"name": "steady", "duration": "3 s", "users": 20}]
     )

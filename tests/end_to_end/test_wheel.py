@@ -70,8 +70,8 @@ def installed(tmp_path_factory):
     return Installed(wheel, environment, elsewhere)
 
 
-def test_a_wheel_has_what_a_checkout_has(installed):
-    """Each module and template, the shipped folders in place of links, and no names but ours."""
+def test_a_wheel_contains_what_a_checkout_contains(installed):
+    """All modules and templates, the shipped folders instead of links, and no other top-level names."""
     names = zipfile.ZipFile(installed.wheel).namelist()
     assert {name.partition("/")[0] for name in names if ".dist-info" not in name} == NAMES
     packages = {"analysis": "loadproof/analysis", "loadproof": "loadproof"}
@@ -84,8 +84,8 @@ def test_a_wheel_has_what_a_checkout_has(installed):
     assert shipped == {file.name for file in (ROOT / "scenarios").glob("*.yaml")}
 
 
-def test_the_command_works_outside_of_the_repository(installed):
-    """From what was installed, and nothing else."""
+def test_the_command_works_outside_the_repository(installed):
+    """With the installed files only."""
     done = installed.run("loadproof", "--version")
     assert (done.returncode, done.stdout) == (0, f"loadproof {__version__}\n"), done.stderr
     done = installed.run("python", "-c", "import loadproof; print(loadproof.__file__)")
@@ -97,7 +97,7 @@ def test_the_command_works_outside_of_the_repository(installed):
 
 
 def test_a_run_from_the_wheel_ends_with_its_verdict_and_report(installed):
-    """On the reference API, with the users inside."""
+    """Against the reference API, with the built-in users."""
     done = installed.run("loadproof", "run", "smoke", "--out", "out")
     assert done.returncode != 2, done.stderr
     run = only_run(installed.elsewhere / "out")
