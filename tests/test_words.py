@@ -50,8 +50,8 @@ def files() -> Iterator[Path]:
     return (file for file in every if _WRITTEN.search(file.read_text(encoding="utf-8")))
 
 
-def test_a_name_that_says_nothing_is_short_lived():
-    """`found` of what? A reader would have to look up where it came from."""
+def test_a_meaningless_name_is_short_lived():
+    """`found` what? The reader would have to look up where it came from."""
     wrong = [
         f"{file.relative_to(ROOT)}:{node.lineno} {node.name}: {name}"
         for file in files()
@@ -72,7 +72,7 @@ def test_a_name_that_says_nothing_is_short_lived():
         ("for each in x:\n        a\n        b\n        each()", ["each"]),
     ],
 )
-def test_such_a_name_is_seen(body, wrong):
-    """In whatever way it is given."""
+def test_meaningless_names_are_found(body, wrong):
+    """However they are assigned."""
     (function,) = ast.parse(f"def f(x):\n    {body}\n").body
     assert list(long_lived(function)) == wrong

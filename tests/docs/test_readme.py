@@ -22,7 +22,7 @@ MAKES_LOAD = re.compile(r"loadproof (run|gate) (?!.*--dry-run)", re.DOTALL).sear
 
 
 def test_the_first_block_is_the_two_commands():
-    """Those that do all the set-up; continuous integration runs them, the tests with coverage."""
+    """They do all the set-up; continuous integration runs them, the tests with coverage."""
     assert [line.split("#")[0].split() for line in TWO_COMMANDS.splitlines()] == [
         ["make", "load-100"],
         ["make", "test"],
@@ -50,8 +50,8 @@ def type_in(copy: Path, block: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.process
 @pytest.mark.long
-def test_a_scenario_and_a_user_of_ones_own_leave_the_tests_green(tmp_path):
-    """Those that look into these two folders, in a copy of the repository."""
+def test_your_own_scenario_and_user_break_no_tests(tmp_path):
+    """The tests that look into these two folders, in a copy of the repository."""
     own = tmp_path / "loadproof"
     copy_repository(own)
     (added,) = (block for block in OTHERS if block.startswith("cat > locustfiles/"))
@@ -80,7 +80,7 @@ def marked(block: str):
 
 @pytest.mark.process
 @pytest.mark.parametrize("block", [marked(block) for block in OTHERS if not MAKES_LOAD(block)])
-def test_every_other_block_does_what_it_says(copy, block):
+def test_every_other_block_works(copy, block):
     """With exit code 0."""
     done = type_in(copy, block)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -89,8 +89,8 @@ def test_every_other_block_does_what_it_says(copy, block):
 @pytest.mark.process
 @pytest.mark.long
 @pytest.mark.parametrize("block", [block for block in OTHERS if MAKES_LOAD(block)], ids=first_line)
-def test_every_block_that_makes_load_makes_a_run_whose_thresholds_hold(copy, block):
-    """The run's own word, and with it the exit code, is the machine's as well."""
+def test_every_block_that_generates_load_makes_a_run_that_meets_its_thresholds(copy, block):
+    """The verdict, and so the exit code, also depend on the machine."""
     before = set(copy.glob("reports/**/verdict.json"))
     done = type_in(copy, block)
     assert "Traceback" not in done.stdout + done.stderr

@@ -107,7 +107,7 @@ def test_missing_authority_files_are_reported_before_the_run(tmp_path, variable,
 
 @pytest.mark.long
 def test_faults_and_mutants_in_the_environment_are_reported_and_other_settings_ignored(tmp_path):
-    """Other variables of the reference API were meant for something else, such as a database or an address to listen on."""
+    """Other variables of the reference API were meant for something else, such as an address to listen on."""
     others = {"HOST": "nowhere.invalid", "DATABASE": str(tmp_path / "theirs.db"), "WORKERS": "nonsense"}
     wrong = {"FAULTS": json.dumps({"health": {"error_ratio": 1.0}}), "TARGET_MUTANT": "stale-cache"}
     done = in_process("run", scenario_file(tmp_path, **PLAN), "--dry-run", **wrong, **others)

@@ -241,7 +241,7 @@ def test_users_whose_clients_cannot_apply_the_target_file_are_refused(tmp_path):
 
 @pytest.mark.long
 def test_each_client_of_a_locustfile_applies_the_target_file(tmp_path):
-    """Here in a dry run: through the proxy, with a header and a password; also a client that the file creates itself."""
+    """Here in a dry run: through the proxy, with a header and a password; also a client that the file creates."""
     users, heard, proxy = tmp_path / "users.py", Heard(), proxies.Proxy(AUTHORIZATION)
     made = """
 class Making(HttpUser):
