@@ -1,4 +1,4 @@
-"""How the program ends: its exit codes, as a shell sees them."""
+"""How the program ends: exit codes as a shell sees them."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_a_bug_ends_with_exit_code_70_and_a_traceback(tmp_path, monkeypatch):
 
 
 def without_reader(*arguments: object, reader: str = "true") -> subprocess.CompletedProcess[str]:
-    """As `loadproof … | true`, which has gone before the first line; the exit code is the program's."""
+    """Like `loadproof … | true`, where the reader is gone before the first line; returns the program's exit code."""
     command = " ".join(map(str, [sys.executable, "-m", "tests.undrawn", *arguments]))
     line = f"{command} | {reader} > /dev/null; exit ${{PIPESTATUS[0]}}"
     return subprocess.run(["bash", "-c", line], cwd=ROOT, capture_output=True, text=True, check=False, timeout=100)

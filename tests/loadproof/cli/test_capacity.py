@@ -16,7 +16,7 @@ from simulation.rundirs import manifest
 from simulation.trials import search_for, trial
 from tests.loadproof.cli.refusals import refused
 
-# Who looks at the same locustfiles shares what was found there, a second's work, in one process.
+# In one process, so that the inspection of the locustfiles, which takes a second, is shared.
 pytestmark = pytest.mark.slow
 
 OPEN = {
@@ -120,7 +120,7 @@ def test_each_goal_needs_enough_requests_in_a_trial_at_the_lower_end(scenario):
     """A goal on one request in a hundred would find none at all in some trials, and be missed."""
     mix = {"health": {"share": "99 %"}, "webhooks": {"share": "1 %"}}
     rare = [{"expect": "goodput_ratio >= 99 %"}, {"endpoint": "webhooks", "expect": "p(95) < 200 ms"}]
-    # Its other fault keeps it from being measured in any case.
+    # `--to` is invalid in any case, so nothing is measured.
     text = refused("capacity", scenario(mix=mix, thresholds=rare), "--from", "50", "--to", "1e9")
     assert (
         "--from and --trial: a trial at the lower end would have fewer than 20 requests for "
@@ -165,7 +165,7 @@ def test_a_scenarios_own_phases_may_be_too_short_for_its_thresholds(scenario):
     """Trials decide: `run` refuses a threshold that the phases are too short for, `capacity` doesn't."""
     short = scenario(phases=[{"name": "steady", "duration": "2 s", "rate": "20 rps"}])
     assert "can't be decided: it needs 200 samples" in refused("run", short)
-    # The other fault of this command line is all that it is refused for.
+    # `--trial` is invalid, and the only reason for refusal.
     text = refused("capacity", short, "--trial", "0.1")
     assert "--trial: not between 1 and 600 s" in text
     assert "can't be decided" not in text

@@ -1,4 +1,4 @@
-"""`loadproof check`: what scenarios would send, or all that is wrong with them."""
+"""`loadproof check`: what scenarios would send, or all their problems."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from tests.commands import ROOT, in_process, scenario_file
 from tests.loadproof.cli.refusals import refused
 
-# Who looks at the same locustfiles shares what was found there, a second's work, in one process.
+# In one process, so that the inspection of the locustfiles, which takes a second, is shared.
 
 
 @pytest.mark.slow
@@ -100,7 +100,7 @@ class ShopUser(ApiUser):
 
 
 def dry_run_of(tmp_path, shop: str, url: str):
-    """Of ten users of this locustfile, once a second for a minute."""
+    """A dry run of ten users of this locustfile, once a second for a minute."""
     (tmp_path / "own").mkdir()
     (tmp_path / "own/shop.py").write_text(shop)
     changes = {

@@ -1,4 +1,4 @@
-"""`loadproof compare`: two groups of run directories to a word, files and an exit code."""
+"""`loadproof compare`: from two groups of run directories to a verdict, files and an exit code."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PLAN = scenario(
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """Three runs of each of two releases, made alternately; the candidate takes half as long again."""
+    """Three runs of each of two releases, made alternately; the candidate takes 50 % longer."""
     root = tmp_path_factory.mktemp("releases")
     random = np.random.default_rng(1)
     for number in range(6):

@@ -15,7 +15,7 @@ from tests.loadproof.cli.refusals import refused
 from tests.planned import PLANNED
 from tests.servers import answering, serving
 
-# Who looks at the same locustfiles shares what was found there, a second's work, in one process.
+# In one process, so that the inspection of the locustfiles, which takes a second, is shared.
 pytestmark = pytest.mark.slow
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
@@ -137,7 +137,7 @@ def test_a_candidate_that_does_not_start_is_reported_before_anything_is_measured
 
 
 def refused_beside_plan(*arguments: object) -> str:
-    """What is an error after the plan was shown."""
+    """The error reported after the plan was shown."""
     done = in_process(*arguments)
     assert done.returncode == 2, done.stdout + done.stderr
     assert "looks after 4, 6, 8, 12 runs of each side" in done.stdout

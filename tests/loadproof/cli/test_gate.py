@@ -1,4 +1,4 @@
-"""`loadproof gate`: what it prints."""
+"""`loadproof gate`: what it prints, and how it compares with a baseline."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_paths_stay_whole_in_a_narrow_log(tmp_path, monkeypatch):
 
 @pytest.fixture
 def releases(tmp_path, monkeypatch):
-    """A scenario's file and its runs of the last release; each run of a gate takes 1 ms longer than the one before."""
+    """A scenario's file and runs of its last release; each run of a gate takes 1 ms longer than the one before."""
     content = {
         "name": "synthetic",
         "model": "closed",

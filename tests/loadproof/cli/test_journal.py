@@ -1,4 +1,4 @@
-"""`loadproof journal`: whole rows of whatever a run left, for whoever reads them."""
+"""`loadproof journal`: the complete rows of whatever a run left."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROWS = [
     JournalRow("1", "127.1.0.1", "balance", "steady", number, number, number + 5, 200, "ok", "", 0, "")
     for number in range(60_000)
 ]
-"""More than is read at a time."""
+"""More rows than are read at a time."""
 ROWS[1] = ROWS[1]._replace(retry_after=quoted("Sun, 06"), noted=quoted(noted_text({"key": "k", "amount": 5})))
 
 

@@ -1,4 +1,4 @@
-"""`--notify` of report, run and gate: the verdict's exit code stays, whatever becomes of the notice."""
+"""`--notify` of report, run and gate: the exit code stays the verdict's, whatever becomes of the notification."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CSVS = ROOT / "tests/captures/2.2.3"
 
 @contextmanager
 def webhook(answer: bytes = b"HTTP/1.1 204 No Content\r\n\r\n"):
-    """Its URL, and the bodies that it took."""
+    """A webhook's URL, and the bodies that it received."""
     bodies: list[bytes] = []
 
     def script(connection: socket.socket, _: int) -> None:

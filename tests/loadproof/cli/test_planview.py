@@ -1,4 +1,4 @@
-"""What `check` shows of thresholds beside how many samples they will have."""
+"""What `check` shows of thresholds and the samples that they will have."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`--release`: what the release is called that is loaded."""
+"""`--release`: the name of the version under test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`loadproof report`: run directories and what other tools wrote, and what does not go with which."""
+"""`loadproof report`: on run directories and other tools' files, and options that don't go with them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`loadproof schema`: what editors and validators read."""
+"""`loadproof schema`: schemas for editors and validators."""
 
 from __future__ import annotations
 

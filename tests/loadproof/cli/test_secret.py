@@ -1,4 +1,4 @@
-"""Master and workers on several machines need a secret: what is refused without a good one."""
+"""Master and workers on several machines need a good secret, and refuse to start without one."""
 
 from __future__ import annotations
 

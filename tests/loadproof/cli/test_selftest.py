@@ -1,4 +1,4 @@
-"""`loadproof selftest`: what it keeps, what later runs carry of it, and what one of its runs shows."""
+"""`loadproof selftest`: what it keeps, what later runs show of it, and what its own runs show."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ def test_the_busiest_phase_decides_which_scenarios_fit():
 
 @pytest.fixture(scope="module")
 def stopped(tmp_path_factory):
-    """One run whose server stands still: all that a trial does."""
+    """A trial whose server is paused, which covers all that trials do."""
     out = tmp_path_factory.mktemp("selftest")
     return perform(ScriptedRun("stopped-server", rate_rps=100, seconds=4, stopped="server"), out, StopSignal())
 
@@ -207,12 +207,12 @@ def test_lateness_is_reported(stopped, tmp_path):
 
 
 def named(run):
-    """By its directory: a run with everything equal would be a copy."""
+    """Give a run the id of its directory: runs with equal ids would count as copies."""
     write_manifest(run, read_manifest(run).model_copy(update={"run_id": run.name}))
 
 
 def scripted(trial, out, _):
-    """A run as such a trial leaves it where everything works, and the generator keeps up 500 requests/s."""
+    """The trial on a machine where everything works and the generator keeps up 500 requests/s."""
     number = len(list(out.iterdir()))
     slower = float(trial.script.partition("*")[2] or 1) * (50 if trial.stopped == "server" else 1)
     path = write_run(

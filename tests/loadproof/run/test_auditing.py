@@ -1,4 +1,4 @@
-"""What loadproof asks a target for its audits is enough to judge it, within the target's limits."""
+"""The questions that audits ask a target suffice to judge it, and stay within its limits."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ PHASES = [{"name": "steady", "duration": "5 s", "users": 1}]
 
 
 def run_against(target: TargetFile, path: Path, *, audits: list[str], load: Callable[[], str] = str) -> Path:
-    """A run directory whose load leaves these lines of a journal: other payments and events are the audit's own."""
+    """A run directory whose load left these journal lines; all other payments and events are the audit's own."""
     thresholds = [*(threshold for threshold in FEW if threshold["audit"] in audits), {"expect": "goodput_ratio >= 9 %"}]
     content = scenario(phases=PHASES, thresholds=thresholds)
     facts: dict[str, Any] = target.model_dump(include={"headers", "endpoints", "exclusive_accounts"})
@@ -79,7 +79,7 @@ def words(found: Audited) -> dict[str, Word]:
 
 
 NEEDS_LOAD = {SUM, READ_BALANCES}
-"""Promises that only show while others pay."""
+"""Promises that can only be checked while others pay."""
 
 
 def test_a_correct_target_with_another_vocabulary_passes(tmp_path):

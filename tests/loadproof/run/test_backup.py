@@ -1,4 +1,4 @@
-"""Backups of a program that shares no code with the reference API, by commands of its target file: right and wrong."""
+"""Correct and faulty backups, by commands in a target file, of a program that shares no code with the reference API."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def keeper(tmp_path_factory):
 
 
 class Payers:
-    """Pay one after the other until they are told to stop, and keep what a journal would say."""
+    """Make payments one after the other until stopped, and keep rows as a journal would have them."""
 
     def __init__(self, url: str) -> None:
         self.rows: list[tuple[Any, ...]] = []
@@ -102,7 +102,7 @@ class Payers:
 
 
 def backed_up(keeper: Any, path: Path, **ways: Any) -> Audited:
-    """What the audit makes of a backup that is taken in such ways, while two users pay."""
+    """The audit of a backup that is taken in these ways while two users pay."""
     file = path / "vault.sqlite3"
     with serving_vault(file) as url, sqlite3.connect(file) as database:
         database.execute("VACUUM INTO ?", (str(file.with_suffix(".old")),))
@@ -125,7 +125,7 @@ def backed_up(keeper: Any, path: Path, **ways: Any) -> Audited:
                 time.sleep(0.02)
             faults.end()
         write_manifest(path, manifest.model_copy(update={"start_unix_s": start_unix_s}))
-        # Of a worker whose clock is the same.
+        # A worker with the same clock.
         files.append_rows(path / files.GENERATOR, [GeneratorRow(0, "local", *[0] * 9)])
         append_journal(path / files.JOURNAL, packed(payers.lines(start_unix_s)))
         auditing.after()
@@ -180,7 +180,7 @@ def test_a_correct_backup_keeps_every_promise(tmp_path, keeper, how):
         ({"backup": "failing"}, {TAKEN}),
         ({"serve": ("broken",)}, {SERVES}),
     ],
-    # A set has another order in each process, and so would a name that is made from it.
+    # Explicit ids: the order of a set differs between processes, and so would ids made from it.
     ids=["live file", "old", "newest undone", "newest lost", "half a payment", "endless", "failing", "broken"],
 )
 def test_a_faulty_backup_fails_and_nothing_untested_passes(tmp_path, keeper, wrong, broken):

@@ -1,4 +1,4 @@
-"""Which trials a search for capacity makes, of simulated targets."""
+"""The trials that a capacity search makes of simulated targets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from loadproof.run.capacity import AROUND, BEYOND, SearchStoppedError, TrialPlan
 from loadproof.rundir.trials import GoalLoss, Search, Trial
 from simulation.trials import LogisticTarget, search_for, trial
 
-# In one process: what the first search imports takes two seconds.
+# In one process, because the imports of the first search take two seconds.
 pytestmark = pytest.mark.slow
 
 CLIFF_RPS = 975.0
@@ -28,13 +28,13 @@ def plan(measure, search: Search = SEARCH, **options) -> TrialPlan:
 
 
 def cliff(middle_rps: float = CLIFF_RPS) -> LogisticTarget:
-    """A target that holds exactly this much."""
+    """A target that sustains exactly this rate."""
     return LogisticTarget(np.random.default_rng(1), middle_rps, 1e6)
 
 
 @pytest.fixture(scope="module")
 def made() -> list[Trial]:
-    """All trials of one search."""
+    """All trials of a complete search."""
     whole = plan(cliff().measure)
     whole.make()
     return whole.trials
@@ -148,7 +148,7 @@ def test_a_stopped_search_makes_no_more_trials():
 
 @pytest.fixture(scope="module")
 def common_loss():
-    """The library inspects all modules while it is imported: seconds, where as many are loaded as by all tests."""
+    """Imported late: the library inspects all loaded modules, which takes seconds among those of all tests."""
     from loadproof.run import boundsearch
 
     return boundsearch.common_loss

@@ -1,4 +1,4 @@
-"""Directories in which children work: empty, and gone in the end."""
+"""Working directories of children: empty, and removed in the end."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LONG_AGO_S = time.time() - 3600
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    """Where temporary files are."""
+    """The directory for temporary files."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     return tmp_path
 

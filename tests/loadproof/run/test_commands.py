@@ -1,4 +1,4 @@
-"""Commands as a run starts them: what they are given and what is kept, ended in time, with their run, and undone."""
+"""Commands that a run starts: what they get, what is recorded, and that they end in time and are undone."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def fault(name: str, undo: str | None = None) -> FaultSpan:
 def noted_of(
     target: TargetFile, keeper: Any, path: Path, span: FaultSpan, *, until: Callable[[list[Any]], object]
 ) -> list[tuple[str, dict[str, Any]]]:
-    """The events of such a fault, of a run that ends when it is `until`."""
+    """The events of this fault, in a run that ends as soon as `until` is true of them."""
     faults, noted = Faults([span], keeper), []
     faults.commands = commands_of(target, keeper, path)
     faults.begin(time.time(), lambda kind, detail: noted.append((kind, json.loads(detail))))

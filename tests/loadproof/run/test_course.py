@@ -1,4 +1,4 @@
-"""How a run ends: what came first, and a generator that is stopped, and killed if it doesn't stop."""
+"""How a run ends: the first reason counts, and a generator is stopped, or killed if it doesn't stop."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from loadproof.run.course import Course
 
 
 class Stage:
-    """A generator that lives on, and a clock."""
+    """A generator that never ends by itself, and a clock."""
 
     def __init__(self) -> None:
         self.now_s = 0.0
@@ -23,7 +23,7 @@ class Stage:
         self.deeds.append((self.now_s, what))
 
     def until(self, at_s: float) -> list[tuple[float, str]]:
-        """Enforced once a second until it is killed."""
+        """Enforce the course once a second until the generator is killed; returns what was done to it."""
         while self.now_s < at_s and all(what != "killed" for _, what in self.deeds):
             self.now_s += 1.0
             self.course.enforce()

@@ -1,4 +1,4 @@
-"""The order of a duel's runs as they are made, repeated, interrupted, resumed and ended."""
+"""A duel's runs: made in order, repeated, interrupted, resumed and ended."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.planned import PLANNED
 
 
 class Script:
-    """Runs that go as told: by the number of the attempt, what is wrong with it."""
+    """A referee whose runs go as scripted: `at_5={"invalid": …}` is what is wrong with attempt 5."""
 
     def __init__(self, path: Path, *, decided_at: int = 1, stop: StopSignal | None = None, **troubles) -> None:
         self.path, self.decided_at, self.stop = path, decided_at, stop or StopSignal()

@@ -1,4 +1,4 @@
-"""The embedded target is ready when it says so, whatever else it prints."""
+"""The embedded target is ready when it says so, whatever else it prints, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def started(tmp_path, **settings: str) -> Iterator[embedded.EmbeddedTarget]:
 
 @pytest.fixture
 def temporary(tmp_path, monkeypatch):
-    """The only place for temporary files, also of child processes."""
+    """The only directory for temporary files, also of child processes."""
     directory = tmp_path / "temporary"
     directory.mkdir()
     monkeypatch.setenv("TMPDIR", str(directory))
@@ -40,7 +40,7 @@ def temporary(tmp_path, monkeypatch):
 
 @contextmanager
 def starting(tmp_path, monkeypatch, at_start: str) -> Iterator[str]:
-    """The base URL of one whose Python does this first."""
+    """The base URL of a target whose Python runs this code first."""
     (tmp_path / "sitecustomize.py").write_text(at_start)
     monkeypatch.setattr(readiness, "_TIMEOUT_S", 10.0)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))

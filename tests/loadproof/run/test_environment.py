@@ -1,4 +1,4 @@
-"""The revision is that of loadproof's own source, and of nobody else's."""
+"""The revision of loadproof's own source, and the hash of users' code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Extras that are missing are named before anything starts."""
+"""Missing extras are named before anything starts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Faults as a run makes them: to its own processes and in front of servers, and undone whatever happens to the run."""
+"""Faults injected by a run, into its own processes and in front of servers, and undone whatever happens to the run."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def keeper(tmp_path):
 
 @contextmanager
 def sleeping():
-    """A process that leads a group of its own, as each of a run's does."""
+    """A process that leads its own process group, like those of a run."""
     process = subprocess.Popen(["sleep", "60"], start_new_session=True)
     try:
         yield psutil.Process(process.pid)
@@ -165,7 +165,7 @@ def test_a_paused_server_is_resumed_even_if_the_fault_process_is_gone(keeper):
         faults.servers["target"] = SimpleNamespace(process=process)
         faults.begin(time.time(), lambda kind, _: noted.append(kind))
         becomes(process, psutil.STATUS_STOPPED)
-        # That it stands still may be seen before whoever did it has said so.
+        # The process may be seen as paused before the fault is noted.
         until_s = time.monotonic() + 10
         while not noted and time.monotonic() < until_s:
             time.sleep(0.01)
@@ -179,7 +179,7 @@ def test_a_paused_server_is_resumed_even_if_the_fault_process_is_gone(keeper):
 
 
 class Gone:
-    """A target that can be killed, and doesn't start again."""
+    """A server that can be killed, but doesn't start again."""
 
     def take_down(self, *, politely: bool) -> None:
         assert not politely

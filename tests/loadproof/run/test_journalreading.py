@@ -1,4 +1,4 @@
-"""What a journal leaves to ask about: payments that nobody knows the end of, ids, events and accounts."""
+"""What a journal leaves to ask about: payments with an unknown result, ids, events and accounts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Locustfiles that can't be what the scenario means are refused, each with its reason, before anything is sent."""
+"""Locustfiles that don't fit the scenario are refused, each with its reason, before anything is sent."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ FILES = {
     "shaped": user("shaped") + "class Shape(LoadTestShape):\n    def tick(self):\n        return None\n",
 }
 ALWAYS = {"stray", "namesake", "typo", "gone", "leaves", "shaped"}
-"""What Locust would load, whatever the mix."""
+"""Files with problems whatever the mix, because Locust would load them."""
 
 
 @pytest.fixture(scope="module")
@@ -109,13 +109,13 @@ def directory(tmp_path_factory) -> Path:
 
 
 def of_mix(*kinds: str, requests: list[str] | None = None) -> Scenario:
-    """All of them as often, with the same requests."""
+    """A scenario with these kinds in equal shares, with the same requests."""
     each = {"share": f"{100 / len(kinds)} %", "every": "1 s", "requests": requests}
     return scenario(mix=dict.fromkeys(kinds, each), thresholds=[{"expect": "goodput_ratio >= 99 %"}])
 
 
 def problems(directory: Path, endpoint: str, requests: list[str] | None = None) -> str:
-    """Of the file of this endpoint, where it is all of the mix."""
+    """The problems of this endpoint's file, if the mix has nothing else."""
     found = misfits(directory, of_mix(endpoint, requests=requests))
     return "\n".join(str(each) for each in found if f"/{endpoint}.py" in str(each))
 

@@ -1,4 +1,4 @@
-"""Locust's own settings decide nothing in a run: what is set is told by its name, and not handed on."""
+"""Locust's settings have no effect on a run: those found are listed by name, and not passed on."""
 
 from __future__ import annotations
 

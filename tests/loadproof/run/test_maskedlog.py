@@ -1,4 +1,4 @@
-"""A log that something other than Python wrote to."""
+"""A log that was written by something other than Python."""
 
 from __future__ import annotations
 

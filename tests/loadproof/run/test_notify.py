@@ -1,4 +1,4 @@
-"""`--notify`: whom it names, what they are sent, and what is said when they don't take it."""
+"""`--notify`: the recipients, what they are sent, and what is reported if they refuse it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def telegram(monkeypatch):
 
 
 class Webhook:
-    """What it was sent, head and body, and what it answers in turn; 204 after that."""
+    """Keeps the heads and bodies of requests; gives these answers in turn, then 204."""
 
     def __init__(self, *answers: bytes) -> None:
         self._answers = list(answers)
@@ -56,7 +56,7 @@ class Webhook:
 
 
 def told(*texts: str) -> tuple[list[str], list[float]]:
-    """What is said on standard error, and the pauses."""
+    """The problems that are reported, and the pauses."""
     pauses: list[float] = []
     problems = tell(channels_of(texts), content=CONTENT, text="a text", sleep=pauses.append)
     return [str(problem) for problem in problems], pauses

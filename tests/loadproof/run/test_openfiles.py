@@ -1,4 +1,4 @@
-"""Connections that a machine doesn't allow are known before the run."""
+"""Connections that a machine doesn't allow are reported before the run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_too_low_a_limit_of_open_files_is_reported_before_the_run(tmp_path, monk
     """With the number that is needed, and how to raise the limit."""
     file = tmp_path / "many.yaml"
     file.write_text((ROOT / "scenarios/smoke.yaml").read_text().replace("users: 10", "users: 750"))
-    # A hard limit that was lowered can't be raised again.
+    # Simulated, because a lowered hard limit can't be raised again.
     limits = resource.getrlimit
     monkeypatch.setattr(
         resource, "getrlimit", lambda of: (allowed, allowed) if of == resource.RLIMIT_NOFILE else limits(of)

@@ -1,4 +1,4 @@
-"""Somebody's locustfile that can't be run as it is asked for is refused with the reason, and nothing is sent."""
+"""An ordinary locustfile that can't be run as asked is refused with the reason, and nothing is sent."""
 
 from __future__ import annotations
 
@@ -190,7 +190,7 @@ REFUSED = {
 
 
 OFTEN = {"gone", "elsewhere"}
-"""Each takes a second of CPU time: the others are long tests."""
+"""Cases to run often; each takes a second of CPU time, so the others are marked as long."""
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ def test_a_locustfile_is_inspected_in_the_users_working_directory(tmp_path, monk
 
 @pytest.fixture(scope="module")
 def fit(tmp_path_factory):
-    """A directory with a locustfile that fits, which is looked at once."""
+    """A directory with a valid locustfile, which is inspected only once."""
     directory = tmp_path_factory.mktemp("fit")
     (directory / "own.py").write_text(HEAD + FIT)
     return directory
@@ -269,7 +269,7 @@ def test_a_shape_that_reads_options_gets_those_of_the_command_line(tmp_path):
 
 
 def scenario_with(directory, **changes: object):
-    """A scenario of the locustfile in there, as a file."""
+    """The file of a scenario for the locustfile in this directory."""
     scenario = {
         "name": "own",
         "model": "closed",

@@ -1,4 +1,4 @@
-"""A scenario's settings as the environment of the embedded target, and what is started and written for it."""
+"""The embedded target's environment from a scenario's settings, and what is started and written for it."""
 
 from __future__ import annotations
 

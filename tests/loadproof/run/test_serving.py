@@ -1,4 +1,4 @@
-"""A release that a command starts: on its port, awaited, and gone with everything that it has started."""
+"""A release started by a command: on its port, waited for, and gone with everything that it has started."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 
 @contextmanager
 def up(tmp_path, command, *, wait_s=20.0):
-    """As a duel has it."""
+    """Serve the release as a duel does."""
     scenario = load_scenario(scenario_file(tmp_path))
     starting = Starting(scenario, cores={0}, wait_s=wait_s, stop_requested=lambda: False)
     target = target_at(command, None, where="--candidate")
@@ -35,7 +35,7 @@ def up(tmp_path, command, *, wait_s=20.0):
 
 
 def marked(text):
-    """Other processes whose command line has this text."""
+    """Other processes with this text in their command line."""
     others = (process for process in psutil.process_iter(["cmdline"]) if process.pid != os.getpid())
     return [process for process in others if text in " ".join(process.info["cmdline"] or ())]
 

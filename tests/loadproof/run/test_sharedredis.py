@@ -1,4 +1,4 @@
-"""A Redis of the run's own is there while it is wanted, and gone whatever ends the run."""
+"""A Redis started by a run is there while it is needed, and gone however the run ends."""
 
 from __future__ import annotations
 
@@ -183,7 +183,7 @@ def test_an_unreachable_server_ends_the_run_before_any_load(tmp_path, monkeypatc
 
 @pytest.fixture(scope="module")
 def guarded_server():
-    """Wants a password, and has a user who may not write, one who may not run scripts and one who may do all."""
+    """A server with a password, and with users who may not write, may not run scripts, or may do everything."""
     with RedisServer() as server, server.client() as client:
         for name, rights in (("reader", "+@read +eval"), ("clerk", "+@write +@connection"), ("owner", "+@all")):
             client.execute_command("ACL", "SETUSER", name, "on", ">hunter2", "~*", *rights.split())
@@ -244,7 +244,7 @@ def test_a_password_quoted_by_the_server_is_not_repeated():
             connection.sendall(b"-WRONGPASS wrong password hunter/2 given\r\n")
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        # The first connection only looks whether anybody listens.
+        # The first connection only checks whether anything listens.
         threading.Thread(target=lambda: [answer(listener.accept()[0]) for _ in range(2)], daemon=True).start()
         with pytest.raises(TargetError, match=r"wrong password .* given; give its user") as refusal:
             sharedredis._refuse_unusable(f"redis://:hunter%2F2@127.0.0.1:{listener.getsockname()[1]}")

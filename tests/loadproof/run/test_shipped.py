@@ -1,4 +1,4 @@
-"""What comes with loadproof, by name."""
+"""Scenarios and users that ship with loadproof, by name."""
 
 from __future__ import annotations
 

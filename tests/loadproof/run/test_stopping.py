@@ -13,7 +13,7 @@ from loadproof.run.stopping import StopSignal
 
 @pytest.fixture
 def handled():
-    """SIGHUP as somebody handled it before; restored after the test."""
+    """SIGHUP with a given handler; restored after the test."""
     before = signal.getsignal(signal.SIGHUP)
     yield lambda handler: signal.signal(signal.SIGHUP, handler)
     signal.signal(signal.SIGHUP, before)
@@ -36,7 +36,7 @@ def stopped_by(number: signal.Signals) -> StopSignal:
 )
 def test_a_signal_is_remembered_and_names_the_ending(handled: Callable[..., object], number, ending, code):
     """A closing terminal ends a run like SIGTERM."""
-    # Unhandled, it would end this process.
+    # Without the handler, the signal would end this process.
     handled(lambda *_: None)
     stop_signal = stopped_by(number)
     assert (stop_signal.name, stop_signal.ending, stop_signal.exit_code) == (number.name, ending, code)

@@ -1,4 +1,4 @@
-"""Tokens for this process's own questions, from a real server."""
+"""Tokens for this process's own requests, from a real server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The server whose log benchmarks believe: it logs what it read and wrote, and keeps its script."""
+"""The server whose log benchmarks rely on: it logs what it read and wrote, and follows its script."""
 
 from __future__ import annotations
 
