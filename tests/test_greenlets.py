@@ -1,4 +1,4 @@
-"""What timeouts, timers and ends of threads do in tests with greenlets."""
+"""Timeouts, timers and ends of threads in tests with greenlets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names in the product's code: one that says nothing of its value is gone before its reader has forgotten it."""
+"""Names in the product's code: a name that says nothing about its value must not live for long."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ PACKAGES = ("analysis", "loadproof", "locustfiles", "payments_api")
 SAYING_NOTHING = frozenset({"came", "each", "found", "one", "seen", "told"})
 _WRITTEN = re.compile(rf"\b({'|'.join(SAYING_NOTHING)})\b")
 LINES = 2
-"""From where such a name is given to where it is read the last time."""
+"""Most lines from the assignment of such a name to its last use."""
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def long_lived(function: ast.AST) -> Iterator[str]:
-    """Such names that live for longer; those of a comprehension live as long as that."""
+    """Such names that live longer; a name in a comprehension lives as long as the comprehension."""
     comprehensions = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
     within = {
         node

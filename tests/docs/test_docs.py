@@ -68,7 +68,7 @@ def test_links_are_not_broken(document):
 
 
 def anchors_of(file: Path) -> set[str]:
-    """Of a document's headings, as GitHub makes them."""
+    """The anchors of a document's headings, as GitHub makes them."""
     headings = re.findall(r"^#+ (.*)$", file.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 

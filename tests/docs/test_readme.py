@@ -1,4 +1,4 @@
-"""The README's commands, typed one block after the other in a copy of the repository."""
+"""The README's commands, run block by block in a copy of the repository."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.other_api import SIGNING_KEY, TOKEN, running_other_api
 BLOCKS = re.findall(r"^```sh\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
 TWO_COMMANDS, *OTHERS = BLOCKS
 WRITTEN = dict(re.findall(r"^cat > (\S+) <<'EOF'\n(.*?)^EOF$", "".join(OTHERS), re.DOTALL | re.MULTILINE))
-"""Files that a block writes, and later ones read: another process may have typed that block."""
+"""Files that one block writes and later ones read, because another process may run that block."""
 MAKES_LOAD = re.compile(r"loadproof (run|gate) (?!.*--dry-run)", re.DOTALL).search
 
 
@@ -30,7 +30,7 @@ def test_the_first_block_is_the_two_commands():
 
 
 def type_in(copy: Path, block: str) -> subprocess.CompletedProcess[str]:
-    """As it stands; the example's own address is replaced by a server of the tests."""
+    """Run a block unchanged, except that the example's address is replaced by a test server."""
     assert len(block.splitlines()) <= 18
     for name, content in WRITTEN.items():
         if name in block and f"cat > {name}" not in block:
@@ -73,7 +73,7 @@ def first_line(block: str) -> str:
 
 
 def marked(block: str):
-    """To draw a report takes seconds, and so does to try each task once."""
+    """The block with its marks: drawing a report takes seconds, and so does a dry run."""
     takes_seconds = re.search("loadproof report|--dry-run", block)
     return pytest.param(block, marks=[pytest.mark.long] if takes_seconds else [], id=first_line(block))
 

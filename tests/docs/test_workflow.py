@@ -1,4 +1,4 @@
-"""The shipped workflow's own commands, run as GitHub would, against a service that isn't loadproof's."""
+"""The commands of the shipped workflow, run as GitHub would, against a service that isn't loadproof's."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from tests.commands import ROOT, words_of
 GATE = yaml.safe_load((ROOT / ".github/workflows/load.yml").read_text(encoding="utf-8"))["jobs"]["gate"]
 (COMMANDS,) = [step["run"] for step in GATE["steps"] if "run" in step]
 STAGING = "127.1"
-"""Loopback under a name that isn't known for it."""
+"""Loopback under a name that isn't recognized as loopback."""
 
 
 def run_commands(copy, **variables: str) -> subprocess.CompletedProcess[str]:
-    """As bash gets them from GitHub; a repository variable that isn't set is empty."""
+    """Run the commands in bash as GitHub does; a repository variable that isn't set is empty."""
     given = dict.fromkeys(GATE["env"], "") | {"SCENARIOS": "smoke"} | variables
     return subprocess.run(
         ["bash", "-e", "-o", "pipefail", "-c", COMMANDS],

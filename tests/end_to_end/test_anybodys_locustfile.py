@@ -1,4 +1,4 @@
-"""Locustfiles as they are, written without a thought of loadproof: what they send is judged, and nothing is lost."""
+"""Ordinary locustfiles, written without loadproof in mind: everything they send is judged, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -79,19 +79,19 @@ def own(tmp_path, code: str, name: str = "shop.py"):
 
 
 def run(tmp_path, code: str, server, *options: object, users: int = 6, duration: str = "3s"):
-    """The finished command, and its run's directory, whose journal has what its intervals count."""
+    """The finished command, and its run directory, whose journal agrees with its intervals."""
     load = () if "--set" in options or users == 0 else ("--users", users, "--duration", duration)
     command = ("run", "--locustfile", own(tmp_path, code), *load, "--out", tmp_path / "reports", *options)
     done = in_process(*command, "--set", "record=requests", TARGET_URL=server.url)
     path = only_run(tmp_path / "reports")
     recorded = load_run(path)
-    # A run that ends before its first request has no journal.
+    # A run that ends before its first request leaves no journal.
     assert recorded.intervals.empty or count_journal(recorded).by_kind == count_intervals(recorded)
     return done, path
 
 
 def sent_in(path) -> tuple[Counter[str], Counter[str]]:
-    """By name, requests of the plan, and all."""
+    """Requests by name: those of the plan, and all."""
     read = load_run(path)
     planned, setup = (_sent(cells) for cells in (read.intervals, read.setup))
     return planned, planned + setup
@@ -194,7 +194,7 @@ def test_requests_without_an_answer_are_counted(tmp_path, base):
 def test_the_documented_locustfile_and_scenario_run_unchanged(tmp_path):
     """From docs/from-locust-and-k6.md: with its options, then with its scenario file."""
     page = (ROOT / "docs/from-locust-and-k6.md").read_text(encoding="utf-8")
-    # With the patience of a busy machine.
+    # With more time, for a busy machine.
     page = re.sub(r"(deadline: |< )[\d.]+ m?s", r"\g<1>4 s", page)
     locustfile, command, scenario, *_ = re.findall(r"^```\w+\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
     (tmp_path / "locustfile.py").write_text(locustfile)
@@ -365,7 +365,7 @@ def test_an_unreported_request_does_not_count_as_good(tmp_path, base):
 
 
 def user(body: str, base: str = "HttpUser", more: str = "") -> str:
-    """A locustfile of one user, whose one task this is."""
+    """A locustfile with one user class, whose only task has this body."""
     task_ = textwrap.indent(textwrap.dedent(body), " " * 8)
     return f"""
 import gevent

@@ -1,4 +1,4 @@
-"""Whole runs against a service that answers nobody without a valid token."""
+"""Complete runs against a service that answers no request without a valid token."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ MEMBERS = CLOSED | {"mix": {"member": {"share": "100 %", "every": "200 ms"}}}
 
 
 class Suite:
-    """Scenario, target file and users against a server, and what commands made of them."""
+    """Scenario, target file and users against a server, and the results of commands on them."""
 
     def __init__(self, path: Path, server: Guarded, plan: dict, **auth: object) -> None:
         self.path, self.shown = path, ""
@@ -75,7 +75,7 @@ class Suite:
         return done.returncode
 
     def run(self, workers: int = 1) -> dict:
-        """The verdict, which accounts for all that was sent."""
+        """Run it; returns the verdict, which accounts for every request sent."""
         self.command("run", "--out", self.path / "reports", "--workers", workers)
         verdict = verdict_of(only_run(self.path / "reports"))
         assert {threshold["word"] for threshold in verdict["thresholds"]} == {"PASS"}, self.shown
@@ -84,7 +84,7 @@ class Suite:
 
     @property
     def left(self) -> str:
-        """All that a run left behind and commands showed, as one text."""
+        """Everything that a run left behind and that commands showed, as one text."""
         files = [file for file in sorted((self.path / "reports").rglob("*")) if file.is_file()]
         assert files
         return self.shown + "".join(content_of(file).decode(errors="replace") for file in files)
@@ -92,7 +92,7 @@ class Suite:
 
 @contextmanager
 def revoked_after(server: Guarded, requests: int, path: str) -> Iterator[None]:
-    """All tokens, once, when so many have been answered."""
+    """Revoke all tokens once, after this many answered requests."""
     is_over = threading.Event()
 
     def watch() -> None:
@@ -129,7 +129,7 @@ def test_short_lived_tokens_are_renewed_in_time(tmp_path, plan, workers):
     assert set(server.counted("/health")) == {200}
     assert set(server.counted("/token")) == {200}
     told = re.search(r"authentication sent (\d+) requests outside the plan", json.dumps(verdict))
-    # The others are the probe's, and of whoever samples /metrics.
+    # The others belong to the probe and the sampler of /metrics.
     assert told is not None
     assert 3 * workers <= int(told[1]) < server.counted("/token")[200]
     assert TOKEN not in suite.left
@@ -144,7 +144,7 @@ def test_a_revoked_token_of_a_process_is_renewed_once(tmp_path):
         verdict = suite.run()
     assert 1 <= rejected(verdict) <= 10
     assert rejected(verdict) == server.counted("/health")[401]
-    # Two of the process; one of the probe, and one or two of whoever samples /metrics.
+    # Two for the process, one for the probe, and one or two for the sampler of /metrics.
     assert 4 <= server.counted("/token")[200] <= 5
     assert TOKEN not in suite.left
 

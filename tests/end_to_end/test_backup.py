@@ -1,4 +1,4 @@
-"""A run that backs the embedded target up in the middle of its payments, and tries what it took."""
+"""A run that backs the embedded target up while payments go on, and then tries the backup."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A target that is broken or dies while it is measured: each check bites, and what was counted tells why."""
+"""A target that is broken or dies during a run: each check finds its fault, and the counts show why."""
 
 from __future__ import annotations
 

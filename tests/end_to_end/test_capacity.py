@@ -37,7 +37,7 @@ OPTIONS = ("--quick", "--from", "50", "--to", "200")
 
 @contextmanager
 def slot_server() -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Serving until the end, with its base URL."""
+    """The server's process and its base URL, until the end."""
     command = [sys.executable, "-m", "bench.slotserver", str(SLOTS), str(SERVICE_S)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
         try:

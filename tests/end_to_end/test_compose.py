@@ -1,4 +1,4 @@
-"""docker-compose for real: target, master and workers in containers, on an engine of this machine."""
+"""docker-compose for real: target, master and workers in containers, on this machine's engine."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_containers_have_no_more_rights_than_they_need():
     for service in services.values():
         assert service["read_only"] is True
         assert service["cap_drop"] == ["ALL"]
-        assert service["tmpfs"] == ["/tmp"]  # noqa: S108 - inside of the container
+        assert service["tmpfs"] == ["/tmp"]  # noqa: S108 - inside the container
     dockerfile = (ROOT / "Dockerfile").read_text()
     for stage in ("target", "worker", "master"):
         assert re.search(rf"AS {stage}\n(?:.+\n)*USER 10001", dockerfile), stage

@@ -1,4 +1,4 @@
-"""Several processes make one run: an end in order, whoever dies, is late or comes from elsewhere."""
+"""Several processes make one run: it ends cleanly if one dies, is late or is on another machine."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def test_the_port_between_master_and_workers_is_taken_before_the_master_runs(tmp
 def workers_at(
     address: str, *environments: dict[str, str], options: Iterable[object] = ()
 ) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """`loadproof worker --once`, each with changes of its environment; none is left."""
+    """`loadproof worker --once`, each with changes to its environment; all are ended."""
     command = [sys.executable, "-m", "loadproof", "worker", address, "--once", *map(str, options)]
     workers = [
         subprocess.Popen(
@@ -176,7 +176,7 @@ def test_remote_workers_generate_the_load_and_a_fast_clock_is_noticed(tmp_path):
     assert run.manifest.workers == 2
     assert tally(run.intervals).sent == run.generator["sent"].sum() > 0
     last = sorted(run.generator.groupby("worker")["clock_skew_s"].last())
-    # A busy machine takes its time to carry messages, by which less is beyond doubt.
+    # On a busy machine messages take longer, so less of the skew is certain.
     assert abs(last[0]) < 0.1
     assert 0.2 < last[1] < 0.41
     assert found(run.path, "ahead of the master's") == {"INVALID"}

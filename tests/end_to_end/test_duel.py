@@ -1,4 +1,4 @@
-"""Two releases of the reference API in turn: what is found, and what is left when something ends it."""
+"""Two releases of the reference API in turn: the result, and what is left when a duel ends early."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ def asked(tmp_path, *options):
 
 @pytest.fixture(autouse=True)
 def _whatever_disturbs(monkeypatch):
-    """A busy machine makes no run INVALID here: that is others' test."""
+    """Keep a busy machine from making runs INVALID: other tests cover that."""
     monkeypatch.setattr(replicates, "findings_in", lambda _: ())
 
 
 @pytest.fixture
 def slower(tmp_path):
-    """A duel with a release whose one endpoint answers 60 ms later."""
+    """A duel with a release that answers 60 ms later at one endpoint."""
     done = in_process(*asked(tmp_path, "--looks", "4", "--baseline", api(), "--candidate", api(60)))
     return done, only_run(tmp_path / "reports")
 

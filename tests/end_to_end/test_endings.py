@@ -1,4 +1,4 @@
-"""Runs that somebody or something ends early: a report of what there was, the right exit code, and no process left."""
+"""Runs that end early: a report of the data so far, the right exit code, and no process left."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_signal_at_any_moment_leaves_a_report_and_no_process(tmp_path, moment,
     assert (path / files.REPORT).exists()
     assert read_manifest(path).ending == ending
     assert found(path, f"{ending} after") == {"INCONCLUSIVE"}
-    # It has the same requests as the intervals.
+    # The journal has the same requests as the intervals.
     assert found(path, files.JOURNAL) == set()
     assert moment != "bursts" or (path / files.JOURNAL).exists()
 
@@ -73,11 +73,11 @@ import fcntl, os, sys, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 os.execv(sys.executable, sys.argv[1:])
 """
-"""Only a session's controlling terminal hangs up on it."""
+"""Takes the terminal as its controlling one, because only that one hangs up on a session."""
 
 
 class Terminal:
-    """A terminal of its own for a command; what is printed there is read until it closes."""
+    """A separate terminal for a command; output is read until it closes."""
 
     def __init__(self, *arguments: object) -> None:
         ours, theirs = os.openpty()
@@ -101,7 +101,7 @@ class Terminal:
                 os.read(self._ours, 65_536)
 
     def close(self) -> int:
-        """The kernel hangs up; the exit code of the command."""
+        """Close the terminal, so that the kernel hangs up; returns the command's exit code."""
         os.close(self._ours)
         return self.process.wait(timeout=60)
 
@@ -166,7 +166,7 @@ def test_a_stopped_generator_makes_the_run_invalid(tmp_path, number):
 @pytest.mark.long
 def test_a_full_disk_is_invalid_and_keeps_the_results_so_far(tmp_path, shared_target):
     """The generator's files may no longer grow once it has begun: recording stops, and says so."""
-    # Coverage could not write its own file.
+    # Without coverage, which could not write its own file.
     environment = {name: "" for name in os.environ if name.startswith("COV")}
     run = Background(
         *("run", scenario_file(tmp_path, **ENDLESS, record="requests"), "--out", tmp_path / "out"),

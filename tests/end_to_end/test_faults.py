@@ -1,4 +1,4 @@
-"""Real runs in which something goes wrong on purpose: it shows where it was planned, and nothing of it stays."""
+"""Real runs with faults: they show where they were planned, and are undone."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_faults_are_injected_into_the_embedded_target_and_undone(tmp_path):
     refused_in = set(cells[cells["outcome"] == Outcome.CONNECTION]["second"])
     assert refused_in
     assert min(refused_in) == 4
-    # A ledger that began anew would know none of the accounts' payments, and read them back wrongly.
+    # A new ledger would know none of the payments, and reading them back would fail.
     assert not (cells["outcome"] == Outcome.INVALID).any()
     assert run.manifest.target.behind != run.manifest.target.base_url
 
@@ -92,7 +92,7 @@ def test_a_run_whose_keeper_and_redis_are_killed_is_invalid_and_leaves_nothing(t
 
 
 def words_of_command(process: psutil.Process) -> list[str]:
-    """None of a process that has ended meanwhile."""
+    """The process's command line; empty if it has ended."""
     try:
         return process.cmdline()
     except psutil.Error:

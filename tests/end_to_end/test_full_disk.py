@@ -1,4 +1,4 @@
-"""A disk that fills up while a run goes on, wherever that is first felt: INVALID in all places, and nothing is lost."""
+"""A disk that fills up during a run, wherever it is noticed first: INVALID everywhere, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ SHORT = {
     "thresholds": [{"expect": "goodput_ratio >= 1 %"}],
 }
 WITHOUT_COVERAGE = {name: "" for name in os.environ if name.startswith("COV")}
-"""It could not write its own file."""
+"""Coverage could not write its own file."""
 
 
 def run_of(path: Path, url: str, **changes: object) -> Background:
@@ -47,7 +47,7 @@ def run_of(path: Path, url: str, **changes: object) -> Background:
 
 
 def fill_up(pid: int, room: int) -> None:
-    """No file of this process may grow beyond so many bytes any more."""
+    """Let no file of this process grow beyond this many bytes from now on."""
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
 
 
@@ -64,7 +64,7 @@ def test_a_report_that_does_not_fit_makes_the_run_invalid(tmp_path, shared_targe
     assert "Traceback" not in run.output
     assert not (path / files.REPORT).exists()
     assert verdict_of(path)["verdict"] == "INVALID"
-    # Of the run itself nothing is missing: with room it can be judged again.
+    # The run itself is complete: with enough space it can be judged again.
     assert read_manifest(path).ending == "completed"
     judged = in_process("report", path)
     assert judged.returncode == EXIT_CODES[Word(verdict_of(path)["verdict"])], judged.stdout + judged.stderr
@@ -136,7 +136,7 @@ def test_a_target_that_dies_before_second_0_is_to_blame(tmp_path):
 
 
 def on_a_small_disk(path: Path, script: str, *, size: str = "10m") -> subprocess.CompletedProcess[str]:
-    """Run in a mount namespace of its own, where `path` is such a disk; skips where the system allows none."""
+    """Run in a separate mount namespace where `path` is a small disk; skips if the system doesn't allow that."""
     mount = f"mount -t tmpfs -o size={size} tmpfs {path}"
     if subprocess.run(["unshare", "-rm", "sh", "-c", mount], check=False, capture_output=True).returncode:
         pytest.skip("this system lets nobody mount a disk of his own")

@@ -1,4 +1,4 @@
-"""A gate: one scenario after the other, and what a CI server gets to show."""
+"""A gate: one scenario after the other, and its output for a CI server."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_a_gate_runs_scenarios_in_turn_and_writes_a_summary(tmp_path):
     found = json.loads((directory / "gate.json").read_text())
     assert found["exit_code"] == done.returncode
     assert [one["scenario"] for one in found["scenarios"]] == ["quick", "strict"]
-    # Only the thread that watched was nice: who is would start the next scenario's processes so.
+    # Only the watching thread was nice: a nice process would pass that on to the next scenario's processes.
     assert os.getpriority(os.PRIO_PROCESS, 0) == niceness
     assert all((directory / one["run"] / "report.html").exists() for one in found["scenarios"])
     assert shown.read_text() == (directory / "summary.md").read_text()

@@ -1,4 +1,4 @@
-"""A healthy run against the real embedded target, all its files looked at; its word is in test_words.py."""
+"""All files of a healthy run against the real embedded target; its verdict is in test_words.py."""
 
 from __future__ import annotations
 
@@ -94,9 +94,9 @@ def test_locusts_history_ends_with_the_final_counts(healthy):
 
 
 def test_locusts_times_and_ours_agree_to_their_rounding(healthy):
-    """Locust's mean is that of our service times plus connecting, to a bucket's width.
+    """Locust's mean equals our mean service time plus connecting, within a bucket's width.
 
-    And what lies between connecting and sending: on a busy machine the wait for a core.
+    Plus the time between connecting and sending, which on a busy machine includes waiting for a core.
     """
     rows = load_run(healthy.path).intervals
     rows = rows[rows["endpoint"] == "health"]
@@ -122,7 +122,7 @@ def test_phases_target_and_generator_are_recorded(healthy):
     seconds = run.generator["second"]
     assert seconds.is_monotonic_increasing
     assert seconds.is_unique
-    # The record ends with the plan, and each second has its length.
+    # The record ends with the plan, and every second has its full length.
     assert run.generator["length_s"].sum() == pytest.approx(run.manifest.phases[-1].end_s, abs=1.0)
     assert seconds.iloc[0] == 0
     assert 4 <= seconds.nunique() <= seconds.iloc[-1] + 1

@@ -1,4 +1,4 @@
-"""The user of docs/write-a-user.md against a shop: each request under its name, and the group that they make."""
+"""The user in docs/write-a-user.md against a shop: each request by name, and the group that they form."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ pytestmark = pytest.mark.process
 PAGE = (ROOT / "docs/write-a-user.md").read_text(encoding="utf-8")
 USER, ONCE, SCENARIO, CUSTOMERS, _, TARGET, _ = re.findall(r"^```\w+\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
 SCENARIO = re.sub(r"(deadline: |< )[\d.]+ m?s", r"\g<1>9 s", SCENARIO)
-"""With the patience of a busy machine."""
+"""With longer deadlines, for a busy machine."""
 NAMES = ("login", "products", "cart", "pay", "confirm")
 
 
 @pytest.fixture
 def suite(tmp_path):
-    """The page's files, and how to run a command on them."""
+    """The page's files, and a function that runs a command on them."""
     (tmp_path / "users").mkdir()
     (tmp_path / "users/shopper.py").write_text(USER)
     (tmp_path / "users/customers.csv").write_text(CUSTOMERS)

@@ -1,4 +1,4 @@
-"""A want of memory, or a thread that never starts, ends a run in bounded time, with the right code."""
+"""A lack of memory, or a thread that never starts, ends a run in bounded time with the right exit code."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_too_little_address_space_is_reported_before_anything_starts(tmp_path, c
 
 
 def changed(tmp_path, change: str) -> str:
-    """A program: the `loadproof` command after this change."""
+    """A program that makes this change and then runs the `loadproof` command."""
     program = tmp_path / "changed.py"
     program.write_text(f"from tests.undrawn import app\n{change}\napp.main()\n")
     return program.stem

@@ -1,4 +1,4 @@
-"""Healthy servers with ways of their own: what loadproof can't read of them is not their failure."""
+"""Healthy servers with unusual behaviour: what loadproof can't read isn't counted as their failure."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ BODIES = {
 
 
 def answering_all(kind: str) -> Script:
-    """What comes on the first connection, which looks whether it is there, is answered plainly."""
+    """A server with answers of this kind, except a plain one on the first connection, which is the probe's."""
 
     def script(connection: socket.socket, number: int) -> None:
         while request := read_request(connection):
@@ -49,7 +49,7 @@ def answering_all(kind: str) -> Script:
 
 
 def run_against(url: str, directory: Path, **changes: object) -> Path:
-    """The run of a few users who ask for its health, with an `accept-encoding` that it may do as it likes with."""
+    """Run a few users that request its health, with an `accept-encoding` that allows anything."""
     target = directory / "target.yaml"
     target.write_text(f"base_url: {url}\nheaders: {{accept-encoding: 'gzip, br'}}\n")
     file = scenario_file(directory, **PLAN | changes)
@@ -119,7 +119,7 @@ def test_connections_are_closed_before_the_targets_idle_timeout(tmp_path):
     counts = tally(load_run(run).intervals)
     assert (counts.repeated, counts.outcomes["connection"]) == (0, 0)
     assert left.count("by us") > counts.sent / 2
-    # Only a busy machine lets it be the first.
+    # The target can only be first on a busy machine.
     assert left.count("by it") < counts.sent / 10
 
 

@@ -1,4 +1,4 @@
-"""Probe, sampler and load are one HTTP client: what the environment has for others decides nothing."""
+"""Probe, sampler and load use one HTTP client, which ignores environment variables meant for others."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
 def misled(directory: Path, proxy: str) -> dict[str, str]:
-    """All that sends other clients elsewhere, has them log in, or has them trust somebody else."""
+    """Variables that make other clients use a proxy, log in, or trust other authorities."""
     netrc = directory / "netrc"
     netrc.write_text("machine 127.0.0.1 login somebody password else\nmachine localhost login a password b\n")
     (directory / "bundle.pem").write_text("")
@@ -40,7 +40,7 @@ def misled(directory: Path, proxy: str) -> dict[str, str]:
 
 
 def refusing(heard: list[bytes]) -> Script:
-    """A proxy that notes what it is asked."""
+    """A proxy that refuses requests and notes them."""
 
     def script(connection: socket.socket, _: int) -> None:
         heard.append(read_request(connection))

@@ -1,4 +1,4 @@
-"""Somebody else's API, with other paths, methods, fields, authentication and signature, and no Python touched."""
+"""Another API, with other paths, methods, fields, authentication and signature, and no Python needed."""
 
 from __future__ import annotations
 

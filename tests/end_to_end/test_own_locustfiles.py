@@ -1,4 +1,4 @@
-"""Locustfiles of one's own: they are what is sent, at the scenario's pace, and nothing else is."""
+"""Your own locustfiles: exactly their requests are sent, at the scenario's pace."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the generator's machine lacks is never the target's failure: INVALID, with the reason."""
+"""A lack of resources on the generator's machine is never blamed on the target: INVALID, with the reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When a test of a run's own word is measured, skipped or failed; on runs with a known truth."""
+"""When a test of a run's verdict passes, is skipped or fails, on runs with a known truth."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests import quiet
 
 
 def judged(tmp_path: Path, *starved: bool) -> Callable[[], Path]:
-    """One run after the other, of generators that were starved or not."""
+    """A function that returns one run after another, whose generators were starved or not."""
     kinds = iter(enumerate(starved))
 
     def run_once() -> Path:
@@ -34,7 +34,7 @@ def judged(tmp_path: Path, *starved: bool) -> Callable[[], Path]:
 
 
 def others_use(monkeypatch: pytest.MonkeyPatch, *ratios: float) -> None:
-    """In one try after the other."""
+    """Simulate this share of the cores used by others, in one try after the other."""
     each = iter(ratios)
     monkeypatch.setattr(quiet.OthersUse, "ratio", lambda _: next(each))
 
@@ -56,9 +56,9 @@ def test_a_test_is_skipped_on_a_busy_machine(tmp_path, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("ratios", [(0.05, 0.05), (0.5, 0.05), (0.05, 0.5)])
 def test_a_test_is_not_skipped_on_a_quiet_machine(tmp_path, monkeypatch, ratios):
-    """Whatever made two runs INVALID, one of them undisturbed, was no want of quiet."""
+    """If two runs are INVALID although the machine was quiet during one of them, it wasn't the machine."""
     others_use(monkeypatch, *ratios)
-    # A skip would skip this test instead of failing it.
+    # Otherwise a skip would skip this test instead of failing it.
     with pytest.raises((pytest.fail.Exception, pytest.skip.Exception), match="this machine is quiet"):
         quiet.run_when_quiet(judged(tmp_path, True, True))
 

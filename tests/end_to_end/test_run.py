@@ -1,4 +1,4 @@
-"""Other ways in than `loadproof run`: plain Locust, and its web UI on the same users."""
+"""Other entry points than `loadproof run`: plain Locust, and its web UI, with the same users."""
 
 from __future__ import annotations
 

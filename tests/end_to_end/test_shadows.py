@@ -1,4 +1,4 @@
-"""A working directory that holds packages of our names: nothing is taken from it, and relative paths go on working."""
+"""A working directory with packages of our names: nothing is imported from it, and relative paths still work."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ AS_A_MODULE = ("-m", "loadproof")
 
 @pytest.fixture
 def elsewhere(tmp_path: Path) -> Path:
-    """Each of our packages, as a module and as a package that fail; and a scenario with users beside it."""
+    """A directory with failing modules and packages of all our names, and a scenario with its users."""
     for name in OURS:
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").write_text(f"raise ImportError('{name} of the working directory')")

@@ -1,4 +1,4 @@
-"""A scenario whose limits are in Redis, on a machine where there is none."""
+"""A scenario whose limits are in Redis, on a machine without a Redis server."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SHARED = {
     "thresholds": [{"expect": "goodput_ratio >= 1 %"}],
     "settings": {"limiter": "redis", "processes": 2, "limits": {"health": "30/h"}},
 }
-"""One client with a connection for each user, so that both processes of the target get some of its requests."""
+"""One client with a connection per user, so that both of the target's processes get some of its requests."""
 
 
 def test_two_processes_share_one_limit_and_ctrl_c_leaves_no_server(tmp_path):

@@ -1,4 +1,4 @@
-"""A generator that is kept from its work says so, on any machine."""
+"""A generator that can't run reports it, on any machine."""
 
 from __future__ import annotations
 

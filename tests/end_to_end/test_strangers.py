@@ -1,4 +1,4 @@
-"""Nobody but a run's own processes writes its report: what else reaches the master's port changes nothing."""
+"""Only a run's own processes contribute to its report: anything else that reaches the master's port is ignored."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ MADE_UP = [(2, "steady", "balance", "ok", series, 0, 1000) for series in ("respo
 
 
 def results() -> dict[str, object]:
-    """A second of a worker that doesn't exist; `generator/crew.py`."""
+    """One second of results from a worker that doesn't exist. Source: `generator/crew.py`."""
     report = SecondReport("9", 3.0, 0, 0, 0, 0, cells=list(MADE_UP), generator=None, bursts=[])
     return {"report": vars(report), "now_unix_s": time.time(), "clock_took_s": 0.0}
 
 
 def statistics() -> dict[str, object]:
-    """Of failures that never were; locust/stats.py 2.47."""
+    """Locust statistics with failures that never happened. Source: locust/stats.py 2.47."""
     stats = RequestStats()
     stats.log_request("GET", "balance", 1, 1)
     stats.log_error("GET", "balance", "made up")
@@ -63,7 +63,7 @@ FRAMES = {
 
 
 def master_port(run: Background) -> int:
-    """Where it listens for its workers."""
+    """The port where the master listens for workers."""
     master = run.child("--master")
     listening = run.eventually(
         lambda: [c.laddr.port for c in master.net_connections("tcp") if c.status == psutil.CONN_LISTEN]
@@ -72,7 +72,7 @@ def master_port(run: Background) -> int:
 
 
 def locust_total(path: Path) -> int:
-    """Requests of all workers in Locust's own statistics."""
+    """The requests of all workers in Locust's own statistics."""
     with (path / "locust_stats.csv").open(newline="") as file:
         (total,) = (row for row in csv.DictReader(file) if row["Name"] == "Aggregated")
     return int(total["Request Count"])
@@ -118,7 +118,7 @@ def worker_at(port: int, secret: str) -> subprocess.Popen[str]:
 def test_a_worker_with_another_secret_never_joins_and_both_sides_say_so(tmp_path):
     """The worker by itself within seconds; the master at once, and again when it gives up waiting."""
     port = free_port()
-    # A busy machine takes its time to start a worker.
+    # Starting a worker takes a while on a busy machine.
     listen = ("--workers", 1, "--listen", f"127.0.0.1:{port}", "--wait", 25)
     run = Background("run", scenario_file(tmp_path), "--out", tmp_path / "out", *listen, LOADPROOF_SECRET=OURS)
     run.child("--master")

@@ -1,4 +1,4 @@
-"""Users whom the real target throttles: they do what the scenario says, and notice what they are told."""
+"""Users throttled by the real target: they react as the scenario says, and record what Retry-After promised."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FEW = {"limits": {"health": "5/min", "balance": "5/min"}}
 
 
 def run(tmp_path, faults: dict[str, object] | None = None, **changes: object) -> Run:
-    """Of which no request failed."""
+    """A run in which no request failed."""
     file = scenario_file(tmp_path, **THROTTLED, **changes)
     done = in_process("run", file, "--out", tmp_path / "out", FAULTS=json.dumps(faults or {}))
     seen = load_run(only_run(tmp_path / "out"))

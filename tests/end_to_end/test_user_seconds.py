@@ -1,4 +1,4 @@
-"""What the closed model planned is what was sent, or the verdict says whose doing it was."""
+"""The closed model sends what was planned, or the verdict says who is to blame."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ASK = "self.send(self.api.ask_health(), lambda reply: None)"
 
 
 def run_of(tmp_path, url: str, *, on_start: str = "pass", task: str = ASK, users: int = 10, seconds: int = 4):
-    """Ten users, one task a second each, against this address."""
+    """A run of `users` with one task per second each against this address."""
     files = tmp_path / "own"
     files.mkdir()
     (files / "shop.py").write_text(USER.format(on_start=on_start, task=task))
@@ -56,7 +56,7 @@ def findings_of(run, word: Word) -> str:
 
 
 def standing_still(after: int, for_s: float):
-    """Answers at once, but for this stretch of time from this request on."""
+    """A server that answers at once, except for a stall of `for_s` seconds from request number `after` on."""
     asked_s: list[float] = []
 
     def script(connection, _) -> None:

@@ -1,4 +1,4 @@
-"""While a run goes on it is watched, whatever becomes of what is only shown or judged beside it."""
+"""A run is watched to its end, whatever happens to progress output and background judging."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_an_error_in_judging_during_a_run_does_not_end_it(tmp_path, monkeypatch)
 
 
 def once_it_measures(reports: Path, act: Callable[[], None]) -> None:
-    """Do something to this process's run as soon as it has measured something; in a thread."""
+    """Act on this process's run in a thread, as soon as it has measured something."""
 
     def wait_and_act() -> None:
         deadline_s = time.monotonic() + 60
@@ -64,7 +64,7 @@ def terminate() -> None:
 
 
 def kill_target() -> None:
-    """The run's own: other tests of this process may share one that they started before."""
+    """Kill the run's own target, not one that other tests of this process share."""
     targets = [child for child in psutil.Process().children(recursive=True) if "payments_api" in child.cmdline()]
     max(targets, key=psutil.Process.create_time).kill()
 

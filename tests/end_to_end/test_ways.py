@@ -1,4 +1,4 @@
-"""One way to a target for all that asks it: probe, sampler, dry run and load; with what it needs kept to itself."""
+"""Probe, sampler, dry run and load reach a target the same way, and keep its credentials to themselves."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ PROXY = "http://${PROXY_USER}:${PROXY_PASSWORD}@"
 
 
 def pair(directory: Path, name: str) -> Path:
-    """A certificate of our own in a folder of this name."""
+    """A certificate and key of our own in a folder of this name."""
     (directory / name).mkdir()
     return new_certificate(directory / name, NAME)
 
@@ -46,7 +46,7 @@ def target_file(directory: Path, **content: object) -> Path:
 
 
 def sightings(text: bytes, *secrets: bytes) -> list[bytes]:
-    """Secrets, and a good part of them in base64 at each of its three alignments."""
+    """Occurrences of secrets, also of large parts of them in base64 at each of its three alignments."""
     parts = [base64.b64encode(b" " * before + secret)[8:16] for secret in secrets for before in range(3)]
     return [secret for secret in (*secrets, *parts) if secret in text]
 
@@ -80,7 +80,7 @@ def test_all_requests_to_the_target_go_the_same_way(tmp_path, workers, verify):
     path = only_run(tmp_path / "out")
     verdict = verdict_of(path)
     assert verdict["ending"] == "completed", done.stdout + done.stderr
-    # A busy machine misses turns.
+    # Turns may be missed on a busy machine.
     assert set(pd.read_csv(path / files.INTERVALS)["outcome"].dropna()) - {"missed"} == {"ok"}
     assert heard.heads() == {b"host: virtual.example.test\r\n\r\n"}
     assert heard.addresses(b"/metrics")
@@ -183,7 +183,7 @@ def test_missing_tls_settings_are_reported_before_the_run(tmp_path, tls, told):
 def test_the_web_ui_refuses_target_settings_that_its_users_ignore(tmp_path):
     """They only get the base URL."""
     file = target_file(tmp_path, base_url="https://127.0.0.1:1", tls={"verify": False}, headers={"X-Own": "1"})
-    # It could not serve on this port.
+    # This port could not be served anyway.
     with socket.create_server(("127.0.0.1", 0)) as taken:
         done = in_process("ui", "--target", file, "--port", taken.getsockname()[1])
     assert done.returncode == 2

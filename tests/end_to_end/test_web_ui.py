@@ -1,4 +1,4 @@
-"""Locust's web UI and command line on our users: who may tell it what, and that it takes any number of users."""
+"""Locust's web UI and command line with our users: who may control them, and that any number of users works."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FOREIGN = [
 
 @contextmanager
 def served(*options: object) -> Iterator[int]:
-    """The port of a web UI."""
+    """Serve a web UI; yields its port."""
     number = free_port()
     background = Background("ui", "--port", number, *options)
 
@@ -118,7 +118,7 @@ def test_a_locustfile_is_served_and_sends_nothing_to_a_host_that_is_not_allowed(
         with served("--locustfile", tmp_path / "shop.py") as port:
             assert "not on the allow list" in swarm(port, host="http://192.0.2.1").json()["message"]
             assert swarm(port).json()["success"] is True
-            # The guard raises where it would have connected, which ends the task.
+            # The guard raises in place of connecting, which ends the task.
             deadline_s, told = time.monotonic() + 30, ""
             while time.monotonic() < deadline_s and "not on the allow list" not in told:
                 time.sleep(0.1)

@@ -1,4 +1,4 @@
-"""The word of a real run: what a team reads after it. The machine has to be quiet."""
+"""The verdict of a real run, as a team reads it. The machine has to be quiet."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ OPEN = {
 
 
 def runs(tmp_path: Path, *options: object, environment: dict[str, str] | None = None, **changes: object) -> Callable:
-    """Runs of the quick scenario with changes, each in a new directory; its exit code is that of its word."""
+    """A function that runs the quick scenario with changes in a new directory, and checks its exit code."""
     numbers = itertools.count()
 
     def run_once() -> Path:
