@@ -22,7 +22,7 @@ _CLIENT_HEADER: Final = "X-Drill-Client"
 class Length(NamedTuple):
     calm_s: int
     flood_s: int
-    """Duration of the flood, `rise_s` longer than what is measured beside it."""
+    """Duration of the flood, `rise_s` longer than the part that is measured."""
     rise_s: int
     neighbours: tuple[str, ...] = ()
 

@@ -97,8 +97,7 @@ class Report:
     def judged(self, run: LoadRun, verdict: dict[str, Any], *, is_about_next: bool = True) -> None:
         """Report loadproof's own verdict on a run as a promise.
 
-        If the verdict need not hold for the next run (`is_about_next`), INCONCLUSIVE is enough: this run met its
-        thresholds.
+        Unless it `is_about_next` runs, too, INCONCLUSIVE is enough: this run met its thresholds.
         """
         word = verdict["verdict"]
         if word == "INVALID":

@@ -27,7 +27,10 @@ class FaultError(Exception):
 
 
 class FaultKeeper:
-    """Sends orders to the process, which undoes everything by itself when this end of the socket closes."""
+    """Sends orders to the process, which undoes everything by itself when this end of the socket closes.
+
+    An order that fails, or a process that is gone, is a FaultError.
+    """
 
     def __init__(self, orders: socket.socket) -> None:
         self._orders = orders

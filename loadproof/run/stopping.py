@@ -34,6 +34,8 @@ class StopSignal:
 
     @contextmanager
     def installed(self) -> Iterator[None]:
+        """Handle the signals during the body of this context, which must run in the main thread."""
+
         def remember(number: int, _: object) -> None:
             if self.number is None:
                 self.number = number

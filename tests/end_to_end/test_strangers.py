@@ -134,7 +134,7 @@ def test_a_worker_with_another_secret_never_joins_and_both_sides_say_so(tmp_path
 
 @pytest.mark.long
 def test_a_late_worker_changes_nothing_and_the_secret_is_not_written_anywhere(tmp_path):
-    """It has the right key but no part: users, traffic and results are those of the one that has."""
+    """It has the right key but no part of the plan: users, traffic and results come from the worker that has one."""
     port = free_port()
     listen = ("--workers", 1, "--listen", f"127.0.0.1:{port}")
     plan = scenario_file(tmp_path, **PLAN | {"phases": [{"name": "steady", "duration": "12 s", "users": 20}]})

@@ -105,7 +105,7 @@ def back_up(how: str, file: Path, place: Path) -> None:
             shutil.copy(file, copy)
             time.sleep(_LATE_S)
         case "old":
-            # Of whenever it was that somebody took it.
+            # A copy of unknown age.
             shutil.copy(file.with_suffix(".old"), copy)
             time.sleep(_LATE_S)
         case "endless":
