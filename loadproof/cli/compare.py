@@ -1,4 +1,4 @@
-"""`loadproof compare`: turns the runs of two releases into what changed, and whether that is more than noise."""
+"""`loadproof compare`: compares the runs of two releases, and tells changes from noise."""
 
 from __future__ import annotations
 
