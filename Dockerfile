@@ -1,4 +1,4 @@
-# One stage a role, each with only what it needs: target (fly: the same, on a volume), worker, master.
+# One stage per role, each with only what it needs: target (fly: the same, on a volume), worker, master.
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS base
@@ -23,12 +23,12 @@ FROM base AS target
 COPY --from=build-target /opt/venv /opt/venv
 COPY payments_api payments_api
 COPY deploy/outlive.py deploy/outlive.py
-# Its commands work in any directory: shells on Fly don't begin in this one.
+# Makes its commands work in any directory: shells on Fly don't start in this one.
 ENV PYTHONPATH=/app
 USER 10001:10001
 ENTRYPOINT ["python", "-m", "payments_api"]
 
-# As root only until the volume belongs to the API's user.
+# Runs as root only until the volume belongs to the API's user.
 FROM target AS fly
 COPY deploy/fly/start.py deploy/fly/start.py
 USER root
@@ -39,7 +39,7 @@ COPY --from=build-worker /opt/venv /opt/venv
 COPY loadproof loadproof
 COPY locustfiles locustfiles
 COPY deploy/secret.py deploy/secret.py
-# A new volume takes its owner from the directory at which it is mounted first.
+# A new volume takes its owner from the directory on which it is first mounted.
 RUN install -d -o 10001 -g 10001 -m 0755 /run/loadproof
 USER 10001:10001
 ENTRYPOINT ["python", "-m", "loadproof"]

@@ -1,4 +1,4 @@
-# Two commands do all the set-up: `make load-100` and `make test`.
+# `make load-100` and `make test` do all the set-up themselves.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -15,7 +15,7 @@ MUTATION_S ?= 120
 JOBS ?= 4
 ALL_SIMULATIONS = $(filter all,$(LOADPROOF_SIMULATIONS))
 PYTEST = $(BIN)/python -m pytest --durations=10 --durations-min=1 $(if $(ALL_SIMULATIONS),--timeout 900)
-# Hundreds of processes would compile the same modules again where the environment forbids to keep bytecode.
+# Without bytecode files, hundreds of processes would compile the same modules again.
 unexport PYTHONDONTWRITEBYTECODE
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
@@ -83,7 +83,7 @@ backup: $(VENV)/installed ## Back up the API while payments are running, restore
 gate: $(VENV)/installed ## Run SCENARIOS one after the other and summarise them (default: load-100 spike-1000 soak-10m).
 	@$(BIN)/loadproof gate $(SCENARIOS:%=scenarios/%.yaml) $(GATE)
 
-# The second candidate answers 2 ms later where it would take 20: a duel that says so ends with code 1, as it should.
+# The second candidate takes 22 ms instead of 20: a duel that notices exits with 1, as it should.
 duel: $(VENV)/installed ## Compare the API with itself, then with a slower one: looks after 4 and 6 runs of each; five minutes.
 	@$(BIN)/loadproof duel scenarios/duel.yaml --quick --baseline '$(call api,20)' --aa; code=$$?; test $$code -ne 1 || exit 1
 	@$(BIN)/loadproof duel scenarios/duel.yaml --quick --baseline '$(call api,20)' --candidate '$(call api,22)'; \
@@ -102,8 +102,8 @@ ui: $(VENV)/installed ## Serve Locust's web UI for the same users, against the e
 target: $(VENV)/installed ## Run the embedded target alone, on port 8000.
 	@$(BIN)/python -m payments_api --port 8000
 
-# Parts of the tests, each a process, JOBS of them side by side: one pool of processes for all would make each of them
-# collect every test, and then tell what came out of each. Those that wait most begin first, so that none is left alone.
+# Parts of the tests, one process each, JOBS of them in parallel: in a single pool, each process would collect every
+# test. Parts that mostly wait start first, so that none runs alone at the end.
 PARTS := payments_api others running engine analysis judging statistics
 QUICK_PARTS := any_analysis any_loadproof any_others
 ignored = $(patsubst %,--ignore=%,$(1))
@@ -116,10 +116,10 @@ IN_analysis := $(IN_any_analysis) $(call ignored,$(IN_judging))
 IN_running := tests/loadproof/run tests/loadproof/cli
 IN_engine := $(IN_any_loadproof) $(call ignored,$(IN_running))
 IN_statistics := tests/statistics $(if $(ALL_SIMULATIONS),-n 2)
-# Real runs: those that are long mostly wait.
+# Long tests make real runs, which mostly wait.
 IN_others = $(IN_any_others) $(call ignored,tests/payments_api tests/statistics) $(if $(filter long,$(firstword $(MARKS))),-n 3)
 SIDE_BY_SIDE = $(MAKE) --no-print-directory --jobs=$(JOBS) --keep-going
-# Simulations are not traced: it would take thrice their time.
+# No coverage of simulations: they would take three times as long.
 TRACED = $(if $(COVERAGE),$(if $(filter statistics,$*),,--cov --cov-report= --cov-fail-under=0))
 COVERED := $(CURDIR)/.coverage-parts
 
@@ -288,11 +288,11 @@ $(VENV)/developed: $(VENV)/installed
 		--constraint requirements.lock --editable '.[dev]'
 	@touch $@
 
-# The reference API with this delay in ms, as a command.
+# A command that starts the reference API with this delay in ms.
 api = LIMITER=off FAULTS="{\"balance\": {\"delay_ms\": $(1)}, \"transactions\": {\"delay_ms\": $(1)}}" \
 	exec $(BIN)/python -m payments_api --port $$PORT
 
-# One line for each thing that may be missing, instead of a traceback.
+# One line for each missing requirement, instead of a traceback.
 define create-venv
 	command -v $(PYTHON) >/dev/null || { echo "make: no $(PYTHON); install Python 3.11 or newer" >&2; exit 2; }; \
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

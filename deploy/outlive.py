@@ -1,6 +1,6 @@
-"""Runs the command that it is given, and stays when that has ended by itself, until it is stopped.
+"""Runs a command, and stays alive after the command ended by itself until it is stopped.
 
-For docker-compose.yml, where the end of any container would stop the master before it can say what it measured.
+For docker-compose.yml, where the end of any container would stop the master before it can report its results.
 """
 
 import signal
@@ -9,12 +9,12 @@ import sys
 
 
 def exit_code(ended: int) -> int:
-    """As a shell has it."""
+    """The exit code as a shell reports it."""
     return 128 - ended if ended < 0 else ended
 
 
 def stop(*_: object) -> None:
-    """Leave, or have the command end first."""
+    """Exit, or stop the command first if it is still running."""
     stop_requests.append(True)
     if command.returncode is not None:
         sys.exit(exit_code(command.returncode))
@@ -23,7 +23,7 @@ def stop(*_: object) -> None:
 
 stop_requests: list[bool] = []
 command = subprocess.Popen(sys.argv[1:])
-# As process 1, or under an init that passes signals on.
+# Needed as process 1, which has no default handlers, and under an init that forwards signals.
 signal.signal(signal.SIGTERM, stop)
 code = exit_code(command.wait())
 if not stop_requests:

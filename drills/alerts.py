@@ -1,4 +1,4 @@
-"""A ledger that can't be read for a while, under load: what people are told about it by Telegram and Sentry.
+"""A ledger that can't be read for a while, under load: what Telegram and Sentry report about it.
 
     python -m drills.alerts            half a minute
     python -m drills.alerts --short    ten seconds
@@ -121,7 +121,7 @@ def tell_of_sentry(report: Report, errors: list[dict[str, object]]) -> None:
 
 @contextmanager
 def running_api(database: Path, telegram: FakeTelegram, sentry: SentryServer, length: Length) -> Iterator[str]:
-    """Yields its base URL; its log is not shown."""
+    """Run the API without showing its log; yields its base URL."""
     settings = {
         "DATABASE": str(database),
         "ACCOUNTS": "50",
@@ -143,7 +143,7 @@ def running_api(database: Path, telegram: FakeTelegram, sentry: SentryServer, le
 
 @contextmanager
 def unreadable(database: Path) -> Iterator[None]:
-    """Renames the accounts table; it is back afterwards."""
+    """Rename the accounts table for the body of this context."""
     rename(database, "accounts", "gone")
     try:
         yield
@@ -159,7 +159,7 @@ def rename(database: Path, table: str, name: str) -> None:
 
 
 def read_balances(url: str, seconds: float) -> Traffic:
-    """Balances, one after another, each over a separate connection, so that they reach both workers."""
+    """Read balances one after another, each over a new connection, so that they reach both workers."""
     requests = failed = 0
     slowest_s = 0.0
     until_s = time.monotonic() + seconds

@@ -34,10 +34,7 @@ _COMMAND_S: Final = 600.0
 _QUANTILES: Final = {"p50": 0.5, "p99": 0.99, "slowest": 1.0}
 _ALLOWED_S: Final = {"p50": 0.1, "p99": 0.5, "slowest": 1.0}
 _TIMES_CALM: Final = 3.0
-"""While a backup is taken, each of them may be so long, or this many times as long as without one.
-
-A busy machine isn't a stall.
-"""
+"""During a backup, each may reach _ALLOWED_S or this many times its calm value: a busy machine isn't a stall."""
 
 
 @dataclass
@@ -46,12 +43,12 @@ class Observed:
 
     payments: list[Payment] = field(default_factory=list)
     phases: dict[str, tuple[float, float]] = field(default_factory=dict)
-    """Name to start and end, in `time.monotonic()` seconds."""
+    """Start and end of each phase in `time.monotonic()` seconds, by name."""
     backups: list[tuple[Manifest, float]] = field(default_factory=list)
-    """Each with the seconds that it took."""
+    """Each backup with its duration in s."""
     restored_s: float = 0.0
     restored_ids: set[str] = field(default_factory=set)
-    """Of transactions that the restored API shows."""
+    """Ids of the transactions that the restored API shows."""
     errors: list[str] = field(default_factory=list)
 
     def acknowledged_before(self, moment: datetime) -> list[Payment]:
@@ -68,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def drill(directory: Path, *, seconds: float, rate: float, payments: int) -> Observed:
-    """Calm, consecutive backups, and calm again, for this many seconds each; then the last backup is restored."""
+    """Run calm, consecutive backups, and calm again for `seconds` each; then restore the last backup."""
     observed = Observed()
     database, place, target = directory / "ledger.sqlite3", directory / "place", directory / "new/ledger.sqlite3"
     place.mkdir()
@@ -90,7 +87,7 @@ def drill(directory: Path, *, seconds: float, rate: float, payments: int) -> Obs
 
 
 def report(observed: Observed) -> tuple[list[str], bool]:
-    """Lines for people, and whether everything is as it should be."""
+    """The lines of the report, and whether the drill passed."""
     problems = list(observed.errors)
     failed = [payment for payment in observed.payments if not payment.id]
     if failed:
@@ -105,7 +102,7 @@ def report(observed: Observed) -> tuple[list[str], bool]:
 
 
 def _restored(observed: Observed) -> tuple[list[str], list[str]]:
-    """What the last backup brought back, and what is wrong with that."""
+    """Lines on what the last backup restored, and its failures."""
     last = observed.backups[-1][0]
     before = observed.acknowledged_before(last.created_at)
     lost = [payment for payment in before if payment.id not in observed.restored_ids]
@@ -125,7 +122,7 @@ def _restored(observed: Observed) -> tuple[list[str], list[str]]:
 
 
 def _response_times(observed: Observed) -> tuple[list[str], list[str]]:
-    """A table, and what is wrong with it."""
+    """A table of response times, and its failures."""
     lines = ["response times         payments       p50       p99   slowest   (ms, from the intended start)"]
     problems, quantiles_s = [], {}
     for name, (began_s, ended_s) in observed.phases.items():
@@ -152,7 +149,7 @@ def _phase(observed: Observed, name: str) -> Iterator[None]:
 
 
 def _fill(database: Path, payments: int) -> None:
-    """A ledger worth copying."""
+    """Fill the ledger with payments, so that copying it takes a while."""
     create_database(str(database), _ACCOUNTS)
     ledger = Ledger(str(database))
 
@@ -176,7 +173,7 @@ def _serving(database: Path) -> Iterator[str]:
 
 
 def _failure(*arguments: object, prepare: Callable[[int], None] = lambda _: None) -> str:
-    """What a command of backups says when it fails, or nothing; `prepare` gets its process id."""
+    """The error of a backup command, or ""; `prepare` is called with its process id."""
     command = [sys.executable, "-m", "payments_api.backups", *map(str, arguments)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         prepare(process.pid)
@@ -190,7 +187,7 @@ def _failure(*arguments: object, prepare: Callable[[int], None] = lambda _: None
 
 def _back_up(observed: Observed, database: Path, place: Path) -> None:
     began_s = time.monotonic()
-    # As the API's own schedule does it: payments go first.
+    # Low priority, as with the API's own scheduled backups: payments come first.
     if failure := _failure("backup", "--database", database, "--to", place, prepare=step_back):
         observed.errors.append(failure)
         return

@@ -1,4 +1,4 @@
-"""A server that answers sendMessage like Telegram's Bot API, or as it is told to, and keeps what it was sent.
+"""A server that answers sendMessage like Telegram's Bot API, or as scripted, and keeps what it was sent.
 
 Source: https://core.telegram.org/bots/api#making-requests.
 """
@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final, NamedTuple
 
-TOKEN: Final = "123456:this-is-no-token-of-anybody-000000"  # noqa: S105 - nobody's
+TOKEN: Final = "123456:this-is-no-token-of-anybody-000000"  # noqa: S105 - not a real token
 CHAT: Final = "-1001234567890"
 
 
@@ -44,7 +44,7 @@ class FakeTelegram:
         self.next_answers: deque[Answer] = deque()
         self.paths: list[str] = []
         self.bodies: list[dict[str, Any]] = []
-        """What was accepted."""
+        """The texts of accepted messages."""
         self.asked = 0
 
     @property
@@ -71,7 +71,7 @@ class FakeTelegram:
 
 @contextmanager
 def fake_telegram() -> Iterator[FakeTelegram]:
-    """On a free loopback port."""
+    """Serve on a free loopback port."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -90,10 +90,10 @@ def fake_telegram() -> Iterator[FakeTelegram]:
             try:
                 super().handle()
             except OSError:
-                """The client has left."""
+                """Ignore clients that have disconnected."""
 
         def log_message(self, *_: object) -> None:
-            """Nobody reads it."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True

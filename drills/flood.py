@@ -31,28 +31,28 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LIMITS: Final = {"balance": 30, "transactions": 10, "webhooks": 5}
-"""Per minute; the API's defaults."""
+"""Requests per minute, by endpoint; the API's defaults."""
 _MOST_GROWTH_BYTES: Final = 10_000_000
 _MOST_SLOWER: Final = 2.0
 """The neighbours' p(95) during the flood, as a multiple of the calm phase's."""
 
 
 class Sent(NamedTuple):
-    """What became of the flooder's requests."""
+    """The outcomes of the flooder's requests."""
 
     total: int
     refused: int
     admitted: dict[str, int]
-    """By endpoint."""
+    """Admitted requests by endpoint."""
 
 
 class Vitals(NamedTuple):
-    """The API's during the flood."""
+    """The API's vital signs during the flood."""
 
     first_bytes: int
     last_bytes: int
     cores: float
-    """How much of one core it used."""
+    """CPU time per second; 1.0 is one full core."""
 
 
 class Flooding(Protocol):
@@ -62,7 +62,7 @@ class Flooding(Protocol):
     def process(self) -> subprocess.Popen[Any]: ...
 
     def sent(self, report: Report) -> Sent:
-        """Available when it has ended."""
+        """The outcomes, available once the flood has ended."""
 
 
 class ByLoadproof:
@@ -73,7 +73,7 @@ class ByLoadproof:
     def sent(self, report: Report) -> Sent:
         verdict = self._run.verdict(120)
         ended = outcomes(verdict, "flood")
-        # A few dozen answers say little about the next run's; they are counted below, each of them.
+        # A few dozen answers say little about the next run; each of them is counted below instead.
         report.judged(self._run, verdict, is_about_next=False)
         admitted = {endpoint: outcomes(verdict, "flood", endpoint)["ok"] for endpoint in LIMITS}
         return Sent(sum(ended.values()), ended["throttled"], admitted)
@@ -121,7 +121,7 @@ def main(arguments: list[str]) -> int:
 
 @contextmanager
 def target_on_its_own_core(**settings: str) -> Iterator[Target]:
-    """As if on its own machine: this process and everything it starts use the other cores, if there are any."""
+    """Run the target as if on its own machine: this process and its children use the other cores, if there are any."""
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, cores[:1])
     try:
@@ -147,7 +147,7 @@ def tell_of_flooder(report: Report, sent: Sent, rps: int, length: Length, *, has
 
 
 def vitals_while(flooding: Flooding, target: Target, length: Length, rps: int) -> Vitals:
-    """From some seconds into the flood until its end, one sample per second."""
+    """Sample the API once per second, from a few seconds into the flood until its end."""
     process = psutil.Process(target.process.pid)
     due = target.metric("http_requests_total") + min(rps, 1000) * SETTLED_S
     while target.metric("http_requests_total") < due and flooding.process.poll() is None:

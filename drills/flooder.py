@@ -3,8 +3,8 @@
     python -m drills.flooder http://127.0.0.1:8000 --rps 5000 --seconds 15
     python -m drills.flooder http://127.0.0.1:8000 --path /metrics --header 'X-Client: flooder' --connect-anew
 
-Prints JSON: `{"balance": {"200": 30, "429": 44970}, …}`. Much cheaper a request than a load generator that measures: on
-a machine that it shares with its target, that is what leaves the target the time to answer. It takes no times.
+Prints JSON: `{"balance": {"200": 30, "429": 44970}, …}`. It measures no times, so a request is much cheaper than with a
+load generator, and a target on the same machine has the CPU time to answer.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 ADDRESS: Final = "127.66.0.1"
 _CONNECTIONS: Final = 64
-"""The most requests in flight: a target that can't keep up is asked as fast as it answers."""
+"""The most requests in flight; a target that can't keep up gets requests as fast as it answers."""
 _WAIT_S: Final = 0.001
 _LAST_ANSWERS_S: Final = 5.0
 _CHUNK_BYTES: Final = 65_536
@@ -43,9 +43,9 @@ class Manner(NamedTuple):
     path: str = ""
     """GET of this path; '': the mix of requests that have limits."""
     header: str = ""
-    """One more line in each request, as a proxy would add it."""
+    """An additional header line in each request, as a proxy would add it."""
     connects_anew: bool = False
-    """A connection per request, instead of 64 that are kept."""
+    """A new connection per request, instead of 64 persistent ones."""
 
 
 MIXED: Final = Manner()
@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def flood(url: str, *, rps: float, seconds: float, manner: Manner = MIXED) -> Counts:
-    """How many requests to each endpoint, or to the one path, were answered with which status."""
+    """Flood the target; returns the number of answers by endpoint (or the one path) and status."""
     with selectors.DefaultSelector() as selector:
         idle = deque(_Asking(url, manner, selector) for _ in range(_CONNECTIONS))
         endpoints = cycle((manner.path,) if manner.path else _MIX)
@@ -143,7 +143,7 @@ class _Asking:
 
 _NUMBERS: Final = count()
 _RUN: Final = time.time_ns()
-"""Neither keys nor events repeat from one flood to the next."""
+"""Makes keys and events unique across floods."""
 
 
 def _get(path: str) -> bytes:

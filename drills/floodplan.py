@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SETTLED_S: Final = 5
-"""Of a flood, before anything is measured."""
+"""Seconds of a flood before anything is measured."""
 _MARGIN_S: Final = 2
 _WINDOW_S: Final = 60
 _SHORTEST_S: Final = 12
@@ -22,13 +22,13 @@ _CLIENT_HEADER: Final = "X-Drill-Client"
 class Length(NamedTuple):
     calm_s: int
     flood_s: int
-    """For the flooder, which runs `rise_s` longer than what is measured next to it."""
+    """Duration of the flood, `rise_s` longer than the part that is measured."""
     rise_s: int
     neighbours: tuple[str, ...] = ()
 
     @property
     def windows(self) -> int:
-        """Minutes that begin while it floods: the client has its quota in each."""
+        """The number of quota windows (minutes) that the flood touches: the client gets its quota in each."""
         return 1 + self.flood_s // _WINDOW_S
 
     @property
@@ -37,7 +37,7 @@ class Length(NamedTuple):
 
 
 def _faster_neighbours(rps: int) -> tuple[str, ...]:
-    """More of them for a shorter time."""
+    """More neighbours, for a shorter time."""
     return "client_count=400", *(f"phases.{phase}.rate={rps} rps" for phase in ("calm", "rise", "flood"))
 
 
@@ -46,17 +46,17 @@ SHORT: Final = Length(5, 15, 5, _faster_neighbours(200))
 
 
 class Way(NamedTuple):
-    """How a flood comes."""
+    """How a flood reaches the API."""
 
     options: tuple[str, ...] = ()
-    """Of drills.flooder."""
+    """Options of drills.flooder."""
     settings: Mapping[str, str] = MappingProxyType({})
-    """Of the API."""
+    """Settings of the API."""
     neighbours: tuple[str, ...] = ()
-    """Changes of their scenario."""
+    """Changes to the neighbours' scenario."""
     has_limits: bool = True
     is_promised: bool = True
-    """That the neighbours' p(95) stays within twice its calm value."""
+    """Whether the neighbours' p(95) must stay within twice its calm value."""
 
 
 WAYS: Final = {
@@ -87,14 +87,14 @@ class Plan(NamedTuple):
 
     @property
     def neighbours(self) -> tuple[str, ...]:
-        """Changes of their scenario."""
+        """Changes to the neighbours' scenario."""
         lengths = {"calm": self.length.calm_s, "rise": self.length.rise_s, "flood": self.length.beside_s}
         durations = (f"phases.{phase}.duration={seconds} s" for phase, seconds in lengths.items())
         return *durations, *self.length.neighbours, *self.way.neighbours
 
 
 def plan_of(arguments: list[str]) -> Plan:
-    """Ends the process with a message if they make no drill."""
+    """The drill that these arguments ask for; ends the process with a message if they are invalid."""
     parser = argparse.ArgumentParser(description="Flood the reference API from one address.")
     parser.add_argument("--short", action="store_true", help="half a minute")
     parser.add_argument("--rps", type=int, help="requests per second of the flooder (default: 1000, by loadproof)")

@@ -1,4 +1,4 @@
-"""Payments at a steady rate from a few threads, each remembered with its answer: what was promised to whom."""
+"""Makes payments at a steady rate from a few threads, and keeps each one with its answer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Payment(NamedTuple):
     intended_s: float
     """In `time.monotonic()` seconds."""
     took_s: float
-    """From then until its answer; includes any wait for an earlier payment."""
+    """From `intended_s` to the answer, including any wait for an earlier payment."""
     acknowledged_at: float
     """Wall clock, seconds since 1970."""
     id: str
@@ -29,7 +29,7 @@ class Payment(NamedTuple):
 
 
 class Payers:
-    """They pay while the context is active; afterwards `payments` has all of them."""
+    """Makes payments while the context is active; afterwards `payments` has all of them."""
 
     def __init__(self, url: str, *, rate: float, accounts: int) -> None:
         """`rate` is payments per second over all threads."""

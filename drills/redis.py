@@ -20,16 +20,16 @@ from drills.target import Target, running_target
 
 PROCESSES: Final = 2
 LIMIT: Final = 30
-"""For balance, per minute and client."""
+"""Balance requests per minute and client."""
 ASKED: Final = 100
 PHASES: Final = ("shared", "dead", "back", "hung", "on")
 LOST: Final = {"dead", "hung"}
 _TIMEOUT_S: Final = 0.25
-"""REDIS_TIMEOUT: how much longer a request takes that is in flight when Redis is lost."""
+"""REDIS_TIMEOUT: how much longer a request in flight may take when Redis is lost."""
 _LONGEST_ANSWER_S: Final = 1.0
-"""Of a client that comes when all processes know of the loss; with time for a machine that is busy."""
+"""For a client that comes once all processes know of the loss; with a margin for a busy machine."""
 _MOST_LONGER_S: Final = 2 * _TIMEOUT_S
-"""Than the slowest while all was well: as much again for a machine that is busy."""
+"""How much longer than the slowest answer of the healthy phase: twice the timeout, for a busy machine."""
 
 
 def main(arguments: list[str]) -> int:
@@ -50,7 +50,7 @@ def main(arguments: list[str]) -> int:
             for number, phase in enumerate(PHASES):
                 time.sleep(max(0.0, began_s + number * phase_s - time.monotonic()))
                 incidents.get(phase, lambda: None)()
-                # The load's requests run into the incident, not ours; then a probe has time to find Redis again.
+                # Let the load's requests run into the incident first, and the API's probe find Redis again.
                 time.sleep(min(2.0, phase_s / 3))
                 greedy[phase] = admitted_of(target, f"127.88.0.{number + 1}")
                 stores[phase] = (
@@ -118,7 +118,7 @@ def tell_of_clients(report: Report, verdict: dict[str, Any]) -> None:
 
 
 def longest_answer_s(verdict: dict[str, Any], phase: str) -> float:
-    """Of all requests of a phase, those included that were in flight when Redis was lost."""
+    """The slowest answer of a phase, including requests in flight when Redis was lost."""
     [slowest] = [
         threshold
         for threshold in verdict["thresholds"]

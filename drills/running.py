@@ -1,4 +1,4 @@
-"""loadproof's runs as a drill needs them, and the report at its end."""
+"""Runs of loadproof for drills, and the report at a drill's end."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PYTHON: Final = sys.executable
 
 @contextmanager
 def run_directories(drill: str, *, kept: bool) -> Iterator[Path]:
-    """Where the drill's runs and their reports go: below reports/ if people should see them, otherwise temporary."""
+    """The directory for a drill's runs: below reports/ if they are `kept`, otherwise temporary."""
     if kept:
         yield ROOT / "reports" / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-drill-{drill}"
     else:
@@ -41,7 +41,7 @@ class LoadRun:
         self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
 
     def verdict(self, timeout_s: float) -> dict[str, Any]:
-        """The verdict once it has ended; the drill ends if there is none."""
+        """Wait for the run's verdict; ends the drill if there is none."""
         try:
             self.process.wait(timeout_s)
         finally:
@@ -55,7 +55,7 @@ class LoadRun:
 
 
 def outcomes(verdict: dict[str, Any], phase: str, endpoint: str | None = None) -> dict[str, int]:
-    """How many requests of a phase ended how."""
+    """The number of requests of a phase, by outcome."""
     return dict(_row(verdict, phase, endpoint)["outcomes"])
 
 
@@ -71,7 +71,7 @@ def _row(verdict: dict[str, Any], phase: str, endpoint: str | None) -> dict[str,
 
 @dataclass
 class Report:
-    """Lines for people, each a promise that was kept or not."""
+    """Prints facts, and promises that were kept or broken; ends with the exit code."""
 
     title: str
     broken: list[str] = field(default_factory=list)
@@ -89,15 +89,15 @@ class Report:
             self.broken.append(text)
 
     def measured(self, text: str, *, is_so: bool) -> None:
-        """What must hold for the rest to mean anything: otherwise nothing is broken, but nothing is proven either."""
+        """Report a condition without which the drill proves nothing, although no promise is broken."""
         print(f"  {'so     ' if is_so else 'INVALID'} {text}")
         if not is_so:
             self.unmeasured.append(text)
 
     def judged(self, run: LoadRun, verdict: dict[str, Any], *, is_about_next: bool = True) -> None:
-        """The verdict that loadproof itself reached on a run, by its thresholds.
+        """Report loadproof's own verdict on a run as a promise.
 
-        Where it is not about the next run, too, INCONCLUSIVE will do: they were kept in this one.
+        Unless it `is_about_next` runs, too, INCONCLUSIVE is enough: this run met its thresholds.
         """
         word = verdict["verdict"]
         if word == "INVALID":

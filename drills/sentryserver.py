@@ -17,7 +17,7 @@ _LONGEST_START_S: Final = 30.0
 
 
 class SentryServer:
-    """Started and ready."""
+    """A server that is ready, and its received events."""
 
     def __init__(self, port: int) -> None:
         self._url = f"http://127.0.0.1:{port}"
@@ -52,7 +52,7 @@ class SentryServer:
 
 @contextmanager
 def sentry_server() -> Iterator[SentryServer]:
-    """Stopped at the end."""
+    """Run a server until the end."""
     port = free_port()
     code = "import sys; from kent.cli_server import main; sys.argv[0] = 'kent-server'; main()"
     command = [sys.executable, "-c", code, "run", "--host", "127.0.0.1", "--port", str(port)]

@@ -1,4 +1,4 @@
-"""The reference API as a real process, as often and with whatever settings are wanted, and requests to it."""
+"""Runs the reference API as a real process with any settings, and sends requests to it."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def signed(event_id: str, body: bytes, *, timestamp: int | None = None) -> dict[
 def running_target(*arguments: str, stderr: int | None = None, **settings: str) -> Iterator[Target]:
     """Start `python -m payments_api` on a free loopback port, wait until it is ready, and stop it at the end.
 
-    What it leaves in its temporary directory if it is killed is removed.
+    Its temporary directory is removed even if the API was killed.
     """
     with tempfile.TemporaryDirectory(prefix="target-") as directory:
         process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Requests to a target from whatever loopback address a test wants."""
+"""Requests to a target from any loopback address."""
 
 from __future__ import annotations
 

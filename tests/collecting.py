@@ -1,4 +1,4 @@
-"""A pytest plugin: the garbage collector is off while tests are collected, because nothing of that is garbage."""
+"""A pytest plugin: turns the garbage collector off while tests are collected, which creates no garbage."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ gc.disable()
 
 
 def pytest_collection_finish() -> None:
-    """Tests create garbage, which is looked for among their objects only."""
+    """Turn the collector on again for the tests, and exempt all objects so far."""
     gc.collect()
     gc.freeze()
     gc.enable()

@@ -1,4 +1,4 @@
-"""The `loadproof` command as a user types it: in this process where that is enough, else in one of its own."""
+"""The `loadproof` command as a user types it: in this process if that is enough, else in a separate one."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from loadproof.rundir import files
 
 ROOT = Path(__file__).parent.parent
 _COMMANDS = functools.cache(typer.main.get_command)
-"""Made from the same functions each time, in half of the time that a refusal takes."""
+"""Cached: building the commands takes half of the time of a refused command."""
 GENERATOR = "loadproof.generator.locust"
 """The module that each process of a generator runs."""
 SHIPPED = [
     ROOT / f"scenarios/{name}.yaml"
     for name in sorted(set(re.findall(r"\$\(RUN\) scenarios/(\S+)\.yaml", (ROOT / "Makefile").read_text())))
 ]
-"""Scenarios that have a `make` command. Others in that folder are whoever's wrote them."""
+"""Scenarios with a `make` command. Others in that folder belong to users."""
 QUICK = {
     "name": "quick",
     "model": "closed",
@@ -65,19 +65,19 @@ ENDLESS = {
     "phases": [{"name": "steady", "duration": "2 min", "users": 20}],
     "thresholds": [{"expect": "goodput_ratio >= 90 %"}],
 }
-"""Changes of the quick scenario for runs that something ends early: however late it comes, the run goes on."""
+"""Changes to the quick scenario for runs that are ended early: long enough however late that happens."""
 
 
 def scenario_file(path: Path, **changes: object) -> Path:
-    """The quick scenario with changes, as a file."""
+    """Write the quick scenario with changes to a file."""
     file = path / "quick.yaml"
     file.write_text(yaml.safe_dump(QUICK | changes))
     return file
 
 
 def in_process(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run to the end in this process, only what it starts has its own; paths are taken from the repository."""
-    # The console of this process asks for its width once, and not for this command's.
+    """Run a command to its end in this process, but not its children; the working directory is the repository."""
+    # Imported first, because the console reads its width only once, and not from this command's environment.
     importlib.import_module("loadproof.cli.options")
     command = ["loadproof", *map(str, arguments)]
     output, errors = io.StringIO(), io.StringIO()
@@ -100,7 +100,7 @@ def in_process(*arguments: object, **environment: str) -> subprocess.CompletedPr
 def loadproof(
     *arguments: object, timeout_s: float = 150, program: str = "tests.undrawn", **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run to the end in a process of its own; the working directory is the repository."""
+    """Run a command to its end in a separate process; the working directory is the repository."""
     return subprocess.run(
         [sys.executable, "-m", program, *map(str, arguments)],
         cwd=ROOT,
@@ -113,13 +113,13 @@ def loadproof(
 
 
 def content_of(file: Path) -> bytes:
-    """Of one that a run left, as it was before it was compressed."""
+    """The uncompressed content of a run's file."""
     content = file.read_bytes()
     return gzip.decompress(content) if file.suffix == ".gz" else content
 
 
 class Background:
-    """A run that goes on while a test does something to it."""
+    """A run in the background while a test does something to it."""
 
     def __init__(self, *arguments: object, program: str = "tests.undrawn", **environment: str) -> None:
         self.process = subprocess.Popen(
@@ -134,7 +134,7 @@ class Background:
         self.offspring: list[psutil.Process] = []
 
     def child(self, module: str, timeout_s: float = 60) -> psutil.Process:
-        """The child process that runs this module, once there is one."""
+        """The child process that runs this module, as soon as there is one."""
         return self.eventually(
             lambda: next((one for one in self.children() if module in one.cmdline()), None), timeout_s
         )
@@ -145,17 +145,17 @@ class Background:
         return found
 
     def wait_for(self, path_pattern: Path, timeout_s: float = 60) -> Path:
-        """The first file that matches, once it is there."""
+        """The first file that matches, as soon as there is one."""
         pattern = str(path_pattern.relative_to("/"))
         return self.eventually(lambda: next(iter(sorted(Path("/").glob(pattern))), None), timeout_s)
 
     def wait_for_phase(self, reports: Path, phase: str) -> None:
-        """Until the run is in this phase, or beyond."""
+        """Wait until the run has reached this phase."""
         events = self.wait_for(reports / "*/events.csv")
         self.eventually(lambda: f"phase,{phase}" in events.read_text())
 
     def eventually(self, look: Callable[[], object], timeout_s: float = 60):
-        """What is seen, once it is true; fails when the program ends before."""
+        """The first true result of `look`; fails if the program ends before."""
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
             try:
@@ -173,18 +173,18 @@ class Background:
         return self.end()
 
     def end(self, timeout_s: float = 120) -> int:
-        """The exit code; what it printed is in `output`."""
+        """Wait for the end; returns the exit code, and keeps what was printed in `output`."""
         self.output = self.process.communicate(timeout=timeout_s)[0]
         return self.process.returncode
 
     def survivors(self) -> list[psutil.Process]:
-        """Children that outlived it, after a moment to go."""
+        """Children that outlived the program, after a moment to end."""
         _, alive = psutil.wait_procs(self.offspring, timeout=40)
         return alive
 
 
 def becomes(process: psutil.Process, status: str) -> None:
-    """Within 5 s."""
+    """Assert that the process gets this status within 5 s."""
     deadline_s = time.monotonic() + 5
     while process.status() != status:
         assert time.monotonic() < deadline_s
@@ -200,12 +200,12 @@ class FinishedRun:
     path: Path
     output: str
     cores: dict[str, set[int]]
-    """That each program might use while it ran."""
+    """The cores that each program could use, by program."""
     survivors: list[psutil.Process]
 
 
 def finished_run(path: Path, *arguments: object) -> FinishedRun:
-    """A run of the quick scenario, with a journal, that went to its end, whatever its verdict."""
+    """A completed run of the quick scenario with a journal, whatever its verdict."""
     reports = path / "reports"
     run = Background("run", scenario_file(path, record="requests"), "--out", reports, *arguments, program="loadproof")
     run.wait_for(reports / "*/target.csv")
@@ -217,18 +217,18 @@ def finished_run(path: Path, *arguments: object) -> FinishedRun:
 
 
 def words_of(run: Path) -> dict[tuple[str, str], str]:
-    """Each threshold's own word, which the run's INVALID doesn't hide, by scope and `expect`."""
+    """Each threshold's own verdict, which the run's INVALID doesn't hide, by scope and `expect`."""
     return {(each["scope"], each["expect"]): each["word"] for each in verdict_of(run)["thresholds"]}
 
 
 def word_of(run: Path, expect: str) -> str:
-    """The own word of the one threshold that expects this; `expect` as the scenario writes it."""
+    """The verdict of the only threshold with this `expect`, written as in the scenario."""
     (word,) = (word for (_, expected), word in words_of(run).items() if expected == expect)
     return word
 
 
 def found(run: Path, what: str) -> set[str]:
-    """The words of the findings that say this."""
+    """The words of the findings with this text."""
     return {finding["word"] for finding in verdict_of(run)["findings"] if what in finding["what"]}
 
 

@@ -1,4 +1,4 @@
-"""Fixtures that several folders share: the real target, and runs that many tests look at."""
+"""Fixtures shared by several folders: the real target, and runs that many tests examine."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from tests.quiet import SKIPPED
 
 pytest_plugins = ["tests.collecting", "tests.greenlets"]
 
-# Tables as wide as in a terminal of 200 columns: the console of this process asks once.
+# Tables as wide as a terminal of 200 columns; this process's console reads the width only once.
 os.environ["COLUMNS"] = "200"
-# A self-test of the machine on which tests run is in no report that they compare.
+# Keep this machine's self-test out of the reports that tests compare.
 os.environ["XDG_STATE_HOME"] = os.devnull
-# Under nohup it is ignored, by this process and by all that tests start.
+# Under nohup SIGHUP would be ignored, by this process and by all its children.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 MOST_QUIET: Final = 10
 FOLLOWED: Final = (
@@ -31,7 +31,7 @@ FOLLOWED: Final = (
     ("locust.contrib.fasthttp", "FastHttpSession"),
     ("loadproof.httpuser.session", "HttpSession"),
 )
-"""Classes whose `request` a run replaces in its own process."""
+"""Classes whose `request` method a run replaces in its own process."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -43,7 +43,7 @@ def pytest_report_header() -> str:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Few tests are quiet, in the one place where the Makefile looks for them."""
+    """Check that few tests are marked quiet, all in the folder where the Makefile looks for them."""
     quiet = [item.path for item in items if item.get_closest_marker("quiet")]
     if len(quiet) > MOST_QUIET or any(path.parent.name != "end_to_end" for path in quiet):
         raise pytest.UsageError(f"at most {MOST_QUIET} tests are marked quiet, all of them in tests/end_to_end")
@@ -59,7 +59,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.fixture(autouse=True)
 def _no_client_stays_followed() -> Iterator[None]:
-    """A test that follows requests gives the clients back as they were: the next one has its own timeouts."""
+    """Check that each test that replaces clients' `request` restores it: the next test has its own timeouts."""
     yield
     for module, name in FOLLOWED:
         if module in sys.modules:
@@ -68,13 +68,13 @@ def _no_client_stays_followed() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def healthy(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
-    """One run of the quick scenario to its end."""
+    """A completed run of the quick scenario."""
     return finished_run(tmp_path_factory.mktemp("healthy"))
 
 
 @pytest.fixture(scope="session")
 def three_workers(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
-    """The same, from three processes."""
+    """The same run with three workers."""
     return finished_run(tmp_path_factory.mktemp("three-workers"), "--workers", 3)
 
 
@@ -93,6 +93,6 @@ def http() -> Iterator[requests.Session]:
 
 @pytest.fixture(autouse=True)
 def _undrawn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pages have no charts, which take most of a report's time, but in tests marked `drawn`."""
+    """Leave charts out of reports, because they take most of the time, except in tests marked `drawn`."""
     if request.node.get_closest_marker("drawn") is None:
         monkeypatch.setattr("loadproof.analysis.report.drawing.Drawing.svg", lambda *_: Markup())

@@ -1,4 +1,4 @@
-"""The Docker engine of this machine, where there is one."""
+"""The Docker engine of this machine, if there is one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 IMAGE = os.environ.get("PYTHON_IMAGE", "python:3.11-slim-bookworm")
-"""The base of all images."""
+"""The base image of all images."""
 
 
 def docker(*arguments: str, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
@@ -18,7 +18,7 @@ def docker(*arguments: str, timeout_s: float = 60) -> subprocess.CompletedProces
 
 
 def need_engine() -> None:
-    """Skip the test unless an engine answers that has the base image."""
+    """Skip the test unless an engine with the base image responds."""
     if shutil.which("docker") is None or docker("info").returncode:
         pytest.skip("no Docker engine answers on this machine")
     if docker("image", "inspect", IMAGE).returncode:

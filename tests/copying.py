@@ -1,4 +1,4 @@
-"""A copy of the repository: what git knows, or will."""
+"""A copy of the repository: tracked files, and new ones that aren't ignored."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.commands import ROOT
 
 
 def copy_repository(path: Path) -> None:
-    """Into a directory that isn't there yet; links stay links."""
+    """Copy into a directory that doesn't exist yet; links stay links."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
     for name in filter(None, subprocess.check_output(command, cwd=ROOT, text=True).split("\0")):
         if (ROOT / name).exists():

@@ -1,4 +1,4 @@
-"""What servers, logs and locustfiles make of a text that they show, by name."""
+"""Encodings in which servers, logs and locustfiles may show a text, by name."""
 
 from __future__ import annotations
 

@@ -1,13 +1,13 @@
-"""A plugin of pytest for tests in a process that has greenlets: no timeout is lost, and no thread's end hangs it.
+"""A pytest plugin for tests in a process with greenlets: no timeout is lost, and no thread's end hangs the process.
 
-- pytest-timeout raises where the program happens to be. gevent prints what a greenlet raises and goes on, so a test
-  that waits forever beside a busy greenlet would do so for hours. What it raises in a callback is lost even so, of
-  traced programs in one of twenty: it raises again.
-- gevent's timers count from when its loop last looked at the clock, which may have been before another test of some
+- pytest-timeout raises wherever the program happens to be. gevent prints an exception of a greenlet and goes on, so a
+  test that waits forever beside a busy greenlet would do so for hours. An exception in a callback is lost all the same,
+  in one of twenty traced programs, so the timeout is raised again.
+- gevent's timers count from when its loop last looked at the clock, which may have been before another test of several
   minutes: a joinall of at most 60 s would not wait at all.
-- Where a thread ends, greenlet deletes its last greenlet in a pending call of the main thread, and a dictionary of
-  coverage's is told by a function in Python. CPython 3.11 never gets into a traced function that a pending call calls,
-  if another one is made meanwhile, as by a second thread that ends: it turns forever, and answers no signal.
+- When a thread ends, greenlet deletes its last greenlet in a pending call of the main thread, and a dictionary of
+  coverage is notified by a Python function. CPython 3.11 never enters a traced function called by a pending call if
+  another pending call is made meanwhile, as by a second thread that ends: it loops forever and ignores signals.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ import gevent.hub
 import pytest
 
 _AGAIN_S: Final = 10.0
-"""At the earliest: whoever was told needs some time to end, and is not to be told again."""
+"""Least time until the timeout is raised again: the test needs some time to end after the first one."""
 
 
 class _QuietKeys(weakref.WeakKeyDictionary[Any, Any]):
-    """Forgets a dead key by a function in C, which nobody traces; not to be changed while it is gone through."""
+    """Forgets a dead key with a C function, which isn't traced; must not be changed while it is iterated over."""
 
     def __init__(self, *entries: Any) -> None:
         super().__init__(*entries)
@@ -34,13 +34,13 @@ class _QuietKeys(weakref.WeakKeyDictionary[Any, Any]):
 
 
 def pytest_configure() -> None:
-    """A timeout is raised in the main greenlet, as an interrupt is. Source: gevent.hub.Hub.SYSTEM_ERROR."""
+    """Have timeouts raised in the main greenlet, like interrupts. Source: gevent.hub.Hub.SYSTEM_ERROR."""
     gevent.hub.Hub.SYSTEM_ERROR = (*gevent.hub.Hub.SYSTEM_ERROR, pytest.fail.Exception)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_timeout_set_timer() -> Generator[None, object, object]:
-    """As pytest-timeout sets it, and again after as long, until it is cancelled."""
+    """Make pytest-timeout's timer repeat until it is cancelled."""
     is_set = yield
     left_s, _ = signal.getitimer(signal.ITIMER_REAL)
     if left_s > 0:
@@ -51,5 +51,5 @@ def pytest_timeout_set_timer() -> Generator[None, object, object]:
 def pytest_runtest_setup() -> None:
     gevent.get_hub().loop.update_now()
     if sys.gettrace() is not None:
-        # What coverage makes for each thread. Source: coverage 7.17, ctracer/tracer.c, CTracer_init.
+        # Coverage creates one for each thread. Source: coverage 7.17, ctracer/tracer.c, CTracer_init.
         weakref.WeakKeyDictionary = _QuietKeys  # type: ignore[misc]

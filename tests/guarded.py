@@ -1,4 +1,4 @@
-"""A service that answers nobody without a valid token, and the server that gives tokens out: both in one, real."""
+"""A real server that requires a valid token, and issues tokens itself."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from urllib.parse import parse_qs, unquote_plus, urlsplit
 
 CLIENT, SECRET = "loadproof", "c4nary-cl1ent/s3cret+"
 TOKEN = "c4nary-t0ken"
-"""What each token begins with."""
+"""Prefix of every token."""
 
 
 class Guarded(ThreadingHTTPServer):
-    """Counts what it was asked by path and status; `revoke` makes all tokens so far worthless."""
+    """Counts requests by path and status; `revoke` invalidates all tokens so far."""
 
     daemon_threads = True
     request_queue_size = 128
@@ -29,17 +29,17 @@ class Guarded(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.lasts_s = lasts_s
         self.token_answer = token_answer
-        """In place of a token."""
+        """Status and body to answer with instead of a token."""
         self.takes_s = 0.0
-        """To give one out."""
+        """How long issuing a token takes."""
         self.accepts = True
-        """False: every token is worthless."""
+        """False: no token is valid."""
         self.tells = ""
-        """What the body of each answer has in it besides."""
+        """Additional content of each answer's body."""
         self.valid: dict[str, float] = {}
-        """Tokens, and until when."""
+        """Tokens, and until when they are valid."""
         self.forms: list[dict[str, str]] = []
-        """What was sent for tokens."""
+        """Bodies of the token requests."""
         self.served: Counter[tuple[str, int]] = Counter()
         self.asked_s: list[float] = []
         self._numbers = itertools.count(1)
@@ -54,7 +54,7 @@ class Guarded(ThreadingHTTPServer):
             self.valid.clear()
 
     def counted(self, path: str) -> dict[int, int]:
-        """By status."""
+        """The number of requests for this path, by status."""
         with self._lock:
             return {status: count for (asked, status), count in self.served.items() if asked == path}
 
@@ -115,7 +115,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(answer)
 
-    do_GET = do_POST = _serve  # noqa: N815 - as the library calls them
+    do_GET = do_POST = _serve  # noqa: N815 - the library's names
 
     def log_message(self, *_: object) -> None:
         pass

@@ -38,7 +38,7 @@ class Leaker(ApiUser):
         note = {"leaked": text, "told": lambda reply: reply["status"], "in": [SECRETS]}
         self.send(self.api.call("GET", f"/leak/{Leaker.times}", note=note), quote)
         self.send(self.api.call("GET", f"/leak/0?key={SECRETS[0]}"), lambda _: expect(condition=False, reason=text))
-        # Not in a dry run, which would end here, and knows only requests of ours.
+        # Not in a dry run, which would end here, and knows only requests sent with `self.send`.
         if Leaker.times > 1:
             event = {"request_type": "GET", "response_time": 1, "response_length": 1, "context": {}}
             self.environment.events.request.fire(**event, name=f"own {SECRETS[1]}", exception=f"own {text}")

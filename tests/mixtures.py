@@ -1,4 +1,4 @@
-"""A server that answers in any mixture of ways, right and wrong, and logs what each request was given."""
+"""A server that answers in any mixture of ways, right and wrong, and logs the answer to each request."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 LATE_S = 0.25
-"""Far beyond what a closing and a request need to cross: twice the time of connecting, even on a busy machine."""
+"""Much longer than it takes for a close and a request to cross: twice the time of connecting, on a busy machine."""
 
 
 @dataclass(frozen=True)
 class Given:
-    """What one request was given."""
+    """The answer given to one request."""
 
     ident: str
     method: str
     way: str
     outcome: str
-    """That it is to be counted as."""
+    """The outcome that it must be counted as."""
     at_unix_s: float
 
 
@@ -67,7 +67,7 @@ ANSWERS = {
     "forbidden": ("rejected", lambda _: _answer("403 Forbidden")),
     "moved to nowhere": ("invalid", lambda _: _answer("302 Found", None, "Location: http://[")),
 }
-"""Whole answers, after which the connection stays open: what they are counted as, and their bytes."""
+"""Complete answers that leave the connection open: the outcome they count as, and their bytes."""
 LAST_ANSWERS = {
     "until the end": ("ok", lambda ident: b"HTTP/1.1 200 OK\r\n\r\n" + json.dumps({"id": ident}).encode()),
     "then closed": ("ok", _plain),
@@ -76,14 +76,14 @@ LAST_ANSWERS = {
     "garbage": ("connection", lambda _: b"@@@@\r\n\r\n"),
     "closed": ("connection", lambda _: b""),
 }
-"""After which the server closes."""
+"""Answers after which the server closes the connection."""
 REFUSALS = {"413 Content Too Large": "invalid", "429 Too Many Requests": "throttled", "503 Service Unavailable": ""}
-"""Sent before the body was read."""
+"""Answers sent before the body was read."""
 WAYS = (*ANSWERS, *LAST_ANSWERS, "moved", "slow", "reset", "reset late", "silent", "half", "refused early")
 
 
 class Mixture:
-    """By its seed, which of the ways each request is given; what comes a second time is answered plainly."""
+    """Chooses a way for each request by the seed; a repeated request gets a plain answer."""
 
     def __init__(self, ways: Sequence[str], seed: int) -> None:
         self._ways = ways
@@ -92,14 +92,14 @@ class Mixture:
         self.log: list[Given] = []
 
     def last(self) -> dict[str, Given]:
-        """By each request's id what it was given, in the end."""
+        """The last answer to each request, by its id."""
         return {given.ident: given for given in self.log}
 
     def times(self) -> Counter[str]:
         return Counter(given.ident for given in self.log)
 
     def script(self, connection: socket.socket, _: int) -> None:
-        """One connection, until one side closes it."""
+        """Serve one connection until one side closes it."""
         while head := _read_head(connection):
             method, path = head.split(b" ", 2)[:2]
             kind, _, ident = path.decode().lstrip("/").partition("/")
@@ -120,7 +120,7 @@ class Mixture:
         return random.Random(f"{self._seed}/{ident}").choice(self._ways) if is_first else "plain"
 
     def _give(self, connection: socket.socket, ident: str, method: str, way: str) -> bool:
-        """Whether the connection goes on."""
+        """Answer a request; returns whether the connection stays open."""
         if way in ANSWERS or way in LAST_ANSWERS:
             outcome, answer = (ANSWERS | LAST_ANSWERS)[way]
             if outcome == "connection":
@@ -131,7 +131,7 @@ class Mixture:
         return bool(getattr(self, f"_{way.replace(' ', '_')}")(connection, ident, method))
 
     def _note(self, ident: str, method: str, way: str, outcome: str) -> None:
-        """Before it is sent: whoever has the answer finds it in the log."""
+        """Log the answer before it is sent, so that it is in the log once a client has it."""
         with self._lock:
             self.log.append(Given(ident, method, way, outcome, time.time()))
 
@@ -165,7 +165,7 @@ class Mixture:
         return self._silent(connection, ident, method, _plain(ident)[:-3])
 
     def _refused_early(self, connection: socket.socket, ident: str, method: str) -> bool:
-        """And closed, with the rest of the request unread."""
+        """Refuse and close with the rest of the request unread."""
         status = random.Random(ident).choice(sorted(REFUSALS))
         self._note(ident, method, "refused early", REFUSALS[status] or "server_error")
         connection.sendall(_answer(status, None, "Connection: close"))
@@ -173,7 +173,7 @@ class Mixture:
 
 
 def _read_head(connection: socket.socket) -> bytes:
-    """Byte by byte: what follows is the body's."""
+    """Read byte by byte, because what follows belongs to the body."""
     head = b""
     while not head.endswith(b"\r\n\r\n"):
         byte = connection.recv(1)
@@ -195,7 +195,7 @@ def _read(connection: socket.socket, length: int) -> None:
 
 @contextmanager
 def answering_by(ways: Sequence[str], seed: int) -> Iterator[tuple[str, Mixture]]:
-    """Its base URL, and the mixture that has the log."""
+    """Serve a mixture of these ways; yields the base URL, and the mixture with its log."""
     mixture: Any = Mixture(ways, seed)
     with serving(mixture.script) as url:
         yield url, mixture

@@ -1,4 +1,4 @@
-"""A second payments API with words of its own; docs/examples/fly-app.yaml speaks them."""
+"""A second payments API with its own vocabulary; docs/examples/fly-app.yaml describes it."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ async def stripe(request: Request) -> dict[str, bool]:
 
 @contextmanager
 def running_other_api() -> Iterator[str]:
-    """The API in a process of its own; its base URL."""
+    """Run the API in a separate process; yields its base URL."""
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.other_api"], stdout=subprocess.PIPE, text=True, env={**os.environ}
     )

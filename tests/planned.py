@@ -1,4 +1,4 @@
-"""A duel that has made no run yet."""
+"""A duel without any runs yet."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""How much of the simulations a test run does: a quarter in `make test`, all in `make check-all`.
+"""How many simulations a test run makes: a quarter of them in `make test`, all in `make check-all`.
 
-Bounds of a statistical claim are computed from the number of simulations that were made, never written down for one.
+Bounds of a statistical claim are computed from the number of simulations made, never hard-coded for one number.
 """
 
 from __future__ import annotations
@@ -21,37 +21,37 @@ if TYPE_CHECKING:
 
 IS_FULL: Final = os.environ.get("LOADPROOF_SIMULATIONS") == "all"
 _FALSE_ALARM: Final = 0.01
-"""How often chance breaks a bound on a simulated count, over all seeds. Each test has one seed: it doesn't flicker."""
+"""How often a bound on a simulated count is broken by chance, over all seeds. Each test has one seed: no flakiness."""
 
 settings.register_profile("quarter", max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("all", max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("all" if IS_FULL else "quarter")
 costly: Final = settings(max_examples=400 if IS_FULL else 10)
-"""For properties each example of which takes a twentieth of a second or more: fewer in `make test`."""
+"""For properties whose examples take 50 ms or more each: fewer of them in `make test`."""
 
 
 def simulations(full: int) -> int:
-    """How many to make of what `make check-all` makes `full` of."""
+    """How many simulations to make if `make check-all` makes `full` of them."""
     return full if IS_FULL else -(-full // 4)
 
 
 def most_by_chance(times: int, ratio: float) -> int:
-    """More successes than so many of `times` are no chance where their probability is at most `ratio`."""
+    """The most successes in `times` trials that chance explains if their probability is at most `ratio`."""
     return int(binomial_quantile(1 - _FALSE_ALARM, times, ratio))
 
 
 def mean_by_chance(values: Sequence[float] | NDArray[np.float64]) -> tuple[float, float]:
-    """Between what the mean of what was simulated may lie, as far as chance can tell."""
+    """Bounds between which the true mean of simulated values may be, allowing for chance."""
     mean, error = float(np.mean(values)), float(np.std(values, ddof=1)) / len(values) ** 0.5
     half = t_quantile(1 - _FALSE_ALARM, len(values) - 1) * error
     return mean - half, mean + half
 
 
 def wider_by_chance(times: int) -> float:
-    """Intervals look up to so many times too wide where the spread of so many estimates is seen too small."""
+    """The factor by which intervals may look too wide, because `times` estimates may show too small a spread."""
     return float(np.sqrt((times - 1) / special.chdtri(times - 1, 1 - _FALSE_ALARM)))
 
 
 def fewest_by_chance(times: int, ratio: float) -> int:
-    """Fewer successes than so many of `times` are no chance where their probability is at least `ratio`."""
+    """The fewest successes in `times` trials that chance explains if their probability is at least `ratio`."""
     return int(binomial_quantile(_FALSE_ALARM, times, ratio))

@@ -13,7 +13,7 @@ UNAUTHORIZED = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0
 
 
 class Proxy:
-    """Its script is to be served; it keeps the heads that it was sent, and its own header from the target."""
+    """A script to be served; keeps the heads that it was sent, and its own header from the target."""
 
     def __init__(self, authorization: str | None = None) -> None:
         self.heads: list[str] = []

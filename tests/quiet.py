@@ -1,4 +1,4 @@
-"""Tests of the run's own word: on a busy machine a right verdict is INVALID, and says nothing about the code."""
+"""Tests of a run's verdict: on a busy machine the correct one is INVALID, and says nothing about the code."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ from tests.commands import verdict_of
 
 TRIES: Final = 2
 QUIET_RATIO: Final = 0.1
-"""Of this process's cores: a machine of which others use less is quiet."""
+"""A machine is quiet if other programs use less than this share of this process's cores."""
 SKIPPED: Final = "want of quiet"
 
 
 class OthersUse:
-    """How much of the cores programs that this one did not start have used since this was made."""
+    """How much of the cores other programs, not started by this one, have used since this was created."""
 
     def __init__(self) -> None:
         self._began_s = time.monotonic()
         self._all_s, self._own_s = _used_s()
 
     def ratio(self) -> float:
-        """Of all the time that the cores had, 0-1; children count as ours once they have ended."""
+        """Share of the cores' time, 0-1; children count as ours once they have ended."""
         all_s, own_s = _used_s()
         had_s = (time.monotonic() - self._began_s) * len(_cores())
         return ((all_s - self._all_s) - (own_s - self._own_s)) / had_s
 
 
 def _used_s() -> tuple[float, float]:
-    """CPU time of everybody on the cores that this process may use, what is stolen included; and of ours."""
+    """CPU time in s used on this process's cores by all programs, including steal, and by ours."""
     per_core = psutil.cpu_times(percpu=True)
-    # A guest's time is in the user's, too.
+    # Guest time is included in user time.
     idle = {"idle", "iowait", "guest", "guest_nice"}
     everybody_s = sum(
         seconds for core in _cores() for name, seconds in per_core[core]._asdict().items() if name not in idle
@@ -55,9 +55,9 @@ def _cores() -> set[int]:
 
 
 def run_when_quiet(run_once: Callable[[], Path]) -> Path:
-    """The run directory of the first try that the machine let be measured; skips when none of them was.
+    """The run directory of the first try that could be measured; skips the test if none could.
 
-    `run_once` makes a run in a new directory. A skip of a quiet machine is a failure: then it was no want of quiet.
+    `run_once` makes a run in a new directory. On a quiet machine the test fails instead: then it wasn't the machine.
     """
     used = []
     for _ in range(TRIES):
@@ -74,7 +74,7 @@ def run_when_quiet(run_once: Callable[[], Path]) -> Path:
 
 
 def wanted_quiet(run: Path) -> bool:
-    """Whether it is INVALID because something disturbed the generator, and for no other reason."""
+    """Whether the run is INVALID only because something disturbed the generator."""
     loaded = load_run(run)
     invalid = {finding.what for finding in findings_in(loaded) if finding.word is Word.INVALID}
     disturbed = {finding.what for finding in disturbances(loaded) if finding.word is Word.INVALID}

@@ -12,7 +12,7 @@ Script = Callable[[socket.socket, int], None]
 
 
 def read_request(connection: socket.socket) -> bytes:
-    """Up to the end of the headers, and the body that they announce."""
+    """Read up to the end of the headers, and the body that they announce."""
     data = b""
     while b"\r\n\r\n" not in data:
         chunk = connection.recv(65536)
@@ -23,7 +23,7 @@ def read_request(connection: socket.socket) -> bytes:
     length = next(
         (int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")), 0
     )
-    # A body of megabytes would be copied with each of its pieces.
+    # Appending to bytes would copy a body of megabytes with each piece.
     pieces, missing = [body], length - len(body)
     while missing > 0 and (chunk := connection.recv(65536)):
         pieces.append(chunk)
@@ -32,7 +32,7 @@ def read_request(connection: socket.socket) -> bytes:
 
 
 def answering(*answers: bytes, then_close: bool = True) -> Script:
-    """Each request of a connection gets the next of these bytes."""
+    """A script that answers each request of a connection with the next of these."""
 
     def script(connection: socket.socket, _: int) -> None:
         for answer in answers:
@@ -46,7 +46,7 @@ def answering(*answers: bytes, then_close: bool = True) -> Script:
 
 
 class Heard:
-    """What came to a healthy service, by path, and from whom."""
+    """A healthy service that notes its requests and where they came from."""
 
     def __init__(self) -> None:
         self.requests: list[tuple[str, bytes]] = []
@@ -63,13 +63,13 @@ class Heard:
         return {address for address, request in self.requests if request.startswith(b"GET " + path)}
 
     def heads(self) -> set[bytes]:
-        """Those of all requests, but for their first lines."""
+        """The heads of all requests, without their first lines."""
         return {request.partition(b"\r\n")[2].lower() for _, request in self.requests}
 
 
 @contextmanager
 def serving(script: Script, host: str = "127.0.0.1") -> Iterator[str]:
-    """A listening server in a thread; its base URL."""
+    """Serve this script in a thread; yields the base URL."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.create_server((host, 0), family=family, backlog=1000)
     listener.settimeout(0.02)

@@ -1,4 +1,4 @@
-"""Source files to their syntax trees."""
+"""Turns source files into syntax trees."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ _ATTEMPTS: Final = 3
 
 
 def tree_of(file: Path) -> ast.Module:
-    """Of a file of this repository; built once in a process, so nobody may change it.
+    """The syntax tree of a file in this repository; cached in the process, so it must not be changed.
 
-    CPython 3.11 counts how deep it is in a tree for all threads together, and raises SystemError when another one
-    builds a tree meanwhile, to format a traceback, say. Source: https://github.com/python/cpython/issues/106905.
+    CPython 3.11 counts the depth in a tree for all threads together, and raises SystemError if another thread builds a
+    tree meanwhile, for example to format a traceback. Source: https://github.com/python/cpython/issues/106905.
     """
     return _tree(file.read_text(encoding="utf-8"))
 
 
 def nodes_of(file: Path) -> tuple[ast.AST, ...]:
-    """All nodes of its tree."""
+    """All nodes of a file's syntax tree."""
     return _nodes(file.read_text(encoding="utf-8"))
 
 

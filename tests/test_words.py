@@ -1,4 +1,4 @@
-"""Names in the product's code: one that says nothing of its value is gone before its reader has forgotten it."""
+"""Names in the product's code: a name that says nothing about its value must not live for long."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ PACKAGES = ("analysis", "loadproof", "locustfiles", "payments_api")
 SAYING_NOTHING = frozenset({"came", "each", "found", "one", "seen", "told"})
 _WRITTEN = re.compile(rf"\b({'|'.join(SAYING_NOTHING)})\b")
 LINES = 2
-"""From where such a name is given to where it is read the last time."""
+"""Most lines from the assignment of such a name to its last use."""
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def long_lived(function: ast.AST) -> Iterator[str]:
-    """Such names that live for longer; those of a comprehension live as long as that."""
+    """Such names that live longer; a name in a comprehension lives as long as the comprehension."""
     comprehensions = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
     within = {
         node
@@ -50,8 +50,8 @@ def files() -> Iterator[Path]:
     return (file for file in every if _WRITTEN.search(file.read_text(encoding="utf-8")))
 
 
-def test_a_name_that_says_nothing_is_short_lived():
-    """`found` of what? A reader would have to look up where it came from."""
+def test_a_meaningless_name_is_short_lived():
+    """`found` what? The reader would have to look up where it came from."""
     wrong = [
         f"{file.relative_to(ROOT)}:{node.lineno} {node.name}: {name}"
         for file in files()
@@ -72,7 +72,7 @@ def test_a_name_that_says_nothing_is_short_lived():
         ("for each in x:\n        a\n        b\n        each()", ["each"]),
     ],
 )
-def test_such_a_name_is_seen(body, wrong):
-    """In whatever way it is given."""
+def test_meaningless_names_are_found(body, wrong):
+    """However they are assigned."""
     (function,) = ast.parse(f"def f(x):\n    {body}\n").body
     assert list(long_lived(function)) == wrong

@@ -1,4 +1,4 @@
-"""`python -m tests.undrawn`: the `loadproof` command without the charts of its reports, which take it a second."""
+"""`python -m tests.undrawn`: the `loadproof` command without charts in its reports, which take a second."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Locust without its monkey-patching, which would change the sockets of the whole test process; import it first."""
+"""Imports Locust without its monkey-patching, which would change all sockets of the test process; import it first."""
 
 import os
 from unittest import mock

@@ -1,7 +1,7 @@
-"""Started as root: gives the volume to the API's user, and becomes the API, as that user.
+"""Started as root: gives the volume to the API's user, and then runs the API as that user.
 
-A new volume belongs to root. The API can't create its ledger there and ends at once, so that there would be no Machine
-on which somebody could change the owner.
+A new volume belongs to root. Without this, the API couldn't create its ledger and would end at once, so there would be
+no running Machine on which to change the owner.
 """
 
 import os

@@ -23,7 +23,7 @@ def main() -> None:
         _end(error)
     except KeyboardInterrupt:
         sys.exit(ExitCode.INTERRUPTED)
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is ours
+    except Exception as error:  # noqa: BLE001 - anything else is a bug of ours
         if is_want_of_memory(error):
             _end(out_of_memory(error))
         traceback.print_exc()

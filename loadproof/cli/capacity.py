@@ -57,7 +57,7 @@ FileArgument = Annotated[
 
 
 def _rate(text: str) -> float:
-    """In requests per second: a bare number, or written as in a scenario."""
+    """Requests per second, from a bare number or from a rate as scenarios write it."""
     try:
         return float(text)
     except ValueError:
@@ -136,7 +136,7 @@ def capacity(
 
 
 def _searched(runs: TrialRuns, search: Search, directory: Path) -> Capacity:
-    """The result of all trials that could be made; whatever ends the search, what was measured counts."""
+    """The result of all trials made; they count however the search ends."""
     from loadproof.analysis.capacity.capacity import Found, capacity_of
 
     early, begun_s = None, time.monotonic()
@@ -155,7 +155,7 @@ def _searched(runs: TrialRuns, search: Search, directory: Path) -> Capacity:
 
 
 def known_by(search: Search) -> Callable[[Sequence[Trial]], Known | None]:
-    """What trials of this search show, for the search itself."""
+    """A function from the trials so far to the capacity they show; the search places its next trials by it."""
     from loadproof.analysis.capacity.capacity import half_of
 
     def known(trials: Sequence[Trial]) -> Known | None:
@@ -168,12 +168,12 @@ def known_by(search: Search) -> Callable[[Sequence[Trial]], Known | None]:
 
 
 def _with_ceiling(runs: TrialRuns, search: Search, directory: Path) -> Search:
-    """The search with what the generator can send; UnsendableError if that isn't even the lower end."""
+    """The search with the generator's ceiling; UnsendableError if the ceiling isn't above the lower end."""
     if search.ceiling_rps is None:
         write_search(directory, search)
         ceiling_rps, why = runs.ceiling()
         if why:
-            # Whatever else ran on this machine meanwhile can only have lowered it.
+            # Anything else running on this machine can only have lowered it.
             ceiling_rps, why = max((ceiling_rps, why), runs.ceiling())
         search = search.model_copy(update={"ceiling_rps": ceiling_rps, "ceiling_note": why})
         write_search(directory, search)

@@ -28,14 +28,14 @@ from loadproof.cli import (
 
 
 class _Grouped(TyperCommand):
-    """Its help groups options by `rich_help_panel` in plain text: with Rich, errors would get frames, too."""
+    """A command whose help groups options by `rich_help_panel` in plain text: Rich would also put errors in frames."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         sections: dict[str, list[tuple[str, str]]] = {}
         for param in self.get_params(ctx):
             if row := param.get_help_record(ctx):
                 title = getattr(param, "rich_help_panel", None) or f"{param.param_type_name.capitalize()}s"
-                # Beside the metavar of an argument there would be Python's name of its type.
+                # The help record of an argument adds Python's name of its type to the metavar.
                 name = param.metavar if title == "Arguments" and param.metavar else row[0]
                 sections.setdefault(title, []).append((name, row[1]))
         for title, rows in sections.items():
@@ -44,7 +44,7 @@ class _Grouped(TyperCommand):
 
 
 class _TwoSided(_Grouped):
-    """Its arguments are divided by `--`, wherever options stand."""
+    """A command whose arguments are divided by `--`, wherever its options are."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         return super().parse_args(ctx, [compare.DIVIDER if word == "--" else word for word in args])
@@ -74,4 +74,4 @@ def _program(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """What all commands share."""
+    """Options of the program itself."""

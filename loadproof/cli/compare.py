@@ -1,4 +1,4 @@
-"""`loadproof compare`: turns the runs of two releases into what changed, and whether that is more than noise."""
+"""`loadproof compare`: compares the runs of two releases, and tells changes from noise."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from loadproof.analysis.judge.finding import Finding
 
 DIVIDER: Final = "\x1f--"
-"""What stands for `--` among the arguments: click drops the original."""
+"""Placeholder for `--` among the arguments, because click drops the original."""
 _USAGE: Final = "write `loadproof compare BASELINE... -- CANDIDATE...`, or --baseline DIR --candidate DIR"
 
 RunsArgument = Annotated[
@@ -86,7 +86,7 @@ def compare(
 def usable_sides(
     baseline: Sequence[Path], candidate: Sequence[Path]
 ) -> tuple[list[Replicate], list[Replicate], list[Finding]]:
-    """The runs of both sides that can be compared, and notes on others; InvalidRunError if a side has none left."""
+    """The usable runs of both sides, and notes on those left out; InvalidRunError if a side has none left."""
     from loadproof.analysis.compare.replicates import usable_replicates
     from loadproof.analysis.judge.finding import Finding
     from loadproof.analysis.word import Word
@@ -116,7 +116,7 @@ def write_comparison(comparison: Comparison, directory: Path) -> None:
 
 
 def _sides(runs: Sequence[Path], baseline: Sequence[Path], candidate: Sequence[Path]) -> tuple[list[Path], list[Path]]:
-    """Run directories of both sides; InputError that says how to name them."""
+    """Run directories of both sides; InputError with the usage if they aren't given as it says."""
     texts = list(map(str, runs))
     if texts and (baseline or candidate):
         raise InputError(Problem("compare", "runs are given as arguments and as options", _USAGE))
@@ -133,15 +133,15 @@ def _sides(runs: Sequence[Path], baseline: Sequence[Path], candidate: Sequence[P
     ]
     if problems:
         raise InputError(problems)
-    # Of both sides at once, so that nobody has to try twice.
+    # Both sides at once, so that all errors are reported together.
     runs_below([*baseline, *candidate])
     return runs_below(baseline), runs_below(candidate)
 
 
 def runs_below(paths: Sequence[Path]) -> list[Path]:
-    """Run directories as they are; of other directories the run directories in them, by name.
+    """Each run directory itself, and the run directories directly inside any other directory, sorted by name.
 
-    InputError with all that are neither.
+    InputError with all paths that yield none.
     """
     by_path = {path: _runs_in(path) for path in paths}
     if empty := [path for path, runs in by_path.items() if not runs]:
@@ -150,7 +150,7 @@ def runs_below(paths: Sequence[Path]) -> list[Path]:
 
 
 def _no_runs(path: Path) -> Problem:
-    """A gate's runs are in a directory of its own, below the one that it was given."""
+    """The problem; suggests a gate's directory one level below, which is easily missed."""
     what = nothing_in(path)
     deeper = sorted({manifest.parents[1] for manifest in path.glob(f"*/*/{files.MANIFEST}")})
     remedy = f"give one that holds some, like {deeper[-1]}" if deeper else ""

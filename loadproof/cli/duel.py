@@ -1,4 +1,4 @@
-"""`loadproof duel`: two releases in turn on one machine, until it is clear whether one of them is slower."""
+"""`loadproof duel`: runs two releases in turn on one machine until it is clear whether one is slower."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def duel(
 
 
 def _fought(path: Path, planned: Duel, referee: DuelReferee, stop_signal: StopSignal) -> Duel:
-    """The duel at its end; whatever breaks it off, what was measured stays."""
+    """The duel at its end; its results are kept whatever interrupts it."""
     try:
         referee.rehearse(planned)
         return fight(path, planned, referee, stop_signal)
@@ -151,7 +151,7 @@ def _fought(path: Path, planned: Duel, referee: DuelReferee, stop_signal: StopSi
 
 
 def _assignments(duel: Duel, resume: Path | None, allowed: list[str]) -> dict[Side, Assignment]:
-    """What a run of each side is; InputError with what is wrong, UnsafeTargetError for a host that is not allowed."""
+    """The assignment of each side's runs; InputError, or UnsafeTargetError for a host that is not allowed."""
     described = load_target(Path(duel.target_file)) if duel.target_file else None
     crew = CrewOptions(Path(duel.locustfiles), duel.workers)
     assignments = {}
@@ -174,17 +174,17 @@ def _assignment(
     text = _scenario_of(resume) if resume else None
     options = RunOptions(crew, target, duel.settings, duel.seed, allow_host=allowed)
     assignment = prepare(Path(duel.scenario_file), options, text=text)
-    # A threshold that ends a run early would leave it without values.
+    # A run that a threshold aborts would have no values to compare.
     kept = [threshold.model_copy(update={"abort": False}) for threshold in assignment.scenario.thresholds]
     audits = [other for other in assignment.scenario.all_thresholds if other not in assignment.scenario.thresholds]
     scenario = assignment.scenario.model_copy(update={"all_thresholds": [*kept, *audits]})
-    # Its file may change while the duel goes on.
+    # The scenario file may change while the duel runs.
     text = text or Path(duel.scenario_file).read_text(encoding="utf-8")
     return replace(assignment, scenario=scenario, scenario_text=text)
 
 
 def _scenario_of(path: Path) -> str:
-    """The scenario that a duel began with, whatever its file says now."""
+    """The scenario that a duel began with, even if its file has changed since."""
     try:
         return (path / SCENARIO).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -193,7 +193,7 @@ def _scenario_of(path: Path) -> str:
 
 
 def _begun(out: Path, duel: Duel) -> Path:
-    """The directory of a new duel, which could be resumed from now on."""
+    """Create the directory of a new duel, which can be resumed from now on."""
     path = create_run_directory(out, f"duel-{duel.scenario}")
     write_whole(path / SCENARIO, Path(duel.scenario_file).read_text(encoding="utf-8"))
     for side in SIDES:

@@ -1,4 +1,4 @@
-"""What the command line asks of a duel, checked: releases, looks, halves of the machine; InputError otherwise."""
+"""Checks a duel's command-line options: releases, looks and, with --duet, the halves of the machine."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ QUICK_LOOKS: Final = (4, 6)
 
 
 def given_scenario(file: Path | None) -> Path:
-    """InputError if it is missing."""
+    """The scenario file; InputError if it is missing."""
     if file is None:
         raise InputError(Problem("SCENARIO", "missing", "give a scenario file, or --resume DIR"))
     return file
 
 
 def sides_of(baseline: str | None, candidate: str | None, *, is_aa: bool) -> dict[Side, str]:
-    """InputError if they can't be compared."""
+    """The release of each side; InputError if they can't be compared."""
     if baseline is None:
         raise InputError(Problem("--baseline", "missing", "give the last release's URL, or the command that starts it"))
     if is_aa:
@@ -45,7 +45,7 @@ def sides_of(baseline: str | None, candidate: str | None, *, is_aa: bool) -> dic
 
 
 def looks_of(text: str | None, *, is_quick: bool) -> tuple[int, ...]:
-    """InputError if nothing can be decided at them."""
+    """The numbers of runs per side at which the duel may end; InputError if they can't be used."""
     if text is None:
         return QUICK_LOOKS if is_quick else LOOKS
     if is_quick:
@@ -60,7 +60,7 @@ def looks_of(text: str | None, *, is_quick: bool) -> tuple[int, ...]:
 
 
 def check_duet(duel: Duel, reports: Path) -> None:
-    """InputError if this machine has no two halves, or nobody has shown that they are alike."""
+    """InputError if this machine has too few cores for two halves, or no duel of equals has shown them to be alike."""
     from loadproof.analysis.compare.falsealarms import false_alarms
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
@@ -76,14 +76,14 @@ def check_duet(duel: Duel, reports: Path) -> None:
 
 
 def refuse_beside(resume: Path, *others: object, is_said: bool) -> None:
-    """InputError if any of them is given: the duel in that directory goes on as it began."""
+    """InputError if any other option is given: a resumed duel continues with the options it began with."""
     if is_said or any(other is not None for other in others):
         what = "the duel knows its scenario, releases, looks and load"
         raise InputError(Problem(f"--resume {resume}", what, "leave the others out"))
 
 
 def on_this_machine(duel: Duel, resume: Path) -> Duel:
-    """The duel that goes on; InputError if it has runs of another machine, which are not comparable."""
+    """The duel to continue; InputError if its runs were made on another machine, so they aren't comparable."""
     here = environment.machine()
     if duel.runs and duel.machine != here:
         what = f"the duel was begun on another machine ({duel.machine})"

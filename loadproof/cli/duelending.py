@@ -1,4 +1,4 @@
-"""How a duel begins and ends for whoever reads it: its plan, its report, its last words and its exit code."""
+"""What a duel prints when it begins and ends: its plan, its report, its closing lines; and its exit code."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
     from loadproof.scenario.scenario import Scenario
 
 _OVERHEAD_S: Final = 7.0
-"""About what a run takes besides its phases: to start, to stop, and to be read."""
+"""Approximate time per run besides its phases: starting, stopping and reading it."""
 
 
 def say(text: str) -> None:
-    """On one line, however narrow the terminal or the log."""
+    """Print on one line, however narrow the terminal or the log."""
     console.print(Text(escaped(text)), soft_wrap=True)
 
 
 def show_plan(path: Path, duel: Duel, scenario: Scenario) -> None:
-    """What it will do, and for how long at most."""
+    """Print what the duel will do, and how long it may take at most."""
     run_s = scenario.duration_s + _OVERHEAD_S
     left = 2 * duel.looks[-1] - len(duel.counted)
     looks = ", ".join(map(str, duel.looks))
@@ -49,7 +49,7 @@ def conclude(
     sides: tuple[list[Replicate], list[Replicate]],
     policy: Policy,
 ) -> ExitCode:
-    """Write and show what was found, or what there is if nothing was; the exit code."""
+    """Write and show the result, or the data so far if nothing was decided; returns the exit code."""
     from loadproof.analysis.compare.duelfindings import findings_of
 
     if duel.ending == "decided" and interim is not None:
@@ -76,7 +76,7 @@ def conclude(
 
 
 def _shown(comparison: Comparison, path: Path, policy: Policy) -> ExitCode:
-    """The report, on the terminal and for whoever else is to know."""
+    """Write and print the report, and send notifications; returns the exit code."""
     from loadproof.analysis.outputs.gate import Gated
 
     write_comparison(comparison, path)
@@ -86,7 +86,7 @@ def _shown(comparison: Comparison, path: Path, policy: Policy) -> ExitCode:
 
 
 def _code_of(duel: Duel) -> ExitCode:
-    """Of a duel that ended without a decision at a look."""
+    """The exit code of a duel that ended without a decision."""
     match duel.ending:
         case "interrupted":
             return ExitCode.INTERRUPTED

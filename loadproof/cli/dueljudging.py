@@ -1,4 +1,4 @@
-"""What a duel needs besides its order: its runs, what they say so far, and what they say in the end."""
+"""Makes a duel's runs and judges them: after each run, and at each look."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def lost_run(duel: Duel) -> str:
 
 
 class DuelReferee:
-    """Makes a duel's runs and judges them; `interim` is what was known at the latest look."""
+    """Makes a duel's runs and judges them; `interim` is the result of the latest look."""
 
     def __init__(
         self, path: Path, assignments: Mapping[Side, Assignment], stop_signal: StopSignal, *, wait_s: float
@@ -99,7 +99,7 @@ class DuelReferee:
     def _run(self, release: Served, turn: Turn, duel: Duel) -> Performed | None:
         assignment, path = self._assigned(release, turn, duel)
         shown = f"run {len(duel.runs) + 1}, {turn.side}"
-        # In a log there is a line when the run is over.
+        # A log gets one line, when the run is over.
         progress = Progress(
             console if console.is_terminal else Console(quiet=True),
             duration_s=assignment.scenario.duration_s,
@@ -116,7 +116,7 @@ class DuelReferee:
         return assignment, create_run_directory(self._path / turn.side, assignment.scenario.name)
 
     def _pair(self, turn: Turn, duel: Duel) -> Performed | None:
-        """Both runs of a pair at the same time: the one whose turn it is in the first lane, the other in the second."""
+        """Make both runs of a pair at the same time: `turn` in the first lane, the other side in the second."""
         other_turn = turn._replace(side=SIDES[turn.side == SIDES[0]])
         left, right = lanes(sorted(os.sched_getaffinity(0)))
         with (
@@ -141,7 +141,7 @@ class DuelReferee:
         return performed
 
     def _invalid(self, path: Path) -> str:
-        """Why its measurement can't be trusted; empty if it can."""
+        """Why the run's measurement can't be trusted; empty if it can."""
         from loadproof.analysis.compare.replicates import replicate
 
         try:
@@ -161,20 +161,20 @@ class DuelReferee:
         return baseline, candidate
 
     def _of_duel(self, run: DuelRun, duel: Duel) -> Replicate:
-        """With its block; its target is the release, whichever port that had this time."""
+        """The run with its block; its target is the release as given, because a command's port differs each time."""
         known = self._replicates[run.run]
         target = known.manifest.target.model_copy(update={"base_url": duel.sides[run.side]})
         return replace(known, block=run.block, manifest=known.manifest.model_copy(update={"target": target}))
 
     def after_run(self, duel: Duel) -> None:
-        """One line: what became of the run, and what is known so far."""
+        """Print one line: how the run went, and what is known so far."""
         run = duel.runs[-1]
         most = 2 * duel.looks[-1]
         what = lost_run(duel) or self._so_far(duel)
         say(f"{len(duel.counted)} of at most {most} runs · {run.side} · {what}")
 
     def _so_far(self, duel: Duel) -> str:
-        """The change of each time that a threshold names: no verdict before the next look."""
+        """The change so far of each timing metric in the thresholds; no verdict before the next look."""
         from loadproof.analysis.compare.comparison import compare
 
         sides = self.sides(duel)
@@ -185,7 +185,7 @@ class DuelReferee:
         return f"so far: {', '.join(parts) or 'nothing that both sides have'}"
 
     def decide(self, duel: Duel, look: int) -> str:
-        """Why the duel is decided by what is known at this look; empty if it isn't."""
+        """Why the duel is decided at this look, counted from 0; empty if it isn't."""
         from loadproof.analysis.compare.sequential import interim_result
 
         self.interim = interim_result(self.sides(duel), duel.looks, look)

@@ -1,4 +1,4 @@
-"""`loadproof elle`: prints a run's payments as a history that checkers of other people read."""
+"""`loadproof elle`: prints a run's payments as a history for third-party consistency checkers."""
 
 from __future__ import annotations
 

@@ -119,7 +119,7 @@ def _run_all(
     *,
     is_compared: bool,
 ) -> tuple[list[Gated], OutputError | None]:
-    """What came of each, and why the gate's files could not be written, if so."""
+    """The result of each, and the error if the gate's files could not be written."""
     gated: list[Gated] = []
     unwritten: OutputError | None = None
     for done, assignment in enumerate(assignments):
@@ -131,7 +131,7 @@ def _run_all(
 
 
 def _told(gated: list[Gated], unwritten: OutputError | None, directory: Path, policy: Policy) -> ExitCode:
-    """The exit code, after everybody who waits for the result has been told of it."""
+    """Report the result to CI and notification channels; returns the exit code."""
     from loadproof.analysis.outputs import gate as gates
 
     outcomes = gated if unwritten is None else [*gated, _unwritten(unwritten)]
@@ -154,7 +154,7 @@ def _show(gated: list[Gated], directory: Path) -> None:
 
 
 def _write(directory: Path, gated: list[Gated], *, lenient: bool) -> OutputError | None:
-    """Write the gate's files as they stand, or report why not; the remaining scenarios are measured all the same."""
+    """Write the gate's files so far; returns the error if that fails, so that the remaining scenarios still run."""
     from loadproof.analysis.outputs.gatefile import write_gate
 
     try:
@@ -165,14 +165,14 @@ def _write(directory: Path, gated: list[Gated], *, lenient: bool) -> OutputError
 
 
 def _unwritten(error: OutputError) -> Gated:
-    """The error about the gate's own files, for people who don't read any of them."""
+    """The error about the gate's own files as a result, for those who are only notified."""
     from loadproof.analysis.outputs.gate import Gated
 
     return Gated("the gate's files", trouble=str(error), unmeasured_code=ExitCode.INVALID)
 
 
 def _unrun(assignment: Assignment, stop_signal: StopSignal) -> Gated:
-    """A scenario that the gate has not reached, and won't once it was told to stop."""
+    """A scenario that the gate has not reached, and won't reach after a stop signal."""
     from loadproof.analysis.outputs.gate import Gated
 
     code = stop_signal.exit_code if stop_signal else ExitCode.NOTHING_MEASURED

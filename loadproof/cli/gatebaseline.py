@@ -1,4 +1,4 @@
-"""Turns a gate's runs and those of the last release into a comparison for each scenario."""
+"""Compares a gate's runs with those of the last release, scenario by scenario."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def baseline_runs(paths: Sequence[Path], names: Sequence[str]) -> dict[str, list[Path]]:
-    """By scenario the run directories in these directories; InputError if one of the scenarios has none."""
+    """The run directories in these directories, by scenario; InputError if one of the scenarios has none."""
     by_name: dict[str, list[Path]] = {name: [] for name in names} if paths else {}
     for path in runs_below(paths):
         by_name.get(read_manifest(path).scenario.name, []).append(path)
@@ -38,7 +38,7 @@ def baseline_runs(paths: Sequence[Path], names: Sequence[str]) -> dict[str, list
 
 
 def check_comparable(assignments: Sequence[Assignment], before: Mapping[str, Sequence[Path]]) -> None:
-    """InputError if runs that are yet to be made couldn't be compared with those before: an hour later is too late."""
+    """InputError if the planned runs couldn't be compared with the baseline's; checked before an hour is spent."""
     from loadproof.analysis.compare.comparedrow import ENOUGH_RUNS
     from loadproof.analysis.compare.replicates import Replicate, usable_replicates
     from loadproof.analysis.compare.sides import other_machines, other_scenarios
@@ -62,7 +62,7 @@ def check_comparable(assignments: Sequence[Assignment], before: Mapping[str, Seq
 
 
 def _useless(name: str, baseline: Sequence[Replicate], refused: Sequence[LoadproofError]) -> Iterator[Problem]:
-    """Runs that can't be read, and if no run of a baseline has values, why."""
+    """Runs that can't be read and, if no run of the baseline has values, why."""
     has_values = any(not run.broke for run in baseline)
     for error in refused:
         if not has_values or not isinstance(error, InvalidRunError):
@@ -73,7 +73,7 @@ def _useless(name: str, baseline: Sequence[Replicate], refused: Sequence[Loadpro
 
 
 def open_judgements(scenario: Scenario) -> tuple[Judgement, ...]:
-    """Of its thresholds on the baseline, until all runs are there."""
+    """INCONCLUSIVE for each threshold relative to the baseline, until all runs are made."""
     from loadproof.analysis.judge.judgement import Judgement, Wanting
     from loadproof.analysis.word import Word
 
@@ -86,7 +86,7 @@ def open_judgements(scenario: Scenario) -> tuple[Judgement, ...]:
 
 
 def beside_baseline(gated: Sequence[Gated], before: Mapping[str, Sequence[Path]], out: Path) -> list[Gated]:
-    """The same, judged by all runs where thresholds are on the baseline; then each scenario's comparison."""
+    """The runs, with thresholds relative to the baseline judged on all of them; then each scenario's comparison."""
     judged, compared = list(gated), []
     for name, paths in before.items():
         places = [place for place, entry in enumerate(judged) if entry.run and entry.run.manifest.scenario.name == name]
@@ -125,7 +125,7 @@ def _title(name: str) -> str:
 
 
 def _judged_again(entry: Gated, compared: Gated) -> Gated:
-    """With what all runs say of the thresholds on the baseline."""
+    """The run with its thresholds relative to the baseline judged on all runs."""
     if entry.run is None or compared.comparison is None or not compared.comparison.judgements:
         return entry
     return replace(entry, verdict=judging.judge_again(entry.run, compared.comparison.judgements))

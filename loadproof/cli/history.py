@@ -1,4 +1,4 @@
-"""`loadproof history`: turns all runs of a scenario into what changed over releases, and when."""
+"""`loadproof history`: shows what changed over all runs of a scenario, and when."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _GATES = "*-gate*"
-"""Directories whose runs are a history's, too."""
+"""Directories of gates, whose runs belong to the history, too."""
 
 
 def history(
@@ -79,7 +79,7 @@ def _smallest(text: str) -> float:
 
 
 def _by_scenario(directory: Path) -> Mapping[str, list[Path]]:
-    """Run directories, and those of gates, by the name of their scenario; unreadable ones are under an empty name."""
+    """Run directories, also those inside gates, by scenario name; unreadable ones have an empty name."""
     runs: dict[str, list[Path]] = {}
     for pattern in (f"*/{files.MANIFEST}", f"{_GATES}/*/{files.MANIFEST}"):
         for manifest in sorted(directory.glob(pattern)):
@@ -95,7 +95,7 @@ def _by_scenario(directory: Path) -> Mapping[str, list[Path]]:
 
 
 def _runs_of(scenario: str | None, by_scenario: Mapping[str, list[Path]]) -> list[Path]:
-    """Unreadable ones may be of any scenario, and are told about with it."""
+    """The runs of a scenario, plus the unreadable ones: they may belong to any scenario, so they are reported."""
     names = [name for name in by_scenario if name]
     if scenario is None and len(names) == 1:
         scenario = names[0]

@@ -1,4 +1,4 @@
-"""`loadproof journal`: prints the requests that a run recorded as CSV, whatever became of it."""
+"""`loadproof journal`: prints a run's recorded requests as CSV, however the run ended."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def journal(run: Annotated[Path, typer.Argument(metavar="RUN", help="A run direc
     try:
         header = HEADER
         for block in lines:
-            # A file that was only just begun has none.
+            # A file that was only just started has no header.
             sys.stdout.write(header + block.decode("utf-8", "replace").removeprefix(HEADER))
             header = ""
             if _is_lost():
@@ -35,7 +35,7 @@ def journal(run: Annotated[Path, typer.Argument(metavar="RUN", help="A run direc
 
 
 def _is_lost() -> bool:
-    """Whether nobody reads any more; ends the program, which has said why, if the output can't be written."""
+    """Whether the reader has gone away; exits if the output can't be written, which has been reported already."""
     loss = getattr(sys.stdout, "loss", None)
     if loss is not None and not isinstance(loss, BrokenPipeError):
         raise typer.Exit(ExitCode.NOTHING_MEASURED)

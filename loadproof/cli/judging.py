@@ -1,4 +1,4 @@
-"""What the command line asks of the analysis, which is only imported on demand: pandas and matplotlib take seconds."""
+"""The command line's calls to the analysis, imported only on demand: pandas and matplotlib take seconds."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def load_baseline(paths: Sequence[Path] | None, scenario: Scenario) -> Baseline | None:
-    """Read before a run, not after it: a wrong baseline must not cost the run its verdict."""
+    """Load the baseline before the run starts: a wrong one must not cost the run its verdict."""
     if not paths:
         return None
     from loadproof.analysis.compare.baseline import load_baselines
@@ -53,7 +53,7 @@ def judge_so_far(run_directory: Path) -> str:
 
 
 def watch_for_abort(run_directory: Path, scenario: Scenario) -> Broken | None:
-    """What ends the run early: a threshold with `abort: true`; None if there is none."""
+    """The check that ends a run early when a threshold with `abort: true` is violated; None if there is none."""
     if not any(threshold.abort for threshold in scenario.thresholds):
         return None
     from loadproof.analysis.judge.abort import AbortWatch
@@ -130,7 +130,7 @@ def _judge_and_show(
 
 
 def judge_again(run: Run, beside_runs: Sequence[Judgement]) -> Verdict:
-    """The verdict with what several runs say of thresholds on the baseline, written in place of the one before."""
+    """Rewrite the verdict with the judgements of several runs on thresholds relative to the baseline."""
     from loadproof.analysis.judge.verdict import verdict_on_run
     from loadproof.analysis.report.run_page import run_files
 
@@ -148,7 +148,7 @@ def _unwritten(run: Run, verdict: Verdict, error: OutputError) -> Verdict:
 
 
 def show_path(console: Console, what: str, path: Path) -> None:
-    """On one line, however narrow the terminal or the log: people copy it, and programs read it."""
+    """Print on one line, however narrow the terminal or the log: people copy it, and programs read it."""
     console.print(Text(escaped(f"{what}: {path}")), soft_wrap=True)
 
 

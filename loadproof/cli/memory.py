@@ -1,4 +1,4 @@
-"""Reports that a process lacks memory: before anything starts if that is certain, and by name if it happens later."""
+"""Reports a lack of memory: before anything starts if it is certain, by name if it happens later."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LEAST_MIB: Final = 512
 _MIB: Final = 2**20
 _REMEDY: Final = "raise the limit (`ulimit -v`, the container's limit)"
 _TOLD_IN_WORDS: Final = ("can't start new thread", "failed to map segment", "cannot allocate memory")
-"""How threads, loaded libraries and the system word it."""
+"""Messages of threads, the library loader and the system when memory runs out."""
 
 
 def check_memory() -> None:

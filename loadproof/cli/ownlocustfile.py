@@ -1,4 +1,4 @@
-"""Runs of somebody's own locustfile: the scenario in which it was asked for, or the one that its options stand for."""
+"""Runs of an ordinary locustfile: finds its scenario, or makes one from the options."""
 
 from __future__ import annotations
 
@@ -68,14 +68,14 @@ class ScenarioSource:
     """A scenario to run: a file with overrides, or a text."""
 
     file: Path
-    """What messages call it; names in it are relative to its directory."""
+    """Its name in messages; file names in the scenario are relative to its directory."""
     settings: dict[str, str]
     text: str | None = None
 
 
 @dataclass(frozen=True)
 class OwnLocustfile:
-    """What the options say about somebody's own locustfile; None: nothing."""
+    """The options for an ordinary locustfile; None: not given."""
 
     file: Path | None
     users: int | None
@@ -126,7 +126,7 @@ class OwnLocustfile:
         return scenario_text(load, stages, embedded=target is None and not hosts_of(locustfile, file.name))
 
     def _stages(self, file: Path, locustfile: Locustfile) -> Sequence[dict[str, Any]]:
-        """Phases that its shape asks for; none: what is said of users and duration beside it is refused later."""
+        """The phases of its load shape; none if options are given that its inspection will refuse."""
         has_options = any(value is not None for value in (self.users, self.duration, self.spawn_rate))
         if has_options and locustfile.shape_takes_options:
             locustfile = brought(file, shape_options=(self.users, self.spawn_rate, self._run_time()))
@@ -161,9 +161,9 @@ class OwnLocustfile:
 
 
 def hosts_named_in(locustfile: Path, allow_host: Sequence[str] | None) -> list[str]:
-    """Base URLs that its users name, each of which may be loaded; UnsafeTargetError or InputError otherwise.
+    """The base URLs in its user classes; UnsafeTargetError if one may not receive load, InputError if one is no URL.
 
-    None: nothing is about to be loaded.
+    `allow_host` is None if no load will be sent: then any host will do.
     """
     hosts = hosts_of(brought(locustfile), locustfile.name)
     if allow_host is not None:

@@ -1,4 +1,4 @@
-"""What `loadproof check` says about a scenario: the load it would generate, and how many samples that would give."""
+"""What `loadproof check` shows of a scenario: the load it would generate, and how many samples that would give."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _has_journeys(scenario: Scenario) -> bool:
 
 
 def commands_sentence(assignment: Assignment) -> str:
-    """What would be run on this machine, as the target file writes it; empty if nothing is."""
+    """The commands that would run on this machine, as the target file writes them; empty if none."""
     used = {} if assignment.target is None else used_commands(assignment.scenario, assignment.target)
     if not used:
         return ""
@@ -68,7 +68,7 @@ def commands_sentence(assignment: Assignment) -> str:
 
 
 def plan_notes(assignment: Assignment) -> Iterator[Problem]:
-    """What the thresholds leave unchecked, what a run would lack on this machine, and a secret that others can read."""
+    """What the thresholds leave unchecked, extras that are not installed, and secrets sent without encryption."""
     scenario, target = assignment.scenario, assignment.target
     expected = expected_requests(scenario, plan_phases(scenario))
     yield from refusable(scenario, expected, where=str(assignment.scenario_file))
@@ -88,7 +88,7 @@ def plan_table(scenario: Scenario) -> Table:
     for threshold in scenario.thresholds:
         samples = f"{samples_expected(scenario, threshold, expected):,.0f}" if expected else "?"
         if threshold.outcome is not Outcome.OK:
-            # How many requests end like this is up to the target.
+            # How many requests have this outcome depends on the target.
             samples = f"0 to {samples} ({threshold.outcome})"
         table.add_row(Text(threshold.expect), Text(threshold.scope), samples)
     for audit in scenario.audits:
@@ -97,7 +97,7 @@ def plan_table(scenario: Scenario) -> Table:
 
 
 def _audited(scenario: Scenario, audit: Audit, expected: Mapping[tuple[str, str], float]) -> str:
-    """Requests that an audit will see, and how many show the rarest loss that it has to find."""
+    """Requests that an audit will see, and how many it needs to find the rarest loss it must detect."""
     if not expected:
         return "?"
     planned = f"{sum(expected.values()):,.0f}"

@@ -1,4 +1,4 @@
-"""What follows from verdicts on the command line: the exit code's leniency, annotations, and who is notified."""
+"""What the command line does with verdicts: a lenient exit code, CI annotations, and notifications."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Policy:
-    """What a CI server should make of verdicts."""
+    """How verdicts are reported to a CI server and to others."""
 
     inconclusive: Literal["fail", "pass"]
     annotate: Literal["github"] | None
     channels: Sequence[Channel] = ()
-    """Who else is notified."""
+    """Webhooks and chats to notify."""
 
     @classmethod
     def of(
@@ -35,7 +35,7 @@ class Policy:
         annotate: Literal["github"] | None,
         notify: Sequence[str] | None,
     ) -> Policy:
-        """As `--inconclusive`, `--annotate` and `--notify` have it; InputError for a recipient that isn't one."""
+        """From `--inconclusive`, `--annotate` and `--notify`; InputError for an invalid recipient."""
         return cls(inconclusive, annotate, channels_of(notify or ()))
 
     @property
@@ -45,7 +45,7 @@ class Policy:
     def tell_all(
         self, gated: Sequence[Gated], *, summary: Path | None, report: Path | None, is_gate: bool = False
     ) -> None:
-        """Report to the CI server and to everybody who should be notified; a failed notification changes no verdict."""
+        """Report to the CI server and send notifications; a failed notification changes no verdict."""
         self.tell_ci(gated, summary)
         if not self.channels:
             return

@@ -1,4 +1,4 @@
-"""Turns what was asked for on the command line into assignments that are ready to run."""
+"""Turns command-line arguments into assignments that are ready to run."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What the command line says of a run, whatever its scenario."""
+    """A run's command-line options, apart from its scenario."""
 
     crew: CrewOptions
     target: TargetFile | None = None
-    """None: the embedded one."""
+    """None: the embedded target."""
     settings: Mapping[str, str] = field(default_factory=dict)
     """Overrides of the scenario."""
     seed: int = 1
@@ -46,9 +46,9 @@ class RunOptions:
     is_to_run: bool = True
     """False: nothing is sent."""
     may_command: bool = False
-    """The target file's commands may be run."""
+    """Whether the target file's commands may be run."""
     is_judged: bool = True
-    """False: not by its own phases, as when a search makes trials of its own."""
+    """False: not by the scenario's own phases, because a search makes trials with phases of its own."""
 
 
 def allowed_target(path: Path | None, allow_host: list[str] | None) -> TargetFile | None:
@@ -60,9 +60,9 @@ def allowed_target(path: Path | None, allow_host: list[str] | None) -> TargetFil
 
 
 def prepare(file: Path, options: RunOptions, *, text: str | None = None) -> Assignment:
-    """The scenario with its overrides, valid for this target; InputError with everything that is wrong.
+    """The scenario with its overrides, valid for this target; InputError with all problems.
 
-    `text` is in place of the file's.
+    `text` replaces the content of the file.
     """
     path = file if text else scenario_file(file)
     scenario, problems = _loaded(path, options.settings, text)
@@ -89,7 +89,7 @@ def prepare(file: Path, options: RunOptions, *, text: str | None = None) -> Assi
 
 
 def _loaded(path: Path, settings: Mapping[str, str], text: str | None) -> tuple[Scenario, list[Problem]]:
-    """Also one that contradicts itself, so that all else that is wrong with it can be reported at once."""
+    """The scenario and its contradictions, if any, so that they can be reported together with other problems."""
     try:
         return load_scenario(path, settings, text=text), []
     except ContradictionError as error:
@@ -97,7 +97,7 @@ def _loaded(path: Path, settings: Mapping[str, str], text: str | None) -> tuple[
 
 
 def _with_own_locustfile(options: RunOptions, locustfile: Path) -> RunOptions:
-    """Its users instead of ours, and as the target what they name, if nothing else is said."""
+    """Run the locustfile's users instead of ours, against the host they name unless a target is given."""
     allow_host = options.allow_host
     crew = replace(options.crew, locustfiles=locustfile, allowed_hosts=allowed_hosts(allow_host))
     if options.target is None and (hosts := hosts_named_in(locustfile, allow_host if options.is_to_run else None)):
@@ -106,7 +106,7 @@ def _with_own_locustfile(options: RunOptions, locustfile: Path) -> RunOptions:
 
 
 def _with_fitting_clients(scenario: Scenario, target: TargetFile | None) -> Scenario:
-    """If the scenario doesn't say what identifies clients, and addresses can't: one client, and a note about it."""
+    """One shared client, with a note, if the scenario doesn't say what identifies clients and addresses can't."""
     if "clients" in scenario.model_fields_set or has_many_addresses(target):
         return scenario
     why = "a proxy is in between" if target and target.proxy else f"{host_of(target)} isn't on IPv4 loopback"
@@ -116,7 +116,7 @@ def _with_fitting_clients(scenario: Scenario, target: TargetFile | None) -> Scen
 
 
 def prepare_all(files: Sequence[Path], options: RunOptions) -> list[Assignment]:
-    """Prepare all scenarios and print what each would do; InputError with everything that is wrong in any of them."""
+    """Prepare all scenarios and print what each would do; InputError with the problems of all of them."""
     problems: list[Problem] = []
     assignments = []
     for file in files:

@@ -138,7 +138,7 @@ def run(
 
 
 def _crew(locustfiles: Path, workers: int, listen: str | None, *, wait_s: int, ui_port: int | None) -> CrewOptions:
-    """Who generates the load; InputError if they could not meet, or not be shown."""
+    """The processes that generate the load; InputError if a port can't be used or the secret is missing."""
     listening = address(listen, "--listen") if listen else None
     secret = shared_secret("--listen") if listen else ""
     check_free_ports({"--listen": listening, "--ui-port": (LOOPBACK, ui_port) if ui_port else None})
@@ -146,7 +146,7 @@ def _crew(locustfiles: Path, workers: int, listen: str | None, *, wait_s: int, u
 
 
 def _look_once(assignment: Assignment) -> ExitCode:
-    """One request of each kind, if the target answers at all."""
+    """Send one request of each kind, after checking that the target responds at all."""
     if assignment.target is not None:
         probe(assignment.target, assignment.scenario)
     return look(assignment)

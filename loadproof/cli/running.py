@@ -1,4 +1,4 @@
-"""Turns an assignment into a run directory, with progress on the terminal, or into one look at the target."""
+"""Turns an assignment into a run directory, with progress on the terminal, or into a dry run."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ if TYPE_CHECKING:
 def run_into(
     out: Path, assignment: Assignment, stop_signal: StopSignal, *, target_wait_s: float = 0
 ) -> tuple[Path, Manifest]:
-    """Run one scenario into a new run directory below `out` once your own target, if any, responds.
+    """Run one scenario into a new run directory below `out`, as soon as your own target, if any, responds.
 
-    Returns how it ended.
+    Returns the directory, and the manifest that says how the run ended.
     """
     scenario = assignment.scenario
     if assignment.target is not None:
@@ -68,7 +68,10 @@ def run_into(
 
 
 def _keeps_connections(target: TargetFile, scenario: Scenario, stop_signal: StopSignal, wait_s: float) -> bool:
-    """Whether the target does, once it responds; what ended the wait is in the exit code of the error."""
+    """Whether the target keeps connections open, once it responds.
+
+    TargetError if it doesn't respond; if a signal ended the wait, with that signal's exit code.
+    """
     try:
         return probe_within(wait_s, target, scenario, stop_requested=stop_signal.__bool__)
     except TargetError as error:
@@ -96,7 +99,7 @@ def tell_faults(target: TargetFile | None) -> None:
 
 
 def tell_ignored_settings() -> None:
-    """Name those of Locust's own settings that are present: whoever set them may wonder why they have no effect."""
+    """List Locust settings found in the environment or in files, because they have no effect here."""
     ignored = list(settings_found())
     if ignored:
         why = "only the command line, the scenario and the locustfiles determine what is sent"
@@ -104,13 +107,13 @@ def tell_ignored_settings() -> None:
 
 
 def tell_closing(target: TargetFile | None, scenario: Scenario, *, keeps: bool) -> None:
-    """Report that the target closes each connection, if it does: a plan may need more ports than this machine has."""
+    """Report if the target closes each connection: the plan may need more ports than this machine has."""
     if target is not None and not keeps and scenario.locustfile is None:
         note(closing_problem(scenario, target.base_url))
 
 
 def look(assignment: Assignment) -> ExitCode:
-    """Show each request of set-up and tasks with its response; FAIL if one is not as expected, or a task sends none."""
+    """Show each request of set-up and tasks with its response; FAIL if one is unexpected or a task sends nothing."""
     tell_faults(assignment.target)
     looks = dry_run(assignment)
     tell_closing(assignment.target, assignment.scenario, keeps=not any(sent.closes for sent in looks))

@@ -1,4 +1,4 @@
-"""`loadproof schema`: the JSON schemas of what people write and of what programs read."""
+"""`loadproof schema`: the JSON schemas of the files that people write and programs read."""
 
 from __future__ import annotations
 

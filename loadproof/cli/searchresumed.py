@@ -1,4 +1,4 @@
-"""What a search that is resumed would measure otherwise than its trials did: one problem each."""
+"""Finds what a resumed search would measure differently from its earlier trials: one problem each."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from loadproof.rundir.manifest import Manifest
 
 _NAMED_BEFORE: Final = {"base_url", "behind", "authorities", "redis"}
-"""Of a target: its address is a setting of the search, the others belong to one run."""
+"""Fields of a target that aren't compared: its address is a setting of the search, the others belong to one run."""
 
 
 def unlike_before(directory: Path, assignment: Assignment, goals: Sequence[Goal]) -> Iterator[Problem]:
-    """Compared with the first trial's run that is still there: all were made alike.
+    """Differences from the first trial whose run is still readable: all trials were made alike.
 
     RunDirectoryError if the list of trials can't be read.
     """
@@ -36,7 +36,7 @@ def unlike_before(directory: Path, assignment: Assignment, goals: Sequence[Goal]
         what = "none of its trials' runs can be read, to see what was measured"
         yield Problem(f"--resume {directory}", what, f"restore {RUNS}/, or start anew")
         return
-    # The phases are those of a trial, whose load is its own.
+    # Phases aren't compared, so any load and duration will do.
     trial = trial_of(assignment.scenario, goals, load_rps=1.0, warm_up_s=1.0, duration_s=1.0)
     address = assignment.target.base_url if assignment.target else first.target.base_url
     was, now = _measured(first), _measured(new_manifest(replace(assignment, scenario=trial), first.run_id, address))
@@ -57,7 +57,7 @@ def _manifest_in(run: Path) -> Manifest | None:
 
 
 def _measured(manifest: Manifest) -> Mapping[str, object]:
-    """What decides a trial's result besides its load, by name."""
+    """Everything besides the load that affects a trial's result, by name."""
     from loadproof.analysis.compare.sides import machine_of
     from loadproof.analysis.compare.traffic import traffic_of
 

@@ -1,4 +1,4 @@
-"""Turns what `loadproof capacity` was asked for into the settings of a search, or into everything that is wrong."""
+"""Turns the options of `loadproof capacity` into the settings of a search, or into all their problems."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _LIMITED_OVER_S: Final = 60.0
 
 @dataclass(frozen=True)
 class SearchOptions:
-    """What the command line says; None: the default."""
+    """The command-line options; None: the default."""
 
     from_rps: float | None
     to_rps: float | None
@@ -49,9 +49,9 @@ class SearchOptions:
 
 
 def checked_search(assignment: Assignment, asked: SearchOptions, resumed: Path | None) -> tuple[Search, list[Goal]]:
-    """The search and its goals; InputError with everything that is wrong.
+    """The search and its goals; InputError with all problems.
 
-    `resumed` is the directory of the search to continue, which has to be the same one.
+    `resumed` is the directory of the search to continue, whose settings must be the same.
     """
     before = read_search(resumed) if resumed else None
     scenario, where = assignment.scenario, str(assignment.scenario_file)
@@ -100,7 +100,7 @@ def _chosen_goals(scenario: Scenario, texts: Sequence[str], problems: list[Probl
         Problem("--goal", "not decided by a share of a trial's requests", "use a quantile or a ratio", got=text)
         for text in others
     ]
-    # Of a share, nothing lost is a goal like any other.
+    # For a ratio, zero loss is a goal like any other.
     times = [goal.threshold for goal in chosen if not goal.threshold.expectation.metric.kind.is_ratio]
     problems += [
         Problem("--goal", vacuous.what, vacuous.remedy, got=threshold.expect)
@@ -111,7 +111,7 @@ def _chosen_goals(scenario: Scenario, texts: Sequence[str], problems: list[Probl
 
 
 def _kept_by_refusals(scenario: Scenario, goals: Sequence[Goal], where: str) -> Iterator[Problem]:
-    """Goals that no load can break, and traffic that a target may refuse at any load and keep them all."""
+    """Goals that no load can break, and traffic that a target could refuse entirely while meeting every goal."""
     for goal in goals:
         if goal.loss_ratio >= 1:
             yield Problem(where, "no load can break this goal", "use one that can be missed", got=goal.name)
@@ -142,7 +142,7 @@ def _search(assignment: Assignment, asked: SearchOptions, goals: Sequence[Goal],
                 loss_ratio=goal.loss_ratio,
                 exceed_ratio=_EXCEED_RATIO,
                 final_trial_s=trial_s,
-                # One trial decides: each costs some seconds beside its length, and those around the estimate follow.
+                # A single trial decides: each costs some seconds of overhead, and repeats around the estimate follow.
                 duration_sum_s=trial_s,
                 initial_trial_s=trial_s,
                 width=_QUICK_WIDTH if is_quick else _WIDTH,
@@ -171,7 +171,7 @@ def _range_problems(search: Search, asked: SearchOptions) -> Iterator[Problem]:
 
 
 def _scarce_problems(scenario: Scenario, goals: Sequence[Goal], search: Search) -> Iterator[Problem]:
-    """Too few requests in a trial at the lower end, of all or of those that a goal reads: none at all count as lost."""
+    """Too few requests in a trial at the lower end, in total or for one goal: a goal without any counts as lost."""
     if not (0 < search.from_rps <= _MOST_RPS and _SHORTEST_S <= search.trial_s <= _LONGEST_S):
         return
     what, remedy = (
@@ -191,14 +191,14 @@ def _scarce_problems(scenario: Scenario, goals: Sequence[Goal], search: Search) 
 
 
 def _limit_problems(assignment: Assignment, goals: Sequence[Goal], search: Search) -> Iterator[Problem]:
-    """Limits that the highest load would exceed: their refusals would be taken for the end of its capacity."""
+    """Limits that the highest load would exceed: throttling would be mistaken for the end of capacity."""
     limits = declared_limits(assignment.scenario, assignment.target)
     trial = trial_of(
         assignment.scenario,
         goals,
         load_rps=search.to_rps,
         warm_up_s=search.warm_up_s,
-        # A target of your own still counts the requests of the trials before.
+        # Your own target still counts the requests of earlier trials.
         duration_s=max(search.trial_s, _LIMITED_OVER_S),
     )
     for excess in exceeded_limits(trial, plan_phases(trial), limits, assignment.seed):
@@ -210,7 +210,7 @@ def _limit_problems(assignment: Assignment, goals: Sequence[Goal], search: Searc
 
 
 def _differences(before: Search, search: Search) -> Iterator[Problem]:
-    """What was asked for otherwise than at first."""
+    """Settings that differ from those the search began with."""
     measured = {"ceiling_rps", "ceiling_note"}
     first, now = (one.model_dump(exclude=measured) for one in (before, search))
     for key, value in first.items():

@@ -1,4 +1,4 @@
-"""`loadproof selftest`: turns scripted runs into whether this machine can be trusted, and up to which load."""
+"""`loadproof selftest`: makes scripted runs to see whether this machine can be trusted, and up to which load."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ _RATES_RPS: Final = (500, 1000, 2000, 4000, 8000, 16_000)
 _LAG_RPS: Final = 500
 _PLANTED: Final = 0.1
 _ORDER: Final = "ABCCBA" * 2
-"""Runs of a round: A and B of the same server, C of one that is slower; mirrored, so that no one is always first."""
+"""Runs of a round: A and B use the same server, C a slower one; mirrored, so that none always goes first."""
 _REPEATS: Final = 2
-"""Of a run that is INVALID: its numbers are nobody's."""
+"""How often an INVALID run is repeated: its numbers say nothing about the server."""
 _THOROUGH_S: Final = 3600.0
 _CASES: Final = {
     "generator": ("A generator that stalls for 2 s", "INVALID"),
@@ -69,7 +69,7 @@ def selftest(
 
 
 def _exit_code(selftest: SelfTest) -> ExitCode:
-    """FAIL for a wrong answer; INVALID where this machine was too busy for an answer."""
+    """FAIL for a wrong answer; INVALID if this machine was too busy for an answer."""
     if any(rate.right < rate.n for rate in selftest.rates):
         return ExitCode.FAIL
     was_tried = selftest.ceiling_rps and all(rate.n for rate in selftest.rates)
@@ -77,7 +77,7 @@ def _exit_code(selftest: SelfTest) -> ExitCode:
 
 
 class _StoppedError(Exception):
-    """By a signal."""
+    """A signal stopped the self-test."""
 
 
 @dataclass
@@ -123,7 +123,7 @@ class _Session:
         )
 
     def _ceiling(self) -> tuple[float, bool, tuple[float, float] | None]:
-        """The highest rate kept up, whether the next one was not, and the lag at `_LAG_RPS`."""
+        """The highest rate kept up, whether the next one wasn't, and the start lag in s at `_LAG_RPS` (p50, p99)."""
         from loadproof.analysis.compare.calibration import lag_of
 
         kept_rps, lag = 0.0, None
@@ -147,13 +147,13 @@ class _Session:
 
         word = verdict_word(self._perform(ScriptedRun("stopped-generator", stopped="generator", seconds=6)).run)
         self._count("generator", is_right=word is Word.INVALID, word=word)
-        # A generator that was starved besides decides nothing about the server.
+        # If the generator was starved as well, the run decides nothing about the server.
         if (tried := self._valid(ScriptedRun("stopped-server", stopped="server", seconds=6))) is not None:
             word = verdict_word(tried.run)
             self._count("server", is_right=word is Word.FAIL, word=word)
 
     def _round(self, seed: int) -> tuple[list[Tried], Comparison | None, Comparison | None]:
-        """The first side's runs, and its comparisons with the same and with the slower server."""
+        """Runs of side A, and its comparisons with B (the same server) and with C (the slower one)."""
         from loadproof.analysis.compare import calibration
 
         sides: dict[str, list[Tried]] = {name: [] for name in "ABC"}
@@ -173,7 +173,7 @@ class _Session:
         return sides["A"], same, planted
 
     def _valid(self, trial: ScriptedRun) -> Tried | None:
-        """The run, made again while it is INVALID; None if it stays so."""
+        """The run, repeated while it is INVALID; None if it stays INVALID."""
         from loadproof.analysis.compare.calibration import verdict_word
         from loadproof.analysis.word import Word
 
@@ -203,7 +203,7 @@ def _of_rate(rate_rps: int) -> ScriptedRun:
 
 
 def _compared(baseline: list[Path], candidate: list[Path]) -> Comparison | None:
-    """None, with the reason on the terminal, if a side has no valid runs."""
+    """The comparison; None, with the reason on the terminal, if a side has no valid runs."""
     from loadproof.analysis.compare.calibration import compared_runs
 
     try:

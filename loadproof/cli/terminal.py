@@ -1,4 +1,4 @@
-"""Output streams that may have no reader, no space or a limited character set: a run has its verdict all the same."""
+"""Output streams that survive a lost reader, a full disk or a limited character set, so that no verdict is lost."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ _IN_FEW_CHARACTERS: Final = "loadproof-plain"
 
 
 class UnreadOutput:
-    """A text stream that wraps another one and drops it for good once writing to it fails.
+    """A wrapper around a text stream that discards all output once writing to the stream has failed.
 
-    `loadproof run … | head -n 1` must not cut a run off, and a full disk behind `>` must not lose its verdict: the exit
-    code is the verdict's. If output was lost for any reason other than a reader that went away, standard error says so,
-    if it still works.
+    `loadproof run … | head -n 1` must not cut a run short, and a full disk behind `>` must not lose its verdict: the
+    exit code is the verdict's. If output is lost for any reason other than a reader that went away, standard error says
+    so, if it still works.
     """
 
     def __init__(self, stream: IO[str], name: str = "") -> None:
         self._stream = stream
         self._name = name
         self.loss: OSError | None = None
-        """Why nothing is written any more."""
+        """The error since which nothing is written."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
@@ -56,7 +56,7 @@ class UnreadOutput:
 
     def _leave(self, error: OSError) -> None:
         self.loss = error
-        # What the stream still holds must go the same way, or Python would fail on it at exit.
+        # Discard what the stream still buffers, too, or Python would fail on it at exit.
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self._stream.fileno())
         os.close(nowhere)
@@ -77,7 +77,7 @@ def take_outputs() -> None:
 
 
 def note(text: object) -> None:
-    """Tell people something that is no error: the program goes on, and its exit code stays what it is."""
+    """Print a note on standard error: not an error, so the program goes on with the same exit code."""
     sys.stderr.write(f"note: {text}\n")
 
 

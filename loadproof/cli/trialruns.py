@@ -1,4 +1,4 @@
-"""Makes the runs of a search for capacity: trials of the target, and rising steps of the generator alone."""
+"""Makes the runs of a capacity search: trials of the target, and rising steps of the generator alone."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from loadproof.scenario.scenario import Scenario
 
 _RECOVERS_WITHIN_S: Final = 30.0
-"""A target that was overloaded may need a while before it answers again."""
+"""A target that was overloaded may take a while to respond again."""
 _CEILING_STEP_S, _QUICK_CEILING_STEP_S = 3.0, 2.0
 
 
@@ -70,9 +70,9 @@ class TrialRuns:
         return trial
 
     def ceiling(self) -> tuple[float, str]:
-        """What the generator alone can send on time, up to the highest load, and what kept it from more.
+        """The rate in rps that the generator alone sends on time, up to the highest load, and what kept it from more.
 
-        A server that answers everything at once stands in for the target, without its TLS and its tokens.
+        A stand-in that answers everything at once replaces the target, without its TLS and its tokens.
         """
         from loadproof.analysis.capacity.trials import ceiling_in
         from loadproof.analysis.frames.run import load_run
@@ -87,7 +87,7 @@ class TrialRuns:
         return ceiling_in(load_run(path, ended))
 
     def _of(self, scenario: Scenario, number: int) -> Assignment:
-        """Each trial draws its own arrivals; its manifest has the scenario as it was run."""
+        """A trial's assignment: each trial draws its own arrivals, and its manifest has the scenario as it was run."""
         assignment = self.assignment
         text = assignment.scenario_text or scenario_file(assignment.scenario_file).read_text(encoding="utf-8")
         return replace(

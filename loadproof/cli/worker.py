@@ -1,4 +1,4 @@
-"""`loadproof worker`: this machine generates load for runs on another one."""
+"""`loadproof worker`: generates load on this machine for runs started on another one."""
 
 from __future__ import annotations
 

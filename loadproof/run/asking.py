@@ -1,4 +1,4 @@
-"""This process's own questions to the target: sent the way the load is, by a client that the load doesn't have."""
+"""This process's own requests to the target: sent like the load, but by a client that the load doesn't use."""
 
 from __future__ import annotations
 
@@ -22,12 +22,15 @@ if TYPE_CHECKING:
 
 
 class Asker:
-    """One client, which no limit of the target counts as one of the load's; for a single thread, and to be closed."""
+    """A client of its own, so its requests don't count towards the limits of the load's clients.
+
+    For a single thread; close it by leaving its context.
+    """
 
     def __init__(
         self, target: Target, scenario: Scenario, *, longest_s: float = math.inf, tokens: TokenHolder | None = None
     ) -> None:
-        """The timeouts are the scenario's, but at most `longest_s`; `tokens` are its own by default."""
+        """The timeouts are the scenario's, capped at `longest_s`; without `tokens` it obtains tokens itself."""
         origin, timeouts = Origin.of(target.base_url, way_of(target)), timeouts_of(scenario, longest_s=longest_s)
         address, marks = marks_of(highest_client_index(scenario) + 1, scenario.clients, origin.host)
         self._headers = resolved_headers(target.headers) | fixed_headers(target.auth)
@@ -42,11 +45,11 @@ class Asker:
         self._connection.close()
 
     def is_kept(self, *, within_s: float) -> bool:
-        """The target has not closed the last question's connection, and doesn't within this time."""
+        """Whether the target keeps the last request's connection open for at least this long."""
         return self._connection.is_kept(within_s=within_s)
 
     def ask(self, method: str, path: str, *, follow_redirects: bool = False) -> Answer:
-        """The answer, whatever it says; TransportError if there is none, NoAccessError without a token to ask with."""
+        """The answer, whatever its status; TransportError if there is none, NoAccessError if no token was obtained."""
         headers = self._headers | self._tokens.headers()
         request = Request(method, path, headers=headers, follow_redirects=follow_redirects)
         answer = self._client.exchange(request, Timing())
@@ -56,7 +59,7 @@ class Asker:
 
 
 def timeouts_of(scenario: Scenario, *, longest_s: float = math.inf) -> RequestTimeouts:
-    """The scenario's, but at most this long."""
+    """The scenario's timeouts, with connect and total capped at `longest_s`."""
     timeouts = scenario.timeouts
     return RequestTimeouts(
         min(timeouts.connect, longest_s),

@@ -29,15 +29,15 @@ class Assignment:
 
     scenario: Scenario
     scenario_file: Path
-    """As given: a path, or the bare name of a shipped scenario; the locustfile's if there is no file."""
+    """As given: a path, or the bare name of a shipped scenario; `command line` if the options are the scenario."""
     target: TargetFile | None
     seed: int
     command: str
     crew: CrewOptions
     scenario_text: str | None = None
-    """None: what the file says."""
+    """None: the content of the file."""
     release: str = ""
-    """What is loaded, as whoever runs it calls it."""
+    """The name of the version under test, as given with --release."""
 
 
 def _facts_of(target: TargetFile) -> dict[str, Any]:
@@ -54,13 +54,13 @@ def _facts_of(target: TargetFile) -> dict[str, Any]:
 
 
 def _facts_of_embedded(scenario: Scenario) -> dict[str, Any]:
-    """It has a new ledger, and shows an audit all of it."""
+    """The embedded target has a new ledger, and exposes all of it if an audit needs it."""
     shown = AUDITED if is_asked(scenario) else {}
     return {"faults": deliberate_faults(), "exclusive_accounts": True, "endpoints": Endpoints.model_validate(shown)}
 
 
 def declared_limits(scenario: Scenario, target: TargetFile | None) -> dict[str, Written]:
-    """Limits per client and endpoint that the target declares."""
+    """The target's declared limits per client, by endpoint."""
     if target is not None:
         return dict(target.limits)
     return dict(scenario.settings.limits) if scenario.settings.limiter != "off" else {}

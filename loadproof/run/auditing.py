@@ -1,4 +1,4 @@
-"""Asks the target what a scenario's audits need, before, during and after the load, into the run directory."""
+"""Asks the target what audits need to know, before, during and after the load; writes it to the run directory."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ _STARTING_S: Final = 30.0
 _LONGEST_LOAD_S: Final = 7 * 86_400.0
 _EVERY_S: Final = 1.0
 _LEAST_SNAPSHOTS: Final = 20
-"""Of a short run: more often than that. Twice as many as the audit needs."""
+"""Short runs take snapshots more often than every second, to get this many: twice as many as the audit needs."""
 _AT_ONCE: Final = 2_000
-"""Observations that are written together."""
+"""Observations per write."""
 _MOST_ACCOUNTS: Final = 20_000
 
 
 class Auditing:
-    """One run's."""
+    """The audits of one run."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class Auditing:
         stop_requested: Callable[[], bool],
         commands: TargetCommands | None = None,
     ) -> None:
-        """`secret` are variables of the run's own, which the environment doesn't have; `commands` try a backup."""
+        """`secret` holds the run's own variables, which the environment lacks; `commands` restore a backup."""
         self._manifest, self._path, self._stop_requested = manifest, path / files.OBSERVATIONS, stop_requested
         self._commands = commands
         self._environment = {**os.environ, **secret}
@@ -79,7 +79,7 @@ class Auditing:
 
     @contextmanager
     def sampling(self) -> Iterator[None]:
-        """A snapshot a second, or more often in a short run, if the target has an operation for it."""
+        """Take a snapshot every second, or more often in a short run, if the target has an operation for it."""
         if not (self._audits("ledger") and self._api.has_snapshot):
             yield
             return
@@ -106,13 +106,13 @@ class Auditing:
             try:
                 self._write(reading.tried(sent))
             except FaultError as error:
-                # An audit without evidence: nobody knows whether the target is to blame.
+                # The audit has no evidence: the target may not be to blame.
                 self._write([unasked("health", "restored", {}, str(error))])
 
     def _ask_after(self, sent: Sent) -> None:
         with self._inquiring(_AFTER_S) as inquirer:
             try:
-                # It may just be starting again.
+                # The target may be restarting.
                 inquirer.await_target(self._api.ask_health(), _STARTING_S)
             except UnaskedError as error:
                 self._write([unasked("payments", "after", {}, str(error))])
@@ -126,7 +126,7 @@ class Auditing:
         return not set(names).isdisjoint(self._manifest.scenario.audits)
 
     def _took_backup(self) -> bool:
-        """The last one is there, so that it can be tried."""
+        """Whether the last backup succeeded, so that it can be restored."""
         taken = [done for done in read_commands(self._path.parent) if done.name == BACKUP]
         return bool(taken) and taken[-1].is_done
 
@@ -158,13 +158,13 @@ class Auditing:
                 if not seen.trouble:
                     self._write([seen])
         except OSError:
-            # The watch finds a full disk by itself, and ends the run.
+            # The watch notices a full disk itself, and ends the run.
             return
         finally:
             inquirer.close()
 
     def _write(self, observations: Iterable[Observation]) -> None:
-        """As they come: what was asked before somebody kills us stays."""
+        """Write observations in batches as they come, so that a killed run keeps the earlier ones."""
         waiting: list[Observation] = []
         for observation in observations:
             waiting.append(observation)
@@ -184,7 +184,7 @@ def audited(
     stop_requested: Callable[[], bool],
     commands: TargetCommands | None = None,
 ) -> Iterator[None]:
-    """Asks before and after what happens inside, unless no audit needs it, or the run is stopped."""
+    """Ask the target before and after the body of this context, unless no audit needs it or the run is stopped."""
     if not is_asked(manifest.scenario) or stop_requested():
         yield
         return
@@ -201,7 +201,7 @@ def audited(
 
 @contextmanager
 def _noting(progress: Progress) -> Iterator[None]:
-    """What can't be written is missing: the audit is inconclusive, and the run what it is."""
+    """Report a failed write and go on: the audit lacks observations, but the run keeps its ending."""
     try:
         yield
     except OSError as error:
@@ -209,7 +209,7 @@ def _noting(progress: Progress) -> Iterator[None]:
 
 
 def accounts_of(manifest: Manifest) -> list[str]:
-    """Those of the run's clients, in pairs between which money moves, and then those that are only read."""
+    """Accounts of the run's clients: first those that money moves between, in pairs, then those only read."""
     ids = manifest.target.account_ids
     clients = [
         make_client(index, seed=manifest.seed, by_address=False, account_ids=ids)

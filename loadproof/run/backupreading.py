@@ -1,4 +1,4 @@
-"""Tries a run's backups: has them restored into an empty place and served there, and asks for what they hold."""
+"""Tries a run's backups: has each restored into an empty directory and served, then reads what it contains."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _LEAVING_S: Final = 60.0
 
 
 class BackupReading:
-    """One run's. What its commands came to is in the run directory's list of them."""
+    """Tries the backups of one run; the results of the commands are in the run directory's list."""
 
     def __init__(
         self,
@@ -52,9 +52,9 @@ class BackupReading:
         self._stop_requested = stop_requested
 
     def tried(self, sent: Sent) -> Iterator[Observation]:
-        """The last one of the load, and one of what the load has left. FaultError if a command could not be run.
+        """Try the last backup taken under load, then one taken now. FaultError if a command could not be run.
 
-        While payments go on, nobody knows of which moment a backup is; now nothing excuses one that is missing.
+        A backup taken while payments go on may lack the latest ones; a backup taken at rest must have them all.
         """
         yield from self._restored("restored", sent)
         if not self._stop_requested() and self._commands.begin_backup().wait(self._stop_requested).is_done:
@@ -63,7 +63,7 @@ class BackupReading:
     def _restored(self, when: When, sent: Sent) -> Iterator[Observation]:
         filled = {**self._commands.backup, "restored": str(self._commands.place("restored"))}
         for name in (VERIFY, RESTORE):
-            # Whatever its own check says, restoring it shows.
+            # The backup is restored even if its own check fails: restoring it is what counts.
             if name in self._commands.known:
                 done = self._commands.begin(name, filled).wait(self._stop_requested)
                 if name == RESTORE and not done.is_done:
@@ -89,9 +89,9 @@ class BackupReading:
             serving.stop()
 
     def _strayed(self, api: AuditApi, inquirer: Inquirer, when: When) -> Iterator[Observation]:
-        """What is paid to a copy isn't at the target. Nothing if the copy takes no payment, which nobody promised."""
+        """Check that a payment to the copy doesn't show up at the target; nothing if the copy takes no payments."""
         debit, credit = self._accounts[:2]
-        # An odd one, because a copy may give it the id that another payment has at the target.
+        # An unusual amount, because the copy may give the payment an id that another payment has at the target.
         amount = random.randrange(1_001, 9_999)
         call = api.pay(debit=debit, credit=credit, amount=amount, key=str(uuid.uuid4()))
         asked = {"debit": debit, "credit": credit, "amount": amount}
@@ -106,7 +106,7 @@ class BackupReading:
             return
 
     def _at_target(self, payment: str, account: str) -> list[dict[str, Any]]:
-        """This payment, or all of the account, as the target has them now; none if it doesn't show any."""
+        """This payment, or all payments of the account, as the target shows them now; none if it can't show any."""
         api = self._api_of(self._manifest.target)
         with closing(Inquirer(self._manifest, longest_s=_LEAVING_S, stop_requested=self._stop_requested)) as inquirer:
             if api.can_read_payments:
@@ -121,7 +121,7 @@ class BackupReading:
                 return []
 
     def _until_it_serves(self, inquirer: Inquirer, api: AuditApi, serving: StartedCommand) -> Observation:
-        """Its answer once it is healthy; or `trouble`, why it is not, with an outcome if that is its own doing."""
+        """The copy's answer once it is healthy; else with `trouble`, and an outcome if the copy is to blame."""
         patience_s = self._commands.known[SERVE].timeout
         call, until_s = api.ask_health(), time.monotonic() + patience_s
         health = unasked("health", "restored", {})
@@ -148,9 +148,9 @@ class BackupReading:
 
 
 def restored_target(target: TargetFacts, port: int) -> TargetFacts:
-    """The same API on this port of loopback, without what leads to the other one."""
+    """The same API on this port of loopback, without anything that leads back to the original target."""
     url = urlsplit(target.address)._replace(scheme="http", netloc=f"{LOOPBACK}:{port}")
-    # A Host that is sent on behalf of a proxy names the other one.
+    # A Host header set for a fault's proxy names the original target.
     headers = {name: value for name, value in target.headers.items() if not target.behind or name != "Host"}
     nowhere = {"behind": None, "tls": None, "proxy": None}
     return target.model_copy(update={"base_url": url.geturl(), "headers": headers, **nowhere})

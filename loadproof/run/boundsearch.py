@@ -1,4 +1,4 @@
-"""Searches for the bounds of a capacity: goals and a way to make trials go to MLRsearch's own library.
+"""Searches for the bounds of a capacity: passes goals and a way to make trials to the MLRsearch library.
 
 Source: RFC 9971; the library is the package MLRsearch 1.2.1.
 """
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from loadproof.rundir.trials import Search, Trial
 
 _PARTS: Final = 1_000_000
-"""Loss ratios are shares of this many: the library counts."""
+"""Denominator of loss ratios, because the library works with counts."""
 Measure = Callable[[float, float], "Trial"]
-"""Makes a valid trial of a load in rps, for so many seconds."""
+"""Makes a valid trial, from a load in rps and a duration in s."""
 
 
 def find_bounds(search: Search, top_rps: float, measure: Measure, *, within_s: float) -> None:
-    """Makes trials until the bounds between `search.from_rps` and `top_rps` are close enough, or `within_s` is over."""
+    """Make trials until the bounds between `search.from_rps` and `top_rps` are close enough, or `within_s` is over."""
     goal = search.goals[0]
     wanted = SearchGoal(
         loss_ratio=_common_ratio(search),
@@ -43,7 +43,7 @@ def find_bounds(search: Search, top_rps: float, measure: Measure, *, within_s: f
 
 
 class _Measurer(AbstractMeasurer):  # type: ignore[misc]  # the library has no types
-    """What the library asks for trials."""
+    """Makes trials for the library."""
 
     def __init__(self, measure: Measure, loss_ratio: float) -> None:
         self._measure = measure
@@ -60,15 +60,16 @@ class _Measurer(AbstractMeasurer):  # type: ignore[misc]  # the library has no t
 
 
 def _common_ratio(search: Search) -> float:
-    """The one loss ratio that stands for all goals: the strictest."""
+    """The loss ratio that represents all goals: the strictest."""
     return min(goal.loss_ratio for goal in search.goals)
 
 
 def common_loss(trial: Trial, loss_ratio: float) -> float:
     """The trial's loss ratio for all goals together, 0-1: above `loss_ratio` if and only if any goal was missed.
 
-    The rest of a load that was too high is what the target answered meanwhile, however late: a queue answers as much as
-    it can, so the library finds its capacity with the next trial, where what it answered in time is hardly anything.
+    For a load that was too high, the share not lost is what the target answered during the trial, however late: an
+    overloaded queue answers at its capacity, so the next trial lands near it. The share answered in time would be
+    close to nothing.
     """
     if trial.is_kept:
         return 0.0
@@ -80,4 +81,4 @@ def common_loss(trial: Trial, loss_ratio: float) -> float:
 
 
 def _nothing(_: str) -> None:
-    """The library's own trace is nobody's concern."""
+    """Discard the library's debug output."""

@@ -1,7 +1,7 @@
-"""Searches for the load at which a target stops keeping its goals: makes trials, each at the load that says most.
+"""Searches for the load at which a target stops meeting its goals: makes trials, each at the most telling load.
 
-A library searches for bounds; what a trial is, when it is made again, and which trials follow around the bounds, is
-decided here. What the trials show is concluded elsewhere.
+A library searches for bounds. This module decides what a trial is, when it is repeated, and which trials follow around
+the bounds. The analysis draws the conclusions.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 QUICK_S: Final = 90.0
 FULL_S: Final = 1800.0
 _OVERHEAD_S: Final = 6.0
-"""What a trial takes beside its length, until one has shown it."""
+"""Assumed overhead of a trial besides its length, until one has been timed."""
 _ATTEMPTS: Final = 3
-"""Invalid trials in a row at one load: then the generator can't send it."""
+"""After this many invalid trials in a row at one load, the generator is taken to be unable to send it."""
 _LESS: Final = 0.8
-"""Of a load that the generator can't send, so much is tried instead."""
+"""Share of a load that the generator can't send that becomes the new upper end."""
 AROUND, FURTHER = 0.03, 0.06
-"""Trials for the interval are this far below and above the estimate; the second half of them."""
+"""How far below and above the estimate the trials for its interval are: in the first half, in the second half."""
 _NARROW: Final = 0.08
-"""An interval of this width, as a share of its value, needs no second half."""
+"""No second half is needed if the interval's width, as a share of its value, is at most this."""
 BEYOND: Final = 1.2
 
 
 class SearchStoppedError(Exception):
-    """Somebody ended the search."""
+    """A signal stopped the search."""
 
 
 class UnsendableError(Exception):
@@ -43,11 +43,11 @@ class UnsendableError(Exception):
 
 
 class _OutOfTimeError(Exception):
-    """The time for looking is over; what is known stays."""
+    """The time for finding bounds is over; the trials so far are kept."""
 
 
 Measure = Callable[[float, float, "Stage"], "Trial"]
-"""Makes, records and returns one trial of a load, for so many seconds, at a stage; or SearchStoppedError."""
+"""Makes and records one trial, from a load in rps, a duration in s and a stage; SearchStoppedError after a signal."""
 
 
 class Known(NamedTuple):
@@ -55,11 +55,11 @@ class Known(NamedTuple):
 
     value_rps: float
     width: float
-    """Of its interval, as a share of the value; infinite without one."""
+    """Width of the interval as a share of the value; infinite without an interval."""
 
 
 class TrialPlan:
-    """Which trials a search makes. Those made before, by a search that was cut off, are not made again."""
+    """The trials of a search, in order; valid trials of an interrupted search are used again."""
 
     def __init__(
         self,
@@ -71,14 +71,14 @@ class TrialPlan:
         spent_s: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`estimate` is what these trials show; `spent_s` of the search's time has passed."""
+        """`estimate` turns trials into the capacity known so far; `spent_s` of the search's time has been used."""
         self._search = search
         self._measure = measure
         self._estimate = estimate
         self._clock = clock
         self._ends_s = clock() - spent_s + (QUICK_S if search.is_quick else FULL_S)
         self._beside_s = search.warm_up_s + _OVERHEAD_S
-        """What a trial takes beside its length."""
+        """Overhead of a trial besides its length."""
         self.trials: list[Trial] = []
         """In the order in which the plan asked for them."""
         self._unused: dict[tuple[Stage, float, float], deque[Trial]] = defaultdict(deque)
@@ -88,16 +88,16 @@ class TrialPlan:
         self.top_rps = search.top_rps
 
     def make(self) -> None:
-        """All trials, in order. UnsendableError if not even the lower end can be sent."""
+        """Make all trials, in order; UnsendableError if not even the lower end can be sent."""
         self._look()
-        # What can't be sent any more is missing; what the search has found stays.
+        # Loads that can't be sent are skipped: the bounds found so far still count.
         with suppress(UnsendableError):
             self._look_closer()
         with suppress(UnsendableError):
             self._look_beyond()
 
     def valid_trial(self, load_rps: float, duration_s: float, stage: Stage) -> Trial:
-        """A trial of the target, however often one measured the generator instead."""
+        """A valid trial, repeated while the generator rather than the target was measured."""
         load_rps = round(load_rps, 6)
         if unused := self._unused[stage, load_rps, duration_s]:
             self.trials.append(unused.popleft())
@@ -112,12 +112,12 @@ class TrialPlan:
         raise UnsendableError(load_rps, trial.invalid or "")
 
     def check_time(self, duration_s: float) -> None:
-        """_OutOfTimeError if another trial, and the one beyond, would end too late."""
+        """_OutOfTimeError if another trial, plus the one beyond the estimate, would end too late."""
         if self._clock() + 2 * (duration_s + self._beside_s) > self._ends_s:
             raise _OutOfTimeError
 
     def _look(self) -> None:
-        """Until the bounds are close enough; with a lower upper end if the generator can't send it."""
+        """Search until the bounds are close enough, lowering the upper end if the generator can't send it."""
         while True:
             try:
                 self._find_bounds()
@@ -131,7 +131,7 @@ class TrialPlan:
                 return
 
     def _find_bounds(self) -> None:
-        # The library takes half a second to import: only a search pays for it.
+        # Imported here because the library takes half a second to import.
         from loadproof.run.boundsearch import find_bounds
 
         def measure(load_rps: float, duration_s: float) -> Trial:
@@ -141,9 +141,9 @@ class TrialPlan:
         find_bounds(self._search, self.top_rps, measure, within_s=FULL_S)
 
     def _look_closer(self) -> None:
-        """Pairs of trials, one below the estimate and one above it, each pair around what is known by then.
+        """Make pairs of trials, one above and one below the estimate, which each pair updates.
 
-        Twice as many, further away, if the interval is still wide: the target doesn't fail all at once.
+        If the interval is still wide, as many again further away: the target degrades gradually.
         """
         pairs = self._search.repeats // 2
         for pair in range(2 * pairs):
@@ -152,7 +152,7 @@ class TrialPlan:
                 return
             if pair >= pairs and known.width <= _NARROW:
                 return
-            # A drift of the target must not look like an effect of the load.
+            # Alternate the order, so that a drift of the target doesn't look like an effect of the load.
             far = (AROUND if pair < pairs else FURTHER) * (-1) ** pair
             for side in (far, -far):
                 load_rps = min(known.value_rps * (1 + side), self.top_rps)

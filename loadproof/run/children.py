@@ -1,4 +1,4 @@
-"""Child processes that always end: they are stopped politely first, then firmly."""
+"""Child processes that always end: they are asked to stop first, then killed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _ROOT: Final = Path(loadproof.__file__).resolve().parents[1]
 _MODULES: Final = "PYTHONPATH"
 _CERTIFICATES: Final = ssl.get_default_verify_paths()
 _PATHS: Final = (_CERTIFICATES.openssl_cafile_env, _CERTIFICATES.openssl_capath_env)
-"""Variables that hold a path and that a child reads."""
+"""Variables with a path that a child reads."""
 
 
 def share_cores(workers: int = 1) -> tuple[set[int], set[int]]:
@@ -45,15 +45,15 @@ def share_cores(workers: int = 1) -> tuple[set[int], set[int]]:
 
 
 def python(module: str, *arguments: str) -> list[str]:
-    """The command for one of our children: Python takes the module from where it is, not from the working directory."""
+    """The command for one of our own modules as a child; Python doesn't look for it in the working directory."""
     return [sys.executable, "-P", "-m", module, *arguments]
 
 
 @contextmanager
 def empty_directory() -> Iterator[Path]:
-    """A working directory for a child without a run directory.
+    """An empty working directory for a child without a run directory, so that no modules can be imported from it.
 
-    Whatever puts it on the module path finds no modules there. One whose owner was killed is removed by the next.
+    A directory whose owner was killed is removed by the next call.
     """
     _remove_abandoned(Path(tempfile.gettempdir()))
     with tempfile.TemporaryDirectory(prefix=_EMPTY) as path, _opened_directory(Path(path)) as directory:
@@ -62,7 +62,7 @@ def empty_directory() -> Iterator[Path]:
 
 
 def _remove_abandoned(place: Path) -> None:
-    """Those whose owner is gone; not new ones, which may not be held yet."""
+    """Remove directories whose owner is gone, but not new ones, which may not be locked yet."""
     made_before_s = time.time() - _NEW_S
     for path in place.glob(f"{_EMPTY}*"):
         with suppress(OSError), _opened_directory(path) as directory:
@@ -73,7 +73,7 @@ def _remove_abandoned(place: Path) -> None:
 
 @contextmanager
 def _opened_directory(path: Path) -> Iterator[int]:
-    """Its descriptor; OSError if it is none, or a link to one."""
+    """The directory's descriptor; OSError if the path is no directory, or a link to one."""
     directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         yield directory
@@ -82,7 +82,7 @@ def _opened_directory(path: Path) -> Iterator[int]:
 
 
 def _hold(directory: int) -> bool:
-    """Until it is closed, also if we are killed, and for every container to see; False if another process holds it."""
+    """Lock the directory until it is closed or we are killed, visibly to every container; False if it is locked."""
     try:
         fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -101,7 +101,7 @@ def start(
     pass_fds: Sequence[int] = (),
     without: Collection[str] = (),
 ) -> subprocess.Popen[bytes]:
-    """Start a child in a session of its own, so that Ctrl-C in the terminal only reaches us.
+    """Start a child in its own session, so that Ctrl-C in the terminal only reaches us.
 
     It works in `directory`, because Locust looks for modules there first, and our own working directory may contain a
     package with our name. It inherits our environment, except the variables in `without`. Its output goes to `log`, or
@@ -126,9 +126,9 @@ def start(
 def run_to_end(
     command: Sequence[str], *, directory: Path, environment: Mapping[str, str], text: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    """Run a child that reads this text, in exactly this environment; what it leaves running is ended, not waited for.
+    """Run a child with this text as input, in exactly this environment; processes it leaves behind are ended.
 
-    A process that it has started would keep a pipe open.
+    They aren't waited for: they could keep a pipe open for ever.
     """
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors, ending_leftovers() as mark:
         process = subprocess.run(
@@ -156,7 +156,7 @@ def _opened(log: Path) -> IO[bytes]:
 
 
 def environment_with(changes: Mapping[str, str]) -> dict[str, str]:
-    """This process's environment with changes; the secret of master and workers only if it is one of them."""
+    """This process's environment with changes; the secret of master and workers is only in it if `changes` has it."""
     own = {name: value for name, value in inherited().items() if name not in {variables.SECRET, variables.SECRET_FILE}}
     return {**own, **changes}
 
@@ -164,8 +164,8 @@ def environment_with(changes: Mapping[str, str]) -> dict[str, str]:
 def inherited() -> dict[str, str]:
     """Our environment for a child with another working directory: its paths still mean the same.
 
-    Secrets that are only ours and Locust's own settings are left out. The child imports the same code that this process
-    runs, wherever that was found.
+    Our own secrets and Locust's settings are left out. The child imports the same code as this process, wherever that
+    was found.
     """
     absolute = {name: str(Path(os.environ[name]).absolute()) for name in _PATHS if os.environ.get(name)}
     places = [str(Path(place).absolute()) for place in os.environ.get(_MODULES, "").split(os.pathsep) if place]
@@ -176,12 +176,12 @@ def inherited() -> dict[str, str]:
 
 
 def with_modules_in(directory: Path) -> dict[str, str]:
-    """Variables that make a child look for modules in this directory too, before those of the same name elsewhere."""
+    """Variables that put this directory on a child's module path, ahead of modules of the same name elsewhere."""
     return {_MODULES: os.pathsep.join(filter(None, [str(directory), inherited().get(_MODULES)]))}
 
 
 def stop(child: subprocess.Popen[bytes], timeout_s: float = _STOP_TIMEOUT_S) -> None:
-    """Send SIGTERM, then SIGKILL if that did not end it in time."""
+    """Send SIGTERM, then SIGKILL if the child has not ended in time."""
     if child.poll() is None:
         child.terminate()
         try:

@@ -1,4 +1,4 @@
-"""Faults that are commands of the target: begun and ended when they are due, and noted when they really end."""
+"""Runs the faults that are commands of the target: starts and undoes them on time, and notes when they really end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from loadproof.rundir.commands import CommandRun
 
     Note = Callable[[str, str], None]
-    """Notes an event of this kind, with its detail, as having happened now."""
+    """Records an event that happens now: its kind and its detail."""
 
 
 @dataclass
@@ -34,7 +34,7 @@ class _Doing:
 
 
 class CommandFaults:
-    """Those of one run, for a single thread."""
+    """The command faults of one run, for a single thread."""
 
     def __init__(self, commands: TargetCommands, note: Note) -> None:
         self._commands = commands
@@ -43,11 +43,11 @@ class CommandFaults:
 
     @property
     def are_over(self) -> bool:
-        """Nothing runs, and nothing is to be undone."""
+        """Whether nothing runs and nothing is left to undo."""
         return not self._doing
 
     def begin(self, span: FaultSpan) -> None:
-        """FaultError if it can't be started."""
+        """Start the fault's command; FaultError if it can't be started."""
         if isinstance(span.fault, Backup):
             begun = self._commands.begin_backup(span.number, span.fault.lasts)
         else:
@@ -58,18 +58,18 @@ class CommandFaults:
         self._doing[span.number] = _Doing(span, begun)
 
     def look(self) -> None:
-        """Note those that have ended by now."""
+        """Note the commands that have ended by now."""
         for doing in list(self._doing.values()):
             self._try(doing, self._look_at)
 
     def end(self, span: FaultSpan) -> None:
-        """Undo it. What can't be undone has had all its time, and is ended by itself."""
+        """Begin to undo the fault; a command without an undo ends by itself, because its time is over."""
         doing = self._doing.get(span.number)
         if doing is not None and doing.undo is not None:
             self._try(doing, self._begin_undo)
 
     def finish(self, *, is_early: bool) -> None:
-        """Until nothing runs: what hasn't had its time is waited for, or stopped if the run `is_early` over."""
+        """Wait until nothing runs and everything is undone; stop the commands first if the run `is_early` over."""
         for doing in list(self._doing.values()):
             self._try(doing, self._stop if is_early else self._wait_for)
 
@@ -99,7 +99,7 @@ class CommandFaults:
             del self._doing[doing.span.number]
 
     def _begin_undo(self, doing: _Doing) -> None:
-        assert doing.undo is not None  # noqa: S101 - whoever calls has looked
+        assert doing.undo is not None  # noqa: S101 - checked by callers
         doing.begun.wait()
         self._look_at(doing)
         doing.undoing = self._commands.begin(doing.undo, fault=doing.span.number, undoes=doing.begun)
@@ -107,7 +107,7 @@ class CommandFaults:
     def _note_end(self, doing: _Doing, ended: CommandRun) -> None:
         detail: dict[str, Any] = {"code": ended.code, "took_s": round(ended.took_s, 3)}
         if _is_failure(ended):
-            # What a backup does is the target's; without any other command, nothing has happened to the target.
+            # A failed backup is the target's fault; if any other command fails, nothing was done to the target.
             detail |= {"reason": ended.text, "is_targets": isinstance(doing.span.fault, Backup)}
         self._note(FAULT_FAILED if _is_failure(ended) else FAULT_ENDED, json.dumps(named(doing.span) | detail))
 
@@ -124,6 +124,6 @@ def _is_failure(ended: CommandRun) -> bool:
 
 
 def named(span: FaultSpan) -> dict[str, object]:
-    """What an event says of a fault."""
+    """A fault as events describe it."""
     name = {"name": span.fault.name} if isinstance(span.fault, NamedCommand) else {}
     return {"number": span.number, "fault": span.fault.fault, "of": span.fault.of, **name}

@@ -1,4 +1,4 @@
-"""Finds commands that a scenario needs and that this run can't give it: not named, not allowed, not on this machine."""
+"""Finds commands that a scenario needs but this run can't start: not named, not allowed, not on this machine."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ALLOW: Final = "--allow-commands"
 
 
 def needed_commands(scenario: Scenario) -> dict[str, str]:
-    """Names of commands, each with the place in the scenario that needs it first."""
+    """The names of commands, each with the first place in the scenario that needs it."""
     needed: dict[str, str] = {}
     for index, fault in enumerate(scenario.faults):
         if isinstance(fault, CommandFault):
@@ -37,7 +37,7 @@ def needed_commands(scenario: Scenario) -> dict[str, str]:
 
 
 def used_commands(scenario: Scenario, target: TargetFile) -> dict[str, Command]:
-    """Those of the target file that a run of the scenario starts."""
+    """The target file's commands that a run of the scenario starts, by name."""
     wanted = {*needed_commands(scenario), *([VERIFY] if "backup" in scenario.audits else [])}
     return {name: command for name, command in target.commands.items() if name in wanted}
 
@@ -45,7 +45,7 @@ def used_commands(scenario: Scenario, target: TargetFile) -> dict[str, Command]:
 def command_problems(
     scenario: Scenario, target: TargetFile | None, *, where: str, is_allowed: bool
 ) -> Iterator[Problem]:
-    """`target` is None if it is the embedded one, whose own commands need no permission."""
+    """Problems with the commands; `target` is None for the embedded target, whose commands need no permission."""
     known = [BACKUP, VERIFY, RESTORE, SERVE] if target is None else list(target.commands)
     for name, place in needed_commands(scenario).items():
         if target is None and name != BACKUP and place.startswith("faults"):

@@ -1,4 +1,4 @@
-"""The commands of a run's target: what each is given, how it ended, and what is kept of it in the run directory."""
+"""Runs the commands of a run's target, and records in the run directory how each ended."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _KEPT_CHARACTERS: Final = 4_000
 
 
 class TargetCommands:
-    """Those that its target file names, or the embedded target's own. Each ends with the run at the latest."""
+    """The commands in the target file, or the embedded target's own. Each ends with the run at the latest."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class TargetCommands:
         mask: Callable[[str], str],
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        """`environment`: what all of them find, if it isn't what each names; `mask` removes secrets."""
+        """`environment` replaces what each command asks for; `mask` removes secrets from recorded output."""
         self.known = known
         self._keeper = keeper
         self._run = run
@@ -50,7 +50,7 @@ class TargetCommands:
         self._places = count(1)
         self._directory: Path | None = None
         self.backup: dict[str, str] = {}
-        """The placeholders of the last backup that was begun; empty if there is none."""
+        """The placeholders of the backup begun last; empty if there is none."""
 
     def begin(
         self,
@@ -62,9 +62,10 @@ class TargetCommands:
         undo: str | None = None,
         undoes: StartedCommand | None = None,
     ) -> StartedCommand:
-        """Start it, with these placeholders filled in; FaultError if that is not possible.
+        """Start a command with these placeholders filled in; FaultError if that fails.
 
-        `undo` names what is run if we are killed before it has been undone; that `undoes` the command given then.
+        `undo` names the command that undoes this one, which also runs if we are killed first; a command started to undo
+        another one names it in `undoes`.
         """
         number, command = next(self._numbers), self.known[name]
         owed = None if undo is None else self._order(self.known[undo], {}, None)
@@ -83,12 +84,12 @@ class TargetCommands:
         return begun
 
     def begin_backup(self, fault: int | None = None, longest_s: float | None = None) -> StartedCommand:
-        """Into a new and empty place."""
+        """Start a backup into a new, empty directory."""
         self.backup = {"backup": str(self.place("backup"))}
         return self.begin(BACKUP, self.backup, fault=fault, longest_s=longest_s)
 
     def place(self, name: str) -> Path:
-        """A new and empty directory, which is gone after the run."""
+        """A new, empty directory, which is removed after the run."""
         if self._directory is None:
             self._directory = Path(self._keeper.directory("loadproof-backup-"))
         path = self._directory / f"{name}-{next(self._places)}"
@@ -100,15 +101,15 @@ class TargetCommands:
         return CommandOrder(command.arguments(filled), environment, command.directory, longest_s or command.timeout)
 
     def _keep(self, done: CommandRun) -> CommandRun:
-        """OSError if it can't be written."""
-        # Masked as a whole: a secret that is cut would not be found.
+        """Record how a command ended; OSError if that can't be written."""
+        # Mask before cutting: a secret that was cut in two would not be found.
         done = replace(done, output=self._mask(done.output)[-_KEPT_CHARACTERS:])
         append_command(self._run, done)
         return done
 
 
 class StartedCommand:
-    """One of them, from its order on."""
+    """A command that has been ordered to start."""
 
     group: int
 
@@ -125,7 +126,7 @@ class StartedCommand:
         self.began_unix_s = time.time()
         self._ordered_s = time.monotonic()
         self._late_s = 0.0
-        """At most: what its start took, which counts, so that it hasn't ended before it really has."""
+        """How long the start took; added to the command's time, so that its recorded end is never too early."""
         self._name = name
         self._arguments = arguments
         self._fault = fault
@@ -138,12 +139,15 @@ class StartedCommand:
         self.group, self._late_s = group, time.monotonic() - self._ordered_s
 
     def ended(self) -> CommandRun | None:
-        """How it ended, kept in the run directory; None while it runs. FaultError if nobody knows."""
+        """How the command ended, also recorded in the run directory; None while it runs.
+
+        FaultError if the process that started it is gone.
+        """
         if self._ended is None:
             try:
                 ended = self._keeper.ended(self.number)
             except FaultError:
-                # Who would have ended it is gone.
+                # The process that would have ended it is gone.
                 with suppress(OSError):
                     os.killpg(self.group, signal.SIGKILL)
                 raise
@@ -154,13 +158,13 @@ class StartedCommand:
         return self._ended
 
     def stop(self) -> CommandRun:
-        """End it, if it hasn't."""
+        """End the command if it is still running."""
         if self.ended() is None:
             self._keeper.stop(self.number)
         return self.wait()
 
     def wait(self, stop_requested: Callable[[], bool] = lambda: False) -> CommandRun:
-        """Until it has ended, as it does in the time that it may take, or is stopped."""
+        """Wait until the command has ended, which its timeout guarantees; stop it if a stop is requested."""
         while (ended := self.ended()) is None:
             if stop_requested():
                 return self.stop()
@@ -168,11 +172,11 @@ class StartedCommand:
         return ended
 
     def forgive(self) -> None:
-        """It has been undone."""
+        """Note that the command has been undone."""
         self._keeper.forgive(self.number)
 
 
 def commands_of(target: TargetFile, keeper: FaultKeeper, run: Path) -> TargetCommands:
-    """Those of a target file."""
+    """The commands of a target file."""
     variables = [name for command in target.commands.values() for name in command.variables]
     return TargetCommands(target.commands, keeper, run, mask=masker_of([*secret_variables(target), *variables]))

@@ -1,4 +1,4 @@
-"""How a run is going to end, and when its generator is told to stop."""
+"""Decides how a run ends, and when its generator is stopped or killed."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
     from loadproof.rundir.manifest import Ending
 
 _FIRST_WORD: Final = frozenset({"interrupted", "terminated", "disk_full"})
-"""Endings that no later event replaces: whoever stopped the run, or the full disk, came first."""
+"""Endings that no later event replaces."""
 
 
 class Course:
-    """Until the plan's end, unless something ends the run early; always within a bounded time."""
+    """How long the generator runs: to the plan's end, unless something ends it early; always for a bounded time."""
 
     def __init__(
         self, generator: Generator, *, now_s: Callable[[], float], longest_s: float, stop_patience_s: float
     ) -> None:
-        """`now_s` is monotonic; a generator that was asked to stop has `stop_patience_s` to do so."""
+        """`now_s` is a monotonic clock; a generator that is asked to stop has `stop_patience_s` to end."""
         self._generator = generator
         self._now_s = now_s
         self._stop_patience_s = stop_patience_s
@@ -32,22 +32,22 @@ class Course:
         self.detail = ""
 
     def begin(self) -> None:
-        """The generator is ready: what that took is not taken from its plan."""
+        """The generator is ready: restart its time limit, so that starting doesn't count."""
         if self.is_whole and not self.is_stopped:
             self._kill_at_s = self._now_s() + self._longest_s
 
     @property
     def is_whole(self) -> bool:
-        """Nothing has happened so far that ends it early."""
+        """Whether nothing has ended the run early so far."""
         return self.ending == "completed"
 
     @property
     def is_stopped(self) -> bool:
-        """The generator was asked to stop, or will be."""
+        """Whether the generator was asked to stop, or will be."""
         return self._stop_at_s is not None
 
     def becomes(self, ending: Ending, detail: str) -> None:
-        """The generator ends by itself."""
+        """Record how the run ends; the generator isn't asked to stop."""
         if self.ending not in _FIRST_WORD:
             self.ending, self.detail = ending, detail
 
@@ -58,7 +58,7 @@ class Course:
         self.expect_end(self._stop_at_s)
 
     def stop_unrecorded(self, reason: str) -> None:
-        """The run directory doesn't accept what should have been written."""
+        """Stop the run because its directory can't be written."""
         if self.ending in _FIRST_WORD:
             return
         if self.is_stopped:
@@ -67,11 +67,11 @@ class Course:
             self.stop("disk_full", reason)
 
     def expect_end(self, from_s: float | None = None) -> None:
-        """From then on, or from now, the generator is expected to end; it is killed if it takes too long."""
+        """Expect the generator to end from `from_s` on (by default now); it is killed if it takes too long."""
         self._kill_at_s = (self._now_s() if from_s is None else from_s) + self._stop_patience_s
 
     def enforce(self) -> None:
-        """Stop or kill the generator if it is time to."""
+        """Stop or kill the generator if it is due."""
         now_s = self._now_s()
         if self._stop_at_s is not None and now_s >= self._stop_at_s:
             self._generator.end_early()

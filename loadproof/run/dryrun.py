@@ -1,4 +1,4 @@
-"""Sends each task once to the target and returns each request's answer: a look before the load."""
+"""Runs each task once against the target and returns each request's answer, before any load is sent."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from loadproof.scenario.targetvariables import permissions_of
 
 
 def dry_run(assignment: Assignment) -> list[Look]:
-    """Send as one client of the scenario; the embedded target is started if there is no other."""
+    """Send as one client of the scenario; starts the embedded target if the assignment has no other."""
     secret = {variables.WEBHOOK_SECRET: signing.new_webhook_secret()}
     target = assignment.target
     with ExitStack() as stack:
@@ -35,7 +35,7 @@ def dry_run(assignment: Assignment) -> list[Look]:
         permitted = permissions_of(manifest.target, crew.hosts, crew.allowed_hosts)
         process = children.run_to_end(
             children.python("loadproof.generator.onelook", str(crew.locustfiles.resolve())),
-            # Somebody's own locustfile may open files where its owner is.
+            # An ordinary locustfile may open files relative to the user's working directory.
             directory=Path.cwd() if assignment.scenario.locustfile else directory,
             environment=children.environment_with(secret | permitted),
             text=manifest.model_dump_json(),

@@ -1,6 +1,6 @@
-"""Makes a duel's runs, one after the other in the order that was fixed beforehand, until its question is answered.
+"""Makes a duel's runs, one after the other in an order fixed in advance, until the duel is decided.
 
-What judges them is passed in: nothing here knows a p-value. After each run duel.json has all that is needed to go on.
+The judge is passed in: this module knows no statistics. After each run, duel.json has everything needed to resume.
 """
 
 from __future__ import annotations
@@ -18,42 +18,42 @@ if TYPE_CHECKING:
     from loadproof.run.stopping import StopSignal
 
 MOST_REPEATS: Final = 3
-"""Of one run that is INVALID."""
+"""How often an INVALID run is repeated."""
 SHORTEST_LOOK: Final = 4
-"""Runs of a side: fewer say next to nothing about how much runs differ by themselves."""
+"""Runs per side: fewer say next to nothing about how much runs vary by themselves."""
 
 
 @dataclass(frozen=True)
 class Performed:
-    """One run that has been made."""
+    """A completed run of a duel."""
 
     path: Path
     invalid: str = ""
-    """Why its measurement can't be trusted; empty if it can."""
+    """Why the run's measurement can't be trusted; empty if it can."""
     died: str = ""
-    """How its target ended by itself, if it did."""
+    """How its target died, if it did."""
     other: Turn | None = None
-    """Whose run it is, if not that of the turn: of two that were made at the same time, the one that ended both."""
+    """The turn of this run if it isn't the one asked for: of two simultaneous runs, the one that spoiled the pair."""
 
 
 class Referee(Protocol):
-    """What a duel needs from outside."""
+    """What a duel needs from its caller: making runs, showing progress, deciding."""
 
     def perform(self, turn: Turn, duel: Duel) -> Performed | None:
-        """Make this run; None if a signal ended it. LoadproofError if its target doesn't start."""
+        """Make the run of this turn; None if a signal ended it. LoadproofError if its target doesn't start."""
         ...
 
     def after_run(self, duel: Duel) -> None:
-        """Show what is known so far; no decision."""
+        """Show what is known so far, without deciding anything."""
         ...
 
     def decide(self, duel: Duel, look: int) -> str:
-        """Why the duel is decided by what is known at this look, from 0; empty if it isn't."""
+        """Why the duel is decided at this look, counted from 0; empty if it isn't."""
         ...
 
 
 def looks_problem(looks: tuple[int, ...]) -> str | None:
-    """What is wrong with these numbers of runs of a side, if anything is."""
+    """What is wrong with these looks, given as runs per side; None if nothing is."""
     if not looks:
         return "no look at all"
     if list(looks) != sorted(set(looks)):
@@ -68,14 +68,14 @@ def looks_problem(looks: tuple[int, ...]) -> str | None:
 
 
 def fight(path: Path, duel: Duel, referee: Referee, stop_signal: StopSignal) -> Duel:
-    """Go on with a duel until it is decided, can't be, or a signal comes.
+    """Continue a duel until it is decided, can't be decided, or a signal arrives.
 
-    OutputError if its record can't be written. Whatever ends it, what was measured stays.
+    OutputError if its record can't be written. The results are kept however it ends.
     """
     duel = _noted(path, duel.model_copy(update={"ending": "running", "reason": ""}))
     before, looked = len(duel.runs), None
     while duel.ending == "running":
-        # An INVALID run after a look doesn't make it another one.
+        # An INVALID run after a look must not cause a second look at the same runs.
         if (look := _look_due(duel)) is not None and look != looked:
             looked = look
             if why := referee.decide(duel, look):
@@ -91,13 +91,13 @@ def fight(path: Path, duel: Duel, referee: Referee, stop_signal: StopSignal) -> 
 
 
 def _look_due(duel: Duel) -> int | None:
-    """Which look comes now, before the next run."""
+    """The index of the look due before the next run; None if none is."""
     pairs = len(duel.counted) / 2
     return duel.looks.index(int(pairs)) if pairs in duel.looks else None
 
 
 def _with_run(path: Path, duel: Duel, turn: Turn, performed: Performed, *, since: int) -> Duel:
-    """With one more run, and with an end if that leaves no other way; `since` runs were made before this went on."""
+    """The duel with one more run, ended if it can't go on; `since` is how many runs it had when it was resumed."""
     run = DuelRun(
         run=str(performed.path.relative_to(path)),
         side=turn.side,

@@ -1,4 +1,4 @@
-"""The embedded target as a child process: started, awaited until it is ready, and stopped at the end."""
+"""Runs the embedded target as a child process: starts it, waits until it is ready, and stops it at the end."""
 
 from __future__ import annotations
 
@@ -33,27 +33,24 @@ NOT_INHERITED: Final = frozenset(
         *("ALERT_ERROR_RATIO", "ALERT_WINDOW", "ALERT_DISK_FREE", "ALERT_STALL"),
     }
 )
-"""Settings that only the scenario decides, or nothing.
-
-Whatever our environment contains was meant for something else.
-"""
+"""Settings that only the scenario may set: values in our own environment were meant for something else."""
 
 
 def deliberate_faults() -> str | None:
-    """The faults that the environment tells the embedded target to inject; whoever starts it reports them."""
+    """The faults that the environment tells the embedded target to inject; None if unset. Callers report them."""
     return os.environ.get(DELIBERATE_FAULTS) or None
 
 
 def deliberate_mutant() -> str | None:
-    """The promise that the environment tells the embedded target to break, by the name of a fault.
+    """The planted bug that the environment tells the embedded target to have, by name; None if unset.
 
-    Only whoever starts it reports it: what judges has to find out.
+    Only the command line mentions it: the judge has to find it by itself.
     """
     return os.environ.get(_MUTANT) or None
 
 
 class EmbeddedTarget(OwnServer):
-    """The reference target's process."""
+    """The process of the reference API."""
 
     what = "embedded target"
     ready_prefix = READY_PREFIX
@@ -67,9 +64,9 @@ class EmbeddedTarget(OwnServer):
         log: Path,
         stop_requested: Callable[[], bool],
     ) -> None:
-        """Started, on the port of the settings or on a free one; `wait_until_ready` has to follow.
+        """Start on the port in the settings, or on a free one; call `wait_until_ready` next.
 
-        `temporary` is a directory for its files, which it removes if we are killed.
+        `temporary` is a directory for the target's files, which the target removes if we are killed.
         """
         self._settings = settings
         self._temporary = temporary
@@ -90,7 +87,7 @@ class EmbeddedTarget(OwnServer):
 
 @contextmanager
 def targets_directory() -> Iterator[str]:
-    """For its ledger and whatever else it keeps while it runs: a target that is killed removes nothing."""
+    """A directory for the target's ledger and other files; a killed target removes nothing, so it is removed here."""
     with tempfile.TemporaryDirectory(prefix="loadproof-target-", ignore_cleanup_errors=True) as directory:
         yield directory
 
@@ -99,7 +96,7 @@ def targets_directory() -> Iterator[str]:
 def embedded_target(
     settings: Mapping[str, str], *, temporary: str, cores: set[int], log: Path, stop_requested: Callable[[], bool]
 ) -> Iterator[EmbeddedTarget]:
-    """The reference target on loopback, ready unless the wait for it was stopped; gone at the end."""
+    """The reference target on loopback, ready unless the wait for it was stopped; stopped at the end."""
     target = EmbeddedTarget(settings, temporary=temporary, cores=cores, log=log, stop_requested=stop_requested)
     try:
         target.wait_until_ready()

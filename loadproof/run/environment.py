@@ -1,4 +1,4 @@
-"""What a run was made with: the source's revision, the versions that matter, the machine."""
+"""Describes what a run was made with: the revision of the source, relevant versions, the machine."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _PROCESSORS: Final = Path("/proc/cpuinfo")
 
 
 def revision() -> str:
-    """The git commit of this source, marked if files differ from it; 'unknown' outside of git."""
-    # If installed below somebody else's repository, it is not one of its files.
+    """The git commit of this source, marked if files differ from it; 'unknown' outside git."""
+    # An installation inside another project's repository isn't tracked there.
     commit = _git("rev-parse", "--short=12", "HEAD") if _git("ls-files", "__init__.py") else ""
     if not commit:
         return "unknown"
@@ -47,7 +47,7 @@ def _git(*arguments: str) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Versions of loadproof, Python and whatever matters to a measurement, as far as it is installed."""
+    """Versions of loadproof, Python and the installed packages that affect a measurement."""
     installed = {"loadproof": __version__, "python": platform.python_version()}
     for name in _PACKAGES:
         # A process that only generates load or only judges may lack the target's packages.
@@ -57,9 +57,9 @@ def versions() -> dict[str, str]:
 
 
 def users_code(locustfiles: Path, kinds: Iterable[str]) -> str:
-    """Twelve digits that are others if these kinds of users have other files; those that only they import don't count.
+    """A hash of twelve hex digits over the files of these kinds of users; other modules they import don't count.
 
-    `locustfiles` is a directory with a file for each kind, beside what they share (`_*.py`), or the one file of all.
+    `locustfiles` is a directory with a file for each kind and shared files (`_*.py`), or a single locustfile.
     """
     shared = sorted(locustfiles.glob("_*.py"))
     files = (
@@ -67,14 +67,14 @@ def users_code(locustfiles: Path, kinds: Iterable[str]) -> str:
     )
     digest = hashlib.sha256()
     for file in files:
-        # Whether it can be read is told where it is loaded.
+        # An unreadable file is reported where it is loaded.
         with suppress(OSError):
             digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
     return digest.hexdigest()[:12]
 
 
 def host() -> dict[str, str]:
-    """Without the host name: a report may be passed on."""
+    """Facts about this machine, without its host name: a report may be passed on."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
         "cpu": _processor(),
@@ -85,13 +85,13 @@ def host() -> dict[str, str]:
 
 
 def machine() -> str:
-    """What a result holds for: the processor, as far as the system tells, and how many cores of it we may use."""
+    """The machine that results are valid for: the processor, if the system names it, and how many cores we may use."""
     facts = host()
     return f"{facts['cpu']}, {facts['cores']} cores"
 
 
 def _processor() -> str:
-    """Its model, as far as the system tells."""
+    """The processor's model, if the system names it."""
     with suppress(OSError):
         for line in _PROCESSORS.read_text(encoding="utf-8").splitlines():
             name, _, model = line.partition(":")

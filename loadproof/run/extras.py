@@ -1,4 +1,4 @@
-"""Optional dependencies, and what is missing for which part of the work."""
+"""Optional dependencies, and which of them are missing."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ MODULES: Final = {
     API: ("fastapi", "limits", "obstore", "redis", "sentry_sdk", "slowapi", "uvicorn"),
     JUDGE: ("jinja2", "matplotlib", "pandas", "scipy"),
 }
-"""By extra of pyproject.toml, the modules that its distributions provide."""
+"""Modules provided by each extra in pyproject.toml."""
 _WORK: Final = {API: "start the reference API", JUDGE: "judge a run or write a report"}
 
 
 def require(extra: str) -> None:
-    """InputError if any of it is missing: detected before anything starts."""
+    """InputError if a module of this extra is missing, so that it is detected before anything starts."""
     if problems := list(missing_extra(extra)):
         raise InputError(problems)
 
 
 def missing_extra(extra: str) -> Iterator[Problem]:
-    """At most one problem; nothing is imported to find it."""
+    """At most one problem; found without importing anything."""
     missing = [module for module in MODULES[extra] if find_spec(module) is None]
     if missing:
         what = f"can't {_WORK[extra]} without {', '.join(missing)}"

@@ -1,4 +1,4 @@
-"""The process that does a run's faults, as the run sees it: one order at a time, each with its answer."""
+"""The run's side of the process that injects faults: sends it one order at a time and reads the answer."""
 
 from __future__ import annotations
 
@@ -23,11 +23,14 @@ _PATIENCE_S: Final = 5.0
 
 
 class FaultError(Exception):
-    """A fault could not be done, or not be undone; the text says why."""
+    """A fault could not be injected or undone; the text says why."""
 
 
 class FaultKeeper:
-    """Gives orders to the process; it undoes everything by itself when this end of the socket closes."""
+    """Sends orders to the process, which undoes everything by itself when this end of the socket closes.
+
+    An order that fails, or a process that is gone, is a FaultError.
+    """
 
     def __init__(self, orders: socket.socket) -> None:
         self._orders = orders
@@ -46,11 +49,11 @@ class FaultKeeper:
         self._order({"do": "end", "of": of, "number": number})
 
     def look(self) -> None:
-        """FaultError if it is gone, and its proxies with it."""
+        """FaultError if the process is gone, and its proxies with it."""
         self._order({"do": "look"})
 
     def adopt(self, directory: str) -> None:
-        """Have it removed at the end, whoever is there to do so."""
+        """Have this directory removed at the end, even if this process is killed."""
         self._order({"do": "adopt", "directory": directory})
 
     def pause(self, group: int) -> None:
@@ -61,14 +64,14 @@ class FaultKeeper:
         self._order({"do": "continue", "group": group})
 
     def directory(self, prefix: str) -> str:
-        """A new one for temporary files, which is gone with the process."""
+        """A new directory for temporary files, which the process removes when it ends."""
         path: str = self._order({"do": "directory", "prefix": prefix})["directory"]
         return path
 
     def run(self, number: int, order: CommandOrder, undo: CommandOrder | None = None, undoes: int | None = None) -> int:
-        """Start a command under a number of its own; returns its process group.
+        """Start a command under a unique number; returns its process group.
 
-        If we are killed before we `forgive` it, or the one that `undoes` it was begun, it is undone by the other one.
+        If we are killed before `forgive`, and before a command that `undoes` this one was started, `undo` is run.
         """
         content = {"order": asdict(order), "undo": undo and asdict(undo), "undoes": undoes}
         group: int = self._order({"command": "run", "number": number, **content})["group"]
@@ -93,7 +96,7 @@ class FaultKeeper:
         except OSError as error:
             raise FaultError(f"the process that injects faults doesn't respond: {error}") from None
         if not line.endswith(b"\n"):
-            # It was killed, perhaps while it answered.
+            # The process was killed, perhaps while answering.
             raise FaultError("the process that injects faults is gone")
         answer: dict[str, Any] = json.loads(line)
         if "trouble" in answer:
@@ -101,14 +104,14 @@ class FaultKeeper:
         return answer
 
     def close(self) -> None:
-        """Everything is undone from then on."""
+        """Close the socket, which makes the process undo everything and end."""
         self._answers.close()
         self._orders.close()
 
 
 @contextmanager
 def fault_keeper(directory: Path, *, cores: set[int]) -> Iterator[FaultKeeper]:
-    """The process that does faults; at the end, and if we are killed, it has undone them and is gone."""
+    """Run the process that injects faults; at the end, or if we are killed, it undoes them all and ends."""
     ours, theirs = socket.socketpair()
     ours.settimeout(_PATIENCE_S)
     keeper = FaultKeeper(ours)

@@ -1,4 +1,4 @@
-"""Finds faults that this run could not do: nothing would stop, or nothing would pass through the proxy."""
+"""Finds faults that this run could not inject: nothing to stop, or no traffic through the proxy."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _OTHERWISE: Final = "use a fault of the network, like timeout or reset_peer, or 
 def fault_problems(
     scenario: Scenario, target: TargetFile | None, crew: CrewOptions, *, where: str
 ) -> Iterator[Problem]:
-    """Each with the reason and the remedy; `target` is None if it is the embedded one."""
+    """One problem per impossible fault; `target` is None for the embedded target."""
     for index, fault in enumerate(scenario.faults):
         if isinstance(fault, CommandFault):
             continue

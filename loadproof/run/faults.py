@@ -1,4 +1,4 @@
-"""Makes a scenario's faults happen to its run when they are due, and undoes them however it ends."""
+"""Injects a scenario's faults into its run on schedule, and undoes them however the run ends."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ if TYPE_CHECKING:
     from loadproof.scenario.scenario import Scenario
 
 _LOOK_S: Final = 0.1
-"""How late the end of a command may be noted."""
+"""How late a command's end may be noted."""
 _LAST_MOMENT_S: Final = 1.0
-"""A command whose time is up so soon is not stopped because the run is over: it is late by itself."""
+"""A command with no more than this time left when the run is over is waited for, not stopped: it is late by itself."""
 _PORTS: Final = {"http": 80, "https": 443, "redis": 6379}
 
 
 @contextmanager
 def faults_of(scenario: Scenario, directory: Path, *, cores: set[int]) -> Iterator[Faults]:
-    """Its faults, all of them undone at the end; a process that does them only if there are any."""
+    """The scenario's faults, all undone at the end; starts a process to inject them only if there are any."""
     if not scenario.faults:
         yield Faults()
         return
@@ -55,23 +55,23 @@ def faults_of(scenario: Scenario, directory: Path, *, cores: set[int]) -> Iterat
 
 
 class Faults:
-    """What goes wrong on purpose in one run; without any, nothing is done."""
+    """The faults of one run; does nothing if there are none."""
 
     def __init__(self, spans: Sequence[FaultSpan] = (), keeper: FaultKeeper | None = None) -> None:
         self._spans = spans
         self.keeper = keeper
-        """None without faults."""
+        """None if there are no faults."""
         self.servers: dict[str, OwnServer] = {}
-        """Those that the run has started, by what a fault calls them; set once they run."""
+        """Servers that the run has started, by their name in a fault's `of`; set once they run."""
         self.commands: TargetCommands | None = None
-        """Set once they are known."""
+        """Set once the target's commands are known."""
         self._running: CommandFaults | None = None
         self._thread: threading.Thread | None = None
         self._is_over = threading.Event()
         self._active: list[FaultSpan] = []
 
     def in_front_of(self, target: TargetFacts) -> TargetFacts:
-        """The target as it is reached through a proxy, if the network's faults are to happen to it."""
+        """The target as seen through a proxy if it has network faults; else the target itself."""
         port = self._proxy_port("target", target.base_url)
         if port is None:
             return target
@@ -88,7 +88,7 @@ class Faults:
         return target.model_copy(update=changes)
 
     def in_front_of_redis(self, redis: SharedRedis) -> SharedRedis:
-        """The Redis as the target should reach it."""
+        """The Redis as the target should reach it: through a proxy if it has network faults."""
         if redis.server is not None:
             self.servers["redis"] = redis.server
         port = self._proxy_port("redis", redis.url) if redis.url else None
@@ -99,7 +99,7 @@ class Faults:
         return replace(redis, url=url._replace(netloc=f"{user}{separator}{LOOPBACK}:{port}").geturl())
 
     def adopt(self, directory: str) -> None:
-        """It is removed at the end, also of a run that is killed."""
+        """Have this directory removed at the end, even if the run is killed."""
         if self.keeper is not None:
             self.keeper.adopt(directory)
 
@@ -110,20 +110,20 @@ class Faults:
         return self.keeper.proxy(of, parts.hostname or "", parts.port or _PORTS[parts.scheme])
 
     def begin(self, start_unix_s: float, note: Note) -> None:
-        """Second 0 of the run is, or will be, at this time."""
+        """Start the schedule; second 0 of the run is, or will be, at this Unix time."""
         if self._spans:
             self._running = CommandFaults(self.commands, note) if self.commands else None
             self._thread = threading.Thread(target=self._run, args=[start_unix_s, note], name="faults")
             self._thread.start()
 
     def end(self) -> None:
-        """Nothing more goes wrong, and what does is undone before this returns."""
+        """Begin no more faults, and return once the active ones are undone."""
         self._is_over.set()
         if self._thread is not None:
             self._thread.join()
 
     def _run(self, start_unix_s: float, note: Note) -> None:
-        # Monotonic from here on: somebody may set the clock.
+        # Monotonic from here on, in case the clock is set.
         start_s = time.monotonic() + start_unix_s - time.time()
         begins = [(span.start_s, 1, span) for span in self._spans]
         ends = [(span.end_s, 0, span) for span in self._spans]
@@ -146,7 +146,7 @@ class Faults:
         self._look_after_keeper(note)
 
     def _is_over_by(self, at_s: float) -> bool:
-        """Wait until then, unless the run is over before, and look after commands meanwhile."""
+        """Wait until this time while noting commands that end; True as soon as the run is over."""
         while self._running is not None and not self._running.are_over and time.monotonic() < at_s - _LOOK_S:
             if self._is_over.wait(_LOOK_S):
                 return True
@@ -154,7 +154,7 @@ class Faults:
         return self._is_over.wait(at_s - time.monotonic())
 
     def _look_after_keeper(self, note: Note) -> None:
-        """If it is gone, and its proxies with it, what failed since is not the target's fault."""
+        """Note if the process that injects faults is gone with its proxies: then failures aren't the target's fault."""
         for span in sorted(self._spans, key=lambda span: not span.fault.is_of_network)[:1]:
             try:
                 if self.keeper is not None:
@@ -173,7 +173,7 @@ class Faults:
         except (FaultError, OSError) as error:
             kind, detail = FAULT_FAILED, detail | {"reason": str(error)}
         if kind != FAULT_ENDED or not isinstance(span.fault, CommandFault):
-            # A command has its own end.
+            # The end of a command is noted when the command really ends.
             note(kind, json.dumps(detail))
 
     def _do(self, span: FaultSpan, keeper: FaultKeeper) -> None:
@@ -205,13 +205,13 @@ class Faults:
         try:
             keeper.resume(group)
         except FaultError:
-            # Who paused it is gone: it would stand still until we kill it, and leave what only its own end removes.
+            # The process that paused it is gone: without this it would stay paused until killed, and never clean up.
             with suppress(ProcessLookupError):
                 os.killpg(group, signal.SIGCONT)
             raise
 
     def _server_of(self, span: FaultSpan) -> OwnServer:
-        """It leads a process group of its own."""
+        """The server that the fault happens to, which leads its own process group; FaultError if the run has none."""
         if span.fault.of not in self.servers:
             raise FaultError("not started by this run")
         return self.servers[span.fault.of]

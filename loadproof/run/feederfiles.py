@@ -1,4 +1,4 @@
-"""Finds feeders whose files can't give a scenario's users what they will ask for."""
+"""Finds feeders whose files can't supply the rows that a scenario's users will take."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 def feeder_problems(
     scenario: Scenario, directory: Path, expected: Mapping[tuple[str, str], float], *, where: str
 ) -> Iterator[Problem]:
-    """Files that can't be read, or have too few rows; `expected` are requests by (phase, endpoint)."""
+    """Files that can't be read or have too few rows; `expected` has the number of requests by (phase, endpoint)."""
     if not scenario.feeders:
         return
     clients = highest_client_index(scenario) + 1
-    # Whoever asks for rows takes at least as many turns as this.
+    # The kind of users that takes rows isn't known here; any kind takes at least this many turns.
     turns = min(
         sum(expected.get((phase.name, scenario.requests_of(kind)[0]), 0.0) for phase in scenario.phases)
         for kind in scenario.mix

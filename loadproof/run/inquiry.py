@@ -1,4 +1,4 @@
-"""Asks the target what audits want to know: as clients that the load doesn't have, within its limits."""
+"""Asks the target what audits need to know: as clients that the load doesn't use, within the target's limits."""
 
 from __future__ import annotations
 
@@ -29,31 +29,31 @@ if TYPE_CHECKING:
     from loadproof.rundir.manifest import Manifest
 
 _CLIENTS: Final = 250
-"""That take turns, where the target can tell clients apart: each has limits of its own."""
+"""Clients that take turns, if the target can tell clients apart, because each has its own limits."""
 _LONGEST_S: Final = 10.0
-"""For one answer."""
+"""Timeout of one answer."""
 _SLICE_S: Final = 0.2
 _UNSAID_S: Final = 1.0
-"""A pause after a refusal that doesn't say how long."""
+"""Pause after a throttled request without Retry-After."""
 _MOST_FAILURES: Final = 5
-"""In a row; then nobody is asked for a while."""
+"""After this many failures in a row on a path, nothing is asked there for a while."""
 _WHILE_S: Final = 1.0
 
 
 class UnaskedError(Exception):
-    """It was not asked, or not answered; the text says why."""
+    """A question was not asked or not answered; the text says why."""
 
 
 @dataclass(frozen=True)
 class Inquired:
-    """One question, and the reply if there was one. Unix times in µs."""
+    """A question, and the reply if there was one; times are Unix times in µs."""
 
     client: str
     sent_us: int
     ended_us: int
     reply: Reply | None
     outcome: str
-    """An Outcome, by status alone."""
+    """An Outcome, based on the status alone."""
 
     @property
     def status(self) -> int:
@@ -61,7 +61,7 @@ class Inquired:
 
 
 class Inquirer:
-    """For a single thread, and to be closed. What it may take as a whole is limited."""
+    """Asks questions for at most `longest_s` in total; for a single thread, and to be closed."""
 
     def __init__(self, manifest: Manifest, *, longest_s: float, stop_requested: Callable[[], bool]) -> None:
         target, scenario = manifest.target, manifest.scenario
@@ -71,20 +71,20 @@ class Inquirer:
         self._until_s = time.monotonic() + longest_s
         self._longest_s = longest_s
         self._stop_requested = stop_requested
-        # After those of the load, and the one that asks beside it.
+        # After the clients of the load and the one that `Asker` uses.
         first = highest_client_index(scenario) + 2
         names = [seen_as(first + number, self._clients, self._origin.host) for number in range(_CLIENTS)]
         self._others = deque(dict.fromkeys(names))
-        """Clients that the load doesn't have; the first one asks as long as it may."""
+        """Clients that the load doesn't use; the first one asks until a limit stops it."""
         self._not_before_s: defaultdict[tuple[str, str], float] = defaultdict(float)
-        """By client and path of the target file: what a limit asked for."""
+        """When a client may ask again after being throttled, by client and path in the target file."""
         self._connections: dict[tuple[str, int], ClientConnections] = {}
-        """By client and thread."""
+        """Connections by client and thread."""
         self._opened: list[BlockingConnection] = []
         self._failures: Counter[str] = Counter()
-        """By path of the target file, how often in a row there was no answer."""
+        """Consecutive unanswered questions, by path in the target file."""
         self._failed_s = 0.0
-        """When that happened last."""
+        """When a question was last left unanswered."""
         self._ahead_s = time.time() - time.monotonic()
 
     def close(self) -> None:
@@ -92,17 +92,17 @@ class Inquirer:
             connection.close()
 
     def ask(self, call: Call) -> Inquired:
-        """Until the target's limits let it through; UnaskedError if that takes too long."""
+        """Ask until the target's limits let the question through; UnaskedError if that takes too long."""
         return self.ask_together([call])[0]
 
     def wait_s(self, client: str, call: Call) -> float:
-        """How long the target's limits keep the client from this."""
+        """How many seconds the target's limits still keep the client from this call; negative or 0 if they don't."""
         return self._not_before_s[client, call.operation.path] - time.monotonic()
 
     def ask_together(self, calls: Sequence[Call], client: str | None = None, *, waits: bool = True) -> list[Inquired]:
-        """At the same instant, as one client; all again if a limit refuses all of them, unless nobody `waits`.
+        """Send calls at the same instant as one client; if all are throttled, wait and repeat them, if it `waits`.
 
-        A `client` is one of the load's, by its name in the journal; else it is one that the load doesn't have.
+        `client` is one of the load's, by its name in the journal; without it, a client that the load doesn't use asks.
         """
         path, given = calls[0].operation.path, client
         while True:
@@ -124,7 +124,7 @@ class Inquirer:
             self._failed_s = time.monotonic()
 
     def await_target(self, call: Call, patience_s: float) -> None:
-        """Until it answers this, whatever it says; UnaskedError if it doesn't for as long as that."""
+        """Wait until the target answers this call, with any status; UnaskedError if it doesn't within `patience_s`."""
         end_s = time.monotonic() + patience_s
         while self._send(self._others[0], [call])[0].reply is None:
             if time.monotonic() >= end_s:
@@ -132,7 +132,7 @@ class Inquirer:
             self.pause(_SLICE_S)
 
     def pause(self, seconds: float) -> None:
-        """UnaskedError if there is not so much time, or nobody wants to know any more."""
+        """Sleep; UnaskedError if the time runs out, or the run is stopped."""
         end_s = time.monotonic() + seconds
         while (left_s := end_s - time.monotonic()) > 0:
             self._check_time()
@@ -145,7 +145,7 @@ class Inquirer:
             raise UnaskedError(f"there was no time left after {self._longest_s:g} s")
 
     def _free_client(self, path: str, clients: deque[str]) -> str:
-        """The same as long as it may; else the next that may, or the first that will."""
+        """The current client if its limits allow; else the next one that may ask, or the first that may ask again."""
         self._check_time()
         now_s = time.monotonic()
         if self._failures[path] >= _MOST_FAILURES and now_s < self._failed_s + _WHILE_S:

@@ -1,4 +1,4 @@
-"""Finds in a run's journal what an audit has to ask about: payments that nobody knows the end of, ids, and events."""
+"""Finds what an audit has to ask about in a run's journal: payments with an unknown result, payment ids, and events."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MOST_ASKED: Final = 200_000
-"""Of each kind; what is beyond them is not asked about."""
+"""The most questions of each kind; the rest is not asked about."""
 
 _FIRST: Final = 50
 """Orders to choose from when some are sent again."""
@@ -29,19 +29,19 @@ class Sent:
     """What the load left to ask about."""
 
     open_orders: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """By key, in the journal's words and with its `client`: sent, and never acknowledged or always refused."""
+    """Orders whose result is unknown, by key: the journal's note plus the `client`."""
     settled_orders: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Likewise, of the first that were acknowledged."""
+    """The first acknowledged orders, in the same form."""
     payments: dict[str, None] = field(default_factory=dict)
-    """Ids of acknowledged payments, each once."""
+    """Ids of acknowledged payments, without duplicates."""
     keys: dict[str, None] = field(default_factory=dict)
     events: dict[str, bool] = field(default_factory=dict)
-    """And whether any delivery was accepted."""
+    """Ids of events, and whether any delivery was accepted."""
     accounts: dict[str, None] = field(default_factory=dict)
 
 
 def read_sent(run: Path) -> Sent:
-    """Of a run directory; nothing if it has no journal."""
+    """What the load of this run directory sent; empty if it has no journal."""
     sent, acknowledged = Sent(), set()
     for row in _rows(run / files.JOURNAL):
         noted = _note(row["noted"])
@@ -72,7 +72,7 @@ def _rows(path: Path) -> Iterator[dict[str, str]]:
     for block in read_journal(path):
         lines = block.decode("utf-8", errors="replace").splitlines()
         for row in csv.DictReader(lines, fieldnames=JournalRow._fields):
-            # The header, or a damaged line.
+            # Skips the header and damaged lines.
             if row["noted"] and row["status"].isdecimal():
                 yield row
 

@@ -1,7 +1,7 @@
 """Makes one of two runs that happen at the same time: `python -m loadproof.run.lane DESCRIPTOR`.
 
-A process of its own, because a run heeds signals, and only a process's first thread can. It is told on a socket what to
-run, and when that socket closes it ends the run.
+A separate process, because a run handles signals, and only the main thread of a process can. It reads from a socket
+what to run, and ends the run when that socket closes.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ if TYPE_CHECKING:
     from loadproof.run.assignment import Assignment
 
 LEAST_CORES: Final = 4
-"""For two generators and two targets."""
+"""Two generators and two targets need one core each."""
 _LEAD_S: Final = 8.0
-"""Within which both are ready to send; then they begin."""
+"""Time for both to get ready; then they begin together."""
 _APART_S: Final = 0.02
-"""Two runs that begin further apart than this were not at the same time."""
+"""Two runs that begin further apart than this don't count as simultaneous."""
 _LOOK_S: Final = 0.1
 
 
@@ -50,7 +50,7 @@ class Lane(NamedTuple):
 
 
 def lanes(cores: Sequence[int]) -> tuple[Lane, Lane]:
-    """Two equal halves of these cores, at least LEAST_CORES; one core of each is the generator's."""
+    """Two equal halves of these cores, of which there are at least LEAST_CORES; one core of each is the generator's."""
     half = len(cores) // 2
     left, right = sorted(cores)[:half], sorted(cores)[half : 2 * half]
     return Lane(frozenset(left[:1]), frozenset(left[1:])), Lane(frozenset(right[:1]), frozenset(right[1:]))
@@ -65,7 +65,7 @@ class LaneRun(NamedTuple):
 
 
 def run_both(runs: tuple[LaneRun, LaneRun], stop_requested: Callable[[], bool]) -> str:
-    """Both runs, each in its lane, from the same moment on; returns what is wrong with the pair, if anything is.
+    """Make both runs, each in its lane, starting at the same moment; returns what is wrong with the pair, or "".
 
     If a stop is requested, both end early.
     """
@@ -82,7 +82,7 @@ def run_both(runs: tuple[LaneRun, LaneRun], stop_requested: Callable[[], bool]) 
 
 @contextmanager
 def _running(run: LaneRun, began_unix_s: float) -> Iterator[subprocess.Popen[bytes]]:
-    """The process that makes it; it has ended at the end, early if need be."""
+    """The process that makes the run; it is ended on leaving, early if necessary."""
     ours, theirs = socket.socketpair()
     with ours:
         with theirs:
@@ -103,9 +103,9 @@ def _running(run: LaneRun, began_unix_s: float) -> Iterator[subprocess.Popen[byt
 
 
 def _heed_closing(orders: socket.socket) -> None:
-    """As if told by a signal, once nobody is left who waits for the run."""
+    """Send ourselves SIGTERM once the socket closes, because nobody waits for the run any more."""
     with suppress(OSError):
-        # Nothing more is ever sent.
+        # Returns only when the socket closes: nothing more is ever sent.
         orders.recv(1)
     os.kill(os.getpid(), signal.SIGTERM)
 

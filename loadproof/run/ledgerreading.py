@@ -1,4 +1,4 @@
-"""Asks a target about its ledger: balances before the load, and after it payments, balances, and keys used twice."""
+"""Asks a target about its ledger: balances before the load; payments, balances and reused keys after it."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ if TYPE_CHECKING:
     from loadproof.rundir.observations import Kind, Observation, When
 
 _ENOUGH_PAIRS, _MOST_PAIRS = 120, 500
-"""With one key, sent at the same instant, until so many were on their way together: more than the audit needs."""
+"""Pairs with the same key, sent at the same instant, until this many overlapped: more than the audit needs."""
 _REUSES: Final = 8
 _LATER: Final = 6
 _OVERDRAFTS: Final = 14
 _TRIES: Final = 6
 _MOST_UNSETTLED: Final = 10
-"""A target that doesn't settle so many payments is asked once about each of the others."""
+"""Once this many payments stay unsettled, each of the others is asked about only once."""
 _PAUSE_S: Final = 0.5
 _LONGEST_PAUSE_S: Final = 2.0
 
 
 class LedgerReading:
-    """One run's. What can't be read is an observation, too, and says why."""
+    """The questions about one run's ledger; a question without an answer is an observation, too, and says why."""
 
     def __init__(self, api: AuditApi, inquirer: Inquirer, accounts: Sequence[str], *, is_exclusive: bool) -> None:
-        """`accounts` are at least two that the run may move money between."""
+        """`accounts` are at least two accounts that the run may move money between."""
         self._api = api
         self._inquirer = inquirer
         self._accounts = accounts
@@ -45,17 +45,17 @@ class LedgerReading:
         self._reused = 0
 
     def before(self) -> Iterator[Observation]:
-        """Balances, and payments that are there already."""
+        """Balances, and payments that exist already."""
         yield from self._balances("before")
         if self._api.payments is not None and "{account}" in self._api.payments.path:
             yield from self._lists("before", self._accounts)
 
     def snapshot(self, when: When) -> Observation:
-        """Of all accounts at one moment."""
+        """The balances of all accounts at one moment."""
         return self._read("snapshot", when, {}, self._api.read_snapshot(), self._known_balances)
 
     def after(self, sent: Sent) -> Iterator[Observation]:
-        """What is open is settled first, and what moves money comes before what adds it up."""
+        """Everything asked after the load: open payments are settled first, and balances are read last."""
         if self._api.has_keys:
             yield from self._settle_all(sent.open_orders)
             yield from self._later(sent.settled_orders)
@@ -65,7 +65,7 @@ class LedgerReading:
         yield from self.books("after", sent)
 
     def books(self, when: When, sent: Sent) -> Iterator[Observation]:
-        """What was paid, as far as the target shows it, and all balances."""
+        """All payments that the target can show, and all balances."""
         if self._api.payments is not None:
             is_by_key = "{key}" in self._api.payments.path
             yield from self._lists(when, list(sent.keys if is_by_key else self._known(sent)))
@@ -92,12 +92,12 @@ class LedgerReading:
         )
 
     def _known_balances(self, reply: Reply) -> dict[str, Any]:
-        """Of the run's accounts: nobody says what others do with theirs."""
+        """Balances of the run's accounts only: others may change at any time."""
         balances = self._api.balances_in(reply)
         return {"balances": {account: balances[account] for account in self._accounts}}
 
     def _lists(self, when: When, of: Sequence[str]) -> Iterator[Observation]:
-        assert self._api.payments is not None  # noqa: S101 - whoever calls has looked
+        assert self._api.payments is not None  # noqa: S101 - checked by callers
         word = "key" if "{key}" in self._api.payments.path else "account"
         for name in of:
             call = self._api.list_payments(name)
@@ -106,7 +106,7 @@ class LedgerReading:
             )
 
     def _later(self, orders: dict[str, dict[str, Any]]) -> Iterator[Observation]:
-        """The first payments of the load once more, of clients whose limits allow it now."""
+        """Replay the first payments of the load, for clients whose limits allow it now."""
         answered = 0
         for key, order in orders.items():
             call = self._order(key, order)
@@ -117,7 +117,7 @@ class LedgerReading:
                 yield observation
 
     def _pairs(self) -> Iterator[Observation]:
-        """Two requests with one key at once; and some of these keys again, with another order."""
+        """Send two requests with the same key at once, and reuse some of these keys with a different order."""
         debit, credit = self._accounts[:2]
         overlapping = 0
         for _ in range(_MOST_PAIRS):
@@ -136,12 +136,12 @@ class LedgerReading:
             debit, credit = credit, debit
 
     def _changes(self, debit: str, credit: str) -> Sequence[dict[str, Any]]:
-        """What makes another order of one: its amount, its parties, and one of them, if there is a third."""
+        """Changes that make a different order: the amount, swapped parties, and a third account if there is one."""
         third = {"credit": self._accounts[2]} if len(self._accounts) > 2 else {"amount": 3}
         return {"amount": 2}, {"debit": credit, "credit": debit}, third
 
     def _reuse(self, key: str, order: dict[str, Any]) -> Iterator[Observation]:
-        """Not for long: another key will do as well."""
+        """Reuse a key with a different order, unless a limit is in the way: another key will do as well."""
         call = self._order(key, order)
         if self._inquirer.wait_s(order["client"], call) <= 0:
             (inquired,) = self._asked([call], order["client"], waits=False)
@@ -151,7 +151,7 @@ class LedgerReading:
             yield observation
 
     def _overdrafts(self) -> Iterator[Observation]:
-        """Two payments at once, each of more than half of what is there; back and forth."""
+        """Send two payments at once, each of more than half of the balance, back and forth between two accounts."""
         debit, credit = self._accounts[:2]
         for _ in range(_OVERDRAFTS):
             balance = self._balance("after", debit)
@@ -170,7 +170,7 @@ class LedgerReading:
             debit, credit = credit, debit
 
     def _settle_all(self, orders: dict[str, dict[str, Any]]) -> Iterator[Observation]:
-        """Those first whose clients the target's limits let through."""
+        """Settle all open payments, first those whose clients aren't held back by limits."""
         waiting = deque(orders)
         passed_over = 0
         while waiting:
@@ -184,7 +184,7 @@ class LedgerReading:
             yield from self._settle("replay", key, order)
 
     def _settle(self, kind: Kind, key: str, order: dict[str, Any]) -> Iterator[Observation]:
-        """The key again, by the client that had sent it, until the target says what became of it."""
+        """Replay a key as the client that sent it, until the target says what became of the payment."""
         for attempt in range(_TRIES if self._unsettled < _MOST_UNSETTLED else 1):
             (observation,) = self._pay(kind, [self._order(key, order)], key, order)
             yield observation
@@ -204,7 +204,7 @@ class LedgerReading:
             yield self._paid(kind, inquired, key, order)
 
     def _asked(self, calls: list[Call], client: str | None = None, *, waits: bool = True) -> Sequence[Inquired | str]:
-        """Or why they were not."""
+        """The answers, or the reason why there are none."""
         try:
             return self._inquirer.ask_together(calls, client, waits=waits)
         except UnaskedError as error:

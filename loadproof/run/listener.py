@@ -1,4 +1,4 @@
-"""The pipe on which the generator makes its announcements."""
+"""Reads the generator's announcements from a pipe."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ if TYPE_CHECKING:
     from loadproof.recording.announcements import Announcement
 
 _MOST_BYTES: Final = 1 << 20
-"""Per read."""
+"""Most bytes per read."""
 
 
 class Listener:
-    """Reads a descriptor without waiting, as far as there are complete lines."""
+    """Reads complete lines from a descriptor without blocking."""
 
     def __init__(self, pipe: int) -> None:
         os.set_blocking(pipe, False)
         self._pipe = pipe
         self._unread = b""
         self.has_ended = False
-        """The other end is closed."""
+        """Whether the other end is closed."""
 
     def read(self) -> list[Announcement]:
-        """What has arrived since the last call."""
+        """The announcements since the last call."""
         try:
             chunk = os.read(self._pipe, _MOST_BYTES)
         except BlockingIOError:

@@ -1,4 +1,4 @@
-"""Locust as child processes: one that does everything, or a master with its workers."""
+"""Runs Locust as child processes: one that does everything, or a master with its workers."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 LISTEN_PORT: Final = 5557
 _POLL_S: Final = 0.2
 MODULE: Final = "loadproof.generator.locust"
-"""What each of Locust's processes runs."""
+"""The module that each Locust process runs."""
 _OUR_LOCUSTFILE: Final = Path(loadproof.__file__).parent / "generator/locustfile.py"
 """Loaded by Locust from its path: nothing in this process imports it."""
 
@@ -45,7 +45,7 @@ class CrewOptions:
     """How many processes generate the load, and where they run."""
 
     locustfiles: Path
-    """The directory of what virtual users do, one kind per file; or somebody's own locustfile."""
+    """A directory of virtual users, one kind per file; or an ordinary locustfile."""
     workers: int = 1
     listen: tuple[str, int] | None = None
     """Where workers on other machines connect; None: the workers are our own children."""
@@ -56,9 +56,9 @@ class CrewOptions:
     ui_port: int | None = None
     """Where Locust's web UI shows the run, on 127.0.0.1; None: no UI."""
     hosts: tuple[str, ...] = ()
-    """Base URLs that the users of somebody's own locustfile name."""
+    """Base URLs set by the user classes of an ordinary locustfile."""
     allowed_hosts: tuple[str, ...] = ()
-    """Hosts that they may load besides, wherever they name them."""
+    """Other hosts that its users may send to, however they name them."""
 
     @property
     def local_workers(self) -> int:
@@ -76,13 +76,13 @@ class Generator:
     leader: subprocess.Popen[bytes]
     """The process that writes the run directory."""
     pipe: int
-    """A descriptor on which it reports progress, as lines of JSON."""
+    """The descriptor from which to read the leader's announcements, as lines of JSON."""
     workers: list[subprocess.Popen[bytes]]
     wait_s: int
     """How long it may wait for workers before it begins, in s; 0: there are none."""
 
     def end_early(self) -> None:
-        """Finish what is in flight, and write what there is."""
+        """Tell the leader to finish the requests in flight and write the results so far."""
         self.leader.send_signal(signal.SIGUSR1)
 
 
@@ -90,12 +90,12 @@ class Generator:
 def running_generator(
     manifest: Manifest, path: Path, crew: CrewOptions, cores: set[int], secret: Mapping[str, str]
 ) -> Iterator[Generator]:
-    """The generator for this run directory; all of its processes are gone at the end."""
+    """Run the generator for this run directory; all of its processes are gone at the end."""
     log = path / files.GENERATOR_LOG
     environment = {**secret, **permissions_of(manifest.target, crew.hosts, crew.allowed_hosts)}
     if crew.is_distributed:
         environment[variables.SECRET] = crew.secret or new_crew_secret()
-    # Somebody's own locustfile may open files where its owner is.
+    # An ordinary locustfile may open files relative to the user's working directory.
     directory = Path.cwd() if manifest.scenario.locustfile else path
     read_end, write_end = os.pipe()
     with ExitStack() as stack:
@@ -107,7 +107,7 @@ def running_generator(
         stack.callback(children.stop, leader)
         workers = []
         for _ in range(crew.workers if crew.workers > 1 and not crew.listen else 0):
-            # The master's tags come with the users that they are to choose.
+            # Workers need no tag options: they get the master's.
             command = [*_worker_command(crew.locustfiles, LOOPBACK, port), *_host_option(manifest, crew)]
             worker = start(command, environment=environment)
             stack.callback(children.stop, worker)
@@ -124,10 +124,10 @@ def _start_leader(
     environment: Mapping[str, str],
     progress_end: int,
 ) -> tuple[subprocess.Popen[bytes], int]:
-    """The process that writes the run directory, and the port where workers connect to it; 0: there are none."""
+    """The process that writes the run directory, and the port where workers connect to it; 0 without workers."""
     command = [*_locust(crew.locustfiles), "--only-summary", *_run_options(manifest, crew), *_shown_by(crew)]
     own = {variables.RUN: str(path.resolve()), variables.PROGRESS_FD: str(progress_end)}
-    # Ours until the leader has them: if somebody else holds the port open, it outlives the leader.
+    # Close our copies once the leader has them: a port that we hold open would outlive the leader.
     with ExitStack() as handed_over:
         handed_over.callback(os.close, progress_end)
         pass_fds, port = [progress_end], 0
@@ -142,26 +142,26 @@ def _start_leader(
 
 @dataclass(frozen=True)
 class WorkerOptions:
-    """Whom a worker works for, and what it may do."""
+    """The master of a worker, and what the worker may do."""
 
     host: str
     port: int
     locustfiles: Path
-    """The directory, or somebody's own locustfile."""
+    """A directory of virtual users, or an ordinary locustfile."""
     environment: Mapping[str, str] = field(repr=False)
-    """The secret, and what the worker's owner allows."""
+    """The secret, and the hosts, variables and files that the worker's owner allows."""
 
 
 def work_for(options: WorkerOptions, stop_signal: StopSignal, *, once: bool) -> int:
-    """Be a worker for the masters that listen there, one after the other; returns Locust's last exit code.
+    """Act as a worker for one master after another at this address; returns Locust's last exit code.
 
-    Locust itself waits some minutes for a master; then it is started again, unless it was refused.
+    Locust waits a few minutes for a master and then exits; it is started again unless it was refused.
     """
     command = _worker_command(options.locustfiles, options.host, options.port)
     allow_open_files(MOST_CONNECTIONS)
     code = 0
     while not stop_signal:
-        # As on the master, which may be another machine.
+        # The same choice as on the master, which may be another machine.
         place = nullcontext(Path.cwd()) if options.locustfiles.is_file() else children.empty_directory()
         with place as directory, ending_leftovers() as mark:
             environment = {**options.environment, **mark, **_parent()}
@@ -181,7 +181,7 @@ def _parent() -> dict[str, str]:
 
 
 def _locust(locustfiles: Path) -> list[str]:
-    # Ours first: of several shapes, Locust takes the first.
+    # Ours first, because Locust uses the first of several shapes.
     files = f"{_OUR_LOCUSTFILE},{locustfiles.resolve()}"
     return children.python(MODULE, "-f", files, "--exit-code-on-error", "0")
 
@@ -191,7 +191,7 @@ def _worker_command(locustfiles: Path, host: str, port: int) -> list[str]:
 
 
 def _listening(crew: CrewOptions) -> socket:
-    """Where workers connect; the master takes the socket over, so nobody else can get the port in between."""
+    """The socket where workers connect; the master inherits it, so no other program can take the port meanwhile."""
     return ports.taken(*(crew.listen or (LOOPBACK, 0)), "--listen")
 
 
@@ -214,7 +214,7 @@ def _run_options(manifest: Manifest, crew: CrewOptions) -> list[str]:
 
 
 def _host_option(manifest: Manifest, crew: CrewOptions) -> list[str]:
-    """Locust sends everything to the one host that it is told, whatever its users name."""
+    """--host, unless users name several hosts: Locust would send everything to that one."""
     return [] if len(crew.hosts) > 1 else ["--host", manifest.target.base_url]
 
 

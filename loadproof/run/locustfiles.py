@@ -26,7 +26,7 @@ _DERIVE = "derive it from ApiUser"
 
 
 def known_endpoints(path: Path) -> list[str]:
-    """One kind of traffic per file of a directory; a file that somebody brought is itself."""
+    """The kinds of traffic in a directory, one per file; for a single locustfile, its name."""
     return [path.stem] if path.is_file() else sorted(file.stem for file in path.glob("[!_]*.py"))
 
 
@@ -34,29 +34,30 @@ def known_endpoints(path: Path) -> list[str]:
 def found_in(
     directory: Path, secret: tuple[str, ...] = (), shape_options: tuple[float | None, ...] = ()
 ) -> tuple[Locustfile, ...]:
-    """What Locust finds there, or in that one file; values of the variables in `secret` are masked.
+    """What Locust finds in the files of a directory, or in one file; values of the variables in `secret` are masked.
 
-    `shape_options` are what a shape is told of users, users per second and seconds, as far as they are known.
+    `shape_options` are the users, users per second and seconds that a load shape is given; None where unknown.
+    InputError if the files can't be inspected.
 
-    It is loaded in a separate process, because Locust changes the process that loads it.
+    Files are loaded in a separate process, because Locust changes the process that loads them.
     """
     with children.empty_directory() as elsewhere:
         process = children.run_to_end(
             children.python("loadproof.generator.casting", str(directory.resolve()), json.dumps(shape_options)),
-            # Somebody's own locustfile may open files, and import modules, where its owner is.
+            # An ordinary locustfile may open files and import modules in the user's working directory.
             directory=Path.cwd() if directory.is_file() else elsewhere,
             environment=children.environment_with(permit(variables=secret)),
         )
     locustfiles = tuple(map(_found, process.stdout.splitlines()))
     if process.returncode or sorted(file.stem for file in locustfiles) != known_endpoints(directory):
-        # A file that ended the process hides the files after it: what was not inspected is not valid.
+        # A file that ends the process hides the files after it, and a file that wasn't inspected isn't valid.
         got = process.stderr.strip()[-200:]
         raise InputError(Problem(str(directory), "can't be inspected", "see what it printed last", got=got))
     return tuple(_with_its_words(file, process.stderr) for file in locustfiles)
 
 
 def _with_its_words(file: Locustfile, printed: str) -> Locustfile:
-    """A file that ends the process has said why."""
+    """Add the last line printed to the error of a file that called sys.exit: it probably says why."""
     if not file.error.startswith(SystemExit.__name__) or not printed.strip():
         return file
     return replace(file, error=f"{file.error} after {printed.strip().splitlines()[-1]}")
@@ -68,12 +69,12 @@ def _found(line: str) -> Locustfile:
 
 
 def misfits(directory: Path, scenario: Scenario, secret: tuple[str, ...] = ()) -> Iterator[Problem]:
-    """Problems with the files of the scenario's mix, and with whatever else Locust would load.
+    """Problems with the files of the scenario's mix, and with any other file that Locust would load.
 
-    No value of the environment variables in `secret` is shown.
+    Values of the environment variables in `secret` are masked.
     """
     first_of: dict[str, str] = {}
-    """User classes, by the file that used the name first."""
+    """The first file that uses a name, by the name of the user class."""
     for file in found_in(directory, secret):
         where = f"{directory.name}/{file.stem}.py"
         if file.error:
@@ -113,7 +114,7 @@ def _wants(file: Locustfile, where: str) -> Iterator[Problem]:
 
 
 def _unknown_to_either(file: Locustfile, kind: str, scenario: Scenario, where: str) -> Iterator[Problem]:
-    """Requests and feeders that only one of the two, file and scenario, knows of the users of this kind."""
+    """Requests and feeders that only the file or only the scenario has for this kind of user."""
     declared = scenario.requests_of(kind)
     if undeclared := [name for name in file.requests if name not in declared]:
         listed = ", ".join(dict.fromkeys([*(scenario.mix[kind].requests or ()), *undeclared]))
@@ -129,7 +130,7 @@ def _unknown_to_either(file: Locustfile, kind: str, scenario: Scenario, where: s
 
 
 def _out_of_hand(role: Role, where: str) -> Iterator[Problem]:
-    """What the user class decides although the scenario should."""
+    """What the user class decides although it is up to the scenario, and tasks that would not run."""
     if not role.has_tasks:
         yield Problem(where, f"`{role.name}` has no task", "decorate a method with @task")
     if role.has_task_sets:
@@ -140,7 +141,7 @@ def _out_of_hand(role: Role, where: str) -> Iterator[Problem]:
 
 
 def never_run_problems(role: Role, where: str) -> Iterator[Problem]:
-    """Its methods that calling doesn't run."""
+    """Methods of a user class that Locust would call without running them, such as coroutines."""
     for name, kind in role.never_run.items():
         what = f"`{role.name}.{name}` is {'an' if kind.startswith('a') else 'a'} {kind}"
         yield Problem(where, f"{what}: Locust would call it and never run it", "write it as a plain method")

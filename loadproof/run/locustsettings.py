@@ -1,6 +1,6 @@
-"""Locust's own settings in the environment and in files: none has any effect in a process that we start.
+"""Keeps Locust's settings in the environment and in files away from the processes that we start.
 
-Some can remove tasks, or whole users. What is sent would match neither the scenario nor the dry run, and what isn't
+Some of them remove tasks or whole users: the traffic would match neither the scenario nor the dry run, and what isn't
 sent is never found to be broken. Source: locust/argument_parser.py and locust/__init__.py, 2.47.
 """
 
@@ -21,12 +21,12 @@ _PROJECT: Final = "pyproject.toml"
 
 
 def without_settings(environment: Mapping[str, str]) -> dict[str, str]:
-    """This environment as Locust should see it."""
+    """The environment without Locust's settings."""
     return {name: value for name, value in environment.items() if not name.startswith(variables.LOCUSTS_OWN)}
 
 
 def settings_found() -> Iterator[str]:
-    """The names of variables that are set, and of files that Locust would read by itself."""
+    """The names of Locust's variables that are set, and of settings files that Locust would read by itself."""
     yield from sorted(name for name in os.environ if name.startswith(variables.LOCUSTS_OWN))
     # Path.expanduser raises if there is no home directory.
     yield from (name for name in _FILES if os.path.lexists(os.path.expanduser(name)))  # noqa: PTH111

@@ -1,4 +1,4 @@
-"""A log without secrets, whoever wrote to it."""
+"""Masks secrets in a log, whichever process wrote them."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 def mask_file(path: Path, mask: Masker) -> None:
-    """Rewrite a file that contains secrets, now that nobody writes to it any longer; any other stays as it is.
+    """Mask the secrets in a file that no process writes to any more; a file without secrets is left alone.
 
-    The generator masks what Python prints, but not what child processes of users' own code or libraries in C print.
+    The generator masks what Python prints, but not the output of C libraries or of child processes of users' code.
     """
     with suppress(OSError):
         text = path.read_bytes().decode(errors="replace")

@@ -1,7 +1,7 @@
-"""Sends the verdict to whomever `--notify` names: a webhook or a Telegram chat.
+"""Sends the verdict to the webhooks and Telegram chats given with `--notify`.
 
-The flag names the host deliberately, so no allow list applies; only the notification is sent there, and a redirect
-counts as a failure. Secrets come from the environment and never appear in a message, a log or a command that is shown.
+The flag names the host explicitly, so no allow list applies; only the notification is sent there, and a redirect counts
+as a failure. Secrets come from the environment and never appear in a message, a log or a recorded command.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _TIMEOUTS: Final = RequestTimeouts(connect_s=5.0, total_s=10.0)
 _TRIES: Final = 3
 _PAUSE_S: Final = 1.0
 _LONGEST_PAUSE_S: Final = 60.0
-"""Whoever asks for more is not asked again: an attempt that comes too early only makes it longer."""
+"""Recipients that ask for a longer pause get no further attempt: retrying too early only extends the pause."""
 _TOKEN: Final = re.compile(r"\d{1,20}:[A-Za-z0-9_-]{20,100}", re.ASCII)
 _CHAT: Final = re.compile(r"-?\d{1,20}|@\w{4,32}", re.ASCII)
 _HOW_TO_WRITE: Final = "write telegram:CHAT, or a URL like https://example.org/hooks/loadproof"
@@ -48,7 +48,7 @@ _HOW_TO_WRITE: Final = "write telegram:CHAT, or a URL like https://example.org/h
 
 @dataclass(frozen=True)
 class Channel:
-    """One recipient; `shown` names it without anything that may be secret."""
+    """A recipient; `shown` is its name without anything that may be secret."""
 
     shown: str
     base_url: str
@@ -60,7 +60,7 @@ class Channel:
 
 
 def channels_of(texts: Sequence[str]) -> tuple[Channel, ...]:
-    """InputError with everything that can't be notified."""
+    """The recipients that these texts name; InputError with all that are invalid."""
     problems: list[Problem] = []
     channels = []
     for text in texts:
@@ -74,7 +74,7 @@ def channels_of(texts: Sequence[str]) -> tuple[Channel, ...]:
 
 
 def shown_text(text: str) -> str:
-    """A `--notify` value for logs: a webhook's path and query may be all that protects it."""
+    """A `--notify` value for logs, without a webhook's path and query, which may be its only protection."""
     if text.startswith(_TELEGRAM):
         return _without_token(text)
     try:
@@ -87,7 +87,7 @@ def shown_text(text: str) -> str:
 
 
 def shown_arguments(arguments: Sequence[str]) -> list[str]:
-    """A command's arguments as they may appear in a run directory."""
+    """A command's arguments as they may be recorded in a run directory."""
     shown = []
     for before, argument in zip(["", *arguments], arguments, strict=False):
         flag, equals, value = argument.partition("=")
@@ -105,7 +105,7 @@ def tell(
 ) -> list[Problem]:
     """Send JSON to webhooks and text to chats; returns a problem for each failure.
 
-    At most three attempts each, none earlier than the answer to the one before asked for.
+    At most three attempts each, none earlier than the previous answer asked for.
     """
     problems = []
     for channel in channels:
@@ -167,7 +167,7 @@ def _send(channel: Channel, event_id: str, body: bytes) -> Answer:
 
 
 def _asked_s(answer: Answer) -> float:
-    """Seconds to wait, by Telegram's body or else by Retry-After; 0 if neither contains anything readable.
+    """Seconds to wait according to Telegram's body or else Retry-After; 0 if neither can be read.
 
     Source: https://core.telegram.org/bots/api#responseparameters.
     """
@@ -183,7 +183,7 @@ def _asked_s(answer: Answer) -> float:
 
 
 def _without_token(text: str) -> str:
-    """Somebody may have put the token where the chat belongs."""
+    """Remove a bot's token, which may have been given in place of the chat."""
     return _TOKEN.sub("…", text)
 
 
@@ -208,7 +208,7 @@ def _telegram(text: str) -> Channel:
 
 
 def _webhook(text: str) -> Channel:
-    """The secret is checked here; otherwise a run could end without anybody being notified."""
+    """The webhook at this URL; its secret is checked now, so that a run can't end without its notification."""
     url = _url(text)
     secret = os.environ.get(variables.NOTIFY_SECRET, "")
     if secret and not _is_key(secret):

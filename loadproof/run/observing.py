@@ -1,4 +1,4 @@
-"""Turns a question of an audit, and what came of it, into an observation."""
+"""Turns an audit's question and its answer into an observation."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def read(
     asked: dict[str, Any],
     content_of: Callable[[Reply], dict[str, Any]],
 ) -> Observation:
-    """Ask, as soon as the target's limits allow it; what can't be asked is an observation, too, and says why."""
+    """Ask as soon as the target's limits allow; a question that can't be asked is an observation, too, and says why."""
     try:
         return observed(kind, when, asked, inquirer.ask(call), content_of)
     except UnaskedError as error:
@@ -36,7 +36,7 @@ def read(
 def observed(
     kind: Kind, when: When, asked: dict[str, Any], inquired: Inquired, content_of: Callable[[Reply], dict[str, Any]]
 ) -> Observation:
-    """With what the reply says; an answer that can't be read is `invalid`."""
+    """An observation with the content of the reply; an answer that can't be read is `invalid`."""
     said: dict[str, Any] = {}
     outcome = inquired.outcome
     if outcome == Outcome.OK and inquired.reply is not None:
@@ -49,5 +49,5 @@ def observed(
 
 
 def unasked(kind: Kind, when: When, asked: dict[str, Any], why: str = "") -> Observation:
-    """Of what was not asked, or not answered."""
+    """An observation of a question that was not asked or not answered."""
     return Observation(kind, when, "", 0, 0, 0, "", asked, trouble=why)

@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     from loadproof.scenario.scenario import Scenario
 
 MOST_CONNECTIONS: Final = 200_000
-"""For any scenario: the most clients that it may have, and the most requests in flight."""
+"""The most connections of any scenario: the maximum number of clients plus the maximum of requests in flight."""
 _BESIDE_CONNECTIONS: Final = 100
-"""Files that a process has open anyway, with a margin."""
+"""Open files of a process besides its connections, with a margin."""
 _PORT_RANGE: Final = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _REUSE: Final = Path("/proc/sys/net/ipv4/tcp_tw_reuse")
 _TIME_WAIT_S: Final = 60
-"""How long Linux keeps the port of a connection that this side closed first. Source: TCP_TIMEWAIT_LEN, net/tcp.h."""
+"""How long Linux keeps the port of a connection whose close it initiated. Source: TCP_TIMEWAIT_LEN, net/tcp.h."""
 _REUSED_AFTER_S: Final = 1
 """When such a port may be used again. Source: tcp_tw_reuse in Documentation/networking/ip-sysctl.rst."""
 
 
 def connections_needed(scenario: Scenario) -> int:
-    """The most that may be open at a time: in the open model all clients' connections, plus all requests in flight."""
+    """The most open connections at a time: one per client, plus in the open model one per request in flight."""
     if scenario.model == "open":
         return scenario.client_total + scenario.max_in_flight
     return scenario.client_total
@@ -47,7 +47,7 @@ def allow_open_files(connections: int) -> None:
 
 
 def open_file_problems(scenario: Scenario, *, processes: int, where: str) -> Iterator[Problem]:
-    """What would prevent this scenario's connections if this many processes share them."""
+    """Limits of this machine that rule out this scenario's connections, shared by this many processes."""
     connections = connections_needed(scenario)
     per_process = math.ceil(connections / processes) + _BESIDE_CONNECTIONS
     hard = _number(resource.getrlimit(resource.RLIMIT_NOFILE)[1])

@@ -1,8 +1,8 @@
-"""Runs somebody's command and ends all of it: `python -m loadproof.run.overseer DESCRIPTOR`.
+"""Runs a user's command and ends all of its processes: `python -m loadproof.run.overseer DESCRIPTOR`.
 
-A process of its own, so that a duel that is killed leaves nothing running: it is told on a socket what to run, and when
-that socket closes it ends the command's whole process group, and whatever else the command has started. If it is
-killed, the command is told to end, and the duel ends what is left.
+A separate process, so that a killed duel leaves nothing running: it reads from a socket what to run, and when the
+socket closes it ends the command's whole process group and anything else that the command has started. If the overseer
+itself is killed, the command gets SIGTERM, and the duel ends what is left.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from loadproof.generator.leftovers import end_children, ending_leftovers
 
 _LOOK_S: Final = 0.1
 PATIENCE_S: Final = 10.0
-"""What a command has to end in, once it is asked to."""
+"""How long a command may take to end after SIGTERM."""
 _ADOPT_ORPHANS: Final = 36
 """PR_SET_CHILD_SUBREAPER. Source: linux/prctl.h."""
 _SIGNAL_OF_PARENTS_DEATH: Final = 1
@@ -31,12 +31,12 @@ _SIGNAL_OF_PARENTS_DEATH: Final = 1
 
 
 def oversee(orders: socket.socket) -> int:
-    """Run the command until it ends or the socket closes; its exit code, as a shell tells it; 0 if it was ended."""
+    """Run the command until it ends or the socket closes; returns its exit code as a shell would, 0 if it was ended."""
     order = json.loads(orders.makefile("rb").readline() or "null")
     if order is None:
         return 0
     with ending_leftovers(order["mark"]) as mark:
-        # The user's own command line, as they would type it: with variables in front of it, or `cd … &&`.
+        # A shell, because users write the command as they would type it: with variables in front, or `cd … &&`.
         child = subprocess.Popen(  # noqa: S602
             order["command"],
             shell=True,
@@ -55,7 +55,7 @@ def oversee(orders: socket.socket) -> int:
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
-    """Its whole group: politely, then firmly."""
+    """End the command's whole process group: SIGTERM, then SIGKILL."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(child.pid, number)
@@ -75,26 +75,26 @@ def _has_members(child: subprocess.Popen[bytes]) -> bool:
 
 
 def _reap_orphans() -> None:
-    """Those that we have adopted: as zombies they would be members of their group for ever."""
+    """Reap adopted processes: as zombies they would stay members of their process group."""
     with suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
 
 
 def _adopt_orphans() -> None:
-    """So that a daemon that leaves its group remains our descendant."""
+    """Become a subreaper, so that a daemon that leaves its process group remains our descendant."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_ADOPT_ORPHANS, 1, 0, 0, 0)
 
 
 def _end_with_parent() -> None:
-    """If we are killed; politely, so that a server can end its own workers."""
+    """Have the command get SIGTERM if we are killed, so that a server can end its own workers."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_SIGNAL_OF_PARENTS_DEATH, signal.SIGTERM, 0, 0, 0)
 
 
 def main() -> None:
-    # Only the socket ends us. Were they ignored, the command would inherit that, and ignore them, too.
+    # Only the socket ends us. SIG_IGN would be inherited, and the command would ignore these signals, too.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: None)
     _adopt_orphans()

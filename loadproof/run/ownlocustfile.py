@@ -1,4 +1,4 @@
-"""Finds what keeps somebody's own locustfile from being run as it is, and where it sends its requests."""
+"""Finds what prevents an ordinary locustfile from running unchanged, and the hosts that it names."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def brought(path: Path, secret: tuple[str, ...] = (), shape_options: tuple[float
     if not path.is_file() or path.suffix != ".py":
         what = "not a Python file" if path.exists() else "no such file"
         raise InputError(Problem("locustfile", what, "give the path of a locustfile", got=str(path)))
-    # One inspection, however the path is written.
+    # Resolved, so that a file is inspected only once however its path is written.
     (file,) = found_in(path.resolve(), secret, shape_options)
     if file.error:
         raise InputError(Problem(path.name, "can't be loaded", _remedy_for(file.error), got=file.error))
@@ -45,7 +45,7 @@ def _remedy_for(error: str) -> str:
 
 
 def hosts_of(file: Locustfile, where: str) -> list[str]:
-    """Base URLs that its user classes name; InputError if one isn't any."""
+    """The base URLs that its user classes name; InputError if one isn't a base URL."""
     hosts = list(dict.fromkeys(role.host.rstrip("/") for role in file.roles if role.host))
     for host in hosts:
         check_base_url(host, where)
@@ -53,7 +53,7 @@ def hosts_of(file: Locustfile, where: str) -> list[str]:
 
 
 def brought_problems(file: Locustfile, scenario: Scenario, where: str) -> Iterator[Problem]:
-    """What would keep it from doing what the scenario says."""
+    """What would keep the locustfile from doing what the scenario says."""
     if not file.roles:
         yield Problem(where, "no user class in it", "derive one from HttpUser, and give it a @task")
     if file.has_shape and not _is_shaped_by(scenario, file):
@@ -81,7 +81,7 @@ def brought_problems(file: Locustfile, scenario: Scenario, where: str) -> Iterat
 
 
 def _tag_problems(file: Locustfile, scenario: Scenario, where: str) -> Iterator[Problem]:
-    """Tags that no task has, and user classes that those which some have leave without a task."""
+    """Tags that no task has; if there are none, user classes that the tags leave without a task."""
     tags, excluded = scenario.tags or [], scenario.exclude_tags or []
     named, known = {"tags": tags, "exclude_tags": excluded}, _tags_of(*file.roles)
     unknown = [(key, tag) for key, those in named.items() for tag in those if tag not in known]
@@ -108,7 +108,7 @@ def _is_left(own: list[str] | None, tags: list[str], excluded: list[str]) -> boo
 
 
 def _is_shaped_by(scenario: Scenario, file: Locustfile) -> bool:
-    """The scenario's phases are its stages; of a shape that goes by options, those of whichever they were."""
+    """Whether the scenario's phases come from the file's load shape, judged by their names."""
     names = [phase.name for phase in scenario.phases]
     if file.shape_takes_options:
         return names == [f"stage-{number}" for number in range(1, len(names) + 1)]
@@ -116,7 +116,10 @@ def _is_shaped_by(scenario: Scenario, file: Locustfile) -> bool:
 
 
 def _never_sent(file: Locustfile, scenario: Scenario) -> Iterator[Problem]:
-    """Names in thresholds that none of its requests has; all of them are written out, but for a base URL's path."""
+    """Names in thresholds that no request of the file has.
+
+    For files whose request names are all literals; only the path of a base URL may precede them.
+    """
     known = scenario.with_requests(file.requests)
     names = [*known.mix, *known.endpoints]
     paths = tuple(path for _, _, path in (name.partition(" ") for name in names) if path.startswith("/"))

@@ -1,4 +1,4 @@
-"""A server that a run starts: taken down on purpose, brought back at its address, and gone at the end."""
+"""A server that a run starts; faults can take it down and bring it back at the same address."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ if TYPE_CHECKING:
 
 
 class OwnServer:
-    """A child process that leads a group of its own, and says on its output at which address it is ready."""
+    """A child process that leads its own process group and prints its address once it is ready."""
 
     what: ClassVar[str]
-    """In errors."""
+    """Its name in errors."""
     ready_prefix: ClassVar[str]
-    """Of the line with its address."""
+    """Start of the line with its address."""
 
     def __init__(self, *, cores: set[int], log: Path, stop_requested: Callable[[], bool], port: str = "0") -> None:
-        """Started, on this port or on a free one; `wait_until_ready` has to follow."""
+        """Start the server on this port, or on a free one ("0"); call `wait_until_ready` next."""
         self._cores = cores
         self._log = log
         self._stop_requested = stop_requested
         self._is_down = False
         self.base_url = ""
-        """Empty until it is ready."""
+        """Empty until the server is ready."""
         self.process = self._start(port)
 
     def _start(self, port: str) -> subprocess.Popen[bytes]:
-        """With a pipe for its output."""
+        """Start the process with a pipe for its output."""
         raise NotImplementedError
 
     def _end(self, *, politely: bool) -> None:
-        """With all of its processes."""
+        """End the server with all of its processes."""
         if politely:
             children.stop(self.process)
         else:
@@ -46,13 +46,13 @@ class OwnServer:
             self.process.wait()
 
     def wait_until_ready(self) -> None:
-        """Or until the wait is stopped; TargetError if it doesn't get ready."""
+        """Wait until the server is ready or a stop is requested; TargetError if it doesn't become ready."""
         self.base_url = readiness.address(
             self.process, self.ready_prefix, what=self.what, log=self._log, stop_requested=self._stop_requested
         )
 
     def poll(self) -> int | None:
-        """Its exit code if it has ended by itself; None while it runs, or is down on purpose."""
+        """The exit code if the server ended by itself; None while it runs or is down on purpose."""
         return None if self._is_down else self.process.poll()
 
     @property
@@ -60,13 +60,13 @@ class OwnServer:
         return self.process.returncode
 
     def take_down(self, *, politely: bool) -> None:
-        """Until `bring_up`: stopped in an orderly way, or killed."""
+        """Stop the server politely or kill it; it stays down until `bring_up`."""
         self._is_down = True
         self._end(politely=politely)
         self._close_output()
 
     def bring_up(self) -> None:
-        """On the same port; TargetError if it doesn't get ready."""
+        """Start the server again on the same port; TargetError if it doesn't become ready."""
         self.process = self._start(str(urlsplit(self.base_url).port))
         self.wait_until_ready()
         self._is_down = False

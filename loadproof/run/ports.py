@@ -1,4 +1,4 @@
-"""Ports of this machine that a run listens on: bound, or refused with the reason before anything starts."""
+"""Checks and binds the ports that a run listens on, before anything starts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ATTEMPTS: Final = 100
 
 
 def taken(host: str, port: int, where: str) -> socket.socket:
-    """A socket that listens there (0: any free port); InputError with the system's reason if it can't."""
+    """A socket that listens on this port (0: any free one); InputError with the system's reason if it can't."""
     name = "" if host == "*" else host.strip("[]")
     try:
         listener = socket.create_server((name, port), family=socket.AF_INET6 if ":" in name else socket.AF_INET)
@@ -29,13 +29,13 @@ def taken(host: str, port: int, where: str) -> socket.socket:
         reason = str(getattr(error, "strerror", None) or error).partition(" (while")[0]
         remedy = "free it, or give another one"
         raise InputError(Problem(where, f"can't listen there: {reason}", remedy, got=f"{host}:{port}")) from None
-    # Whoever accepts connections waits for them in an event loop.
+    # The process that accepts connections does so in an event loop.
     listener.setblocking(False)
     return listener
 
 
 def check_free_ports(addresses: Mapping[str, tuple[str, int] | None]) -> None:
-    """InputError with all addresses, by option, on which nothing could listen now."""
+    """InputError with all addresses that can't be listened on now; `addresses` are by option."""
     problems: list[Problem] = []
     for where, address in addresses.items():
         try:
@@ -48,9 +48,9 @@ def check_free_ports(addresses: Mapping[str, tuple[str, int] | None]) -> None:
 
 
 def free_port() -> int:
-    """Of loopback, for a program that binds it itself, a moment later.
+    """A free loopback port, for a program that binds it a moment later.
 
-    Not one of those that the system gives to outgoing connections: under load each of them may be taken by then.
+    Outside the range for outgoing connections: under load, any port in it may be taken by then.
     """
     with suppress(OSError, ValueError):
         for port in random.sample(range(_LOWEST, int(_OUTGOING.read_text().split()[0])), k=_ATTEMPTS):

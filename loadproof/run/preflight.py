@@ -1,4 +1,4 @@
-"""What would make a valid scenario a waste of time or harmful, found before the first packet."""
+"""Finds what would make running a valid scenario pointless or harmful, before the first packet is sent."""
 
 from __future__ import annotations
 
@@ -59,11 +59,11 @@ def preflight(
     may_command: bool = False,
     is_judged: bool = True,
 ) -> Iterator[Problem]:
-    """Problems of running this scenario against this target; None: the embedded one.
+    """Problems with running this scenario against this target (None: the embedded one).
 
-    If the scenario is not `is_sound`, there is no plan to check; if nothing `is_to_run`, nothing to run it is needed.
-    Programs that a target file names are only started if we `may_command`. If it isn't `is_judged` by its
-    phases, what they can show doesn't matter.
+    Unless `is_sound`, the scenario contradicts itself and has no plan to check. Unless `is_to_run`, packages that a run
+    needs may be missing. Unless `may_command`, using commands of the target file is a problem. Unless `is_judged`, it
+    doesn't matter what the scenario's own phases can show.
     """
     if target is not None:
         yield from _authority_problems(target)
@@ -81,7 +81,7 @@ def preflight(
         yield from _shared_limit_problems(scenario, limits, where=where)
     if is_sound:
         yield from _plan_problems(scenario, limits, seed, where=where, crew=crew, is_judged=is_judged)
-        # An embedded target has all connections in one process.
+        # The embedded target holds all connections in one process.
         yield from open_file_problems(scenario, processes=1 if target is None else crew.local_workers, where=where)
     if scenario.clients == "source-address":
         yield from _address_problems(target, where)
@@ -111,7 +111,7 @@ def _mix_problems(
 
 
 def _of_brought(scenario: Scenario, crew: CrewOptions, target: TargetFile | None) -> Iterator[Problem]:
-    """Of somebody's own locustfile, which is all that there is to check: nothing else is known before it runs."""
+    """Problems with an ordinary locustfile itself; nothing more is known before it runs."""
     secret, where = () if target is None else secret_variables(target), crew.locustfiles.name
     try:
         file = brought(crew.locustfiles, tuple(secret))
@@ -122,7 +122,7 @@ def _of_brought(scenario: Scenario, crew: CrewOptions, target: TargetFile | None
 
 
 def _shared_limit_problems(scenario: Scenario, limits: Mapping[str, Written], *, where: str) -> Iterator[Problem]:
-    """A locustfile's users have one address: the limits of one client are those of all."""
+    """Limits per client when all users of a locustfile share one address, so that the target sees one client."""
     if limits and not scenario.expect_throttling:
         what = "the target limits each client, and all of a locustfile's users count as one"
         remedy = "turn its limits off (`settings: {limiter: off}` if it is embedded), or say `expect_throttling: true`"
@@ -141,7 +141,7 @@ def _plan_problems(
     scenario: Scenario, limits: Mapping[str, Written], seed: int, *, where: str, crew: CrewOptions, is_judged: bool
 ) -> Iterator[Problem]:
     if scenario.locustfile is not None:
-        # What its users send, and how much, is known when they have.
+        # What a locustfile's users send isn't known before they run.
         yield from hardly_expected(scenario.with_requests(["all requests"]), {}, where=where)
         return
     spans = plan_phases(scenario)
@@ -175,7 +175,7 @@ def _limit_problems(
     *,
     where: str,
 ) -> Iterator[Problem]:
-    """Limits that nothing is checked against, and throttling that is expected although nothing throttles."""
+    """Limits for unknown kinds of traffic, and expected throttling although nothing throttles."""
     for name in limits if target is not None else ():
         if name not in known:
             yield Problem(
@@ -189,7 +189,7 @@ def _limit_problems(
 
 
 def _authority_problems(target: TargetFile) -> Iterator[Problem]:
-    """OpenSSL would not report a missing file, and would then trust nobody."""
+    """Missing files of certificate authorities: OpenSSL doesn't report them, and would trust no certificate."""
     variables = ssl.get_default_verify_paths()
     file, directory = (os.environ.get(v) for v in (variables.openssl_cafile_env, variables.openssl_capath_env))
     trusts_system = target.tls is None or (target.tls.verify and target.tls.ca_file is None)
@@ -218,7 +218,7 @@ def _client_header_problems(scenario: Scenario, target: TargetFile | None, where
 
 
 def has_many_addresses(target: TargetFile | None) -> bool:
-    """Whether the target (None: the embedded one) sees each client under any address in 127.0.0.0/8 that it likes."""
+    """Whether each client can reach the target (None: the embedded one) from its own address in 127.0.0.0/8."""
     host = host_of(target)
     return is_loopback(host) and ":" not in host and (target is None or target.proxy is None)
 

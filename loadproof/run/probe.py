@@ -1,4 +1,4 @@
-"""Checks before the run whether the target answers at all: once, or until it does."""
+"""Checks before a run whether the target responds at all: once, or until it does."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 _LOOK_S: Final = 1.0
 _UNTRUSTED: Final = "CERTIFICATE_VERIFY_FAILED"
 _ALERT: Final = "ALERT_"
-"""In the names of all failures that the other side announces."""
+"""Part of the name of every TLS failure reported by the other side."""
 _LEFT_S: Final = 0.1
-"""A server that closes a connection after its answer has done so by then."""
+"""A server that closes each connection after its answer has done so by then."""
 _PROXY_REFUSES: Final = 407
-"""Only a proxy answers so. Source: RFC 9110, section 15.5.8."""
+"""Only proxies use this status. Source: RFC 9110, section 15.5.8."""
 _PAUSE_S: Final = 0.2
-"""Between two probes of a target that is not there yet."""
+"""Pause between two probes of a target that doesn't respond yet."""
 
 
 def _listens_on_ipv6_alone(base_url: str) -> bool:
@@ -47,7 +47,7 @@ def _listens(address: str, port: int) -> bool:
 
 
 def _tls_remedy(what: str, target: TargetFile) -> str | None:
-    """What to do about a certificate, the target's or our own; None: it is about something else."""
+    """The remedy for a failure caused by a certificate, the target's or ours; None for other failures."""
     if _ALERT in what:
         return "if it asks for a client certificate, name one that it accepts in `tls.client_certificate`"
     if _UNTRUSTED not in what:
@@ -60,7 +60,10 @@ def _tls_remedy(what: str, target: TargetFile) -> str | None:
 
 
 def probe_within(wait_s: float, target: TargetFile, scenario: Scenario, *, stop_requested: Callable[[], bool]) -> bool:
-    """As `probe`, of a target that may still be starting: its last TargetError after `wait_s`, or when told to stop."""
+    """Like `probe`, for a target that may still be starting.
+
+    Raises the last TargetError after `wait_s`, when a stop is requested, or if an access token is refused.
+    """
     deadline_s, tokens = time.monotonic() + wait_s, TokenHolder(target, timeouts_of(scenario))
     while True:
         try:
@@ -73,14 +76,12 @@ def probe_within(wait_s: float, target: TargetFile, scenario: Scenario, *, stop_
 
 
 def probe(target: TargetFile, scenario: Scenario, tokens: TokenHolder | None = None) -> bool:
-    """Send one request before anything is measured; TargetError unless something speaks HTTP there.
+    """Send one request before anything is measured; returns whether the target keeps the connection open.
 
-    Also if no token can be obtained to ask with.
-
-    Returns whether the target keeps the connection open.
+    TargetError unless an HTTP server answers, whatever its status; also if no access token can be obtained.
     """
     health = target.endpoints.health
-    # Nobody said that a locustfile's target has anything at our own path.
+    # The target of a locustfile may have no health endpoint.
     method, path = (health.method, health.path) if scenario.locustfile is None else ("GET", "/")
     question = f"{method} {path}"
     remedy = "start the target, or correct its address"

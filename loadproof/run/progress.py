@@ -1,4 +1,4 @@
-"""Shows the run as it goes, on a terminal (one live line) or in a log (plain lines)."""
+"""Shows a run's progress, on a terminal (one live line) or in a log (plain lines)."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 _PLAIN_EVERY_S: Final = 10.0
 _JUDGE_EVERY_S: Final = 5.0
 _LAST_WORD_S: Final = 2.0
-"""How long a terminal has at the end to show what is waiting to be shown."""
+"""How long to wait at the end for a terminal to show what is still queued."""
 _JUDGING_SHARE: Final = 20
-"""Judging the data so far may take at most one part in this many of the time."""
+"""Judging the data so far may take at most 1/20 of the time."""
 
 
 class Progress:
-    """Shows ticks, in a thread of its own: a terminal that fails or stalls must not affect the run.
+    """Shows ticks in a separate thread, because a terminal that fails or stalls must not affect the run.
 
-    `thresholds_so_far` is called now and then for the state of the thresholds, in the background.
+    `thresholds_so_far` is called regularly in the background for the state of the thresholds.
     """
 
     def __init__(self, console: Console, *, duration_s: float, thresholds_so_far: Callable[[], str]) -> None:
@@ -47,7 +47,7 @@ class Progress:
         self._plain_at_s = 0.0
         self._phase = ""
         self._waiting: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        """What is waiting to be shown; None: nothing more will come."""
+        """Output still to be shown; None marks the end."""
         self._thread: threading.Thread | None = None
         self._has_failed = False
 
@@ -65,17 +65,17 @@ class Progress:
         self._thread.join(_LAST_WORD_S)
 
     def say(self, text: str) -> None:
-        """Show a line; never waits, never fails."""
+        """Show a line; never blocks, never fails."""
         self._later(lambda: self._print(text))
 
     def show(self, tick: Tick) -> None:
-        """Show progress; never waits, never fails."""
+        """Show progress; never blocks, never fails."""
         self._later(lambda: self._show(tick))
 
     def _later(self, word: Callable[[], None]) -> None:
         self._waiting.put(word)
         if self._thread is None:
-            # Started by the thread that watches, it has that thread's niceness.
+            # Started here, so that it inherits the niceness of the watching thread.
             self._thread = threading.Thread(target=self._show_what_waits, name="progress", daemon=True)
             with suppress(RuntimeError):
                 self._thread.start()
@@ -84,11 +84,11 @@ class Progress:
         while (word := self._waiting.get()) is not None:
             try:
                 word()
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - rich exits where a pipe's reader has gone
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - rich exits if a pipe's reader is gone
                 self._fail(error)
 
     def _fail(self, error: BaseException) -> None:
-        """Report it once, if even that is possible."""
+        """Report the first failure, if that is possible at all."""
         if self._has_failed:
             return
         self._has_failed = True
@@ -97,7 +97,7 @@ class Progress:
             sys.stderr.write(f"{Problem('progress', what, 'the run continues without it')}\n")
 
     def _print(self, text: str) -> None:
-        # A log's line stays a single line, however narrow rich thinks the log is.
+        # No wrapping: rich may take a log for a narrow terminal.
         self._console.print(Text(text), soft_wrap=True)
 
     def _show(self, tick: Tick) -> None:
@@ -128,7 +128,7 @@ class Progress:
         return " · ".join([*parts, thresholds] if thresholds else parts)
 
     def _judge(self) -> None:
-        """Ask for the thresholds so far, less often the longer it takes; a failure keeps the last answer."""
+        """Ask for the state of the thresholds, less often if it takes long; after a failure the last state stays."""
         rest_s = max(_JUDGE_EVERY_S, _JUDGING_SHARE * self._judging.took_s)
         if time.monotonic() >= self._judging.ended_s + rest_s:
             self._judging.ask(None)

@@ -1,4 +1,4 @@
-"""Reads a child's output for the address on which it is ready, and passes the output on to its log."""
+"""Waits for the address that a child prints once it is ready, and copies its other output to its log."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _CHUNK_BYTES: Final = 65_536
 def address(
     child: subprocess.Popen[bytes], prefix: str, *, what: str, log: Path, stop_requested: Callable[[], bool]
 ) -> str:
-    """What follows `prefix` in the line that announces it; empty if the wait was stopped.
+    """The rest of the line that begins with `prefix`; empty if a stop was requested.
 
-    `child` was started with a pipe for its output. TargetError, about `what`, if that line doesn't appear.
+    `child` must have been started with a pipe for its output. TargetError about `what` if the line doesn't appear.
     """
     output = child.stdout
     assert output is not None  # noqa: S101 - it was started with a pipe
@@ -39,7 +39,7 @@ def address(
                 return ""
             if not selector.select(timeout=0.1):
                 continue
-            # Not line by line: lines that arrive together would wait in a buffer that the selector doesn't know about.
+            # Not readline: further lines would wait in a buffer that the selector doesn't know about.
             chunk = os.read(output.fileno(), _CHUNK_BYTES)
             if not chunk:
                 break
@@ -53,7 +53,7 @@ def address(
 
 
 def _keep(output: IO[bytes], log: Path) -> None:
-    """Keep reading later output: a pipe that nobody reads eventually fills up and blocks its writer."""
+    """Copy later output to the log: a pipe that isn't read fills up and blocks its writer."""
     with suppress(OSError, ValueError):
         while chunk := os.read(output.fileno(), _CHUNK_BYTES):
             append(log, chunk)

@@ -1,4 +1,4 @@
-"""The embedded target as a scenario's `settings:` describe it: its lists, its Redis, and the target itself."""
+"""Starts the embedded target as a scenario's `settings:` describe it, with its lists and its Redis."""
 
 from __future__ import annotations
 
@@ -30,25 +30,25 @@ AUDITED: Final = {
     "snapshot": {"path": "/audit/accounts"},
     "effects": {"path": "/audit/effects/{event}"},
 }
-"""Operations that show an auditor the whole ledger, in a target file's words."""
+"""Operations that show an auditor the whole ledger, as a target file describes them."""
 
 
 def is_asked(scenario: Scenario) -> bool:
-    """An audit of the scenario needs more than the load sees: loadproof asks the target itself."""
+    """Whether an audit of the scenario needs to ask the target itself, beyond what the load shows."""
     return not {"ledger", "webhooks", "backup"}.isdisjoint(scenario.audits)
 
 
 @dataclass(frozen=True)
 class ReferenceTarget:
-    """The embedded target, while it runs."""
+    """The running embedded target."""
 
     embedded: EmbeddedTarget | None
-    """None if the start was stopped before there was a process."""
+    """None if a stop was requested before there was a process."""
     redis: RedisFacts | None = None
 
     @property
     def base_url(self) -> str:
-        """Empty if the start was stopped."""
+        """Empty if a stop was requested during the start."""
         return self.embedded.base_url if self.embedded else ""
 
 
@@ -62,7 +62,7 @@ def reference_target(
     stop_requested: Callable[[], bool],
     faults: Faults | None = None,
 ) -> Iterator[ReferenceTarget]:
-    """Started with everything it needs, and stopped at the end; logs and lists stay in `directory`."""
+    """Start the embedded target with all it needs, and stop it at the end; logs and lists stay in `directory`."""
     faults = faults or Faults()
     with (
         shared_redis(scenario, cores=cores, log=directory / "redis.log", stop_requested=stop_requested) as redis,
@@ -88,19 +88,20 @@ def reference_target(
             settings, temporary=temporary, cores=cores, log=log, stop_requested=stop_requested
         ) as embedded:
             faults.servers["target"] = embedded
-            # By now it has refused any address that it can't parse, which might contain a password anywhere.
+            # Only now are there facts about Redis: the target has refused addresses that it can't parse, in which a
+            # password could be anywhere.
             yield ReferenceTarget(embedded, redis.facts if embedded.base_url else None)
 
 
 def _kept_ledger(scenario: Scenario, directory: str) -> dict[str, str]:
-    """A ledger that others than the target's process know, and a port, if that is to go and come back, or backed up."""
+    """A known ledger file and port, if faults restart the target or back it up; else nothing."""
     if not any(isinstance(fault, Kill | Restart | Backup) and fault.of == "target" for fault in scenario.faults):
         return {}
     return {"DATABASE": str(Path(directory) / "ledger.sqlite3"), "PORT": str(free_port())}
 
 
 def embedded_settings(scenario: Scenario) -> dict[str, str]:
-    """The scenario's `settings:` as the reference target's environment, except what has to be started or written."""
+    """The scenario's `settings:` as environment variables, except lists and Redis, which have to be set up first."""
     settings = scenario.settings
     accounts = settings.accounts or ACCOUNTS_PER_CLIENT * (highest_client_index(scenario) + 1)
     return {
@@ -125,7 +126,7 @@ def _penalties(settings: Settings) -> dict[str, str]:
 
 
 def _lists(settings: Settings, directory: Path) -> dict[str, str]:
-    """The lists as files, which is how the target reads them; OutputError if they can't be written."""
+    """Write the lists to files, as the target reads them; OutputError if they can't be written."""
     written = {}
     for name in _LISTS:
         if networks := getattr(settings, name):

@@ -1,4 +1,4 @@
-"""The reference API's own commands: how the embedded target is backed up, and how a backup of it is tried."""
+"""The reference API's own commands, which back up the embedded target and restore a backup."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 _RESTORED: Final = "{restored}/ledger.sqlite3"
 _UNHURRIED: Final = ["nice", "-n", "19"]
-"""Payments go first, as with the API's own schedule of backups."""
+"""Low priority, so that payments come first, as with the API's own scheduled backups."""
 
 
 def reference_commands(
     database: str, *, accounts: str, secret: Mapping[str, str], keeper: FaultKeeper, run: Path
 ) -> TargetCommands:
-    """Of the embedded target with this database; what is restored has no limits, and shows its whole ledger."""
+    """The embedded target's commands for this database; a restored copy has no limits, and shows its whole ledger."""
     own = {name: value for name, value in inherited().items() if name not in {*NOT_INHERITED, DELIBERATE_FAULTS}}
     settings = {"ACCOUNTS": accounts, "LIMITER": "off", "AUDIT": "on", **secret, **with_modules_in(DIRECTORY)}
     runs = {

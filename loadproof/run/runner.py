@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 _WATCHING_NICENESS: Final = 10
 _LEAVING_S: Final = 10.0
-"""In addition to the time that the watch itself gives the generator to stop."""
+"""Patience after a signal, in addition to the time that the watch gives the generator to stop."""
 
 
 def run(
@@ -49,10 +49,10 @@ def run(
     *,
     broken: Broken | None = None,
 ) -> Manifest:
-    """Fill the run directory until the end, the first signal or the first mishap; the manifest says which.
+    """Run until the plan's end, a signal or the first failure, which the returned manifest names; fills the directory.
 
-    OutputError if the directory can't be written from the start. Once something may have been measured, a write that
-    fails is an ending like any other.
+    OutputError if the directory can't be written from the start. Once something may have been measured, a failed write
+    is an ending like any other.
     """
     scenario = assignment.scenario
     _write_first(assignment, path)
@@ -87,16 +87,16 @@ def run(
 
 
 def _write_first(assignment: Assignment, path: Path) -> None:
-    """What a run directory has of what came before its run: the scenario, and the last self-test."""
+    """Write what is known before the run: the scenario, and this machine's last self-test."""
     text = assignment.scenario_text or scenario_file(assignment.scenario_file).read_text(encoding="utf-8")
     files.write_whole(path / files.SCENARIO, text)
     carry(path)
 
 
 def _webhook_secret(assignment: Assignment) -> dict[str, str]:
-    """A key for this run, as a variable.
+    """A new webhook key for this run, as an environment variable.
 
-    Your own target already has one, and workers elsewhere can't know a new one.
+    Nothing for your own target, which already has a key, or with workers on other machines, which can't know a new one.
     """
     has_own_key = assignment.target is None and assignment.crew.listen is None
     return {variables.WEBHOOK_SECRET: signing.new_webhook_secret()} if has_own_key else {}
@@ -104,9 +104,9 @@ def _webhook_secret(assignment: Assignment) -> dict[str, str]:
 
 class _Target(NamedTuple):
     embedded: EmbeddedTarget | None
-    """None for a target of your own."""
+    """None for your own target."""
     manifest: Manifest
-    """With the target's address."""
+    """The manifest with the target's address."""
 
 
 @contextmanager
@@ -120,7 +120,7 @@ def _target_up(
     stop_signal: StopSignal,
     faults: Faults,
 ) -> Iterator[_Target]:
-    """Your own target is left as it is; the embedded one is started, noted in the manifest, and stopped at the end."""
+    """Start the embedded target, note it in the manifest, and stop it at the end; your own target is left alone."""
     if assignment.target is not None:
         if faults.keeper is not None:
             faults.commands = commands_of(assignment.target, faults.keeper, path)
@@ -141,14 +141,14 @@ def _target_up(
 
 
 def _noted(path: Path, manifest: Manifest, facts: TargetFacts) -> Manifest:
-    """The manifest with these facts, on disk too."""
+    """Write the manifest with these facts about the target, and return it."""
     manifest = manifest.model_copy(update={"target": facts})
     write_manifest(path, manifest)
     return manifest
 
 
 def _write_last(path: Path, manifest: Manifest) -> Manifest:
-    """The final record of how it ended, which stays even if nothing can be written any more."""
+    """Write the final manifest; if that fails, the returned one says so, unless the run was stopped anyway."""
     try:
         write_manifest(path, manifest)
     except OutputError as error:
@@ -158,7 +158,7 @@ def _write_last(path: Path, manifest: Manifest) -> Manifest:
 
 
 def _watch_in_thread(watch: Watch, path: Path, progress: Progress, stop_signal: StopSignal) -> Manifest:
-    """Signals still reach the main thread, which waits."""
+    """Watch in a thread, so that signals still reach the main thread, which waits."""
     watching = ThreadPoolExecutor(1, initializer=_yield_cores)
     try:
         return watching.submit(watch.until_over, progress, stop_signal).result()
@@ -166,22 +166,22 @@ def _watch_in_thread(watch: Watch, path: Path, progress: Progress, stop_signal: 
         sys.stderr.write(f"{Problem('run', str(error), 'check generator.log')}\n")
         return with_ending(read_manifest(path), stop_signal.ending, stop_signal.name)
     except Exception as error:
-        # What was measured is kept, but it is not a complete run.
+        # The results so far are kept, but the run isn't complete.
         detail = f"loadproof itself failed: {type(error).__name__}"
         _write_last(path, with_ending(read_manifest(path), "generator_died", detail))
         raise
     finally:
-        # A thread that is still watching ends with the processes that it watches.
+        # If the thread is still watching, it ends with the processes that it watches.
         watching.shutdown(wait=False)
 
 
 def _yield_cores() -> None:
-    """This thread only watches; it must not take a core away from generator or target.
+    """Lower this thread's priority: it only watches, and must not take a core away from generator or target.
 
-    On Linux, niceness is per thread. A process that lowers its priority as a whole keeps it, and so does everything
-    that it starts later: a gate's next scenario would be measured by a generator that yields to everybody.
+    On Linux, niceness is per thread. Lowering the priority of the whole process would be permanent and inherited by
+    everything started later, such as the generator of a gate's next scenario.
     """
     if sys.platform == "linux":
         thread = threading.get_native_id()
-        # If it was started with an even lower priority, such as `nice -n 19`, it may not raise it.
+        # A process that was started with an even lower priority, such as `nice -n 19`, may not raise it.
         os.setpriority(os.PRIO_PROCESS, thread, max(_WATCHING_NICENESS, os.getpriority(os.PRIO_PROCESS, thread)))

@@ -1,4 +1,4 @@
-"""The secret that a run's processes share: from the environment or a file, or generated for one run."""
+"""The secret shared by a run's processes: from the environment or a file, or generated for one run."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from loadproof import variables
 from loadproof.errors import InputError, Problem
 
 _SHORTEST: Final = 32
-"""Characters: keys are derived from it without a slow hash, so it must be too long to guess."""
+"""Least number of characters: keys are derived without a slow hash, so the secret must be too long to guess."""
 _HOW_TO_MAKE_ONE: Final = "python3 -c 'import secrets; print(secrets.token_hex(32))'"
 
 
 def new_crew_secret() -> str:
-    """For master and workers, for one run."""
+    """A new secret for the master and workers of one run."""
     return secrets.token_hex(32)
 
 

@@ -1,4 +1,4 @@
-"""The runs of a self-test: a server with scripted answers, loaded by this machine; one of the two may stand still."""
+"""Makes the runs of a self-test: loads a server with scripted answers; generator or server may be paused meanwhile."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ ENDPOINT: Final = "balance"
 PHASE: Final = "steady"
 STOPPED_S: Final = 2.0
 LIMIT_MS: Final = 100
-"""Of p(95): three times what the script `steady` takes, and far less than a server that stands still."""
+"""Threshold of p(95) in ms: three times the p(95) of the script `steady`, and far less than the pause of a server."""
 _WARM_UP_S: Final = 1
 _WAIT_S: Final = 30.0
 _LOG: Final = "truth.npy"
@@ -49,7 +49,7 @@ _GENERATOR: Final = "loadproof.generator.locust"
 
 @dataclass(frozen=True)
 class ScriptedRun:
-    """One run: so many requests per second against a script of the truth server."""
+    """A run at a fixed rate against a script of the truth server."""
 
     name: str
     script: str = "steady"
@@ -57,7 +57,7 @@ class ScriptedRun:
     seconds: int = 5
     seed: int = 1
     stopped: Literal["generator", "server"] | None = None
-    """Which of the two stands still for STOPPED_S in the middle."""
+    """Which of the two is paused for STOPPED_S in the middle, if any."""
 
     @property
     def scenario(self) -> Scenario:
@@ -85,13 +85,13 @@ class ScriptedRun:
 
 @dataclass(frozen=True)
 class Tried:
-    """What a trial left."""
+    """The results of a trial."""
 
     trial: ScriptedRun
     run: Path
     manifest: Manifest
     log: NDArray[np.float64]
-    """Of each request, in the order of writing: when it was read and its answer written, in s of the wall clock."""
+    """Shape (n, 2), one row per request in the order of answers: when it was read and answered, Unix times in s."""
 
 
 def perform(trial: ScriptedRun, out: Path, stop_signal: StopSignal) -> Tried:
@@ -115,7 +115,7 @@ def perform(trial: ScriptedRun, out: Path, stop_signal: StopSignal) -> Tried:
 
 @contextmanager
 def _truth_server(trial: ScriptedRun, run: Path, stop_signal: StopSignal) -> Iterator[tuple[str, int]]:
-    """Its base URL and process; on the target's cores."""
+    """Run the truth server on the target's cores; yields its base URL and process id."""
     server = start(
         python("loadproof.run.truthserver", trial.script, str(trial.seed), str(run / _LOG)),
         directory=run,
@@ -136,7 +136,7 @@ def _truth_server(trial: ScriptedRun, run: Path, stop_signal: StopSignal) -> Ite
 
 
 def _log_of(run: Path) -> NDArray[np.float64]:
-    """Empty if the server left none."""
+    """The server's log; empty if it left none."""
     try:
         log: NDArray[np.float64] = np.load(run / _LOG)
     except (OSError, ValueError):
@@ -146,7 +146,7 @@ def _log_of(run: Path) -> NDArray[np.float64]:
 
 @contextmanager
 def _disturbed(trial: ScriptedRun, run: Path, server: int) -> Iterator[None]:
-    """While the run measures, from another thread."""
+    """Pause generator or server, if the trial says so, from another thread during the body of this context."""
     if trial.stopped is None:
         yield
         return
@@ -161,7 +161,7 @@ def _disturbed(trial: ScriptedRun, run: Path, server: int) -> Iterator[None]:
 
 
 def _stop_for_a_while(trial: ScriptedRun, run: Path, server: int, over: threading.Event) -> None:
-    """From the second second of what is measured on; a process that has gone can't be stopped."""
+    """Pause a process 1 s after the measured phase began; does nothing if the process is gone."""
     until_s = time.monotonic() + _WAIT_S
     while f"phase,{PHASE}" not in _events(run):
         if over.wait(0.02) or time.monotonic() > until_s:
@@ -184,7 +184,7 @@ def _events(run: Path) -> str:
 
 
 def _generator() -> psutil.Process:
-    """NoSuchProcess if it has gone already."""
+    """The generator's process; NoSuchProcess if it is gone already."""
     for child in psutil.Process().children(recursive=True):
         if _GENERATOR in child.cmdline():
             return child

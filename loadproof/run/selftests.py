@@ -1,4 +1,4 @@
-"""The latest self-test of this machine, in the user's state directory: written, and given to each run to carry."""
+"""Keeps the latest self-test of this machine in the user's state directory, and copies it into each run."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _STATE: Final = "XDG_STATE_HOME"
 
 
 def state_directory() -> Path:
-    """Source: XDG Base Directory Specification 0.8: a relative path is ignored."""
+    """The directory for state. Source: XDG Base Directory Specification 0.8: a relative path is ignored."""
     named = Path(os.environ.get(_STATE, ""))
     return (named if named.is_absolute() else Path("~/.local/state").expanduser()) / "loadproof"
 
 
 def keep(selftest: SelfTest) -> Path:
-    """Returns where; OutputError if it can't be written."""
+    """Write the self-test and return its path; OutputError if it can't be written."""
     directory = state_directory()
     make_directory(directory)
     write_whole(directory / SELFTEST, selftest.model_dump_json(indent=2) + "\n")
@@ -32,8 +32,8 @@ def keep(selftest: SelfTest) -> Path:
 
 
 def carry(run: Path) -> None:
-    """Copy the latest self-test, if there is one, into a run directory: a report is made of nothing else."""
-    # A user without a home has none, and a run is as good without it.
+    """Copy the latest self-test, if there is one, into a run directory, because a report uses nothing else."""
+    # A user without a home directory has no self-test; the run doesn't need it.
     with suppress(LoadproofError, RuntimeError):
         if (latest := read_selftest(state_directory())) is not None:
             write_whole(run / SELFTEST, latest.model_dump_json(indent=2) + "\n")

@@ -1,4 +1,4 @@
-"""A release as one run loads it: a URL where it runs anyway, or a command that is started for it and then ended."""
+"""Serves a release for one run: at its URL if it runs already, or by a command that is started and ended."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ _ENDS_WITHIN_S: Final = 2 * overseer.PATIENCE_S + 5
 
 
 def is_url(release: str) -> bool:
-    """Otherwise it is a command."""
+    """Whether a release is given as a URL; otherwise it is a command."""
     return release.startswith(("http://", "https://"))
 
 
 def target_at(release: str, described: TargetFile | None, *, where: str, allowed: Sequence[str] = ()) -> TargetFile:
-    """The target that a release is, except for its port if it is a command; `described` is how it says what we say.
+    """A release as a target, still without its port if it is a command; `described` is the target file, if any.
 
-    InputError or UnsafeTargetError if it can't be loaded.
+    InputError if it isn't valid, UnsafeTargetError if it may not receive load.
     """
     if not release.strip():
         raise InputError(Problem(where, "nothing to run", "give a URL, or a command that listens on $PORT"))
@@ -55,19 +55,19 @@ def target_at(release: str, described: TargetFile | None, *, where: str, allowed
 
 @dataclass(frozen=True)
 class Served:
-    """A release that answers."""
+    """A release that responds."""
 
     target: TargetFile
     _process: subprocess.Popen[bytes] | None = None
 
     def ended(self, _: float = 0.0) -> str | None:
-        """Why it doesn't run any more, if it was started and has ended by itself."""
+        """Why the release no longer runs; None if it still does, or wasn't started by us."""
         if self._process is None or (code := self._process.poll()) is None:
             return None
         return f"its command ended with code {code}"
 
     def gone(self, starting: Starting) -> str:
-        """Why it doesn't answer any more; empty if it does."""
+        """Why the release no longer responds; empty if it does."""
         try:
             probe(self.target, starting.scenario)
         except TargetError as error:
@@ -77,21 +77,21 @@ class Served:
 
 @dataclass(frozen=True)
 class Starting:
-    """How a release is started, and awaited."""
+    """How to start a release and wait for it."""
 
     scenario: Scenario
     cores: set[int]
-    """Where a command runs."""
+    """Cores for a release's command."""
     wait_s: float
-    """How long it may take until it answers."""
+    """How long a release may take to respond."""
     stop_requested: Callable[[], bool]
 
 
 @contextmanager
 def served(release: str, target: TargetFile, *, name: str, log: Path, starting: Starting) -> Iterator[Served]:
-    """The release, once it answers; everything that its command has started is gone at the end.
+    """The release, once it responds; everything that its command has started is gone at the end.
 
-    TargetError, about `name`, if it doesn't answer in time.
+    TargetError about `name` if it doesn't respond in time.
     """
     if is_url(release):
         try:
@@ -117,7 +117,7 @@ def served(release: str, target: TargetFile, *, name: str, log: Path, starting: 
 
 @contextmanager
 def _masked(log: Path, target: TargetFile) -> Iterator[None]:
-    """What the target file's secrets are is not in the log in the end."""
+    """Mask the target file's secrets in the log at the end."""
     try:
         yield
     finally:
@@ -134,7 +134,7 @@ def _await(release: Served, starting: Starting) -> None:
 
 
 def _unready(release: Served, error: TargetError, *, name: str, log: Path, port: int) -> TargetError:
-    """Its command has ended, or listens elsewhere."""
+    """The error to report: the command has ended, or listens elsewhere."""
     if (ended := release.ended()) is not None:
         return TargetError(Problem(name, f"{ended} before it answered", f"see {log}", got=_last_line(log)))
     what = "; ".join(problem.what for problem in error.problems)
@@ -151,11 +151,11 @@ def _last_line(log: Path) -> str:
 
 @contextmanager
 def _running(command: str, port: int, *, log: Path, cores: set[int]) -> Iterator[subprocess.Popen[bytes]]:
-    """The process that runs it, and ends it with us."""
+    """The process that runs the command, and ends it when we end."""
     environment = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
     order = {"command": command, "directory": str(Path.cwd()), "environment": environment | {_PORT: str(port)}}
     ours, theirs = socket.socketpair()
-    # Whoever ends the command may be killed: then we end what it has left.
+    # If that process is killed, we end what the command has left.
     with ending_leftovers() as mark, ours:
         with theirs:
             process = children.start(

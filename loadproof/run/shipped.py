@@ -1,4 +1,4 @@
-"""What ships with loadproof besides its own code: users, scenarios and the reference API, and where they are."""
+"""Finds what ships with loadproof besides its own code: users, scenarios and the reference API."""
 
 from __future__ import annotations
 

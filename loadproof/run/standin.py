@@ -1,7 +1,7 @@
 """`python -m loadproof.run.standin PID`: a server that answers at once, so that only the generator is measured.
 
-It writes its port to its output, and serves until it is terminated or the process that started it, PID, is gone. It
-reads requests as loadproof's own client sends them: a head, and as much body as its Content-Length says.
+It prints its port, and serves until it is terminated or its parent, PID, is gone. It expects requests as loadproof's
+own client sends them: a head, and a body of Content-Length bytes.
 """
 
 from __future__ import annotations
@@ -52,13 +52,13 @@ async def _serve(parent: int) -> None:
     server = await asyncio.get_running_loop().create_server(_Standin, "127.0.0.1", 0, backlog=_BACKLOG)
     sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
     sys.stdout.flush()
-    while os.getppid() == parent:  # noqa: ASYNC110 - nobody tells us that it is gone
+    while os.getppid() == parent:  # noqa: ASYNC110 - there is no event for a parent's end
         await asyncio.sleep(_PARENT_POLL_S)
 
 
 @contextmanager
 def standin(directory: Path, cores: set[int]) -> Iterator[str]:
-    """Serving in a process of its own until the end; its base URL."""
+    """Run the server in a separate process until the end; yields its base URL."""
     child = children.start(
         children.python("loadproof.run.standin", str(os.getpid())),
         directory=directory,

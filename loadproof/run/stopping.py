@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 
 _HEEDED: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""A terminal that closes sends SIGHUP: it ends a run like SIGTERM."""
+"""SIGHUP, which a closing terminal sends, ends a run like SIGTERM."""
 
 
 class UnheededStopError(Exception):
-    """Something that should have ended after a signal did not."""
+    """The body of `heeded_within` did not end in time after a signal."""
 
 
 class StopSignal:
-    """Remembers the first SIGINT, SIGTERM or SIGHUP instead of being interrupted by it."""
+    """Remembers the first SIGINT, SIGTERM or SIGHUP instead of interrupting the program; true once there was one."""
 
     def __init__(self) -> None:
         self.number: int | None = None
@@ -34,12 +34,14 @@ class StopSignal:
 
     @contextmanager
     def installed(self) -> Iterator[None]:
+        """Handle the signals during the body of this context, which must run in the main thread."""
+
         def remember(number: int, _: object) -> None:
             if self.number is None:
                 self.number = number
                 self._arm()
 
-        # Under nohup, a run outlives its terminal.
+        # Under nohup, SIGHUP stays ignored: a run outlives its terminal.
         ignored = {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else set()
         before = {number: signal.signal(number, remember) for number in _HEEDED if number not in ignored}
         try:
@@ -86,4 +88,4 @@ class StopSignal:
 
 
 def _nothing() -> None:
-    """A signal is only remembered."""
+    """Do nothing more on a signal than remember it."""

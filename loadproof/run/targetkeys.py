@@ -1,4 +1,4 @@
-"""What a target file asks of a locustfile's users that their clients can't do, found before the first packet."""
+"""Finds settings of a target file that the clients of a locustfile's users can't apply."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _UNABLE: Final[dict[Client, str]] = {
     "a client_pool of its own": r"tls\..*|proxy",
     "a client of its own": r".*",
 }
-"""Keys that have no effect on what it sends."""
+"""Pattern of the target file's keys that a kind of client can't apply."""
 
 
 def unheeded(target: TargetFile, file: Locustfile, where: str) -> Iterator[Problem]:
-    """By user class, keys of the target file that its client has no way to heed."""
+    """One problem per user class with keys of the target file that its client can't apply."""
     for role in file.roles:
         keys = [key for key in _keys_of(target) if re.fullmatch(_UNABLE.get(role.client, ""), key)]
         if keys:
@@ -32,7 +32,7 @@ def unheeded(target: TargetFile, file: Locustfile, where: str) -> Iterator[Probl
 
 
 def _keys_of(target: TargetFile) -> Iterator[str]:
-    """Those that say how each request is sent."""
+    """The target file's keys that affect how each request is sent."""
     yield from (f"headers.{name}" for name in target.headers)
     yield from (f"auth.{place.partition('.')[0]}" for place in (target.auth.variables if target.auth else ()))
     yield from (f"tls.{key}" for key, value in (target.tls or ()) if value not in {None, True})

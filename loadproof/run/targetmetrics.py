@@ -24,7 +24,7 @@ _TIMEOUT_S: Final = 2.0
 _PATH: Final = "/metrics"
 _OK: Final = 200
 _PREFIX: Final = "process_"
-"""Process metrics that every Prometheus client library exports; the rest of the page could be thousands of rows."""
+"""Process metrics, which every Prometheus client library exports; other metrics could be thousands of rows."""
 
 
 class MetricsSampler(threading.Thread):
@@ -37,7 +37,7 @@ class MetricsSampler(threading.Thread):
         self._start_unix_s = manifest.start_unix_s
         self._stopped = threading.Event()
         self.trouble: str | None = None
-        """Why it had to give up: its file could not be written."""
+        """Why sampling ended early: its file could not be written."""
 
     def run(self) -> None:
         with self._asker:

@@ -1,4 +1,4 @@
-"""An OAuth2 token for this process's own questions: obtained when one is needed, in the thread that needs it."""
+"""Obtains an OAuth2 token for this process's own requests when one is needed, in the thread that needs it."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from loadproof.scenario.targetvariables import Target
 
 _APART_S: Final = 2.0
-"""From one question to the next, if there was no token, or if it was refused."""
+"""Least time between two token requests after a failure or a refused token."""
 
 
 class NoAccessError(TargetError):
-    """There is no token; if it was refused, asking again will not help."""
+    """No token was obtained; if `is_refusal`, asking again won't help."""
 
     def __init__(self, problem: Problem, *, is_refusal: bool) -> None:
         super().__init__(problem)
@@ -33,7 +33,7 @@ class NoAccessError(TargetError):
 
 
 class TokenHolder:
-    """Has a token whenever it is asked, if the target file says that the target needs one."""
+    """Provides a current token if the target file says that the target needs one."""
 
     def __init__(self, target: Target, timeouts: RequestTimeouts) -> None:
         self._target = target
@@ -45,7 +45,7 @@ class TokenHolder:
         self._failure: NoAccessError | None = None
 
     def headers(self) -> dict[str, str]:
-        """What a request needs besides the target file's headers; NoAccessError if it could not be obtained."""
+        """The Authorization header, or nothing if no token is needed; NoAccessError if none could be obtained."""
         now_s = time.monotonic()
         if self._oauth2 is None:
             return {}
@@ -63,7 +63,7 @@ class TokenHolder:
         return {AUTHORIZATION: f"Bearer {self._value}"}
 
     def refused(self) -> None:
-        """The target answered 401: the next request gets another token, unless this one was new."""
+        """Discard the token after a 401, unless it is new."""
         if time.monotonic() >= self._asked_s + _APART_S:
             self._until_s = -math.inf
 

@@ -1,11 +1,11 @@
 """A server that delays each answer according to a seeded script, and logs when it read and wrote each request.
 
-python -m loadproof.run.truthserver SCRIPT SEED LOG        tells its port on stdout; SIGTERM writes LOG and ends it
+python -m loadproof.run.truthserver SCRIPT SEED LOG        prints its port; SIGTERM makes it write LOG and end
 
-The scripts: `none`, `lognormal`, `bimodal`, `stops`, where nothing is answered in the last 2 of each 20 s after the
-first request, and `steady`, where times vary least; `steady*1.1` takes a tenth longer than `steady`. LOG is numpy's
-.npy of shape (n, 2): per request for a balance, in the order of writing, when it was read and when it was written, in
-s of the wall clock.
+The scripts: `none`, `lognormal`, `bimodal`, `stops`, which answers nothing in the last 2 of each 20 s after the first
+request, and `steady`, whose times vary least; `steady*1.1` takes a tenth longer than `steady`. LOG is a .npy file of
+shape (n, 2): one row per balance request, in the order of answers, with the Unix times in s at which it was read and
+answered.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ STOP_EVERY_S, STOP_S = 20.0, 2.0
 
 
 def delays_s(script: str, seed: int) -> Iterator[float]:
-    """One delay per request, in the order of reading."""
+    """Delays in s, one per request in the order in which requests are read; endless."""
     random = np.random.default_rng(seed)
     kind, _, times = script.partition("*")
     while True:
@@ -54,14 +54,14 @@ def delays_s(script: str, seed: int) -> Iterator[float]:
 
 
 def after_a_stop(due_s: float, first_s: float) -> float:
-    """The same moment, or the end of the stop that contains it."""
+    """`due_s`, or the end of the stop that contains it."""
     periods, into_s = divmod(due_s - first_s, STOP_EVERY_S)
     return due_s if into_s < STOP_EVERY_S - STOP_S else first_s + (periods + 1) * STOP_EVERY_S
 
 
 @functools.cache
 def answer_to(request_line: bytes) -> bytes:
-    """Nothing of what is not a balance."""
+    """The response to a balance request; empty for any other."""
     account = _ACCOUNT.match(request_line)
     if account is None:
         return b""
@@ -82,12 +82,12 @@ class TruthServer:
         self._epoll.register(self._listener, select.EPOLLIN)
         self._connections: dict[int, socket.socket] = {}
         self._due: list[tuple[float, int, int, float, bytes]] = []
-        """Heap of: when to answer, order, descriptor, when it was read, what to answer."""
+        """Heap of pending answers: when to send, order, descriptor, when the request was read, the answer."""
         self.log = array("d")
         self.is_stopped = False
 
     def serve(self, parent: int) -> None:
-        """Until it is stopped, or this parent is gone."""
+        """Serve until stopped or until this parent is gone."""
         order = 0
         while not self.is_stopped and os.getppid() == parent:
             wait_s = max(0.0, self._due[0][0] - time.time()) if self._due else 0.2
@@ -108,7 +108,7 @@ class TruthServer:
         self._epoll.register(connection, select.EPOLLIN)
 
     def _read(self, descriptor: int, order: int) -> None:
-        """One request: these clients send it in one piece, and no other before its answer."""
+        """Read one request: clients send it in one piece, and no other before its answer."""
         try:
             request = self._connections[descriptor].recv(65_536)
         except ConnectionError:
@@ -119,7 +119,7 @@ class TruthServer:
             return
         answer = answer_to(request.partition(b"\r\n")[0])
         if not answer:
-            # A probe, or a look for metrics.
+            # A probe, or a request for metrics.
             self._connections[descriptor].send(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
             return
         if self._first_s is None:

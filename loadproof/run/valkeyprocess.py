@@ -1,7 +1,7 @@
-"""A Valkey server for as long as one process lives: `python -m loadproof.run.valkeyprocess PID DIRECTORY PORT`.
+"""Runs a Valkey server for as long as process PID lives: `python -m loadproof.run.valkeyprocess PID DIRECTORY PORT`.
 
 This process, not the run, is the server's parent, because a run that is killed can't stop what it started. The
-directory belongs to the server and is removed with it. Port 0 is any that is free.
+directory belongs to the server and is removed with it. Port 0 means any free port.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _ATTEMPTS: Final = 5
 _POLL_S: Final = 0.1
 _LOG_CHARACTERS: Final = 100_000
 _OUTLIVE_PARENT_S: Final = 5.0
-"""A target that lost the same parent stops first; otherwise each process would count its last requests by itself."""
+"""How long to outlive the parent, so that a target with the same parent ends first and keeps its shared counts."""
 _SIGNAL_OF_PARENTS_DEATH: Final = 1
 """PR_SET_PDEATHSIG. Source: linux/prctl.h."""
 
@@ -49,11 +49,11 @@ def main() -> int:
     parent, directory, port = int(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
     stop = _Stop()
     if sys.platform == "linux":
-        # Paused together with the server, we would not see that the run is gone, and maybe who paused us, too.
+        # If we are paused together with the server, the run's death must wake us: whatever paused us may be dead, too.
         ctypes.CDLL(None, use_errno=True).prctl(_SIGNAL_OF_PARENTS_DEATH, signal.SIGCONT, 0, 0, 0)
     try:
         return _serve(parent, directory, port, stop)
-    except Exception as error:  # noqa: BLE001 - whatever the package raises, one line of it is told
+    except Exception as error:  # noqa: BLE001 - anything the package raises is reported in one line
         sys.stderr.write(f"{' '.join(str(error).split())[-300:]}\n")
         return 2
     finally:
@@ -69,20 +69,20 @@ def _serve(parent: int, directory: Path, port: int, stop: _Stop) -> int:
     finally:
         with suppress(ProcessLookupError):
             os.kill(process, signal.SIGCONT)
-        # Nothing in it is worth a clean shutdown: there is no persistence.
+        # No clean shutdown is needed: nothing is persisted.
         server.terminate()
         _show_log(server.log_path)
     return 0 if stop.is_wanted else 1
 
 
 def _show_log(log: Path) -> None:
-    """What the server wrote, for readers of our log: its own is removed with the directory."""
+    """Copy the server's log to ours, because its own is removed with the directory."""
     with suppress(OSError):
         sys.stderr.write(log.read_text(errors="replace")[-_LOG_CHARACTERS:])
 
 
 def _wait(parent: int, process: int, stop: _Stop) -> None:
-    """Wait for a signal, the parent's end plus a moment, or the server's end."""
+    """Wait for a signal, for the server's end, or for a while after the parent's end."""
     deadline_s = math.inf
     while not stop.is_wanted and time.monotonic() < deadline_s:
         if os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT):
@@ -98,7 +98,7 @@ def _start_server(directory: Path, port: int) -> tuple[ValkeyServer, int]:
 
     trouble: Exception = OSError("no free port")
     for _ in range(_ATTEMPTS):
-        # The package tries ports in order, always starting with the same one: two runs would collide there.
+        # Our own choice of port: the package always tries ports from the same one on, so two runs would collide.
         server = ValkeyServer(port=port or free_port(), host=_HOST, data_dir=directory, save="", appendonly="no")
         try:
             server.start()
@@ -107,7 +107,7 @@ def _start_server(directory: Path, port: int) -> tuple[ValkeyServer, int]:
             continue
         if process := _listening_child(server.port):
             return server, process
-        # Another server was faster, and answered in its place.
+        # Another server took the port first, and answered in place of ours.
         server.terminate()
     raise trouble
 

@@ -40,13 +40,13 @@ if TYPE_CHECKING:
 
 
 _PATIENCE_S: Final = 10.0
-"""In addition to the scenario's own timeouts, how long the generator may take to start, or to stop when asked."""
+"""How long the generator may take to start, or to stop when asked, in addition to the scenario's timeouts."""
 _LISTEN_S: Final = 0.2
 _GRACE_AFTER_DEATH_S: Final = 2.0
-"""How long to continue after the target died, so that the run shows what its users experienced."""
+"""How long to continue after the target died, so that the run shows what users experienced."""
 _STRANGER: Final = "its LOADPROOF_SECRET is different or missing"
 Broken = Callable[[float], str | None]
-"""At a second of the run: what has violated a threshold that ends it, if anything has."""
+"""From a second of the run, the reason to abort it because a threshold is violated; None if there is none."""
 
 
 def stop_patience_s(scenario: Scenario) -> float:
@@ -55,13 +55,13 @@ def stop_patience_s(scenario: Scenario) -> float:
 
 
 def with_ending(manifest: Manifest, ending: Ending, detail: str, at_unix_s: float | None = None) -> Manifest:
-    """Ended now, unless another time is given."""
+    """The manifest with its ending, by default now."""
     end_unix_s = time.time() if at_unix_s is None else at_unix_s
     return manifest.model_copy(update={"end_unix_s": end_unix_s, "ending": ending, "ending_detail": detail})
 
 
 class Surroundings:
-    """What a watch needs from the system: the time, a wake-up by the generator's pipe, and samples of the target."""
+    """What a watch needs from the system: clocks, a selector for the generator's pipe, and a sampler of the target."""
 
     now_s = staticmethod(time.monotonic)
     unix_s = staticmethod(time.time)
@@ -70,7 +70,7 @@ class Surroundings:
 
 
 class Watch:
-    """Watches the generator until it is over, and then knows how the run ended."""
+    """Watches the generator until it ends, and determines how the run ended."""
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class Watch:
         faults: Faults | None = None,
         around: Surroundings | None = None,
     ) -> None:
-        """A simulation passes other surroundings."""
+        """`around` replaces the system in a simulation."""
         self._around = around or Surroundings()
         self._path = path
         self._manifest = manifest
@@ -103,10 +103,10 @@ class Watch:
         )
         self._plan_is_over = False
         self._noted: set[str] = set()
-        """Kinds of events that are only noted once."""
+        """Kinds of events noted so far, if they are noted only once."""
 
     def until_over(self, progress: Progress, stop_signal: StopSignal) -> Manifest:
-        """Watch until the generator has ended, for whatever reason; the manifest says how."""
+        """Watch until the generator has ended for any reason; the returned manifest says how."""
         with self._around.selector() as selector:
             selector.register(self._generator.pipe, selectors.EVENT_READ)
             while self._generator.leader.poll() is None:
@@ -157,13 +157,13 @@ class Watch:
             case StopAsked(where):
                 self._course.becomes("interrupted", where)
             case DiskFull(reason):
-                # It ends by itself, unless its log can't be written either.
+                # The generator ends by itself, unless its log can't be written either.
                 self._course.becomes("disk_full", reason)
                 self._course.expect_end()
             case WorkerLost(detail):
                 self._lose_worker(detail)
             case StrangerRefused():
-                # A process that isn't one of our workers changes nothing; whoever waits for it should know why.
+                # Not one of our workers, so nothing changes; but the user may be waiting for it.
                 what = f"a connection to the master's port was refused: {_STRANGER}"
                 self._say_once(progress, what, kind="stranger", detail=_STRANGER)
 
@@ -176,7 +176,7 @@ class Watch:
         self._sampler.start()
 
     def _say_once(self, progress: Progress, text: str, *, kind: str, detail: str) -> None:
-        """Report it to whoever watches, and note it in the events."""
+        """Show the text and record an event, but only once for each kind."""
         if kind not in self._noted:
             self._noted.add(kind)
             progress.say(text)
@@ -186,7 +186,7 @@ class Watch:
         self._keep(lambda: files.append_rows(self._path / files.EVENTS, [EventRow(self._now_s(), kind, detail)]))
 
     def _keep(self, write: Callable[[], None]) -> None:
-        """Write to the run directory; a failed write ends the run, but what was measured stays."""
+        """Write to the run directory; a failed write ends the run, but the results so far are kept."""
         try:
             write()
         except (OSError, OutputError) as error:
@@ -200,7 +200,7 @@ class Watch:
         self._note(ending, detail)
 
     def _look_at_thresholds(self, progress: Progress) -> None:
-        """What was judged in the background; if that fails, the verdict still uses the entire record."""
+        """Stop the run if a background check says so; if the check fails, the verdict still covers the whole run."""
         if self._judging is None:
             return
         if self._course.is_whole and (threshold := self._judging.latest):
@@ -215,7 +215,7 @@ class Watch:
             self._stop("target_died", f"exit code {self._target.returncode}", in_s=_GRACE_AFTER_DEATH_S)
 
     def _look_after_redis(self, progress: Progress) -> None:
-        """The run goes on without it: what the target does then is worth seeing, and nothing that was planned."""
+        """Note that the run's Redis died; the run goes on, because it shows how the target copes."""
         redis = self._faults.servers.get("redis")
         if redis is not None and redis.poll() is not None:
             self._say_once(progress, "the Redis of this run died", kind=REDIS_DIED, detail="see redis.log")
@@ -223,8 +223,8 @@ class Watch:
     def _look_after_workers(self) -> None:
         for number, worker in enumerate(self._generator.workers, start=1):
             code = worker.poll()
-            # Unless something is wrong, they only end when the plan is over, which the leader announces before it tells
-            # them.
+            # Unless something is wrong, workers only end when the plan is over, which the leader announces to us before
+            # it stops them.
             if code or (code == 0 and not self._plan_is_over):
                 what = f"process {number} of the workers ended with code {code}"
                 self._lose_worker(f"{what}{said_in(self._path / files.GENERATOR_LOG)}")

@@ -1,4 +1,4 @@
-"""Delivers events to a target as an audit needs them, twice at once, forged or old, and reads their effects."""
+"""Delivers an audit's events to a target, twice at once, forged or outdated, and reads their effects."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
     from loadproof.rundir.observations import When
 
 _ENOUGH_PAIRS, _MOST_PAIRS = 120, 500
-"""Delivered twice at the same instant, until so many were on their way together: more than the audit needs."""
+"""Events delivered twice at the same instant, until this many overlapped: more than the audit needs."""
 EACH: Final = 6
-"""Of every other kind."""
+"""Deliveries of every other kind."""
 _SETTLING_LOOKS: Final = 10
 _SETTLING_S: Final = 1.0
-"""An event that is accepted may have its effect a little later."""
+"""Pause between two looks, because an accepted event may take effect a little later."""
 _MOST_LATE: Final = 500
-"""Of the load's events, which are looked at once more."""
+"""At most this many late events are looked at once more in the end."""
 
 
 class WebhookReading:
-    """One run's. What can't be delivered or read is an observation, too, and says why."""
+    """The webhook deliveries of one run's audit; one that fails is an observation, too, and says why."""
 
     def __init__(self, api: AuditApi, inquirer: Inquirer, event: Mapping[str, Any], early: Sequence[str]) -> None:
-        """`event` is what events say besides their ids; `early` are those that are delivered before the load, too."""
+        """`event` is the content of events besides their ids; `early` are ids to deliver before and after the load."""
         self._api = api
         self._inquirer = inquirer
         self._event = event
@@ -44,12 +44,12 @@ class WebhookReading:
         self._accepted: set[str] = set()
 
     def before(self) -> Iterator[Observation]:
-        """Events that will come again after the load."""
+        """Deliver events that will be delivered again after the load."""
         for event in self._early:
             yield from self._deliver(event, "pair", when="before")
 
     def after(self, sent: Sent) -> Iterator[Observation]:
-        """The audit's own deliveries, then the effects of all events."""
+        """Make the audit's own deliveries, then read the effects of all events."""
         delivered: list[str] = []
         self._accepted |= {event for event, is_accepted in sent.events.items() if is_accepted}
         for delivery in self._deliveries():
@@ -74,7 +74,7 @@ class WebhookReading:
             event, first, second = new_event(), new_event(), new_event()
             yield from self._deliver(event, "pair")
             yield from self._deliver(event, "other-form")
-            # Only Standard Webhooks has the id in a header alone.
+            # Only Standard Webhooks has the id in a header and not in the body.
             if self._api.signature == "standard":
                 yield from self._deliver(first, "same-body")
                 yield from self._deliver(second, "same-body")
@@ -85,7 +85,7 @@ class WebhookReading:
                     yield from self._deliver(new_event(), how)  # type: ignore[arg-type]  # each of them is one
 
     def _replay(self, first: str, second: str) -> Iterator[Observation]:
-        """A signature that was accepted comes again with another id; what wasn't accepted would show nothing."""
+        """Replay an accepted signature with another id; replaying one that was refused would show nothing."""
         captured = self._api.deliver_for_replay(first, self._event)
         for delivery in self._send([captured], {"event": first, "how": "pair"}):
             yield delivery
@@ -105,10 +105,9 @@ class WebhookReading:
             yield unasked("deliver", when, asked, str(error))
 
     def _effects(self, events: Iterable[str], delivered: Sequence[str]) -> Iterator[Observation]:
-        """Those that were accepted and have none are looked at again, for a while.
+        """Read the effects of events; accepted events without an effect are looked at again for a while.
 
-        Where effects come late, those that ought not to be there may do so, too: what was `delivered` is looked at
-        once more.
+        If effects come late, unwanted ones may, too, so events in `delivered` are looked at once more in the end.
         """
         late = []
         for event in events:

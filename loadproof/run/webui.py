@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _STOP_POLL_S: Final = 0.2
 _ACCOUNTS: Final = 240_000
-"""Accounts of the embedded target: three per client, and nobody knows how many users will be requested."""
+"""Accounts of the embedded target: three per client, and the number of users isn't known in advance."""
 
 
 def serve(
@@ -41,8 +41,8 @@ def serve(
 ) -> None:
     """Serve until a signal arrives; only Locust's own statistics are recorded.
 
-    `hosts` are base URLs that the users of somebody's own locustfile name: what is loaded where there is no target;
-    `allowed` are hosts that they may load besides.
+    `hosts` are the base URLs set by the users of an ordinary locustfile, loaded if there is no `target`; `allowed` are
+    other hosts that they may send to.
     """
     generator_cores, target_cores = children.share_cores()
     allow_open_files(MOST_CONNECTIONS)
@@ -64,7 +64,7 @@ def serve(
         named = [*(urlsplit(host).hostname or "" for host in hosts), *allowed]
         permitted = permit([LOOPBACK, *named], secret) if target is None else permissions_of(target, hosts, allowed)
         environment = secret | permitted | stack.enter_context(ending_leftovers())
-        # Somebody's own locustfile may open files where its owner is.
+        # An ordinary locustfile may open files relative to the user's working directory.
         directory = Path.cwd() if locustfiles.is_file() else directory
         ui = children.start(command, directory=directory, environment=environment, cores=generator_cores, log=None)
         stack.callback(children.stop, ui)

@@ -12,7 +12,7 @@ from tests.copying import copy_repository
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory) -> Path:
-    """What git knows, with the virtual environment's programs but its own source."""
+    """Tracked and new files, with the programs of the virtual environment but the copy's own source."""
     path = tmp_path_factory.mktemp("copy") / "loadproof"
     copy_repository(path)
     (path / ".venv/bin").mkdir(parents=True)
@@ -20,6 +20,6 @@ def copy(tmp_path_factory) -> Path:
     python = ROOT / ".venv/bin/python"
     program.write_text(f'#!/bin/sh\nexport PYTHONPATH="{path}"\nexec "{python}" -m loadproof "$@"\n')
     program.chmod(0o755)
-    # As after an installation, so that make makes none.
+    # As after an installation, so that make doesn't install again.
     (path / ".venv/installed").touch()
     return path

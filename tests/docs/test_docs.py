@@ -57,7 +57,7 @@ def commands_of(document: str) -> list[str]:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_links_lead_somewhere(document):
+def test_links_are_not_broken(document):
     """Relative links, to files and to headings."""
     for link, heading in re.findall(r"\]\(([^)#\s]*)#?([^)\s]*)\)", document.read_text(encoding="utf-8")):
         if link.startswith("http"):
@@ -68,14 +68,14 @@ def test_links_lead_somewhere(document):
 
 
 def anchors_of(file: Path) -> set[str]:
-    """Of a document's headings, as GitHub makes them."""
+    """The anchors of a document's headings, as GitHub makes them."""
     headings = re.findall(r"^#+ (.*)$", file.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_make_command_exists(document):
-    """In blocks and in running text."""
+    """In code blocks and in running text."""
     text = document.read_text(encoding="utf-8")
     named = {line.split()[1] for line in commands_of(text) if line.startswith("make ")}
     named |= set(re.findall(r"`make ([a-z0-9-]+)", text))
@@ -115,8 +115,8 @@ def test_every_key_of_a_scenario_is_explained():
 
 
 @pytest.mark.process
-def test_the_example_in_the_scenarios_readme_is_a_scenario(tmp_path):
-    """As it stands there."""
+def test_the_example_in_the_scenarios_readme_is_a_valid_scenario(tmp_path):
+    """Unchanged."""
     text = (ROOT / "scenarios/README.md").read_text(encoding="utf-8")
     file = tmp_path / "example.yaml"
     file.write_text(re.search(r"^```yaml\n(.*?)^```", text, re.DOTALL | re.MULTILINE)[1], encoding="utf-8")
@@ -125,7 +125,7 @@ def test_the_example_in_the_scenarios_readme_is_a_scenario(tmp_path):
 
 
 def test_thresholds_around_a_fault_in_the_scenarios_readme_can_be_decided(tmp_path):
-    """Before, during and after it, in phases of their own."""
+    """Before, during and after the fault, each in its own phase."""
     text = (ROOT / "scenarios/README.md").read_text(encoding="utf-8").partition("## Faults")[2].partition("\n## ")[0]
     (example,) = [
         block for block in re.findall(r"^```yaml\n(.*?)^```", text, re.DOTALL | re.MULTILINE) if "phases:" in block
@@ -148,7 +148,7 @@ def test_thresholds_around_a_fault_in_the_scenarios_readme_can_be_decided(tmp_pa
 
 
 def test_every_setting_of_the_embedded_target_is_explained_and_in_the_example():
-    """In scenarios/README.md; the example is valid as it stands."""
+    """In scenarios/README.md; the example is valid unchanged."""
     text = (ROOT / "scenarios/README.md").read_text(encoding="utf-8").partition("## Settings of")[2]
     (example,) = re.findall(r"^```yaml\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     settings = Settings.model_validate(parse_yaml(example, "README").value["settings"])
@@ -158,14 +158,14 @@ def test_every_setting_of_the_embedded_target_is_explained_and_in_the_example():
     assert settings.penalties == Penalties(base="10 s")
 
 
-def test_the_committed_schema_of_verdicts_is_the_current_one():
+def test_the_committed_verdict_schema_is_current():
     """`make schema` writes it."""
     committed = json.loads((ROOT / "reports/verdict.schema.json").read_text(encoding="utf-8"))
     assert committed == verdict_schema()
 
 
 @pytest.mark.parametrize(("model", "file"), [(Scenario, "scenario.schema.json"), (TargetFile, "target.schema.json")])
-def test_the_committed_schemas_are_the_current_ones(model, file):
+def test_the_committed_schemas_are_current(model, file):
     """`make schema` writes them."""
     committed = json.loads((ROOT / "scenarios" / file).read_text(encoding="utf-8"))
     assert committed == model.model_json_schema()
@@ -176,7 +176,7 @@ def test_the_committed_schemas_are_the_current_ones(model, file):
     [("series", {*HISTOGRAMS, *COUNTERS, *USER_TIMES}), ("column", set(JournalRow._fields))],
 )
 def test_every_series_of_the_intervals_and_column_of_the_journal_is_described(what, names):
-    """In reports/README.md, and no other."""
+    """In reports/README.md, and no others."""
     text = (ROOT / "reports/README.md").read_text(encoding="utf-8").partition(f"| {what} | content |")[2]
     first_cells = re.findall(r"^\| (`[^|]*)\|", text.partition("\n\n")[0], re.MULTILINE)
     described = {name for cell in first_cells for name in re.findall(r"`(\w+)`", cell)}
@@ -184,14 +184,14 @@ def test_every_series_of_the_intervals_and_column_of_the_journal_is_described(wh
 
 
 @pytest.mark.parametrize("document", TABLED, ids=lambda path: path.name)
-def test_tables_are_those_of_the_benchmarks(document):
+def test_tables_match_the_benchmark_results(document):
     """`python -m bench.tables` writes them."""
     text = document.read_text(encoding="utf-8")
     assert "<!-- end -->" in text
     assert refreshed(text) == text
 
 
-def test_the_terminal_output_in_the_readme_is_that_of_the_sample():
+def test_the_terminal_output_in_the_readme_is_the_samples():
     """Line by line, with rows left out."""
     console = Console(width=110, file=io.StringIO())
     console.print(terminal_view(verdict_on_run(load_run(SAMPLE))))
@@ -201,8 +201,8 @@ def test_the_terminal_output_in_the_readme_is_that_of_the_sample():
 
 @pytest.mark.long
 @pytest.mark.drawn
-def test_the_sample_is_what_its_run_comes_to_today(tmp_path):
-    """Byte for byte but for the curves; `make picture` writes it anew."""
+def test_judging_the_sample_again_changes_nothing(tmp_path):
+    """Byte for byte except the charts; `make picture` rewrites it."""
     run = load_run(shutil.copytree(SAMPLE, tmp_path / "sample"))
     files.write_all(run_files(run, verdict_on_run(run)))
     for name in (files.VERDICT, files.SUMMARY, files.JUNIT, files.REPORT):
@@ -214,13 +214,13 @@ def without_curves(page: str) -> str:
     return re.sub(r"<svg.*?</svg>", "", page, flags=re.DOTALL)
 
 
-def test_the_picture_in_the_readme_is_that_of_the_sample():
-    """`make picture` takes it anew."""
+def test_the_picture_in_the_readme_shows_the_sample():
+    """`make picture` takes it again."""
     with Image.open(SAMPLE / "report.png") as picture:
         assert picture.info["shows"] == fingerprint((SAMPLE / files.REPORT).read_text(encoding="utf-8"))
 
 
-def test_contributors_find_every_package():
+def test_every_package_is_in_the_contributors_guide():
     """In the layout of the code."""
     layout = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split("```")[3]
     listed = set(re.findall(r"^    (\w+)/", layout, re.MULTILINE))
@@ -228,16 +228,16 @@ def test_contributors_find_every_package():
     assert {path.name for path in packages if not path.is_symlink()} - {"__pycache__"} <= listed
 
 
-def test_contributors_find_every_mark():
-    """As pytest knows them."""
+def test_every_mark_is_in_the_contributors_guide():
+    """With pytest's description."""
     table = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("## Tests")[2].partition("## Style")[0]
     pytest_of = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["pytest"]
     marks = pytest_of["ini_options"]["markers"]
     assert {mark.partition(":")[0] for mark in marks} == set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE))
 
 
-def test_the_readme_names_the_exit_codes():
-    """Of the program's own table."""
+def test_the_readme_lists_the_exit_codes():
+    """As in the program's own table."""
     from loadproof.errors import ExitCode
 
     for code in ExitCode:
@@ -257,7 +257,7 @@ def test_decisions_are_numbered_without_gaps_and_have_their_parts():
 
 
 def test_continuous_integration_runs_the_tests_and_the_main_job_and_each_night_the_rest():
-    """What CONTRIBUTING says that it runs."""
+    """As CONTRIBUTING describes it."""
     script = (ROOT / ".ci/run").read_text(encoding="utf-8").splitlines()
     assert script[-2:] == ["make check", "main_job_passes"]
     assert "- run: make check-all" in (ROOT / ".github/workflows/nightly.yml").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The README's commands, typed one block after the other in a copy of the repository."""
+"""The README's commands, run block by block in a copy of the repository."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from tests.other_api import SIGNING_KEY, TOKEN, running_other_api
 BLOCKS = re.findall(r"^```sh\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
 TWO_COMMANDS, *OTHERS = BLOCKS
 WRITTEN = dict(re.findall(r"^cat > (\S+) <<'EOF'\n(.*?)^EOF$", "".join(OTHERS), re.DOTALL | re.MULTILINE))
-"""Files that a block writes, and later ones read: another process may have typed that block."""
+"""Files that one block writes and later ones read, because another process may run that block."""
 MAKES_LOAD = re.compile(r"loadproof (run|gate) (?!.*--dry-run)", re.DOTALL).search
 
 
 def test_the_first_block_is_the_two_commands():
-    """Those that do all the set-up; continuous integration runs them, the tests with coverage."""
+    """They do all the set-up; continuous integration runs them, the tests with coverage."""
     assert [line.split("#")[0].split() for line in TWO_COMMANDS.splitlines()] == [
         ["make", "load-100"],
         ["make", "test"],
@@ -30,7 +30,7 @@ def test_the_first_block_is_the_two_commands():
 
 
 def type_in(copy: Path, block: str) -> subprocess.CompletedProcess[str]:
-    """As it stands; the example's own address is replaced by a server of the tests."""
+    """Run a block unchanged, except that the example's address is replaced by a test server."""
     assert len(block.splitlines()) <= 18
     for name, content in WRITTEN.items():
         if name in block and f"cat > {name}" not in block:
@@ -50,8 +50,8 @@ def type_in(copy: Path, block: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.process
 @pytest.mark.long
-def test_a_scenario_and_a_user_of_ones_own_leave_the_tests_green(tmp_path):
-    """Those that look into these two folders, in a copy of the repository."""
+def test_your_own_scenario_and_user_break_no_tests(tmp_path):
+    """The tests that look into these two folders, in a copy of the repository."""
     own = tmp_path / "loadproof"
     copy_repository(own)
     (added,) = (block for block in OTHERS if block.startswith("cat > locustfiles/"))
@@ -73,14 +73,14 @@ def first_line(block: str) -> str:
 
 
 def marked(block: str):
-    """To draw a report takes seconds, and so does to try each task once."""
+    """The block with its marks: drawing a report takes seconds, and so does a dry run."""
     takes_seconds = re.search("loadproof report|--dry-run", block)
     return pytest.param(block, marks=[pytest.mark.long] if takes_seconds else [], id=first_line(block))
 
 
 @pytest.mark.process
 @pytest.mark.parametrize("block", [marked(block) for block in OTHERS if not MAKES_LOAD(block)])
-def test_every_other_block_does_what_it_says(copy, block):
+def test_every_other_block_works(copy, block):
     """With exit code 0."""
     done = type_in(copy, block)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -89,8 +89,8 @@ def test_every_other_block_does_what_it_says(copy, block):
 @pytest.mark.process
 @pytest.mark.long
 @pytest.mark.parametrize("block", [block for block in OTHERS if MAKES_LOAD(block)], ids=first_line)
-def test_every_block_that_makes_load_makes_a_run_whose_thresholds_hold(copy, block):
-    """The run's own word, and with it the exit code, is the machine's as well."""
+def test_every_block_that_generates_load_makes_a_run_that_meets_its_thresholds(copy, block):
+    """The verdict, and so the exit code, also depend on the machine."""
     before = set(copy.glob("reports/**/verdict.json"))
     done = type_in(copy, block)
     assert "Traceback" not in done.stdout + done.stderr

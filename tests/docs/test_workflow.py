@@ -1,4 +1,4 @@
-"""The shipped workflow's own commands, run as GitHub would, against a service that isn't loadproof's."""
+"""The commands of the shipped workflow, run as GitHub would, against a service that isn't loadproof's."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from tests.commands import ROOT, words_of
 GATE = yaml.safe_load((ROOT / ".github/workflows/load.yml").read_text(encoding="utf-8"))["jobs"]["gate"]
 (COMMANDS,) = [step["run"] for step in GATE["steps"] if "run" in step]
 STAGING = "127.1"
-"""Loopback under a name that isn't known for it."""
+"""Loopback under a name that isn't recognized as loopback."""
 
 
 def run_commands(copy, **variables: str) -> subprocess.CompletedProcess[str]:
-    """As bash gets them from GitHub; a repository variable that isn't set is empty."""
+    """Run the commands in bash as GitHub does; a repository variable that isn't set is empty."""
     given = dict.fromkeys(GATE["env"], "") | {"SCENARIOS": "smoke"} | variables
     return subprocess.run(
         ["bash", "-e", "-o", "pipefail", "-c", COMMANDS],
@@ -37,7 +37,7 @@ def run_commands(copy, **variables: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_job_is_not_cut_off_in_the_middle_of_its_gate():
+def test_the_timeout_of_a_job_is_long_enough_for_its_gate():
     """With a baseline, every scenario of a release runs several times; each run may take 20 s besides its phases."""
     by_event = re.findall(r"'([\w -]+)'", re.sub(r"== '\w+'", "", GATE["env"]["SCENARIOS"]))
     with_baseline, alone = map(int, re.findall(r"\d+", str(GATE["timeout-minutes"])))
@@ -49,8 +49,8 @@ def test_a_job_is_not_cut_off_in_the_middle_of_its_gate():
 
 @pytest.mark.long
 @pytest.mark.process
-def test_the_workflow_gates_a_service_elsewhere(copy):
-    """Its clients share an address, aloud; whatever else the repository wants comes by a variable."""
+def test_the_workflow_gates_a_remote_service(copy):
+    """Its clients share an address, with a note; other settings of the repository come from variables."""
     with running_target(LIMITER="off", ACCOUNTS="500") as target:
         url = target.url.replace("127.0.0.1", STAGING)
         done = run_commands(
@@ -68,8 +68,8 @@ def test_the_workflow_gates_a_service_elsewhere(copy):
 
 @pytest.mark.long
 @pytest.mark.process
-def test_a_host_that_nobody_allowed_is_not_gated(copy):
-    """Before the first packet."""
+def test_a_host_that_is_not_allowed_is_not_gated(copy):
+    """It is refused before the first packet."""
     done = run_commands(copy, TARGET_URL=f"http://{STAGING}:9")
     assert done.returncode == 2
     assert "this host is not on the allow list" in done.stderr

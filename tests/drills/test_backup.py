@@ -1,4 +1,4 @@
-"""The drill itself: it passes, and it would notice."""
+"""The backup drill passes, and would notice failures."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BEGAN = datetime(2026, 3, 1, 3, tzinfo=UTC)
 
 
 def payment(number: int, *, after_s: float = -10.0, took_s: float = 0.01, **changes: Any) -> Payment:
-    """Acknowledged so long after the backup began."""
+    """A payment acknowledged this long after the backup began."""
     return Payment(number / 10, took_s, BEGAN.timestamp() + after_s, f"id-{number}", "201")._replace(**changes)
 
 
@@ -46,7 +46,7 @@ THIRTY = [payment(number) for number in range(30)]
 
 
 def test_a_drill_without_a_loss_passes():
-    """What came after the backup began may be missing."""
+    """Payments made after the backup began may be missing."""
     late = [payment(number, after_s=1.0) for number in range(20, 30)]
     lines, is_passed = report(observed(THIRTY[:20] + late, restored_ids={one.id for one in THIRTY[:20]}))
     assert is_passed
@@ -77,23 +77,23 @@ FAILURES = {
 
 
 @pytest.mark.parametrize("line", FAILURES)
-def test_what_went_wrong_fails_and_is_named(line):
-    """One of each."""
+def test_a_failure_is_named(line):
+    """One case of each kind."""
     lines, is_passed = report(FAILURES[line]())
     assert not is_passed
     assert f"FAIL: {line}" in lines
     assert not any(one.startswith("PASS") for one in lines)
 
 
-def test_a_backup_that_failed_fails():
-    """In its own words."""
+def test_a_failed_backup_fails_the_drill():
+    """With its own error message."""
     lines, is_passed = report(Observed(payments=THIRTY, phases={"calm": (0.0, 9.0)}, errors=["place: full; see to it"]))
     assert not is_passed
     assert "FAIL: place: full; see to it" in lines
 
 
-def test_a_machine_that_is_slow_without_a_backup_too_is_no_stall():
-    """Three times as long as in the calm is allowed."""
+def test_a_machine_that_is_slow_anyway_is_no_stall():
+    """Up to three times the calm phase's time is allowed."""
     slow = [payment(number, took_s=0.6) for number in range(10)] + [
         payment(number, took_s=1.7) for number in range(10, 30)
     ]

@@ -1,4 +1,4 @@
-"""The drill of floods: who floods, and what the report makes of the neighbours."""
+"""The flood drill: the flooder, and the report on its neighbours."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LENGTH = Length(calm_s=10, flood_s=20, rise_s=5)
 
 @pytest.mark.long
 @pytest.mark.process
-def test_the_flooder_counts_each_answer_and_is_admitted_its_quota():
+def test_the_flooder_counts_each_answer_and_gets_its_quota():
     with running_target() as target:
         counts = flood(target.url, rps=300, seconds=1)
     assert {endpoint: sum(by_status.values()) for endpoint, by_status in counts.items()} == {
@@ -33,8 +33,8 @@ def test_the_flooder_counts_each_answer_and_is_admitted_its_quota():
 
 @pytest.mark.long
 @pytest.mark.process
-def test_the_flooder_comes_through_a_proxy_to_one_path_or_with_a_connection_per_request():
-    """As the client that the proxy names; a target that closes connections is no failure then."""
+def test_the_flooder_can_use_a_proxy_header_one_path_or_a_connection_per_request():
+    """It is the client in the proxy's header; that a target closes connections is then no failure."""
     with running_target(CLIENT_HEADER="X-Client", TRUSTED_NETWORKS="127.0.0.0/8", LIMIT_BALANCE="5/min") as target:
         paths = ("/metrics", "/balance/acct-000001")
         for header in ("X-Client: one", "X-Client: other"):
@@ -47,8 +47,8 @@ def test_the_flooder_comes_through_a_proxy_to_one_path_or_with_a_connection_per_
 
 
 @pytest.mark.process
-def test_the_target_has_a_core_that_no_client_takes():
-    """A server's clients are on other machines; on one with a single core there is nothing to part."""
+def test_the_target_has_its_own_core():
+    """As if its clients were on other machines; with a single core there is nothing to divide."""
     cores = os.sched_getaffinity(0)
     with target_on_its_own_core() as target:
         of_target, of_clients = os.sched_getaffinity(target.process.pid), os.sched_getaffinity(0)
@@ -57,7 +57,7 @@ def test_the_target_has_a_core_that_no_client_takes():
     assert os.sched_getaffinity(0) == cores
 
 
-def test_a_flood_of_a_minute_and_more_has_its_quota_twice():
+def test_a_flood_of_more_than_a_minute_gets_its_quota_twice():
     assert LONG.windows == 2
     assert LENGTH.windows == 1
 
@@ -78,15 +78,15 @@ def verdict_of(beside_s: float, word: str = "PASS") -> dict[str, object]:
 @pytest.mark.parametrize(
     ("beside_s", "word", "code"), [(0.0199, "PASS", 0), (0.0201, "PASS", 1), (0.0201, "INVALID", 4)]
 )
-def test_neighbours_beyond_twice_their_calm_p95_are_a_broken_promise(beside_s, word, code, capsys):
-    """Unless the load was disturbed: then nothing is known of it."""
+def test_more_than_twice_the_calm_p95_of_neighbours_breaks_a_promise(beside_s, word, code, capsys):
+    """Unless the load was disturbed: then it is unknown."""
     report = Report("flood")
     tell_of_neighbours(report, verdict_of(beside_s, word))
     assert report.exit_code() == code
     assert "neighbours' p95: 10.0 ms before" in capsys.readouterr().out
 
 
-def test_where_nothing_is_promised_of_neighbours_their_p95_is_only_reported():
+def test_without_a_promise_the_p95_of_neighbours_is_only_reported():
     report = Report("flood")
     tell_of_neighbours(report, verdict_of(0.05), is_promised=False)
     assert report.exit_code() == 0
@@ -108,7 +108,7 @@ def test_a_flood_of_a_path_without_limits_is_answered(sent, code):
         (Sent(15_000, 14_955, LIMITS), 4),
     ],
 )
-def test_a_flooder_has_its_quota_to_the_request_and_one_that_was_too_slow_shows_nothing(sent, code):
+def test_a_flooder_gets_exactly_its_quota_and_a_slow_one_proves_nothing(sent, code):
     report = Report("flood")
     tell_of_flooder(report, sent, 1000, LENGTH)
     assert report.exit_code() == code

@@ -1,4 +1,4 @@
-"""The drill of a lost Redis: its report would notice a stall, however short the moment of the loss."""
+"""The drill of a lost Redis: its report notices a stall, however short the loss."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.commands import ROOT
 
 
 def verdict_of(word: str = "PASS", **longest_s: float) -> dict[str, Any]:
-    """1,500 requests a phase, of which hardly any is slow."""
+    """A verdict with 1,500 requests per phase, hardly any of them slow."""
     slowest_s = dict.fromkeys(PHASES, 0.06) | longest_s
     quantiles = {name: {"value": 0.003} for name in ("p50", "p95", "p99")}
     outcomes = {"ok": 1500, "throttled": 0}
@@ -40,20 +40,20 @@ def verdict_of(word: str = "PASS", **longest_s: float) -> dict[str, Any]:
     ],
 )
 def test_one_request_that_waits_too_long_for_a_lost_redis_breaks_a_promise(verdict, code):
-    """Compared with the slowest of the phase before; a disturbed machine leaves it open."""
+    """Compared with the slowest of the first phase; a disturbed machine leaves it open."""
     report = Report("redis")
     tell_of_clients(report, verdict)
     assert report.exit_code() == code
 
 
 @pytest.mark.parametrize(("slowest_s", "code"), [(0.1, 0), (1.1, 1)])
-def test_a_client_that_comes_after_the_loss_waits_for_nothing(slowest_s, code):
+def test_a_client_that_comes_after_the_loss_must_not_wait(slowest_s, code):
     report = Report("redis")
     tell_of(report, "dead", (60, slowest_s), (0, 2))
     assert report.exit_code() == code
 
 
-def test_its_scenario_measures_the_slowest_answer_of_each_phase():
+def test_the_drills_scenario_measures_the_slowest_answer_of_each_phase():
     thresholds = load_scenario(ROOT / "drills/redis.yaml").thresholds
     scopes = [threshold.scope for threshold in thresholds if threshold.expect.startswith("max")]
     assert [scope.rpartition(" · ")[2] for scope in scopes] == list(PHASES)

@@ -10,7 +10,7 @@ from drills.redisserver import RedisServer
 
 
 @pytest.mark.process
-def test_it_leaves_no_files_even_if_it_was_killed_and_started_again(tmp_path, monkeypatch):
+def test_the_server_leaves_no_files_even_if_killed_and_restarted(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with RedisServer() as server:
         assert list(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""`python -m tests.end_to_end.constantserver PORT`: health as loadproof asks for it, answered after 100 ms."""
+"""`python -m tests.end_to_end.constantserver PORT`: answers loadproof's health requests after 100 ms."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""`unshare -n python -m tests.end_to_end.fewports …`: `loadproof …` where there are few ports, on a target that closes.
+"""`unshare -n python -m tests.end_to_end.fewports …`: `loadproof …` with few ports and a closing target.
 
-A network of its own has its own range of ports. The target says that it closes and lets the other side go first, whose
-port then stays taken for a minute.
+A separate network namespace has its own range of ports. The target announces the closing and lets the client close
+first, whose port then stays taken for a minute.
 """
 
 from __future__ import annotations

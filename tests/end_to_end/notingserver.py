@@ -1,4 +1,4 @@
-"""A server that notes who asked for what, for runs that are to send the same."""
+"""A server that notes its requests, to compare what two runs send."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _EVENT_ID = re.compile(rb"evt_[0-9a-f]{32}")
 
 
 class Noted(NamedTuple):
-    """One request, but for what tells the time."""
+    """A request, without anything that depends on the time."""
 
     client: str
     path: str
@@ -22,7 +22,7 @@ class Noted(NamedTuple):
     body: bytes
 
     def new_id(self) -> str | None:
-        """Of the payment or event that it tells of."""
+        """The id of the payment or event in it."""
         event = _EVENT_ID.search(self.body)
         return event[0].decode() if event else self.key
 
@@ -32,9 +32,9 @@ class Noted(NamedTuple):
 
 @contextmanager
 def noting_requests() -> Iterator[tuple[str, Counter[Noted]]]:
-    """Its base URL, and what was asked; its answers are wrong, those to webhooks no HTTP.
+    """Serve; yields the base URL and the requests seen. All answers are wrong, those to webhooks not even HTTP.
 
-    Looks at health and metrics are not noted.
+    Requests for health and metrics are not noted.
     """
     seen: Counter[Noted] = Counter()
     lock = threading.Lock()
@@ -72,7 +72,7 @@ def noting_requests() -> Iterator[tuple[str, Counter[Noted]]]:
         daemon_threads = True
 
         def handle_error(self, *_: object) -> None:
-            """A client that hangs up is no error of the test."""
+            """Ignore clients that hang up."""
 
     server = Server(("127.0.0.1", 0), Noting)
     threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -1,4 +1,4 @@
-"""A server for anybody's locustfile: it answers as each path says, and counts what it was asked for."""
+"""A server for ordinary locustfiles: it answers as each path says, and counts its requests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 
 class ScriptedServer(ThreadingHTTPServer):
-    """`/status/503` answers so, `/never` not before the end; all stand still once, for `/stand`."""
+    """`/status/503` answers with 503, `/never` only at the end; requests for `/stand` can stall the server once."""
 
     daemon_threads = True
     request_queue_size = 256
@@ -21,7 +21,7 @@ class ScriptedServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.served: Counter[str] = Counter()
         self.stands_after = 0, 0.0
-        """So many requests for `/stand`, and for how many seconds."""
+        """After how many requests for `/stand` the server stalls, and for how many seconds."""
         self._stands_until_s: float | None = None
         self.is_over = threading.Event()
         self._lock = threading.Lock()
@@ -31,7 +31,7 @@ class ScriptedServer(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}"
 
     def stand(self) -> None:
-        """The first one that finds it so begins it."""
+        """Begin the stall if it is due, and wait for its end."""
         after, for_s = self.stands_after
         with self._lock:
             if self._stands_until_s is None and self.served["GET /stand"] > after:
@@ -73,12 +73,12 @@ class _Handler(BaseHTTPRequestHandler):
         self._serve()
 
     def log_message(self, *_: object) -> None:
-        """Nothing."""
+        """Log nothing."""
 
 
 @contextmanager
 def scripted() -> Iterator[ScriptedServer]:
-    """Serving in threads until the end."""
+    """A server in threads of this process until the end."""
     with ScriptedServer() as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         thread.start()

@@ -1,4 +1,4 @@
-"""A shop that is none of ours: logins, products, a cart that needs a token, payments, orders."""
+"""A shop with an API of its own: logins, products, a cart that needs a token, payments, orders."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 
 class Shop(ThreadingHTTPServer):
-    """`breaks` every so many payments; counts what it served, by its own words."""
+    """Fails each `breaks`-th payment; counts what it served, by name."""
 
     daemon_threads = True
     request_queue_size = 128
@@ -72,7 +72,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(answer)
 
-    do_GET = do_POST = _serve  # noqa: N815 - as the library calls them
+    do_GET = do_POST = _serve  # noqa: N815 - the library's names
 
     def log_message(self, *_: object) -> None:
         pass

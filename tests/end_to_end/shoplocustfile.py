@@ -1,4 +1,4 @@
-"""A locustfile of somebody's own: users of a shop, each of whom logs in once."""
+"""A locustfile: users of a shop, each of whom logs in once."""
 
 LOGGING_IN = """
 from locust import task

@@ -1,4 +1,4 @@
-"""Real runs against servers of any mixture: what the server logged is what the run reports, and decides its word."""
+"""Real runs against servers with any mix of behaviour: the run reports what the server logged, and judges it right."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.process
 
 JOURNAL = "journal"
 CLOCKS_DIFFER_US = 50_000
-"""By less, the wall clock's time and the monotonic one's do."""
+"""More than wall clock and monotonic clock differ."""
 ASKING = """
 import json, os
 from dataclasses import replace
@@ -66,13 +66,13 @@ CHANGES = {
 
 
 def mixture_of(seed: int) -> list[str]:
-    """Some ways; with right answers added so that every other one breaks the thresholds by little or not at all."""
+    """Some kinds of answers, with right ones added so that every other mixture just misses or just meets thresholds."""
     dice = random.Random(f"mixture {seed}")
     return [*dice.sample(WAYS, dice.randint(1, 6)), *(GOOD * dice.randint(1, 5) if seed % 2 else [])]
 
 
 def journal_of(directory) -> dict[str, tuple[str, str]]:
-    """By id, the endpoint and what each process's users were told of the request."""
+    """The endpoint, and what users were told of the request in each process, by the request's id."""
     became: dict[str, tuple[str, str]] = {}
     for file in directory.glob(f"{JOURNAL}.*"):
         for line in file.read_text().splitlines():
@@ -84,7 +84,7 @@ def journal_of(directory) -> dict[str, tuple[str, str]]:
 
 
 def within_a_second(run: Run, answered: list[Given]) -> bool:
-    """Of the right answers, up to each second: none is had before it was given, and none more than a second later."""
+    """Whether right answers are counted in the right second: not before they were given, and at most a second later."""
     rows = run.intervals[(run.intervals["series"] == "completed") & (run.intervals["outcome"] == "ok")]
     given_s = [given.at_unix_s - run.manifest.start_unix_s for given in answered]
     had = [int(rows.loc[rows["second"] < second, "count"].sum()) for second in range(6)]
@@ -95,7 +95,7 @@ def within_a_second(run: Run, answered: list[Given]) -> bool:
 
 
 def has_a_row_each(run: Run, became: dict[str, tuple[str, str]], last: dict[str, Given]) -> bool:
-    """In the journal, by the id that its user noted: what that was told, and when the server gave its answer."""
+    """Whether each request has a journal row, by its user's id, that agrees with the user's and the server's record."""
     journal = load_journal(run)
     rows = journal.join(noted_frame(journal, ["ident", "answered"])).set_index("ident")
     told = dict(zip(rows.index, zip(rows["request"], rows["outcome"], strict=True), strict=True))
@@ -113,7 +113,7 @@ def has_a_row_each(run: Run, became: dict[str, tuple[str, str]], last: dict[str,
 
 
 def check(directory, ways: list[str], seed: int, workers: int) -> None:
-    """Joined by id, then by what is reported of endpoints and outcomes, then by the word."""
+    """Compare by id, then by endpoints and outcomes in the report, then by the verdict."""
     own = directory / "own"
     own.mkdir()
     for endpoint, (method, body) in SHARES.items():
@@ -150,12 +150,12 @@ def check(directory, ways: list[str], seed: int, workers: int) -> None:
     "seed", [0, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(1, simulations(8)))]
 )
 def test_a_process_reports_what_the_server_logged(tmp_path, seed):
-    """Request by request; and never PASS where the server's log breaks a threshold."""
+    """Request by request; and never PASS if the server's log violates a threshold."""
     check(tmp_path, mixture_of(seed), seed, 1)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(100, 100 + simulations(8)))
 def test_two_workers_report_what_the_server_logged(tmp_path, seed):
-    """As one does: none of it twice, and nothing lost between them."""
+    """Like one process: nothing counted twice, and nothing lost between them."""
     check(tmp_path, mixture_of(seed), seed, 2)

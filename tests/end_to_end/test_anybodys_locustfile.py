@@ -1,4 +1,4 @@
-"""Locustfiles as they are, written without a thought of loadproof: what they send is judged, and nothing is lost."""
+"""Ordinary locustfiles, written without loadproof in mind: everything they send is judged, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -79,19 +79,19 @@ def own(tmp_path, code: str, name: str = "shop.py"):
 
 
 def run(tmp_path, code: str, server, *options: object, users: int = 6, duration: str = "3s"):
-    """The finished command, and its run's directory, whose journal has what its intervals count."""
+    """The finished command, and its run directory, whose journal agrees with its intervals."""
     load = () if "--set" in options or users == 0 else ("--users", users, "--duration", duration)
     command = ("run", "--locustfile", own(tmp_path, code), *load, "--out", tmp_path / "reports", *options)
     done = in_process(*command, "--set", "record=requests", TARGET_URL=server.url)
     path = only_run(tmp_path / "reports")
     recorded = load_run(path)
-    # A run that ends before its first request has no journal.
+    # A run that ends before its first request leaves no journal.
     assert recorded.intervals.empty or count_journal(recorded).by_kind == count_intervals(recorded)
     return done, path
 
 
 def sent_in(path) -> tuple[Counter[str], Counter[str]]:
-    """By name, requests of the plan, and all."""
+    """Requests by name: those of the plan, and all."""
     read = load_run(path)
     planned, setup = (_sent(cells) for cells in (read.intervals, read.setup))
     return planned, planned + setup
@@ -127,10 +127,7 @@ def judge(environment, **_):
 @pytest.mark.long
 @pytest.mark.parametrize("workers", [1, 2])
 def test_every_style_is_counted_as_the_server_counts_it(tmp_path, workers):
-    """Two clients of Locust's, nested tasks, a custom client; set-up apart; names as they are given, with methods.
-
-    Also where its listeners fail, take their time, have an exit code of their own, and leave a process behind.
-    """
+    """Both of Locust's clients, nested tasks, a custom client; set-up is separate; names are as given, with methods."""
     with scripted() as server:
         options = ("--expect", "/items/[id]: p(50) < 4 s", "--expect", "goodput_ratio >= 90 %", "--workers", workers)
         code = EVERY_STYLE + UNRULY.replace("PLACE", str(tmp_path))
@@ -179,8 +176,8 @@ class Visitor({base}):
 
 @pytest.mark.long
 @pytest.mark.parametrize("base", ["HttpUser", "FastHttpUser"])
-def test_answers_that_never_come_are_not_forgotten(tmp_path, base):
-    """Locust itself would tell of nothing but the good ones: its users hang until they are stopped."""
+def test_requests_without_an_answer_are_counted(tmp_path, base):
+    """Locust itself would report only the good ones: its users hang until they are stopped."""
     with scripted() as server:
         load = ("--users", 6, "--duration", "3s", "--deadline", "1 s")
         done, path = run(
@@ -194,10 +191,10 @@ def test_answers_that_never_come_are_not_forgotten(tmp_path, base):
 
 
 @pytest.mark.long
-def test_the_pages_locustfile_and_scenario_are_run_as_they_are(tmp_path):
-    """In docs/from-locust-and-k6.md: by its options, then by its file."""
+def test_the_documented_locustfile_and_scenario_run_unchanged(tmp_path):
+    """From docs/from-locust-and-k6.md: with its options, then with its scenario file."""
     page = (ROOT / "docs/from-locust-and-k6.md").read_text(encoding="utf-8")
-    # With the patience of a busy machine.
+    # With more time, for a busy machine.
     page = re.sub(r"(deadline: |< )[\d.]+ m?s", r"\g<1>4 s", page)
     locustfile, command, scenario, *_ = re.findall(r"^```\w+\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
     (tmp_path / "locustfile.py").write_text(locustfile)
@@ -220,8 +217,8 @@ class Visitor(HttpUser):
 
 
 @pytest.mark.long
-def test_a_target_that_stands_still_loses_the_goodput_of_that_time(tmp_path):
-    """Each user sends one slow request in it; what it would have sent as well counts, as often as it usually sends."""
+def test_a_stalled_target_loses_the_goodput_of_the_stall(tmp_path):
+    """Each user sends one slow request meanwhile; those it would usually have sent count as well."""
     with scripted() as server:
         server.stands_after = 100, 3.0
         _, path = run(tmp_path, STANDING, server, "--deadline", "0.5 s", duration="6s")
@@ -232,8 +229,8 @@ def test_a_target_that_stands_still_loses_the_goodput_of_that_time(tmp_path):
 
 
 @pytest.mark.long
-def test_a_paced_users_late_turns_are_late_answers(tmp_path):
-    """Its second request of a task is due when it gets there, the first one at its pace."""
+def test_late_turns_of_a_paced_user_count_as_late_answers(tmp_path):
+    """The first request of a task is due at the user's pace, the second one when the user gets there."""
     code = """
     class Paced(HttpUser):
         wait_time = constant_pacing(0.25)
@@ -268,7 +265,7 @@ class Steps(LoadTestShape):
 
 @pytest.mark.long
 def test_a_shape_becomes_phases_and_the_run_keeps_the_scenario(tmp_path):
-    """Which can be run again as a file, next to the locustfile."""
+    """The scenario can be run again as a file next to the locustfile."""
     with scripted() as server:
         _, path = run(tmp_path, SHAPED, server, "--expect", "goodput_ratio >= 80 %", users=0)
         scenario = yaml.safe_load((path / "scenario.yaml").read_text())
@@ -296,8 +293,8 @@ class Visitor(HttpUser):
 
 
 @pytest.mark.long
-def test_tags_choose_tasks_as_in_locust(tmp_path):
-    """Here by the command line, beside a scenario."""
+def test_tags_select_tasks_as_in_locust(tmp_path):
+    """Here on the command line, together with a scenario."""
     file = own(tmp_path, TAGGED)
     phases = [{"name": "steady", "duration": "2 s", "users": 2}]
     thresholds = [{"expect": "goodput_ratio >= 50 %"}]
@@ -312,7 +309,7 @@ def test_tags_choose_tasks_as_in_locust(tmp_path):
 
 @pytest.mark.long
 def test_a_dry_run_shows_the_first_requests_of_each_user(tmp_path):
-    """By name, with what came back; it fails if one does."""
+    """By name, with the answers; it fails if one of them does."""
     file = own(tmp_path, EVERY_STYLE)
     with scripted() as server:
         done = in_process(
@@ -325,8 +322,8 @@ def test_a_dry_run_shows_the_first_requests_of_each_user(tmp_path):
 
 
 @pytest.mark.long
-def test_names_of_thresholds_that_nobody_sent_are_told_at_the_end(tmp_path):
-    """Where they are worked out, nobody can say so before."""
+def test_threshold_names_that_were_never_sent_are_reported_at_the_end(tmp_path):
+    """Computed names can't be checked earlier."""
     code = """
     class Visitor(HttpUser):
         wait_time = constant(0.1)
@@ -358,8 +355,8 @@ class Visitor({base}):
 
 @pytest.mark.long
 @pytest.mark.parametrize("base", ["HttpUser", "FastHttpUser"])
-def test_a_request_that_nobody_reports_is_no_good_one(tmp_path, base):
-    """Locust counts none of them, so half of the requests failed and all that is left are fine."""
+def test_an_unreported_request_does_not_count_as_good(tmp_path, base):
+    """Locust counts none of them: half of the requests fail, and the rest would look fine."""
     with scripted() as server:
         _, path = run(tmp_path, UNTOLD.format(base=base), server, users=2, duration="2s")
     assert found(path, "never reported the outcome of") == {"INVALID"}
@@ -368,7 +365,7 @@ def test_a_request_that_nobody_reports_is_no_good_one(tmp_path, base):
 
 
 def user(body: str, base: str = "HttpUser", more: str = "") -> str:
-    """A locustfile of one user, whose one task this is."""
+    """A locustfile with one user class, whose only task has this body."""
     task_ = textwrap.indent(textwrap.dedent(body), " " * 8)
     return f"""
 import gevent
@@ -464,7 +461,7 @@ def end_it(exception, **_):
 @pytest.mark.long
 @pytest.mark.parametrize("how", LIES)
 def test_a_bad_target_does_not_pass_however_its_requests_are_lost(tmp_path, how):
-    """Half of them failed, or never ended: that is counted, or it is said that it can't be."""
+    """Half of the requests fail or never end: they are counted, or the report says that they can't be."""
     with scripted() as server:
         timeouts = (
             "--set",
@@ -483,8 +480,8 @@ def test_a_bad_target_does_not_pass_however_its_requests_are_lost(tmp_path, how)
 
 
 @pytest.mark.long
-def test_a_pause_before_a_paced_users_request_is_no_lateness(tmp_path):
-    """Of the task's start, only: what it does then is its own."""
+def test_a_pause_within_the_task_of_a_paced_user_is_no_lateness(tmp_path):
+    """Only the start of the task can be late: the rest is up to the task."""
     code = user('time.sleep(0.2); self.client.get("/items")').replace("constant(0.1)", "constant_pacing(0.5)")
     with scripted() as server:
         _, path = run(tmp_path, code, server, users=2)
@@ -496,7 +493,7 @@ def test_a_pause_before_a_paced_users_request_is_no_lateness(tmp_path):
 
 
 @pytest.mark.long
-def test_a_task_without_an_end_ends_with_the_plan(tmp_path):
+def test_an_endless_task_ends_with_the_plan(tmp_path):
     """At its next request."""
     with scripted() as server:
         _, path = run(
@@ -524,7 +521,7 @@ class Visitor(HttpUser):
 
 @pytest.mark.long
 def test_nothing_is_sent_to_a_host_that_is_not_allowed(tmp_path):
-    """However its own code gets there; it is an error of the users' code, with the remedy, and load that is missing."""
+    """Whatever the users' code uses; it is an error of that code, reported with the remedy, and a lack of load."""
     with scripted() as server:
         _, path = run(tmp_path, ELSEWHERE, server, users=2, duration="2s")
     assert "192.0.2.1" in (path / "locust_exceptions.csv").read_text()
@@ -555,8 +552,8 @@ ENDINGS = {
 
 @pytest.mark.long
 @pytest.mark.parametrize("how", ENDINGS)
-def test_who_keeps_a_run_from_its_end_is_told_with_the_place(tmp_path, how):
-    """In one message, not in a log alone."""
+def test_code_that_keeps_a_run_from_ending_is_named(tmp_path, how):
+    """In one message, not only in a log."""
     code, why = ENDINGS[how]
     with scripted() as server:
         _, path = run(tmp_path, code, server, users=2, duration="2s")

@@ -1,4 +1,4 @@
-"""Whole runs against a service that answers nobody without a valid token."""
+"""Complete runs against a service that answers no request without a valid token."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ MEMBERS = CLOSED | {"mix": {"member": {"share": "100 %", "every": "200 ms"}}}
 
 
 class Suite:
-    """Scenario, target file and users against a server, and what commands made of them."""
+    """Scenario, target file and users against a server, and the results of commands on them."""
 
     def __init__(self, path: Path, server: Guarded, plan: dict, **auth: object) -> None:
         self.path, self.shown = path, ""
@@ -75,7 +75,7 @@ class Suite:
         return done.returncode
 
     def run(self, workers: int = 1) -> dict:
-        """The verdict, which accounts for all that was sent."""
+        """Run it; returns the verdict, which accounts for every request sent."""
         self.command("run", "--out", self.path / "reports", "--workers", workers)
         verdict = verdict_of(only_run(self.path / "reports"))
         assert {threshold["word"] for threshold in verdict["thresholds"]} == {"PASS"}, self.shown
@@ -84,7 +84,7 @@ class Suite:
 
     @property
     def left(self) -> str:
-        """All that a run left behind and commands showed, as one text."""
+        """Everything that a run left behind and that commands showed, as one text."""
         files = [file for file in sorted((self.path / "reports").rglob("*")) if file.is_file()]
         assert files
         return self.shown + "".join(content_of(file).decode(errors="replace") for file in files)
@@ -92,7 +92,7 @@ class Suite:
 
 @contextmanager
 def revoked_after(server: Guarded, requests: int, path: str) -> Iterator[None]:
-    """All tokens, once, when so many have been answered."""
+    """Revoke all tokens once, after this many answered requests."""
     is_over = threading.Event()
 
     def watch() -> None:
@@ -121,15 +121,15 @@ def rejected(verdict: dict) -> int:
     [(CLOSED, 1), (OPEN, 2)],
     ids=["closed", "open, two workers"],
 )
-def test_with_a_token_that_lasts_two_seconds_nobody_is_ever_refused(tmp_path, plan, workers):
-    """Each process renews its own in time; what it asks for is set-up, and all of it is accounted for."""
+def test_short_lived_tokens_are_renewed_in_time(tmp_path, plan, workers):
+    """Each process renews its own; token requests are set-up, and all of them are accounted for."""
     with guarded(lasts_s=2) as server:
         suite = Suite(tmp_path, server, plan)
         verdict = suite.run(workers)
     assert set(server.counted("/health")) == {200}
     assert set(server.counted("/token")) == {200}
     told = re.search(r"authentication sent (\d+) requests outside the plan", json.dumps(verdict))
-    # The others are the probe's, and of whoever samples /metrics.
+    # The others belong to the probe and the sampler of /metrics.
     assert told is not None
     assert 3 * workers <= int(told[1]) < server.counted("/token")[200]
     assert TOKEN not in suite.left
@@ -137,22 +137,22 @@ def test_with_a_token_that_lasts_two_seconds_nobody_is_ever_refused(tmp_path, pl
 
 
 @pytest.mark.long
-def test_tokens_of_a_process_that_are_revoked_in_mid_run_are_renewed_once(tmp_path):
-    """Arrivals that come until then are rejected, and not repeated."""
+def test_a_revoked_token_of_a_process_is_renewed_once(tmp_path):
+    """Arrivals until then are rejected, and not repeated."""
     with guarded() as server, revoked_after(server, 60, "/health"):
         suite = Suite(tmp_path, server, OPEN)
         verdict = suite.run()
     assert 1 <= rejected(verdict) <= 10
     assert rejected(verdict) == server.counted("/health")[401]
-    # Two of the process; one of the probe, and one or two of whoever samples /metrics.
+    # Two for the process, one for the probe, and one or two for the sampler of /metrics.
     assert 4 <= server.counted("/token")[200] <= 5
     assert TOKEN not in suite.left
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("workers", [1, 2])
-def test_users_whose_tokens_are_revoked_in_mid_run_log_in_once_more(tmp_path, workers):
-    """Each of them is rejected once; and whatever the target and the users' own code show of tokens is masked."""
+def test_users_with_revoked_tokens_log_in_once_more(tmp_path, workers):
+    """Each of them is rejected once; tokens shown by the target or by users' code are masked."""
     with guarded() as server, revoked_after(server, 60, "/account"):
         server.tells = "all that it is told"
         suite = Suite(tmp_path, server, MEMBERS)
@@ -182,8 +182,8 @@ class Member(HttpUser):
 
 
 @pytest.mark.long
-def test_a_locustfiles_users_have_the_target_files_token_too(tmp_path):
-    """Renewed once when it is revoked; what they send is counted once, and the token is masked."""
+def test_users_of_a_locustfile_get_the_target_files_token_too(tmp_path):
+    """It is renewed once when it is revoked, each request is counted once, and the token is masked."""
     with guarded() as server, revoked_after(server, 60, "/account"):
         server.tells = "all that it is told"
         suite = Suite(tmp_path, server, CLOSED)
@@ -211,7 +211,7 @@ def test_a_locustfiles_users_have_the_target_files_token_too(tmp_path):
     ids=["token", "login"],
 )
 def test_a_dry_run_shows_how_a_token_is_obtained_and_never_the_token(tmp_path, plan, way):
-    """In the answer that has it, in those that repeat it, and where users' own code breaks on it."""
+    """Not in the answer that has it, nor in those that repeat it, nor in an error of users' code."""
     with guarded() as server:
         suite = Suite(tmp_path, server, plan)
         assert suite.command("check", "--dry-run") == 0, suite.shown
@@ -233,7 +233,7 @@ def test_a_dry_run_shows_how_a_token_is_obtained_and_never_the_token(tmp_path, p
     ],
     ids=["wrong secret", "down", "not allowed"],
 )
-def test_without_a_token_nothing_begins(tmp_path, broken, told):
+def test_without_a_token_nothing_starts(tmp_path, broken, told):
     """Exit code 2, one line, and no run directory."""
     with guarded() as server:
         suite = Suite(tmp_path, server, CLOSED, **broken)
@@ -244,8 +244,8 @@ def test_without_a_token_nothing_begins(tmp_path, broken, told):
     assert not (tmp_path / "reports").exists()
 
 
-def test_check_tells_all_that_is_wrong_at_once(tmp_path):
-    """In the file; then, in the environment."""
+def test_check_reports_all_problems_at_once(tmp_path):
+    """First those in the file, then those in the environment."""
     with guarded() as server:
         suite = Suite(tmp_path, server, CLOSED, client_secret="c4nary", scopes="a", parameters={"grant_type": "x"})
         assert suite.command("check") == 2

@@ -1,4 +1,4 @@
-"""A run that backs the embedded target up in the middle of its payments, and tries what it took."""
+"""A run that backs the embedded target up while payments go on, and then tries the backup."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BACKED_UP = {
 
 
 def test_the_embedded_target_is_backed_up_restored_and_judged_again_from_files_alone(tmp_path):
-    """By its own commands, without permission; its span is in the events and the report, and nothing stays."""
+    """By its own commands, without permission; events and report show the backup's span, and nothing is left behind."""
     in_process("run", scenario_file(tmp_path, **BACKED_UP), "--out", tmp_path / "out")
     run = only_run(tmp_path / "out")
     (backup,) = json.loads((run / files.AUDIT).read_text())["audits"]
@@ -50,8 +50,8 @@ def test_the_embedded_target_is_backed_up_restored_and_judged_again_from_files_a
     assert (run / files.AUDIT).read_bytes() == judged
 
 
-def test_anybodys_backend_is_backed_up_by_its_own_commands_if_they_are_allowed(tmp_path):
-    """Here by one that copies the live file without its log, which the report tells; without permission, nothing is."""
+def test_another_backend_is_backed_up_by_its_own_commands_if_allowed(tmp_path):
+    """Here by copying the live file without its log, which the report finds; nothing runs without permission."""
     file, target = tmp_path / "vault.sqlite3", tmp_path / "target.yaml"
     faults = [
         BACKED_UP["faults"][0] | {"lasts": "3 s"},

@@ -1,4 +1,4 @@
-"""A target that is broken or dies while it is measured: each check bites, and what was counted tells why."""
+"""A target that is broken or dies during a run: each check finds its fault, and the counts show why."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ FAULTS = {
 OUTCOMES = {"transactions": "server_error", "health": "invalid", "webhooks": "connection"}
 
 
-def test_each_check_bites_when_the_target_is_broken(tmp_path):
-    """Slow, failing, wrong and cut short: FAIL by the threshold that it concerns, in every output."""
+def test_each_check_finds_its_fault_in_a_broken_target(tmp_path):
+    """Slow, failing, wrong and truncated answers: FAIL by the threshold concerned, in every output."""
     plan = {
         "model": "open",
         "client_count": 40,
@@ -66,7 +66,7 @@ def test_each_check_bites_when_the_target_is_broken(tmp_path):
 
 @pytest.mark.long
 def test_a_broken_window_ends_the_run(tmp_path):
-    """With what was broken in the verdict, the events and the manifest, and the rest of the plan not run."""
+    """Verdict, events and manifest name it, and the rest of the plan is not run."""
     thresholds = [{"expect": "error_ratio < 5 % for 3 s", "abort": True}, *ENDLESS["thresholds"]]
     background = Background(
         *("run", scenario_file(tmp_path, **ENDLESS | {"thresholds": thresholds}), "--out", tmp_path / "out"),
@@ -83,7 +83,7 @@ def test_a_broken_window_ends_the_run(tmp_path):
 
 @pytest.mark.long
 def test_a_target_that_dies_midway_fails(tmp_path):
-    """With the reason, and what was measured kept."""
+    """With the reason, and the results so far."""
     run = Background("run", scenario_file(tmp_path, **ENDLESS), "--out", tmp_path / "out")
     run.wait_for(tmp_path / "out/*/intervals.csv.gz")
     run.child("payments_api").kill()

@@ -37,7 +37,7 @@ OPTIONS = ("--quick", "--from", "50", "--to", "200")
 
 @contextmanager
 def slot_server() -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Serving until the end, with its base URL."""
+    """The server's process and its base URL, until the end."""
     command = [sys.executable, "-m", "bench.slotserver", str(SLOTS), str(SERVICE_S)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
         try:
@@ -60,7 +60,7 @@ def files(tmp_path):
 
 
 def test_the_capacity_of_a_server_with_slots_is_found(files, tmp_path):
-    """Roughly, in a minute and a half, and within a tenth of what the server's rule implies for such trials."""
+    """Roughly, in a minute and a half, within a tenth of what the server's rule implies for such trials."""
     truth = half_rps(
         SlotServer(np.random.default_rng(1), SLOTS, SERVICE_S, LIMIT_S, warm_up_s=1.0).losses, 3.0, low=80.0, high=130.0
     )
@@ -76,8 +76,8 @@ def test_the_capacity_of_a_server_with_slots_is_found(files, tmp_path):
 
 
 @pytest.mark.timeout(400)
-def test_what_was_measured_stays_and_is_not_measured_again(files, tmp_path):
-    """After an interruption the search goes on; then its target goes away; then somebody wants another search."""
+def test_finished_trials_are_kept_and_not_repeated(files, tmp_path):
+    """The search is resumed after an interruption; then the target goes away; then a different search is refused."""
     with slot_server() as (server, base_url):
         arguments = (*files(base_url), *OPTIONS)
         running = Background("capacity", *arguments)

@@ -1,4 +1,4 @@
-"""docker-compose for real: target, master and workers in containers, on an engine of this machine."""
+"""docker-compose for real: target, master and workers in containers, on this machine's engine."""
 
 from __future__ import annotations
 
@@ -75,8 +75,8 @@ def up(compose, reports: Path, **environment: str) -> subprocess.CompletedProces
 
 @pytest.mark.process
 @pytest.mark.timeout(900)
-def test_a_run_in_containers_leaves_a_whole_run_directory(compose, tmp_path):
-    """Owned by the caller, from three workers, every request accounted for, clients told apart by their header."""
+def test_a_run_in_containers_leaves_a_complete_run_directory(compose, tmp_path):
+    """Owned by the caller, from three workers, every request accounted for, clients identified by their header."""
     done = up(compose, tmp_path / "reports", WORKERS="3")
     path = only_run(tmp_path / "reports")
     assert done.returncode == EXIT_CODES[Word(verdict_of(path)["verdict"])], done.stdout[-3000:]
@@ -90,8 +90,8 @@ def test_a_run_in_containers_leaves_a_whole_run_directory(compose, tmp_path):
 
 
 @pytest.mark.process
-def test_a_target_that_fails_ends_the_run_with_another_code_than_zero(compose, tmp_path):
-    """That of the run's word, which is FAIL unless the machine spoilt the measurement."""
+def test_a_failing_target_ends_the_run_with_a_nonzero_code(compose, tmp_path):
+    """The code of the run's verdict, which is FAIL unless the machine disturbed the measurement."""
     done = up(compose, tmp_path / "reports", WORKERS="2", FAULTS='{"health": {"error_ratio": 1.0}}')
     path = only_run(tmp_path / "reports")
     assert word_of(path, "error_ratio < 10 %") == "FAIL", done.stdout[-3000:]
@@ -100,7 +100,7 @@ def test_a_target_that_fails_ends_the_run_with_another_code_than_zero(compose, t
 
 @pytest.mark.process
 def test_a_target_that_never_starts_ends_the_run_with_its_reason(compose, tmp_path):
-    """In bounded time, with the master's own code, whether the target has ended before the master begins or not."""
+    """In bounded time, with the master's exit code, whether or not the target ends before the master begins."""
     start_s = time.monotonic()
     done = up(compose, tmp_path / "reports", FAULTS="nonsense")
     assert time.monotonic() - start_s < 120
@@ -111,8 +111,8 @@ def test_a_target_that_never_starts_ends_the_run_with_its_reason(compose, tmp_pa
 
 
 @pytest.mark.process
-def test_a_directory_that_cannot_be_written_is_one_line(compose, tmp_path):
-    """Somebody else's ./reports."""
+def test_an_unwritable_directory_is_one_line(compose, tmp_path):
+    """A ./reports that belongs to another user."""
     if os.geteuid() != 0:
         pytest.skip("only root can make a directory of somebody else")
     done = up(compose, tmp_path / "reports", LOADPROOF_UID="54321", LOADPROOF_GID="54321")
@@ -121,12 +121,12 @@ def test_a_directory_that_cannot_be_written_is_one_line(compose, tmp_path):
 
 
 def test_containers_have_no_more_rights_than_they_need():
-    """Not root, nothing writable but /tmp and the reports, no capabilities."""
+    """Not root, only /tmp and the reports writable, no capabilities."""
     services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
     for service in services.values():
         assert service["read_only"] is True
         assert service["cap_drop"] == ["ALL"]
-        assert service["tmpfs"] == ["/tmp"]  # noqa: S108 - inside of the container
+        assert service["tmpfs"] == ["/tmp"]  # noqa: S108 - inside the container
     dockerfile = (ROOT / "Dockerfile").read_text()
     for stage in ("target", "worker", "master"):
         assert re.search(rf"AS {stage}\n(?:.+\n)*USER 10001", dockerfile), stage
@@ -137,7 +137,7 @@ def mounts(service: dict[str, Any], volume: str) -> list[str]:
 
 
 def test_only_master_and_workers_mount_the_secret():
-    """Read-only, and after it was written; its value is nowhere in the file, and the target has no way to it."""
+    """Read-only, after it was written; its value isn't in the file, and the target has no access to it."""
     document = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
     services = document["services"]
     assert document["volumes"] == {"secret": None}
@@ -158,7 +158,7 @@ def test_only_master_and_workers_mount_the_secret():
 
 
 def test_a_worker_in_a_container_may_load_what_its_master_loads():
-    """The target's name is on its own allow list."""
+    """The target's name is on the worker's own allow list."""
     services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
     allowed = [word for word in services["master"]["command"] if word.startswith("--allow-host")]
     assert allowed == ["--allow-host=target"]
@@ -166,8 +166,8 @@ def test_a_worker_in_a_container_may_load_what_its_master_loads():
 
 
 @pytest.mark.process
-def test_the_secret_is_made_once_and_its_maker_stays(tmp_path, monkeypatch):
-    """`up --exit-code-from` would stop everything as soon as a container ends; the next `up` finds the same secret."""
+def test_the_secret_is_created_once_and_its_container_keeps_running(tmp_path, monkeypatch):
+    """`up --exit-code-from` would stop everything when a container ends; the next `up` finds the same secret."""
     file = tmp_path / "secret"
 
     def make() -> str:
@@ -190,8 +190,8 @@ def test_the_secret_is_made_once_and_its_maker_stays(tmp_path, monkeypatch):
 
 
 @pytest.mark.process
-def test_what_runs_in_the_targets_container_is_outlived_until_it_is_stopped():
-    """By a process that passes a stop on, and ends with the same code."""
+def test_the_targets_container_outlives_its_program_until_it_is_stopped():
+    """By a process that forwards the stop signal, and ends with the same code."""
 
     def outliving(script: str) -> tuple[int, str]:
         command = [sys.executable, "deploy/outlive.py", sys.executable, "-c", script]
@@ -209,8 +209,8 @@ def test_what_runs_in_the_targets_container_is_outlived_until_it_is_stopped():
     assert outliving(waiting) == (ExitCode.TERMINATED, "up\n")
 
 
-def test_images_install_only_what_the_project_names():
-    """Each package is one of ours, and comes in the version of the lock file."""
+def test_images_install_only_locked_packages():
+    """Each package has its version in the lock file."""
     lock = (ROOT / "requirements.lock").read_text()
     for file in (ROOT / "deploy").glob("requirements-*.txt"):
         for line in file.read_text().splitlines():

@@ -1,4 +1,4 @@
-"""A worker does only what its own owner allowed, whatever its master was allowed."""
+"""A worker does only what its owner allowed, whatever its master was allowed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.process, pytest.mark.long]
 
 SECRET, OURS, THEIRS = "5" * 64, "what-the-master-may-tell", "what-only-the-worker-knows"
 HOST = "127.1"
-"""Loopback under a name that isn't known for it."""
+"""Loopback under a name that isn't recognized as loopback."""
 MAY_LOAD = {"LOADPROOF_ALLOW_HOSTS": HOST}
 MAY_READ = {"LOADPROOF_ALLOW_VARIABLES": "TARGET_KEY"}
 PLAN = {
@@ -31,7 +31,7 @@ PLAN = {
 
 
 class Target:
-    """Answers that it is well, and keeps what it was sent."""
+    """Answers that it is healthy, and keeps what it was sent."""
 
     def __init__(self) -> None:
         self.requests: list[bytes] = []
@@ -46,7 +46,7 @@ class Target:
 
 
 def run_with_a_worker(path: Path, url: str, **allowed: str) -> tuple[str, str]:
-    """What a master that may do all says, and a worker that may do so much; the target file names a variable."""
+    """The output of an unrestricted master and of a worker allowed this much; the target file names a variable."""
     file = path / "target.yaml"
     file.write_text(f"base_url: {url}\nheaders: {{X-Key: '${{TARGET_KEY}}'}}\n")
     address = f"127.0.0.1:{free_port()}"
@@ -76,8 +76,8 @@ def run_with_a_worker(path: Path, url: str, **allowed: str) -> tuple[str, str]:
     ],
     ids=["a host", "a variable"],
 )
-def test_what_its_owner_did_not_allow_is_refused_before_anything_is_sent(tmp_path, allowed, reason):
-    """Both sides say why, no value leaves the worker, and nothing was measured by a run that has not begun."""
+def test_a_worker_refuses_what_its_owner_did_not_allow_before_anything_is_sent(tmp_path, allowed, reason):
+    """Both sides say why, no value leaves the worker, and nothing is measured."""
     target = Target()
     with serving(target.script) as url:
         told_by_master, told_by_worker = run_with_a_worker(tmp_path, url.replace("127.0.0.1", HOST), **allowed)
@@ -90,7 +90,7 @@ def test_what_its_owner_did_not_allow_is_refused_before_anything_is_sent(tmp_pat
     assert not (run / "intervals.csv.gz").exists()
 
 
-def test_what_its_owner_allowed_is_done(tmp_path):
+def test_a_worker_does_what_its_owner_allowed(tmp_path):
     """With the worker's own value of the variable."""
     target = Target()
     with serving(target.script) as url:

@@ -1,4 +1,4 @@
-"""The real target, made slow on purpose while it is measured: what came back, and what did not stay as it was."""
+"""The real target, slowed down on purpose during a run: recovery and drift."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PLAN = {
     "model": "open",
     "client_count": 50,
     "clients": "shared",
-    # A hundredth of it goes unnoticed: more than a busy machine adds, less than the target does.
+    # One percent of it goes unnoticed: more than a busy machine adds, less than the target does.
     "deadline": "15 s",
     "timeouts": {"connect": "5 s", "total": "15 s"},
     "mix": {"balance": {"share": "50 %"}, "health": {"share": "50 %"}},
@@ -36,10 +36,10 @@ PLAN = {
 }
 
 
-def test_recovery_takes_as_long_as_the_target_was_slow_and_who_becomes_slower_drifts(tmp_path):
-    """Balances are slow until three seconds into the calm after the spike; from then on health takes longer and longer.
+def test_recovery_time_matches_the_slow_period_and_slowing_down_is_drift(tmp_path):
+    """Balances are slow until three seconds into the calm after the spike; from then on health gets ever slower.
 
-    The target is somebody's own: it goes on running.
+    The target counts as the user's own: it keeps running.
     """
     with running_target(FAULTS="{}", LIMITER="off", ACCOUNTS="200") as target:
         run = Background("run", scenario_file(tmp_path, **PLAN), "--out", tmp_path / "out", TARGET_URL=target.url)
@@ -62,6 +62,6 @@ def test_recovery_takes_as_long_as_the_target_was_slow_and_who_becomes_slower_dr
     recoveries = verdict_of(path)["degradation"]["recoveries"]
     assert word_of(path, "recovery <= 8 s") == "PASS", recoveries
     assert word_of(path, "recovery <= 1 s") == "FAIL"
-    # Of phases in which a busy machine made the generator late nothing is told there.
+    # Phases in which a busy machine made the generator late are left out.
     assert {recovery["before"] for recovery in recoveries} <= {"calm"}
     assert word_of(path, "drift(p(50)) < 20 %") == "FAIL"

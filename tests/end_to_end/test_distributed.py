@@ -1,4 +1,4 @@
-"""Several processes make one run: an end in order, whoever dies, is late or comes from elsewhere."""
+"""Several processes make one run: it ends cleanly if one dies, is late or is on another machine."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ WORKER = "from loadproof.cli.app import main; main()"
     ("role", "told"), [("--worker", "of the workers ended with code -9"), ("--master", "Locust ended with code -9")]
 )
 def test_a_process_that_dies_makes_the_run_invalid(tmp_path, role, told):
-    """Which one is told, and the others go with it."""
+    """The reason names the process, and the others end with it."""
     file = scenario_file(tmp_path, **ENDLESS, record="requests")
     run = Background("run", file, "--out", tmp_path / "out", "--workers", 2)
     run.wait_for(tmp_path / "out/*/journal.csv.gz")
@@ -51,8 +51,8 @@ def test_a_process_that_dies_makes_the_run_invalid(tmp_path, role, told):
 
 
 @pytest.mark.long
-def test_workers_that_somebody_stops_have_not_run_their_plan(tmp_path):
-    """SIGTERM is what Docker and Kubernetes send; each ends in order, with code 0."""
+def test_stopped_workers_make_the_run_invalid(tmp_path):
+    """SIGTERM is what Docker and Kubernetes send; each worker ends cleanly, with code 0."""
     run = Background("run", scenario_file(tmp_path, **ENDLESS), "--out", tmp_path / "out", "--workers", 2)
     run.wait_for(tmp_path / "out/*/intervals.csv.gz")
     for process in run.children():
@@ -65,7 +65,7 @@ def test_workers_that_somebody_stops_have_not_run_their_plan(tmp_path):
 
 @pytest.mark.long
 def test_a_signal_ends_all_workers_with_a_report(tmp_path):
-    """What they had measured is in it."""
+    """It contains their results so far."""
     file = scenario_file(tmp_path, **ENDLESS, record="requests")
     run = Background("run", file, "--out", tmp_path / "out", "--workers", 2)
     run.wait_for(tmp_path / "out/*/journal.csv.gz")
@@ -79,8 +79,8 @@ def test_a_signal_ends_all_workers_with_a_report(tmp_path):
 
 @pytest.mark.long
 @pytest.mark.quiet
-def test_answers_in_flight_at_the_end_are_as_quick_as_the_others(tmp_path):
-    """Of a target that takes 100 ms each time; stopping 600 users takes several times as long."""
+def test_answers_in_flight_at_the_end_are_as_fast_as_the_others(tmp_path):
+    """The target takes 100 ms each time; stopping 600 users takes several times as long."""
     plan = {
         "mix": {"health": {"share": "100 %", "every": "1 s"}},
         "phases": [{"name": "steady", "duration": "6 s", "users": 600}],
@@ -119,8 +119,8 @@ def wait_until_it_listens(port: int) -> None:
 
 
 @pytest.mark.long
-def test_workers_that_never_come_are_told(tmp_path):
-    """After the wait that was asked for, with a reason and no zero."""
+def test_missing_workers_are_reported(tmp_path):
+    """After the given wait, with a reason and a nonzero exit code."""
     done = in_process(
         *("run", scenario_file(tmp_path), "--out", tmp_path / "out"),
         *("--workers", 2, "--listen", f"127.0.0.1:{free_port()}", "--wait", 2),
@@ -132,7 +132,7 @@ def test_workers_that_never_come_are_told(tmp_path):
 
 @pytest.mark.long
 def test_the_port_between_master_and_workers_is_taken_before_the_master_runs(tmp_path):
-    """Whoever looks for a free port meanwhile gets another one: it listens as soon as there is a process to ask."""
+    """The socket listens from the moment the process exists, so no other program can take the port meanwhile."""
     run = Background("run", scenario_file(tmp_path), "--out", tmp_path / "out", "--workers", 2)
     command = run.child("--master").cmdline()
     port = int(command[command.index("--master-bind-port") + 1])
@@ -145,7 +145,7 @@ def test_the_port_between_master_and_workers_is_taken_before_the_master_runs(tmp
 def workers_at(
     address: str, *environments: dict[str, str], options: Iterable[object] = ()
 ) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """`loadproof worker --once`, each with changes of its environment; none is left."""
+    """`loadproof worker --once`, each with changes to its environment; all are ended."""
     command = [sys.executable, "-m", "loadproof", "worker", address, "--once", *map(str, options)]
     workers = [
         subprocess.Popen(
@@ -162,8 +162,8 @@ def workers_at(
 
 
 @pytest.mark.long
-def test_workers_from_elsewhere_make_the_load_and_a_clock_that_is_ahead_is_noticed(tmp_path):
-    """They find the master, do their parts and end; who begins too early makes the run INVALID."""
+def test_remote_workers_generate_the_load_and_a_fast_clock_is_noticed(tmp_path):
+    """They find the master, do their parts and end; a worker that begins too early makes the run INVALID."""
     (tmp_path / "sitecustomize.py").write_text("import time\nreal = time.time\ntime.time = lambda: real() + 0.4\n")
     address = f"127.0.0.1:{free_port()}"
     with workers_at(address, {}, {"PYTHONPATH": str(tmp_path)}) as workers:
@@ -176,7 +176,7 @@ def test_workers_from_elsewhere_make_the_load_and_a_clock_that_is_ahead_is_notic
     assert run.manifest.workers == 2
     assert tally(run.intervals).sent == run.generator["sent"].sum() > 0
     last = sorted(run.generator.groupby("worker")["clock_skew_s"].last())
-    # A busy machine takes its time to carry messages, by which less is beyond doubt.
+    # On a busy machine messages take longer, so less of the skew is certain.
     assert abs(last[0]) < 0.1
     assert 0.2 < last[1] < 0.41
     assert found(run.path, "ahead of the master's") == {"INVALID"}
@@ -202,8 +202,8 @@ class Visitor(HttpUser):
 
 
 @pytest.mark.long
-def test_a_worker_elsewhere_runs_its_own_copy_of_a_locustfile(tmp_path):
-    """With the master's tags, host and target file, and with the worker's own value of a variable."""
+def test_a_remote_worker_runs_its_own_copy_of_a_locustfile(tmp_path):
+    """With the master's tags, host and target file, and the worker's own value of a variable."""
     for place in ("here", "there"):
         (tmp_path / place).mkdir()
         (tmp_path / place / "shop.py").write_text(BROUGHT)
@@ -228,8 +228,8 @@ def test_a_worker_elsewhere_runs_its_own_copy_of_a_locustfile(tmp_path):
 
 
 @pytest.mark.long
-def test_the_time_that_workers_take_to_come_is_none_of_the_runs(tmp_path, monkeypatch):
-    """A worker that comes within `--wait`, but later than the whole run may take, makes the run."""
+def test_waiting_for_workers_does_not_count_towards_the_time_limit(tmp_path, monkeypatch):
+    """A worker may come later than the whole run may take, if it comes within `--wait`."""
     monkeypatch.setattr(watch, "_PATIENCE_S", 0.5)
     timeouts = {"connect": "500 ms", "total": "500 ms"}
     phases = [{"name": "steady", "duration": "2 s", "users": 10}]
@@ -249,7 +249,7 @@ def test_the_time_that_workers_take_to_come_is_none_of_the_runs(tmp_path, monkey
 @pytest.mark.long
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 143), (signal.SIGINT, 130)])
 def test_a_worker_without_a_master_waits_until_it_is_stopped(number, code):
-    """The signal ends it at once, with all that it started, and is its code and its last word."""
+    """The signal ends it at once with everything it started, and is its exit code and its last word."""
     worker = Background("worker", f"127.0.0.1:{free_port()}", LOADPROOF_SECRET=SECRET)
     worker.child("--worker")
     assert worker.signalled(number) == code
@@ -258,8 +258,8 @@ def test_a_worker_without_a_master_waits_until_it_is_stopped(number, code):
     assert worker.survivors() == []
 
 
-def test_a_wrong_address_is_refused():
-    """Where, what, the value, the remedy."""
+def test_an_invalid_address_is_refused():
+    """With the place, the reason, the value and the remedy."""
     done = in_process("worker", "master:port")
     assert (done.returncode, done.stderr) == (
         2,

@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.process, pytest.mark.long, pytest.mark.timeout(TRIES *
 def drilled(
     drill: ModuleType, out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[[], Path]:
-    """One drill after the other, each with runs of its own: promises are kept in all of them, measured or not."""
+    """A function that repeats the drill with new runs; promises must be kept unless a run is INVALID."""
     numbers = itertools.count()
 
     def run_once() -> Path:
@@ -30,12 +30,12 @@ def drilled(
         told = capsys.readouterr().out
         runs = sorted(directory.glob("*/*"))
         invalid = [run for run in runs if verdict_of(run)["verdict"] == "INVALID"]
-        # Where the machine was too busy to measure, neighbours had no core either.
+        # If the machine was too busy to measure, neighbours had no core either.
         assert invalid or "BROKEN" not in told
         assert invalid or told.count("kept  ") >= 7
         assert told.count("INVALID the run") == len(invalid)
         assert code == 0 or invalid, told
-        # What quiet would not mend comes first.
+        # Runs that are INVALID for another reason than a busy machine come first.
         return min(invalid, key=wanted_quiet, default=runs[0])
 
     return run_once
@@ -43,6 +43,6 @@ def drilled(
 
 @pytest.mark.parametrize("drill", [flood, redis], ids=lambda drill: drill.__name__)
 def test_every_promise_is_kept(drill, tmp_path, monkeypatch, capsys):
-    """And loadproof's word on each of its runs is PASS, where the machine lets it be measured."""
+    """And loadproof passes each of its runs, if the machine is quiet enough to measure."""
     run = run_when_quiet(drilled(drill, tmp_path, monkeypatch, capsys))
     assert verdict_of(run)["verdict"] == "PASS"

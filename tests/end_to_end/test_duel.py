@@ -1,4 +1,4 @@
-"""Two releases of the reference API in turn: what is found, and what is left when something ends it."""
+"""Two releases of the reference API in turn: the result, and what is left when a duel ends early."""
 
 from __future__ import annotations
 
@@ -44,19 +44,19 @@ def asked(tmp_path, *options):
 
 @pytest.fixture(autouse=True)
 def _whatever_disturbs(monkeypatch):
-    """A busy machine makes no run INVALID here: that is others' test."""
+    """Keep a busy machine from making runs INVALID: other tests cover that."""
     monkeypatch.setattr(replicates, "findings_in", lambda _: ())
 
 
 @pytest.fixture
 def slower(tmp_path):
-    """A duel with a release whose one endpoint answers 60 ms later."""
+    """A duel with a release that answers 60 ms later at one endpoint."""
     done = in_process(*asked(tmp_path, "--looks", "4", "--baseline", api(), "--candidate", api(60)))
     return done, only_run(tmp_path / "reports")
 
 
 def test_a_slower_release_has_regressed(slower):
-    """Exit code 1; its directory has the duel, its runs, and what a comparison writes."""
+    """Exit code 1; the directory has the duel, its runs, and the files of a comparison."""
     done, path = slower
     assert done.returncode == ExitCode.FAIL, done.stdout + done.stderr
     duel = read_duel(path)
@@ -78,7 +78,7 @@ def test_a_slower_release_has_regressed(slower):
 
 
 def test_a_duet_makes_the_runs_of_a_pair_at_the_same_time(tmp_path, monkeypatch):
-    """Here on the same two cores; with the same arrivals."""
+    """Here on the same two cores, with the same arrivals."""
     whole = lane.Lane(frozenset({0, 1}), frozenset({0, 1}))
     monkeypatch.setattr(dueljudging, "lanes", lambda _: (whole, whole))
     monkeypatch.setattr(duelasked, "LEAST_CORES", 2)
@@ -97,8 +97,8 @@ def test_a_duet_makes_the_runs_of_a_pair_at_the_same_time(tmp_path, monkeypatch)
     assert "at the same time on halves of the machine" in (path / files.SUMMARY).read_text()
 
 
-def test_a_candidate_that_dies_in_the_middle_is_a_fact_about_it(tmp_path):
-    """What was measured of it before stays, and the reason is shown."""
+def test_a_candidate_that_dies_fails_the_duel(tmp_path):
+    """Its results so far are kept, and the reason is shown."""
     loaded = tmp_path / "reports/*/candidate/*/events.csv"
     dying = f"(until ls {loaded} 2>/dev/null; do sleep 0.1; done; kill $$) & {api()}"
     done = in_process(*asked(tmp_path, "--looks", "4", "--baseline", api(), "--candidate", dying))
@@ -109,8 +109,8 @@ def test_a_candidate_that_dies_in_the_middle_is_a_fact_about_it(tmp_path):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_an_interrupted_duel_leaves_nothing_running_and_goes_on_later(tmp_path, number, code):
-    """With its first run as it was."""
+def test_an_interrupted_duel_leaves_nothing_running_and_can_be_resumed(tmp_path, number, code):
+    """Its first run stays as it was."""
     duel = Background(*asked(tmp_path, "--looks", "4", "--baseline", api(), "--aa"))
     record = duel.wait_for(tmp_path / "reports/*" / DUEL)
     duel.eventually(lambda: len(read_duel(record.parent).runs) == 1)
@@ -124,8 +124,8 @@ def test_an_interrupted_duel_leaves_nothing_running_and_goes_on_later(tmp_path, 
         assert read_duel(record.parent).pairs == 4
 
 
-def test_nothing_is_left_of_a_duel_that_was_killed(tmp_path):
-    """SIGKILL, in the middle of a run: the release, its overseer and the generator end by themselves."""
+def test_a_killed_duel_leaves_nothing_running(tmp_path):
+    """SIGKILL in the middle of a run: the release, its overseer and the generator end by themselves."""
     duel = Background(*asked(tmp_path, "--looks", "4", "--baseline", api(), "--aa"))
     duel.child("loadproof.run.overseer")
     duel.wait_for(tmp_path / "reports/*/*/*/events.csv")

@@ -1,4 +1,4 @@
-"""Runs that somebody or something ends early: a report of what there was, the right exit code, and no process left."""
+"""Runs that end early: a report of the data so far, the right exit code, and no process left."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ pytestmark = pytest.mark.process
     ],
 )
 def test_a_signal_at_any_moment_leaves_a_report_and_no_process(tmp_path, moment, number, code, ending):
-    """Ctrl-C or SIGTERM: what there was is judged, nothing goes on running."""
+    """Ctrl-C or SIGTERM: the data so far is judged, and nothing keeps running."""
     steady, bursts = {"name": "steady", "duration": "1 s", "users": 20}, QUICK["phases"][-1]
     phases = [steady, bursts | {"burst": {"times": 100, "every": "1 s"}}]
     file = scenario_file(tmp_path, **ENDLESS | {"phases": phases, "record": "requests"})
@@ -63,7 +63,7 @@ def test_a_signal_at_any_moment_leaves_a_report_and_no_process(tmp_path, moment,
     assert (path / files.REPORT).exists()
     assert read_manifest(path).ending == ending
     assert found(path, f"{ending} after") == {"INCONCLUSIVE"}
-    # It has the same requests as the intervals.
+    # The journal has the same requests as the intervals.
     assert found(path, files.JOURNAL) == set()
     assert moment != "bursts" or (path / files.JOURNAL).exists()
 
@@ -73,11 +73,11 @@ import fcntl, os, sys, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 os.execv(sys.executable, sys.argv[1:])
 """
-"""Only a session's controlling terminal hangs up on it."""
+"""Takes the terminal as its controlling one, because only that one hangs up on a session."""
 
 
 class Terminal:
-    """A terminal of its own for a command; what is printed there is read until it closes."""
+    """A separate terminal for a command; output is read until it closes."""
 
     def __init__(self, *arguments: object) -> None:
         ours, theirs = os.openpty()
@@ -101,14 +101,14 @@ class Terminal:
                 os.read(self._ours, 65_536)
 
     def close(self) -> int:
-        """The kernel hangs up; the exit code of the command."""
+        """Close the terminal, so that the kernel hangs up; returns the command's exit code."""
         os.close(self._ours)
         return self.process.wait(timeout=60)
 
 
 @pytest.mark.long
 def test_a_terminal_that_closes_leaves_a_report(tmp_path):
-    """As SIGTERM does, although there is nowhere to print to."""
+    """Like SIGTERM, although there is nowhere to print to."""
     terminal = Terminal("run", scenario_file(tmp_path, **ENDLESS), "--out", tmp_path / "out")
     terminal.shows_until(lambda: list(tmp_path.glob("out/*/intervals.csv.gz")))
     children = psutil.Process(terminal.process.pid).children(recursive=True)
@@ -122,8 +122,8 @@ def test_a_terminal_that_closes_leaves_a_report(tmp_path):
 
 
 @pytest.mark.long
-def test_nothing_survives_the_runner_being_killed(tmp_path):
-    """SIGKILL can't be handled, but both children notice, and what there is can be judged."""
+def test_no_process_outlives_a_killed_runner(tmp_path):
+    """SIGKILL can't be handled, but both children notice, and the data so far can be judged."""
     run = Background("run", scenario_file(tmp_path, **ENDLESS, record="requests"), "--out", tmp_path / "out")
     run.wait_for(tmp_path / "out/*/journal.csv.gz")
     run.children()
@@ -139,8 +139,8 @@ def test_nothing_survives_the_runner_being_killed(tmp_path):
 
 
 @pytest.mark.long
-def test_a_runner_that_is_killed_before_its_generator_can_look_leaves_nothing(tmp_path):
-    """It imports Locust then, and would take whoever inherits it for the one that started it."""
+def test_no_process_outlives_a_runner_killed_early(tmp_path):
+    """While the generator imports Locust: it must not take the process that adopts it for its parent."""
     run = Background("run", scenario_file(tmp_path, **ENDLESS), "--out", tmp_path / "out")
     run.child(GENERATOR)
     run.children()
@@ -151,8 +151,8 @@ def test_a_runner_that_is_killed_before_its_generator_can_look_leaves_nothing(tm
 
 @pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_generator_that_somebody_stops_has_not_run_its_plan(tmp_path, number):
-    """However orderly it ends: what it did not send is no pass."""
+def test_a_stopped_generator_makes_the_run_invalid(tmp_path, number):
+    """However cleanly it ends: requests that were not sent are no pass."""
     run = Background("run", scenario_file(tmp_path, **ENDLESS), "--out", tmp_path / "out")
     run.wait_for(tmp_path / "out/*/intervals.csv.gz")
     run.child(GENERATOR).send_signal(number)
@@ -164,9 +164,9 @@ def test_a_generator_that_somebody_stops_has_not_run_its_plan(tmp_path, number):
 
 
 @pytest.mark.long
-def test_a_full_disk_is_invalid_and_keeps_what_was_measured(tmp_path, shared_target):
-    """The generator's files may not grow any more once it has begun: the recording stops, and says so."""
-    # Coverage could not write its own file.
+def test_a_full_disk_is_invalid_and_keeps_the_results_so_far(tmp_path, shared_target):
+    """The generator's files may no longer grow once it has begun: recording stops, and says so."""
+    # Without coverage, which could not write its own file.
     environment = {name: "" for name in os.environ if name.startswith("COV")}
     run = Background(
         *("run", scenario_file(tmp_path, **ENDLESS, record="requests"), "--out", tmp_path / "out"),

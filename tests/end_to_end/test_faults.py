@@ -1,4 +1,4 @@
-"""Real runs in which something goes wrong on purpose: it shows where it was planned, and nothing of it stays."""
+"""Real runs with faults: they show where they were planned, and are undone."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ FAULTY = {
 
 
 @pytest.mark.long
-def test_faults_happen_to_the_embedded_target_and_are_undone(tmp_path):
-    """Late answers, then none, then refused connections; what was paid before it was killed is still there after it."""
+def test_faults_are_injected_into_the_embedded_target_and_undone(tmp_path):
+    """Late answers, then none, then refused connections; payments made before the kill are still there afterwards."""
     in_process("run", scenario_file(tmp_path, **FAULTY), "--out", tmp_path / "out")
     path = only_run(tmp_path / "out")
     run = load_run(path)
@@ -50,14 +50,14 @@ def test_faults_happen_to_the_embedded_target_and_are_undone(tmp_path):
     refused_in = set(cells[cells["outcome"] == Outcome.CONNECTION]["second"])
     assert refused_in
     assert min(refused_in) == 4
-    # A ledger that began anew would know none of the accounts' payments, and read them back wrongly.
+    # A new ledger would know none of the payments, and reading them back would fail.
     assert not (cells["outcome"] == Outcome.INVALID).any()
     assert run.manifest.target.behind != run.manifest.target.base_url
 
 
 @pytest.mark.long
 def test_a_runner_that_is_killed_while_its_target_is_paused_leaves_nothing(tmp_path):
-    """A target that stands still can't see that its run is gone."""
+    """A paused target can't notice by itself that its run is gone."""
     pause = {"fault": "pause", "phase": "steady", "lasts": "1 min"}
     endless = FAULTY | ENDLESS | {"faults": [pause]}
     run = Background("run", scenario_file(tmp_path, **endless), "--out", tmp_path / "out")
@@ -71,7 +71,7 @@ def test_a_runner_that_is_killed_while_its_target_is_paused_leaves_nothing(tmp_p
 
 @pytest.mark.long
 def test_a_run_whose_keeper_and_redis_are_killed_is_invalid_and_leaves_nothing(tmp_path):
-    """While its target is paused, which goes on all the same."""
+    """Its target is paused at that time, and resumes all the same."""
     pause = {"fault": "pause", "phase": "steady", "at": "1 s", "lasts": "2 s"}
     settings = {"limiter": "redis", "limits": {"transactions": "1000/s", "health": "1000/s"}}
     file = scenario_file(tmp_path, **FAULTY | {"faults": [pause], "settings": settings})
@@ -92,7 +92,7 @@ def test_a_run_whose_keeper_and_redis_are_killed_is_invalid_and_leaves_nothing(t
 
 
 def words_of_command(process: psutil.Process) -> list[str]:
-    """None of a process that has ended meanwhile."""
+    """The process's command line; empty if it has ended."""
     try:
         return process.cmdline()
     except psutil.Error:
@@ -101,7 +101,7 @@ def words_of_command(process: psutil.Process) -> list[str]:
 
 @pytest.mark.long
 def test_a_redis_that_the_run_does_not_start_cannot_be_killed(tmp_path):
-    """That of REDIS_URL, or of your own target."""
+    """The one at REDIS_URL, or your own target's."""
     kill = {"fault": "kill", "of": "redis", "phase": "steady", "lasts": "1 s"}
     file = scenario_file(tmp_path, **FAULTY | {"faults": [kill], "settings": {"limiter": "redis"}})
     told = refused("run", file, "--out", tmp_path / "out", REDIS_URL="redis://127.0.0.1:1/0")
@@ -110,8 +110,8 @@ def test_a_redis_that_the_run_does_not_start_cannot_be_killed(tmp_path):
     assert "faults[0]: the run doesn't control your own target's Redis, got 'kill of redis'" in told
 
 
-def test_faults_that_this_run_could_not_do_are_refused_together(tmp_path):
-    """With what is in the way, before anything is sent."""
+def test_impossible_faults_are_refused_together(tmp_path):
+    """With the reasons, before anything is sent."""
     heard = Heard()
     with serving(heard.script) as url:
         text = refused(
@@ -134,7 +134,7 @@ def test_faults_that_this_run_could_not_do_are_refused_together(tmp_path):
 
 @pytest.mark.long
 def test_limits_are_audited_while_the_redis_of_two_processes_is_killed(tmp_path):
-    """It goes and comes back, and what was counted without it has promises of its own."""
+    """It goes and comes back, and requests counted without it are audited separately."""
     plan = {
         "mix": {"balance": {"share": "100 %", "every": "50 ms"}},
         "phases": [{"name": "steady", "duration": "8 s", "users": 12}],

@@ -1,4 +1,4 @@
-"""What deploy/fly describes, in a container: its image, settings and commands, with S3-compatible storage."""
+"""The setup of deploy/fly in a container: its image, settings and commands, with S3-compatible storage."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PAYMENT = {"debit": "acct-000000", "credit": "acct-000001", "amount": 250, "curr
 
 
 def ask(url: str, *, without: str = "\n\n\n") -> requests.Response:
-    """The first answer with 200 that has no such words any more."""
+    """The first answer with 200 that no longer contains this text."""
     for _ in range(300):
         with suppress(requests.ConnectionError):
             answer = requests.get(url, timeout=5)
@@ -39,7 +39,7 @@ def ask(url: str, *, without: str = "\n\n\n") -> requests.Response:
 
 @contextmanager
 def machine(environment: Mapping[str, str]) -> Iterator[str]:
-    """One with the volume, as fly.toml has it; its address. It is told to stop in Fly's way, and does."""
+    """Run a machine with the volume, as in fly.toml; yields its address. It is stopped as Fly would."""
     variables = [f"--env={name}={value}" for name, value in environment.items()]
     vm = ["--init", "--network=host", "--memory=512m", f"--stop-signal={FLY['kill_signal']}", f"--volume={TAG}:{DATA}"]
     started = docker("run", "--detach", f"--name={TAG}", *vm, *variables, TAG)
@@ -55,7 +55,7 @@ def machine(environment: Mapping[str, str]) -> Iterator[str]:
 
 
 def console(command: str) -> str:
-    """What `fly ssh console` would show: root's, and not in the image's directory."""
+    """The output of a command in `fly ssh console`, which runs as root and outside the image's directory."""
     done = docker("exec", "--user=root", "--workdir=/", TAG, *shlex.split(command), timeout_s=120)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -63,7 +63,7 @@ def console(command: str) -> str:
 
 @pytest.fixture
 def environment() -> Iterator[dict[str, str]]:
-    """That of fly.toml, but with a port and a storage of this machine; the image is built, and the volume new."""
+    """The environment of fly.toml, but with a port and storage of this machine; builds the image and a new volume."""
     need_engine()
     stage = ("--target", FLY["build"]["build-target"], "--build-arg", f"PYTHON_IMAGE={IMAGE}")
     built = docker("build", "--network=host", *stage, "--tag", TAG, str(ROOT), timeout_s=600)
@@ -79,8 +79,8 @@ def environment() -> Iterator[dict[str, str]]:
 @pytest.mark.process
 @pytest.mark.long
 @pytest.mark.timeout(900)
-def test_the_machine_of_fly_backs_itself_up_and_is_restored(environment):
-    """With a new volume, which is root's, and the commands as the README has them."""
+def test_the_fly_machine_is_backed_up_and_restored(environment):
+    """With a new volume, which belongs to root, and the commands in the README."""
     commands = [
         re.sub(r"\\(.)", r"\1", line) for line in re.findall(r'^fly ssh console -C "(.+)"', README, re.MULTILINE)
     ]

@@ -1,4 +1,4 @@
-"""A disk that fills up while a run goes on, wherever that is first felt: INVALID in all places, and nothing is lost."""
+"""A disk that fills up during a run, wherever it is noticed first: INVALID everywhere, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ SHORT = {
     "thresholds": [{"expect": "goodput_ratio >= 1 %"}],
 }
 WITHOUT_COVERAGE = {name: "" for name in os.environ if name.startswith("COV")}
-"""It could not write its own file."""
+"""Coverage could not write its own file."""
 
 
 def run_of(path: Path, url: str, **changes: object) -> Background:
@@ -47,13 +47,13 @@ def run_of(path: Path, url: str, **changes: object) -> Background:
 
 
 def fill_up(pid: int, room: int) -> None:
-    """No file of this process may grow beyond so many bytes any more."""
+    """Let no file of this process grow beyond this many bytes from now on."""
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
 
 
 @pytest.mark.long
-def test_a_report_that_finds_no_room_makes_the_run_invalid(tmp_path, shared_target):
-    """The other files, which do, say the same as the terminal and the exit code."""
+def test_a_report_that_does_not_fit_makes_the_run_invalid(tmp_path, shared_target):
+    """The other files, which fit, agree with the terminal and the exit code."""
     run = run_of(tmp_path, shared_target.url, **SHORT)
     run.wait_for(tmp_path / "out/*/intervals.csv.gz")
     fill_up(run.process.pid, 16_000)
@@ -64,7 +64,7 @@ def test_a_report_that_finds_no_room_makes_the_run_invalid(tmp_path, shared_targ
     assert "Traceback" not in run.output
     assert not (path / files.REPORT).exists()
     assert verdict_of(path)["verdict"] == "INVALID"
-    # Of the run itself nothing is missing: with room it can be judged again.
+    # The run itself is complete: with enough space it can be judged again.
     assert read_manifest(path).ending == "completed"
     judged = in_process("report", path)
     assert judged.returncode == EXIT_CODES[Word(verdict_of(path)["verdict"])], judged.stdout + judged.stderr
@@ -73,8 +73,8 @@ def test_a_report_that_finds_no_room_makes_the_run_invalid(tmp_path, shared_targ
 
 
 @pytest.mark.long
-def test_a_manifest_that_finds_no_room_ends_the_run(tmp_path, shared_target):
-    """From second 0 on nothing of it is 'nothing was measured', and what was there before stays."""
+def test_a_manifest_that_does_not_fit_ends_the_run(tmp_path, shared_target):
+    """From second 0 on the run isn't 'nothing was measured', and existing files stay."""
     run = run_of(tmp_path, shared_target.url, **ENDLESS)
     run.child(GENERATOR)
     fill_up(run.process.pid, 10)
@@ -88,8 +88,8 @@ def test_a_manifest_that_finds_no_room_ends_the_run(tmp_path, shared_target):
 
 
 @pytest.mark.long
-def test_samples_of_the_target_that_find_no_room_end_the_run(tmp_path, shared_target):
-    """They are a part of the run as others are; what was measured until then is there."""
+def test_target_samples_that_do_not_fit_end_the_run(tmp_path, shared_target):
+    """They are part of the run like other files; earlier samples are kept."""
     run = run_of(tmp_path, shared_target.url, **ENDLESS)
     target = run.wait_for(tmp_path / "out/*/target.csv")
     run.eventually(lambda: target.stat().st_size)
@@ -103,8 +103,8 @@ def test_samples_of_the_target_that_find_no_room_end_the_run(tmp_path, shared_ta
 
 
 @pytest.mark.long
-def test_a_gate_whose_files_find_no_room_is_invalid(tmp_path, monkeypatch, shared_target):
-    """And measures what is left all the same."""
+def test_a_gate_whose_files_do_not_fit_is_invalid(tmp_path, monkeypatch, shared_target):
+    """And still measures its other scenarios."""
     judged = judging.judge_and_show
 
     def judged_while_somebody_takes_the_name(*arguments: object, **named: object) -> object:
@@ -122,8 +122,8 @@ def test_a_gate_whose_files_find_no_room_is_invalid(tmp_path, monkeypatch, share
 
 
 @pytest.mark.long
-def test_a_target_that_dies_before_second_0_is_its_own_death(tmp_path):
-    """FAIL: there is no request for it to have answered."""
+def test_a_target_that_dies_before_second_0_is_to_blame(tmp_path):
+    """FAIL, although there was no request to answer."""
     run = Background("run", scenario_file(tmp_path, **ENDLESS), "--out", tmp_path / "out", "--workers", "2")
     target = run.child("payments_api")
     run.child(GENERATOR)
@@ -136,7 +136,7 @@ def test_a_target_that_dies_before_second_0_is_its_own_death(tmp_path):
 
 
 def on_a_small_disk(path: Path, script: str, *, size: str = "10m") -> subprocess.CompletedProcess[str]:
-    """Run in a mount namespace of its own, where `path` is such a disk; skips where the system allows none."""
+    """Run in a separate mount namespace where `path` is a small disk; skips if the system doesn't allow that."""
     mount = f"mount -t tmpfs -o size={size} tmpfs {path}"
     if subprocess.run(["unshare", "-rm", "sh", "-c", mount], check=False, capture_output=True).returncode:
         pytest.skip("this system lets nobody mount a disk of his own")
@@ -146,7 +146,7 @@ def on_a_small_disk(path: Path, script: str, *, size: str = "10m") -> subprocess
 
 @pytest.mark.long
 def test_a_report_on_a_read_only_disk_is_one_line(tmp_path):
-    """Nothing was measured, and what is there stays; no traceback."""
+    """Nothing is measured, existing files stay, and there is no traceback."""
     run, disk = write_run(tmp_path / "run"), tmp_path / "disk"
     disk.mkdir()
     program = f"{sys.executable} -m tests.undrawn report {disk}/run"
@@ -162,7 +162,7 @@ def test_a_report_on_a_read_only_disk_is_one_line(tmp_path):
 
 @pytest.mark.long
 def test_a_run_on_a_disk_that_fills_up_is_invalid(tmp_path):
-    """A real one, which somebody else fills in the middle of the run, to the last byte."""
+    """A real disk, filled to the last byte by another process in the middle of the run."""
     disk = tmp_path / "disk"
     disk.mkdir()
     file = scenario_file(tmp_path, **ENDLESS)

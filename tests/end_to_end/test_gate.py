@@ -1,4 +1,4 @@
-"""A gate: one scenario after the other, and what a CI server gets to show."""
+"""A gate: one scenario after the other, and its output for a CI server."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ pytestmark = pytest.mark.process
 
 
 @pytest.mark.long
-def test_a_gate_runs_one_after_the_other_and_sums_up(tmp_path):
-    """GitHub gets the summary, and an annotation for what did not pass."""
+def test_a_gate_runs_scenarios_in_turn_and_writes_a_summary(tmp_path):
+    """GitHub gets the summary, and an annotation for each threshold that did not pass."""
     phases = [{"name": "steady", "duration": "2 s", "users": 20}]
     quick = scenario_file(tmp_path, phases=phases, thresholds=[{"expect": "goodput_ratio >= 50 %"}])
     strict = tmp_path / "strict.yaml"
@@ -33,15 +33,15 @@ def test_a_gate_runs_one_after_the_other_and_sums_up(tmp_path):
     found = json.loads((directory / "gate.json").read_text())
     assert found["exit_code"] == done.returncode
     assert [one["scenario"] for one in found["scenarios"]] == ["quick", "strict"]
-    # Only the thread that watched was nice: who is would start the next scenario's processes so.
+    # Only the watching thread was nice: a nice process would pass that on to the next scenario's processes.
     assert os.getpriority(os.PRIO_PROCESS, 0) == niceness
     assert all((directory / one["run"] / "report.html").exists() for one in found["scenarios"])
     assert shown.read_text() == (directory / "summary.md").read_text()
 
 
 @pytest.mark.long
-def test_a_gate_that_is_stopped_while_it_judges_is_not_green(tmp_path, monkeypatch):
-    """What it had not come to is listed; the code is the signal's."""
+def test_a_gate_that_is_stopped_while_judging_does_not_pass(tmp_path, monkeypatch):
+    """Scenarios that it did not reach are listed; the exit code is the signal's."""
     judged = judging.judge_and_show
 
     def judged_while_somebody_stops_it(*arguments: object, **named: object) -> object:
@@ -61,8 +61,8 @@ def test_a_gate_that_is_stopped_while_it_judges_is_not_green(tmp_path, monkeypat
     assert "the gate was terminated" in (directory / "summary.md").read_text()
 
 
-def test_what_can_not_be_measured_fails_the_gate_and_is_summed_up(tmp_path):
-    """Nothing listens there."""
+def test_a_scenario_that_cannot_be_measured_fails_the_gate_and_is_listed(tmp_path):
+    """Nothing listens at its target's address."""
     done = in_process("gate", scenario_file(tmp_path), "--out", tmp_path / "out", TARGET_URL="http://127.0.0.1:9")
     assert done.returncode == 2, done.stdout + done.stderr
     (directory,) = (tmp_path / "out").glob("*-gate")

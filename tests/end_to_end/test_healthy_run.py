@@ -1,4 +1,4 @@
-"""A healthy run against the real embedded target, all its files looked at; its word is in test_words.py."""
+"""All files of a healthy run against the real embedded target; its verdict is in test_words.py."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ ALL_FILES = {
 }
 
 
-def test_a_run_leaves_every_file_and_tells_where(healthy):
-    """Its word, each phase and the report's path stand in the terminal; no process is left."""
+def test_a_run_writes_every_file_and_prints_the_path(healthy):
+    """Verdict, phases and the report's path are printed in the terminal; no process is left."""
     assert {path.name for path in healthy.path.iterdir()} >= ALL_FILES
     assert verdict_of(healthy.path)["verdict"] in healthy.output
     assert f"report: {healthy.path / 'report.html'}" in healthy.output
@@ -48,7 +48,7 @@ def test_a_run_leaves_every_file_and_tells_where(healthy):
 
 
 def test_every_request_sent_has_one_outcome(healthy):
-    """In ours, in the generator's count, in Locust's statistics."""
+    """In our record, in the generator's count, in Locust's statistics."""
     run = load_run(healthy.path)
     counts = tally(run.intervals)
     assert counts.sent == int(run.generator["sent"].sum())
@@ -63,8 +63,8 @@ def test_every_request_sent_has_one_outcome(healthy):
         assert locust[locust["Name"] == endpoint]["Request Count"].sum() == ours > 0
 
 
-def test_the_journal_has_each_request_with_what_was_noted_of_it(healthy):
-    """Of the reference API: each payment's key and id once, whatever reads it, each balance, each event."""
+def test_the_journal_has_each_request_with_its_note(healthy):
+    """For the reference API: each payment's key and id once, each balance, each event."""
     run = load_run(healthy.path)
     journal = load_journal(run)
     assert count_journal(run).by_kind == count_intervals(run)
@@ -94,9 +94,9 @@ def test_locusts_history_ends_with_the_final_counts(healthy):
 
 
 def test_locusts_times_and_ours_agree_to_their_rounding(healthy):
-    """Locust's mean is that of our service times plus connecting, to a bucket's width.
+    """Locust's mean equals our mean service time plus connecting, within a bucket's width.
 
-    And what lies between connecting and sending: on a busy machine the wait for a core.
+    Plus the time between connecting and sending, which on a busy machine includes waiting for a core.
     """
     rows = load_run(healthy.path).intervals
     rows = rows[rows["endpoint"] == "health"]
@@ -108,28 +108,28 @@ def test_locusts_times_and_ours_agree_to_their_rounding(healthy):
 
 
 def test_bursts_are_recorded(healthy):
-    """All users, with their peak in flight."""
+    """With all users, and their peak in flight."""
     found = bursts(load_run(healthy.path))
     assert [burst.sent for burst in found] == [20, 20]
     assert all(1 <= burst.peak_in_flight <= 20 for burst in found)
 
 
-def test_phases_target_and_generator_are_on_record(healthy):
-    """Events in order, samples of /metrics, a row a second."""
+def test_phases_target_and_generator_are_recorded(healthy):
+    """Events in order, samples of /metrics, one row per second."""
     run = load_run(healthy.path)
     assert run.events[run.events["kind"] == "phase"]["detail"].tolist() == ["warm-up", "steady", "bursts"]
     assert {"process_resident_memory_bytes", "process_open_fds", "process_threads"} <= set(run.target["metric"])
     seconds = run.generator["second"]
     assert seconds.is_monotonic_increasing
     assert seconds.is_unique
-    # The record ends with the plan, and each second has its length.
+    # The record ends with the plan, and every second has its full length.
     assert run.generator["length_s"].sum() == pytest.approx(run.manifest.phases[-1].end_s, abs=1.0)
     assert seconds.iloc[0] == 0
     assert 4 <= seconds.nunique() <= seconds.iloc[-1] + 1
     assert run.generator["users"].max() == 20
 
 
-def test_generator_and_target_have_cores_of_their_own(healthy):
+def test_generator_and_target_have_separate_cores(healthy):
     """With two or more cores they don't compete."""
     if len(os.sched_getaffinity(0)) < 2:
         pytest.skip("this machine has one core")
@@ -137,7 +137,7 @@ def test_generator_and_target_have_cores_of_their_own(healthy):
 
 
 def test_no_secret_enters_the_run_directory(healthy):
-    """The webhook key is made for the run and kept in memory."""
+    """The webhook key is created for the run and kept in memory."""
     for path in healthy.path.iterdir():
         assert b"whsec" not in path.read_bytes()
 
@@ -152,8 +152,8 @@ def test_reporting_again_gives_the_same_bytes(healthy):
 
 
 @pytest.mark.long
-def test_a_run_of_three_workers_is_whole(three_workers):
-    """Every worker's requests have their outcomes, Locust's statistics agree, and no clock is taken for another's."""
+def test_a_run_with_three_workers_is_complete(three_workers):
+    """Every worker's requests have outcomes, Locust's statistics agree, and clocks aren't mixed up."""
     run = load_run(three_workers.path)
     assert run.manifest.workers == 3
     assert sorted(run.generator["worker"].unique()) == ["1", "2", "3"]
@@ -170,7 +170,7 @@ def test_a_run_of_three_workers_is_whole(three_workers):
 
 @pytest.mark.long
 def test_three_workers_send_what_one_sends(healthy, three_workers):
-    """The same kinds of requests in each phase, and in bursts one of each user."""
+    """The same kinds of requests in each phase, and one per user in each burst."""
 
     def counts(run) -> pd.Series:
         rows = load_run(run.path).intervals

@@ -1,4 +1,4 @@
-"""The user of docs/write-a-user.md against a shop: each request under its name, and the group that they make."""
+"""The user in docs/write-a-user.md against a shop: each request by name, and the group that they form."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ pytestmark = pytest.mark.process
 PAGE = (ROOT / "docs/write-a-user.md").read_text(encoding="utf-8")
 USER, ONCE, SCENARIO, CUSTOMERS, _, TARGET, _ = re.findall(r"^```\w+\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
 SCENARIO = re.sub(r"(deadline: |< )[\d.]+ m?s", r"\g<1>9 s", SCENARIO)
-"""With the patience of a busy machine."""
+"""With longer deadlines, for a busy machine."""
 NAMES = ("login", "products", "cart", "pay", "confirm")
 
 
 @pytest.fixture
 def suite(tmp_path):
-    """The page's files, and how to run a command on them."""
+    """The page's files, and a function that runs a command on them."""
     (tmp_path / "users").mkdir()
     (tmp_path / "users/shopper.py").write_text(USER)
     (tmp_path / "users/customers.csv").write_text(CUSTOMERS)
@@ -37,14 +37,14 @@ def suite(tmp_path):
 
 
 def test_the_user_is_short():
-    """A journey of five named requests is no program."""
+    """A journey of five named requests takes few lines."""
     lines = USER.partition("class ")[2].strip().splitlines()
     assert len(lines) <= 30
 
 
 @pytest.mark.long
 def test_a_dry_run_shows_each_request_of_the_journey(suite):
-    """By its name, with what came back."""
+    """By name, with the answer."""
     with running_shop() as shop:
         done = suite("check", shop, "--dry-run")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -54,7 +54,7 @@ def test_a_dry_run_shows_each_request_of_the_journey(suite):
 
 @pytest.mark.long
 def test_a_user_that_logs_in_once_has_its_token_in_each_journey(suite, tmp_path):
-    """Of the page's user, with the page's on_start; its login needs no name."""
+    """The page's user with the page's on_start; its login needs no name."""
     in_each = re.compile(r"        login = .*?            return\n", re.DOTALL)
     text = in_each.sub("", USER, count=1).replace("    @task\n", f"{ONCE}\n    @task\n")
     mix = {"shopper": {"share": "100 %", "every": "2 s", "requests": list(NAMES[1:])}}
@@ -68,7 +68,7 @@ def test_a_user_that_logs_in_once_has_its_token_in_each_journey(suite, tmp_path)
 
 @pytest.mark.long
 def test_thresholds_of_requests_and_of_their_group_are_judged(suite, tmp_path):
-    """What the shop served is what is told; probing and looking are no part of it."""
+    """The report shows what the shop served; probes and dry runs don't count."""
     with running_shop() as shop:
         suite("run", shop, "--out", tmp_path / "reports")
     verdict = verdict_of(only_run(tmp_path / "reports"))
@@ -84,7 +84,7 @@ def test_thresholds_of_requests_and_of_their_group_are_judged(suite, tmp_path):
 
 @pytest.mark.long
 def test_a_request_that_fails_fails_its_group_and_nothing_before_it(suite, tmp_path):
-    """Every third payment: logins and carts go on as if nothing had happened."""
+    """Every third payment fails: logins and carts are unaffected."""
     thresholds = [
         {"endpoint": "pay", "expect": "goodput_ratio >= 95 %"},
         {"endpoint": "checkout", "expect": "goodput_ratio >= 95 %"},
@@ -104,8 +104,8 @@ def faster() -> dict:
 
 
 @pytest.mark.long
-def test_at_a_rate_an_arrival_is_a_journey(suite, tmp_path):
-    """So many arrivals, each with its five requests."""
+def test_in_the_open_model_an_arrival_is_a_journey(suite, tmp_path):
+    """Each arrival makes five requests."""
     mix = {"shopper": {"share": "100 %", "requests": list(NAMES)}}
     phases = [{"name": "steady", "duration": "6 s", "rate": "20 rps"}]
     with running_shop() as shop:
@@ -117,7 +117,7 @@ def test_at_a_rate_an_arrival_is_a_journey(suite, tmp_path):
     assert group["sent"] == 120
 
 
-def test_a_scenario_that_names_too_little_is_told_what_to_add(suite):
+def test_a_scenario_without_all_request_names_is_told_what_to_add(suite):
     """Before anything is sent."""
     mix = {"shopper": {"share": "100 %", "every": "2 s", "requests": ["login", "cart", "pay", "confirm"]}}
     with running_shop() as shop:
@@ -149,8 +149,8 @@ def test_a_scenario_that_names_too_little_is_told_what_to_add(suite):
         (None, "shopper.py: takes rows of a feeder that the scenario doesn't have, got 'customers'"),
     ],
 )
-def test_a_feeder_that_cannot_feed_is_told_before_anything_is_sent(suite, feeder, told):
-    """Each in one line, with what to do."""
+def test_an_unusable_feeder_is_reported_before_anything_is_sent(suite, feeder, told):
+    """Each problem in one line, with the remedy."""
     with running_shop() as shop:
         done = suite("check", shop, feeders={"customers": feeder} if feeder else {})
     assert done.returncode == 2

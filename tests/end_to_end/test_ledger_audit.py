@@ -27,8 +27,8 @@ def words(run) -> dict[str, str]:
     return {evidence["promise"]: evidence["word"] for audit in audits for evidence in audit["evidence"]}
 
 
-def test_a_right_target_keeps_all_promises_and_is_not_asked_again(tmp_path):
-    """The embedded one, whose ledger an audit may see; others can check its history, too."""
+def test_a_correct_target_passes_and_is_not_asked_again(tmp_path):
+    """The embedded target, whose ledger an audit may see; third-party tools can check its history, too."""
     thresholds = [{"audit": name, "detects": "1 in 20"} for name in ("ledger", "webhooks")]
     thresholds.append({"expect": "goodput_ratio >= 9 %"})
     file = scenario_file(tmp_path, **PAYERS, thresholds=thresholds)
@@ -46,7 +46,7 @@ def test_a_right_target_keeps_all_promises_and_is_not_asked_again(tmp_path):
 
 
 def test_a_target_that_lets_one_key_pay_twice_fails(tmp_path):
-    """Though each of its users was served well."""
+    """Even though each of its users was served well."""
     thresholds = [{"audit": "ledger", "detects": "1 in 20"}, {"expect": "goodput_ratio >= 9 %"}]
     mix = {"ledger": {**PAYERS["mix"]["ledger"], "share": "100 %"}}
     file = scenario_file(tmp_path, **PAYERS | {"mix": mix, "settings": {}}, thresholds=thresholds)

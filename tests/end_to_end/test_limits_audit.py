@@ -1,4 +1,4 @@
-"""Whole runs against small servers with a limit: a right one passes its audit, one that admits more fails it."""
+"""Complete runs against small servers with a limit: a correct one passes its audit, one that admits more fails."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LIMITS = {"health": {"amount": 5, "period": "1 s", "algorithm": "moving-window",
 
 
 def limited(limiter: Limiter):
-    """Answers `/health` as often as the limiter lets each address."""
+    """A server that answers `/health` as often as the limiter allows each address."""
     lock = threading.Lock()
 
     def script(connection, _):
@@ -47,12 +47,12 @@ def limited(limiter: Limiter):
     [(MovingLog(5, 1.0), 0, None), (MovingLog(6, 1.0), 1, "health: quota")],
     ids=["right", "one more"],
 )
-def test_a_run_says_whether_the_limit_is_kept(tmp_path, limiter, code, promise):
+def test_a_run_shows_whether_the_limit_is_kept(tmp_path, limiter, code, promise):
     with limited(limiter) as url:
         target = tmp_path / "target.yaml"
         target.write_text(yaml.safe_dump({"base_url": url, "limits": LIMITS}))
         done = in_process("run", scenario_file(tmp_path, **PLAN), "--target", target, "--out", tmp_path / "out")
-    # On a machine that is busy with other tests, the run may be INVALID, whatever the audit says.
+    # On a machine that is busy with other tests, the run may be INVALID whatever the audit finds.
     assert done.returncode in {code, 4}, done.stdout + done.stderr
     run = only_run(tmp_path / "out")
     (audit,) = json.loads((run / files.AUDIT).read_text())["audits"]

@@ -1,4 +1,4 @@
-"""A want of memory, or a thread that never starts, ends a run in bounded time, with the right code."""
+"""A lack of memory, or a thread that never starts, ends a run in bounded time with the right exit code."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ QUICKLY = {"timeouts": {"connect": "500 ms", "total": "500 ms"}, "deadline": "40
 
 
 @pytest.mark.parametrize("command", [["check"], ["run", "--out", "{}"]], ids=["check", "run"])
-def test_too_little_address_space_is_told_before_anything_starts(tmp_path, command):
-    """There are limits with which Python's imports alone would go on for ever."""
+def test_too_little_address_space_is_reported_before_anything_starts(tmp_path, command):
+    """With some limits, Python's imports alone would go on for ever."""
     name, *options = command
     done = subprocess.run(
         [sys.executable, "-m", "loadproof", name, "scenarios/smoke.yaml", *[each.format(tmp_path) for each in options]],
@@ -40,7 +40,7 @@ def test_too_little_address_space_is_told_before_anything_starts(tmp_path, comma
 
 
 def changed(tmp_path, change: str) -> str:
-    """A program: the `loadproof` command after this change."""
+    """A program that makes this change and then runs the `loadproof` command."""
     program = tmp_path / "changed.py"
     program.write_text(f"from tests.undrawn import app\n{change}\napp.main()\n")
     return program.stem
@@ -61,8 +61,8 @@ watch.Watch._listen = fail
 
 @pytest.mark.long
 @pytest.mark.parametrize("error", ["MemoryError", 'RuntimeError("can\'t start new thread")'])
-def test_memory_that_runs_out_during_a_run_is_invalid(tmp_path, error):
-    """What was measured is kept, no process is left, and nobody is shown a traceback."""
+def test_running_out_of_memory_during_a_run_is_invalid(tmp_path, error):
+    """The results so far are kept, no process is left, and no traceback is shown."""
     program = changed(tmp_path, RAISE_LATER.format(error=error))
     arguments = ("run", scenario_file(tmp_path, **ENDLESS), "--out", tmp_path / "out")
     run = Background(*arguments, program=program, PYTHONPATH=f"{tmp_path}:{ROOT}")
@@ -85,7 +85,7 @@ futures.ThreadPoolExecutor.submit = lambda *told: threading.Event().wait()
 @pytest.mark.long
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_ends_a_run_whose_watch_never_began(tmp_path, number, code):
-    """A thread for which there is no memory may never begin, and its starter wait for it for ever."""
+    """Without enough memory a thread may never start, and its starter may wait for it for ever."""
     program = changed(tmp_path, NEVER_STARTS)
     arguments = ("run", scenario_file(tmp_path, **ENDLESS | QUICKLY), "--out", tmp_path / "out")
     run = Background(*arguments, program=program, PYTHONPATH=f"{tmp_path}:{ROOT}")

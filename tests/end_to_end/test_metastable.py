@@ -1,4 +1,4 @@
-"""A retry storm keeps the reference API down after the fault that began it, and the report says so."""
+"""A retry storm keeps the reference API down after its trigger is gone, and the report says so."""
 
 from __future__ import annotations
 

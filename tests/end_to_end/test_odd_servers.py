@@ -1,4 +1,4 @@
-"""Healthy servers with ways of their own: what loadproof can't read of them is not their failure."""
+"""Healthy servers with unusual behaviour: what loadproof can't read isn't counted as their failure."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ BODIES = {
 
 
 def answering_all(kind: str) -> Script:
-    """What comes on the first connection, which looks whether it is there, is answered plainly."""
+    """A server with answers of this kind, except a plain one on the first connection, which is the probe's."""
 
     def script(connection: socket.socket, number: int) -> None:
         while request := read_request(connection):
@@ -49,7 +49,7 @@ def answering_all(kind: str) -> Script:
 
 
 def run_against(url: str, directory: Path, **changes: object) -> Path:
-    """The run of a few users who ask for its health, with an `accept-encoding` that it may do as it likes with."""
+    """Run a few users that request its health, with an `accept-encoding` that allows anything."""
     target = directory / "target.yaml"
     target.write_text(f"base_url: {url}\nheaders: {{accept-encoding: 'gzip, br'}}\n")
     file = scenario_file(directory, **PLAN | changes)
@@ -68,8 +68,8 @@ def run_against(url: str, directory: Path, **changes: object) -> Path:
         ("cut", "invalid", set()),
     ],
 )
-def test_what_we_do_not_read_is_told_as_ours(tmp_path, kind, outcome, finding):
-    """It counts as invalid, and our limit is a finding that makes the run INVALID."""
+def test_answers_that_we_cannot_read_are_our_limitation(tmp_path, kind, outcome, finding):
+    """They count as invalid, and our limit is a finding that makes the run INVALID."""
     with serving(answering_all(kind)) as url:
         run = run_against(url, tmp_path)
     counts = tally(load_run(run).intervals)
@@ -79,7 +79,7 @@ def test_what_we_do_not_read_is_told_as_ours(tmp_path, kind, outcome, finding):
     assert ("beyond what loadproof reads" in failures) == bool(finding)
 
 
-def test_bytes_beyond_each_answer_are_told(tmp_path):
+def test_surplus_bytes_after_answers_are_reported(tmp_path):
     """The answers themselves are right."""
 
     def desynchronised(connection: socket.socket, number: int) -> None:
@@ -94,8 +94,8 @@ def test_bytes_beyond_each_answer_are_told(tmp_path):
     assert found(run, f"the target sent more than its answer to {counts.sent} of {counts.sent} requests") == {"NOTE"}
 
 
-def test_a_target_whose_idle_timeout_is_the_pace_is_left_first(tmp_path):
-    """Nothing is sent twice, and it closes no connection that anybody would still use."""
+def test_connections_are_closed_before_the_targets_idle_timeout(tmp_path):
+    """Nothing is sent twice, and the target closes no connection still in use."""
     left: list[str] = []
 
     def impatient(connection: socket.socket, _: int) -> None:
@@ -119,12 +119,12 @@ def test_a_target_whose_idle_timeout_is_the_pace_is_left_first(tmp_path):
     counts = tally(load_run(run).intervals)
     assert (counts.repeated, counts.outcomes["connection"]) == (0, 0)
     assert left.count("by us") > counts.sent / 2
-    # Only a busy machine lets it be the first.
+    # The target can only be first on a busy machine.
     assert left.count("by it") < counts.sent / 10
 
 
-def test_a_target_whose_first_answer_is_beyond_us_is_not_said_to_be_down(tmp_path):
-    """Nothing is measured, and the reason is ours."""
+def test_a_target_whose_first_answer_is_too_large_is_not_called_down(tmp_path):
+    """Nothing is measured, and the reason is our limit."""
 
     def script(connection: socket.socket, _: int) -> None:
         read_request(connection)

@@ -1,4 +1,4 @@
-"""Probe, sampler and load are one HTTP client: what the environment has for others decides nothing."""
+"""Probe, sampler and load use one HTTP client, which ignores environment variables meant for others."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
 def misled(directory: Path, proxy: str) -> dict[str, str]:
-    """All that sends other clients elsewhere, has them log in, or has them trust somebody else."""
+    """Variables that make other clients use a proxy, log in, or trust other authorities."""
     netrc = directory / "netrc"
     netrc.write_text("machine 127.0.0.1 login somebody password else\nmachine localhost login a password b\n")
     (directory / "bundle.pem").write_text("")
@@ -40,7 +40,7 @@ def misled(directory: Path, proxy: str) -> dict[str, str]:
 
 
 def refusing(heard: list[bytes]) -> Script:
-    """A proxy that notes what it is asked."""
+    """A proxy that refuses requests and notes them."""
 
     def script(connection: socket.socket, _: int) -> None:
         heard.append(read_request(connection))
@@ -51,8 +51,8 @@ def refusing(heard: list[bytes]) -> Script:
 
 @pytest.mark.long
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_a_run_asks_nobody_else_and_asks_alike(tmp_path, scheme):
-    """Not a proxy, not as somebody of netrc; with one head, from addresses that are its clients' alone."""
+def test_a_run_sends_to_the_target_only_and_always_the_same_way(tmp_path, scheme):
+    """No proxy, no login from netrc; the same request head, from addresses that only its clients use."""
     heard, at_the_proxy = Heard(), []
     serving_it = serving if scheme == "http" else lambda script: tls_serving(new_certificate(tmp_path), script)
     with serving_it(heard.script) as url, serving(refusing(at_the_proxy)) as proxy:
@@ -72,8 +72,8 @@ def test_a_run_asks_nobody_else_and_asks_alike(tmp_path, scheme):
     assert trusted.get("file") == (f"{tmp_path}/pem.crt" if scheme == "https" else None)
 
 
-def test_a_certificate_that_nobody_vouches_for_is_told_with_what_is_trusted(tmp_path, monkeypatch):
-    """And with the one variable that changes it; requests' own would not have."""
+def test_an_untrusted_certificate_is_reported_with_what_is_trusted(tmp_path, monkeypatch):
+    """And with the one variable that changes that; the variable of requests has no effect."""
     with tls_serving(new_certificate(tmp_path), Heard().script) as url:
         monkeypatch.setenv("SSL_CERT_FILE", str(new_certificate_of_others(tmp_path)))
         done = in_process(
@@ -97,8 +97,8 @@ def new_certificate_of_others(directory: Path) -> Path:
         pytest.param("SSL_CERT_DIR", "no such", marks=pytest.mark.long),
     ],
 )
-def test_authorities_that_are_not_there_are_told_before_the_run(tmp_path, variable, what):
-    """OpenSSL would say nothing, and trust nobody."""
+def test_missing_authority_files_are_reported_before_the_run(tmp_path, variable, what):
+    """OpenSSL would not report them, and trust no certificate."""
     arguments = ("check", scenario_file(tmp_path, **PLAN))
     done = in_process(*arguments, TARGET_URL="https://127.0.0.1:1", **{variable: str(tmp_path / "missing")})
     assert done.returncode == 2
@@ -106,8 +106,8 @@ def test_authorities_that_are_not_there_are_told_before_the_run(tmp_path, variab
 
 
 @pytest.mark.long
-def test_faults_and_mutants_in_the_environment_are_told_and_other_settings_stay_out(tmp_path):
-    """Those of the reference API that happen to be set were meant for others: a database, an address to listen on."""
+def test_faults_and_mutants_in_the_environment_are_reported_and_other_settings_ignored(tmp_path):
+    """Other variables of the reference API were meant for something else, such as an address to listen on."""
     others = {"HOST": "nowhere.invalid", "DATABASE": str(tmp_path / "theirs.db"), "WORKERS": "nonsense"}
     wrong = {"FAULTS": json.dumps({"health": {"error_ratio": 1.0}}), "TARGET_MUTANT": "stale-cache"}
     done = in_process("run", scenario_file(tmp_path, **PLAN), "--dry-run", **wrong, **others)
@@ -120,6 +120,6 @@ def test_faults_and_mutants_in_the_environment_are_told_and_other_settings_stay_
     assert (told.returncode, told.stderr) == (0, "")
 
 
-def test_every_setting_of_the_reference_api_is_the_scenarios_or_nobodys():
-    """But faults and mutants, which are told, and the key that workers elsewhere have."""
+def test_only_the_scenario_decides_settings_of_the_reference_api():
+    """Except faults and mutants, which are reported, and the key that remote workers have."""
     assert set(VARIABLES) - embedded.NOT_INHERITED == {"FAULTS", "TARGET_MUTANT", "WEBHOOK_SECRET"}

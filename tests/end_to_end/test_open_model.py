@@ -1,4 +1,4 @@
-"""The open model against real targets: nothing planned is forgotten, whatever the target and whoever stops it."""
+"""The open model against real targets: every planned arrival is accounted for, whatever the target does."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ OPEN = {
 
 
 def planned(run: Run) -> dict[tuple[int, int], int]:
-    """Arrivals by second and endpoint number, as the plan has them."""
+    """Planned arrivals by second and endpoint number."""
     manifest = run.manifest
     plan = ArrivalPlan(manifest.scenario, manifest.phases, manifest.seed)
     blocks = [
@@ -38,7 +38,7 @@ def planned(run: Run) -> dict[tuple[int, int], int]:
 
 
 def offered(run: Run) -> dict[tuple[int, int], int]:
-    """What was sent or dropped, in the second of its intended start."""
+    """Arrivals sent or dropped, by second of their intended start and endpoint number."""
     rows = run.intervals[run.intervals["series"].isin(["response", "dropped", "abandoned"])]
     numbers = {name: number for number, name in enumerate(run.manifest.scenario.mix)}
     rows = rows.assign(endpoint=rows["endpoint"].astype(str).map(numbers))
@@ -47,11 +47,11 @@ def offered(run: Run) -> dict[tuple[int, int], int]:
 
 @pytest.mark.long
 def test_the_plan_is_sent_whatever_the_number_of_workers(tmp_path):
-    """By second and endpoint to the request; address by address, byte by byte; in the web UI, too.
+    """Exactly, per second and endpoint; the same bytes from the same addresses; also with the web UI.
 
-    Only the ids of payments and events are each run's own, or the second one would be taken for the first one's echo.
+    Only ids of payments and events differ between runs: otherwise the second run would repeat the first one's payments.
 
-    Some answers are wrong and some no HTTP at all: each is counted as what it is.
+    Some answers are wrong and some aren't HTTP: each gets its outcome.
     """
     phases = [
         {"name": "calm", "duration": "1 s", "rate": "20 rps"},
@@ -84,8 +84,8 @@ def test_the_plan_is_sent_whatever_the_number_of_workers(tmp_path):
 
 
 @pytest.mark.long
-def test_beyond_the_bound_arrivals_are_dropped_and_count_against_the_target(tmp_path):
-    """A hanging target: each allowed request times out, those in flight in the end, too; the others are never sent."""
+def test_arrivals_beyond_the_bound_are_dropped_and_count_against_the_target(tmp_path):
+    """A hanging target: all requests sent time out, including those in flight at the end; the others are never sent."""
     changes = {
         "max_in_flight": 20,
         "arrivals": "uniform",
@@ -109,7 +109,7 @@ def test_beyond_the_bound_arrivals_are_dropped_and_count_against_the_target(tmp_
 
 
 @pytest.mark.long
-def test_the_stop_button_of_the_web_ui_ends_a_run_in_order(tmp_path):
+def test_the_stop_button_of_the_web_ui_ends_a_run_cleanly(tmp_path):
     """With a report, as if interrupted."""
     port = free_port()
     phases = [{"name": "long", "duration": "2 min", "rate": "50 rps"}]

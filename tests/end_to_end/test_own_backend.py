@@ -1,4 +1,4 @@
-"""Somebody else's API, with other paths, methods, fields, authentication and signature, and no Python touched."""
+"""Another API, with other paths, methods, fields, authentication and signature, and no Python needed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def command(name: str, *arguments: object, url: str, secrets: dict[str, str] = S
     return in_process(name, "scenarios/smoke.yaml", "--target", EXAMPLE, *arguments, TARGET_URL=url, **secrets)
 
 
-def test_check_says_what_it_will_do_to_whom(other_api):
+def test_check_shows_the_load_and_its_target(other_api):
     """Address, rate, total and clients; nothing is sent."""
     done = command("check", url=other_api)
     assert done.returncode == 0, done.stderr
@@ -41,7 +41,7 @@ def test_check_says_what_it_will_do_to_whom(other_api):
 @pytest.mark.long
 @pytest.mark.parametrize("name", ["check", "run"])
 def test_a_dry_run_sends_one_request_of_each_kind_and_shows_the_answers(other_api, name, tmp_path):
-    """In the words of the target file, with the outcome that each would be counted as."""
+    """As the target file describes them, with the outcome of each."""
     done = command(name, "--dry-run", url=other_api)
     assert done.returncode == 0, done.stdout + done.stderr
     for request in ("GET /v1/accounts/acc_1001/balance → 200", "POST /v1/payments → 201", "GET /v1/payments/"):
@@ -66,8 +66,8 @@ def test_a_dry_run_shows_what_is_wrong(other_api, secrets, told):
     assert told in done.stdout
 
 
-def test_a_missing_secret_is_told_before_anything_is_sent(other_api):
-    """Each of them."""
+def test_missing_secrets_are_reported_before_anything_is_sent(other_api):
+    """All of them."""
     done = command("run", url=other_api, secrets={})
     assert done.returncode == 2
     assert "PAYMENTS_TOKEN is not set" in done.stderr
@@ -75,15 +75,15 @@ def test_a_missing_secret_is_told_before_anything_is_sent(other_api):
 
 
 def test_a_remote_host_is_refused_until_it_is_allowed():
-    """The example's own address is nobody's to load."""
+    """The host in the example."""
     done = in_process("run", "scenarios/smoke.yaml", "--target", EXAMPLE, "--dry-run", **SECRETS)
     assert done.returncode == 2
     assert "not on the allow list" in done.stderr
 
 
 @pytest.mark.long
-def test_a_wrong_word_is_told_before_any_load(other_api, tmp_path):
-    """The checks bite in the target's words, too: here of a field that it has not."""
+def test_a_wrong_field_name_is_reported_before_any_load(other_api, tmp_path):
+    """Checks use the target's field names, too: here one that it doesn't have."""
     wrong = tmp_path / "wrong.yaml"
     text = EXAMPLE.read_text().replace("balance: available.amount", "balance: available.total")
     wrong.write_text(text.replace("accounts.csv", str(EXAMPLE.with_name("accounts.csv"))))
@@ -93,8 +93,8 @@ def test_a_wrong_word_is_told_before_any_load(other_api, tmp_path):
     assert re.search(r"^ *invalid +balance ", done.stdout, re.MULTILINE), done.stdout
 
 
-def test_a_run_against_it_is_right_in_every_word_and_keeps_no_secret(other_api, tmp_path):
-    """Every check holds in its words; the manifest has the variables' names only."""
+def test_a_run_against_another_api_is_correct_and_keeps_no_secret(other_api, tmp_path):
+    """Every check works with its names; the manifest has only the names of variables."""
     options = ("--target", EXAMPLE, "--set", "phases.smoke.duration=5 s", "--set", "mix.balance.every=500 ms")
     done = in_process("run", "scenarios/smoke.yaml", *options, "--out", tmp_path, TARGET_URL=other_api, **SECRETS)
     run = only_run(tmp_path)

@@ -1,4 +1,4 @@
-"""Locustfiles of one's own: they are what is sent, at the scenario's pace, and nothing else is."""
+"""Your own locustfiles: exactly their requests are sent, at the scenario's pace."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.process
 
 
 @pytest.mark.long
-def test_a_login_leaves_the_pace_as_it_is(tmp_path):
+def test_a_login_does_not_change_the_pace(tmp_path):
     """Ten users, one request a second each for three seconds, and one login each."""
     files = tmp_path / "own"
     files.mkdir()
@@ -51,8 +51,8 @@ class ShopUser(ApiUser):
 
 @pytest.mark.long
 @pytest.mark.parametrize("workers", [1, 2])
-def test_settings_of_locusts_take_no_task_away(tmp_path, workers):
-    """Neither those of the environment nor those of a file at home; in one process and in a crew."""
+def test_locusts_settings_remove_no_tasks(tmp_path, workers):
+    """Neither in the environment nor in a file in the home directory; with one process or several."""
     (tmp_path / "own").mkdir()
     (tmp_path / "own/shop.py").write_text(TAGGED)
     (tmp_path / ".locust.conf").write_text("tags = fast\n")

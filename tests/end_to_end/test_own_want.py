@@ -1,4 +1,4 @@
-"""What the generator's machine lacks is never the target's failure: INVALID, with the reason."""
+"""A lack of resources on the generator's machine is never blamed on the target: INVALID, with the reason."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def alone_in_its_network(*arguments: object) -> subprocess.CompletedProcess[str]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a network of its own needs Linux")
-def test_want_of_ports_is_the_generators(tmp_path):
-    """A target that closes each connection was never asked for the rest: no request of it is an error."""
+def test_a_lack_of_ports_is_blamed_on_the_generator(tmp_path):
+    """Requests that a target with closing connections never got are no errors."""
     done = alone_in_its_network("run", scenario_file(tmp_path, **PLAN), "--out", tmp_path / "out")
     assert done.returncode == 4, done.stdout + done.stderr
     assert "up to 400 ports in 60 s for each of 1 client addresses" in done.stderr
@@ -49,15 +49,15 @@ def test_want_of_ports_is_the_generators(tmp_path):
     assert "unsent (ours)" in (path / files.REPORT).read_text()
 
 
-def test_a_dry_run_sees_that_the_target_closes_each_connection(tmp_path):
-    """And says what the plan needs, and what this machine has."""
+def test_a_dry_run_notices_that_the_target_closes_each_connection(tmp_path):
+    """And shows how many ports the plan needs, and how many this machine has."""
     with serving(closing) as url:
         done = in_process("run", scenario_file(tmp_path, **PLAN), "--dry-run", TARGET_URL=url)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "the target closes each connection after its answer: the plan needs up to " in done.stderr
 
 
-def test_a_target_that_keeps_connections_is_told_nothing(shared_target, tmp_path):
-    """There is nothing to heed."""
+def test_nothing_is_noted_about_a_target_that_keeps_connections(shared_target, tmp_path):
+    """There is nothing to say."""
     done = in_process("run", scenario_file(tmp_path, **PLAN), "--dry-run", TARGET_URL=shared_target.url)
     assert (done.returncode, done.stderr) == (0, "")

@@ -1,4 +1,4 @@
-"""When a test of a run's own word is measured, skipped or failed; on runs with a known truth."""
+"""When a test of a run's verdict passes, is skipped or fails, on runs with a known truth."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests import quiet
 
 
 def judged(tmp_path: Path, *starved: bool) -> Callable[[], Path]:
-    """One run after the other, of generators that were starved or not."""
+    """A function that returns one run after another, whose generators were starved or not."""
     kinds = iter(enumerate(starved))
 
     def run_once() -> Path:
@@ -34,7 +34,7 @@ def judged(tmp_path: Path, *starved: bool) -> Callable[[], Path]:
 
 
 def others_use(monkeypatch: pytest.MonkeyPatch, *ratios: float) -> None:
-    """In one try after the other."""
+    """Simulate this share of the cores used by others, in one try after the other."""
     each = iter(ratios)
     monkeypatch.setattr(quiet.OthersUse, "ratio", lambda _: next(each))
 
@@ -46,8 +46,8 @@ def test_the_first_try_that_could_be_measured_counts(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_busy_machine_is_an_excuse(tmp_path, monkeypatch):
-    """Counted in the last line."""
+def test_a_test_is_skipped_on_a_busy_machine(tmp_path, monkeypatch):
+    """And counted in the last line."""
     others_use(monkeypatch, 0.5, 0.3)
     with pytest.raises(pytest.skip.Exception, match=f"{quiet.SKIPPED}.*others used 30%"):
         quiet.run_when_quiet(judged(tmp_path, True, True))
@@ -55,22 +55,22 @@ def test_a_busy_machine_is_an_excuse(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("ratios", [(0.05, 0.05), (0.5, 0.05), (0.05, 0.5)])
-def test_a_quiet_machine_is_none(tmp_path, monkeypatch, ratios):
-    """Whatever made two runs INVALID, one of them undisturbed, was no want of quiet."""
+def test_a_test_is_not_skipped_on_a_quiet_machine(tmp_path, monkeypatch, ratios):
+    """If two runs are INVALID although the machine was quiet during one of them, it wasn't the machine."""
     others_use(monkeypatch, *ratios)
-    # A skip would skip this test instead of failing it.
+    # Otherwise a skip would skip this test instead of failing it.
     with pytest.raises((pytest.fail.Exception, pytest.skip.Exception), match="this machine is quiet"):
         quiet.run_when_quiet(judged(tmp_path, True, True))
 
 
-def test_what_is_invalid_for_another_reason_is_not_tried_again(tmp_path):
-    """A dead generator is no want of quiet, even where it was starved before."""
+def test_a_run_that_is_invalid_for_another_reason_is_not_repeated(tmp_path):
+    """A dead generator is not a busy machine, even if it was starved before."""
     run = write_run(tmp_path / "dead", ending="generator_died", loop_delay_s=2.0)
     assert quiet.run_when_quiet(lambda: run) == run
 
 
-def test_what_others_use_is_not_what_this_process_and_its_children_use(monkeypatch):
-    """Of four seconds that were used, one was ours; two cores had ten."""
+def test_the_load_of_others_excludes_this_process_and_its_children(monkeypatch):
+    """Of four seconds used, one was ours; two cores had ten."""
     used_s = iter([(100.0, 10.0), (104.0, 11.0)])
     monkeypatch.setattr(quiet, "_used_s", lambda: next(used_s))
     monkeypatch.setattr(quiet, "_cores", lambda: {0, 1})
@@ -79,7 +79,7 @@ def test_what_others_use_is_not_what_this_process_and_its_children_use(monkeypat
 
 
 @pytest.mark.process
-def test_a_childs_time_is_everybodys_and_ours():
+def test_a_childs_time_counts_in_total_and_as_ours():
     """Once it has ended."""
     before = quiet._used_s()
     loop = "import time\nwhile time.process_time() < 0.5: 0"

@@ -1,4 +1,4 @@
-"""Other ways in than `loadproof run`: plain Locust, and its web UI on the same users."""
+"""Other entry points than `loadproof run`: plain Locust, and its web UI, with the same users."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.process
 
 @pytest.mark.long
 def test_plain_locust_runs_the_same_users():
-    """`locust -f locustfiles` needs nothing of ours but the files."""
+    """`locust -f locustfiles` needs nothing else of ours."""
     command = (sys.executable, "-m", "locust", "-f", "locustfiles", "--headless", "-u", "20", "-r", "20", "-t", "6s")
     with running_target(LIMITER="off", ACCOUNTS="1000") as target:
         done = subprocess.run(
@@ -38,7 +38,7 @@ def test_plain_locust_runs_the_same_users():
 
 @pytest.mark.long
 def test_the_web_ui_is_served_until_ctrl_c():
-    """On the same users; both children end with it."""
+    """With the same users; both children end with it."""
     port = free_port()
     run = Background("ui", "--port", port)
     run.child(GENERATOR)

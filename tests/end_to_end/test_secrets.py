@@ -1,4 +1,4 @@
-"""No secret is ever shown: not by commands, not in what a run leaves behind, not in the list of processes."""
+"""No secret is ever shown: not by commands, not in a run's files, not in the list of processes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CANARIES = {
     "HOOK_KEY": "c4nary-<h00k>",
 }
 LEAKED = {"LEAKED": " ".join(CANARIES), **CANARIES}
-"""Tells the leaking user what to leak."""
+"""Names the variables for the leaking user to leak, with their values."""
 TEXTS = [encoded(value) for value in CANARIES.values() for encoded in ENCODINGS.values()]
 TARGET = {
     "headers": {
@@ -55,7 +55,7 @@ PLAN = {
 
 
 def quoting(number: int) -> bytes:
-    """An answer with a secret in one encoding: in a field, or in the page of an error."""
+    """An answer with a secret in one encoding: in a field, or in an error page."""
     text = TEXTS[number % len(TEXTS)]
     status, body = ("200 OK", json.dumps({"status": text})) if number % 3 else ("500 No", f"<p>{text}</p>")
     content = body.encode()
@@ -63,7 +63,7 @@ def quoting(number: int) -> bytes:
 
 
 def telling(connection: socket.socket, number: int) -> None:
-    """Tells in each part of an answer what it was sent: as JSON, as text, in a header, as a status line, as a place."""
+    """Repeats what it was sent in each part of an answer: JSON, text, a header, the status line, a Location."""
     while request := read_request(connection):
         head = request.partition(b"\r\n\r\n")[0]
         told = b" ".join(head.split(b"\r\n")[1:])
@@ -88,7 +88,7 @@ def telling(connection: socket.socket, number: int) -> None:
 
 @pytest.fixture
 def target(tmp_path: Path) -> Iterator[tuple[Path, str]]:
-    """A target file, and the address of who tells all that it is sent."""
+    """A target file, and the address of a server that repeats everything it is sent."""
     with serving(telling) as url:
         file = tmp_path / "target.yaml"
         file.write_text(yaml.safe_dump(TARGET | {"base_url": url}))
@@ -96,14 +96,14 @@ def target(tmp_path: Path) -> Iterator[tuple[Path, str]]:
 
 
 def forms() -> Iterator[bytes]:
-    """The secrets in every form that a text may have them in."""
+    """The secrets in every form in which a text may contain them."""
     for text in TEXTS:
         yield from (text.encode(), text.encode("latin-1", "replace"), json.dumps(text)[1:-1].encode())
     yield from (b"c4nary", b"C4NARY", b"us3r", b"p4ss")
 
 
 def users(path: Path) -> tuple[str, Path]:
-    """The option for the shipped ones, and one whose code leaks."""
+    """The option and the directory for the shipped users plus one that leaks."""
     directory = path / "users"
     shutil.copytree(ROOT / "locustfiles", directory, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "tests/leakinguser.py", directory / "leak.py")
@@ -123,8 +123,8 @@ def shown_below(directory: Path) -> dict[str, list[bytes]]:
 
 @pytest.mark.long
 @pytest.mark.parametrize("command", ["check", "run"])
-def test_a_dry_run_shows_no_secret_that_the_target_tells(target, tmp_path, command):
-    """The names of the variables stand in their place."""
+def test_a_dry_run_masks_secrets_that_the_target_shows(target, tmp_path, command):
+    """The names of the variables are shown instead."""
     file, _ = target
     plan = scenario_file(tmp_path, **PLAN)
     done = in_process(command, plan, "--target", file, "--dry-run", *users(tmp_path), **LEAKED)
@@ -137,13 +137,13 @@ def command_of(process: psutil.Process) -> str:
     try:
         return " ".join(process.cmdline())
     except psutil.Error:
-        # What has ended shows nothing any more.
+        # A process that has ended shows nothing any more.
         return ""
 
 
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_a_run_leaves_no_secret_behind(target, tmp_path, workers):
-    """In any of its files, in what it prints, or in the list of processes while it runs."""
+    """In its files, in its output, or in the list of processes while it runs."""
     file, _ = target
     plan = scenario_file(tmp_path, **PLAN)
     reports = tmp_path / "reports"
@@ -160,10 +160,10 @@ def test_a_run_leaves_no_secret_behind(target, tmp_path, workers):
     assert shown_in(*so_far) == []
     assert shown_in(run.output, *processes, (tmp_path / "step.md").read_bytes()) == []
     assert shown_below(reports) == {}
-    # Who fails tells all that it was sent, and an example of it is kept.
+    # Failing answers repeat everything they were sent, and an example of each is kept.
     summary = (path / "summary.md").read_text().replace("\\", "")
     assert "| balance | server_error: status 500 | GET /balance/" in summary
-    # And whose code raises, prints and quotes them.
+    # The users' code raises, prints and quotes the secrets, too.
     raised = files.read_lines_text(path / files.LOCUST_EXCEPTIONS)
     printed = log.read_text()
     assert "${API_TOKEN}" in raised
@@ -179,8 +179,8 @@ def test_a_run_leaves_no_secret_behind(target, tmp_path, workers):
 @pytest.mark.parametrize("end", ["\n", "\r\nX-Admin: 1", "\x1b[2J", "€", "\udcff"])
 @pytest.mark.parametrize("variable", ["API_TOKEN", "HOOK_KEY"])
 @pytest.mark.parametrize("command", ["check", "run", "gate"])
-def test_a_secret_that_cannot_be_sent_is_told_by_its_name_before_anything_is_sent(tmp_path, command, variable, end):
-    """Line breaks, control characters, what is not in Latin-1."""
+def test_an_unsendable_secret_is_named_before_anything_is_sent(tmp_path, command, variable, end):
+    """Line breaks, control characters, characters outside Latin-1."""
     file = tmp_path / "target.yaml"
     file.write_text(yaml.safe_dump(TARGET | {"base_url": "http://127.0.0.1:1"}))
     out = () if command == "check" else ("--out", tmp_path / "reports", "--annotate", "github")
@@ -194,7 +194,7 @@ def test_a_secret_that_cannot_be_sent_is_told_by_its_name_before_anything_is_sen
 
 @pytest.mark.long
 def test_a_target_that_is_down_shows_no_secret(tmp_path):
-    """In none of what a gate leaves behind."""
+    """In no file that a gate leaves behind."""
     file = tmp_path / "target.yaml"
     file.write_text(yaml.safe_dump(TARGET | {"base_url": "http://127.0.0.1:1"}))
     plan = scenario_file(tmp_path)

@@ -1,4 +1,4 @@
-"""A working directory that holds packages of our names: nothing is taken from it, and relative paths go on working."""
+"""A working directory with packages of our names: nothing is imported from it, and relative paths still work."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ AS_A_MODULE = ("-m", "loadproof")
 
 @pytest.fixture
 def elsewhere(tmp_path: Path) -> Path:
-    """Each of our packages, as a module and as a package that fail; and a scenario with users beside it."""
+    """A directory with failing modules and packages of all our names, and a scenario with its users."""
     for name in OURS:
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").write_text(f"raise ImportError('{name} of the working directory')")
@@ -54,8 +54,8 @@ def in_directory(path: Path, start: tuple[str, ...], *arguments: str) -> subproc
     )
 
 
-def test_a_run_takes_nothing_from_where_it_is_called(elsewhere):
-    """Neither target, master nor workers; relative paths are those of the working directory."""
+def test_a_run_imports_nothing_from_the_working_directory(elsewhere):
+    """Neither target, master nor workers; relative paths still start there."""
     done = in_directory(
         elsewhere, AS_THE_COMMAND, "run", "shop.yaml", "--locustfiles", "own", "--out", "out", "--workers", "2"
     )
@@ -65,8 +65,8 @@ def test_a_run_takes_nothing_from_where_it_is_called(elsewhere):
     assert read_manifest(run).ending == "completed"
 
 
-def test_a_dry_run_takes_nothing_from_where_it_is_called(elsewhere):
-    """Nor does the program, as a module."""
+def test_a_dry_run_imports_nothing_from_the_working_directory(elsewhere):
+    """Nor does the program started with `python -m`."""
     (elsewhere / "loadproof.py").unlink()
     (elsewhere / "loadproof/__init__.py").unlink()
     (elsewhere / "loadproof").rmdir()

@@ -1,4 +1,4 @@
-"""A scenario whose limits are in Redis, on a machine where there is none."""
+"""A scenario whose limits are in Redis, on a machine without a Redis server."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ SHARED = {
     "thresholds": [{"expect": "goodput_ratio >= 1 %"}],
     "settings": {"limiter": "redis", "processes": 2, "limits": {"health": "30/h"}},
 }
-"""One client with a connection for each user, so that both processes of the target get some of its requests."""
+"""One client with a connection per user, so that both of the target's processes get some of its requests."""
 
 
 def test_two_processes_share_one_limit_and_ctrl_c_leaves_no_server(tmp_path):
-    """The client gets its quota once; the Redis was started for the run, and is gone with its directory."""
+    """The client gets its quota only once; the Redis was started for the run, and is gone with its directory."""
     run = Background("run", scenario_file(tmp_path, **SHARED), "--out", tmp_path / "out", REDIS_URL="")
     run.wait_for(tmp_path / "out/*/intervals.csv.gz")
     run.wait_for(tmp_path / "out/*/target.csv")

@@ -1,4 +1,4 @@
-"""A generator that is kept from its work says so, on any machine."""
+"""A generator that can't run reports it, on any machine."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from bench.starvation import EXPERIMENTS, is_right, perform
 pytestmark = [pytest.mark.process, pytest.mark.long]
 
 
-def test_a_generator_that_stood_still_is_invalid():
-    """`make bench-starvation` does it, and others, 20 times."""
+def test_a_stalled_generator_is_invalid():
+    """`make bench-starvation` does this and similar things 20 times."""
     experiment = EXPERIMENTS["generator stopped for 2 s"]
     verdict = perform(experiment)
     assert is_right(experiment, verdict), verdict["reason"]

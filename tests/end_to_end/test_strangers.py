@@ -1,4 +1,4 @@
-"""Nobody but a run's own processes writes its report: what else reaches the master's port changes nothing."""
+"""Only a run's own processes contribute to its report: anything else that reaches the master's port is ignored."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ MADE_UP = [(2, "steady", "balance", "ok", series, 0, 1000) for series in ("respo
 
 
 def results() -> dict[str, object]:
-    """A second of a worker that doesn't exist; `generator/crew.py`."""
+    """One second of results from a worker that doesn't exist. Source: `generator/crew.py`."""
     report = SecondReport("9", 3.0, 0, 0, 0, 0, cells=list(MADE_UP), generator=None, bursts=[])
     return {"report": vars(report), "now_unix_s": time.time(), "clock_took_s": 0.0}
 
 
 def statistics() -> dict[str, object]:
-    """Of failures that never were; locust/stats.py 2.47."""
+    """Locust statistics with failures that never happened. Source: locust/stats.py 2.47."""
     stats = RequestStats()
     stats.log_request("GET", "balance", 1, 1)
     stats.log_error("GET", "balance", "made up")
@@ -63,7 +63,7 @@ FRAMES = {
 
 
 def master_port(run: Background) -> int:
-    """Where it listens for its workers."""
+    """The port where the master listens for workers."""
     master = run.child("--master")
     listening = run.eventually(
         lambda: [c.laddr.port for c in master.net_connections("tcp") if c.status == psutil.CONN_LISTEN]
@@ -72,7 +72,7 @@ def master_port(run: Background) -> int:
 
 
 def locust_total(path: Path) -> int:
-    """Requests of all workers in Locust's own statistics."""
+    """The requests of all workers in Locust's own statistics."""
     with (path / "locust_stats.csv").open(newline="") as file:
         (total,) = (row for row in csv.DictReader(file) if row["Name"] == "Aggregated")
     return int(total["Request Count"])
@@ -81,7 +81,7 @@ def locust_total(path: Path) -> int:
 @pytest.mark.long
 @pytest.mark.parametrize("sent", FRAMES.values(), ids=FRAMES.keys())
 def test_what_a_stranger_sends_changes_nothing(tmp_path, sent):
-    """To a real master of two workers, amid the run: it completes with what its workers sent, and no more."""
+    """To a real master of two workers in mid-run: it completes with exactly what its workers sent."""
     run = Background("run", scenario_file(tmp_path, **PLAN), "--out", tmp_path / "out", "--workers", 2)
     run.wait_for_phase(tmp_path / "out", "steady")
     with zmq.Context() as context, context.socket(zmq.DEALER) as stranger:
@@ -116,9 +116,9 @@ def worker_at(port: int, secret: str) -> subprocess.Popen[str]:
 
 @pytest.mark.long
 def test_a_worker_with_another_secret_never_joins_and_both_sides_say_so(tmp_path):
-    """The worker within seconds, by itself; the master at once, and when it gives up waiting."""
+    """The worker by itself within seconds; the master at once, and again when it gives up waiting."""
     port = free_port()
-    # A busy machine takes its time to start a worker.
+    # Starting a worker takes a while on a busy machine.
     listen = ("--workers", 1, "--listen", f"127.0.0.1:{port}", "--wait", 25)
     run = Background("run", scenario_file(tmp_path), "--out", tmp_path / "out", *listen, LOADPROOF_SECRET=OURS)
     run.child("--master")
@@ -133,8 +133,8 @@ def test_a_worker_with_another_secret_never_joins_and_both_sides_say_so(tmp_path
 
 
 @pytest.mark.long
-def test_a_worker_that_comes_late_changes_no_users_and_the_secret_is_written_nowhere(tmp_path):
-    """It has the right key but no part: users, traffic and results are those of the one that has."""
+def test_a_late_worker_changes_nothing_and_the_secret_is_not_written_anywhere(tmp_path):
+    """It has the right key but no part of the plan: users, traffic and results come from the worker that has one."""
     port = free_port()
     listen = ("--workers", 1, "--listen", f"127.0.0.1:{port}")
     plan = scenario_file(tmp_path, **PLAN | {"phases": [{"name": "steady", "duration": "12 s", "users": 20}]})

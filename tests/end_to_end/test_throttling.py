@@ -1,4 +1,4 @@
-"""Users whom the real target throttles: they do what the scenario says, and notice what they are told."""
+"""Users throttled by the real target: they react as the scenario says, and record what Retry-After promised."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FEW = {"limits": {"health": "5/min", "balance": "5/min"}}
 
 
 def run(tmp_path, faults: dict[str, object] | None = None, **changes: object) -> Run:
-    """Of which no request failed."""
+    """A run in which no request failed."""
     file = scenario_file(tmp_path, **THROTTLED, **changes)
     done = in_process("run", file, "--out", tmp_path / "out", FAULTS=json.dumps(faults or {}))
     seen = load_run(only_run(tmp_path / "out"))
@@ -32,8 +32,8 @@ def run(tmp_path, faults: dict[str, object] | None = None, **changes: object) ->
 
 
 @pytest.mark.long
-def test_who_honours_retry_after_waits_and_sees_whether_it_was_true(tmp_path):
-    """Three a second are let in again after a second; five a minute aren't, whatever they are told."""
+def test_users_that_honour_retry_after_wait_and_check_it(tmp_path):
+    """At three per second, requests pass after a second; at five per minute they don't, whatever Retry-After says."""
     seen = run(
         tmp_path,
         faults={"health": {"retry_after_s": 1}},
@@ -55,8 +55,8 @@ def test_who_honours_retry_after_waits_and_sees_whether_it_was_true(tmp_path):
 
 
 @pytest.mark.long
-def test_who_ignores_it_sends_on(tmp_path):
-    """Twenty users, of whom each is let in five times."""
+def test_users_that_ignore_throttling_keep_sending(tmp_path):
+    """Of twenty users, each gets five requests through."""
     seen = run(
         tmp_path, settings=FEW, when_throttled="ignore", phases=[{"name": "steady", "duration": "3 s", "users": 20}]
     )
@@ -64,8 +64,8 @@ def test_who_ignores_it_sends_on(tmp_path):
 
 
 @pytest.mark.long
-def test_who_is_to_stop_is_throttled_once(tmp_path):
-    """And sends no more."""
+def test_users_that_stop_are_throttled_once(tmp_path):
+    """And send no more."""
     seen = run(
         tmp_path, settings=FEW, when_throttled="stop", phases=[{"name": "steady", "duration": "3 s", "users": 20}]
     )

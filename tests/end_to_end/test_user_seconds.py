@@ -1,4 +1,4 @@
-"""What the closed model planned is what was sent, or the verdict says whose doing it was."""
+"""The closed model sends what was planned, or the verdict says who is to blame."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ASK = "self.send(self.api.ask_health(), lambda reply: None)"
 
 
 def run_of(tmp_path, url: str, *, on_start: str = "pass", task: str = ASK, users: int = 10, seconds: int = 4):
-    """Ten users, one task a second each, against this address."""
+    """A run of `users` with one task per second each against this address."""
     files = tmp_path / "own"
     files.mkdir()
     (files / "shop.py").write_text(USER.format(on_start=on_start, task=task))
@@ -56,7 +56,7 @@ def findings_of(run, word: Word) -> str:
 
 
 def standing_still(after: int, for_s: float):
-    """Answers at once, but for this stretch of time from this request on."""
+    """A server that answers at once, except for a stall of `for_s` seconds from request number `after` on."""
     asked_s: list[float] = []
 
     def script(connection, _) -> None:
@@ -70,8 +70,8 @@ def standing_still(after: int, for_s: float):
 
 
 @pytest.mark.long
-def test_what_a_standing_target_kept_users_from_sending_is_no_goodput(tmp_path):
-    """Two of eight seconds: only ten requests are late, but about twenty of eighty turns were not good."""
+def test_turns_lost_to_a_stalled_target_are_not_goodput(tmp_path):
+    """For two of eight seconds: only ten requests are late, but about twenty of eighty turns were not good."""
     with serving(standing_still(20, 2.5)) as url:
         run = run_of(tmp_path, url, seconds=8)
     counts = tally(run.intervals)
@@ -84,7 +84,7 @@ def test_what_a_standing_target_kept_users_from_sending_is_no_goodput(tmp_path):
 
 
 @pytest.mark.long
-def test_users_whom_their_on_start_ended_are_missed(tmp_path):
+def test_users_that_their_on_start_ended_are_missed(tmp_path):
     """Half of them never send: no PASS for half of the load."""
     raising = "assert id(self) and self.identity.index % 2"
     with serving(answering(*[ALIVE] * 50, then_close=False)) as url:
@@ -93,8 +93,8 @@ def test_users_whom_their_on_start_ended_are_missed(tmp_path):
 
 
 @pytest.mark.long
-def test_users_whose_own_code_takes_longer_than_their_pace_are_no_slow_target(tmp_path):
-    """The event loop goes on, and so does the pace of nobody."""
+def test_slow_user_code_is_not_blamed_on_the_target(tmp_path):
+    """The event loop isn't blocked, but no user keeps its pace."""
     slow = ASK + "\n        self.pause(1.5)"
     with serving(answering(*[ALIVE] * 50, then_close=False)) as url:
         run = run_of(tmp_path, url, task=slow)
@@ -103,8 +103,8 @@ def test_users_whose_own_code_takes_longer_than_their_pace_are_no_slow_target(tm
 
 
 @pytest.mark.long
-def test_a_task_that_raises_leaves_the_pace_as_it_is(tmp_path):
-    """Every time: as much is sent as without the mistake, and none of it is set-up."""
+def test_a_task_that_raises_does_not_change_the_pace(tmp_path):
+    """It raises every time: as much is sent as without the error, and none of it counts as set-up."""
     with serving(answering(*[ALIVE] * 50, then_close=False)) as url:
         run = run_of(tmp_path, url, task=ASK + "\n        1 / 0")
     assert tally(run.intervals).sent == pytest.approx(40, abs=2)
@@ -113,8 +113,8 @@ def test_a_task_that_raises_leaves_the_pace_as_it_is(tmp_path):
 
 
 @pytest.mark.long
-def test_thinking_within_the_pace_is_no_loss(tmp_path):
-    """Two requests a task with a pause in between, and a login: what many users do."""
+def test_think_time_within_the_pace_is_no_loss(tmp_path):
+    """Two requests per task with a pause in between, and a login, as is common."""
     thoughtful = f"{ASK}\n        self.pause(0.3)\n        {ASK}"
     with serving(answering(*[ALIVE] * 50, then_close=False)) as url:
         run = run_of(tmp_path, url, on_start=ASK, task=thoughtful)
@@ -126,7 +126,7 @@ def test_thinking_within_the_pace_is_no_loss(tmp_path):
 
 
 @pytest.mark.long
-def test_logins_that_fail_are_no_pass(tmp_path):
+def test_failed_logins_do_not_pass(tmp_path):
     """Whatever the target answers afterwards."""
     refused = b"HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n"
     with serving(answering(refused, *[ALIVE] * 50, then_close=False)) as url:

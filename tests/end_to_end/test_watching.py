@@ -1,4 +1,4 @@
-"""While a run goes on it is watched, whatever becomes of what is only shown or judged beside it."""
+"""A run is watched to its end, whatever happens to progress output and background judging."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def standing_still(*_: object) -> str:
     return ""
 
 
-def test_a_mistake_in_judging_on_the_way_ends_no_run(tmp_path, monkeypatch):
-    """It goes to its end, and says that it could not be ended early."""
+def test_an_error_in_judging_during_a_run_does_not_end_it(tmp_path, monkeypatch):
+    """It runs to its end, and says that it could not be ended early."""
     monkeypatch.setattr(progress, "_JUDGE_EVERY_S", 0.0, raising=False)
     monkeypatch.setattr(judging, "judge_so_far", mistaken)
     monkeypatch.setattr(AbortWatch, "broken", mistaken)
@@ -45,7 +45,7 @@ def test_a_mistake_in_judging_on_the_way_ends_no_run(tmp_path, monkeypatch):
 
 
 def once_it_measures(reports: Path, act: Callable[[], None]) -> None:
-    """Do something to this process's run as soon as it has measured something; in a thread."""
+    """Act on this process's run in a thread, as soon as it has measured something."""
 
     def wait_and_act() -> None:
         deadline_s = time.monotonic() + 60
@@ -64,7 +64,7 @@ def terminate() -> None:
 
 
 def kill_target() -> None:
-    """The run's own: other tests of this process may share one that they started before."""
+    """Kill the run's own target, not one that other tests of this process share."""
     targets = [child for child in psutil.Process().children(recursive=True) if "payments_api" in child.cmdline()]
     max(targets, key=psutil.Process.create_time).kill()
 
@@ -72,8 +72,8 @@ def kill_target() -> None:
 @pytest.mark.parametrize(
     ("act", "ending"), [(terminate, "terminated"), (kill_target, "target_died")], ids=["a signal", "a dead target"]
 )
-def test_judging_that_takes_for_ever_keeps_nobody_from_watching(tmp_path, monkeypatch, act, ending):
-    """Signals and the target are seen at once, and the run ends in bounded time."""
+def test_endless_judging_does_not_stop_the_watch(tmp_path, monkeypatch, act, ending):
+    """Signals and the target's end are noticed at once, and the run ends in bounded time."""
     monkeypatch.setattr(AbortWatch, "broken", standing_still)
     file = scenario_file(tmp_path, **ENDLESS | {"thresholds": [ABORTING, *ENDLESS["thresholds"]]})
     once_it_measures(tmp_path / "out", act)

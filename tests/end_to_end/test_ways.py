@@ -1,4 +1,4 @@
-"""One way to a target for all that asks it: probe, sampler, dry run and load; with what it needs kept to itself."""
+"""Probe, sampler, dry run and load reach a target the same way, and keep its credentials to themselves."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ PROXY = "http://${PROXY_USER}:${PROXY_PASSWORD}@"
 
 
 def pair(directory: Path, name: str) -> Path:
-    """A certificate of our own in a folder of this name."""
+    """A certificate and key of our own in a folder of this name."""
     (directory / name).mkdir()
     return new_certificate(directory / name, NAME)
 
@@ -46,15 +46,15 @@ def target_file(directory: Path, **content: object) -> Path:
 
 
 def sightings(text: bytes, *secrets: bytes) -> list[bytes]:
-    """Secrets, and a good part of them in base64 at each of its three alignments."""
+    """Occurrences of secrets, also of large parts of them in base64 at each of its three alignments."""
     parts = [base64.b64encode(b" " * before + secret)[8:16] for secret in secrets for before in range(3)]
     return [secret for secret in (*secrets, *parts) if secret in text]
 
 
 @pytest.mark.long
 @pytest.mark.parametrize(("workers", "verify"), [(1, True), (2, False)])
-def test_all_that_asks_the_target_goes_one_way(tmp_path, workers, verify):
-    """Through a tunnel, as somebody, to a server of another name; no key and no password is left behind."""
+def test_all_requests_to_the_target_go_the_same_way(tmp_path, workers, verify):
+    """Through a tunnel, with proxy credentials, to a server of another name; no key and no password is left behind."""
     server, client = pair(tmp_path, "server"), pair(tmp_path, "client")
     context = server_context(server, clients=client)
     heard, proxy, names = Heard(), proxies.Proxy(AUTHORIZATION), []
@@ -80,7 +80,7 @@ def test_all_that_asks_the_target_goes_one_way(tmp_path, workers, verify):
     path = only_run(tmp_path / "out")
     verdict = verdict_of(path)
     assert verdict["ending"] == "completed", done.stdout + done.stderr
-    # A busy machine misses turns.
+    # Turns may be missed on a busy machine.
     assert set(pd.read_csv(path / files.INTERVALS)["outcome"].dropna()) - {"missed"} == {"ok"}
     assert heard.heads() == {b"host: virtual.example.test\r\n\r\n"}
     assert heard.addresses(b"/metrics")
@@ -107,8 +107,8 @@ def test_all_that_asks_the_target_goes_one_way(tmp_path, workers, verify):
 
 
 @pytest.mark.long
-def test_what_a_proxy_tells_of_its_credentials_is_masked(tmp_path):
-    """And its refusal is told as its own, before the run."""
+def test_credentials_that_a_proxy_shows_are_masked(tmp_path):
+    """And its refusal is reported as the proxy's, before the run."""
 
     def refusing(connection: socket.socket, _: int) -> None:
         while request := read_request(connection):
@@ -129,8 +129,8 @@ def test_what_a_proxy_tells_of_its_credentials_is_masked(tmp_path):
     assert sightings(shown, *map(str.encode, CREDENTIALS.values())) == []
 
 
-def test_a_proxy_that_may_not_be_used_gets_nothing(tmp_path):
-    """Nor is it looked up."""
+def test_a_proxy_that_is_not_allowed_gets_nothing(tmp_path):
+    """Its name isn't even resolved."""
     file = target_file(tmp_path, base_url="http://127.0.0.1:1", proxy="http://proxy.example.test:3128")
     for command in (("run",), ("check", "--dry-run")):
         done = in_process(command[0], scenario_file(tmp_path, **PLAN), *command[1:], "--target", file)
@@ -139,8 +139,8 @@ def test_a_proxy_that_may_not_be_used_gets_nothing(tmp_path):
         assert "--allow-host proxy.example.test" in done.stderr
 
 
-def test_clients_behind_a_proxy_have_no_addresses(tmp_path):
-    """What was asked for is refused; what wasn't is replaced, and said."""
+def test_clients_behind_a_proxy_have_no_separate_addresses(tmp_path):
+    """Asking for them is refused; by default clients are shared, with a note."""
     file = target_file(tmp_path, base_url="http://127.0.0.1:1", proxy="http://127.0.0.1:2")
     asked_for = scenario_file(tmp_path, **PLAN | {"clients": "source-address"})
     done = in_process("check", asked_for, "--target", file)
@@ -170,8 +170,8 @@ def test_clients_behind_a_proxy_have_no_addresses(tmp_path):
         ),
     ],
 )
-def test_what_is_missing_for_tls_is_told_before_the_run(tmp_path, tls, told):
-    """By the key that would help."""
+def test_missing_tls_settings_are_reported_before_the_run(tmp_path, tls, told):
+    """With the key that would help."""
     server, other = pair(tmp_path, "server"), pair(tmp_path, "other")
     with untrusted_serving(server, Heard().script, server_context(server, clients=other)) as url:
         file = target_file(tmp_path, base_url=url, tls=tls)
@@ -180,10 +180,10 @@ def test_what_is_missing_for_tls_is_told_before_the_run(tmp_path, tls, told):
     assert told in done.stderr
 
 
-def test_the_web_ui_refuses_what_its_users_would_not_do(tmp_path):
-    """They only have the base URL."""
+def test_the_web_ui_refuses_target_settings_that_its_users_ignore(tmp_path):
+    """They only get the base URL."""
     file = target_file(tmp_path, base_url="https://127.0.0.1:1", tls={"verify": False}, headers={"X-Own": "1"})
-    # It could not serve on this port.
+    # This port could not be served anyway.
     with socket.create_server(("127.0.0.1", 0)) as taken:
         done = in_process("ui", "--target", file, "--port", taken.getsockname()[1])
     assert done.returncode == 2
@@ -219,8 +219,8 @@ LOAD = ("--users", 5, "--duration", "5s", "--expect", "goodput_ratio >= 50 %")
 
 
 @pytest.mark.long
-def test_users_whose_clients_can_not_do_what_the_target_file_says_are_refused(tmp_path):
-    """By name, with the keys; what another one can do is no reason."""
+def test_users_whose_clients_cannot_apply_the_target_file_are_refused(tmp_path):
+    """By name, with the keys that their own client can't apply."""
     users = tmp_path / "users.py"
     users.write_text(KINDS + MORE)
     tls = {"verify": False, "server_name": NAME}
@@ -240,8 +240,8 @@ def test_users_whose_clients_can_not_do_what_the_target_file_says_are_refused(tm
 
 
 @pytest.mark.long
-def test_each_client_of_a_locustfile_goes_the_way_of_the_target_file(tmp_path):
-    """Here in a dry run: through the proxy, with a header and a password; also a client that the file makes itself."""
+def test_each_client_of_a_locustfile_applies_the_target_file(tmp_path):
+    """Here in a dry run: through the proxy, with a header and a password; also a client that the file creates."""
     users, heard, proxy = tmp_path / "users.py", Heard(), proxies.Proxy(AUTHORIZATION)
     made = """
 class Making(HttpUser):

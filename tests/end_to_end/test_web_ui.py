@@ -1,4 +1,4 @@
-"""Locust's web UI and command line on our users: who may tell it what, and that it takes any number of users."""
+"""Locust's web UI and command line with our users: who may control them, and that any number of users works."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FOREIGN = [
 
 @contextmanager
 def served(*options: object) -> Iterator[int]:
-    """The port of a web UI."""
+    """Serve a web UI; yields its port."""
     number = free_port()
     background = Background("ui", "--port", number, *options)
 
@@ -65,7 +65,7 @@ def statistics(port: int) -> dict[str, object]:
 
 @pytest.mark.parametrize("headers", FOREIGN, ids=str)
 def test_a_page_of_another_origin_starts_nothing(port, headers):
-    """Under whatever name, its own or one that leads to this machine."""
+    """Under any name, its own or one that leads to this machine."""
     sent = {name: value.format(port=port) for name, value in headers.items()}
     refused = swarm(port, headers=sent)
     assert refused.status_code == 403, refused.text
@@ -74,14 +74,14 @@ def test_a_page_of_another_origin_starts_nothing(port, headers):
 
 
 def test_a_page_of_another_origin_reads_nothing(port):
-    """Locust would let any page."""
+    """Locust itself would let any page."""
     url = f"http://127.0.0.1:{port}/stats/requests"
     for headers in ({"Origin": "http://evil.example"}, {"Host": "evil.example"}):
         assert requests.get(url, headers=headers, timeout=20).status_code == 403
 
 
 @pytest.mark.parametrize("host", ["http://192.0.2.1", "http://<192.0.2.1>", "ftp://127.0.0.1"])
-def test_a_host_of_the_form_that_nobody_allowed_starts_nothing(port, host):
+def test_a_host_in_the_form_that_is_not_allowed_starts_nothing(port, host):
     """The page shows why."""
     told = swarm(port, host=host, headers={"Origin": f"http://127.0.0.1:{port}"}).json()
     assert told["success"] is False
@@ -90,8 +90,8 @@ def test_a_host_of_the_form_that_nobody_allowed_starts_nothing(port, host):
     assert statistics(port)["state"] == "ready"
 
 
-def test_as_many_users_as_one_likes_find_their_accounts(port):
-    """By its own page; four hundred, whose accounts a target of default size has not."""
+def test_any_number_of_users_find_their_accounts(port):
+    """Started from the page: four hundred, more than a target of default size has accounts for."""
     told = swarm(port, 400, headers={"Origin": f"http://127.0.0.1:{port}", "Sec-Fetch-Site": "same-origin"}).json()
     assert told["success"] is True
     deadline_s = time.monotonic() + 60
@@ -105,8 +105,8 @@ def test_as_many_users_as_one_likes_find_their_accounts(port):
     requests.post(f"http://127.0.0.1:{port}/stop", timeout=20)
 
 
-def test_a_locustfile_is_served_and_sends_nothing_to_a_host_that_nobody_allowed(tmp_path):
-    """Neither by its form nor by its users, who know nothing of loadproof; they send where their class says."""
+def test_a_locustfile_is_served_and_sends_nothing_to_a_host_that_is_not_allowed(tmp_path):
+    """Neither from the form nor from its users, which don't use loadproof; they send to the host of their class."""
     heard = Heard()
     with serving(heard.script) as url:
         (tmp_path / "shop.py").write_text(
@@ -118,7 +118,7 @@ def test_a_locustfile_is_served_and_sends_nothing_to_a_host_that_nobody_allowed(
         with served("--locustfile", tmp_path / "shop.py") as port:
             assert "not on the allow list" in swarm(port, host="http://192.0.2.1").json()["message"]
             assert swarm(port).json()["success"] is True
-            # The guard raises where it would have connected, which ends the task.
+            # The guard raises in place of connecting, which ends the task.
             deadline_s, told = time.monotonic() + 30, ""
             while time.monotonic() < deadline_s and "not on the allow list" not in told:
                 time.sleep(0.1)
@@ -127,7 +127,7 @@ def test_a_locustfile_is_served_and_sends_nothing_to_a_host_that_nobody_allowed(
     assert heard.addresses(b"/items")
 
 
-def test_plain_locust_refuses_a_host_that_nobody_allowed_before_it_makes_a_user():
+def test_plain_locust_refuses_a_host_that_is_not_allowed_before_creating_users():
     """Exit code 2, one line."""
     command = (sys.executable, "-m", "locust", "-f", "locustfiles", "--headless", "-u", "5", "-t", "5s")
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""A wheel, installed where there are no sources, does what a checkout does."""
+"""A wheel, installed without the sources, does what a checkout does."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.copying import copy_repository
 pytestmark = [pytest.mark.process, pytest.mark.long]
 
 NAMES = {"loadproof"}
-"""In site-packages."""
+"""Our top-level names in site-packages."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Installed:
     wheel: Path
     environment: Path
     elsewhere: Path
-    """A working directory outside of the repository."""
+    """A working directory outside the repository."""
 
     def run(self, program: str, *arguments: object) -> subprocess.CompletedProcess[str]:
         unset = {"PYTHONPATH", "VIRTUAL_ENV"}
@@ -59,7 +59,7 @@ def run_pip(*arguments: object, timeout_s: float = 150) -> None:
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
-    """Built from what git tracks, or will; in an environment that finds what we depend on where this one has it."""
+    """A wheel built from tracked and new files, in an environment that finds our dependencies in the current one."""
     path = tmp_path_factory.mktemp("wheel")
     copy_repository(path / "source")
     run_pip("wheel", "--no-deps", "--wheel-dir", path, path / "source")
@@ -68,14 +68,14 @@ def installed(tmp_path_factory):
     venv.create(environment, symlinks=True)
     run_pip("--python", environment / "bin/python", "install", "--no-deps", wheel)
     (site,) = environment.glob("lib/python*/site-packages")
-    # Only for modules that are not found before: the installation that tests run on is no part of it.
+    # Only for modules not found earlier: the installation under test must not come from here.
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
     elsewhere.mkdir()
     return Installed(wheel, environment, elsewhere)
 
 
-def test_a_wheel_has_what_a_checkout_has(installed):
-    """Each module and template, the shipped folders in place of links, and no names but ours."""
+def test_a_wheel_contains_what_a_checkout_contains(installed):
+    """All modules and templates, the shipped folders instead of links, and no other top-level names."""
     names = zipfile.ZipFile(installed.wheel).namelist()
     assert {name.partition("/")[0] for name in names if ".dist-info" not in name} == NAMES
     packages = {"analysis": "loadproof/analysis", "loadproof": "loadproof"}
@@ -88,8 +88,8 @@ def test_a_wheel_has_what_a_checkout_has(installed):
     assert shipped == {file.name for file in (ROOT / "scenarios").glob("*.yaml")}
 
 
-def test_the_command_works_outside_of_the_repository(installed):
-    """From what was installed, and nothing else."""
+def test_the_command_works_outside_the_repository(installed):
+    """With the installed files only."""
     done = installed.run("loadproof", "--version")
     assert (done.returncode, done.stdout) == (0, f"loadproof {__version__}\n"), done.stderr
     done = installed.run("python", "-c", "import loadproof; print(loadproof.__file__)")

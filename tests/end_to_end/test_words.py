@@ -1,4 +1,4 @@
-"""The word of a real run: what a team reads after it. The machine has to be quiet."""
+"""The verdict of a real run, as a team reads it. The machine has to be quiet."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ OPEN = {
 
 
 def runs(tmp_path: Path, *options: object, environment: dict[str, str] | None = None, **changes: object) -> Callable:
-    """Runs of the quick scenario with changes, each in a new directory; its exit code is that of its word."""
+    """A function that runs the quick scenario with changes in a new directory, and checks its exit code."""
     numbers = itertools.count()
 
     def run_once() -> Path:
@@ -44,7 +44,7 @@ def runs(tmp_path: Path, *options: object, environment: dict[str, str] | None = 
 
 
 @pytest.mark.long
-def test_a_healthy_target_passes_from_two_workers(tmp_path):
+def test_a_healthy_target_passes_with_two_workers(tmp_path):
     """Whose bursts are simultaneous."""
     run = run_when_quiet(runs(tmp_path, "--workers", 2))
     assert verdict_of(run)["verdict"] == "PASS", verdict_of(run)["reason"]
@@ -61,7 +61,7 @@ def test_a_healthy_target_passes_in_the_open_model(tmp_path):
 
 @pytest.mark.long
 def test_a_broken_target_fails(tmp_path):
-    """With the threshold that it broke as the reason."""
+    """The violated threshold is the reason."""
     faults = json.dumps({"balance": {"error_ratio": 0.5}})
     run = run_when_quiet(runs(tmp_path, environment={"FAULTS": faults}))
     assert verdict_of(run)["verdict"] == "FAIL"
@@ -69,8 +69,8 @@ def test_a_broken_target_fails(tmp_path):
 
 
 @pytest.mark.long
-def test_a_target_that_stands_still_is_never_the_generators_fault(tmp_path):
-    """`make bench-starvation` does it, and others, 20 times."""
+def test_a_stalled_target_is_never_blamed_on_the_generator(tmp_path):
+    """`make bench-starvation` does this and similar things 20 times."""
     numbers = itertools.count()
 
     def run_once() -> Path:
@@ -85,7 +85,7 @@ def test_a_target_that_stands_still_is_never_the_generators_fault(tmp_path):
 
 
 @pytest.mark.long
-def test_a_gate_exits_with_the_worst_word(tmp_path):
+def test_a_gate_exits_with_the_worst_verdict(tmp_path):
     """A healthy scenario, and one that expects too much."""
     phases, thresholds = [{"name": "steady", "duration": "2 s", "users": 20}], [{"expect": "goodput_ratio >= 90 %"}]
     quick, strict = scenario_file(tmp_path, phases=phases, thresholds=thresholds), tmp_path / "strict.yaml"

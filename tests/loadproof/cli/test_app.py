@@ -1,4 +1,4 @@
-"""How the program ends: its exit codes, as a shell sees them."""
+"""How the program ends: exit codes as a shell sees them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ THIN = scenario(thresholds=[{"endpoint": "webhooks", "expect": "p(99) < 200 ms"}
     ids=["PASS", "FAIL", "INCONCLUSIVE", "INVALID"],
 )
 def test_the_program_ends_with_the_verdicts_exit_code(tmp_path, written, word, code):
-    """And prints word and path."""
+    """And prints the word and the path."""
     done = loadproof("report", write_run(tmp_path, **written))
     assert (done.returncode, done.stderr) == (code, "")
     assert word in done.stdout
@@ -40,14 +40,14 @@ def test_the_program_ends_with_the_verdicts_exit_code(tmp_path, written, word, c
 
 
 def test_the_program_ends_with_2_when_nothing_was_measured():
-    """And says why on the other output."""
+    """And says why on standard error."""
     done = loadproof("run", "nowhere.yaml")
     assert (done.returncode, done.stdout) == (2, "")
     assert "nowhere.yaml: can't be read" in done.stderr
 
 
-def test_a_bug_is_exit_code_70_with_its_traceback(tmp_path, monkeypatch):
-    """A template that isn't there is ours to mend, not the user's."""
+def test_a_bug_ends_with_exit_code_70_and_a_traceback(tmp_path, monkeypatch):
+    """A missing template is our mistake, not the user's."""
     monkeypatch.setattr(page.TEMPLATES, "loader", jinja2.DictLoader({}))
     done = in_process("report", write_run(tmp_path))
     assert done.returncode == 70, done.stderr
@@ -56,7 +56,7 @@ def test_a_bug_is_exit_code_70_with_its_traceback(tmp_path, monkeypatch):
 
 
 def without_reader(*arguments: object, reader: str = "true") -> subprocess.CompletedProcess[str]:
-    """As `loadproof … | true`, which has gone before the first line; the exit code is the program's."""
+    """Like `loadproof … | true`, where the reader is gone before the first line; returns the program's exit code."""
     command = " ".join(map(str, [sys.executable, "-m", "tests.undrawn", *arguments]))
     line = f"{command} | {reader} > /dev/null; exit ${{PIPESTATUS[0]}}"
     return subprocess.run(["bash", "-c", line], cwd=ROOT, capture_output=True, text=True, check=False, timeout=100)
@@ -67,14 +67,14 @@ def without_reader(*arguments: object, reader: str = "true") -> subprocess.Compl
     "arguments", [*(pytest.param(one, marks=pytest.mark.long) for one in ("schema", "check smoke")), "--help"]
 )
 def test_a_reader_that_goes_away_changes_no_exit_code(arguments):
-    """What was asked for was done."""
+    """The command did what was asked."""
     done = without_reader(*arguments.split())
     assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.long
 def test_a_full_disk_behind_the_output_loses_no_verdict(tmp_path):
-    """It is said, without a traceback."""
+    """It is reported without a traceback."""
     run = write_run(tmp_path / "run")
     line = f"{sys.executable} -m tests.undrawn report {run} > /dev/full"
     done = subprocess.run(["bash", "-c", line], cwd=ROOT, capture_output=True, text=True, check=False, timeout=100)
@@ -90,8 +90,8 @@ def test_the_path_stays_whole_in_a_narrow_log(tmp_path):
 
 
 @pytest.mark.long
-def test_a_terminal_of_few_characters_is_written_what_it_can_show(tmp_path):
-    """`LC_ALL=C`, as in many a cron job: on neither output anything is lost but a dash."""
+def test_a_terminal_with_few_characters_gets_replacements(tmp_path):
+    """With `LC_ALL=C`, as in many cron jobs, nothing is lost on either output but a dash."""
     few = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     done = loadproof("report", write_run(tmp_path / "rün"), **few)
     assert (done.returncode, done.stderr) == (0, "")
@@ -104,7 +104,7 @@ def test_a_terminal_of_few_characters_is_written_what_it_can_show(tmp_path):
 
 @pytest.mark.long
 def test_a_full_disk_behind_both_outputs_changes_no_exit_code(tmp_path):
-    """Nobody can be told."""
+    """It can't be reported anywhere."""
     run = write_run(tmp_path / "run")
     for arguments, code in ((f"report {run}", 0), ("report nowhere", 2)):
         line = f"{sys.executable} -m tests.undrawn {arguments} > /dev/full 2> /dev/full"
@@ -113,7 +113,7 @@ def test_a_full_disk_behind_both_outputs_changes_no_exit_code(tmp_path):
 
 
 @pytest.mark.long
-def test_a_report_that_nobody_reads_ends_with_its_verdict(tmp_path):
+def test_a_report_without_a_reader_ends_with_its_verdict(tmp_path):
     """PASS, and the files are written."""
     run = write_run(tmp_path / "run")
     done = without_reader("report", run)
@@ -123,7 +123,7 @@ def test_a_report_that_nobody_reads_ends_with_its_verdict(tmp_path):
 
 @pytest.mark.long
 def test_a_run_whose_reader_goes_away_ends_with_its_verdict(tmp_path):
-    """`loadproof run … | head -n 1`, in a script that only wants to see it begin."""
+    """`loadproof run … | head -n 1`, as in a script that only wants to see it begin."""
     phases = [{"name": "steady", "duration": "2 s", "users": 10}]
     scenario_path = scenario_file(tmp_path, phases=phases, thresholds=[{"expect": "goodput_ratio >= 1 %"}])
     done = without_reader("run", scenario_path, "--out", tmp_path / "reports", reader="head -n 1")

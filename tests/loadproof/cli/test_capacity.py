@@ -16,7 +16,7 @@ from simulation.rundirs import manifest
 from simulation.trials import search_for, trial
 from tests.loadproof.cli.refusals import refused
 
-# Who looks at the same locustfiles shares what was found there, a second's work, in one process.
+# In one process, so that the inspection of the locustfiles, which takes a second, is shared.
 pytestmark = pytest.mark.slow
 
 OPEN = {
@@ -43,15 +43,15 @@ def scenario(tmp_path):
     return write
 
 
-def test_users_who_wait_for_answers_have_no_rate():
-    """Of the closed model."""
+def test_the_closed_model_has_no_capacity():
+    """Its users wait for answers, so they have no rate."""
     text = refused("capacity", "load-100")
     assert "capacity is a rate, and users who wait for answers slow down with the target, got 'closed'" in text
     assert "use `model: open` with rates" in text
 
 
-def test_limits_would_be_found_instead(scenario):
-    """With how to turn them off; whoever expects throttling is told the same."""
+def test_limits_that_a_search_would_find_are_refused(scenario):
+    """With how to turn them off; `expect_throttling` makes no difference."""
     limited = {"limiter": "local", "limits": {"health": "60/min"}}
     text = refused("capacity", scenario(settings=limited))
     assert "would find the limits, not what the target can take" in text
@@ -61,8 +61,8 @@ def test_limits_would_be_found_instead(scenario):
     assert "expect_throttling: a search would find the limits" in text
 
 
-def test_a_scenario_without_a_goal_is_told_what_would_be_one(scenario):
-    """A rate is none."""
+def test_a_scenario_without_a_goal_is_refused_with_an_example(scenario):
+    """A rate is no goal."""
     text = refused("capacity", scenario(thresholds=[{"expect": "goodput >= 90 rps"}]))
     assert "no threshold that a trial can be judged by, got 'goodput >= 90 rps'" in text
     assert "--goal" in text
@@ -96,31 +96,31 @@ def test_a_scenario_without_a_goal_is_told_what_would_be_one(scenario):
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_options_that_make_no_search_are_refused(scenario, options, what):
+def test_unusable_options_are_refused(scenario, options, what):
     """One message each."""
     assert what in refused("capacity", scenario(), *options)
 
 
 def test_a_target_that_refuses_everything_has_no_capacity(scenario):
-    """Goodput per second is no goal, and refusals are no errors: what is left would be kept at any load."""
+    """Goodput per second is no goal, and refusals are no errors: the rest would be met at any load."""
     left = [{"expect": "goodput >= 90 rps"}, {"expect": "error_ratio < 1 %"}]
     text = refused("capacity", scenario(thresholds=left))
     assert "thresholds: a target that refuses all of health would meet every goal at any load" in text
     assert "goodput_ratio >= 99 %" in text
 
 
-def test_several_problems_are_told_at_once(scenario):
+def test_several_problems_are_reported_at_once(scenario):
     """Of different options."""
     text = refused("capacity", scenario(), "--to", "0", "--trial", "1000")
     assert "--to: not a load" in text
     assert "--trial: not between" in text
 
 
-def test_each_goal_has_requests_enough_in_a_trial_at_the_lower_end(scenario):
-    """A goal that reads one request in a hundred would find none at all in some trials, and be missed."""
+def test_each_goal_needs_enough_requests_in_a_trial_at_the_lower_end(scenario):
+    """A goal on one request in a hundred would find none at all in some trials, and be missed."""
     mix = {"health": {"share": "99 %"}, "webhooks": {"share": "1 %"}}
     rare = [{"expect": "goodput_ratio >= 99 %"}, {"endpoint": "webhooks", "expect": "p(95) < 200 ms"}]
-    # Its other fault keeps it from being measured in any case.
+    # `--to` is invalid in any case, so nothing is measured.
     text = refused("capacity", scenario(mix=mix, thresholds=rare), "--from", "50", "--to", "1e9")
     assert (
         "--from and --trial: a trial at the lower end would have fewer than 20 requests for "
@@ -129,8 +129,8 @@ def test_each_goal_has_requests_enough_in_a_trial_at_the_lower_end(scenario):
     assert "fewer" not in refused("capacity", scenario(mix=mix), "--from", "50", "--to", "1e9")
 
 
-def test_a_search_goes_on_with_what_it_measured_before(scenario, tmp_path):
-    """Another deadline, other settings, another target or machine: trials of two searches have no common capacity."""
+def test_a_search_is_only_resumed_for_the_same_measurement(scenario, tmp_path):
+    """With another deadline, settings, target or machine, the trials have no common capacity."""
     target, options = tmp_path / "target.yaml", ["--seed", "2", "--resume", tmp_path]
     target.write_text("base_url: http://127.0.0.1:1\nheaders: {X-Shop: one}\n")
     write_search(tmp_path, search_for(50, 400))
@@ -161,11 +161,11 @@ def test_a_search_goes_on_with_what_it_measured_before(scenario, tmp_path):
     assert "none of its trials' runs can be read, to see what was measured; restore trials/, or start anew" in text
 
 
-def test_its_own_phases_need_not_decide_anything(scenario):
-    """Trials do: `run` refuses a threshold for which its phases are too short, and a search doesn't."""
+def test_a_scenarios_own_phases_may_be_too_short_for_its_thresholds(scenario):
+    """Trials decide: `run` refuses a threshold that the phases are too short for, `capacity` doesn't."""
     short = scenario(phases=[{"name": "steady", "duration": "2 s", "rate": "20 rps"}])
     assert "can't be decided: it needs 200 samples" in refused("run", short)
-    # The other fault of this command line is all that it is refused for.
+    # `--trial` is invalid, and the only reason for refusal.
     text = refused("capacity", short, "--trial", "0.1")
     assert "--trial: not between 1 and 600 s" in text
     assert "can't be decided" not in text

@@ -1,4 +1,4 @@
-"""`loadproof check`: what scenarios would send, or all that is wrong with them."""
+"""`loadproof check`: what scenarios would send, or all their problems."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import pytest
 from tests.commands import ROOT, in_process, scenario_file
 from tests.loadproof.cli.refusals import refused
 
-# Who looks at the same locustfiles shares what was found there, a second's work, in one process.
+# In one process, so that the inspection of the locustfiles, which takes a second, is shared.
 
 
 @pytest.mark.slow
-def test_check_tells_what_a_scenario_would_send():
+def test_check_shows_what_a_scenario_would_send():
     """Model, clients, requests, and the samples of each threshold."""
     done = in_process("check", "scenarios/load-100.yaml", "scenarios/spike-1000.yaml")
     assert done.returncode == 0
@@ -24,8 +24,8 @@ def test_check_tells_what_a_scenario_would_send():
 
 @pytest.mark.long
 @pytest.mark.slow
-def test_the_script_that_a_page_translates_is_a_scenario(tmp_path):
-    """Of k6, in docs/from-locust-and-k6.md: its user and its plan."""
+def test_the_translated_k6_script_is_a_valid_scenario(tmp_path):
+    """The user and the plan in docs/from-locust-and-k6.md."""
     page = (ROOT / "docs/from-locust-and-k6.md").read_text(encoding="utf-8").partition("## A k6 script")[2]
     (user,), (plan,) = (
         re.findall(rf"^```{kind}\n(.*?)^```", page, re.DOTALL | re.MULTILINE) for kind in ("python", "yaml")
@@ -40,8 +40,8 @@ def test_the_script_that_a_page_translates_is_a_scenario(tmp_path):
 
 
 @pytest.mark.slow
-def test_check_tells_the_problems_of_all_files_at_once(tmp_path):
-    """And of what the plan would do: limits exceeded, thresholds that can't be decided, unknown users."""
+def test_check_reports_the_problems_of_all_files_at_once(tmp_path):
+    """Including problems of the plan: exceeded limits, undecidable thresholds, unknown users."""
     greedy = scenario_file(tmp_path, settings={"limiter": "local"})
     (tmp_path / "other").mkdir()
     hasty = scenario_file(
@@ -66,8 +66,8 @@ def test_check_tells_the_problems_of_all_files_at_once(tmp_path):
         ("staging.example.org", "one client as the target sees it"),
     ],
 )
-def test_who_does_not_say_what_identifies_clients_gets_what_fits_the_host(host, identity):
-    """And hears of it where they are one."""
+def test_by_default_clients_are_identified_by_what_fits_the_host(host, identity):
+    """A note says if all users are one client."""
     done = in_process("check", "scenarios/smoke.yaml", TARGET_URL=f"http://{host}:9")
     assert done.returncode == 0, done.stderr
     assert identity in " ".join(done.stdout.split())
@@ -77,8 +77,8 @@ def test_who_does_not_say_what_identifies_clients_gets_what_fits_the_host(host, 
 
 @pytest.mark.long
 @pytest.mark.process
-def test_a_dry_run_is_right_each_time(shared_target):
-    """Its payments and events are new ones, whatever earlier looks have left on the target."""
+def test_a_dry_run_can_be_repeated(shared_target):
+    """Its payments and events are new ones, whatever earlier dry runs left at the target."""
     for _ in range(2):
         done = in_process("check", "scenarios/smoke.yaml", "--dry-run", TARGET_URL=shared_target.url)
         assert done.returncode == 0, done.stdout + done.stderr
@@ -100,7 +100,7 @@ class ShopUser(ApiUser):
 
 
 def dry_run_of(tmp_path, shop: str, url: str):
-    """Of ten users of this locustfile, once a second for a minute."""
+    """A dry run of ten users of this locustfile, once a second for a minute."""
     (tmp_path / "own").mkdir()
     (tmp_path / "own/shop.py").write_text(shop)
     changes = {
@@ -165,8 +165,8 @@ class ShopUser(ApiUser):
 
 @pytest.mark.long
 @pytest.mark.process
-def test_a_dry_run_shows_the_set_up_and_what_is_sent_by_the_users_own_means(tmp_path, shared_target):
-    """The former comes first; the latter is in no threshold, and said so."""
+def test_a_dry_run_shows_set_up_and_requests_not_sent_by_self_send(tmp_path, shared_target):
+    """Set-up comes first; the other requests are in no threshold, which is reported."""
     done = dry_run_of(tmp_path, BY_ITS_OWN_MEANS, shared_target.url)
     lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
     seen = [line.split(" → ")[0] for line in lines if line.startswith(("ok ", "unrecorded"))]
@@ -178,7 +178,7 @@ def test_a_dry_run_shows_the_set_up_and_what_is_sent_by_the_users_own_means(tmp_
 @pytest.mark.long
 @pytest.mark.process
 def test_a_dry_run_lists_a_task_that_sends_nothing_and_fails(tmp_path, shared_target):
-    """A plan counts it as a request; and what users print is not taken for requests."""
+    """A plan counts it as a request; and what users print isn't mistaken for requests."""
     done = dry_run_of(tmp_path, IDLING, shared_target.url)
     lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
     assert [line for line in lines if line.startswith("ok ")], done.stdout + done.stderr
@@ -189,14 +189,14 @@ def test_a_dry_run_lists_a_task_that_sends_nothing_and_fails(tmp_path, shared_ta
 @pytest.mark.long
 @pytest.mark.process
 def test_a_dry_run_shows_the_path_that_was_sent(tmp_path, shared_target):
-    """With the base URL's, below which nothing answers here."""
+    """Including the path of the base URL, where nothing answers here."""
     done = dry_run_of(tmp_path, IDLING, f"{shared_target.url}/api/v1")
     assert "GET /api/v1/health → 404" in done.stdout, done.stdout + done.stderr
 
 
 @pytest.mark.slow
-def test_check_tells_what_thresholds_on_goodput_leave_open(tmp_path):
-    """As a note: it may be meant so."""
+def test_check_notes_what_goodput_thresholds_leave_unchecked(tmp_path):
+    """Only as a note, because it may be intended."""
     done = in_process("check", scenario_file(tmp_path))
     assert done.returncode == 0
     unread, refusable = (line for line in done.stdout.splitlines() if line.startswith("note: "))
@@ -204,27 +204,27 @@ def test_check_tells_what_thresholds_on_goodput_leave_open(tmp_path):
     assert "a target that refuses all of webhooks would still meet its goodput thresholds" in refusable
 
 
-def test_a_plan_beyond_the_limits_runs_when_throttling_is_expected(tmp_path):
-    """`expect_throttling: true` says so."""
+def test_a_plan_beyond_the_limits_is_valid_if_throttling_is_expected(tmp_path):
+    """With `expect_throttling: true`."""
     assert in_process("check", scenario_file(tmp_path, settings={}, expect_throttling=True)).returncode == 0
 
 
-def test_the_version_is_that_of_the_latest_release():
+def test_the_version_is_the_latest_release():
     """In the changelog, with its date."""
     done = in_process("--version")
     latest = re.search(r"^## \[(\d[\d.]*)\] - \d{4}-\d\d-\d\d$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)[1]
     assert (done.returncode, done.stdout) == (0, f"loadproof {latest}\n")
 
 
-def test_a_shipped_scenario_goes_by_its_name():
-    """From anywhere."""
+def test_a_shipped_scenario_can_be_given_by_name():
+    """From any directory."""
     done = in_process("check", "smoke")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("smoke: 45 tasks")
 
 
-def test_how_many_samples_another_outcome_has_is_up_to_the_target(tmp_path):
-    """None, with a good one."""
+def test_the_number_of_samples_of_another_outcome_is_a_range(tmp_path):
+    """It depends on the target; a good one gives none."""
     phases = [{"name": "steady", "duration": "10 s", "rate": "60 rps"}]
     thresholds = [{"expect": "goodput_ratio >= 90 %"}, {"expect": "p(90) < 2 s", "outcome": "timeout"}]
     mix = {"balance": {"share": "100 %"}}
@@ -260,7 +260,7 @@ commands:
 
 @pytest.mark.slow
 def test_commands_of_a_target_file_need_permission_and_are_shown(tmp_path):
-    """Whoever gives it has seen what runs, and with the names of variables in place of their values."""
+    """So that the user has seen what will run; variables are shown by name, not by value."""
     file, target = scenario_file(tmp_path, **BACKED_UP), tmp_path / "target.yaml"
     target.write_text(PROGRAMS)
     text = refused("check", file, "--target", target, VAULT_KEY="s3cret-of-the-vault")
@@ -273,8 +273,8 @@ def test_commands_of_a_target_file_need_permission_and_are_shown(tmp_path):
 
 
 @pytest.mark.slow
-def test_commands_that_are_not_there_are_refused_together(tmp_path):
-    """In the target file, on this machine, in the environment; with permission, too."""
+def test_missing_commands_are_refused_together(tmp_path):
+    """In the target file, on this machine, in the environment; also with permission."""
     file, target = scenario_file(tmp_path, **BACKED_UP), tmp_path / "target.yaml"
     named = PROGRAMS.replace("  mend:", "  mendd:").replace('restore: ["true", "{restored}"]', 'restored: ["true"]')
     target.write_text(named.replace('cut: ["true"]', "cut: [no-such-program-at-all]"))

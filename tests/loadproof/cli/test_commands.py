@@ -25,7 +25,7 @@ def test_the_list_of_commands_cuts_no_sentence_short():
 
 
 def test_the_options_of_run_are_in_groups():
-    """Only --help has none."""
+    """Except --help."""
     text = help_of("run")
     titles = ["Arguments", "Load", "Load without a scenario", "Target", "Distributed", "Output and CI", "Options"]
     assert re.findall(r"^(\S.*):$", text, re.MULTILINE) == titles
@@ -34,5 +34,5 @@ def test_the_options_of_run_are_in_groups():
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_arguments_and_options_name_their_values(command):
-    """No type of Python's stands for one."""
+    """Never by the name of a Python type."""
     assert not re.findall(r"\S+ <(?:int|float|str|list|path)", help_of(command))

@@ -1,4 +1,4 @@
-"""`loadproof compare`: two groups of run directories to a word, files and an exit code."""
+"""`loadproof compare`: from two groups of run directories to a verdict, files and an exit code."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PLAN = scenario(
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """Three runs of each of two releases, made alternately; the candidate takes half as long again."""
+    """Three runs of each of two releases, made alternately; the candidate takes 50 % longer."""
     root = tmp_path_factory.mktemp("releases")
     random = np.random.default_rng(1)
     for number in range(6):
@@ -37,7 +37,7 @@ def runs(tmp_path_factory):
 
 
 def test_two_groups_divided_by_dashes_are_compared(runs, tmp_path):
-    """All files are in a directory of the comparison's own; a regression ends with 1."""
+    """All files are in the comparison's own directory; a regression ends with 1."""
     sides = sorted((runs / "v1").iterdir()), sorted((runs / "v2").iterdir())
     done = in_process("compare", *sides[0], "--out", tmp_path, "--annotate", "github", "--", *sides[1])
     assert (done.returncode, done.stderr) == (1, "")
@@ -49,8 +49,8 @@ def test_two_groups_divided_by_dashes_are_compared(runs, tmp_path):
     assert json.loads((directory / "compare.json").read_text())["word"] == "regressed"
 
 
-def test_directories_of_runs_are_compared_and_undecided_may_pass(runs, tmp_path):
-    """By options; a release beside itself is not slower, and an INVALID run is left out and named."""
+def test_directories_of_runs_are_compared_and_inconclusive_may_pass(runs, tmp_path):
+    """Given by options; an INVALID run is left out and named."""
     late = write_run(runs / "late", plan=PLAN, lag_ms=60)
     arguments = ("--baseline", runs / "v1", "--baseline", late, "--candidate", runs / "v2" / "run-1", "--out", tmp_path)
     done = in_process("compare", *arguments)
@@ -63,8 +63,8 @@ def test_directories_of_runs_are_compared_and_undecided_may_pass(runs, tmp_path)
     assert (done.returncode, "the run is INVALID" in done.stderr) == (4, True)
 
 
-def test_what_can_not_be_compared_is_refused_and_leaves_nothing(runs, tmp_path):
-    """With how to write it."""
+def test_runs_that_cannot_be_compared_are_refused_without_leaving_files(runs, tmp_path):
+    """With the usage."""
     v1 = runs / "v1" / "run-0"
     other = write_run(tmp_path / "other", plan=scenario())
     out = ("--out", tmp_path / "out")
@@ -88,7 +88,7 @@ def test_what_can_not_be_compared_is_refused_and_leaves_nothing(runs, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_what_is_missing_on_both_sides_is_said_at_once(tmp_path):
+def test_problems_of_both_sides_are_reported_at_once(tmp_path):
     """Nobody has to try twice."""
     text = refused("compare", "--baseline", tmp_path / "one", "--candidate", tmp_path / "two")
     assert text.count("no such directory") == 2

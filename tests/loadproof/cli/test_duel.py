@@ -15,7 +15,7 @@ from tests.loadproof.cli.refusals import refused
 from tests.planned import PLANNED
 from tests.servers import answering, serving
 
-# Who looks at the same locustfiles shares what was found there, a second's work, in one process.
+# In one process, so that the inspection of the locustfiles, which takes a second, is shared.
 pytestmark = pytest.mark.slow
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
@@ -45,8 +45,8 @@ URL, OTHER = "http://127.0.0.1:1", "http://127.0.0.1:2"
         (("--baseline", URL, "--aa", "--resume", "there"), "--resume there: the duel knows its scenario, releases"),
     ],
 )
-def test_what_can_decide_nothing_is_one_line(tmp_path, monkeypatch, options, told):
-    """And leaves no directory."""
+def test_options_that_can_decide_nothing_are_refused_in_one_line(tmp_path, monkeypatch, options, told):
+    """And leave no directory."""
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2, 3})
     out = tmp_path / "reports"
     text = refused("duel", scenario_file(tmp_path), *options, "--out", out)
@@ -55,21 +55,21 @@ def test_what_can_decide_nothing_is_one_line(tmp_path, monkeypatch, options, tol
     assert not out.exists()
 
 
-def test_without_a_scenario_there_is_nothing_to_repeat():
-    """Unless a duel is resumed."""
+def test_a_duel_needs_a_scenario():
+    """Unless it is resumed."""
     assert "SCENARIO: missing; give a scenario file, or --resume DIR" in refused("duel", "--baseline", URL, "--aa")
 
 
 def test_a_scenario_without_a_threshold_on_time_has_nothing_to_compare(tmp_path):
-    """Though every run would have a verdict."""
+    """Even though each run would have a verdict."""
     file = scenario_file(tmp_path, thresholds=[{"phase": "steady", "expect": "goodput_ratio >= 90 %"}])
     text = refused("duel", file, "--baseline", URL, "--candidate", OTHER, "--out", tmp_path / "reports")
     assert "quick: no threshold on time, so nothing to compare; add what matters, like" in text
     assert not (tmp_path / "reports").exists()
 
 
-def test_releases_that_clients_reach_in_different_ways_are_not_compared(tmp_path):
-    """On one of them each client would have its own address, on the other all the same."""
+def test_releases_with_different_client_identities_are_not_compared(tmp_path):
+    """On one side each client would have its own address, on the other all would share one."""
     sides = ("--baseline", URL, "--candidate", "http://example.org", "--allow-host", "example.org")
     text = refused("duel", scenario_file(tmp_path), *sides, "--out", tmp_path / "reports")
     assert "quick: clients would be told apart on one side only; say `clients: shared` or" in text
@@ -83,22 +83,22 @@ def test_releases_that_clients_reach_in_different_ways_are_not_compared(tmp_path
         ("[", "no readable duel"),
     ],
 )
-def test_what_is_no_duel_can_not_be_resumed(tmp_path, content, told):
-    """Nothing is written there."""
+def test_a_directory_without_a_duel_cannot_be_resumed(tmp_path, content, told):
+    """And nothing is written there."""
     if content is not None:
         (tmp_path / DUEL).write_text(content)
     assert told in refused("duel", "--resume", tmp_path)
 
 
-def test_a_directory_that_is_not_there_can_not_be_resumed(tmp_path):
-    """Said in words, with what would be one; the file that it lacks is nobody's business."""
+def test_a_missing_directory_cannot_be_resumed(tmp_path):
+    """The message shows what a valid one looks like, not which file is missing."""
     there = tmp_path / "nowhere"
     remedy = "give a directory that `loadproof duel` of this version created, or leave out --resume"
     assert refused("duel", "--resume", there).strip() == f"{there}: no such directory; {remedy}"
 
 
-def test_a_duel_without_its_scenario_can_not_be_resumed(tmp_path):
-    """Another one would be another duel."""
+def test_a_duel_without_its_scenario_cannot_be_resumed(tmp_path):
+    """With another scenario, it would be another duel."""
     write_duel(tmp_path, PLANNED)
     text = refused("duel", "--resume", tmp_path)
     assert "scenario.yaml: can't be read: " in text
@@ -106,7 +106,7 @@ def test_a_duel_without_its_scenario_can_not_be_resumed(tmp_path):
 
 
 def test_each_run_has_the_scenario_that_the_duel_began_with(tmp_path):
-    """Whatever becomes of its file; and no threshold ends a run early."""
+    """Even if the file has changed since; and no threshold ends a run early."""
     steady = {"phase": "steady", "expect": "goodput_ratio >= 50 % for 1 s", "abort": True}
     file = scenario_file(tmp_path, thresholds=[steady, {"phase": "steady", "expect": "p(50) < 1 s"}])
     planned = PLANNED.model_copy(update={"scenario_file": str(file), "sides": {"baseline": URL, "candidate": OTHER}})
@@ -116,8 +116,8 @@ def test_each_run_has_the_scenario_that_the_duel_began_with(tmp_path):
 
 
 @pytest.mark.process
-def test_the_built_in_scenario_can_be_held_against_any_api(tmp_path):
-    """It gets as far as asking the releases."""
+def test_the_built_in_scenario_works_with_any_api(tmp_path):
+    """The duel gets as far as probing the releases."""
     sides = ("--baseline", URL, "--candidate", OTHER, "--target-wait", 1)
     done = in_process("duel", "duel", *sides, "--out", tmp_path)
     assert done.returncode == 2
@@ -125,8 +125,8 @@ def test_the_built_in_scenario_can_be_held_against_any_api(tmp_path):
 
 
 @pytest.mark.process
-def test_a_candidate_that_will_not_start_is_known_before_anything_is_measured(tmp_path):
-    """One line; the duel can go on once it does."""
+def test_a_candidate_that_does_not_start_is_reported_before_anything_is_measured(tmp_path):
+    """In one line; the duel can be resumed once it starts."""
     with serving(answering(OK)) as url:
         sides = ("--baseline", url, "--candidate", "echo no such database >&2; exit 3")
         text = refused_beside_plan("duel", scenario_file(tmp_path), *sides, "--out", tmp_path / "reports")
@@ -137,7 +137,7 @@ def test_a_candidate_that_will_not_start_is_known_before_anything_is_measured(tm
 
 
 def refused_beside_plan(*arguments: object) -> str:
-    """What is an error after the plan was shown."""
+    """The error reported after the plan was shown."""
     done = in_process(*arguments)
     assert done.returncode == 2, done.stdout + done.stderr
     assert "looks after 4, 6, 8, 12 runs of each side" in done.stdout
@@ -146,7 +146,7 @@ def refused_beside_plan(*arguments: object) -> str:
 
 @pytest.mark.process
 def test_a_duel_is_resumed_as_it_was_planned(tmp_path):
-    """Its scenario is the one that it began with, whatever its file says now."""
+    """With the scenario that it began with, even if the file has changed since."""
     file = scenario_file(tmp_path)
     path = tmp_path / "duel"
     path.mkdir()
@@ -161,8 +161,8 @@ def test_a_duel_is_resumed_as_it_was_planned(tmp_path):
     assert read_duel(path).scenario == "quick"
 
 
-def test_a_duel_goes_on_where_it_was_begun_only(tmp_path):
-    """Runs of another machine would stay in it, and make all of them incomparable."""
+def test_a_duel_is_only_resumed_on_the_same_machine(tmp_path):
+    """Runs of another machine would make all of them incomparable."""
     run = DuelRun(run="baseline/a", side="baseline", block=0)
     (tmp_path / "scenario.yaml").write_text(scenario_file(tmp_path).read_text())
     planned = PLANNED.model_copy(update={"sides": {"baseline": URL, "candidate": OTHER}})
@@ -174,14 +174,14 @@ def test_a_duel_goes_on_where_it_was_begun_only(tmp_path):
 
 
 @pytest.mark.parametrize("option", [("--seed", "2"), ("--workers", "2"), ("--locustfiles", "tests")], ids=" ".join)
-def test_a_duel_that_goes_on_has_its_seed_and_generator_already(tmp_path, option):
-    """What it would not heed is refused."""
+def test_a_resumed_duel_accepts_no_load_options(tmp_path, option):
+    """Options that it would ignore are refused."""
     text = refused("duel", "--resume", tmp_path, *option)
     assert text == f"--resume {tmp_path}: the duel knows its scenario, releases, looks and load; leave the others out\n"
 
 
-def test_a_machine_without_two_halves_holds_no_duet(tmp_path, monkeypatch):
-    """Four cores at least."""
+def test_a_machine_with_too_few_cores_refuses_a_duet(tmp_path, monkeypatch):
+    """At least four are needed."""
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2})
     text = refused("duel", scenario_file(tmp_path), "--baseline", URL, "--aa", "--duet", "--out", tmp_path / "reports")
     assert "--duet: two releases and two generators at the same time need 4 cores, got '3'; leave it out" in text
@@ -195,8 +195,8 @@ def test_a_machine_without_two_halves_holds_no_duet(tmp_path, monkeypatch):
         ("unmeasured", "INVALID again: code 7"),
     ],
 )
-def test_a_run_that_does_not_count_is_said_to_be_repeated_only_if_it_is(monkeypatch, ending, told):
-    """A release that died is no INVALID measurement."""
+def test_a_lost_run_is_announced_as_repeated_only_if_it_will_be(monkeypatch, ending, told):
+    """A release that died is not an INVALID measurement."""
     said = []
     monkeypatch.setattr(dueljudging, "say", said.append)
     lost = DuelRun(run="candidate/a", side="candidate", block=0, invalid="code 7")
@@ -205,6 +205,6 @@ def test_a_run_that_does_not_count_is_said_to_be_repeated_only_if_it_is(monkeypa
     assert said == [f"0 of at most 12 runs · candidate · {told}"]
 
 
-def test_the_looks_that_are_shipped_are_allowed():
-    """All of them."""
+def test_the_default_looks_are_valid():
+    """Also those of --quick, and the longest one."""
     assert looks_problem(LOOKS) is looks_problem(QUICK_LOOKS) is looks_problem((100,)) is None

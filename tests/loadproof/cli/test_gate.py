@@ -1,4 +1,4 @@
-"""`loadproof gate`: what it prints."""
+"""`loadproof gate`: what it prints, and how it compares with a baseline."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.commands import in_process
 
 @pytest.mark.slow
 def test_paths_stay_whole_in_a_narrow_log(tmp_path, monkeypatch):
-    """Each on one line below the table, where nothing cuts them."""
+    """Each is on its own line below the table, where nothing truncates it."""
     output = io.StringIO()
     monkeypatch.setattr(gate, "console", Console(file=output, width=40))
     run = load_run(write_run(tmp_path / "a directory of some length" / "run"))
@@ -40,7 +40,7 @@ def test_paths_stay_whole_in_a_narrow_log(tmp_path, monkeypatch):
 
 @pytest.fixture
 def releases(tmp_path, monkeypatch):
-    """A scenario's file and its runs of the last release; each run of a gate takes 1 ms longer than the one before."""
+    """A scenario's file and runs of its last release; each run of a gate takes 1 ms longer than the one before."""
     content = {
         "name": "synthetic",
         "model": "closed",
@@ -80,8 +80,8 @@ def releases(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("median_ms", "code", "word"), [pytest.param(40, 0, "PASS", marks=pytest.mark.long), (60, 1, "FAIL")]
 )
-def test_a_gate_decides_thresholds_on_the_baseline_by_several_runs(releases, tmp_path, median_ms, code, word):
-    """Its own, and those of an earlier gate; each run's report says so, and the comparison has files of its own."""
+def test_a_gate_decides_baseline_thresholds_by_several_runs(releases, tmp_path, median_ms, code, word):
+    """Its own and an earlier gate's; each run's report says so, and the comparison has its own files."""
     file, last = releases(median_ms)
     out = tmp_path / "out"
     done = in_process("gate", file, "--runs", 3, "--baseline", last, "--out", out)
@@ -101,7 +101,7 @@ def test_a_gate_decides_thresholds_on_the_baseline_by_several_runs(releases, tmp
 
 @pytest.mark.slow
 def test_a_threshold_that_waits_for_the_other_runs_says_so_in_a_sentence():
-    """It stands below each of the gate's runs."""
+    """It is shown for each of the gate's runs."""
     judgements = open_judgements(plan_of_releases("p(95) <= 1.10 * baseline"))
     assert [judgement.wanting for judgement in judgements] == [Wanting.ALL_RUNS]
     waits = "not decided yet: all runs together decide it, in the end"
@@ -109,7 +109,7 @@ def test_a_threshold_that_waits_for_the_other_runs_says_so_in_a_sentence():
 
 
 def test_a_gate_whose_baseline_has_no_such_runs_does_not_start(releases, tmp_path):
-    """Nor does it measure before it says so."""
+    """The problem is reported before anything is measured."""
     file, _ = releases(40)
     done = in_process("gate", file, "--baseline", write_run(tmp_path / "other", plan=scenario(name="other")))
     assert (done.returncode, "no runs of synthetic" in done.stderr) == (2, True)
@@ -123,7 +123,7 @@ def test_a_gate_whose_baseline_has_no_such_runs_does_not_start(releases, tmp_pat
     ],
 )
 def test_a_gate_that_could_not_be_compared_does_not_start(releases, tmp_path, setting, told):
-    """Each run of the baseline that is of another scenario, whatever its name, is named before the first packet."""
+    """Each baseline run of a different scenario, even of the same name, is named before the first packet."""
     file, last = releases(40)
     out = tmp_path / "out"
     done = in_process("gate", file, "--set", setting, "--baseline", last, "--out", out)
@@ -140,7 +140,7 @@ def test_a_gate_that_could_not_be_compared_does_not_start(releases, tmp_path, se
     ],
 )
 def test_a_gate_whose_baseline_has_no_values_does_not_start(releases, tmp_path, ending, told, count):
-    """One usable run is enough to begin with: the others are left out in the end."""
+    """One usable run is enough to start; the others are left out in the end."""
     file, last = releases(40)
     for run in last.iterdir():
         write_manifest(run, read_manifest(run).model_copy(update={"ending": ending}))
@@ -150,16 +150,16 @@ def test_a_gate_whose_baseline_has_no_values_does_not_start(releases, tmp_path, 
 
 
 @pytest.mark.slow
-def test_a_baseline_of_too_few_runs_is_told_before_the_gate_runs(releases, tmp_path):
-    """Its own verdicts count all the same; the comparison is INCONCLUSIVE, whatever the runs show."""
+def test_a_baseline_of_too_few_runs_is_noted_before_the_gate_runs(releases, tmp_path):
+    """The runs' own verdicts still count; the comparison is INCONCLUSIVE, whatever the runs show."""
     file, last = releases(40)
     done = in_process("gate", file, "--runs", 1, "--baseline", last / "run-0", "--out", tmp_path / "out")
     told = "the baseline has 1 usable run of synthetic, too few to tell a change from noise: 3 are needed"
     assert (done.returncode, told in (done.stdout + done.stderr).replace("\n", " ")) == (3, True)
 
 
-def test_a_gate_on_another_machine_than_its_baselines_does_not_start(releases, tmp_path, monkeypatch):
-    """Its speed would be taken for the release's."""
+def test_a_gate_with_a_baseline_from_another_machine_does_not_start(releases, tmp_path, monkeypatch):
+    """The machine's speed would be taken for the release's."""
     file, last = releases(40)
     monkeypatch.setattr(environment, "host", lambda: {"system": "Linux 6 x86_64", "cores": "96", "cpu": "Newer"})
     done = in_process("gate", file, "--baseline", last, "--out", tmp_path / "out")
@@ -168,8 +168,8 @@ def test_a_gate_on_another_machine_than_its_baselines_does_not_start(releases, t
 
 
 @pytest.mark.slow
-def test_one_run_more_than_the_baseline_has_decides_nothing(releases, tmp_path):
-    """`report` beside three runs: the difference from all of them."""
+def test_a_single_run_cannot_decide_a_baseline_threshold(releases, tmp_path):
+    """`report` with three baseline runs: the difference is from all of them."""
     _, last = releases(40)
     run = write_run(tmp_path / "run", plan=read_manifest(last / "run-0").scenario, median_ms={"balance": 80})
     baseline = [part for path in sorted(last.iterdir()) for part in ("--baseline", path)]

@@ -1,4 +1,4 @@
-"""`loadproof journal`: whole rows of whatever a run left, for whoever reads them."""
+"""`loadproof journal`: the complete rows of whatever a run left."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROWS = [
     JournalRow("1", "127.1.0.1", "balance", "steady", number, number, number + 5, 200, "ok", "", 0, "")
     for number in range(60_000)
 ]
-"""More than is read at a time."""
+"""More rows than are read at a time."""
 ROWS[1] = ROWS[1]._replace(retry_after=quoted("Sun, 06"), noted=quoted(noted_text({"key": "k", "amount": 5})))
 
 
@@ -33,7 +33,7 @@ def run(tmp_path):
 
 @pytest.mark.slow
 def test_a_journal_is_printed_as_csv(run):
-    """Under one header."""
+    """With one header."""
     done = in_process("journal", run)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == HEADER + journal_lines(ROWS)
@@ -41,8 +41,8 @@ def test_a_journal_is_printed_as_csv(run):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [0, 5, 180_000])
-def test_of_a_torn_journal_whole_rows_are_printed(run, size):
-    """And that it is torn; a file that was only just begun has none."""
+def test_the_complete_rows_of_a_torn_journal_are_printed(run, size):
+    """With a note that it is torn, unless it is empty."""
     path = run / files.JOURNAL
     content = path.read_bytes()
     assert len(content) > 180_000
@@ -72,16 +72,16 @@ def test_a_directory_without_a_journal_is_refused(tmp_path):
         ("> /dev/full", 2, "standard output: can't be written: No space left on device\n"),
     ],
 )
-def test_an_output_that_takes_no_more_ends_it(run, pipe, code, told):
-    """Without a traceback: with 0 where a reader has seen enough, else with a reason."""
+def test_an_output_that_cannot_be_written_ends_the_command(run, pipe, code, told):
+    """Without a traceback: with 0 if the reader has seen enough, else with a reason."""
     line = f"{sys.executable} -m loadproof journal {run} {pipe}; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", line], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stderr) == (code, told)
     assert done.stdout == ("" if code else HEADER + journal_lines(ROWS[:1]))
 
 
-def test_what_nobody_reads_is_not_read_to_its_end(tmp_path, monkeypatch):
-    """A journal of a day is millions of rows."""
+def test_a_journal_is_not_read_on_without_a_reader(tmp_path, monkeypatch):
+    """The journal of a day has millions of rows."""
     reading, writing = os.pipe()
     os.close(reading)
 
@@ -97,8 +97,8 @@ def test_what_nobody_reads_is_not_read_to_its_end(tmp_path, monkeypatch):
 
 @pytest.mark.long
 @pytest.mark.process
-def test_pandas_loads_it_as_the_readme_says(run):
-    """Each column with its type, also of a torn one."""
+def test_pandas_loads_the_journal_as_the_readme_shows(run):
+    """With a type for each column, also from a torn journal."""
     readme = (ROOT / "reports/README.md").read_text(encoding="utf-8")
     lines = readme.split("```python\n")[1].split("```")[0]
     assert len([line for line in lines.splitlines() if line]) == 3

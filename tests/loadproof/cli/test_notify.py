@@ -1,4 +1,4 @@
-"""`--notify` of report, run and gate: the verdict's exit code stays, whatever becomes of the notice."""
+"""`--notify` of report, run and gate: the exit code stays the verdict's, whatever becomes of the notification."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CSVS = ROOT / "tests/captures/2.2.3"
 
 @contextmanager
 def webhook(answer: bytes = b"HTTP/1.1 204 No Content\r\n\r\n"):
-    """Its URL, and the bodies that it took."""
+    """A webhook's URL, and the bodies that it received."""
     bodies: list[bytes] = []
 
     def script(connection: socket.socket, _: int) -> None:
@@ -35,8 +35,8 @@ def webhook(answer: bytes = b"HTTP/1.1 204 No Content\r\n\r\n"):
 
 
 @pytest.mark.slow
-def test_a_report_is_told_to_a_webhook_and_a_chat(tmp_path):
-    """One notice each, with the exit code that the command has."""
+def test_a_report_notifies_a_webhook_and_a_chat(tmp_path):
+    """Once each, with the command's exit code."""
     run = write_run(tmp_path / "run")
     with webhook() as (url, bodies), fake_telegram() as telegram:
         environment = {"LOADPROOF_TELEGRAM_TOKEN": TOKEN, "LOADPROOF_TELEGRAM_API_URL": telegram.url}
@@ -50,7 +50,7 @@ def test_a_report_is_told_to_a_webhook_and_a_chat(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("thresholds", [True, False], ids=["with a verdict", "without"])
-def test_a_report_on_csvs_is_told_where_it_has_a_verdict(tmp_path, thresholds):
+def test_a_report_on_csvs_is_sent_if_it_has_a_verdict(tmp_path, thresholds):
     (tmp_path / "thresholds.yaml").write_text("thresholds: [{expect: error_ratio < 50 %}]")
     options = ["--thresholds", tmp_path / "thresholds.yaml"] if thresholds else []
     with webhook() as (url, bodies):
@@ -59,7 +59,7 @@ def test_a_report_on_csvs_is_told_where_it_has_a_verdict(tmp_path, thresholds):
 
 
 @pytest.mark.slow
-def test_a_notice_that_fails_is_one_line_and_changes_no_exit_code(tmp_path):
+def test_a_failed_notification_is_one_line_and_changes_no_exit_code(tmp_path):
     run = write_run(tmp_path / "run")
     with webhook(b"HTTP/1.1 403 No\r\ncontent-length: 0\r\n\r\n") as (url, _), fake_telegram() as telegram:
         telegram.next_answers.append(Answer(400, {"ok": False}))
@@ -77,8 +77,8 @@ def test_a_notice_that_fails_is_one_line_and_changes_no_exit_code(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_run_that_could_not_be_measured_is_told_too(tmp_path):
-    """Its target is down: exit code 2, and who waits for the verdict knows why there is none."""
+def test_a_run_that_could_not_be_measured_is_notified_too(tmp_path):
+    """The target is down: exit code 2, and the recipients learn why there is no verdict."""
     with webhook() as (url, bodies):
         text = refused(
             *("run", scenario_file(tmp_path), "--out", tmp_path / "reports", "--notify", url),
@@ -91,7 +91,7 @@ def test_a_run_that_could_not_be_measured_is_told_too(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_gate_is_told_once_with_all_its_scenarios(tmp_path):
+def test_a_gate_sends_one_notification_with_all_its_scenarios(tmp_path):
     with webhook() as (url, bodies):
         done = in_process(
             *("gate", scenario_file(tmp_path), ROOT / "scenarios/smoke.yaml"),
@@ -104,15 +104,15 @@ def test_a_gate_is_told_once_with_all_its_scenarios(tmp_path):
     assert [each["scenario"] for each in notice["scenarios"]] == ["quick", "smoke"]
 
 
-def test_a_dry_run_tells_nobody(tmp_path):
+def test_a_dry_run_notifies_nobody(tmp_path):
     with webhook() as (url, bodies):
         refused("run", scenario_file(tmp_path), "--dry-run", "--notify", url, TARGET_URL="http://127.0.0.1:1")
     assert bodies == []
 
 
 @pytest.mark.parametrize("command", ["run", "gate", "report"])
-def test_whom_nobody_can_tell_is_refused_before_anything_is_sent(tmp_path, command):
-    """A missing token must not cost a verdict in the end."""
+def test_an_unusable_recipient_is_refused_before_anything_is_sent(tmp_path, command):
+    """A missing token must not come to light only at the end."""
     file = write_run(tmp_path / "run") if command == "report" else scenario_file(tmp_path)
     options = () if command == "report" else ("--out", tmp_path / "reports")
     text = refused(command, file, *options, "--notify", f"telegram:{CHAT}", LOADPROOF_TELEGRAM_TOKEN="")
@@ -120,8 +120,8 @@ def test_whom_nobody_can_tell_is_refused_before_anything_is_sent(tmp_path, comma
     assert not (tmp_path / "reports").exists()
 
 
-def test_the_command_that_a_manifest_keeps_shows_of_a_webhook_the_host_only(tmp_path, monkeypatch):
-    """Its path may be all that keeps others out."""
+def test_the_command_in_a_manifest_shows_only_the_host_of_a_webhook(tmp_path, monkeypatch):
+    """The path may be the webhook's only protection."""
     monkeypatch.setattr(sys, "argv", ["loadproof", "run", "x.yaml", "--notify", "https://example.org/secret-path"])
     assignment = prepare(scenario_file(tmp_path), RunOptions(CrewOptions(LOCUSTFILES, 1)))
     assert assignment.command == "loadproof run x.yaml --notify 'https://example.org/…'"

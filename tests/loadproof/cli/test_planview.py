@@ -1,4 +1,4 @@
-"""What `check` shows of thresholds beside how many samples they will have."""
+"""What `check` shows of thresholds and the samples that they will have."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ GOODPUT = {"expect": "goodput_ratio >= 10 %"}
 
 
 def test_an_audit_is_shown_with_the_requests_it_gets_and_needs():
-    """Those of the warm-up, too. One that looks for losses needs more of them, the rarer a loss it has to see."""
+    """Including the warm-up's. The rarer a loss it must detect, the more requests it needs."""
     planned = scenario(thresholds=[LEDGER, {"audit": "limits"}, GOODPUT])
     names, _, samples = ([str(cell) for cell in column.cells] for column in plan_table(planned).columns)
     shown = dict(zip(names, samples, strict=True))
     assert shown == {GOODPUT["expect"]: "1,372", "audit: ledger": "1,568 (300 needed)", "audit: limits": "1,568"}
 
 
-def test_what_a_locustfile_sends_nobody_knows_beforehand():
+def test_what_a_locustfile_sends_is_not_known_beforehand():
     planned = scenario(locustfile="own.py", thresholds=[{"audit": "limits"}, GOODPUT])
     assert list(plan_table(planned).columns[2].cells) == ["?", "?"]

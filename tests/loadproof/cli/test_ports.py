@@ -1,4 +1,4 @@
-"""A port that is taken is told before anything starts."""
+"""A port in use is reported before anything starts."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def taken() -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
-def test_a_taken_port_is_refused_with_its_reason(taken, tmp_path):
-    """Of the master, of its web UI, both at once, and of the web UI alone; there is no run directory."""
+def test_a_port_in_use_is_refused_with_the_reason(taken, tmp_path):
+    """Of the master, of its web UI, of both at once, and of the web UI alone; there is no run directory."""
     run = ("run", "scenarios/smoke.yaml", "--out", tmp_path / "reports")
     why = f"can't listen there: Address already in use, got '127.0.0.1:{taken}'; free it, or give another one\n"
     listen = ("--listen", f"127.0.0.1:{taken}")
@@ -34,7 +34,7 @@ def test_a_taken_port_is_refused_with_its_reason(taken, tmp_path):
 @pytest.mark.parametrize(
     ("host", "reason"), [("192.0.2.1", "Cannot assign requested address"), ("no.such.host.invalid", "")]
 )
-def test_an_address_that_is_not_ours_is_refused(host, reason):
+def test_an_address_of_another_machine_is_refused(host, reason):
     """With the system's reason."""
     text = refused("run", "scenarios/smoke.yaml", "--listen", f"{host}:5557", LOADPROOF_SECRET=SECRET)
     assert text.startswith(f"--listen: can't listen there: {reason}")

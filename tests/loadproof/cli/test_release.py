@@ -1,4 +1,4 @@
-"""`--release`: what the release is called that is loaded."""
+"""`--release`: the name of the version under test."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from tests.loadproof.cli.refusals import refused
 
 
 @pytest.mark.parametrize(("command", "function"), [("run", "prepare"), ("gate", "prepare_all")])
-def test_it_is_an_option_or_a_variable(monkeypatch, command, function):
-    """The option is nearer to hand."""
+def test_the_release_is_set_by_an_option_or_a_variable(monkeypatch, command, function):
+    """The option takes precedence."""
 
     def preparing(_, options, **__):
         raise InputError(Problem("the release", options.release or "without a name", "none"))
@@ -27,8 +27,8 @@ def test_it_is_an_option_or_a_variable(monkeypatch, command, function):
     assert "the release: without a name;" in refused(command, "smoke")
 
 
-def test_it_is_in_the_manifest_of_each_run(tmp_path):
-    """For histories."""
+def test_the_release_is_in_the_manifest_of_each_run(tmp_path):
+    """For `history`."""
     crew = CrewOptions(DEFAULT_LOCUSTFILES, 1)
     target = TargetFile(base_url="http://127.0.0.1:1")
     (assignment,) = prepare_all([scenario_file(tmp_path)], RunOptions(crew, target, release="v1.4.2"))
@@ -37,6 +37,6 @@ def test_it_is_in_the_manifest_of_each_run(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["v1\nv2", "v" * 81, "\x1b[31m"])
-def test_what_would_not_fit_on_a_line_is_no_name(name):
+def test_a_release_that_does_not_fit_on_a_line_is_refused(name):
     """It is shown in tables."""
     assert "--release: not a name of at most 80 printable characters" in refused("run", "smoke", "--release", name)

@@ -1,4 +1,4 @@
-"""`loadproof report`: run directories and what other tools wrote, and what does not go with which."""
+"""`loadproof report`: on run directories and other tools' files, and options that don't go with them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.loadproof.cli.refusals import refused
 
 
 def test_a_run_directory_of_another_format_is_refused(tmp_path):
-    """With which one is read here."""
+    """The message names the format that can be read."""
     write_run(tmp_path)
     path = tmp_path / files.MANIFEST
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 99}))
@@ -29,8 +29,8 @@ def test_a_run_directory_of_another_format_is_refused(tmp_path):
 
 
 @pytest.mark.slow
-def test_report_takes_the_prefix_of_anyones_csvs(tmp_path):
-    """Four files beside them; without thresholds no verdict and exit code 0, with them the verdict's."""
+def test_report_takes_the_prefix_of_locusts_csvs(tmp_path):
+    """It writes four files beside them; without thresholds the exit code is 0, with them the verdict's."""
     capture = shutil.copytree(ROOT / "tests/captures/2.32.10-killed", tmp_path / "csvs")
     done = in_process("report", capture / "run")
     assert (done.returncode, done.stderr) == (0, "")
@@ -45,8 +45,8 @@ def test_report_takes_the_prefix_of_anyones_csvs(tmp_path):
     assert {path.name for path in (tmp_path / "out").iterdir()} == made
 
 
-def test_report_refuses_what_does_not_go_with_a_run_directory_or_a_prefix(tmp_path):
-    """A wrong file of thresholds, options of the other, an unwritable place: one line each."""
+def test_report_refuses_options_that_do_not_go_with_a_run_directory_or_a_prefix(tmp_path):
+    """An invalid threshold file, options for the other kind, an unwritable directory: one line each."""
     run = write_run(tmp_path / "run")
     prefix = ROOT / "tests/captures/2.2.3/run"
     assert "--thresholds and --out are for CSVs and logs" in refused("report", run, "--out", tmp_path)
@@ -57,8 +57,8 @@ def test_report_refuses_what_does_not_go_with_a_run_directory_or_a_prefix(tmp_pa
 
 
 @pytest.mark.slow
-def test_the_terminal_shows_hostile_names_inert(tmp_path, monkeypatch):
-    """Escape sequences in a phase's name move no cursor."""
+def test_the_terminal_escapes_hostile_names(tmp_path, monkeypatch):
+    """Escape sequences in a phase's name don't move the cursor."""
     monkeypatch.setattr(Drawing, "svg", lambda *_: Markup())
     write_run(tmp_path)
     path = tmp_path / files.MANIFEST

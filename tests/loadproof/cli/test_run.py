@@ -15,7 +15,7 @@ from tests.servers import answering, serving
 
 
 @pytest.mark.slow
-def test_usage_errors_are_exit_code_2():
+def test_usage_errors_have_exit_code_2():
     """No arguments, unknown ones."""
     assert "SCENARIO: missing" in refused("run")
     assert "Missing argument" in refused("check")
@@ -24,8 +24,8 @@ def test_usage_errors_are_exit_code_2():
     assert "no such place" in refused("run", "scenarios/smoke.yaml", "--set", "phases.x.y=1")
 
 
-def test_a_host_that_nobody_allowed_is_refused_before_the_first_packet():
-    """A name that would resolve, even."""
+def test_a_host_that_is_not_allowed_is_refused_before_the_first_packet():
+    """Even a name that would resolve."""
     assert "not on the allow list" in refused("run", "scenarios/smoke.yaml", TARGET_URL="http://example.org")
 
 
@@ -44,15 +44,15 @@ def test_source_addresses_need_loopback():
         ("content-length", "a header that can't tell clients apart, got 'content-length'"),
     ],
 )
-def test_a_header_that_is_the_same_for_all_tells_no_clients_apart(tmp_path, header, told):
-    """However it is spelled there."""
+def test_a_header_with_the_same_value_for_all_cannot_identify_clients(tmp_path, header, told):
+    """However it is spelled in the target file."""
     target = tmp_path / "target.yaml"
     target.write_text("base_url: http://127.0.0.1:1\nheaders: {X-Client: one}\n")
     assert told in refused("run", scenario_file(tmp_path, clients={"header": header}), "--target", target)
 
 
 def test_a_target_that_is_down_is_one_line():
-    """Refused."""
+    """Connection refused."""
     text = refused("run", "scenarios/smoke.yaml", TARGET_URL="http://127.0.0.1:1")
     assert text == (
         "http://127.0.0.1:1: no HTTP answer to GET /health: Connection refused; "
@@ -61,8 +61,8 @@ def test_a_target_that_is_down_is_one_line():
 
 
 @pytest.mark.slow
-def test_a_target_that_stays_down_is_waited_for_no_longer_than_asked_for():
-    """And is one line, however often it was asked."""
+def test_a_target_that_stays_down_is_not_waited_for_longer_than_asked():
+    """And reported in one line, however often it was probed."""
     asked: list[int] = []
     with serving(lambda _, number: asked.append(number)) as url:
         text = refused("run", "scenarios/smoke.yaml", "--target-wait", 1, TARGET_URL=url)
@@ -72,8 +72,8 @@ def test_a_target_that_stays_down_is_waited_for_no_longer_than_asked_for():
 
 
 @pytest.mark.slow
-def test_a_target_that_is_late_is_waited_for(tmp_path):
-    """Up to its first answer; what is wrong then is the place for reports."""
+def test_a_target_that_starts_late_is_waited_for(tmp_path):
+    """Until its first answer; the error then is about the directory for reports."""
     (tmp_path / "reports").write_text("")
 
     def late(connection: socket.socket, number: int) -> None:
@@ -86,7 +86,7 @@ def test_a_target_that_is_late_is_waited_for(tmp_path):
     assert "reports: can't be written: " in text
 
 
-def test_a_wait_for_the_target_that_is_stopped_has_the_code_of_its_signal(tmp_path):
+def test_an_interrupted_wait_for_the_target_has_the_signals_exit_code(tmp_path):
     """With the reason for waiting, and no run directory."""
 
     asked: list[int] = []
@@ -113,8 +113,8 @@ def test_a_wait_for_the_target_that_is_stopped_has_the_code_of_its_signal(tmp_pa
     ],
     ids=["garbage", "silence"],
 )
-def test_a_target_that_speaks_no_http_is_one_line(script, message):
-    """Garbage, or never an answer in the time that the load would wait."""
+def test_a_target_that_does_not_speak_http_is_one_line(script, message):
+    """It sends garbage, or no answer within the load's timeout."""
     with serving(script) as url:
         settings = ("--set", "timeouts={total: 300 ms}", "--set", "deadline=300 ms")
         assert message in refused("run", "scenarios/smoke.yaml", *settings, TARGET_URL=url)
@@ -127,8 +127,8 @@ def test_an_embedded_target_that_cannot_start_is_one_line(tmp_path):
     assert "embedded target: did not get ready, got \"FAULTS: got 'nonsense'" in text
 
 
-def test_an_unwritable_place_for_reports_is_one_line(tmp_path):
-    """A file is where the directory should be."""
+def test_an_unwritable_directory_for_reports_is_one_line(tmp_path):
+    """There is a file in its place."""
     (tmp_path / "reports").write_text("")
     text = refused("run", scenario_file(tmp_path), "--out", tmp_path / "reports")
     assert "reports: can't be written: " in text

@@ -1,4 +1,4 @@
-"""`loadproof schema`: what editors and validators read."""
+"""`loadproof schema`: schemas for editors and validators."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from tests.loadproof.cli.refusals import refused
     ],
 )
 def test_the_schema_is_printed(arguments, file):
-    """What `make schema` writes, and has written."""
+    """As `make schema` writes it, and has written it."""
     done = in_process("schema", *arguments)
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout) == json.loads((ROOT / file).read_text(encoding="utf-8"))
 
 
-def test_there_is_no_schema_of_anything_else():
-    """With those that there are."""
+def test_an_unknown_schema_is_refused():
+    """With the list of schemas."""
     assert "'scenario', 'target', 'verdict', 'gate', 'compare'" in refused("schema", "run")

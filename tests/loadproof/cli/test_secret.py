@@ -1,4 +1,4 @@
-"""Master and workers on several machines need a secret: what is refused without a good one."""
+"""Master and workers on several machines need a good secret, and refuse to start without one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def commands() -> list[tuple[object, ...]]:
 
 
 @pytest.mark.parametrize("number", [0, 1], ids=["run --listen", "worker"])
-def test_no_secret_is_refused_with_the_command_that_makes_one(number):
+def test_a_missing_secret_is_refused_with_the_command_that_makes_one(number):
     """On both sides, before anything starts."""
     text = refused(*commands()[number])
     assert text.startswith(("--listen: no secret", "worker: no secret"))
@@ -25,8 +25,8 @@ def test_no_secret_is_refused_with_the_command_that_makes_one(number):
 
 
 @pytest.mark.parametrize("number", [0, 1], ids=["run --listen", "worker"])
-def test_a_secret_that_can_be_guessed_is_refused_and_not_repeated(number, tmp_path):
-    """By variable or by file."""
+def test_a_short_secret_is_refused_and_not_repeated(number, tmp_path):
+    """From a variable or a file."""
     text = refused(*commands()[number], LOADPROOF_SECRET=SHORT)
     assert "LOADPROOF_SECRET: a secret of fewer than 32 characters can be guessed, got '15 characters'" in text
     (tmp_path / "secret").write_text(f"{SHORT}\n")
@@ -41,7 +41,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
     assert "LOADPROOF_SECRET_FILE: can't be read: No such file or directory, got " in text
 
 
-def test_two_secrets_are_one_too_many():
-    """Nobody could say which holds."""
+def test_two_secrets_are_refused():
+    """It would be unclear which one counts."""
     text = refused(*commands()[1], LOADPROOF_SECRET="a" * 64, LOADPROOF_SECRET_FILE="somewhere")
     assert "both LOADPROOF_SECRET and LOADPROOF_SECRET_FILE are set" in text

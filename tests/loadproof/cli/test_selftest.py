@@ -1,4 +1,4 @@
-"""`loadproof selftest`: what it keeps, what later runs carry of it, and what one of its runs shows."""
+"""`loadproof selftest`: what it keeps, what later runs show of it, and what its own runs show."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ def state(tmp_path, monkeypatch):
     return tmp_path / "state/loadproof"
 
 
-def test_a_selftest_is_kept_and_carried_by_later_runs(state, tmp_path):
-    """As it was kept."""
+def test_a_selftest_is_kept_and_copied_into_later_runs(state, tmp_path):
+    """Unchanged."""
     (tmp_path / "run").mkdir()
     selftests.carry(tmp_path / "run")
     assert read_selftest(tmp_path / "run") is None
@@ -73,8 +73,8 @@ def test_a_selftest_is_kept_and_carried_by_later_runs(state, tmp_path):
     assert read_selftest(tmp_path / "run") == SELFTEST
 
 
-def test_a_damaged_selftest_is_none(state, tmp_path):
-    """A run is as good without it."""
+def test_a_damaged_selftest_is_ignored(state, tmp_path):
+    """A run is valid without it."""
     state.mkdir(parents=True)
     for text in ("", "{}", "[1]", json.dumps(SELFTEST.model_dump() | {"format": "x"})):
         (state / "selftest.json").write_text(text)
@@ -83,7 +83,7 @@ def test_a_damaged_selftest_is_none(state, tmp_path):
 
 
 def test_the_state_directory_is_the_users_own(monkeypatch, tmp_path):
-    """A relative XDG_STATE_HOME is ignored; one that can't be written is an error of `selftest` only."""
+    """A relative XDG_STATE_HOME is ignored; if it can't be written, only `selftest` fails."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_STATE_HOME", "relative")
     assert selftests.state_directory() == tmp_path / ".local/state/loadproof"
@@ -93,8 +93,8 @@ def test_the_state_directory_is_the_users_own(monkeypatch, tmp_path):
         selftests.keep(SELFTEST)
 
 
-def test_what_it_found_is_told_with_n_and_interval():
-    """Nothing is only a word."""
+def test_results_are_shown_with_n_and_interval():
+    """Never as a bare word."""
     told = " ".join(sentences(SELFTEST))
     assert "up to 4,000 requests/s" in told
     assert "INVALID in 20 of 22 (95 % interval 72% to 97%)" in told
@@ -103,8 +103,8 @@ def test_what_it_found_is_told_with_n_and_interval():
     assert sizes(SELFTEST).endswith("Too large for one process: spike (9,000 requests/s).")
 
 
-def test_without_any_result_it_says_so():
-    """Where nothing could be measured."""
+def test_a_selftest_without_results_says_so():
+    """If nothing could be measured."""
     nothing = SELFTEST.model_copy(
         update={"ceiling_rps": 0, "lag_rps": 0, "same": None, "planted": None, "accuracy": []}
     )
@@ -122,8 +122,8 @@ def test_without_any_result_it_says_so():
         ({**HOST, "cores": "4"}, 5, "the machine has changed since (cores): run `loadproof selftest` again"),
     ],
 )
-def test_an_old_one_or_one_of_another_machine_is_doubted(host, days, told):
-    """In the run's line, too, in place of what it found."""
+def test_an_old_selftest_or_one_of_another_machine_is_doubted(host, days, told):
+    """Also in the run's line, in place of the results."""
     assert doubt(SELFTEST, host, SELFTEST.measured_unix_s + days * 86_400) == told
     run = replace_host(host, SELFTEST.measured_unix_s + days * 86_400)
     assert selftest_line(SELFTEST, run).endswith(told or "2 of 22 answers WRONG")
@@ -136,8 +136,8 @@ def replace_host(host, at_unix_s):
 
 
 @pytest.mark.slow
-def test_the_report_tells_it_where_the_measurement_is_told(tmp_path):
-    """And nothing without it."""
+def test_the_report_shows_the_selftest_with_the_measurements_quality(tmp_path):
+    """And nothing if there is none."""
     run = load_run(write_run(tmp_path / "run"))
     verdict = verdict_on_run(run)
     assert "Self-test of" not in render_run_page(run, verdict)
@@ -148,8 +148,8 @@ def test_the_report_tells_it_where_the_measurement_is_told(tmp_path):
 
 
 @pytest.mark.slow
-def test_pages_on_several_runs_tell_it_too(tmp_path):
-    """A comparison's, a history's and a capacity's: as their latest run carries it."""
+def test_pages_on_several_runs_show_the_selftest_too(tmp_path):
+    """A comparison, a history and a capacity: from their latest run."""
     trials = [trial.model_copy(update={"run": f"run-{number}"}) for number, trial in enumerate(FOUND[:2])]
     runs = [write_run(tmp_path / RUNS / trial.run) for trial in trials]
     for run in runs:
@@ -168,7 +168,7 @@ def test_pages_on_several_runs_tell_it_too(tmp_path):
 
 @pytest.mark.slow
 def test_the_busiest_phase_decides_which_scenarios_fit():
-    """On average over it."""
+    """By its average rate."""
     assert peak_rps(ScriptedRun("x", rate_rps=700).scenario) == pytest.approx(700)
     fits = {size.scenario: size.fits for size in command._sizes(500)}
     assert fits["smoke"]
@@ -177,7 +177,7 @@ def test_the_busiest_phase_decides_which_scenarios_fit():
 
 @pytest.fixture(scope="module")
 def stopped(tmp_path_factory):
-    """One run whose server stands still: all that a trial does."""
+    """A trial whose server is paused, which covers all that trials do."""
     out = tmp_path_factory.mktemp("selftest")
     return perform(ScriptedRun("stopped-server", rate_rps=100, seconds=4, stopped="server"), out, StopSignal())
 
@@ -185,7 +185,7 @@ def stopped(tmp_path_factory):
 @pytest.mark.long
 @pytest.mark.process
 def test_a_trial_leaves_a_run_and_the_servers_own_log(stopped):
-    """What is reported is what the server logged, and the way to it."""
+    """The run reports what the server logged, plus the way there."""
     assert read_manifest(stopped.run).ending == "completed"
     assert stopped.log.shape == (500, 2)
     median = next(one for one in accuracy_of([(stopped.run, stopped.log)]) if one.quantile == 0.5)
@@ -196,8 +196,8 @@ def test_a_trial_leaves_a_run_and_the_servers_own_log(stopped):
 
 @pytest.mark.long
 @pytest.mark.process
-def test_what_is_late_is_told(stopped, tmp_path):
-    """A lag that no request had is none; a log of nothing shows nothing."""
+def test_lateness_is_reported(stopped, tmp_path):
+    """A generator with start lag does not keep up; an empty log shows nothing."""
     p50_s, p99_s, keeps_up = lag_of(stopped.run)
     assert 0 < p50_s <= p99_s
     assert p99_s <= 0.01 or not keeps_up
@@ -207,12 +207,12 @@ def test_what_is_late_is_told(stopped, tmp_path):
 
 
 def named(run):
-    """By its directory: a run with everything equal would be a copy."""
+    """Give a run the id of its directory: runs with equal ids would count as copies."""
     write_manifest(run, read_manifest(run).model_copy(update={"run_id": run.name}))
 
 
 def scripted(trial, out, _):
-    """A run as such a trial leaves it where everything works, and the generator keeps up 500 requests/s."""
+    """The trial on a machine where everything works and the generator keeps up 500 requests/s."""
     number = len(list(out.iterdir()))
     slower = float(trial.script.partition("*")[2] or 1) * (50 if trial.stopped == "server" else 1)
     path = write_run(
@@ -229,8 +229,8 @@ def scripted(trial, out, _):
 
 
 @pytest.mark.long
-def test_a_machine_that_is_right_is_told_so_and_kept(state, tmp_path, monkeypatch):
-    """Each case once; the ceiling is the last rate that was kept up. One that sees nothing is told so, too."""
+def test_a_machine_that_answers_right_passes_and_its_selftest_is_kept(state, tmp_path, monkeypatch):
+    """Each case once; the ceiling is the last rate kept up. A machine that misses everything fails."""
     monkeypatch.setattr(command, "perform", scripted)
     monkeypatch.setattr(command, "_RATES_RPS", (100, 500, 1000, 2000))
     done = in_process("selftest", "--out", tmp_path / "out")
@@ -262,13 +262,13 @@ def test_a_machine_that_is_right_is_told_so_and_kept(state, tmp_path, monkeypatc
     ],
 )
 def test_the_exit_code_tells_wrong_answers_from_none(answers, ceiling_rps, code):
-    """A machine that was too busy has measured nothing, and is not said to be wrong."""
+    """A machine that was too busy has measured nothing, and isn't called wrong."""
     rates = [SELFTEST.rates[0].model_copy(update={"right": right, "n": n}) for right, n in answers]
     assert command._exit_code(SELFTEST.model_copy(update={"rates": rates, "ceiling_rps": ceiling_rps})) is code
 
 
 def test_a_machine_whose_selftest_was_disturbed_is_not_called_fit():
-    """However much load its generator kept up: what could not be tried, or was answered wrong, qualifies it."""
+    """Whatever load its generator kept up, failed or missing cases qualify the result."""
     busy = SELFTEST.rates[0].model_copy(update={"right": 0, "n": 0})
     right = SELFTEST.rates[0].model_copy(update={"right": 1, "n": 1})
     disturbed = SELFTEST.model_copy(update={"rates": [right, busy]})

@@ -1,4 +1,4 @@
-"""A bank over HTTP with words of its own and limits per address, which keeps its promises or breaks one."""
+"""A bank over HTTP with its own vocabulary and limits per address, which keeps its promises or breaks one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OWN_KEYS = "no fault: each address has keys of its own"
 
 
 class BankServer:
-    """`fault` is what it does wrong; `allows` is how many payments an address may make before it has to wait."""
+    """`fault` names the promise to break; `allows` is how many payments an address may make before it has to wait."""
 
     def __init__(self, fault: str = "", allows: int = 1_000_000) -> None:
         self.fault = fault
@@ -95,7 +95,7 @@ def target_of(url: str) -> TargetFile:
 
 @contextmanager
 def bank_server(fault: str = "", allows: int = 1_000_000) -> Iterator[tuple[BankServer, TargetFile]]:
-    """In threads of this process, and what a target file says of it."""
+    """Serve the bank in threads of this process; yields it with its target file."""
     bank = BankServer(fault, allows)
 
     class Handler(BaseHTTPRequestHandler):
@@ -121,7 +121,7 @@ def bank_server(fault: str = "", allows: int = 1_000_000) -> Iterator[tuple[Bank
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """Silence."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True

@@ -1,4 +1,4 @@
-"""What loadproof asks a target for its audits is enough to judge it, within the target's limits."""
+"""The questions that audits ask a target suffice to judge it, and stay within its limits."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ PHASES = [{"name": "steady", "duration": "5 s", "users": 1}]
 
 
 def run_against(target: TargetFile, path: Path, *, audits: list[str], load: Callable[[], str] = str) -> Path:
-    """A run directory whose load leaves these lines of a journal: other payments and events are the audit's own."""
+    """A run directory whose load left these journal lines; all other payments and events are the audit's own."""
     thresholds = [*(threshold for threshold in FEW if threshold["audit"] in audits), {"expect": "goodput_ratio >= 9 %"}]
     content = scenario(phases=PHASES, thresholds=thresholds)
     facts: dict[str, Any] = target.model_dump(include={"headers", "endpoints", "exclusive_accounts"})
@@ -79,10 +79,10 @@ def words(found: Audited) -> dict[str, Word]:
 
 
 NEEDS_LOAD = {SUM, READ_BALANCES}
-"""Promises that only show while others pay."""
+"""Promises that can only be checked while others pay."""
 
 
-def test_a_target_of_other_words_that_keeps_its_promises_has_them_kept(tmp_path):
+def test_a_correct_target_with_another_vocabulary_passes(tmp_path):
     """Its amounts are decimal, and its lists nested."""
     with bank_server() as (bank, target):
         found = judged(run_against(target, tmp_path, audits=["ledger"]))
@@ -100,14 +100,14 @@ def test_a_target_of_other_words_that_keeps_its_promises_has_them_kept(tmp_path)
         ("lends", NOT_NEGATIVE),
     ],
 )
-def test_what_only_shows_if_it_is_asked_for_is_asked_for(tmp_path, fault, promise):
-    """One key twice at once, one key with two bodies, and more than there is."""
+def test_the_audit_provokes_faults_that_normal_load_does_not_show(tmp_path, fault, promise):
+    """One key twice at once, one key with two bodies, and payments of more than the balance."""
     with bank_server(fault) as (_, target):
         assert words(judged(run_against(target, tmp_path, audits=["ledger"])))[promise] is Word.FAIL
 
 
-def test_a_key_is_used_again_when_the_load_is_over(tmp_path):
-    """Its first payments are sent once more: to a target that forgot their keys they are new ones."""
+def test_keys_of_the_load_are_reused_after_it(tmp_path):
+    """The first payments are sent once more; to a target that forgot their keys, they are new ones."""
     order = {"from": "a1", "to": "a2", "value": "7.00"}
     with bank_server() as (bank, target):
 
@@ -122,8 +122,8 @@ def test_a_key_is_used_again_when_the_load_is_over(tmp_path):
     assert words(found)[SAME_KEY] is Word.FAIL
 
 
-def test_limits_of_the_target_are_kept_to_by_asking_as_others(tmp_path):
-    """None of them one of the load's clients, whose limits are theirs."""
+def test_the_targets_limits_are_respected_by_asking_as_several_clients(tmp_path):
+    """None of them is a client of the load, whose limits are its own."""
     with bank_server(allows=20) as (bank, target):
         found = judged(run_against(target, tmp_path, audits=["ledger"]))
     assert words(found)[SAME_KEY] is Word.PASS
@@ -132,8 +132,8 @@ def test_limits_of_the_target_are_kept_to_by_asking_as_others(tmp_path):
     assert "127.1.0.1" not in bank.counts
 
 
-def test_what_is_open_is_sent_again_by_whom_it_was_sent(tmp_path):
-    """To a target where each client has keys of its own, another one's would be another payment."""
+def test_an_open_payment_is_replayed_by_the_client_that_sent_it(tmp_path):
+    """If each client has its own keys, the same key from another client would be a new payment."""
     order = {"from": "a1", "to": "a2", "value": "7.00"}
     noted = {"key": "k1", "debit": "a1", "credit": "a2", "amount": 700}
     row = ("local", "127.1.0.1", "transactions", "steady", 1, 2, 3, 0, "timeout", "", 0, quoted(noted_text(noted)))
@@ -148,8 +148,8 @@ def test_what_is_open_is_sent_again_by_whom_it_was_sent(tmp_path):
     assert {promise for promise, word in words(found).items() if word is not Word.PASS} == NEEDS_LOAD
 
 
-def test_what_could_not_be_asked_is_said_and_nothing_passes(tmp_path, monkeypatch):
-    """A limit that leaves no time; and somebody who stops the run."""
+def test_questions_that_could_not_be_asked_are_reported_and_nothing_passes(tmp_path, monkeypatch):
+    """Here because a limit leaves no time."""
     monkeypatch.setattr("loadproof.run.inquiry._CLIENTS", 1)
     monkeypatch.setattr("loadproof.run.auditing._AFTER_S", 5.0)
     with bank_server(allows=20) as (_, target):
@@ -160,8 +160,8 @@ def test_what_could_not_be_asked_is_said_and_nothing_passes(tmp_path, monkeypatc
     )
 
 
-def test_a_target_that_is_gone_is_not_asked_for_long(tmp_path, monkeypatch):
-    """No payment is said to be lost."""
+def test_a_target_that_is_gone_is_given_up_on_soon(tmp_path, monkeypatch):
+    """No payment is reported as lost."""
     monkeypatch.setattr("loadproof.run.auditing._STARTING_S", 1.0)
     with bank_server() as (_, target):
         pass
@@ -172,8 +172,8 @@ def test_a_target_that_is_gone_is_not_asked_for_long(tmp_path, monkeypatch):
     assert "the target stopped responding" in found.evidence[0].reason
 
 
-def test_the_reference_api_keeps_its_promises_and_shows_its_ledger_to_an_auditor_only(tmp_path, shared_target):
-    """Which has to be allowed."""
+def test_the_reference_api_keeps_its_promises_and_shows_its_ledger_only_to_an_auditor(tmp_path, shared_target):
+    """Auditing has to be enabled."""
     accounts = [f"acct-{number:06d}" for number in range(100, 106)]
     with running_target(LIMITER="off", AUDIT="on") as reference:
         content = {"base_url": reference.url, "accounts": accounts, "exclusive_accounts": True, "endpoints": AUDITED}

@@ -1,4 +1,4 @@
-"""Backups of a program that shares no code with the reference API, by commands of its target file: right and wrong."""
+"""Correct and faulty backups, by commands in a target file, of a program that shares no code with the reference API."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def keeper(tmp_path_factory):
 
 
 class Payers:
-    """Pay one after the other until they are told to stop, and keep what a journal would say."""
+    """Make payments one after the other until stopped, and keep rows as a journal would have them."""
 
     def __init__(self, url: str) -> None:
         self.rows: list[tuple[Any, ...]] = []
@@ -102,7 +102,7 @@ class Payers:
 
 
 def backed_up(keeper: Any, path: Path, **ways: Any) -> Audited:
-    """What the audit makes of a backup that is taken in such ways, while two users pay."""
+    """The audit of a backup that is taken in these ways while two users pay."""
     file = path / "vault.sqlite3"
     with serving_vault(file) as url, sqlite3.connect(file) as database:
         database.execute("VACUUM INTO ?", (str(file.with_suffix(".old")),))
@@ -125,7 +125,7 @@ def backed_up(keeper: Any, path: Path, **ways: Any) -> Audited:
                 time.sleep(0.02)
             faults.end()
         write_manifest(path, manifest.model_copy(update={"start_unix_s": start_unix_s}))
-        # Of a worker whose clock is the same.
+        # A worker with the same clock.
         files.append_rows(path / files.GENERATOR, [GeneratorRow(0, "local", *[0] * 9)])
         append_journal(path / files.JOURNAL, packed(payers.lines(start_unix_s)))
         auditing.after()
@@ -161,8 +161,8 @@ def reasons(found: Audited) -> str:
 
 
 @pytest.mark.parametrize("how", ["online", "vacuum"])
-def test_a_right_backup_passes_each_promise(tmp_path, keeper, how):
-    """Of one moment at its start, or at its end: payments from its own time may be in it or not."""
+def test_a_correct_backup_keeps_every_promise(tmp_path, keeper, how):
+    """A backup shows one moment between its start and its end: payments made meanwhile may be in it or not."""
     found = backed_up(keeper, tmp_path, backup=how)
     assert set(words(found).values()) == {Word.PASS}, reasons(found)
     assert [done.name for done in read_commands(tmp_path)] == 2 * ["backup", "restore", "serve"]
@@ -180,11 +180,11 @@ def test_a_right_backup_passes_each_promise(tmp_path, keeper, how):
         ({"backup": "failing"}, {TAKEN}),
         ({"serve": ("broken",)}, {SERVES}),
     ],
-    # A set has another order in each process, and so would a name that is made from it.
+    # Explicit ids: the order of a set differs between processes, and so would ids made from it.
     ids=["live file", "old", "newest undone", "newest lost", "half a payment", "endless", "failing", "broken"],
 )
-def test_a_wrong_one_fails_and_nothing_that_was_not_tried_passes(tmp_path, keeper, wrong, broken):
-    """Each in its own promise; payments of its own time may hide from the first backup what the second one shows."""
+def test_a_faulty_backup_fails_and_nothing_untested_passes(tmp_path, keeper, wrong, broken):
+    """Each breaks its own promise; payments made during the first backup may hide what the second one shows."""
     found = backed_up(keeper, tmp_path, **wrong)
     failed = {promise for promise, word in words(found).items() if word is Word.FAIL}
     assert broken <= failed <= broken | {THERE}, reasons(found)
@@ -194,8 +194,8 @@ def test_a_wrong_one_fails_and_nothing_that_was_not_tried_passes(tmp_path, keepe
         assert words(found)[RESTORES] is Word.INCONCLUSIVE
 
 
-def test_the_targets_own_payments_are_no_backup(tmp_path, keeper):
-    """All of them are there, though nothing was restored that anybody reads: newer ones are, too."""
+def test_serving_the_live_ledger_does_not_pass_for_a_restored_backup(tmp_path, keeper):
+    """All payments are there, but also ones newer than the backup: nothing restored was read."""
     found = backed_up(keeper, tmp_path, is_live=True)
     assert {promise for promise, word in words(found).items() if word is Word.FAIL} >= {SERVES}, reasons(found)
     assert words(found)[THERE] is Word.INCONCLUSIVE

@@ -1,4 +1,4 @@
-"""Which trials a search for capacity makes, of simulated targets."""
+"""The trials that a capacity search makes of simulated targets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from loadproof.run.capacity import AROUND, BEYOND, SearchStoppedError, TrialPlan
 from loadproof.rundir.trials import GoalLoss, Search, Trial
 from simulation.trials import LogisticTarget, search_for, trial
 
-# In one process: what the first search imports takes two seconds.
+# In one process, because the imports of the first search take two seconds.
 pytestmark = pytest.mark.slow
 
 CLIFF_RPS = 975.0
@@ -28,20 +28,20 @@ def plan(measure, search: Search = SEARCH, **options) -> TrialPlan:
 
 
 def cliff(middle_rps: float = CLIFF_RPS) -> LogisticTarget:
-    """A target that holds exactly this much."""
+    """A target that sustains exactly this rate."""
     return LogisticTarget(np.random.default_rng(1), middle_rps, 1e6)
 
 
 @pytest.fixture(scope="module")
 def made() -> list[Trial]:
-    """All trials of one search."""
+    """All trials of a complete search."""
     whole = plan(cliff().measure)
     whole.make()
     return whole.trials
 
 
-def test_the_search_encloses_the_capacity_in_few_trials(made):
-    """Then come ten trials around it, half of them below, and one beyond."""
+def test_the_search_brackets_the_capacity_in_few_trials(made):
+    """Ten trials around it follow, half of them below, and one beyond."""
     searched = [one for one in made if one.stage == "search"]
     assert len(searched) < 20
     result = capacity_of(SEARCH, made)
@@ -56,8 +56,8 @@ def test_the_search_encloses_the_capacity_in_few_trials(made):
     assert result.together.half.low < CLIFF_RPS < result.together.half.high
 
 
-def test_a_search_that_was_cut_off_goes_on_where_it_was(made):
-    """From the trials that there are: none is made again, and the others are those of a whole search."""
+def test_an_interrupted_search_resumes_where_it_stopped(made):
+    """No trial is made again, and together they are the trials of an uninterrupted search."""
     again = cliff()
     for cut in (0, 3, len(made) - 6, len(made)):
         again.made = 0
@@ -67,8 +67,8 @@ def test_a_search_that_was_cut_off_goes_on_where_it_was(made):
         assert again.made == len(made) - cut
 
 
-def test_an_invalid_trial_is_made_again_and_is_no_loss(made):
-    """Every other one is invalid: the loads are the same as without."""
+def test_an_invalid_trial_is_repeated_and_does_not_count_as_a_loss(made):
+    """Every other trial is invalid; the loads are the same as without invalid ones."""
     target = cliff()
     is_broken = iter([True, False] * 100)
 
@@ -84,8 +84,8 @@ def test_an_invalid_trial_is_made_again_and_is_no_loss(made):
     assert [(one.stage, one.load_rps) for one in valid] == [(one.stage, one.load_rps) for one in made]
 
 
-def test_what_the_generator_cannot_send_is_the_end_of_the_range():
-    """A lower load is tried instead, and never one beyond."""
+def test_the_range_ends_at_what_the_generator_can_send():
+    """A lower load is tried instead, and never a higher one."""
     target = cliff()
 
     def measure(load_rps, duration_s, stage):
@@ -111,8 +111,8 @@ def test_a_generator_that_can_send_nothing_ends_the_search():
 
 
 @pytest.mark.parametrize(("middle_rps", "found"), [(50.0, Found.TOO_HIGH), (10_000.0, Found.TOO_LOW)])
-def test_a_capacity_beyond_the_range_is_not_guessed(middle_rps, found):
-    """A few trials show it."""
+def test_a_capacity_outside_the_range_is_not_guessed(middle_rps, found):
+    """A few trials show that it is outside."""
     outside = plan(cliff(middle_rps).measure)
     outside.make()
     assert len(outside.trials) <= 6
@@ -120,15 +120,15 @@ def test_a_capacity_beyond_the_range_is_not_guessed(middle_rps, found):
 
 
 @pytest.mark.parametrize("middle_rps", [101.0, 103.0, 110.0, 300.0, 2200.0, 3700.0, 3900.0, 3990.0])
-def test_no_place_in_the_range_breaks_the_search(middle_rps):
-    """Its ends included."""
+def test_a_capacity_anywhere_in_the_range_is_handled(middle_rps):
+    """Also close to its ends."""
     whole = plan(cliff(middle_rps).measure)
     whole.make()
     assert capacity_of(SEARCH, whole.trials).found in {Found.FOUND, Found.ROUGH, Found.TOO_HIGH, Found.TOO_LOW}
 
 
-def test_looking_ends_when_its_time_is_over():
-    """What is known by then stays."""
+def test_the_search_ends_when_its_time_is_over():
+    """With the trials so far."""
     seconds = iter(range(0, 100_000, 20))
     quick = search_for(100.0, 4000.0, is_quick=True, repeats=0)
     short = plan(cliff().measure, quick, clock=lambda: float(next(seconds)))
@@ -137,7 +137,7 @@ def test_looking_ends_when_its_time_is_over():
 
 
 def test_a_stopped_search_makes_no_more_trials():
-    """Through the library's own loop."""
+    """The error passes through the library's own loop."""
 
     def measure(load_rps, duration_s, stage):
         raise SearchStoppedError("interrupted")
@@ -148,7 +148,7 @@ def test_a_stopped_search_makes_no_more_trials():
 
 @pytest.fixture(scope="module")
 def common_loss():
-    """The library inspects all modules while it is imported: seconds, where as many are loaded as by all tests."""
+    """Imported late: the library inspects all loaded modules, which takes seconds among those of all tests."""
     from loadproof.run import boundsearch
 
     return boundsearch.common_loss
@@ -159,7 +159,7 @@ ratios = st.integers(0, 1000)
 
 @given(lost=st.lists(st.tuples(ratios, st.sampled_from([0.0, 0.001, 0.01, 0.05, 0.5])), min_size=1, max_size=4))
 def test_goals_of_different_strictness_become_one_loss_ratio(common_loss, lost):
-    """Above the common limit, also as whole parts of a million, if and only if any of them was missed."""
+    """It exceeds the strictest limit if and only if any goal was missed, even when rounded to millionths."""
     one = trial(1, 100.0, 10.0, "search", lost=0, of=1).model_copy(
         update={
             "losses": [GoalLoss(goal=str(n), lost=share, of=1000, allowed=most) for n, (share, most) in enumerate(lost)]
@@ -171,8 +171,8 @@ def test_goals_of_different_strictness_become_one_loss_ratio(common_loss, lost):
     assert (round(1e6 * ratio) / 1e6 > limit) is not one.is_kept
 
 
-def test_the_rest_of_a_load_that_was_too_high_is_what_was_answered_late(common_loss):
-    """A queue answers as much as it can: that is where to look next."""
+def test_the_loss_of_an_overload_leaves_out_what_was_answered_late(common_loss):
+    """A queue answers at its capacity, which is where to look next."""
     one = trial(1, 400.0, 10.0, "search", lost=4000, of=4000, answered=1000)
     assert common_loss(one, 0.05) == pytest.approx(0.75)
 

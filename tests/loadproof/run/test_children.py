@@ -1,4 +1,4 @@
-"""Directories in which children work: empty, and gone in the end."""
+"""Working directories of children: empty, and removed in the end."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LONG_AGO_S = time.time() - 3600
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    """Where temporary files are."""
+    """The directory for temporary files."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     return tmp_path
 
@@ -44,8 +44,8 @@ def made(path: Path) -> Path:
 
 
 @pytest.mark.process
-def test_the_directory_of_a_process_that_was_killed_is_removed_by_the_next(place):
-    """And not while it is used, however long."""
+def test_the_next_process_removes_the_directory_of_a_killed_one(place):
+    """But not while it is in use, however long."""
     command = [sys.executable, "-c", HOLDING, str(place)]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as owner:
         held = aged(Path(owner.stdout.readline().strip()))
@@ -60,8 +60,8 @@ def test_the_directory_of_a_process_that_was_killed_is_removed_by_the_next(place
     assert list(place.iterdir()) == []
 
 
-def test_what_may_be_somebody_elses_is_left(place, tmp_path_factory):
-    """New ones, which nobody may hold yet; other names; links, and what they lead to."""
+def test_directories_that_may_belong_to_others_are_left_alone(place, tmp_path_factory):
+    """New ones, which may not be locked yet; other names; links and their targets."""
     elsewhere = made(tmp_path_factory.mktemp("elsewhere") / "theirs")
     new, other, link = place / "loadproof-empty-new", made(place / "loadproof-target-x"), place / "loadproof-empty-link"
     new.mkdir()

@@ -1,4 +1,4 @@
-"""Commands as a run starts them: what they are given and what is kept, ended in time, with their run, and undone."""
+"""Commands that a run starts: what they get, what is recorded, and that they end in time and are undone."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def target_with(path: Path, **commands: Any) -> TargetFile:
     return target.model_copy(update={"commands": placed})
 
 
-def test_a_command_finds_what_it_names_and_its_secrets_stay_its_own(tmp_path, keeper, monkeypatch):
-    """In its environment and its arguments, which no shell reads; of its output, the end is kept."""
+def test_a_command_gets_the_variables_it_names_and_its_secrets_are_masked(tmp_path, keeper, monkeypatch):
+    """In its environment and in its arguments, which no shell reads; only the end of long output is kept."""
     monkeypatch.setenv("VAULT_KEY", "s3cret-of-the-vault")
     monkeypatch.setenv("NOT_NAMED", "something else")
     shown = ["python3", "-c", "import os, sys; print(99_999 * '-', os.environ, *sys.argv[1:])"]
@@ -61,8 +61,8 @@ def test_a_command_finds_what_it_names_and_its_secrets_stay_its_own(tmp_path, ke
     assert done.arguments[-1] == "{backup}"
 
 
-def test_a_command_that_starts_late_ends_no_earlier_than_it_does(tmp_path):
-    """A backup has all until its end, which is known by the time from its order on."""
+def test_a_commands_recorded_time_includes_its_start(tmp_path):
+    """A backup's recorded end must not be earlier than its real one, so time counts from the order on."""
 
     class Slow:
         def run(self, number: int, *_: Any, **__: Any) -> int:
@@ -77,8 +77,8 @@ def test_a_command_that_starts_late_ends_no_earlier_than_it_does(tmp_path):
     assert done.took_s >= 1.2
 
 
-def test_a_command_that_takes_too_long_is_ended_with_all_that_it_has_started(tmp_path, keeper):
-    """However it feels about SIGTERM."""
+def test_a_command_that_takes_too_long_is_ended_with_all_its_processes(tmp_path, keeper):
+    """Even if it ignores SIGTERM."""
     stubborn = "trap '' TERM; sleep 60 & echo it sleeps as $!; sleep 60"
     commands = commands_of(target_with(tmp_path, stay=["sh", "-c", stubborn]), keeper, tmp_path)
     done = commands.begin("stay", longest_s=1.0).wait()
@@ -89,8 +89,8 @@ def test_a_command_that_takes_too_long_is_ended_with_all_that_it_has_started(tmp
     assert done.text.startswith("stay did not end within 3")
 
 
-def test_a_command_has_ended_although_something_that_left_its_group_has_its_output(tmp_path, keeper):
-    """A server that a backup starts on purpose may stay, and nobody waits for it."""
+def test_a_command_has_ended_even_if_a_detached_process_holds_its_output(tmp_path, keeper):
+    """A server that a backup starts on purpose may stay, and isn't waited for."""
     code = "import subprocess; print(subprocess.Popen(['sleep', '20'], start_new_session=True).pid, flush=True)"
     commands = commands_of(target_with(tmp_path, detach=[sys.executable, "-c", code]), keeper, tmp_path)
     done = commands.begin("detach", longest_s=19.0).wait()
@@ -100,8 +100,8 @@ def test_a_command_has_ended_although_something_that_left_its_group_has_its_outp
     assert done.is_done
 
 
-def test_what_is_no_program_is_told_and_kept(tmp_path, keeper):
-    """It may have been there before the run."""
+def test_a_missing_program_is_reported_and_recorded(tmp_path, keeper):
+    """It may have existed before the run."""
     commands = commands_of(target_with(tmp_path, gone=["./gone.sh"]), keeper, tmp_path)
     with pytest.raises(FaultError, match=r"gone did not start: FileNotFoundError"):
         commands.begin("gone")
@@ -115,7 +115,7 @@ def fault(name: str, undo: str | None = None) -> FaultSpan:
 def noted_of(
     target: TargetFile, keeper: Any, path: Path, span: FaultSpan, *, until: Callable[[list[Any]], object]
 ) -> list[tuple[str, dict[str, Any]]]:
-    """The events of such a fault, of a run that ends when it is `until`."""
+    """The events of this fault, in a run that ends as soon as `until` is true of them."""
     faults, noted = Faults([span], keeper), []
     faults.commands = commands_of(target, keeper, path)
     faults.begin(time.time(), lambda kind, detail: noted.append((kind, json.loads(detail))))
@@ -130,8 +130,8 @@ def two(noted: list[Any]) -> bool:
     return len(noted) == 2
 
 
-def test_a_command_is_undone_by_another_one_after_it_has_lasted(tmp_path, keeper):
-    """Its span in the events is that of both."""
+def test_a_command_is_undone_by_another_one_when_its_time_is_over(tmp_path, keeper):
+    """The events span both commands."""
     target = target_with(tmp_path, cut=["touch", "cut"], mend=["rm", "cut"])
     began_s = time.monotonic()
     noted = noted_of(target, keeper, tmp_path, fault("cut", "mend"), until=two)
@@ -142,8 +142,8 @@ def test_a_command_is_undone_by_another_one_after_it_has_lasted(tmp_path, keeper
     assert [(done.name, done.fault, done.code) for done in read_commands(tmp_path)] == [("cut", 0, 0), ("mend", 0, 0)]
 
 
-def test_without_one_it_has_ended_when_it_ends(tmp_path, keeper):
-    """Not when it would have to."""
+def test_without_an_undo_a_command_ends_when_its_program_ends(tmp_path, keeper):
+    """Not when its time is over."""
     began_s = time.monotonic()
     noted = noted_of(target_with(tmp_path, cut=["true"]), keeper, tmp_path, fault("cut"), until=two)
     assert time.monotonic() - began_s < 0.5
@@ -160,7 +160,7 @@ def test_without_one_it_has_ended_when_it_ends(tmp_path, keeper):
     ],
     ids=str,
 )
-def test_a_command_that_did_not_do_it_is_told_and_is_not_the_targets_fault(tmp_path, keeper, commands, reason):
+def test_a_failed_command_is_reported_and_not_blamed_on_the_target(tmp_path, keeper, commands, reason):
     """With its exit code and its last line."""
     undo = "mend" if "mend" in commands else None
     noted = noted_of(
@@ -177,8 +177,8 @@ def test_a_command_that_did_not_do_it_is_told_and_is_not_the_targets_fault(tmp_p
         assert failed["reason"].endswith("no scissors")
 
 
-def test_a_run_that_ends_early_stops_and_undoes_it(tmp_path, keeper):
-    """Before it is over."""
+def test_a_run_that_ends_early_stops_and_undoes_its_command(tmp_path, keeper):
+    """Before the command's time is over."""
     span = fault("cut", "mend")._replace(end_s=60.0)
     target = target_with(tmp_path, cut=["sh", "-c", "touch cut; sleep 60"], mend=["rm", "cut"])
     noted = noted_of(target, keeper, tmp_path, span, until=lambda _: (tmp_path / "cut").exists())
@@ -205,8 +205,8 @@ with fault_keeper(path, cores=set()) as keeper:
 
 
 @pytest.mark.parametrize("also_keeper", [False, True])
-def test_a_run_that_is_killed_leaves_no_command_and_nothing_undone(tmp_path, also_keeper):
-    """Nor files, nor the processes that look after them; also if the first of these is killed with it."""
+def test_a_killed_run_leaves_no_command_running_and_everything_undone(tmp_path, also_keeper):
+    """It also leaves no files and no keeper processes, even if the first keeper is killed with it."""
     run = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert run.stdout is not None
     place = run.stdout.readline().strip()
@@ -229,8 +229,8 @@ def test_a_run_that_is_killed_leaves_no_command_and_nothing_undone(tmp_path, als
     assert not Path(place).exists()
 
 
-def test_a_run_whose_disk_is_full_still_undoes_it(tmp_path, monkeypatch):
-    """What can't be kept is told, and the process that looks after commands owes the rest."""
+def test_a_run_with_a_full_disk_still_undoes_its_command(tmp_path, monkeypatch):
+    """The failed write is reported, and the process that runs commands still does the undoing."""
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")

@@ -1,4 +1,4 @@
-"""How a run ends: what came first, and a generator that is stopped, and killed if it doesn't stop."""
+"""How a run ends: the first reason counts, and a generator is stopped, or killed if it doesn't stop."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from loadproof.run.course import Course
 
 
 class Stage:
-    """A generator that lives on, and a clock."""
+    """A generator that never ends by itself, and a clock."""
 
     def __init__(self) -> None:
         self.now_s = 0.0
@@ -23,7 +23,7 @@ class Stage:
         self.deeds.append((self.now_s, what))
 
     def until(self, at_s: float) -> list[tuple[float, str]]:
-        """Enforced once a second until it is killed."""
+        """Enforce the course once a second until the generator is killed; returns what was done to it."""
         while self.now_s < at_s and all(what != "killed" for _, what in self.deeds):
             self.now_s += 1.0
             self.course.enforce()
@@ -35,16 +35,16 @@ def stage():
     return Stage()
 
 
-def test_a_generator_that_goes_on_for_too_long_is_killed(stage):
-    """And the run is none."""
+def test_a_generator_that_runs_for_too_long_is_killed(stage):
+    """And the run isn't valid."""
     assert stage.until(200.0) == [(100.0, "killed"), (100.0, "gone")]
     assert (stage.course.ending, stage.course.is_whole) == ("generator_died", False)
     assert stage.course.detail == "it did not end in time and was killed"
 
 
 @pytest.mark.parametrize("stopped", [False, True])
-def test_the_time_for_the_plan_begins_with_it(stage, stopped):
-    """Unless the run is to end anyway."""
+def test_the_time_limit_restarts_when_the_plan_begins(stage, stopped):
+    """Unless the run is being stopped anyway."""
     stage.until(60.0)
     if stopped:
         stage.course.stop("interrupted", "SIGINT")
@@ -52,8 +52,8 @@ def test_the_time_for_the_plan_begins_with_it(stage, stopped):
     assert stage.until(300.0)[-1] == (70.0 if stopped else 160.0, "gone")
 
 
-def test_a_generator_is_stopped_once_and_then_has_its_time(stage):
-    """After the grace that was given; what ended the run stays what it was."""
+def test_a_generator_is_stopped_once_and_then_given_time_to_end(stage):
+    """After the given grace period; the reason for the ending stays."""
     stage.course.stop("target_died", "exit code 1", in_s=2.0)
     assert stage.until(50.0) == [(2.0, "stopped"), (12.0, "killed"), (12.0, "gone")]
     assert (stage.course.ending, stage.course.detail) == ("target_died", "exit code 1")
@@ -68,23 +68,23 @@ def test_a_generator_that_ends_by_itself_is_not_stopped(stage):
 
 
 @pytest.mark.parametrize("first", ["interrupted", "terminated", "disk_full"])
-def test_whoever_stopped_the_run_has_the_first_word(stage, first):
+def test_the_first_reason_to_stop_stays(stage, first):
     """A disk that fills up afterwards changes nothing."""
     stage.course.stop(first, "first")
     stage.course.stop_unrecorded("no space left")
     assert (stage.course.ending, stage.course.detail) == (first, "first")
 
 
-def test_a_disk_that_filled_up_before_the_run_was_interrupted_has_the_first_word(stage):
-    """Whoever stops it while the generator ends by itself makes no valid run of it."""
+def test_a_full_disk_stays_the_ending_of_a_run_that_is_then_interrupted(stage):
+    """A signal while the generator is ending by itself doesn't make the run valid."""
     stage.course.becomes("disk_full", "no space left")
     stage.course.stop("interrupted", "SIGINT")
     assert stage.until(50.0)[0] == (1.0, "stopped")
     assert (stage.course.ending, stage.course.detail) == ("disk_full", "no space left")
 
 
-def test_a_run_that_is_not_recorded_is_stopped(stage):
-    """At once where nothing has stopped it, and only named so where something has."""
+def test_a_run_that_cannot_be_recorded_is_stopped(stage):
+    """At once unless it is being stopped already; then only its ending changes."""
     stage.course.stop("aborted", "p(95) < 1 ms", in_s=3.0)
     stage.course.stop_unrecorded("no space left")
     assert stage.course.ending == "disk_full"

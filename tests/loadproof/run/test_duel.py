@@ -1,4 +1,4 @@
-"""The order of a duel's runs as they are made, repeated, interrupted, resumed and ended."""
+"""A duel's runs: made in order, repeated, interrupted, resumed and ended."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.planned import PLANNED
 
 
 class Script:
-    """Runs that go as told: by the number of the attempt, what is wrong with it."""
+    """A referee whose runs go as scripted: `at_5={"invalid": …}` is what is wrong with attempt 5."""
 
     def __init__(self, path: Path, *, decided_at: int = 1, stop: StopSignal | None = None, **troubles) -> None:
         self.path, self.decided_at, self.stop = path, decided_at, stop or StopSignal()
@@ -45,8 +45,8 @@ def fought(path, planned=PLANNED, **script):
     return fight(path, planned, referee, referee.stop), referee
 
 
-def test_a_duel_is_decided_at_its_looks_only_and_ends_there(tmp_path):
-    """Both sides have the same number of runs then."""
+def test_a_duel_is_decided_only_at_its_looks_and_ends_there(tmp_path):
+    """Both sides then have the same number of runs."""
     ended, referee = fought(tmp_path, decided_at=0)
     assert (ended.ending, ended.reason, referee.looked) == ("decided", "clear", [(0, 4)])
     assert referee.made == PLANNED.turns[:8]
@@ -65,14 +65,14 @@ def test_an_invalid_run_is_repeated_in_its_place_and_counted(tmp_path):
     assert ended.runs[2].invalid == "starved"
 
 
-def test_an_invalid_run_after_a_look_is_no_second_look(tmp_path):
-    """Nothing is known that was not known before."""
+def test_an_invalid_run_after_a_look_causes_no_second_look(tmp_path):
+    """There is nothing new to know."""
     _, referee = fought(tmp_path, at_8={"invalid": "starved"}, at_9={"invalid": "starved"})
     assert referee.looked == [(0, 4), (1, 6)]
 
 
-def test_a_run_that_is_invalid_again_and_again_ends_the_duel(tmp_path):
-    """With what was measured."""
+def test_a_run_that_stays_invalid_ends_the_duel(tmp_path):
+    """The results so far are kept."""
     always = {f"at_{number}": {"invalid": "starved"} for number in range(5, 20)}
     ended, referee = fought(tmp_path, **always)
     assert ended.ending == "unmeasured"
@@ -83,15 +83,15 @@ def test_a_run_that_is_invalid_again_and_again_ends_the_duel(tmp_path):
 
 
 def test_a_target_that_dies_ends_the_duel(tmp_path):
-    """And is named; its run doesn't count."""
+    """It is named in the reason, and its run doesn't count."""
     ended, _ = fought(tmp_path, at_5={"died": "its command ended with code 7"})
     assert ended.ending == "died"
     assert ended.reason == f"the {PLANNED.turns[5].side} died: its command ended with code 7"
     assert (len(ended.runs), len(ended.counted)) == (6, 5)
 
 
-def test_an_interrupted_duel_goes_on_where_it_was(tmp_path):
-    """The run that the signal ended is made again, and everything else is not."""
+def test_an_interrupted_duel_resumes_where_it_stopped(tmp_path):
+    """Only the run that the signal ended is made again."""
     ended, _ = fought(tmp_path, at_6=signal.SIGINT)
     assert (ended.ending, ended.reason, len(ended.runs)) == ("interrupted", "SIGINT", 6)
     resumed, referee = fought(tmp_path, read_duel(tmp_path))
@@ -100,16 +100,16 @@ def test_an_interrupted_duel_goes_on_where_it_was(tmp_path):
     assert resumed.runs[:6] == ended.runs
 
 
-def test_a_signal_before_a_run_makes_none(tmp_path):
-    """What it was is in the record."""
+def test_no_run_is_made_after_a_signal(tmp_path):
+    """The signal is in the record."""
     stop = StopSignal()
     stop.number = signal.SIGTERM
     ended, referee = fought(tmp_path, stop=stop)
     assert (ended.ending, ended.reason, referee.made) == ("terminated", "SIGTERM", [])
 
 
-def test_a_release_that_will_not_start_any_more_leaves_what_was_measured(tmp_path):
-    """The error is the caller's to show; the duel can go on later."""
+def test_a_release_that_no_longer_starts_leaves_the_results_so_far(tmp_path):
+    """The caller shows the error; the duel can be resumed later."""
     error = TargetError(Problem("candidate", "its command ended with code 1 before it answered", "see target.log"))
     with pytest.raises(TargetError):
         fought(tmp_path, at_3=error)
@@ -129,6 +129,6 @@ def test_a_release_that_will_not_start_any_more_leaves_what_was_measured(tmp_pat
         ((4, 102), "more than 100 runs"),
     ],
 )
-def test_looks_that_decide_nothing_are_refused(looks, what):
-    """One sentence."""
+def test_unusable_looks_are_refused(looks, what):
+    """With one sentence."""
     assert what in looks_problem(looks)

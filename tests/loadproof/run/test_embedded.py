@@ -1,4 +1,4 @@
-"""The embedded target is ready when it says so, whatever else it prints."""
+"""The embedded target is ready when it says so, whatever else it prints, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def started(tmp_path, **settings: str) -> Iterator[embedded.EmbeddedTarget]:
 
 @pytest.fixture
 def temporary(tmp_path, monkeypatch):
-    """The only place for temporary files, also of child processes."""
+    """The only directory for temporary files, also of child processes."""
     directory = tmp_path / "temporary"
     directory.mkdir()
     monkeypatch.setenv("TMPDIR", str(directory))
@@ -40,7 +40,7 @@ def temporary(tmp_path, monkeypatch):
 
 @contextmanager
 def starting(tmp_path, monkeypatch, at_start: str) -> Iterator[str]:
-    """The base URL of one whose Python does this first."""
+    """The base URL of a target whose Python runs this code first."""
     (tmp_path / "sitecustomize.py").write_text(at_start)
     monkeypatch.setattr(readiness, "_TIMEOUT_S", 10.0)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
@@ -51,21 +51,21 @@ def starting(tmp_path, monkeypatch, at_start: str) -> Iterator[str]:
 @pytest.mark.parametrize(
     "warning", ["\\n\\na warning\\n", *(pytest.param(one, marks=pytest.mark.long) for one in ("a warning", ""))]
 )
-def test_a_line_before_the_ready_one_hides_nothing(tmp_path, monkeypatch, warning):
-    """They come together, for they were in one buffer; what it was is in the log."""
+def test_the_ready_line_is_found_after_other_output(tmp_path, monkeypatch, warning):
+    """Both may arrive in one chunk; the other output is in the log."""
     with starting(tmp_path, monkeypatch, f"print('{warning}')") as base_url:
         assert base_url.startswith("http://127.0.0.1:")
     assert warning.strip("\\n") in (tmp_path / "log").read_text()
 
 
-def test_one_that_ends_before_it_is_ready_is_told_at_once(tmp_path, monkeypatch):
+def test_a_target_that_ends_before_it_is_ready_is_reported_at_once(tmp_path, monkeypatch):
     """With its last words."""
     code = "import sys; print('an empty line follows', flush=True); print(flush=True); sys.exit('no luck')"
     with pytest.raises(TargetError, match="did not get ready, got"), starting(tmp_path, monkeypatch, code):
         pass
 
 
-def test_one_that_somebody_kills_leaves_nothing(tmp_path, temporary):
+def test_a_killed_target_leaves_nothing_behind(tmp_path, temporary):
     """It can't remove its ledger itself."""
     with started(tmp_path) as target:
         assert list(temporary.glob("**/ledger.sqlite3"))
@@ -89,8 +89,8 @@ with fault_keeper(path, cores=set()) as keeper, started(path, WORKERS=sys.argv[2
 
 @pytest.mark.long
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_one_that_is_paused_when_all_who_could_resume_it_are_killed_leaves_nothing(tmp_path, temporary, workers):
-    """First who paused it, then the run."""
+def test_a_paused_target_leaves_nothing_when_keeper_and_run_are_killed(tmp_path, temporary, workers):
+    """First the process that paused it, then the run."""
     with subprocess.Popen([sys.executable, "-c", RUN, tmp_path, workers], stdout=subprocess.PIPE) as run:
         target = psutil.Process(int(run.stdout.readline()))
         stopped = [target, *target.children()]

@@ -1,4 +1,4 @@
-"""The revision is that of loadproof's own source, and of nobody else's."""
+"""The revision of loadproof's own source, and the hash of users' code."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def test_the_revision_is_a_commit_of_this_source():
     assert re.fullmatch(rf"{commit}( \(modified\))?", environment.revision())
 
 
-def test_installed_below_somebodys_repository_it_has_no_revision(tmp_path, monkeypatch):
-    """A virtual environment in their project: the commit would be theirs."""
+def test_an_installation_inside_another_repository_has_no_revision(tmp_path, monkeypatch):
+    """In a virtual environment of another project, the commit would be that project's."""
     package = tmp_path / ".venv/site-packages/loadproof"
     package.mkdir(parents=True)
     (package / "__init__.py").touch()
@@ -35,8 +35,8 @@ def test_installed_below_somebodys_repository_it_has_no_revision(tmp_path, monke
     assert environment.revision() == "unknown"
 
 
-def test_other_files_of_users_are_other_code(tmp_path):
-    """What a kind that isn't in the mix does is nobody's concern; what all share is."""
+def test_changed_files_of_users_change_the_hash(tmp_path):
+    """Files of kinds that aren't in the mix don't count; shared files do."""
     for name in ("items.py", "other.py", "_shared.py"):
         (tmp_path / name).write_text("first")
     told = [environment.users_code(tmp_path, ["items"])]

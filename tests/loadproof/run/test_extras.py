@@ -1,4 +1,4 @@
-"""Extras that are missing are named before anything starts."""
+"""Missing extras are named before anything starts."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ def without_pandas(monkeypatch):
     monkeypatch.setattr(extras, "find_spec", lambda name: None if name in {"pandas", "uvicorn"} else real(name))
 
 
-def test_nothing_is_missing_here():
-    """Where everything is installed."""
+def test_no_extra_is_missing_here():
+    """The tests run where everything is installed."""
     assert [*missing_extra(API), *missing_extra(JUDGE)] == []
 
 
-def test_modules_are_those_of_the_extras():
+def test_modules_match_the_extras():
     """As pyproject.toml lists them."""
     for extra, modules in MODULES.items():
         listed = {re.split(r"[\[>=<;,\s]", line)[0] for line in PROJECT["optional-dependencies"][extra]}
         assert {module.replace("_", "-") for module in modules} == listed
 
 
-def test_a_run_is_refused_where_nothing_could_judge_it(without_pandas):
-    """With the extra to install."""
+def test_a_run_is_refused_if_it_could_not_be_judged(without_pandas):
+    """The message names the extra to install."""
     assert (
         "can't judge a run or write a report without pandas; install loadproof again with the extra judge"
         in refused("run", "smoke")
@@ -52,31 +52,31 @@ def test_a_run_is_refused_where_nothing_could_judge_it(without_pandas):
     ],
     ids=lambda value: value if isinstance(value, str) else value[0],
 )
-def test_whatever_needs_an_extra_asks_for_it_first(without_pandas, command, extra):
-    """Before a word of what it would do."""
+def test_a_command_checks_its_extra_first(without_pandas, command, extra):
+    """Before it prints anything."""
     done = in_process(*command)
     assert (done.returncode, done.stdout) == (2, "")
     assert f"install loadproof again with the extra {extra}" in done.stderr
 
 
 @pytest.mark.slow
-def test_a_plan_for_a_target_that_cant_be_started_is_refused(without_pandas):
-    """Beside all else that is wrong."""
+def test_a_plan_for_a_target_that_cannot_be_started_is_refused(without_pandas):
+    """Together with all other problems."""
     text = refused("check", "smoke", "--dry-run", "--set", "deadline=1 h")
     assert "deadline" in text
     assert "can't start the reference API without uvicorn; install loadproof again with the extra api" in text
 
 
-def test_a_scenario_is_checked_where_it_could_not_run(without_pandas):
-    """Nothing is started; that nothing could be is a note."""
+def test_a_scenario_can_be_checked_where_it_could_not_run(without_pandas):
+    """Nothing is started; a note says that the target couldn't be."""
     done = in_process("check", "smoke")
     assert (done.returncode, done.stderr) == (0, "")
     assert "note: loadproof: can't start the reference API without uvicorn; install loadproof again" in done.stdout
 
 
 @pytest.mark.slow
-def test_a_target_of_ones_own_needs_no_reference_api(without_pandas, tmp_path):
-    """Nor does a look at the plan need what judges."""
+def test_your_own_target_needs_no_reference_api(without_pandas, tmp_path):
+    """And previewing the plan doesn't need the judge."""
     target = tmp_path / "target.yaml"
     target.write_text("base_url: http://127.0.0.1:9\n")
     done = in_process("check", "smoke", "--target", target)

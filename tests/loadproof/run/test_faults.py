@@ -1,4 +1,4 @@
-"""Faults as a run makes them: to its own processes and in front of servers, and undone whatever happens to the run."""
+"""Faults injected by a run, into its own processes and in front of servers, and undone whatever happens to the run."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def keeper(tmp_path):
 
 @contextmanager
 def sleeping():
-    """A process that leads a group of its own, as each of a run's does."""
+    """A process that leads its own process group, like those of a run."""
     process = subprocess.Popen(["sleep", "60"], start_new_session=True)
     try:
         yield psutil.Process(process.pid)
@@ -49,7 +49,7 @@ def sleeping():
 
 
 def test_a_server_behind_the_proxy_keeps_its_name(keeper):
-    """It reads the Host that its own address has; its certificate is checked for that name; the base path stays."""
+    """It gets its own address as Host, its certificate is checked for that name, and the base path stays."""
     faults = Faults([FaultSpan(0, LATENCY, 1.0, 2.0)], keeper)
     heard = Heard()
     with serving(heard.script) as url:
@@ -64,15 +64,15 @@ def test_a_server_behind_the_proxy_keeps_its_name(keeper):
     assert proxied.headers == {"Host": "api.example.test"}
 
 
-def test_without_a_fault_of_the_network_nothing_is_in_front(keeper):
-    """A pause needs no proxy."""
+def test_without_a_network_fault_there_is_no_proxy(keeper):
+    """A pause needs none."""
     pause = Pause(fault="pause", phase="steady", lasts="1 s")
     target = TargetFacts(kind="own", base_url="http://127.0.0.1:1", limits={})
     assert Faults([FaultSpan(0, pause, 1.0, 2.0)], keeper).in_front_of(target) is target
 
 
-def test_each_fault_comes_and_goes_at_its_time_and_is_noted(keeper):
-    """Within a moment of the plan, in order."""
+def test_each_fault_begins_and_ends_on_time_and_is_noted(keeper):
+    """In order, and never before its time."""
     faults = Faults([FaultSpan(0, LATENCY, 0.3, 0.6), FaultSpan(1, LATENCY, 0.4, 0.8)], keeper)
     with serving(Heard().script) as url:
         faults.in_front_of(TargetFacts(kind="own", base_url=url, limits={}))
@@ -91,8 +91,8 @@ def test_each_fault_comes_and_goes_at_its_time_and_is_noted(keeper):
     assert all(at_s >= due_s for (at_s, *_), due_s in zip(noted, (0.3, 0.4, 0.6, 0.8), strict=True))
 
 
-def test_a_run_that_ends_early_undoes_what_has_begun(keeper):
-    """And what hasn't begun doesn't."""
+def test_a_run_that_ends_early_undoes_active_faults(keeper):
+    """And begins no others."""
     faults = Faults([FaultSpan(0, LATENCY, 0.0, 60.0), FaultSpan(1, LATENCY, 30.0, 60.0)], keeper)
     noted: list[tuple[str, int]] = []
     with serving(Heard().script) as url:
@@ -108,7 +108,7 @@ def test_a_run_that_ends_early_undoes_what_has_begun(keeper):
         assert time.monotonic() - began_s < 0.3
 
 
-def test_a_paused_group_goes_on_when_it_is_told_to(keeper):
+def test_a_paused_process_group_can_be_resumed(keeper):
     """Not only its leader."""
     with sleeping() as process:
         keeper.pause(process.pid)
@@ -117,8 +117,8 @@ def test_a_paused_group_goes_on_when_it_is_told_to(keeper):
         becomes(process, psutil.STATUS_SLEEPING)
 
 
-def test_a_run_that_is_killed_leaves_nothing_paused(tmp_path):
-    """The process that does faults hears that the run is gone, goes on with what was paused, and ends."""
+def test_a_killed_run_leaves_nothing_paused(tmp_path):
+    """The process that injects faults notices that the run is gone, resumes what was paused, and ends."""
     code = f"""
 import sys, time
 from pathlib import Path
@@ -144,8 +144,8 @@ with fault_keeper(Path({str(tmp_path)!r}), cores=set()) as keeper:
     assert not ledger.exists()
 
 
-def test_what_cannot_be_done_is_told(keeper):
-    """No such process; and without the one that does faults, nothing can be done."""
+def test_a_fault_that_cannot_be_injected_is_an_error(keeper):
+    """No such process; or the process that injects faults is gone."""
     with pytest.raises(FaultError, match="ProcessLookupError"):
         keeper.pause(2**22 - 1)
     (doing,) = (
@@ -157,15 +157,15 @@ def test_what_cannot_be_done_is_told(keeper):
         keeper.pause(1)
 
 
-def test_what_was_paused_goes_on_although_who_paused_it_is_gone(keeper):
-    """A process that stands still can't end in an orderly way, and it is the run's own."""
+def test_a_paused_server_is_resumed_even_if_the_fault_process_is_gone(keeper):
+    """A paused process can't end cleanly, and it is the run's own."""
     pause = Pause(fault="pause", phase="steady", lasts="1 s")
     faults, noted = Faults([FaultSpan(0, pause, 0.0, 60.0)], keeper), []
     with sleeping() as process:
         faults.servers["target"] = SimpleNamespace(process=process)
         faults.begin(time.time(), lambda kind, _: noted.append(kind))
         becomes(process, psutil.STATUS_STOPPED)
-        # That it stands still may be seen before whoever did it has said so.
+        # The process may be seen as paused before the fault is noted.
         until_s = time.monotonic() + 10
         while not noted and time.monotonic() < until_s:
             time.sleep(0.01)
@@ -179,7 +179,7 @@ def test_what_was_paused_goes_on_although_who_paused_it_is_gone(keeper):
 
 
 class Gone:
-    """A target that can be killed, and doesn't start again."""
+    """A server that can be killed, but doesn't start again."""
 
     def take_down(self, *, politely: bool) -> None:
         assert not politely
@@ -188,8 +188,8 @@ class Gone:
         raise TargetError(Problem("embedded target", "did not get ready", "see target.log"))
 
 
-def test_a_target_that_does_not_come_back_is_noted_as_that(keeper):
-    """The other failures are ours."""
+def test_a_target_that_does_not_come_back_is_to_blame(keeper):
+    """Other failures of faults are ours."""
     kill = Kill(fault="kill", phase="steady", lasts="1 s")
     faults, noted = Faults([FaultSpan(0, kill, 0.0, 0.1)], keeper), []
     faults.servers["target"] = Gone()
@@ -201,8 +201,8 @@ def test_a_target_that_does_not_come_back_is_noted_as_that(keeper):
     assert noted == [("fault_begun", None), ("fault_failed", True)]
 
 
-def test_a_redis_that_does_not_come_back_is_no_failure_of_the_target(keeper):
-    """The run was to start it."""
+def test_a_redis_that_does_not_come_back_is_not_blamed_on_the_target(keeper):
+    """It was up to the run to start it."""
     kill = Kill(fault="kill", of="redis", phase="steady", lasts="1 s")
     faults, noted = Faults([FaultSpan(0, kill, 0.0, 0.1)], keeper), []
     faults.servers["redis"] = Gone()
@@ -214,8 +214,8 @@ def test_a_redis_that_does_not_come_back_is_no_failure_of_the_target(keeper):
     assert noted == [("fault_begun", None), ("fault_failed", False)]
 
 
-def test_a_proxy_that_vanished_is_no_failure_of_the_target(keeper):
-    """Also if every fault had come and gone by then: what fails since is ours."""
+def test_a_lost_proxy_is_not_blamed_on_the_target(keeper):
+    """Even if every fault had ended by then: later failures are ours."""
     faults, noted = Faults([FaultSpan(0, LATENCY, 0.0, 0.1)], keeper), []
     with serving(Heard().script) as url:
         faults.in_front_of(TargetFacts(kind="own", base_url=url, limits={}))
@@ -231,8 +231,8 @@ def test_a_proxy_that_vanished_is_no_failure_of_the_target(keeper):
     assert noted == ["fault_begun", "fault_ended", "fault_failed"]
 
 
-def test_a_failure_is_noted_and_the_other_faults_go_on(keeper):
-    """Here, of an embedded target that isn't there."""
+def test_after_a_failure_the_other_faults_still_happen(keeper):
+    """Here, there is no embedded target to pause."""
     pause = Pause(fault="pause", phase="steady", lasts="1 s")
     reset = ResetPeer(fault="reset_peer", phase="steady", lasts="1 s")
     faults = Faults([FaultSpan(0, pause, 0.0, 0.1), FaultSpan(1, reset, 0.2, 0.3)], keeper)
@@ -248,8 +248,8 @@ def test_a_failure_is_noted_and_the_other_faults_go_on(keeper):
     assert noted[0][1]["reason"] == "not started by this run"
 
 
-def test_a_process_that_is_killed_while_it_answers_is_gone():
-    """What it had begun to say is no answer, and no bug."""
+def test_a_half_sent_answer_means_that_the_process_is_gone():
+    """It is neither an answer nor a bug."""
     ours, theirs = socket.socketpair()
     with theirs, closing(FaultKeeper(ours)) as keeper:
         theirs.sendall(b'{"po')

@@ -1,4 +1,4 @@
-"""What a journal leaves to ask about: payments that nobody knows the end of, ids, events and accounts."""
+"""What a journal leaves to ask about: payments with an unknown result, ids, events and accounts."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def row(status: int, outcome: str, *, repeated: bool = False, **noted: object) -
     )
 
 
-def test_only_what_may_have_been_done_and_was_never_acknowledged_is_open(tmp_path):
-    """In whatever order its answers came; a refusal of a request that was sent twice may be of the second."""
+def test_only_payments_that_may_have_happened_unacknowledged_are_open(tmp_path):
+    """In any order of answers; a refusal of a request that was sent twice may belong to the second attempt."""
     rows = [
         row(0, "timeout", key="late", **ORDER),
         row(201, "ok", key="late", payment="p1", **ORDER),
@@ -51,7 +51,7 @@ def test_only_what_may_have_been_done_and_was_never_acknowledged_is_open(tmp_pat
 
 
 def test_an_event_is_accepted_if_any_delivery_was(tmp_path):
-    """Its effect may come later than the load's end."""
+    """Its effect may come after the end of the load."""
     rows = [
         row(0, "timeout", event="evt_1"),
         row(202, "ok", event="evt_1"),
@@ -63,8 +63,8 @@ def test_an_event_is_accepted_if_any_delivery_was(tmp_path):
     assert read_sent(tmp_path).events == {"evt_1": True, "evt_2": False, "evt_3": True}
 
 
-def test_a_run_without_a_journal_leaves_nothing(tmp_path):
-    """Nor do lines that are no rows, or whose note is none."""
+def test_a_run_without_a_journal_leaves_nothing_to_ask(tmp_path):
+    """Nor do lines that aren't rows, or rows without a valid note."""
     assert read_sent(tmp_path) == Sent()
     append_journal(tmp_path / files.JOURNAL, packed("torn,row\n" + journal_lines([row(201, "ok")])))
     assert read_sent(tmp_path) == Sent()

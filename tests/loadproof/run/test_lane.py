@@ -30,7 +30,7 @@ PLAN = {
 
 
 def test_the_halves_of_a_machine_are_equal_and_share_no_core():
-    """One core of each generates the load; an odd one is left alone."""
+    """One core of each half generates the load; an odd core stays unused."""
     left, right = lanes(range(9))
     assert left == Lane(frozenset({0}), frozenset({1, 2, 3}))
     assert right == Lane(frozenset({4}), frozenset({5, 6, 7}))
@@ -55,7 +55,7 @@ def both(tmp_path):
 
 @pytest.mark.process
 @pytest.mark.long
-def test_both_begin_at_the_same_moment_and_send_the_same_arrivals(both, monkeypatch):
+def test_both_runs_begin_together_and_send_the_same_arrivals(both, monkeypatch):
     """Within a fiftieth of a second."""
     monkeypatch.setattr(lane, "_LEAD_S", 40.0)
     assert run_both(both, lambda: False) == ""
@@ -67,8 +67,8 @@ def test_both_begin_at_the_same_moment_and_send_the_same_arrivals(both, monkeypa
 
 @pytest.mark.process
 @pytest.mark.long
-def test_a_pair_that_could_not_begin_together_is_told(both, monkeypatch):
-    """One of them was not ready in time."""
+def test_a_pair_that_could_not_begin_together_is_reported(both, monkeypatch):
+    """One of the runs was not ready in time."""
     monkeypatch.setattr(lane, "_LEAD_S", 0.0)
     monkeypatch.setattr(lane, "_APART_S", 0.0)
     assert "this machine is too slow to start both in time" in run_both(both, lambda: False)
@@ -76,7 +76,7 @@ def test_a_pair_that_could_not_begin_together_is_told(both, monkeypatch):
 
 @pytest.mark.process
 @pytest.mark.long
-def test_a_stop_ends_both(both):
+def test_a_stop_ends_both_runs(both):
     """Long before they would have begun."""
     until = time.monotonic() + 6
     assert run_both(both, lambda: time.monotonic() > until) == ""

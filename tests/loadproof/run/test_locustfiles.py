@@ -1,4 +1,4 @@
-"""Locustfiles that can't be what the scenario means are refused, each with its reason, before anything is sent."""
+"""Locustfiles that don't fit the scenario are refused, each with its reason, before anything is sent."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ FILES = {
     "shaped": user("shaped") + "class Shape(LoadTestShape):\n    def tick(self):\n        return None\n",
 }
 ALWAYS = {"stray", "namesake", "typo", "gone", "leaves", "shaped"}
-"""What Locust would load, whatever the mix."""
+"""Files with problems whatever the mix, because Locust would load them."""
 
 
 @pytest.fixture(scope="module")
@@ -109,13 +109,13 @@ def directory(tmp_path_factory) -> Path:
 
 
 def of_mix(*kinds: str, requests: list[str] | None = None) -> Scenario:
-    """All of them as often, with the same requests."""
+    """A scenario with these kinds in equal shares, with the same requests."""
     each = {"share": f"{100 / len(kinds)} %", "every": "1 s", "requests": requests}
     return scenario(mix=dict.fromkeys(kinds, each), thresholds=[{"expect": "goodput_ratio >= 99 %"}])
 
 
 def problems(directory: Path, endpoint: str, requests: list[str] | None = None) -> str:
-    """Of the file of this endpoint, where it is all of the mix."""
+    """The problems of this endpoint's file, if the mix has nothing else."""
     found = misfits(directory, of_mix(endpoint, requests=requests))
     return "\n".join(str(each) for each in found if f"/{endpoint}.py" in str(each))
 
@@ -144,12 +144,12 @@ def problems(directory: Path, endpoint: str, requests: list[str] | None = None) 
     ],
 )
 def test_each_file_is_refused_for_its_reason(directory, endpoint, reason):
-    """Once, and in a line."""
+    """Once, in one line."""
     assert re.fullmatch(rf"locustfiles/{endpoint}\.py: .*{re.escape(reason)}.*", problems(directory, endpoint))
 
 
-def test_a_part_of_a_coroutine_is_refused_for_both_reasons(directory):
-    """It is no method, either."""
+def test_a_partial_of_a_coroutine_is_refused_for_both_reasons(directory):
+    """It isn't a method, either."""
     told = problems(directory, "part")
     assert "`Part` has a task that is not a method" in told
     assert "is a coroutine: Locust would call it" in told
@@ -182,43 +182,43 @@ def test_a_part_of_a_coroutine_is_refused_for_both_reasons(directory):
     ],
 )
 def test_file_and_scenario_have_to_name_the_same_requests(directory, kind, declared, reason):
-    """As far as names are written out; the line to add is the remedy."""
+    """As far as names are literals; the remedy shows the line to add."""
     assert reason in problems(directory, kind, declared)
 
 
-def test_names_that_are_worked_out_are_left_to_the_run(directory):
-    """What isn't known can't be said to be missing."""
+def test_computed_names_are_left_to_the_run(directory):
+    """An unknown name can't be called missing."""
     assert problems(directory, "shopper", ["shopper", "login", "cart", "pay"]) == ""
     assert problems(directory, "buyer", ["buyer", "pay", "confirm"]) == ""
 
 
-def test_what_sets_up_needs_no_name_in_the_scenario(directory):
-    """No threshold reads it."""
+def test_set_up_requests_need_no_name_in_the_scenario(directory):
+    """No threshold covers them."""
     assert problems(directory, "member", ["cart"]) == ""
 
 
-def test_what_is_fit_is_left_alone(directory):
-    """Users of another file are nobody's second; both models call an on_start; a wrapper may run what it wraps."""
+def test_valid_files_have_no_problems(directory):
+    """Users of other files don't count, on_start works in both models, and a wrapper may run what it wraps."""
     for endpoint in ("fit", "helped", "starts", "wraps"):
         assert problems(directory, endpoint) == ""
 
 
-def test_what_locust_would_load_beside_it_is_refused_whatever_the_mix(directory):
-    """Other files say nothing: their users are in no plan."""
+def test_invalid_files_that_locust_would_load_are_refused_whatever_the_mix(directory):
+    """Other files are no problem: their users are in no plan."""
     found = {re.match(r"locustfiles/(\w+)\.py", str(each))[1] for each in misfits(directory, of_mix("fit"))}
     assert found == ALWAYS
 
 
-def test_ours_are_fit():
-    """All four, whatever somebody put beside them."""
+def test_the_shipped_locustfiles_are_valid():
+    """All four, whatever else is in the directory."""
     endpoints = ["balance", "health", "transactions", "webhooks"]
     assert {file.stem for file in found_in(ROOT / "locustfiles")} >= set(endpoints)
     assert list(misfits(ROOT / "locustfiles", of_mix(*endpoints))) == []
 
 
 @pytest.mark.long
-def test_a_directory_that_cannot_be_looked_through_is_one_problem(tmp_path):
-    """Where a file ends the process that looks, however."""
+def test_a_directory_that_cannot_be_inspected_is_one_problem(tmp_path):
+    """For example, if a file ends the inspecting process."""
     for way in ("os.kill(os.getpid(), 9)", "posix._exit(9)", "posix._exit(0)"):
         directory = tmp_path / way
         directory.mkdir()
@@ -231,8 +231,8 @@ def test_a_directory_that_cannot_be_looked_through_is_one_problem(tmp_path):
     "line",
     [pytest.param("raise RuntimeError(token)", marks=pytest.mark.long), "print(token, flush=True)\nos._exit(3)"],
 )
-def test_what_a_file_shows_of_a_secret_while_it_is_loaded_is_masked(tmp_path, monkeypatch, line):
-    """In the message of what it raises, and in what it prints."""
+def test_secrets_that_a_file_shows_while_loading_are_masked(tmp_path, monkeypatch, line):
+    """In the message of an exception, and in output."""
     monkeypatch.setenv("API_TOKEN", "t0ken-t0ken")
     (tmp_path / "tells.py").write_text(f"import os\ntoken = os.environ['API_TOKEN']\n{line}\n")
     try:

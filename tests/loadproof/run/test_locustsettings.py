@@ -1,4 +1,4 @@
-"""Locust's own settings decide nothing in a run: what is set is told by its name, and not handed on."""
+"""Locust's settings have no effect on a run: those found are listed by name, and not passed on."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tests.commands import in_process, scenario_file
 SET = {"LOCUST_EXCLUDE_TAGS": "slow", "LOCUST_SKIP_MONKEY_PATCH": "1", "LOCUST_OF_TOMORROW": "x"}
 
 
-def test_no_child_is_given_a_variable_of_locusts(monkeypatch):
-    """Whatever it does, those that a later Locust may have included; others are left."""
+def test_children_get_no_variables_of_locust(monkeypatch):
+    """Including those that a later Locust may add; other variables are passed on."""
     for name, value in (SET | {"LOCUSTS": "x"}).items():
         monkeypatch.setenv(name, value)
     for given in (children.inherited(), children.environment_with({})):
@@ -22,7 +22,7 @@ def test_no_child_is_given_a_variable_of_locusts(monkeypatch):
         assert given["LOCUSTS"] == "x"
 
 
-def test_settings_in_the_environment_are_told_in_one_line(tmp_path):
+def test_settings_in_the_environment_are_listed_in_one_line(tmp_path):
     """By name and never by value: one of them is a password."""
     told = in_process("check", scenario_file(tmp_path), **SET, LOCUST_WEB_AUTH="me:canary").stderr
     (line,) = told.splitlines()
@@ -44,8 +44,8 @@ def test_settings_in_the_environment_are_told_in_one_line(tmp_path):
         ("pyproject.toml", "no TOML", ""),
     ],
 )
-def test_files_that_locust_would_read_are_told(tmp_path, monkeypatch, file, text, told):
-    """Where they have something for it."""
+def test_files_that_locust_would_read_are_listed(tmp_path, monkeypatch, file, text, told):
+    """If they contain any settings for it."""
     (tmp_path / "home").mkdir()
     (tmp_path / file).write_text(text)
     monkeypatch.chdir(tmp_path)
@@ -53,7 +53,7 @@ def test_files_that_locust_would_read_are_told(tmp_path, monkeypatch, file, text
     assert list(settings_found()) == ([told] if told else [])
 
 
-def test_a_target_file_cannot_name_a_variable_of_locusts(tmp_path, monkeypatch):
+def test_a_target_file_cannot_use_a_variable_of_locust(tmp_path, monkeypatch):
     """The processes that send don't have it."""
     monkeypatch.setenv("LOCUST_TOKEN", "x")
     file = tmp_path / "target.yaml"

@@ -1,4 +1,4 @@
-"""A log that something other than Python wrote to."""
+"""A log that was written by something other than Python."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from loadproof.scenario.masking import Masker
 
 
 def test_a_log_with_a_secret_is_rewritten(tmp_path):
-    """Any other stays the file that it was, and one that isn't there is nobody's loss."""
+    """Other files stay untouched, and a missing one is no error."""
     log, other = tmp_path / "generator.log", tmp_path / "other.log"
     log.write_bytes(b"* Authorization: Bearer t0ken-t0ken\n\xff\n")
     other.write_bytes(b"\xff\n")

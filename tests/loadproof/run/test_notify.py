@@ -1,4 +1,4 @@
-"""`--notify`: whom it names, what they are sent, and what is said when they don't take it."""
+"""`--notify`: the recipients, what they are sent, and what is reported if they refuse it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def telegram(monkeypatch):
 
 
 class Webhook:
-    """What it was sent, head and body, and what it answers in turn; 204 after that."""
+    """Keeps the heads and bodies of requests; gives these answers in turn, then 204."""
 
     def __init__(self, *answers: bytes) -> None:
         self._answers = list(answers)
@@ -56,7 +56,7 @@ class Webhook:
 
 
 def told(*texts: str) -> tuple[list[str], list[float]]:
-    """What is said on standard error, and the pauses."""
+    """The problems that are reported, and the pauses."""
     pauses: list[float] = []
     problems = tell(channels_of(texts), content=CONTENT, text="a text", sleep=pauses.append)
     return [str(problem) for problem in problems], pauses
@@ -76,8 +76,8 @@ def test_a_webhook_is_sent_the_json_at_its_path_and_query():
     assert "webhook-signature" not in webhook.headers()
 
 
-def test_with_a_secret_it_is_signed_as_standard_webhooks(monkeypatch):
-    """By the key, over id, time and body; the secret itself is not sent."""
+def test_with_a_secret_the_request_is_signed_as_in_standard_webhooks(monkeypatch):
+    """The signature covers id, time and body; the secret itself is not sent."""
     monkeypatch.setenv(variables.NOTIFY_SECRET, SECRET)
     webhook = Webhook()
     with serving(webhook) as url:
@@ -91,14 +91,14 @@ def test_with_a_secret_it_is_signed_as_standard_webhooks(monkeypatch):
 
 
 def test_a_chat_is_sent_the_text(telegram, monkeypatch):
-    """The webhooks' secret is not its."""
+    """The webhook secret isn't used for it."""
     monkeypatch.setenv(variables.NOTIFY_SECRET, SECRET)
     assert told(f"telegram:{CHAT}") == ([], [])
     assert telegram.paths == [f"/bot{TOKEN}/sendMessage"]
     assert (telegram.bodies[0]["chat_id"], telegram.texts) == (CHAT, ["a text"])
 
 
-def test_several_are_told_and_one_that_fails_keeps_nothing_from_the_others(telegram):
+def test_a_failed_notification_does_not_stop_the_others(telegram):
     webhook = Webhook()
     with serving(webhook) as url:
         lines, _ = told("http://127.0.0.1:1/x", url, f"telegram:{CHAT}")
@@ -121,7 +121,7 @@ def test_several_are_told_and_one_that_fails_keeps_nothing_from_the_others(teleg
         ([b"garbage\r\n\r\n"] * 3, 3, "got '", [1, 2]),
     ],
 )
-def test_what_may_pass_is_tried_three_times_and_what_stays_wrong_once(answers, requests, line_end, pauses):
+def test_transient_failures_are_tried_three_times_and_permanent_ones_once(answers, requests, line_end, pauses):
     webhook = Webhook(*answers)
     with serving(webhook) as url:
         lines, slept = told(f"{url}/secret-path")
@@ -134,8 +134,8 @@ def test_what_may_pass_is_tried_three_times_and_what_stays_wrong_once(answers, r
         assert "secret-path" not in line
 
 
-def test_each_try_is_the_same_message(monkeypatch):
-    """So that whoever took it, and could not say so, knows it again."""
+def test_every_attempt_sends_the_same_message(monkeypatch):
+    """So that a receiver that took it without confirming recognizes it."""
     monkeypatch.setenv(variables.NOTIFY_SECRET, SECRET)
     webhook = Webhook(status("503 Later"))
     with serving(webhook) as url:
@@ -144,7 +144,7 @@ def test_each_try_is_the_same_message(monkeypatch):
 
 
 def test_a_redirect_is_not_followed(monkeypatch):
-    """Neither elsewhere nor to the same host: what is sent there is signed for one address."""
+    """Neither elsewhere nor on the same host: the message is signed for one address."""
     elsewhere = Webhook()
     with serving(elsewhere) as other:
         webhook = Webhook(status("307 Elsewhere", f"location: {other}/"))
@@ -154,7 +154,7 @@ def test_a_redirect_is_not_followed(monkeypatch):
     assert (len(webhook.requests), len(elsewhere.requests)) == (1, 0)
 
 
-def test_telegrams_refusal_is_told_without_the_token(telegram):
+def test_a_refusal_by_telegram_is_reported_without_the_token(telegram):
     telegram.next_answers.extend([too_many(3), Answer(401, {"ok": False, "description": f"no bot {TOKEN}"})])
     lines, _ = told(f"telegram:{CHAT}")
     assert lines == [
@@ -165,15 +165,15 @@ def test_telegrams_refusal_is_told_without_the_token(telegram):
     ]
 
 
-def test_telegrams_429_says_in_its_body_how_long_it_is_left_alone(telegram):
-    """Its Bot API sends no Retry-After."""
+def test_the_pause_after_telegrams_429_comes_from_its_body(telegram):
+    """The Bot API sends no Retry-After."""
     telegram.next_answers.extend([too_many(6), too_many(20)])
     assert told(f"telegram:{CHAT}") == ([], [6, 20])
     assert telegram.texts == ["a text"]
 
 
-def test_telegram_is_not_asked_again_before_the_time_it_asks_for(telegram):
-    """Nobody waits for an hour at the end of a run."""
+def test_telegram_is_not_tried_again_before_the_requested_time(telegram):
+    """Nor is an hour waited for at the end of a run."""
     telegram.next_answers.append(too_many(3600))
     lines, pauses = told(f"telegram:{CHAT}")
     assert "got '429, try again in 3600 s'" in lines[0]
@@ -184,12 +184,12 @@ def test_telegram_is_not_asked_again_before_the_time_it_asks_for(telegram):
     "content",
     [b"no JSON", [], {"parameters": 3}, {"parameters": {"retry_after": "soon"}}, {"parameters": {"retry_after": -1}}],
 )
-def test_a_429_that_does_not_say_how_long_is_tried_again_soon(telegram, content):
+def test_a_429_without_a_usable_pause_is_tried_again_soon(telegram, content):
     telegram.next_answers.append(Answer(429, content))
     assert told(f"telegram:{CHAT}") == ([], [1])
 
 
-def test_a_server_that_is_not_there_is_told_without_the_token(telegram, monkeypatch):
+def test_an_unreachable_server_is_reported_without_the_token(telegram, monkeypatch):
     monkeypatch.setenv(variables.TELEGRAM_API_URL, "http://127.0.0.1:1")
     lines, pauses = told(f"telegram:{CHAT}")
     assert "Connection refused" in lines[0]
@@ -213,7 +213,7 @@ def test_a_server_that_is_not_there_is_told_without_the_token(telegram, monkeypa
         ("https://example.org:0/", "--notify: can't be notified"),
     ],
 )
-def test_what_can_not_be_told_is_one_line_before_the_run(telegram, text, told_line):
+def test_an_invalid_recipient_is_one_line_before_the_run(telegram, text, told_line):
     with pytest.raises(InputError) as raised:
         channels_of([text])
     assert str(raised.value).startswith(told_line)
@@ -222,14 +222,14 @@ def test_what_can_not_be_told_is_one_line_before_the_run(telegram, text, told_li
 
 @pytest.mark.parametrize("text", [f"telegram:{TOKEN}", f"telegram:{TOKEN}/{CHAT}", f"telegrambot{TOKEN}"])
 def test_a_token_in_place_of_a_chat_is_not_shown(telegram, text):
-    """An easy mistake, and standard error is a CI job's log."""
+    """An easy mistake, and standard error goes into a CI job's log."""
     with pytest.raises(InputError, match="not a Telegram chat") as raised:
         channels_of([text])
     shown = f"{raised.value} {shown_text(text)} {shown_arguments(['--notify', text])}"
     assert TOKEN.partition(":")[2] not in shown
 
 
-def test_all_that_is_missing_is_told_at_once(monkeypatch):
+def test_all_problems_are_reported_at_once(monkeypatch):
     monkeypatch.setenv(variables.NOTIFY_SECRET, "whsec_not base64")
     monkeypatch.setenv(variables.TELEGRAM_API_URL, "nowhere")
     with pytest.raises(InputError) as raised:
@@ -243,8 +243,8 @@ def test_all_that_is_missing_is_told_at_once(monkeypatch):
     assert "not base64" not in str(raised.value)
 
 
-def test_of_a_webhook_only_the_host_is_shown():
-    """In the command that a manifest keeps, too."""
+def test_only_the_host_of_a_webhook_is_shown():
+    """Also in the command recorded in the manifest."""
     assert shown_text("https://hooks.example.org:8443/services/T0/B0/secret?token=1") == (
         "https://hooks.example.org:8443/…"
     )
@@ -264,7 +264,7 @@ def test_no_child_inherits_the_secrets(monkeypatch):
     assert variables.FOR_NO_CHILD.isdisjoint(environment_with({}))
 
 
-def test_the_json_is_what_arrives():
+def test_the_json_arrives_unchanged():
     webhook = Webhook()
     with serving(webhook) as url:
         told(url)

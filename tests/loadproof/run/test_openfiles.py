@@ -1,4 +1,4 @@
-"""Connections that a machine doesn't allow are known before the run."""
+"""Connections that a machine doesn't allow are reported before the run."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def test_a_plan_needs_a_connection_per_client_and_in_the_open_model_per_request_
 
 
 @pytest.mark.parametrize(("allowed", "code"), [(849, 2), (850, 0)])
-def test_too_few_open_files_are_told_before_the_run(tmp_path, monkeypatch, allowed, code):
-    """With the number that is needed, and how to get it."""
+def test_too_low_a_limit_of_open_files_is_reported_before_the_run(tmp_path, monkeypatch, allowed, code):
+    """With the number that is needed, and how to raise the limit."""
     file = tmp_path / "many.yaml"
     file.write_text((ROOT / "scenarios/smoke.yaml").read_text().replace("users: 10", "users: 750"))
-    # A hard limit that was lowered can't be raised again.
+    # Simulated, because a lowered hard limit can't be raised again.
     limits = resource.getrlimit
     monkeypatch.setattr(
         resource, "getrlimit", lambda of: (allowed, allowed) if of == resource.RLIMIT_NOFILE else limits(of)
@@ -35,8 +35,8 @@ def test_too_few_open_files_are_told_before_the_run(tmp_path, monkeypatch, allow
         assert "ulimit -Hn 850" in done.stderr
 
 
-def test_the_soft_limit_is_raised_as_far_as_the_system_lets_us():
-    """Never lowered."""
+def test_the_soft_limit_is_raised_as_far_as_the_system_allows():
+    """And never lowered."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (300, before[1]))
@@ -50,8 +50,8 @@ def test_the_soft_limit_is_raised_as_far_as_the_system_lets_us():
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
-def test_one_address_has_only_so_many_ports(tmp_path, monkeypatch):
-    """From many addresses there is no such bound."""
+def test_a_single_address_has_a_limited_number_of_ports(tmp_path, monkeypatch):
+    """Many addresses have no such limit."""
     ports = tmp_path / "range"
     ports.write_text("40000\t40499\n")
     monkeypatch.setattr(openfiles, "_PORT_RANGE", ports)
@@ -73,8 +73,8 @@ def test_one_address_has_only_so_many_ports(tmp_path, monkeypatch):
         ("0", "127.0.0.1", "source-address", "up to 30 ports in 60 s for each of 50 client addresses"),
     ],
 )
-def test_what_a_target_that_closes_each_connection_takes(tmp_path, monkeypatch, reuse, host, clients, told):
-    """A port stays taken for a minute after its connection, unless the system lets it be used again."""
+def test_a_target_that_closes_each_connection_uses_up_ports(tmp_path, monkeypatch, reuse, host, clients, told):
+    """A port stays taken for a minute after its connection, unless the system allows reusing it."""
     for name, content in (("_PORT_RANGE", "40000\t40499\n"), ("_REUSE", f"{reuse}\n")):
         (tmp_path / name).write_text(content)
         monkeypatch.setattr(openfiles, name, tmp_path / name)

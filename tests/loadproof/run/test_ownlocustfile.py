@@ -1,4 +1,4 @@
-"""Somebody's locustfile that can't be run as it is asked for is refused with the reason, and nothing is sent."""
+"""An ordinary locustfile that can't be run as asked is refused with the reason, and nothing is sent."""
 
 from __future__ import annotations
 
@@ -190,13 +190,13 @@ REFUSED = {
 
 
 OFTEN = {"gone", "elsewhere"}
-"""Each takes a second of CPU time: the others are long tests."""
+"""Cases to run often; each takes a second of CPU time, so the others are marked as long."""
 
 
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[] if name in OFTEN else pytest.mark.long) for name in REFUSED]
 )
-def test_what_can_not_be_run_is_refused(name, tmp_path):
+def test_a_locustfile_that_cannot_be_run_is_refused(name, tmp_path):
     """With exit code 2 and one clear message."""
     code, options, message = REFUSED[name]
     file = tmp_path / "own.py"
@@ -207,14 +207,14 @@ def test_what_can_not_be_run_is_refused(name, tmp_path):
     assert not (tmp_path / "reports").exists()
 
 
-def test_a_worker_without_the_file_does_not_begin(tmp_path):
+def test_a_worker_without_the_locustfile_does_not_start(tmp_path):
     """It would wait for a master, only to refuse its part."""
     told = refused("worker", "127.0.0.1", "--locustfile", tmp_path / "gone.py")
     assert told.startswith("locustfile: no such file, got '")
 
 
-def test_a_file_is_looked_at_where_its_owner_is(tmp_path, monkeypatch):
-    """As `locust -f` does it: modules and files of the working directory, beside which the locustfile need not be."""
+def test_a_locustfile_is_inspected_in_the_users_working_directory(tmp_path, monkeypatch):
+    """Like `locust -f`: it finds modules and files there, even if the locustfile is elsewhere."""
     (tmp_path / "load").mkdir()
     file = tmp_path / "load/own.py"
     file.write_text(f"{HEAD}from shop_of_its_owner import ITEMS\nROWS = open('rows.csv').read()\n{FIT}")
@@ -226,14 +226,14 @@ def test_a_file_is_looked_at_where_its_owner_is(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def fit(tmp_path_factory):
-    """A directory with a locustfile that fits, which is looked at once."""
+    """A directory with a valid locustfile, which is inspected only once."""
     directory = tmp_path_factory.mktemp("fit")
     (directory / "own.py").write_text(HEAD + FIT)
     return directory
 
 
-def test_hosts_that_were_named_may_be_loaded_wherever_a_locustfile_names_them(fit, monkeypatch):
-    """By an option or in the environment: not only as the `host` of a class."""
+def test_allowed_hosts_may_be_loaded_wherever_a_locustfile_names_them(fit, monkeypatch):
+    """Hosts allowed by the option or in the environment, not only the `host` of a class."""
     monkeypatch.setenv("LOADPROOF_ALLOW_HOSTS", "also.example")
     target, none = TargetFile(base_url="http://127.0.0.1:1"), CrewOptions(LOCUSTFILES)
     crew = prepare(scenario_with(fit), RunOptions(none, target, allow_host=["auth.example"])).crew
@@ -241,8 +241,8 @@ def test_hosts_that_were_named_may_be_loaded_wherever_a_locustfile_names_them(fi
     assert permitted["LOADPROOF_ALLOW_HOSTS"] == "127.0.0.1,auth.example,also.example"
 
 
-def test_options_that_a_scenario_leaves_without_effect_are_refused_together(tmp_path):
-    """The scenario says it."""
+def test_options_without_effect_beside_a_scenario_are_refused_together(tmp_path):
+    """The scenario sets these values."""
     text = refused("run", "smoke", "--users", 3, "--expect", "p(95) < 1 s", "--out", tmp_path)
     assert text.splitlines() == [
         "--users: no effect with a scenario; leave it out, or set it in the scenario",
@@ -252,8 +252,8 @@ def test_options_that_a_scenario_leaves_without_effect_are_refused_together(tmp_
 
 
 @pytest.mark.long
-def test_a_shape_that_goes_by_options_is_given_those_of_the_command_line(tmp_path):
-    """Also when the scenario that they become is run again: then its phases say them."""
+def test_a_shape_that_reads_options_gets_those_of_the_command_line(tmp_path):
+    """Running the resulting scenario again works, too: then its phases are used."""
     (tmp_path / "own.py").write_text(HEAD + FIT + BY_OPTIONS)
     nothing = dict.fromkeys(("spawn_rate", "expect", "deadline", "tags", "exclude_tags"))
     own = OwnLocustfile(tmp_path / "own.py", 3, "4s", **nothing)
@@ -269,7 +269,7 @@ def test_a_shape_that_goes_by_options_is_given_those_of_the_command_line(tmp_pat
 
 
 def scenario_with(directory, **changes: object):
-    """A scenario of the locustfile in there, as a file."""
+    """The file of a scenario for the locustfile in this directory."""
     scenario = {
         "name": "own",
         "model": "closed",
@@ -282,8 +282,8 @@ def scenario_with(directory, **changes: object):
     return directory / "own.yaml"
 
 
-def test_keys_that_a_locustfile_leaves_without_effect_are_refused_together(fit):
-    """Its users decide."""
+def test_scenario_keys_without_effect_on_a_locustfile_are_refused_together(fit):
+    """The locustfile's users decide these things."""
     file = scenario_with(
         fit,
         mix={"health": {"share": "100 %", "every": "1 s"}},
@@ -300,10 +300,10 @@ def test_keys_that_a_locustfile_leaves_without_effect_are_refused_together(fit):
 
 
 def test_limits_that_all_users_would_share_are_refused(fit):
-    """They have one address, and the embedded target limits each."""
+    """The users have one address, and the embedded target limits each address."""
     assert "the target limits each client, and all of a locustfile's users" in refused("check", scenario_with(fit))
 
 
-def test_tags_without_a_locustfile_mean_nothing():
-    """The scenario's own users have none."""
+def test_tags_without_a_locustfile_are_refused():
+    """The tasks of the scenario's own users have none."""
     assert "tags: no effect without a locustfile" in refused("check", "smoke", "--set", "tags=[a]")

@@ -29,7 +29,7 @@ def lines_of(ticks, *, terminal=False, thresholds_so_far=lambda: "", duration_s=
 
 
 def test_a_line_has_phase_time_left_users_rate_p95_and_errors():
-    """All that one wants to know while waiting."""
+    """Everything worth knowing while waiting."""
     assert lines_of([TICK]) == ["steady · 82 s left · 100 users · 33 rps · p95 12.3 ms · 0 errors"]
 
 
@@ -41,21 +41,21 @@ def test_a_log_gets_a_line_every_ten_seconds_and_at_each_phase():
 
 
 def test_errors_throttled_and_dropped_add_up():
-    """They are totals; the rest is of the last second."""
+    """They are totals; the other numbers are of the last second."""
     ticks = [replace(TICK, errors=1, throttled=2, dropped=3), replace(TICK, now_s=20.0, errors=1, throttled=2)]
     assert lines_of(ticks)[-1].endswith("2 errors · 4 throttled · 3 dropped")
 
 
 def test_a_terminal_gets_one_live_line():
-    """Redrawn, and gone in the end."""
+    """It is redrawn, and removed at the end."""
     text = "\n".join(lines_of([TICK, replace(TICK, now_s=4.0)], terminal=True))
     assert "steady · 81 s left" in text
     assert "\x1b[2K" in text
 
 
 @pytest.mark.parametrize(("rested_s", "asked"), [(199, []), (201, [1])])
-def test_thresholds_are_judged_now_and_then(rested_s, asked):
-    """Every five seconds, and more rarely when judging takes long: a twentieth of the time at most."""
+def test_thresholds_are_judged_regularly(rested_s, asked):
+    """Every five seconds, or less often if judging takes long: at most a twentieth of the time."""
     found = []
     shown = Progress(Console(file=io.StringIO()), duration_s=85.0, thresholds_so_far=lambda: found.append(1) or "")
     shown._judging.took_s = 10
@@ -72,7 +72,7 @@ def wait_until(look) -> None:
         time.sleep(0.01)
 
 
-def test_what_was_judged_stands_in_the_line(monkeypatch):
+def test_the_state_of_thresholds_is_shown_in_the_line(monkeypatch):
     """As soon as it is known."""
     monkeypatch.setattr(progress, "_JUDGE_EVERY_S", 0.0)
     output = io.StringIO()
@@ -93,7 +93,7 @@ def mistaken() -> str:
 
 
 @pytest.mark.parametrize("thresholds_so_far", [for_ever, mistaken])
-def test_judging_that_fails_or_never_ends_stops_no_line(monkeypatch, thresholds_so_far):
+def test_judging_that_fails_or_never_ends_does_not_hold_up_lines(monkeypatch, thresholds_so_far):
     """Nor the end."""
     monkeypatch.setattr(progress, "_JUDGE_EVERY_S", 0.0)
     began_s = time.monotonic()
@@ -115,8 +115,8 @@ class Broken(io.StringIO):
 
 @pytest.mark.parametrize("terminal", [True, False])
 @pytest.mark.parametrize("error", [OSError(5, "Input/output error"), ValueError("not encodable"), RuntimeError("?")])
-def test_a_terminal_that_fails_is_told_once_and_ends_nothing(capsys, terminal, error):
-    """On the other output; what is printed afterwards is not rich's live line's any more."""
+def test_a_terminal_that_fails_is_reported_once_and_ends_nothing(capsys, terminal, error):
+    """On the other output; later output no longer goes through rich's live line."""
     console = Console(file=Broken(error), width=160, force_terminal=terminal)
     with Progress(console, duration_s=85.0, thresholds_so_far=lambda: "") as shown:
         for second in range(3):
@@ -129,8 +129,8 @@ def test_a_terminal_that_fails_is_told_once_and_ends_nothing(capsys, terminal, e
 
 
 @pytest.mark.slow
-def test_a_terminal_that_stands_still_stops_nobody():
-    """Ctrl-S, or a pipe that nobody reads: showing returns at once, and ending after a moment."""
+def test_a_stalled_terminal_does_not_block_the_run():
+    """After Ctrl-S, or if a pipe isn't read: showing returns at once, and ending after a moment."""
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     with contextlib.suppress(BlockingIOError):
@@ -157,6 +157,6 @@ def test_a_terminal_that_stands_still_stops_nobody():
 
 
 @pytest.mark.parametrize("phase", ["[red]x[/red]", ""])
-def test_a_phase_is_shown_as_text(phase):
-    """Never as rich's markup; before the first phase it says so."""
+def test_the_name_of_a_phase_is_shown_as_plain_text(phase):
+    """Never as rich's markup; before the first phase, the line says `starting`."""
     assert lines_of([replace(TICK, phase=phase)])[0].startswith(phase or "starting")

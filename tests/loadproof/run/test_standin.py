@@ -17,7 +17,7 @@ pytestmark = pytest.mark.process
 
 
 def test_it_answers_every_request_once(tmp_path):
-    """However they are cut: heads, bodies, several at once. A body that looks like the end of a head is none."""
+    """However heads and bodies are split or combined; a body may contain what looks like the end of a head."""
     with standin(tmp_path, set()) as base_url:
         port = int(base_url.rpartition(":")[2])
         with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
@@ -32,8 +32,8 @@ def test_it_answers_every_request_once(tmp_path):
         assert answers.count(b"HTTP/1.1 200 OK") == answers.count(b"{}") == 3
 
 
-def test_it_does_not_outlive_whoever_started_it(tmp_path):
-    """Who was killed, and stopped nothing."""
+def test_it_does_not_outlive_its_parent(tmp_path):
+    """Which was killed and could stop nothing."""
     code = """
 import os, sys
 from pathlib import Path

@@ -13,7 +13,7 @@ from loadproof.run.stopping import StopSignal
 
 @pytest.fixture
 def handled():
-    """SIGHUP as somebody handled it before; restored after the test."""
+    """SIGHUP with a given handler; restored after the test."""
     before = signal.getsignal(signal.SIGHUP)
     yield lambda handler: signal.signal(signal.SIGHUP, handler)
     signal.signal(signal.SIGHUP, before)
@@ -35,15 +35,15 @@ def stopped_by(number: signal.Signals) -> StopSignal:
     ],
 )
 def test_a_signal_is_remembered_and_names_the_ending(handled: Callable[..., object], number, ending, code):
-    """A terminal that closes ends a run as the system does."""
-    # Unhandled, it would end this process.
+    """A closing terminal ends a run like SIGTERM."""
+    # Without the handler, the signal would end this process.
     handled(lambda *_: None)
     stop_signal = stopped_by(number)
     assert (stop_signal.name, stop_signal.ending, stop_signal.exit_code) == (number.name, ending, code)
 
 
 def test_a_hang_up_that_is_ignored_stays_ignored(handled: Callable[..., object]):
-    """By nohup: the run continues without its terminal."""
+    """Under nohup, the run continues without its terminal."""
     handled(signal.SIG_IGN)
     assert not stopped_by(signal.SIGHUP)
     assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN

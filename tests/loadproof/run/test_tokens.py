@@ -1,4 +1,4 @@
-"""Tokens for this process's own questions, from a real server."""
+"""Tokens for this process's own requests, from a real server."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def target(url: str, **auth: object) -> TargetFile:
 
 
 @pytest.mark.parametrize("secret_in", ["header", "body"])
-def test_questions_are_asked_with_one_token_for_as_long_as_it_lasts(secret_in):
-    """However the server wants the secret."""
+def test_requests_share_one_token_until_it_expires(secret_in):
+    """However the server wants the secret to be sent."""
     with guarded() as server:
         found = target(server.url, secret_in=secret_in, scope="read", parameters={"resource": "urn:a"})
         with Asker(found, scenario()) as asker:
@@ -40,8 +40,8 @@ def test_questions_are_asked_with_one_token_for_as_long_as_it_lasts(secret_in):
         assert (form["scope"], form["resource"]) == ("read", "urn:a")
 
 
-def test_a_refused_token_is_replaced_but_not_again_and_again(monkeypatch):
-    """A new one that is refused will do for a while."""
+def test_a_refused_token_is_replaced_but_not_repeatedly(monkeypatch):
+    """A new token that is refused is kept for a while."""
     with guarded() as server, Asker(target(server.url), scenario()) as asker:
         asker.ask("GET", "/health")
         server.revoke()
@@ -52,8 +52,8 @@ def test_a_refused_token_is_replaced_but_not_again_and_again(monkeypatch):
         assert server.counted("/token") == {200: 2}
 
 
-def test_a_probe_of_a_target_that_is_being_started_needs_one_token():
-    """However often it looks."""
+def test_probing_a_starting_target_needs_one_token():
+    """However often it is probed."""
     stops = iter([False, False, True])
     with guarded() as server:
         found = target(server.url, token_url=f"{server.url}/token").model_copy(
@@ -80,7 +80,7 @@ def test_a_probe_says_why_there_is_no_token(answer, told):
 
 
 def test_a_wrong_secret_is_not_tried_twice(monkeypatch):
-    """Whoever waits for a target to start would lock its client out."""
+    """Repeating it while waiting for a target could lock the client out."""
     monkeypatch.setenv("CLIENT_SECRET", "wrong")
     with guarded() as server:
         with pytest.raises(NoAccessError, match=r"401 \(invalid_client\).*check client_id, the secret in the variable"):
@@ -88,7 +88,7 @@ def test_a_wrong_secret_is_not_tried_twice(monkeypatch):
         assert server.counted("/token") == {401: 1}
 
 
-def test_a_token_server_that_is_down_or_slow_is_told():
+def test_a_token_server_that_is_down_or_slow_is_reported():
     """Within the scenario's timeouts."""
     holder = TokenHolder(target("http://127.0.0.1:1"), RequestTimeouts(1, 1))
     with pytest.raises(NoAccessError, match=r"no access token: .*refused.*start it, or correct its address"):
@@ -99,8 +99,8 @@ def test_a_token_server_that_is_down_or_slow_is_told():
             TokenHolder(target(server.url), RequestTimeouts(0.3, 0.3)).headers()
 
 
-def test_a_token_comes_the_way_that_the_target_is_reached():
-    """Through its proxy."""
+def test_tokens_are_requested_the_way_the_target_is_reached():
+    """Through the target's proxy."""
     proxy = Proxy()
     with guarded() as server, serving(proxy.script) as proxy_url:
         found = target(server.url).model_copy(update={"proxy": proxy_url})

@@ -1,4 +1,4 @@
-"""The server whose log benchmarks believe: it logs what it read and wrote, and keeps its script."""
+"""The server whose log benchmarks rely on: it logs what it read and wrote, and follows its script."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from tests.commands import ROOT
 
 
 @pytest.mark.process
-def test_each_request_is_logged_when_it_is_read_and_when_it_is_written(tmp_path):
-    """In the time that the client saw; what is no balance is not logged."""
+def test_each_request_is_logged_with_the_times_of_reading_and_answering(tmp_path):
+    """Both within the times that the client saw; only balance requests are logged."""
     log = tmp_path / "log.npy"
     command = [sys.executable, "-m", "loadproof.run.truthserver", "lognormal", "1", str(log)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
@@ -45,19 +45,19 @@ def test_each_request_is_logged_when_it_is_read_and_when_it_is_written(tmp_path)
     ("due_s", "answered_s"), [(17.9, 17.9), (18.1, 20.0), (19.9, 20.0), (20.1, 20.1), (38.5, 40.0)]
 )
 def test_nothing_is_answered_in_the_last_2_of_each_20_s(due_s, answered_s):
-    """From the first request on."""
+    """Counted from the first request."""
     assert after_a_stop(1000 + due_s, 1000.0) == pytest.approx(1000 + answered_s)
 
 
-def test_quantiles_are_the_smallest_values_that_enough_dont_exceed():
-    """As those of the histograms they are compared with."""
+def test_a_quantile_is_the_smallest_value_that_enough_others_dont_exceed():
+    """As in the histograms that they are compared with."""
     assert quantiles_of(np.arange(1.0, 1001.0)) == {0.5: 500, 0.9: 900, 0.95: 950, 0.99: 990, 0.999: 999}
     assert Script("x", 1, 1).gaps == ()
 
 
 @pytest.mark.process
-def test_it_ends_with_whoever_started_it(tmp_path):
-    """Even if that one was gone before it could look: it takes no other for its parent."""
+def test_it_ends_with_its_parent(tmp_path):
+    """Even if the parent is gone before the server can look: another parent isn't accepted."""
     command = [sys.executable, "-m", "loadproof.run.truthserver", "none", "1", str(tmp_path / "log.npy")]
     done = subprocess.run(command, cwd=ROOT, env={**os.environ, variables.PARENT: "1"}, check=False, timeout=20)
     assert done.returncode == 0

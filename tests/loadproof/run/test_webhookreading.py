@@ -1,4 +1,4 @@
-"""Effects that come late are waited for, those that are right and those that are one too many."""
+"""Late effects are waited for, the right ones and surplus ones."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from loadproof.scenario.operations import FALSE_DELIVERIES
 
 SIGNATURE = "telegram"
 QUEUED_S = 2.5
-"""From an answer to its effect."""
+"""Time from an answer to its effect."""
 ANSWER_S = 0.002
 
 
 @dataclass
 class Queueing:
-    """A receiver that accepts what is signed and acts later, with the API and the inquirer to ask it."""
+    """A receiver that accepts signed events and acts later; also serves as the API and the inquirer."""
 
     knows_ids: bool = True
     forgets: bool = False
-    """An event that comes again after the load is a new one."""
+    """An event delivered again after the load counts as a new one."""
     signature: str = SIGNATURE
     has_effects: bool = True
     now: float = 0.0
@@ -84,7 +84,7 @@ class _Reply:
     ],
     ids=["right", "acts on each delivery", "forgets"],
 )
-def test_a_second_effect_that_comes_late_is_seen(receiver, broken):
+def test_a_late_second_effect_is_noticed(receiver, broken):
     asking: Any = receiver
     reading = WebhookReading(asking, asking, {}, [f"early{number}" for number in range(6)])
     seen = list(reading.before())

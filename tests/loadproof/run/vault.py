@@ -1,4 +1,4 @@
-"""A bank in an SQLite file, a program of this one file, whose ways to back up and restore are right or wrong.
+"""A bank in an SQLite file, a single-file program with correct and faulty ways to back up and restore.
 
 python vault.py serve FILE PORT [broken]
 python vault.py backup HOW FILE PLACE
@@ -22,11 +22,11 @@ from typing import Any
 ACCOUNTS = [f"v{number}" for number in range(6)]
 OPENING = 1_000_000
 _LATE_S = 0.3
-"""A backup is no instant: payments go on while it is taken."""
+"""How long a backup takes, so that payments go on meanwhile."""
 
 
 class Vault:
-    """One connection, whose log is never written back into the file while it is open."""
+    """A single connection, whose log isn't checkpointed into the file while it is open."""
 
     def __init__(self, file: Path) -> None:
         self.lock = threading.Lock()
@@ -86,7 +86,7 @@ def serve(file: Path, port: int) -> None:
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """Silence."""
+            """Log nothing."""
 
     ThreadingHTTPServer(("127.0.0.1", port), Handler).serve_forever()
 
@@ -105,7 +105,7 @@ def back_up(how: str, file: Path, place: Path) -> None:
             shutil.copy(file, copy)
             time.sleep(_LATE_S)
         case "old":
-            # Of whenever it was that somebody took it.
+            # A copy of unknown age.
             shutil.copy(file.with_suffix(".old"), copy)
             time.sleep(_LATE_S)
         case "endless":

@@ -1,4 +1,4 @@
-"""The vault while it serves, and what a target file says of it."""
+"""The running vault, and its target file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PROGRAM = [sys.executable, str(Path(vault.__file__))]
 
 @contextmanager
 def serving_vault(file: Path) -> Iterator[str]:
-    """The vault in a process of its own; its base URL."""
+    """Run the vault in a separate process; yields its base URL."""
     url = f"http://127.0.0.1:{free_port()}"
     process = subprocess.Popen([*PROGRAM, "serve", str(file), url.rpartition(":")[2]])
     try:
@@ -48,7 +48,7 @@ def target_of(
     serve: tuple[str, ...] = (),
     is_live: bool = False,
 ) -> dict[str, Any]:
-    """As in a target file; `is_live`: what is restored is not what is served."""
+    """The content of a target file; `is_live`: the live ledger is served instead of the restored one."""
     served = str(file) if is_live else "{restored}/vault.sqlite3"
     return {
         "base_url": url,
