@@ -128,7 +128,8 @@ def _serves(record: BackupRecord) -> Promise:
         promise.lacks(served.trouble)
     for strayed in (tried.strayed for tried in record.tries):
         if strayed is not None:
-            what = "a payment to it was at the target afterwards: it serves the target's own payments, and no backup"
+            what = "a payment made to the restored copy appeared at the target: "
+            what += "`serve` uses the live data, not the backup"
             promise.broken(what, (asdict(strayed),))
     if not at_work:
         promise.lacks(_UNTRIED)
@@ -252,7 +253,7 @@ def _sum(contents: Contents, promise: Promise) -> None:
     if not record.is_exclusive:
         promise.lacks(record.blind_spot)
     elif record.opening.keys() != record.closing.keys():
-        promise.lacks("not the same accounts were read before the load and in it")
+        promise.lacks("different accounts were read before the load and in the backup")
     else:
         if not contents.orders:
             promise.lacks(_EMPTY)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 THERE: Final = "every acknowledged payment is there"
 ONCE: Final = "every acknowledged payment is there once"
 OWN: Final = "with its own amount and parties"
-NOTHING_ELSE: Final = "nothing is there that nobody attempted"
+NOTHING_ELSE: Final = "no payment exists that nobody sent"
 _NO_LIST: Final = "the target file declares no `payments`, which lists them"
 
 
@@ -185,7 +185,7 @@ def _look_at_strangers(
             nothing_else.lacks(record.blind_spot)
         return
     if not books.tells_ours:
-        nothing_else.lacks("lists say neither ids nor keys by which ours could be told from others")
+        nothing_else.lacks("the list has neither ids nor keys, so this run's payments can't be identified")
         return
     if not books.can_tell_new:
         nothing_else.lacks("what was there before the load was not read, so new ones can't be told from it")
@@ -204,7 +204,7 @@ def _look_at_strangers(
             story = acknowledged[signature]
             once.broken(f"there again, as {listed.payment}: {listed.order}", (*story.rows, row))
         else:
-            nothing_else.broken(f"{listed.payment}: {listed.order}, which nobody attempted", (row,))
+            nothing_else.broken(f"{listed.payment}: {listed.order}, which nobody sent", (row,))
 
 
 def _signature(order: Order) -> tuple[str, str, int]:

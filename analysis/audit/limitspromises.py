@@ -120,7 +120,7 @@ def quota(line: Line, fits: list[AlgorithmFit], name: str = QUOTA) -> LimitPromi
     kind = f" ({' or '.join(algorithms)} fits)" if limit.algorithm == "unknown" else ""
     most = max(most_admitted(limit, algorithm) for algorithm in algorithms)
     window = f"in any {format_duration(limit.period)}"
-    reason = f"{limit_text(limit)}{kind}, at most {most} {window}: clients came to it {occasions:,} times"
+    reason = f"{limit_text(limit)}{kind}, at most {most} {window}: clients reached it {occasions:,} times"
     reason += f", {together:,} of them with several requests on the way"
     if occasions < NEEDED:
         reason += f", needs {NEEDED}: let clients send more than {limit.size} {window}, again and again"
@@ -199,7 +199,8 @@ def _retry_after(line: Line, waits: Waits, kept: Honesty) -> LimitPromise:
         kinds = (*kinds, ("a refusal without Retry-After", missing))
     offences = [offence for what, rows in kinds for offence in _from(what, line, rows)]
     broken = sum(len(rows) for _, rows in kinds)
-    reason = f"{kept.tested:,} requests after waiting as long as told, {kept.confirmed:,} waits as they have to be"
+    reason = f"{kept.tested:,} requests after waiting as long as told, "
+    reason += f"{kept.confirmed:,} waits that match what was admitted"
     if len(missing) and len(missing) == len(line.refused):
         reason = "no refusal has Retry-After; say `retry_after: false` if none is promised"
     elif kept.tested + kept.confirmed < NEEDED:

@@ -46,7 +46,7 @@ def _alarms(changed: int) -> str:
         case 1:
             return "one row is called changed: a false alarm"
         case _:
-            return f"{changed} rows are called changed: false alarms, all of them"
+            return f"{changed} rows are called changed, all of them false alarms"
 
 
 def _undecided(duel: Duel, path: Path) -> Finding:
@@ -60,7 +60,7 @@ def _undecided(duel: Duel, path: Path) -> Finding:
         remedy = f"its output is in {duel.runs[-1].side}.log"
         return Finding(Word.FAIL if is_candidates else Word.INVALID, what, remedy)
     word = Word.INVALID if duel.ending == "unmeasured" else Word.INCONCLUSIVE
-    return Finding(word, what, f"go on with it: `{resume_command(path)}`")
+    return Finding(word, what, f"continue it with `{resume_command(path)}`")
 
 
 def _why(duel: Duel) -> str:

@@ -114,7 +114,7 @@ def _kept_by_refusals(scenario: Scenario, goals: Sequence[Goal], where: str) -> 
     """Goals that no load can break, and traffic that a target may refuse at any load and keep them all."""
     for goal in goals:
         if goal.loss_ratio >= 1:
-            yield Problem(where, "no load can break this goal", "use one that can be missed", got=goal.name)
+            yield Problem(where, "can't be violated at any load", "use one that can be violated", got=goal.name)
     if unread := unread_by(scenario, goals):
         what = f"a target that refuses all of {', '.join(unread)} would meet every goal at any load"
         remedy = "add one like `p(95) < 200 ms` or `goodput_ratio >= 99 %`"
@@ -167,7 +167,7 @@ def _range_problems(search: Search, asked: SearchOptions) -> Iterator[Problem]:
         yield Problem("--from and --to", "too close together to search between", "widen the range", got=got)
     if not _SHORTEST_S <= search.trial_s <= _LONGEST_S:
         what = f"not between {_SHORTEST_S:g} and {_LONGEST_S:g} s"
-        yield Problem("--trial", what, "10 is a good length", got=f"{asked.trial_s:g}")
+        yield Problem("--trial", what, "try 10", got=f"{asked.trial_s:g}")
 
 
 def _scarce_problems(scenario: Scenario, goals: Sequence[Goal], search: Search) -> Iterator[Problem]:

@@ -51,9 +51,9 @@ class DeclaredLimit(Strict):
         if self.burst is not None and self.algorithm != "token-bucket":
             raise ValueError("only a token bucket has a burst; remove `burst`, or say `algorithm: token-bucket`")
         if self.processes > 1 and self.shared != "process":
-            raise ValueError("processes that don't count by themselves; remove `processes`, or say `shared: process`")
+            raise ValueError("processes that don't count separately; remove `processes`, or say `shared: process`")
         if self.processes > 1 and self.retry_after:
-            raise ValueError("processes that count by themselves can't keep each other's; remove `retry_after`")
+            raise ValueError("no Retry-After can be promised when processes count separately; remove `retry_after`")
         return self
 
     @property

@@ -120,7 +120,7 @@ def _contradictions(target: TargetFile) -> Iterator[Flaw]:
         if not operation.has_its_placeholders:
             joint = " or " if operation.has_one_placeholder else " and "
             wanted = joint.join(f"{{{name}}}" for name in operation.placeholders) or "no {…}"
-            yield (*place, "path"), "not the placeholders of this path", operation.path, f"write {wanted} in it"
+            yield (*place, "path"), "wrong placeholders for this path", operation.path, f"write {wanted} in it"
         for key, given, known in (
             ("body", operation.body, operation.sends),
             ("answer", operation.answer, operation.tells),

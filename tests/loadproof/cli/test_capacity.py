@@ -85,8 +85,8 @@ def test_a_scenario_without_a_goal_is_told_what_would_be_one(scenario):
         (["--goal", "error_ratio < 1 %"], "--goal: a target that refuses all of health would meet every goal"),
         (["--goal", "goodput_ratio >= 0.5 %"], "--goal: a target that refuses all of health would meet every goal"),
         (["--goal", "throttled_ratio < 1 %"], "--goal: a target that refuses all of health would meet every goal"),
-        (["--goal", "error_ratio <= 100 %"], "--goal: no load can break this goal, got 'error_ratio <= 100 %'"),
-        (["--goal", "goodput_ratio >= 0 %"], "--goal: no load can break this goal, got 'goodput_ratio >= 0 %'"),
+        (["--goal", "error_ratio <= 100 %"], "--goal: can't be violated at any load, got 'error_ratio <= 100 %'"),
+        (["--goal", "goodput_ratio >= 0 %"], "--goal: can't be violated at any load, got 'goodput_ratio >= 0 %'"),
         (
             ["--resume", "."],
             ".: no search.json in it; give a directory that `loadproof capacity` of this version created",

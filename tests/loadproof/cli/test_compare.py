@@ -68,7 +68,7 @@ def test_what_can_not_be_compared_is_refused_and_leaves_nothing(runs, tmp_path):
     v1 = runs / "v1" / "run-0"
     other = write_run(tmp_path / "other", plan=scenario())
     out = ("--out", tmp_path / "out")
-    assert "nothing divides baseline and candidate" in refused("compare", v1, v1, *out)
+    assert "no `--` between baseline and candidate" in refused("compare", v1, v1, *out)
     assert "more than one `--`" in refused("compare", v1, "--", v1, "--", v1)
     assert refused("compare").count("no runs of the") == 2
     assert "no runs of the candidate" in refused("compare", v1, "--")

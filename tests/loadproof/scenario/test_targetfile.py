@@ -50,7 +50,7 @@ endpoints:
     )
     assert "headers.Authorization: a secret in a file; write ${NAME}" in text
     assert "abc" not in text
-    assert "endpoints.balance.path: not the placeholders of this path, got '/funds'; write {account} in it" in text
+    assert "endpoints.balance.path: wrong placeholders for this path, got '/funds'; write {account} in it" in text
     assert "did you mean 'balance'?" in text
     assert "write {id} in it" in text
     assert "write no {…} in it" in text
