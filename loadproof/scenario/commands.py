@@ -40,10 +40,10 @@ class Command(Strict):
 
     run: Arguments
     environment: Annotated[list[VariableName], Field(max_length=100)] = Field(
-        default=[], description=f"Environment variables that it may read, besides {', '.join(BASICS)}."
+        default=[], description=f"Environment variables that it may read, in addition to {', '.join(BASICS)}."
     )
-    directory: str = Field(".", description="Where it runs, relative to this file.")
-    timeout: Duration = Field(60.0, description="Longest time allowed; `serve`: until it answers.")
+    directory: str = Field(".", description="Working directory, relative to this file.")
+    timeout: Duration = Field(60.0, description="Time limit; for `serve`, until it responds.")
 
     @property
     def variables(self) -> list[str]:

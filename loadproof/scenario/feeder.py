@@ -24,14 +24,14 @@ class Feeder(Strict):
     """Rows of a file for users: CSV with a header, or JSON lines, beside the locustfiles."""
 
     file: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}\.(csv|jsonl)$")] = Field(
-        description="Its name in the directory of the locustfiles: NAME.csv with a header, or NAME.jsonl."
+        description="File name in the directory of the locustfiles: NAME.csv with a header, or NAME.jsonl."
     )
     order: Literal["sequential", "shuffled", "random", "unique"] = Field(
         "sequential",
-        description="As in the file; in an order that the seed draws; a row drawn each time; or a row for each client.",
+        description="Order of the rows: as in the file, shuffled by the seed, a random one each time, or one for each client.",
     )
     at_end: Literal["again", "stop"] = Field(
-        "again", description="After the last row, begin again, or stop the user that asks for one more."
+        "again", description="After the last row: start over, or stop any user that asks for another row."
     )
 
     @property

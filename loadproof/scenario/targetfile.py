@@ -42,21 +42,22 @@ class TargetFile(Strict):
     headers: dict[HeaderName, HeaderValue] = Field(
         default={}, description="Sent with each request; ${NAME} is replaced by the environment variable."
     )
-    auth: Auth | None = Field(None, description="How each request proves who sends it.")
+    auth: Auth | None = Field(None, description="How requests are authenticated.")
     accounts: str | Annotated[list[str], Field(min_length=ACCOUNTS_NEEDED)] | None = Field(
-        None, description="Ids of accounts that may be used, or a CSV file of them with a column `account`."
+        None, description="Ids of accounts that the run may use, or a CSV file of them with a column `account`."
     )
     limits: dict[Name, Limit] = Field(
-        default={}, description="Requests that one client may send per endpoint: 30/min, or more about it."
+        default={},
+        description="Requests that each client may send, per endpoint: 30/min, or a mapping with more details.",
     )
-    access: Access | None = Field(None, description="Clients whom the target's lists let in or keep out.")
+    access: Access | None = Field(None, description="Clients that the target's lists let in or keep out.")
     tls: TlsSettings | None = Field(None, description="Certificates and keys of an https target.")
     proxy: Annotated[str, StringConstraints(max_length=500)] | None = Field(
         None, description="An HTTP proxy to reach the target through: http://host:port, or http://${USER}:${PASSWORD}@…"
     )
     exclusive_accounts: bool = Field(
         default=False,
-        description="Only the run moves money to or from its accounts, so an audit can add it up.",
+        description="Nobody but the run moves money to or from its accounts, so an audit can add it up.",
     )
     endpoints: Endpoints = Endpoints()
     commands: Annotated[Commands, Field(max_length=50)] = Field(
