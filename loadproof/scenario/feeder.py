@@ -28,7 +28,7 @@ class Feeder(Strict):
     )
     order: Literal["sequential", "shuffled", "random", "unique"] = Field(
         "sequential",
-        description="Order of the rows: as in the file, shuffled by the seed, a random one each time, or one for each client.",
+        description="Row order: as in the file, shuffled by the seed, a random row each time, or one row per client.",
     )
     at_end: Literal["again", "stop"] = Field(
         "again", description="After the last row: start over, or stop any user that asks for another row."

@@ -27,8 +27,7 @@ class UserMix(Strict):
         None, description="Names of the requests in this user's journey; default: one, named like this kind of user."
     )
     like: Name | None = Field(
-        None,
-        description="The kind of user whose requests these send under their own name; both count against the same limit.",
+        None, description="The kind of user whose requests these send under their own name; both share its limit."
     )
     clients: Annotated[int, Field(ge=1, le=100_000)] | None = Field(
         None,
