@@ -58,7 +58,7 @@ def checked_search(assignment: Assignment, asked: SearchOptions, resumed: Path |
     problems = list(_unfit(scenario, where))
     chosen, others = _chosen_goals(scenario, asked.goals, problems)
     if not chosen and not problems:
-        what = "no threshold that a trial can be judged by"
+        what = "no threshold that can judge a trial"
         remedy = "add one like `p(95) < 200 ms` or `goodput_ratio >= 99 %`, or give --goal"
         problems.append(Problem(f"{where} thresholds", what, remedy, got=", ".join(others)))
     elif not problems:
@@ -215,7 +215,7 @@ def _differences(before: Search, search: Search) -> Iterator[Problem]:
     first, now = (one.model_dump(exclude=measured) for one in (before, search))
     for key, value in first.items():
         if now[key] != value:
-            remedy = "give the same scenario and options as at first, or start anew"
+            remedy = "give the same scenario and options as before, or start over"
             yield Problem(f"--resume {key}", f"the search was begun with {_shown(value)}", remedy, got=_shown(now[key]))
 
 

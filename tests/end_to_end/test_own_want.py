@@ -54,7 +54,7 @@ def test_a_dry_run_sees_that_the_target_closes_each_connection(tmp_path):
     with serving(closing) as url:
         done = in_process("run", scenario_file(tmp_path, **PLAN), "--dry-run", TARGET_URL=url)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "the target closes each connection after its answer: the plan needs up to " in done.stderr
+    assert "the target closes each connection after its response: the plan needs up to " in done.stderr
 
 
 def test_a_target_that_keeps_connections_is_told_nothing(shared_target, tmp_path):

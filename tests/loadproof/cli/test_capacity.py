@@ -64,7 +64,7 @@ def test_limits_would_be_found_instead(scenario):
 def test_a_scenario_without_a_goal_is_told_what_would_be_one(scenario):
     """A rate is none."""
     text = refused("capacity", scenario(thresholds=[{"expect": "goodput >= 90 rps"}]))
-    assert "no threshold that a trial can be judged by, got 'goodput >= 90 rps'" in text
+    assert "no threshold that can judge a trial, got 'goodput >= 90 rps'" in text
     assert "--goal" in text
 
 
@@ -158,7 +158,8 @@ def test_a_search_goes_on_with_what_it_measured_before(scenario, tmp_path):
     assert differing() == {"target.headers", "machine"}
     shutil.rmtree(tmp_path / RUNS)
     text = refused("capacity", scenario(), *options, "--target", target)
-    assert "none of its trials' runs can be read, to see what was measured; restore trials/, or start anew" in text
+    told = "none of its trials' runs can be read, so what was measured is unknown; restore trials/, or start over"
+    assert told in text
 
 
 def test_its_own_phases_need_not_decide_anything(scenario):

@@ -39,10 +39,10 @@ URL, OTHER = "http://127.0.0.1:1", "http://127.0.0.1:2"
         (("--baseline", URL, "--aa", "--looks", "4", "--quick"), "--looks: contradicts --quick"),
         (("--baseline", " ", "--candidate", URL), "--baseline: nothing to run"),
         (("--baseline", URL, "--aa", "--duet", "--workers", "2"), "--duet: each half has one generator, got '2'"),
-        (("--baseline", URL, "--candidate", OTHER, "--duet"), "--duet: no duel of equals has shown that the halves"),
+        (("--baseline", URL, "--candidate", OTHER, "--duet"), "--duet: no duel of equal releases has shown that this"),
         (("--baseline", "http://example.org", "--aa"), "--baseline: this host is not on the allow list"),
         (("--baseline", "http://:80", "--aa"), "--baseline: not a base URL"),
-        (("--baseline", URL, "--aa", "--resume", "there"), "--resume there: the duel knows its scenario, releases"),
+        (("--baseline", URL, "--aa", "--resume", "there"), "--resume there: the duel keeps its scenario, releases"),
     ],
 )
 def test_what_can_decide_nothing_is_one_line(tmp_path, monkeypatch, options, told):
@@ -177,7 +177,7 @@ def test_a_duel_goes_on_where_it_was_begun_only(tmp_path):
 def test_a_duel_that_goes_on_has_its_seed_and_generator_already(tmp_path, option):
     """What it would not heed is refused."""
     text = refused("duel", "--resume", tmp_path, *option)
-    assert text == f"--resume {tmp_path}: the duel knows its scenario, releases, looks and load; leave the others out\n"
+    assert text == f"--resume {tmp_path}: the duel keeps its scenario, releases, looks and load; leave the others out\n"
 
 
 def test_a_machine_without_two_halves_holds_no_duet(tmp_path, monkeypatch):
