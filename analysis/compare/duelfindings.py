@@ -35,7 +35,7 @@ def findings_of(duel: Duel, path: Path) -> Iterator[Finding]:
         )
     if duel.kind == "aa" and duel.changed is not None:
         what = f"both sides are the same release, and {_alarms(duel.changed)}"
-        yield Finding(Word.PASS, what, "repeat it to know the rate of false alarms on this machine better")
+        yield Finding(Word.PASS, what, "repeat it for a better estimate of the rate of false alarms on this machine")
     yield _of_equals(duel, path.parent)
 
 

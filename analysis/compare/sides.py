@@ -109,7 +109,7 @@ def _releases(baseline: Runs, candidate: Runs) -> Iterator[Finding]:
             yield Finding(Word.PASS, what, "compare one release per side")
     if len(was) == 1 and was == now:
         what = f"both sides are release {next(iter(was))}"
-        yield Finding(Word.PASS, what, "if that is not a test of equals, check which runs you gave")
+        yield Finding(Word.PASS, what, "unless you are testing equal releases, check which runs you gave")
 
 
 def _order(baseline: Runs, candidate: Runs) -> Iterator[Finding]:

@@ -71,7 +71,7 @@ def check_duet(duel: Duel, reports: Path) -> None:
         raise InputError(Problem("--duet", "each half has one generator", "leave out --workers", got=str(duel.workers)))
     alarms = false_alarms(reports, duel)
     if duel.kind != "aa" and (alarms.found or not alarms.duels):
-        unknown = "no duel of equal releases has shown that this machine's halves are alike"
+        unknown = "no duel of equals has shown that this machine's halves are alike"
         what = str(alarms) if alarms.found else unknown
         raise InputError(Problem("--duet", what, "run one first, with --aa --duet, or take turns without --duet"))
 

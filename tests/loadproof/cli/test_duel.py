@@ -39,7 +39,7 @@ URL, OTHER = "http://127.0.0.1:1", "http://127.0.0.1:2"
         (("--baseline", URL, "--aa", "--looks", "4", "--quick"), "--looks: contradicts --quick"),
         (("--baseline", " ", "--candidate", URL), "--baseline: nothing to run"),
         (("--baseline", URL, "--aa", "--duet", "--workers", "2"), "--duet: each half has one generator, got '2'"),
-        (("--baseline", URL, "--candidate", OTHER, "--duet"), "--duet: no duel of equal releases has shown that this"),
+        (("--baseline", URL, "--candidate", OTHER, "--duet"), "--duet: no duel of equals has shown that this"),
         (("--baseline", "http://example.org", "--aa"), "--baseline: this host is not on the allow list"),
         (("--baseline", "http://:80", "--aa"), "--baseline: not a base URL"),
         (("--baseline", URL, "--aa", "--resume", "there"), "--resume there: the duel keeps its scenario, releases"),
