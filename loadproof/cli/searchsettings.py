@@ -78,7 +78,7 @@ def checked_search(assignment: Assignment, asked: SearchOptions, resumed: Path |
 def _unfit(scenario: Scenario, where: str) -> Iterator[Problem]:
     if scenario.model != "open":
         remedy = "use `model: open` with rates, as scenarios/breakpoint.yaml does; for users, `loadproof run` steps"
-        what = "capacity is a rate, and users who wait for answers slow down with the target"
+        what = "capacity is a rate, and users who wait for responses slow down with the target"
         yield Problem(f"{where} model", what, remedy, got=scenario.model)
     if scenario.expect_throttling:
         what = "a search would find the limits, not what the target can take"

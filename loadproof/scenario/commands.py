@@ -81,5 +81,5 @@ def command_flaws(commands: Mapping[str, Command]) -> Iterator[Flaw]:
                 remedy = f"use {' or '.join(f'{{{each}}}' for each in known)}" if known else "leave it out"
                 yield ("commands", name), "not a placeholder of this command", f"{{{word}}}", remedy
         if name == SERVE and "port" not in used:
-            what = "nothing tells it the port of 127.0.0.1 on which it is asked"
+            what = "it isn't told its port on 127.0.0.1"
             yield ("commands", name), what, None, "write {port}; [env, 'PORT={port}', …] sets a variable"

@@ -65,7 +65,7 @@ def _timeouts(scenario: Scenario) -> Iterator[_IdleKey]:
             yield ("timeouts", key), what, f"{time_s:g} s", remedy
     if scenario.deadline > timeouts.total:
         remedy = f"make it {timeouts.total:g} s at most, or `timeouts.total` longer"
-        yield ("deadline",), "no answer is awaited for that long", f"{scenario.deadline:g} s", remedy
+        yield ("deadline",), "no response is awaited for that long", f"{scenario.deadline:g} s", remedy
 
 
 def _ramps(scenario: Scenario) -> Iterator[_IdleKey]:

@@ -184,6 +184,6 @@ def _read_accounts(path: Path) -> list[str]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(Problem(str(path), f"can't be read: {error}", "give a CSV file in UTF-8")) from None
     if len(ids) < ACCOUNTS_NEEDED:
-        remedy = "at least one to read and two to pay between are needed"
+        remedy = "name at least one to read and two to pay between"
         raise InputError(Problem(str(path), "too few accounts", remedy, got=str(len(ids))))
     return ids

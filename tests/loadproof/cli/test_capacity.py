@@ -46,7 +46,7 @@ def scenario(tmp_path):
 def test_users_who_wait_for_answers_have_no_rate():
     """Of the closed model."""
     text = refused("capacity", "load-100")
-    assert "capacity is a rate, and users who wait for answers slow down with the target, got 'closed'" in text
+    assert "capacity is a rate, and users who wait for responses slow down with the target, got 'closed'" in text
     assert "use `model: open` with rates" in text
 
 
