@@ -129,7 +129,7 @@ def spectrum_chart(
         shown = [one for one in (1, 2, 10, 20, 100, 1000, 10_000, 100_000, 1_000_000) if one <= n]
         axes.set_xticks(shown, ["0" if one == 1 else f"p{100 - 100 / one:.6g}" for one in shown], minor=False)
         axes.xaxis.set_minor_formatter(NullFormatter())
-        axes.set_xlabel("percentile")
+        axes.set_xlabel("percentile (one in N is slower)")
         log_durations(axes)
         drawing.legend(axes)
     return drawing.svg("Response and service time of ok responses by quantile, on a log scale of 1/(1-q)")
