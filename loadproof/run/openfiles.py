@@ -73,10 +73,10 @@ def closing_problem(scenario: Scenario, base_url: str) -> Problem:
     addresses = scenario.client_total if scenario.clients == "source-address" else 1
     opened = math.ceil(most_requests_within(scenario, plan_phases(scenario), held_s) / addresses)
     enough = "enough" if opened <= local_ports() else "too few"
-    each = f" for each of {addresses:,} client addresses" if addresses > 1 else ""
+    sources = f" for each of {addresses:,} client addresses" if addresses > 1 else ""
     return Problem(
         base_url,
-        f"the target closes each connection after its response: the plan needs up to {opened:,} ports{each} "
+        f"the target closes each connection after its response: the plan needs up to {opened:,} ports{sources} "
         f"(a closed port stays in use for {held_s} s); this machine has {local_ports():,}, which is {enough}",
         "have it keep connections open, add client addresses, or widen net.ipv4.ip_local_port_range",
     )
