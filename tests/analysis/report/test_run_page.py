@@ -131,8 +131,8 @@ def damage(file: Path, how: str) -> None:
     [
         (files.INTERVALS, "missing", Word.INVALID, "No request can be read: intervals.csv.gz is missing"),
         (files.INTERVALS, "empty", Word.INVALID, "No request was recorded"),
-        (files.INTERVALS, "garbage", Word.INVALID, "No request can be read: intervals.csv.gz is truncated"),
-        (files.INTERVALS, "torn", Word.INVALID, "are accounted for: intervals.csv.gz is truncated"),
+        (files.INTERVALS, "garbage", Word.INVALID, "No request can be read: intervals.csv.gz is damaged"),
+        (files.INTERVALS, "torn", Word.INVALID, "are accounted for: intervals.csv.gz is damaged"),
         (files.GENERATOR, "missing", Word.INVALID, "no record of the generator's health"),
         (files.GENERATOR, "torn", Word.INVALID, "are accounted for"),
         (files.TARGET, "garbage", Word.PASS, "40 unreadable lines"),
