@@ -35,7 +35,7 @@ NAME: Final = "backup"
 TAKEN: Final = "a backup under load ends by itself, without an error"
 VERIFIED: Final = "its own check accepts it"
 RESTORES: Final = "it restores into an empty place"
-SERVES: Final = "what was restored serves"
+SERVES: Final = "the restored copy serves"
 THERE: Final = "every payment acknowledged before it began is there"
 OWN: Final = "each payment in it is there once, with its own amount and parties"
 BALANCES: Final = "balances in it are those of its payments"
@@ -128,7 +128,8 @@ def _serves(record: BackupRecord) -> Promise:
         promise.lacks(served.trouble)
     for strayed in (tried.strayed for tried in record.tries):
         if strayed is not None:
-            what = "a payment to it was at the target afterwards: it serves the target's own payments, and no backup"
+            what = "a payment made to the restored copy appeared at the target: "
+            what += "`serve` uses the live data, not the backup"
             promise.broken(what, (asdict(strayed),))
     if not at_work:
         promise.lacks(_UNTRIED)
@@ -144,9 +145,9 @@ def _look_before(tried: TriedBackup, contents: Contents, promise: Promise, doubt
             if _look_for(story, contents, promise, f"acknowledged {ago_s:.3f} s before it began"):
                 recent += story.booked_until_us >= until_us - _RECENT_US
             elif contents.orders_of(story) is None:
-                promise.lacks("some were not checked for")
+                promise.lacks("some payments were not looked up")
     if doubt_us >= _RECENT_US:
-        promise.lacks(f"clocks may be {doubt_us / 1e6:,.0f} s apart, so that nobody knows what came before it")
+        promise.lacks(f"clocks may be {doubt_us / 1e6:,.0f} s apart, so it is unknown what came before it")
     elif recent < _RECENT_NEEDED and not promise.offences:
         promise.lacks(f"{recent} of them in the last second before it began, needs {_RECENT_NEEDED}")
 
@@ -162,7 +163,7 @@ def _look_between(tried: TriedBackup, contents: Contents, promise: Promise, doub
     for story in stories:
         if begun_us <= story.booked_until_us < newest.booked_from_us - doubt_us and contents.orders_of(story) == []:
             ago_s = (newest.booked_from_us - story.booked_until_us) / 1e6
-            what = f"acknowledged {ago_s:.3f} s before {newest.order} was sent, which is there, and this isn't"
+            what = f"acknowledged {ago_s:.3f} s before {newest.order} was sent, which is in it, but this one isn't"
             promise.broken(f"{what}: {story.order}", (*story.rows, *newest.rows))
 
 
@@ -194,7 +195,7 @@ def _look_for(story: KeyStory, contents: Contents, promise: Promise, what: str) 
     orders = contents.orders_of(story)
     promise.n += orders is not None
     if orders is not None and not orders:
-        promise.broken(f"{what}, and not there: {story.order}", story.rows)
+        promise.broken(f"{what}, but missing: {story.order}", story.rows)
     return bool(orders)
 
 
@@ -204,11 +205,11 @@ def _compare(contents: Contents, promise: Promise) -> None:
         present = [order for order in orders if order is not None]
         promise.n += bool(present)
         if story.said is Said.REFUSED and orders and contents.record.is_whole:
-            promise.broken(f"refused, and there: {story.order}", story.rows)
+            promise.broken(f"refused, but booked: {story.order}", story.rows)
         elif len(orders) > 1:
-            promise.broken(f"there {len(orders)} times: {story.order}", story.rows)
+            promise.broken(f"booked {len(orders)} times: {story.order}", story.rows)
         elif present and not present[0].agrees_with(story.order):
-            promise.broken(f"ordered {story.order}, and there is {present[0]}", story.rows)
+            promise.broken(f"ordered {story.order}, but booked is {present[0]}", story.rows)
 
 
 def _add_up(contents: Contents, promise: Promise) -> None:
@@ -218,7 +219,7 @@ def _add_up(contents: Contents, promise: Promise) -> None:
         promise.lacks(record.blind_spot)
         return
     if contents.is_listed and not (books.can_tell_new and all(contents.orders)):
-        promise.lacks("lists don't say what of them is new, or who paid whom")
+        promise.lacks("the lists don't show which payments are new, or who paid whom")
         return
     if not contents.orders:
         promise.lacks(_EMPTY)
@@ -252,7 +253,7 @@ def _sum(contents: Contents, promise: Promise) -> None:
     if not record.is_exclusive:
         promise.lacks(record.blind_spot)
     elif record.opening.keys() != record.closing.keys():
-        promise.lacks("not the same accounts were read before the load and in it")
+        promise.lacks("different accounts were read before the load and in the backup")
     else:
         if not contents.orders:
             promise.lacks(_EMPTY)
@@ -260,4 +261,4 @@ def _sum(contents: Contents, promise: Promise) -> None:
         total, restored = sum(record.opening.values()), sum(record.closing.values())
         if restored != total:
             row = {"opening": total, "restored": restored}
-            promise.broken(f"{restored:,}, and it was {total:,} before the load", (row,))
+            promise.broken(f"{restored:,}, but it was {total:,} before the load", (row,))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from loadproof.analysis.audit.ledgerkeys import KeyStory
     from loadproof.analysis.audit.ledgerrecord import LedgerRecord
 
-BALANCES: Final = "balances end as they began plus the postings"
+BALANCES: Final = "closing balance = opening balance + postings"
 SUM: Final = "the sum of all balances never changes"
 NOT_NEGATIVE: Final = "no balance is negative"
 SNAPSHOTS_NEEDED: Final = 10
@@ -107,7 +107,7 @@ def _sums(record: LedgerRecord) -> Promise:
 
 def _overdrafts(record: LedgerRecord, stories: Mapping[str, KeyStory]) -> Promise:
     """Whoever never asks for more than there is can't see a balance below zero: so pairs of payments do."""
-    promise = Promise(NOT_NEGATIVE, "pairs of payments that only one of was covered", OVERDRAFTS_NEEDED)
+    promise = Promise(NOT_NEGATIVE, "pairs of payments of which the balance covered only one", OVERDRAFTS_NEEDED)
     for read in record.balance_reads:
         if read.balance < 0:
             promise.broken(f"{read.account} at {read.balance:,} at {read.sent_us / 1e6:.3f} s", (read.row,))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 THERE: Final = "every acknowledged payment is there"
 ONCE: Final = "every acknowledged payment is there once"
 OWN: Final = "with its own amount and parties"
-NOTHING_ELSE: Final = "nothing is there that nobody attempted"
+NOTHING_ELSE: Final = "no payment exists that nobody sent"
 _NO_LIST: Final = "the target file declares no `payments`, which lists them"
 
 
@@ -111,9 +111,9 @@ def audit_books(record: LedgerRecord, stories: Mapping[str, KeyStory], *, needed
             if books.lists(story):
                 once.n += 1
         if story.said is not Said.REFUSED and len(copies) > 1:
-            once.broken(f"there {len(copies)} times under one key: {story.order}", story.rows)
+            once.broken(f"booked {len(copies)} times under one key: {story.order}", story.rows)
         if story.said is Said.REFUSED and copies and record.is_whole:
-            nothing_else.broken(f"refused, and there: {story.order}", story.rows)
+            nothing_else.broken(f"refused, but booked: {story.order}", story.rows)
         nothing_else.n += len(copies)
         _compare(story, books, reads, own)
     _look_at_strangers(record, stories, books, once, nothing_else)
@@ -136,16 +136,16 @@ def _look_for(story: KeyStory, books: Books, reads: Mapping[str, Sequence[Paymen
     if books.lists(story):
         there.n += 1
         if not books.found.get(story.key):
-            there.broken(f"acknowledged at {at_s:.3f} s, and not there: {story.order}", story.rows)
+            there.broken(f"acknowledged at {at_s:.3f} s, but missing: {story.order}", story.rows)
         return
     latest = [reads[payment][-1] for payment in story.payments if payment in reads]
     if not latest:
-        there.lacks("some were not checked for")
+        there.lacks("some payments were not looked up")
         return
     there.n += 1
     for read in latest:
         if not read.is_there:
-            what = f"acknowledged at {at_s:.3f} s as {read.payment}, and not there: {story.order}"
+            what = f"acknowledged at {at_s:.3f} s as {read.payment}, but missing: {story.order}"
             there.broken(what, (*story.rows, read.row))
 
 
@@ -154,7 +154,7 @@ def _compare(story: KeyStory, books: Books, reads: Mapping[str, Sequence[Payment
     own.n += bool(seen)
     for order, row in seen:
         if not order.agrees_with(story.order):
-            own.broken(f"ordered {story.order}, and there is {order}", (*story.rows, row))
+            own.broken(f"ordered {story.order}, but booked is {order}", (*story.rows, row))
             return
 
 
@@ -185,10 +185,10 @@ def _look_at_strangers(
             nothing_else.lacks(record.blind_spot)
         return
     if not books.tells_ours:
-        nothing_else.lacks("lists say neither ids nor keys by which ours could be told from others")
+        nothing_else.lacks("the list has neither ids nor keys, so this run's payments can't be identified")
         return
     if not books.can_tell_new:
-        nothing_else.lacks("what was there before the load was not read, so new ones can't be told from it")
+        nothing_else.lacks("the payments before the load were not read, so new ones can't be identified")
         return
     open_orders = Counter(
         _signature(story.order)
@@ -202,9 +202,9 @@ def _look_at_strangers(
             open_orders[signature] -= 1
         elif signature in acknowledged:
             story = acknowledged[signature]
-            once.broken(f"there again, as {listed.payment}: {listed.order}", (*story.rows, row))
+            once.broken(f"booked again, as {listed.payment}: {listed.order}", (*story.rows, row))
         else:
-            nothing_else.broken(f"{listed.payment}: {listed.order}, which nobody attempted", (row,))
+            nothing_else.broken(f"{listed.payment}: {listed.order}, which nobody sent", (row,))
 
 
 def _signature(order: Order) -> tuple[str, str, int]:

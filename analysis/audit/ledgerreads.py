@@ -94,7 +94,7 @@ def _read_payments(record: LedgerRecord, stories: Mapping[str, KeyStory]) -> Pro
         # What is read when the load is long over is never stale.
         promise.n += "when" not in read.row
         if not read.is_there:
-            what = f"{read.payment}, acknowledged at {since_us / 1e6:.3f} s, not there at {read.sent_us / 1e6:.3f} s"
+            what = f"{read.payment}, acknowledged at {since_us / 1e6:.3f} s, missing at {read.sent_us / 1e6:.3f} s"
             promise.broken(what, (*story.rows, read.row))
     return promise
 

@@ -149,7 +149,7 @@ class LedgerRecord:
         """Why money may have moved that the journal doesn't know of; empty if none can have."""
         if not self.is_exclusive:
             return "the target file doesn't say `exclusive_accounts: true`, so others may move money there"
-        return "" if self.is_whole else "the journal has not all requests"
+        return "" if self.is_whole else "the journal doesn't have all requests"
 
     @property
     def unread_text(self) -> str:

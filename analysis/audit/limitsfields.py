@@ -100,9 +100,9 @@ def _wrong(line: Line, row: int, noted: dict[str, str], allowed: _Allowed) -> It
     policy, state = (_own(noted, word, line.limit) for word in (_POLICY, _STATE))
     limit = line.limit
     if policy.get("q", limit.amount) != limit.amount and policy.get("q") != limit.size:
-        yield f"RateLimit-Policy says q={policy['q']}, declared are {limit.amount}"
+        yield f"RateLimit-Policy says q={policy['q']}, but {limit.amount} were declared"
     if policy.get("w", limit.period) != limit.period:
-        yield f"RateLimit-Policy says w={policy['w']}, declared are {limit.period:g} s"
+        yield f"RateLimit-Policy says w={policy['w']}, but {limit.period:g} s were declared"
     remaining = state.get("r")
     if line.is_refused[row]:
         # A penalty refuses whatever is left of the limit.

@@ -100,7 +100,7 @@ def promises_of(line: Line, fits: list[AlgorithmFit], waits: Waits, kept: Honest
     may_be = [one.algorithm for one in _fitting(fits)]
     fields = stated(line, may_be, bounds(fits), windows=fits[0].windows, before=fits[0].before)
     if fields.sent:
-        reason = f"{fields.n:,} of {fields.sent:,} answers with RateLimit fields say what is left"
+        reason = f"{fields.n:,} of {fields.sent:,} answers with RateLimit fields state the remaining quota"
         offences = [(what, line, [row]) for row, what in fields.offences]
         yield LimitPromise("RateLimit fields", fields.n, reason, broken=len(offences), offences=offences)
 
@@ -120,8 +120,8 @@ def quota(line: Line, fits: list[AlgorithmFit], name: str = QUOTA) -> LimitPromi
     kind = f" ({' or '.join(algorithms)} fits)" if limit.algorithm == "unknown" else ""
     most = max(most_admitted(limit, algorithm) for algorithm in algorithms)
     window = f"in any {format_duration(limit.period)}"
-    reason = f"{limit_text(limit)}{kind}, at most {most} {window}: clients came to it {occasions:,} times"
-    reason += f", {together:,} of them with several requests on the way"
+    reason = f"{limit_text(limit)}{kind}, at most {most} {window}: clients reached it {occasions:,} times"
+    reason += f", {together:,} of them with several requests in flight"
     if occasions < NEEDED:
         reason += f", needs {NEEDED}: let clients send more than {limit.size} {window}, again and again"
     offences = []
@@ -180,10 +180,10 @@ def _isolation(line: Line, everybody: Line, fits: list[AlgorithmFit], strangers:
     sent, ended = everybody.sent[admitted], everybody.ended[admitted]
     counts = everybody.sure.over(sent) - everybody.sure.begun(ended - line.window_us + line.slack_us)
     n = int((counts >= most).sum())
-    reason = f"{n:,} admitted although all clients together had spent more than one's"
+    reason = f"{n:,} admitted although all clients together had used more than one client's quota"
     if n < NEEDED:
         reason += f", needs {NEEDED}: let more clients come close to their limits at the same time"
-    what = "refused although only other clients' requests can have spent it"
+    what = "refused although only other clients' requests can have used it up"
     return LimitPromise("isolation", n, reason, broken=len(strangers), offences=_from(what, line, strangers))
 
 
@@ -199,7 +199,8 @@ def _retry_after(line: Line, waits: Waits, kept: Honesty) -> LimitPromise:
         kinds = (*kinds, ("a refusal without Retry-After", missing))
     offences = [offence for what, rows in kinds for offence in _from(what, line, rows)]
     broken = sum(len(rows) for _, rows in kinds)
-    reason = f"{kept.tested:,} requests after waiting as long as told, {kept.confirmed:,} waits as they have to be"
+    reason = f"{kept.tested:,} requests after waiting as long as announced, "
+    reason += f"{kept.confirmed:,} waits that match what was admitted"
     if len(missing) and len(missing) == len(line.refused):
         reason = "no refusal has Retry-After; say `retry_after: false` if none is promised"
     elif kept.tested + kept.confirmed < NEEDED:

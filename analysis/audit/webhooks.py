@@ -147,7 +147,7 @@ def _effects(record: WebhookRecord, events: Mapping[str, list[Delivery]], needed
             continue
         promise.n += 1
         if effects == 0:
-            promise.broken(f"{event}: accepted, and without effect", _rows(deliveries))
+            promise.broken(f"{event}: accepted, but without effect", _rows(deliveries))
     return promise
 
 
@@ -161,7 +161,7 @@ def _one_effect(record: WebhookRecord, events: Mapping[str, list[Delivery]]) -> 
         if effects > 1:
             promise.broken(f"{event}: delivered {len(deliveries)} times, {effects} effects", _rows(deliveries))
         elif effects and record.is_whole and all(delivery.said is Said.REFUSED for delivery in deliveries):
-            promise.broken(f"{event}: refused each time, and it has an effect", _rows(deliveries))
+            promise.broken(f"{event}: refused each time, but has an effect", _rows(deliveries))
     return promise
 
 
@@ -211,9 +211,9 @@ def _no_effect(record: WebhookRecord, events: Mapping[str, list[Delivery]]) -> P
     for event, deliveries in events.items():
         how, effects = deliveries[0].how, record.effects.get(event)
         if _is_accepted(deliveries):
-            promise.broken(f"{event}: {how}, and accepted", _rows(deliveries))
+            promise.broken(f"{event}: {how}, but accepted", _rows(deliveries))
         elif effects:
-            promise.broken(f"{event}: {how}, and it has an effect", _rows(deliveries))
+            promise.broken(f"{event}: {how}, but has an effect", _rows(deliveries))
         if effects is not None and how in counts and any(map(_has_come, deliveries)):
             counts[how] += 1
     promise.n = min(counts.values())

@@ -200,7 +200,7 @@ def _broken(baseline: Sequence[Replicate], candidate: Sequence[Replicate]) -> It
             f"the target ended {now} of {len(candidate)} runs of the candidate early, "
             f"and {was} of {len(baseline)} of the baseline: they are left out"
         )
-        yield Finding(Word.FAIL if is_worse else Word.PASS, what, "read those runs' reports for why")
+        yield Finding(Word.FAIL if is_worse else Word.PASS, what, "check those runs' reports for why it ended them")
     if min(len(baseline) - was, len(candidate) - now) < ENOUGH_RUNS:
         what = f"{len(baseline) - was} and {len(candidate) - now} runs can't tell a change from noise"
         remedy = f"make at least {ENOUGH_RUNS} runs of each release; eight are better"

@@ -59,7 +59,7 @@ def _of_equals(word: ChangeWord, reason: str, next_step: str) -> tuple[str, str]
                 "Repeat it on a quieter machine: at most one duel of equals in fifty may do this.",
             )
         case ChangeWord.EQUIVALENT:
-            return f"no false alarm: {reason}, as it should be of one release", "Compare two releases here now."
+            return f"no false alarm: {reason}, as expected of a single release", "Compare two releases here now."
         case _:
             verdict = "no false alarm: nothing is called changed, but it isn't shown to be equal either"
             return f"{verdict}; {reason}", next_step

@@ -33,7 +33,7 @@ def findings_of(duel: Duel, path: Path) -> Iterator[Finding]:
         yield Finding.note(what, f"give the generator a quieter machine: the last was INVALID because {_why(duel)}")
     if duel.kind == "aa" and duel.changed is not None:
         what = f"both sides are the same release, and {_alarms(duel.changed)}"
-        yield Finding.note(what, "repeat it to know the rate of false alarms on this machine better")
+        yield Finding.note(what, "repeat it for a better estimate of the rate of false alarms on this machine")
     yield _of_equals(duel, path.parent)
 
 
@@ -44,7 +44,7 @@ def _alarms(changed: int) -> str:
         case 1:
             return "one row is called changed: a false alarm"
         case _:
-            return f"{changed} rows are called changed: false alarms, all of them"
+            return f"{changed} rows are called changed, all of them false alarms"
 
 
 def _undecided(duel: Duel, path: Path) -> Finding:
@@ -58,7 +58,7 @@ def _undecided(duel: Duel, path: Path) -> Finding:
         remedy = f"its output is in {duel.runs[-1].side}.log"
         return Finding(Word.FAIL if is_candidates else Word.INVALID, what, remedy)
     word = Word.INVALID if duel.ending == "unmeasured" else Word.INCONCLUSIVE
-    return Finding(word, what, f"go on with it: `{resume_command(path)}`")
+    return Finding(word, what, f"continue it with `{resume_command(path)}`")
 
 
 def _why(duel: Duel) -> str:

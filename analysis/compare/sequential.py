@@ -141,7 +141,7 @@ def _reason(words: Mapping[Row, ChangeWord], judgements: Sequence[Judgement], *,
         more = f", and {len(regressed) - 1} more" if len(regressed) > 1 else ""
         return f"{' · '.join(regressed[0])} regressed{more}"
     if broken := [each.threshold for each in judgements if each.word is Word.FAIL]:
-        return f"{broken[0].scope}: {broken[0].expect} is not kept"
+        return f"{broken[0].scope}: {broken[0].expect} is violated"
     is_kept = all(judgement.word is Word.PASS for judgement in judgements)
     if words and is_kept and all(word in _FINE for word in words.values()):
         return "everything that a threshold names is equivalent or improved"

@@ -108,7 +108,7 @@ def _releases(baseline: Runs, candidate: Runs) -> Iterator[Finding]:
             yield Finding.note(what, "compare one release per side")
     if len(was) == 1 and was == now:
         what = f"both sides are release {next(iter(was))}"
-        yield Finding.note(what, "if that is not a test of equals, check which runs you gave")
+        yield Finding.note(what, "unless you are testing equal releases, check which runs you gave")
 
 
 def _order(baseline: Runs, candidate: Runs) -> Iterator[Finding]:

@@ -17,6 +17,11 @@ def cannot_show(run: LocustRun) -> tuple[str, ...]:
     return tuple(_sentences(run))
 
 
+def unwatched_text(source: str) -> str:
+    """The clause on what no file of another tool records."""
+    return f"{source} can't show whether the generator kept up"
+
+
 def _sentences(run: LocustRun) -> Iterator[str]:
     yield (
         "Nothing here shows how the load generator did: its CPU, its lateness, lost reports. "

@@ -65,7 +65,7 @@ def _contradictions(total: Entry | None, listed: int, repeats: tuple[Entry, ...]
     if total is not None and listed > total.failures:
         yield f"the failures file has {listed:,} failures, all endpoints together {total.failures:,}"
     if repeats:
-        yield f"the stats file has {len(repeats):,} further rows of what it already has, with other numbers"
+        yield f"the stats file has {len(repeats):,} more rows for endpoints that it already has, with other numbers"
 
 
 def _odd_rows(rows: list[Entry]) -> Iterator[str]:

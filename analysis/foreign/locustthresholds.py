@@ -7,6 +7,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from loadproof.analysis.foreign.caveats import unwatched_text
 from loadproof.analysis.foreign.locustdoubts import doubts_of, later_of
 from loadproof.analysis.foreign.locustentries import AGGREGATED, SUM, Entry, together
 from loadproof.analysis.foreign.locustestimates import estimate_in
@@ -14,7 +15,7 @@ from loadproof.analysis.foreign.texts import could_be
 from loadproof.analysis.foreign.thresholdfile import read_thresholds
 from loadproof.analysis.inert import shortened
 from loadproof.analysis.judge.finding import Finding
-from loadproof.analysis.judge.judgement import Judgement, judge_estimate
+from loadproof.analysis.judge.judgement import NOTHING_TO_JUDGE, Judgement, judge_estimate
 from loadproof.analysis.judge.owncode import MOST_RAISED
 from loadproof.analysis.judge.verdict import PRECEDENCE, Verdict, all_hold, deciding_reason, sentence
 from loadproof.analysis.word import Word
@@ -59,7 +60,7 @@ def verdict_on_csvs(thresholds: tuple[FileThreshold, ...], run: LocustRun) -> Ve
     word = next(word for word in PRECEDENCE if word in words)
     deciding = [judgement for judgement in judgements if judgement.word is word]
     if word is Word.PASS:
-        reason = sentence(f"{all_hold(len(judgements))}; these files can't show whether the generator kept up")
+        reason = sentence(f"{all_hold(len(judgements))}; {unwatched_text('these files')}")
     elif deciding:
         # No capital letter: it may begin with a name.
         reason = deciding_reason(deciding)
@@ -144,7 +145,7 @@ def _judge_entry(threshold: FileThreshold, entry: Entry | None) -> Judgement:
     metric = threshold.expectation.metric
     estimate = estimate_in(entry, metric) if entry is not None else None
     if entry is None or estimate is None:
-        return Judgement(threshold, Word.INCONCLUSIVE, None, "no samples: nothing to judge")
+        return Judgement(threshold, Word.INCONCLUSIVE, None, NOTHING_TO_JUDGE)
     is_of_samples = metric.name == "error_ratio" or metric.quantile is not None
     needed = samples_needed(threshold.expectation) if is_of_samples else 0
     judgement = judge_estimate(threshold, estimate, needed=needed)

@@ -156,7 +156,7 @@ class LogRows:
     def _refuse(self) -> None:
         where = str(self.path)
         if self.requests and self.texts_as_status and not self._statuses:
-            remedy = "give the HTTP status of each answer, and 0 where none came"
+            remedy = "give the HTTP status of each response, and 0 where there was none"
             raise InputError(Problem(where, "no status in it is a number", remedy, got=excerpt(self._status_text)))
         if self._odd_times and self.untimed == self.requests:
             what = "no `response_ms` in it can be read"

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from loadproof.analysis.estimates.scope import Scope
+from loadproof.analysis.foreign.caveats import unwatched_text
 from loadproof.analysis.foreign.leftout import left_out_of, with_untimed
 from loadproof.analysis.foreign.logcells import PHASE
 from loadproof.analysis.foreign.requestlog import in_seconds
@@ -86,7 +87,7 @@ def verdict_on_log(thresholds: tuple[FileThreshold, ...], log: RequestLog) -> Ve
     word = next(word for word in PRECEDENCE if word in {judgement.word for judgement in judgements})
     deciding = [judgement for judgement in judgements if judgement.word is word]
     if word is Word.PASS:
-        reason = f"{all_hold(len(judgements))}; a log can't show whether the generator kept up"
+        reason = f"{all_hold(len(judgements))}; {unwatched_text('a log')}"
     else:
         reason = deciding_reason(deciding)
     place = judgements.index(deciding[0])

@@ -73,7 +73,7 @@ def count_journal(run: Run) -> JournalCounts:
         kinds = block.groupby(["request", "outcome", "phase"], observed=True).size()
         counts.by_kind.update({tuple(map(str, kind)): int(count) for kind, count in kinds.items()})  # type: ignore[call-overload]
         skipped += unparsed
-    torn = [f"{files.JOURNAL} is torn: what follows its last whole row is lost"] if lines.is_torn else []
+    torn = [f"{files.JOURNAL} is damaged: everything after its last complete row is lost"] if lines.is_torn else []
     unread = [f"{files.JOURNAL}: {left_out(skipped)}"] if skipped else []
     counts.damage = (*torn, *unread)
     return counts

@@ -139,7 +139,7 @@ def _cells(path: Path, manifest: Manifest, damage: list[str]) -> pd.DataFrame:
     except OSError:
         damage.append(f"{path.name} is missing")
     if blocks.is_torn:
-        damage.append(f"{path.name} is torn: what follows its last whole row is lost")
+        damage.append(f"{path.name} is damaged: everything after its last complete row is lost")
     if cells.skipped:
         damage.append(f"{path.name}: {left_out(cells.skipped)}")
     return cells.frame()

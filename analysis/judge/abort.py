@@ -70,7 +70,7 @@ class AbortWatch:
             until_s = now_s - late_s(expectation, self._scenario) - _REPORTED_S
             window = deciding_window(expectation, watched.spans, watched.counted, until_s=until_s)
             if window is not None and window.word is Word.FAIL:
-                return f"{watched.threshold.scope}: {watched.threshold.expect} was broken {window.when}"
+                return f"{watched.threshold.scope}: {watched.threshold.expect} was violated {window.when}"
         return None
 
 

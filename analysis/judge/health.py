@@ -135,7 +135,7 @@ def _set_up(run: Run) -> Iterator[Finding]:
     beyond = ", or its users after the plan's end," if run.manifest.scenario.locustfile else ""
     what = f"on_start, on_stop and authentication{beyond} sent {counted(counts.sent, 'request')} outside the plan"
     if failed:
-        what += ", of which " + " and ".join(f"{count:,} ended {outcome}" for outcome, count in failed.items())
+        what += ", of which " + " and ".join(f"{count:,} ended in {outcome}" for outcome, count in failed.items())
     word = Word.INCONCLUSIVE if sum(failed.values()) > MOST_RAISED * counts.sent else Word.PASS
     remedy = "fix the target, or what on_start and on_stop send, then run again" if failed else "nothing to do"
     yield Finding(word, what, remedy)
@@ -164,7 +164,7 @@ def _repeated(run: Run) -> Iterator[Finding]:
 def _surplus(run: Run) -> Iterator[Finding]:
     """On a connection that is out of step, the next answer would be taken for that of another request."""
     if (counts := tally(run.intervals)).surplus:
-        what = f"the target sent more than its answer to {counts.surplus:,} of {counts.sent:,} requests"
+        what = f"the target sent extra bytes after its response to {counts.surplus:,} of {counts.sent:,} requests"
         what += ": each of these connections had to be closed"
         yield Finding.note(what, "make the target's Content-Length agree with the bytes that it sends")
 
@@ -213,7 +213,7 @@ def _lost_redis(run: Run) -> Iterator[Finding]:
     if run.manifest.target.redis is None:
         return
     for died_s in run.events.loc[run.events["kind"] == REDIS_DIED, "time_s"]:
-        what = f"the Redis of this run died by {format_duration(died_s)}, which the scenario doesn't plan"
+        what = f"this run's Redis died at {format_duration(died_s)}, which the scenario didn't plan"
         yield Finding(Word.INVALID, what, "check redis.log, then run again")
     fallbacks = run.target[run.target["metric"] == files.FALLBACKS]["value"].max()
     if fallbacks > 0:

@@ -18,6 +18,7 @@ TOO_FEW_RUNS: Final = "can't tell a change from noise"
 ONE_RUN_A_SIDE: Final = f"one run on each side {TOO_FEW_RUNS}"
 """Requests of one run share its luck: the replicate is the run."""
 NO_SAMPLES: Final = "has no samples for it"
+NOTHING_TO_JUDGE: Final = "no samples: nothing to judge"
 _MOST_TIMES: Final = 100
 """Nobody waits for more than this many times the samples."""
 TOO_CLOSE: Final = "too close for a longer run to decide"
@@ -26,11 +27,11 @@ TOO_CLOSE: Final = "too close for a longer run to decide"
 class Compliance(StrEnum):
     """Of one run, this or the next, with a threshold."""
 
-    KEPT = "kept"
+    KEPT = "met"
     UNSURE = "unsure"
     MISSED = "just missed"
     """In this run, but not far enough for a FAIL."""
-    BROKEN = "broken"
+    BROKEN = "violated"
 
 
 class Wanting(StrEnum):

@@ -59,11 +59,13 @@ class Outage:
         where = f", of {endpoint}" if most >= _ALMOST_ALL * misses.count and len(traffic.endpoints) > 1 else ""
         if expectation.metric.quantile is not None:
             return f"{misses.count:,} {of} took longer than {expectation.limit_text}{where}"
-        kinds = {_ENDINGS.get(outcome, outcome): count for outcome, count in misses.by("outcome").items()}
-        if len(kinds) == 1:
-            return f"{misses.count:,} {of} ended {next(iter(kinds))}{where}"
-        told = ", ".join(f"{count:,} {kind}" for kind, count in kinds.items())
-        return f"{misses.count:,} {of} ended badly ({told}){where}"
+        outcomes = misses.by("outcome")
+        if len(outcomes) == 1:
+            (outcome,) = outcomes
+            how = f"were {_ENDINGS[outcome]}" if outcome in _ENDINGS else f"ended in {outcome}"
+            return f"{misses.count:,} {of} {how}{where}"
+        told = ", ".join(f"{count:,} {_ENDINGS.get(outcome, outcome)}" for outcome, count in outcomes.items())
+        return f"{misses.count:,} {of} failed ({told}){where}"
 
 
 _ENDINGS: Final = {

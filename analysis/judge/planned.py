@@ -95,7 +95,7 @@ def _empty_turns(run: Run) -> Iterator[Disturbance]:
             what = f"phase {phase}: {empty:,} of {empty + others:,} {turns} of {endpoint} sent nothing"
             remedy = _EMPTY_TURNS
             if may_lack := _running_out(run):
-                remedy = f"{remedy}; or give {may_lack}, which begins no row again, more rows than turns on each worker"
+                remedy = f"{remedy}; or give {may_lack} (which doesn't start over) more rows than each worker has turns"
             yield Disturbance(what, remedy, decides=True, phases=frozenset({phase}))
 
 

@@ -17,6 +17,7 @@ from loadproof.analysis.estimates.misses import misses_of
 from loadproof.analysis.estimates.scope import Scope, rows_of, times_of
 from loadproof.analysis.estimates.seconds import Noise, Seconds, share_of
 from loadproof.analysis.judge.judgement import (
+    NOTHING_TO_JUDGE,
     Compliance,
     Judgement,
     Wanting,
@@ -54,7 +55,6 @@ RUN_ESTIMATORS: Final[dict[str, Callable[[Metric, Run, Scope], Estimate | None]]
 """For metrics that are more than a count of a scope's rows."""
 _FAR: Final = 1.5
 """Times a limit; a time that misses it by less may be due to a noisy minute."""
-_NOTHING: Final = "no samples: nothing to judge"
 
 
 def judge_threshold(threshold: Threshold, run: Run, baseline: Run | None = None) -> Judgement:
@@ -89,7 +89,7 @@ def _judge_twice(threshold: Expected, traffic: Traffic, scope: Scope) -> Judgeme
     expectation, needed = threshold.expectation, samples_needed(threshold.expectation)
     estimates = counted_estimates(expectation.metric, traffic, scope, list(Noise))
     if any(estimate is None for estimate in estimates):
-        return Judgement(threshold, Word.INCONCLUSIVE, None, _NOTHING)
+        return Judgement(threshold, Word.INCONCLUSIVE, None, NOTHING_TO_JUDGE)
     sampled, likely, cautious = (
         _closed_at_limit(estimate, expectation, traffic, scope, noise)
         for estimate, noise in zip(estimates, Noise, strict=True)
@@ -164,7 +164,7 @@ def _nothing_to_judge(expectation: Expectation, run: Run, scope: Scope) -> str:
     unknown = None
     if expectation.metric.kind.from_disturbance:
         unknown = why_unknown(run, scope.phases[0], scope.endpoints)
-    return unknown or _NOTHING
+    return unknown or NOTHING_TO_JUDGE
 
 
 def estimate_of(metric: Metric, run: Run, scope: Scope) -> Estimate | None:

@@ -275,7 +275,7 @@ def _worst_place(threshold: Threshold, run: Run, window_s: tuple[int, int] | Non
     p95 = worst.response[0.95]
     if any(wrong.values()):
         most = max(wrong, key=wrong.__getitem__)
-        return f"{place}, where {wrong[most]:,} of {worst.tally.sent:,} requests ended {most}"
+        return f"{place}, where {wrong[most]:,} of {worst.tally.sent:,} requests ended in {most}"
     if worst.tally.dropped:
         return f"{place}, where {worst.tally.dropped:,} of {worst.tally.offered:,} requests could not even be sent"
     return f"{place}, where p95 is {format_duration(p95.value)}" if p95 else place

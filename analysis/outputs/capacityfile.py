@@ -181,7 +181,7 @@ def capacity_next_step(search: Search, result: Capacity) -> str:
 
 def estimated_text(search: Search, result: Capacity) -> str:
     """What the figure means."""
-    what = f"the load, in arrivals per second, at which half of the trials of {search.trial_s:g} s keep all goals"
+    what = f"the load, in arrivals per second, at which half of the trials of {search.trial_s:g} s meet all goals"
     if result.found is Found.FOUND and result.together.half is not None:
         n = result.together.half.n
         return f"Estimated: {what}, from {n} trials, with a 95 % interval by profile likelihood."
@@ -193,16 +193,16 @@ def facts(search: Search, result: Capacity) -> Iterator[str]:
     if result.first:
         goals = ", ".join(goal for goal, _ in result.first)
         outcomes = _outcomes([(count, name) for name, count in result.first_outcomes])
-        why = f"; requests that were not good ended {outcomes}" if outcomes else ""
+        why = f"; the requests that failed: {outcomes}" if outcomes else ""
         yield f"Breaks first: {goals}{why}."
     if result.knee is not None:
         up_to = f"up to {rate(result.knee.load_rps)} offered, goodput keeps up with the load"
         yield f"No knee yet: {up_to}." if result.found is Found.TOO_LOW else f"Knee: {up_to}."
     if result.peak is not None:
-        yield f"Most goodput: {rate(result.peak.goodput_rps)}, at {rate(result.peak.load_rps)} offered."
+        yield f"Peak goodput: {rate(result.peak.goodput_rps)}, at {rate(result.peak.load_rps)} offered."
     if result.together.throughput_rps is not None:
         at = rate(result.together.lower_rps)
-        yield f"Conditional throughput (RFC 9971): {rate(result.together.throughput_rps)} of good answers at {at}."
+        yield f"Conditional throughput (RFC 9971): {rate(result.together.throughput_rps)} of correct responses at {at}."
     if result.beyond is not None:
         yield beyond_text(result.beyond, result.value_rps)
     elif result.found in {Found.FOUND, Found.ROUGH}:
@@ -214,7 +214,7 @@ def facts(search: Search, result: Capacity) -> Iterator[str]:
         trials = counted(result.invalid, "trial")
         yield f"{trials} measured the generator instead of the target: repeated, and not counted."
     if search.others:
-        yield f"Not searched for, as no share of a trial's requests decides it: {', '.join(search.others)}."
+        yield f"Not part of the search, because a share of requests doesn't decide them: {', '.join(search.others)}."
 
 
 def beyond_text(trial: Trial, capacity_rps: float | None) -> str:
@@ -240,7 +240,7 @@ def goal_cells(goal: GoalCapacity) -> tuple[str, str, str, str, str]:
     return goal.goal, load_text(goal.half), rate(goal.lower_rps), rate(goal.upper_rps), rate(goal.throughput_rps)
 
 
-GOAL_HEAD: Final = ("goal", "half of the trials keep it", "held", "not held", "conditional throughput")
+GOAL_HEAD: Final = ("goal", "half of the trials meet it", "held", "not held", "conditional throughput")
 
 
 def attributes_text(search: Search) -> Iterator[str]:

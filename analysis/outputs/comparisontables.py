@@ -128,7 +128,7 @@ def comparison_view(comparison: Comparison) -> Group:
         for judged in comparison.judgements
     ]
     tagged += [(each.word, each.tag, f"{each.what}; {each.remedy}") for each in comparison.findings]
-    sentences = (rest_text(comparison, shown), facts_of(comparison), f"next: {conclusion.next_step}")
+    sentences = (rest_text(comparison, shown), facts_of(comparison), f"Next: {conclusion.next_step}")
     return Group(
         Text.assemble((conclusion.word, STYLES[conclusion.verdict]), f"  {escaped(conclusion.reason)}"),
         table,

@@ -10,7 +10,7 @@ from rich.console import Group
 from rich.text import Text
 
 from loadproof.analysis.estimates.metrics import QUANTILES
-from loadproof.analysis.foreign.caveats import cannot_show
+from loadproof.analysis.foreign.caveats import cannot_show, unwatched_text
 from loadproof.analysis.foreign.turns import find_turns
 from loadproof.analysis.inert import markdown, shortened
 from loadproof.analysis.outputs.foreignverdict import CsvVerdictJson
@@ -201,5 +201,5 @@ def terminal(examined: Examined) -> Group:
         *(Text(escaped(f"note: {note}")) for note in examined.search.notes),
         *(Text(escaped(f"exception in the locustfile: {text}")) for text in exceptions_text(examined.run, 3)),
         *(Text(escaped(f"note: {damage}")) for damage in examined.run.damage),
-        Text("note: such files can't show whether the load generator kept up"),
+        Text(f"note: {unwatched_text('such files')}"),
     )

@@ -51,7 +51,7 @@ class EstimateJson(_OfEstimate):
 
 
 class ThresholdJson(JsonModel):
-    """`in_this_run`: kept, unsure, just missed (no FAIL by itself) or broken; `next_time`: kept, unsure or broken.
+    """`in_this_run`: met, unsure, just missed (no FAIL by itself) or violated; `next_time`: met, unsure or violated.
 
     Null where a metric has no such answer. `decided_by` is the one that made FAIL or INCONCLUSIVE; PASS needs both.
     """

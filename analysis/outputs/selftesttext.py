@@ -75,7 +75,7 @@ def sentences(selftest: SelfTest) -> Iterator[str]:
 def sizes(selftest: SelfTest) -> str:
     """Which of the shipped scenarios it can decide; it says so of none if its own measurement was disturbed."""
     if not selftest.ceiling_rps:
-        return "It can decide no scenario as it is: if other programs are busy here, run it again without them."
+        return "It can't decide any scenario in this state: if other programs are busy here, run it again without them."
     if untried := _untried(selftest):
         what = f"{untried} of {len(selftest.rates)} questions could not be tried, because this machine was too busy"
         return f"It is not known which scenarios it can decide: {what}. Run it again without other programs."
@@ -86,7 +86,7 @@ def sizes(selftest: SelfTest) -> str:
     text = f"Shipped scenarios {can}: {', '.join(fits) or 'none'}."
     if wrong:
         answers = "1 answer was" if wrong == 1 else f"{wrong} answers were"
-        text += f" But {answers} wrong: rely on no verdict from here until a self-test gets all right."
+        text += f" But {answers} wrong: don't rely on verdicts from here until a self-test gets everything right."
     return f"{text} Too large for one process: {', '.join(beyond)}." if beyond else text
 
 

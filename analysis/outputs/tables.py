@@ -187,7 +187,7 @@ def terminal_view(verdict: Verdict, interval: str = "95 % interval") -> Group:
         *(_tagged(promise.word, f"{audit}: {promise.promise}: {promise.reason}") for audit, promise in _open(verdict)),
         *(_tagged(finding.word, f"{finding.what}; {finding.remedy}") for finding in findings),
         *([Text(escaped(verdict.beside))] if verdict.beside else []),
-        Text(f"next: {escaped(verdict.next_step)}"),
+        Text(f"Next: {escaped(verdict.next_step)}"),
     )
 
 

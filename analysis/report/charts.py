@@ -63,7 +63,7 @@ def throughput_chart(traffic: Traffic, counts: pd.DataFrame) -> Markup:
         axes.plot(table.index, table["good"], color=LINES[1], linestyle="--", label="ok")
         axes.set_ylim(bottom=0)
         drawing.legend(axes)
-    return drawing.svg("Requests and ok answers per second")
+    return drawing.svg("Requests and ok responses per second")
 
 
 def heat_chart(traffic: Traffic, answers: pd.DataFrame) -> Markup | None:
@@ -77,7 +77,7 @@ def heat_chart(traffic: Traffic, answers: pd.DataFrame) -> Markup | None:
             axes.plot(table.index, table[quantile], color=INK, linestyle=style, label=f"p{quantile * 100:g}")
         log_durations(axes)
         drawing.legend(axes)
-    return drawing.svg("Heat map of the response times of ok answers, with their median, 95th and 99th percentile")
+    return drawing.svg("Heat map of the response times of ok responses, with their median, 95th and 99th percentile")
 
 
 def endpoints_chart(traffic: Traffic, answers: pd.DataFrame, endpoints: Sequence[str]) -> Markup | None:
@@ -101,7 +101,7 @@ def _p95_chart(of: str, traffic: Traffic, answers: pd.DataFrame, endpoints: Sequ
             axes.plot(table.index, table[0.95], color=LINES[number], linestyle=style, label=escaped(endpoint))
         log_durations(axes)
         drawing.legend(axes)
-    return drawing.svg(f"95th percentile of the response time of ok answers of each {of} over time")
+    return drawing.svg(f"95th percentile of the response time of ok responses of each {of} over time")
 
 
 def spectrum_chart(
@@ -129,10 +129,10 @@ def spectrum_chart(
         shown = [one for one in (1, 2, 10, 20, 100, 1000, 10_000, 100_000, 1_000_000) if one <= n]
         axes.set_xticks(shown, ["0" if one == 1 else f"p{100 - 100 / one:.6g}" for one in shown], minor=False)
         axes.xaxis.set_minor_formatter(NullFormatter())
-        axes.set_xlabel("one in so many is slower")
+        axes.set_xlabel("percentile (one in N is slower)")
         log_durations(axes)
         drawing.legend(axes)
-    return drawing.svg("Response and service time of ok answers by quantile, on a log scale of 1/(1-q)")
+    return drawing.svg("Response and service time of ok responses by quantile, on a log scale of 1/(1-q)")
 
 
 def spectrum_of(traffic: Traffic) -> dict[str, NDArray[np.int64]]:

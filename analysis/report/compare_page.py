@@ -29,9 +29,9 @@ COMPARE: Final = "compare.json"
 _HEAD: Final = ("", "where", "metric", "baseline", "candidate", "change", "p", "would show", "between runs")
 _TITLES: Final = {
     "between runs": "The part of the variance that lies between runs: more runs make it smaller, longer ones don't",
-    "p": "How often noise alone makes equal releases differ so much, counting all rows that were tested",
-    "would show": "The smallest change that such runs would have shown in four of five comparisons, and how many runs "
-    "of each release would decide so often if the change is what it looks like",
+    "p": "How often noise alone would make equal releases differ this much, adjusted for the number of rows tested",
+    "would show": "The smallest change that these runs would detect 80 % of the time, and the number of runs of each "
+    "release needed to settle it with 80 % power if the change is as large as it looks",
     "change": "With its 95 % interval, for this row alone",
 }
 

@@ -52,7 +52,7 @@ def log_facts(log: RequestLog) -> str:
     """One sentence."""
     lasted_s = log.traffic.measured_s
     left_out = f"; {counted(log.unreadable, 'line')} left out" if log.unreadable else ""
-    coarse = "; times are good to 1.6 %, for there are so many" if log.is_coarse else ""
+    coarse = "; times are accurate to 1.6 % (large log)" if log.is_coarse else ""
     return (
         f"{counted(log.requests, 'request')} of {counted(len(log.traffic.endpoints), 'kind')} "
         f"in {format_duration(lasted_s)}, "

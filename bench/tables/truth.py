@@ -50,12 +50,12 @@ def stops() -> str:
     slowest_s = 0.05 * load["seconds"]
     p95_of = {tool: _ms(error["reported_s"]) for tool, error in p95.items()}
     return (
-        f"**A server stalls once, for {STOP_S:g} s, during {load['seconds']} s at {load['rate_rps']} requests/s. "
-        f"Its users see a p95 of {_ms(ours['true_s'])}. Locust reports {p95_of['Locust']} and hey {p95_of['hey']}, "
-        "because they stop sending while they wait (coordinated omission). loadproof reports "
-        f"{p95_of['loadproof']}.** You can check it in your head: the slowest 5 % arrive in the stall's first "
-        f"{slowest_s:.1f} s, and wait {STOP_S - slowest_s:.1f} s or longer. k6 reports {p95_of['k6']} with its "
-        f"constant-arrival-rate executor, wrk {p95_of['wrk']} ([how they were run](docs/truth.md))."
+        f"A server stalls once, for {STOP_S:g} s, during {load['seconds']} s at {load['rate_rps']} requests/s, "
+        f"so its users see a p95 of {_ms(ours['true_s'])}: the slowest 5 % arrive in the stall's first "
+        f"{slowest_s:.1f} s, and wait {STOP_S - slowest_s:.1f} s or longer. Locust reports {p95_of['Locust']} "
+        f"and hey {p95_of['hey']}, because they stop sending while they wait (coordinated omission); loadproof reports "
+        f"{p95_of['loadproof']}, k6 {p95_of['k6']} with its constant-arrival-rate executor, and wrk {p95_of['wrk']} "
+        "([how they were run](docs/truth.md))."
     )
 
 

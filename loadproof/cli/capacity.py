@@ -181,7 +181,8 @@ def _with_ceiling(runs: TrialRuns, search: Search, directory: Path) -> Search:
         raise UnsendableError(search.from_rps, search.ceiling_note)
     if search.ceiling_note:
         note(
-            f"the generator alone keeps up to {search.top_rps:,.4g} rps: the search ends there ({search.ceiling_note})"
+            f"this machine's generator keeps up with at most {search.top_rps:,.4g} rps, so the search stops there "
+            f"({search.ceiling_note})"
         )
     return search
 

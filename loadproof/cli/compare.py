@@ -122,7 +122,7 @@ def _sides(runs: Sequence[Path], baseline: Sequence[Path], candidate: Sequence[P
         raise InputError(Problem("compare", "runs are given as arguments and as options", _USAGE))
     if texts:
         if texts.count(DIVIDER) != 1:
-            what = "nothing divides baseline and candidate" if DIVIDER not in texts else "more than one `--`"
+            what = "no `--` between baseline and candidate" if DIVIDER not in texts else "more than one `--`"
             raise InputError(Problem("compare", what, _USAGE))
         at = texts.index(DIVIDER)
         baseline, candidate = runs[:at], runs[at + 1 :]

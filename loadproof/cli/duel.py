@@ -61,7 +61,7 @@ DescriptionOption = Annotated[
     Path | None,
     target_option("--target", metavar="FILE", help="Target file with the paths, headers and limits of both releases."),
 ]
-WaitOption = Annotated[int, target_option(metavar="SECONDS", help="How long to wait for a release to answer.", min=1)]
+WaitOption = Annotated[int, target_option(metavar="SECONDS", help="How long to wait for a release to respond.", min=1)]
 AaOption = Annotated[
     bool, load_option("--aa", help="Compare the baseline with itself: any difference it finds is a false alarm.")
 ]
@@ -163,7 +163,7 @@ def _assignments(duel: Duel, resume: Path | None, allowed: list[str]) -> dict[Si
         what = "clients would be told apart on one side only"
         raise InputError(Problem(scenario.name, what, "say `clients: shared` or `clients: {header: NAME}`"))
     if not any(threshold.expectation.metric.kind.reads_times for threshold in scenario.thresholds):
-        remedy = "add what matters, like {endpoint: balance, expect: p(95) < 200 ms}: the duel is decided by it"
+        remedy = "add the one that matters, like {endpoint: balance, expect: p(95) < 200 ms}: it decides the duel"
         raise InputError(Problem(scenario.name, "no threshold on time, so nothing to compare", remedy))
     return assignments
 

@@ -39,7 +39,7 @@ def sides_of(baseline: str | None, candidate: str | None, *, is_aa: bool) -> dic
         remedy = "give the new release's URL or command, or --aa to compare the baseline with itself"
         raise InputError(Problem("--candidate", "missing", remedy))
     if baseline.strip().rstrip("/") == candidate.strip().rstrip("/"):
-        remedy = "give another release, or --aa instead of it to see how often equals are called different"
+        remedy = "give another release, or use --aa to see how often equal releases are called different"
         raise InputError(Problem("--candidate", "the same as --baseline", remedy, got=candidate))
     return {"baseline": baseline, "candidate": candidate}
 
@@ -49,13 +49,13 @@ def looks_of(text: str | None, *, is_quick: bool) -> tuple[int, ...]:
     if text is None:
         return QUICK_LOOKS if is_quick else LOOKS
     if is_quick:
-        raise InputError(Problem("--looks", "contradicts --quick, which has its own", "leave one of them out"))
+        raise InputError(Problem("--looks", "contradicts --quick, which sets its own", "leave one of them out"))
     parts = [part.strip() for part in text.split(",")]
     is_list = all(part.isascii() and part.isdecimal() and len(part) < 5 for part in parts)
     looks = tuple(map(int, parts)) if is_list else ()
     what = looks_problem(looks) if is_list else "not a list of numbers"
     if what is not None:
-        raise InputError(Problem("--looks", what, "write even numbers that grow, like 4,6,8,12", got=text))
+        raise InputError(Problem("--looks", what, "write increasing even numbers, like 4,6,8,12", got=text))
     return looks
 
 
@@ -71,14 +71,15 @@ def check_duet(duel: Duel, reports: Path) -> None:
         raise InputError(Problem("--duet", "each half has one generator", "leave out --workers", got=str(duel.workers)))
     alarms = false_alarms(reports, duel)
     if duel.kind != "aa" and (alarms.found or not alarms.duels):
-        seen = str(alarms) if alarms.found else "no duel of equals has shown that the halves of this machine are alike"
-        raise InputError(Problem("--duet", seen, "run one first, with --aa --duet, or take turns without --duet"))
+        unknown = "no duel of equals has shown that this machine's halves are alike"
+        what = str(alarms) if alarms.found else unknown
+        raise InputError(Problem("--duet", what, "run one first, with --aa --duet, or take turns without --duet"))
 
 
 def refuse_beside(resume: Path, *others: object, is_said: bool) -> None:
     """InputError if any other option is given: a resumed duel continues with the options it began with."""
     if is_said or any(other is not None for other in others):
-        what = "the duel knows its scenario, releases, looks and load"
+        what = "the duel keeps its scenario, releases, looks and load"
         raise InputError(Problem(f"--resume {resume}", what, "leave the others out"))
 
 
@@ -87,5 +88,5 @@ def on_this_machine(duel: Duel, resume: Path) -> Duel:
     here = environment.machine()
     if duel.runs and duel.machine != here:
         what = f"the duel was begun on another machine ({duel.machine})"
-        raise InputError(Problem(f"--resume {resume}", what, "go on there, or begin a new one here", got=here))
+        raise InputError(Problem(f"--resume {resume}", what, "resume it there, or start a new one here", got=here))
     return duel.model_copy(update={"machine": here})

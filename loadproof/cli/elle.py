@@ -17,7 +17,7 @@ def elle(
     model: Annotated[
         Literal["bank", "set-full"],
         typer.Option(
-            help="bank: transfers and snapshots of all balances. set-full: payments, and those that are there."
+            help="bank: transfers and snapshots of all balances. set-full: payments, and which exist at the end."
         ),
     ] = "bank",
 ) -> None:

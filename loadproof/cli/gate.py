@@ -51,7 +51,7 @@ RunsOption = Annotated[
     int | None,
     load_option(
         metavar="N",
-        help="How many times to run each scenario, in turn (default: 1; with --baseline 5).",
+        help="How many times to run each scenario, in turn (default: 1, or 5 with --baseline).",
         min=1,
         max=100,
     ),

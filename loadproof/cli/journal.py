@@ -31,7 +31,7 @@ def journal(run: Annotated[Path, typer.Argument(metavar="RUN", help="A run direc
         remedy = "give the directory of a run whose scenario has `record: requests`"
         raise RunDirectoryError(Problem(str(path), f"can't be read: {error.strerror or error}", remedy)) from None
     if not _is_lost() and lines.is_torn:
-        note(f"{path} is torn: these are all rows that are whole")
+        note(f"{path} is damaged: these are all complete rows")
 
 
 def _is_lost() -> bool:

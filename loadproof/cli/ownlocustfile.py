@@ -154,7 +154,7 @@ class OwnLocustfile:
             return "give --users and --duration, which it uses"
         if locustfile.shape_chooses:
             return (
-                "let its ticks be users and spawn rate alone, and the classes' `weight` say the mix; "
+                "return only (users, spawn_rate) from tick(), and set the mix with `weight`; "
                 "or remove it, and give each mix a file of its own"
             )
         return "remove it, and give --users and --duration, or a scenario with phases"

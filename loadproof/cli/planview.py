@@ -75,7 +75,8 @@ def plan_notes(assignment: Assignment) -> Iterator[Problem]:
     if target is None:
         yield from missing_extra(API)
     elif url := readable_secret(target):
-        what, remedy = "the client's secret and its tokens are sent without encryption", "use https if there is any"
+        what = "the client's secret and its tokens are sent without encryption"
+        remedy = "use https if the server supports it"
         yield Problem("target auth.oauth2.token_url", what, remedy, got=url)
 
 

@@ -33,8 +33,8 @@ def unlike_before(directory: Path, assignment: Assignment, goals: Sequence[Goal]
     manifests = (_manifest_in(directory / RUNS / trial.run) for trial in trials)
     first = next(filter(None, manifests), None)
     if first is None:
-        what = "none of its trials' runs can be read, to see what was measured"
-        yield Problem(f"--resume {directory}", what, f"restore {RUNS}/, or start anew")
+        what = "none of its trials' runs can be read, so what was measured is unknown"
+        yield Problem(f"--resume {directory}", what, f"restore {RUNS}/, or start over")
         return
     # Phases aren't compared, so any load and duration will do.
     trial = trial_of(assignment.scenario, goals, load_rps=1.0, warm_up_s=1.0, duration_s=1.0)
@@ -42,7 +42,7 @@ def unlike_before(directory: Path, assignment: Assignment, goals: Sequence[Goal]
     was, now = _measured(first), _measured(new_manifest(replace(assignment, scenario=trial), first.run_id, address))
     for name, value in now.items():
         if was[name] != value:
-            remedy = "give the same scenario, settings and target file on the same machine, or start anew"
+            remedy = "give the same scenario, settings and target file on the same machine, or start over"
             is_short = not isinstance(value, dict | list)
             begun = f" ({was[name]})" if is_short else ""
             what = f"the search's trials used another one{begun}"

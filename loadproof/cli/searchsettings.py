@@ -58,7 +58,7 @@ def checked_search(assignment: Assignment, asked: SearchOptions, resumed: Path |
     problems = list(_unfit(scenario, where))
     chosen, others = _chosen_goals(scenario, asked.goals, problems)
     if not chosen and not problems:
-        what = "no threshold that a trial can be judged by"
+        what = "no threshold that can judge a trial"
         remedy = "add one like `p(95) < 200 ms` or `goodput_ratio >= 99 %`, or give --goal"
         problems.append(Problem(f"{where} thresholds", what, remedy, got=", ".join(others)))
     elif not problems:
@@ -78,7 +78,7 @@ def checked_search(assignment: Assignment, asked: SearchOptions, resumed: Path |
 def _unfit(scenario: Scenario, where: str) -> Iterator[Problem]:
     if scenario.model != "open":
         remedy = "use `model: open` with rates, as scenarios/breakpoint.yaml does; for users, `loadproof run` steps"
-        what = "capacity is a rate, and users who wait for answers slow down with the target"
+        what = "capacity is a rate, and users who wait for responses slow down with the target"
         yield Problem(f"{where} model", what, remedy, got=scenario.model)
     if scenario.expect_throttling:
         what = "a search would find the limits, not what the target can take"
@@ -114,7 +114,7 @@ def _kept_by_refusals(scenario: Scenario, goals: Sequence[Goal], where: str) -> 
     """Goals that no load can break, and traffic that a target could refuse entirely while meeting every goal."""
     for goal in goals:
         if goal.loss_ratio >= 1:
-            yield Problem(where, "no load can break this goal", "use one that can be missed", got=goal.name)
+            yield Problem(where, "can't be violated at any load", "use one that can be violated", got=goal.name)
     if unread := unread_by(scenario, goals):
         what = f"a target that refuses all of {', '.join(unread)} would meet every goal at any load"
         remedy = "add one like `p(95) < 200 ms` or `goodput_ratio >= 99 %`"
@@ -167,7 +167,7 @@ def _range_problems(search: Search, asked: SearchOptions) -> Iterator[Problem]:
         yield Problem("--from and --to", "too close together to search between", "widen the range", got=got)
     if not _SHORTEST_S <= search.trial_s <= _LONGEST_S:
         what = f"not between {_SHORTEST_S:g} and {_LONGEST_S:g} s"
-        yield Problem("--trial", what, "10 is a good length", got=f"{asked.trial_s:g}")
+        yield Problem("--trial", what, "try 10", got=f"{asked.trial_s:g}")
 
 
 def _scarce_problems(scenario: Scenario, goals: Sequence[Goal], search: Search) -> Iterator[Problem]:
@@ -215,7 +215,7 @@ def _differences(before: Search, search: Search) -> Iterator[Problem]:
     first, now = (one.model_dump(exclude=measured) for one in (before, search))
     for key, value in first.items():
         if now[key] != value:
-            remedy = "give the same scenario and options as at first, or start anew"
+            remedy = "give the same scenario and options as before, or start over"
             yield Problem(f"--resume {key}", f"the search was begun with {_shown(value)}", remedy, got=_shown(now[key]))
 
 

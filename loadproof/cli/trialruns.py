@@ -122,7 +122,8 @@ class TrialRuns:
             load = format_quantity(trials[-1].load_rps, Dimension.RATE)
             what = "; ".join(problem.what for problem in error.problems)
             raise TargetGoneError(
-                f"the target no longer responds after {load}, not within {_RECOVERS_WITHIN_S:g} s either: {what}"
+                f"the target no longer responds after {load}, and didn't recover within "
+                f"{_RECOVERS_WITHIN_S:g} s: {what}"
             ) from None
 
 

@@ -32,10 +32,10 @@ def unauditable(
     sent = {name: limit for name, limit in limits.items() if scenario.spenders_of(name)}
     reached = {excess.endpoint for excess in exceeded_limits(scenario, spans, sent, seed)}
     if not sent:
-        what = "an audit of limits, and none is declared for what is sent"
+        what = "an audit of limits, but none is declared for what is sent"
         yield Problem(place, what, "declare them in the target file's `limits`, or turn the limiter on", got="limits")
     elif idle := [name for name in sent if name not in reached]:
-        what = f"an audit of limits, and no client comes to that of {', '.join(idle)}"
+        what = f"an audit of limits, but no client reaches the limit of {', '.join(idle)}"
         remedy = "send more of it, with fewer clients or a smaller limit, or leave it out of the mix or of `limits`"
         yield Problem(place, what, remedy, got="limits")
 
@@ -68,8 +68,8 @@ def unshown(scenario: Scenario, endpoints: Endpoints) -> Iterator[Problem]:
     """Audits of a target whose file declares no operation that shows what it did."""
     for audit in {"ledger", "backup"} & {*scenario.audits}:
         if endpoints.transaction is None and endpoints.payments is None:
-            what = f"an audit of the {audit}, and no operation shows its payments"
+            what = f"an audit of the {audit}, but no operation shows its payments"
             yield Problem("target endpoints", what, "declare `payments`, or `transaction`", got="neither")
     if "webhooks" in scenario.audits and endpoints.effects is None:
-        what = "an audit of webhooks, and no operation shows their effects"
+        what = "an audit of webhooks, but no operation shows their effects"
         yield Problem("target endpoints", what, "declare `effects`", got="none")

@@ -194,7 +194,7 @@ def audited(
     with auditing.sampling():
         yield
     if not stop_requested():
-        progress.say("asking the target about what it was sent")
+        progress.say("querying the target for the audits")
         with _noting(progress):
             auditing.after()
 

@@ -35,8 +35,8 @@ def feeder_problems(
             continue
         place = f"{where} feeders.{name}"
         if feeder.order == "unique" and rows < clients:
-            what = f"too few rows for {clients:,} clients that have one each"
+            what = f"too few rows for {clients:,} clients that need one each"
             yield Problem(place, what, "add rows, or plan fewer users", got=f"{rows:,}")
         elif feeder.runs_out and rows < turns:
-            what = f"too few rows for {turns:,.0f} turns, each of which takes one"
+            what = f"too few rows for {turns:,.0f} turns that take one each"
             yield Problem(place, what, "add rows, or say `at_end: again`", got=f"{rows:,}")

@@ -195,7 +195,7 @@ def _telegram(text: str) -> Channel:
         problems.append(Problem(FLAG, "not a Telegram chat", "write it like telegram:-1001234567890", got=shown))
     token = os.environ.get(variables.TELEGRAM_TOKEN, "")
     if not _TOKEN.fullmatch(token):
-        what = "no token of a bot" if not token else "not a token of a bot"
+        what = "no bot token" if not token else "not a bot token"
         problems.append(Problem(variables.TELEGRAM_TOKEN, what, "set it as BotFather gave it, 123456:ABC…"))
     base_url = os.environ.get(variables.TELEGRAM_API_URL) or _TELEGRAM_URL
     try:
@@ -212,7 +212,7 @@ def _webhook(text: str) -> Channel:
     url = _url(text)
     secret = os.environ.get(variables.NOTIFY_SECRET, "")
     if secret and not _is_key(secret):
-        what = "not a key of Standard Webhooks"
+        what = "not a Standard Webhooks key"
         raise InputError(Problem(variables.NOTIFY_SECRET, what, "write whsec_ and the key in base64"))
     root = f"{url.scheme}://{url.netloc}"
     path = f"{url.path or '/'}{f'?{url.query}' if url.query else ''}"

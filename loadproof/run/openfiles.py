@@ -61,7 +61,7 @@ def open_file_problems(scenario: Scenario, *, processes: int, where: str) -> Ite
     if scenario.clients != "source-address" and connections > local_ports():
         yield Problem(
             f"{where} clients",
-            f"{connections:,} connections from one address are more than it has ports",
+            f"needs {connections:,} connections from one address, which has fewer ports",
             "widen net.ipv4.ip_local_port_range, use source addresses, or lower the load",
             got=f"{local_ports():,}",
         )
@@ -73,11 +73,11 @@ def closing_problem(scenario: Scenario, base_url: str) -> Problem:
     addresses = scenario.client_total if scenario.clients == "source-address" else 1
     opened = math.ceil(most_requests_within(scenario, plan_phases(scenario), held_s) / addresses)
     enough = "enough" if opened <= local_ports() else "too few"
+    sources = f" for each of {addresses:,} client addresses" if addresses > 1 else ""
     return Problem(
         base_url,
-        f"the target closes each connection after its answer: the plan needs up to {opened:,} ports in {held_s} s "
-        f"for each of {addresses:,} client addresses, for a port stays taken that long, and this machine has "
-        f"{local_ports():,}, which is {enough}",
+        f"the target closes each connection after its response: the plan needs up to {opened:,} ports{sources} "
+        f"(a closed port stays in use for {held_s} s); this machine has {local_ports():,}, which is {enough}",
         "have it keep connections open, add client addresses, or widen net.ipv4.ip_local_port_range",
     )
 

@@ -62,9 +62,8 @@ def brought_problems(file: Locustfile, scenario: Scenario, where: str) -> Iterat
     yield from _tag_problems(file, scenario, where)
     for role in file.roles:
         if role.is_api_user:
-            yield Problem(
-                where, f"`{role.name}` is an ApiUser", "name its directory with --locustfiles, and it in a mix"
-            )
+            remedy = "pass its directory with --locustfiles, and add it to the scenario's mix"
+            yield Problem(where, f"`{role.name}` is an ApiUser", remedy)
         elif not role.has_tasks:
             remedy = "decorate a method with @task, or set `abstract = True` if others are derived from it"
             yield Problem(where, f"`{role.name}` has no task", remedy)

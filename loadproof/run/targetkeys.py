@@ -27,7 +27,7 @@ def unheeded(target: TargetFile, file: Locustfile, where: str) -> Iterator[Probl
         keys = [key for key in _keys_of(target) if re.fullmatch(_UNABLE.get(role.client, ""), key)]
         if keys:
             shown = ", ".join(f"`{key}`" for key in keys)
-            what = f"`{role.name}` sends by {role.client}, which can't do what the target file says in {shown}"
+            what = f"`{role.name}` uses {role.client}, which doesn't support {shown} of the target file"
             yield Problem(where, what, "use `from loadproof import HttpUser`, or leave that out of the target file")
 
 

@@ -218,7 +218,7 @@ class Watch:
         """Note that the run's Redis died; the run goes on, because it shows how the target copes."""
         redis = self._faults.servers.get("redis")
         if redis is not None and redis.poll() is not None:
-            self._say_once(progress, "the Redis of this run died", kind=REDIS_DIED, detail="see redis.log")
+            self._say_once(progress, "this run's Redis died", kind=REDIS_DIED, detail="see redis.log")
 
     def _look_after_workers(self) -> None:
         for number, worker in enumerate(self._generator.workers, start=1):

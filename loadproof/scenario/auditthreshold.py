@@ -16,10 +16,12 @@ ONE_IN: Final = 5_000
 class AuditThreshold(Strict):
     """Passes if an audit of the target's promises finds no violation; the run then keeps a journal of all requests."""
 
-    audit: Audit = Field(description="What to audit: its declared limits, its ledger, its webhooks, or a backup of it.")
+    audit: Audit = Field(
+        description="Which promises to audit: the declared limits, the ledger, the webhooks, or a backup."
+    )
     detects: Annotated[str, StringConstraints(pattern=r"^1 in [1-9][0-9]{0,8}$")] | None = Field(
         None,
-        description="Not for limits: the rarest loss of payments or events that must not go undetected; "
+        description="The rarest loss of payments or events that must be detected (not for limits); "
         f"default: 1 in {ONE_IN}.",
         examples=["1 in 1000"],
     )

@@ -38,10 +38,10 @@ class Command(Strict):
 
     run: Arguments
     environment: Annotated[list[VariableName], Field(max_length=100)] = Field(
-        default=[], description=f"Environment variables that it may read, besides {', '.join(BASICS)}."
+        default=[], description=f"Environment variables that it may read, in addition to {', '.join(BASICS)}."
     )
-    directory: str = Field(".", description="Where it runs, relative to this file.")
-    timeout: Duration = Field(60.0, description="Longest time allowed; `serve`: until it answers.")
+    directory: str = Field(".", description="Working directory, relative to this file.")
+    timeout: Duration = Field(60.0, description="Time limit; for `serve`, until it responds.")
 
     @property
     def variables(self) -> list[str]:
@@ -79,5 +79,5 @@ def command_flaws(commands: Mapping[str, Command]) -> Iterator[Mistake]:
                 remedy = f"use {' or '.join(f'{{{each}}}' for each in known)}" if known else "leave it out"
                 yield Mistake(("commands", name), "not a placeholder of this command", f"{{{word}}}", remedy)
         if name == SERVE and "port" not in used:
-            what = "nothing tells it the port of 127.0.0.1 on which it is asked"
+            what = "it isn't told its port on 127.0.0.1"
             yield Mistake(("commands", name), what, None, "write {port}; [env, 'PORT={port}', …] sets a variable")

@@ -61,7 +61,8 @@ def _of_backups(scenario: Scenario) -> Iterator[Mistake]:
         is_of_backup = isinstance(threshold, AuditThreshold) and threshold.audit == "backup"
         if is_of_backup and not any(isinstance(fault, Backup) for fault in scenario.faults):
             remedy = "add `{fault: backup, phase: …, lasts: …}` to `faults`"
-            yield Mistake(("thresholds", index, "audit"), "an audit of a backup, and none is taken", "backup", remedy)
+            what = "the backup audit needs a backup, but the scenario takes none"
+            yield Mistake(("thresholds", index, "audit"), what, "backup", remedy)
 
 
 def _overlaps(scenario: Scenario, starts_s: dict[str, float]) -> Iterator[Mistake]:

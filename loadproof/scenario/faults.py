@@ -21,9 +21,11 @@ class _Timed(Strict):
     is_of_network: ClassVar[bool] = False
 
     phase: Name = Field(description="The phase in which it begins.")
-    at: Duration | None = Field(None, description="From the start of that phase; default: at its start.")
-    lasts: Duration = Field(description="It is undone after this time.")
-    of: Literal["target", "redis"] = Field("target", description="What fails; redis: the one started for the run.")
+    at: Duration | None = Field(None, description="Time after the start of that phase; default: at its start.")
+    lasts: Duration = Field(description="How long it lasts; then it is undone.")
+    of: Literal["target", "redis"] = Field(
+        "target", description="What fails: the target, or the Redis that was started for the run."
+    )
 
     @property
     def text(self) -> str:
@@ -53,7 +55,9 @@ class _OfNetwork(_Timed):
 
     is_of_network = True
 
-    stream: Literal["downstream", "upstream"] = Field("downstream", description="Responses, or requests.")
+    stream: Literal["downstream", "upstream"] = Field(
+        "downstream", description="Direction: responses (downstream) or requests (upstream)."
+    )
     toxicity: Share = Field(1.0, description="Share of the connections that are affected.")
 
 
@@ -62,7 +66,7 @@ class Latency(_OfNetwork):
 
     fault: Literal["latency"]
     latency: Duration
-    jitter: Duration | None = Field(None, description="Up to this much more or less, uniformly.")
+    jitter: Duration | None = Field(None, description="Random variation of the latency, up to this much more or less.")
 
 
 class LowBandwidth(_OfNetwork):
@@ -84,7 +88,7 @@ class ResetPeer(_OfNetwork):
 
     fault: Literal["reset_peer"]
     timeout: Duration | None = Field(
-        None, description="How long after the fault begins or a connection opens; default: at once."
+        None, description="How long after the fault begins or the connection opens; default: at once."
     )
 
 
@@ -112,7 +116,7 @@ class Backup(_OfCommand):
     """The target file's command `backup` takes one; the reference API has its own."""
 
     fault: Literal["backup"]
-    lasts: Duration = Field(description="Longest time allowed; then it is killed and counts as failed.")
+    lasts: Duration = Field(description="Time limit; a backup that exceeds it is killed and counts as failed.")
 
     @property
     def command(self) -> str:
@@ -123,9 +127,9 @@ class NamedCommand(_OfCommand):
     """A command of the target file is run."""
 
     fault: Literal["command"]
-    name: Name = Field(description="One of the target file's `commands`.")
-    undo: Name | None = Field(None, description="The command that undoes it at its end; default: nothing.")
-    lasts: Duration = Field(description="Longest time allowed; then `undo` is run.")
+    name: Name = Field(description="The command to run, one of the target file's `commands`.")
+    undo: Name | None = Field(None, description="The command that undoes it at the end; default: none.")
+    lasts: Duration = Field(description="Time limit; then `undo` is run.")
 
     @property
     def command(self) -> str:

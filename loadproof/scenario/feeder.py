@@ -24,14 +24,14 @@ class Feeder(Strict):
     """A file with rows of data for users: CSV with a header, or JSON lines, in the locustfiles' directory."""
 
     file: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}\.(csv|jsonl)$")] = Field(
-        description="Its name in the directory of the locustfiles: NAME.csv with a header, or NAME.jsonl."
+        description="File name in the directory of the locustfiles: NAME.csv with a header, or NAME.jsonl."
     )
     order: Literal["sequential", "shuffled", "random", "unique"] = Field(
         "sequential",
-        description="As in the file; shuffled by the seed; a random row each time; or one row for each client.",
+        description="Row order: as in the file, shuffled by the seed, a random row each time, or one row per client.",
     )
     at_end: Literal["again", "stop"] = Field(
-        "again", description="After the last row, start again, or stop the user that needs another."
+        "again", description="After the last row: start over, or stop any user that asks for another row."
     )
 
     @property

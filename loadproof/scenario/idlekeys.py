@@ -63,7 +63,7 @@ def _timeouts(scenario: Scenario) -> Iterator[Mistake]:
             yield Mistake(("timeouts", key), what, f"{time_s:g} s", remedy)
     if scenario.deadline > timeouts.total:
         remedy = f"make it {timeouts.total:g} s at most, or `timeouts.total` longer"
-        yield Mistake(("deadline",), "no answer is awaited for that long", f"{scenario.deadline:g} s", remedy)
+        yield Mistake(("deadline",), "no response is awaited for that long", f"{scenario.deadline:g} s", remedy)
 
 
 def _ramps(scenario: Scenario) -> Iterator[Mistake]:

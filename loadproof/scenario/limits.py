@@ -29,21 +29,24 @@ class DeclaredLimit(Strict):
     period: Annotated[Duration, Field(ge=0.001)]
     algorithm: Algorithm = Field(
         "unknown",
-        description="Windows that the first request starts, windows at fixed moments of the clock, a log of the last "
-        "period, this window and a part of the one before, or a bucket that refills evenly (also GCRA).",
+        description="How requests are counted: in windows that the first request starts, in windows of the clock, in a "
+        "log of the last period, in this window and a part of the one before, or by a bucket that refills evenly (also "
+        "GCRA).",
     )
-    key: Literal["client", "global"] = Field("client", description="Each client has its own limit, or all share one.")
+    key: Literal["client", "global"] = Field(
+        "client", description="One limit for each client, or one for all of them together."
+    )
     burst: Annotated[int, Field(ge=1, le=999_999_999)] | None = Field(
-        None, description="Tokens of a full bucket; default: `amount`."
+        None, description="Tokens in a full bucket; default: `amount`."
     )
     shared: Literal["redis", "process"] = Field(
-        "redis", description="Counted across all of the target's processes, or by each one separately."
+        "redis", description="Whether all of the target's processes count together, or each one separately."
     )
-    processes: Annotated[int, Field(ge=1, le=1000)] = Field(1, description="How many processes count separately.")
+    processes: Annotated[int, Field(ge=1, le=1000)] = Field(1, description="Number of processes that count separately.")
     penalties: Penalties | None = Field(None, description="A growing back-off for violations; default: none.")
-    status: Annotated[int, Field(ge=400, le=599)] = Field(429, description="The status of a refusal.")
+    status: Annotated[int, Field(ge=400, le=599)] = Field(429, description="Status of a refusal.")
     retry_after: bool | None = Field(
-        None, description="Whether refusals have Retry-After; default: it is checked where there is one."
+        None, description="Whether refusals have Retry-After; default: it is checked where present."
     )
 
     @model_validator(mode="after")
@@ -51,9 +54,9 @@ class DeclaredLimit(Strict):
         if self.burst is not None and self.algorithm != "token-bucket":
             raise ValueError("only a token bucket has a burst; remove `burst`, or say `algorithm: token-bucket`")
         if self.processes > 1 and self.shared != "process":
-            raise ValueError("processes that don't count by themselves; remove `processes`, or say `shared: process`")
+            raise ValueError("processes that don't count separately; remove `processes`, or say `shared: process`")
         if self.processes > 1 and self.retry_after:
-            raise ValueError("processes that count by themselves can't keep each other's; remove `retry_after`")
+            raise ValueError("no Retry-After can be promised when processes count separately; remove `retry_after`")
         return self
 
     @property
@@ -69,18 +72,18 @@ class Bots(Strict):
     """Requests that a bot check refuses by their User-Agent."""
 
     user_agents: Annotated[list[UserAgentPart], Field(min_length=1, max_length=1000)] = Field(
-        description="Parts of a User-Agent, in any case; one match is enough."
+        description="Parts of a User-Agent, case-insensitive; one match is enough."
     )
-    status: Annotated[int, Field(ge=400, le=599)] = Field(403, description="The status of a refusal.")
+    status: Annotated[int, Field(ge=400, le=599)] = Field(403, description="Status of the refusal.")
 
 
 class Access(Strict):
     """Clients that lists let in or keep out, whatever the limits say; the deny list is checked first."""
 
-    allow: Networks = Field(default=[], description="Clients that nothing refuses: networks or addresses.")
+    allow: Networks = Field(default=[], description="Clients that are never refused: networks or addresses.")
     deny: Networks = Field(default=[], description="Clients that are always refused.")
-    status: Annotated[int, Field(ge=400, le=599)] = Field(403, description="The status of a refusal.")
-    bots: Bots | None = Field(None, description="Requests that the bot check refuses, after lists and before limits.")
+    status: Annotated[int, Field(ge=400, le=599)] = Field(403, description="Status of the refusal.")
+    bots: Bots | None = Field(None, description="What the bot check refuses, after the lists and before the limits.")
 
 
 def _form_of(limit: object) -> str:

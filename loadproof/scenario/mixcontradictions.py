@@ -75,11 +75,12 @@ def _of_addresses(
     elif not (isinstance(network, ipaddress.IPv4Network) and network.subnet_of(_OWN)):
         yield Mistake(("addresses",), f"not in {_OWN}, where no other client is", mix.addresses, "name a network in it")
     elif scenario.model == "open" and mix.clients is None:
-        yield Mistake(
-            ("addresses",), "of clients that all kinds share", mix.addresses, "say how many `clients` of its own it has"
-        )
+        remedy = "say how many `clients` of its own it has"
+        yield Mistake(("addresses",), "addresses for clients that all kinds share", mix.addresses, remedy)
     elif scenario.model == "open" and most > max(network.num_addresses - 2, 1):
-        yield Mistake(("addresses",), f"fewer than {most} clients need", mix.addresses, "name a larger network")
+        yield Mistake(
+            ("addresses",), f"fewer addresses than {most} clients need", mix.addresses, "name a larger network"
+        )
 
 
 def _same_addresses(scenario: Scenario) -> Iterator[Mistake]:

@@ -60,16 +60,19 @@ class Operation(Strict):
 
     method: Method = "GET"
     path: PathText
-    expect: Status | Annotated[list[Status], Field(min_length=1)] = Field(200, description="Status, or several.")
-    body: dict[str, FieldPath] = Field(
-        default={}, description="loadproof's name: the request's field, where it differs."
+    expect: Status | Annotated[list[Status], Field(min_length=1)] = Field(
+        200, description="Expected status, or several of them."
     )
-    constants: dict[FieldPath, Any] = Field(default={}, description="Fields of the request that are always the same.")
+    body: dict[str, FieldPath] = Field(
+        default={}, description="Fields of the request whose names differ: loadproof's name and your API's."
+    )
+    constants: dict[FieldPath, Any] = Field(default={}, description="Fields that have the same value in every request.")
     answer: dict[str, FieldPath | None] = Field(
-        default={}, description="loadproof's name: the answer's field, where it differs; null if the answer has none."
+        default={},
+        description="Fields of the response whose names differ: loadproof's name and your API's; null if it has none.",
     )
 
-    follow_redirects: bool = Field(default=False, description="Only to the same host; the last answer counts.")
+    follow_redirects: bool = Field(default=False, description="Only to the same host; the last response counts.")
 
     @property
     def has_its_placeholders(self) -> bool:
@@ -104,7 +107,7 @@ class BalanceOperation(Operation):
     tells = ("account", "balance")
 
     path: PathText = "/balance/{account}"
-    may_change: bool = Field(default=False, description="Others move money to or from these accounts too.")
+    may_change: bool = Field(default=False, description="Others also move money to or from these accounts.")
 
 
 class PaymentOperation(Operation):
@@ -114,9 +117,11 @@ class PaymentOperation(Operation):
     method: Method = "POST"
     path: PathText = "/transactions"
     expect: Status | Annotated[list[Status], Field(min_length=1)] = 201
-    idempotency_key: HeaderName | None = Field("Idempotency-Key", description="The header of the key; null: none.")
-    location: bool = Field(default=True, description="The answer's Location ends with the payment's id.")
-    amounts: Literal["minor", "decimal"] = Field("minor", description="1234, or '12.34'.")
+    idempotency_key: HeaderName | None = Field(
+        "Idempotency-Key", description="The header with the idempotency key; null: none."
+    )
+    location: bool = Field(default=True, description="The response's Location ends with the payment's id.")
+    amounts: Literal["minor", "decimal"] = Field("minor", description="How amounts are written: 1234 or '12.34'.")
     currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")] = "EUR"
 
 
@@ -135,13 +140,17 @@ class WebhookOperation(Operation):
     path: PathText = "/webhooks/standard"
     expect: Status | Annotated[list[Status], Field(min_length=1)] = Field([200, 202])
     signature: Literal["standard", "stripe", "telegram", "none"] = Field(
-        "standard", description="Standard Webhooks, Stripe's, Telegram's secret token, or none."
+        "standard",
+        description="How webhooks are signed: by Standard Webhooks, Stripe's way, Telegram's secret token, or none.",
     )
-    secret: VariableName = Field(DEFAULT_SECRET_VARIABLE, description="The environment variable with the key.")
+    secret: VariableName = Field(
+        DEFAULT_SECRET_VARIABLE, description="The environment variable that holds the signing key."
+    )
 
 
 Items = Annotated[
-    FieldPath | None, Field(description="The answer's field with the list; null: the answer is the list.")
+    FieldPath | None,
+    Field(description="The field of the response that holds the list; null: the response is the list."),
 ]
 
 
@@ -177,11 +186,11 @@ class Endpoints(Strict):
     balance: BalanceOperation = BalanceOperation()
     transactions: PaymentOperation = PaymentOperation()
     transaction: PaymentReadOperation | None = Field(
-        PaymentReadOperation(), description="Reads a payment back; null: there is no such endpoint."
+        PaymentReadOperation(), description="Reads a payment back; null: your API has no such endpoint."
     )
     webhooks: WebhookOperation = WebhookOperation()
     payments: PaymentsOperation | None = Field(
-        None, description="Lists all payments of an {account}, or all under a {key}, in one answer."
+        None, description="Lists all payments of an {account}, or all under a {key}, in one response."
     )
     snapshot: SnapshotOperation | None = Field(None, description="Reads the balances of all accounts at one moment.")
     effects: EffectsOperation | None = Field(None, description="Shows how many effects a webhook's {event} has had.")

@@ -22,12 +22,12 @@ class Phase(Strict):
     """A part of the plan with one level: of users in the closed model, of arrivals per second in the open one."""
 
     name: Name
-    duration: Duration | None = Field(None, description="Length; a phase of bursts lasts times x every.")
-    warm_up: bool = Field(default=False, description="Thresholds never read warm-up.")
+    duration: Duration | None = Field(None, description="Length of the phase; for bursts, it is `times` x `every`.")
+    warm_up: bool = Field(default=False, description="Thresholds ignore a warm-up phase.")
     users: Users | None = Field(None, description="Closed model: concurrent users.")
     rate: Rate | None = Field(None, description="Open model: arrivals per second.")
     ramp: Duration | None = Field(None, description="Change linearly from the previous level to this one in this time.")
-    burst: Burst | None = Field(None, description="Closed model: the users send together instead of paced.")
+    burst: Burst | None = Field(None, description="Closed model: users send at the same moment instead of at a pace.")
 
     @property
     def duration_s(self) -> float:

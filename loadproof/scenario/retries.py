@@ -19,11 +19,13 @@ _Retried = Literal["timeout", "connection", "server_error", "throttled", "invali
 class Retries(Strict):
     """Retries with back-off, as in most clients: never at once, and each wait `factor` times as long as the last."""
 
-    times: Annotated[int, Field(ge=1, le=100)] = Field(description="Most retries after the first attempt.")
+    times: Annotated[int, Field(ge=1, le=100)] = Field(description="Maximum number of retries after the first attempt.")
     back_off: Duration = Field(description="Wait before the first retry.")
-    factor: Annotated[float, Field(ge=1, le=100)] = Field(2.0, description="How many times longer each wait gets.")
-    most: Duration | None = Field(None, description="The longest wait.")
-    jitter: Share | None = Field(None, description="Each wait is up to this share shorter, at random.")
+    factor: Annotated[float, Field(ge=1, le=100)] = Field(
+        2.0, description="Each wait is this many times as long as the one before."
+    )
+    most: Duration | None = Field(None, description="Maximum wait.")
+    jitter: Share | None = Field(None, description="Shorten each wait at random, by up to this share of it.")
     on: Annotated[list[_Retried], Field(min_length=1)] = Field(
         default=["timeout", "connection", "server_error"], description="Outcomes to retry."
     )

@@ -48,9 +48,9 @@ class RequestGroup(Strict):
     """Requests of one journey that are timed as one, from the first one's start to the last one's end."""
 
     requests: Annotated[list[Name], Field(min_length=2, max_length=100)] = Field(
-        description="In the order of the journey."
+        description="The group's requests, in the order of the journey."
     )
-    deadline: Duration = Field(description="A group that takes longer is not goodput.")
+    deadline: Duration = Field(description="A group that takes longer doesn't count as goodput.")
 
 
 DEFAULT_MIX: Final = {
@@ -73,9 +73,9 @@ class HeaderClients(Strict):
 class Timeouts(Strict):
     """How long the parts of a request may take; a request that takes longer ends as `timeout`."""
 
-    connect: Duration = Field(2.0, description="Until the connection is established.")
-    first_byte: Duration | None = Field(None, description="From sending until the first byte of the answer.")
-    total: Duration = Field(10.0, description="From connecting or sending until the last byte of the answer.")
+    connect: Duration = Field(2.0, description="Time limit for establishing a connection.")
+    first_byte: Duration | None = Field(None, description="Time limit from sending to the first byte of the response.")
+    total: Duration = Field(10.0, description="Time limit from connecting or sending to the last byte of the response.")
     keep_alive_idle: Duration | None = Field(
         None, description="Close connections that were idle for this long; set it below the target's own idle timeout."
     )
@@ -86,14 +86,18 @@ class Threshold(Strict):
 
     expect: ExpectationText = Field(examples=["p(95) < 200 ms"])
     endpoint: RequestName | list[RequestName] | None = Field(
-        None, description="Requests, or kinds of users for all that they send, together; or one group; default: all."
+        None,
+        description="Requests, kinds of users (all that they send), or one group; default: all requests.",
     )
-    phase: Name | list[Name] | None = Field(None, description="One or several; default: all except warm-up.")
-    outcome: Outcome = Field(Outcome.OK, description="Quantiles read the answers of this outcome only.")
+    phase: Name | list[Name] | None = Field(None, description="One phase or several; default: all except warm-up.")
+    outcome: Outcome = Field(Outcome.OK, description="Quantiles only read responses with this outcome.")
     series: Literal["response", "service", "connect", "first_byte", "transfer"] = Field(
-        "response", description="Times from the intended start, from the first byte sent, or a part of the latter."
+        "response",
+        description="Which times: from the intended start, from the first byte sent, or a part of the latter.",
     )
-    abort: bool = Field(default=False, description="End the run as soon as a window has violated it; needs `for`.")
+    abort: bool = Field(
+        default=False, description="End the run as soon as a window violates the threshold; needs `for`."
+    )
 
     @field_validator("outcome", mode="before")
     @classmethod
@@ -126,16 +130,16 @@ class Scenario(Strict):
     name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,59}$")]
     description: Annotated[str, StringConstraints(max_length=2000)] = ""
     model: Literal["closed", "open"] = Field(
-        description="A fixed number of users who wait for answers, or arrivals at a rate whatever the target does."
+        description="A fixed number of users who wait for responses, or arrivals at a rate whatever the target does."
     )
     locustfile: str | None = Field(
-        None, description="Locust's own users send the traffic: a locustfile, relative to this file, as it is."
+        None, description="An unchanged Locust locustfile that sends the traffic, relative to this file."
     )
     tags: Tags | None = Field(None, description="Only run the locustfile's tasks with one of these tags.")
     exclude_tags: Tags | None = Field(None, description="Skip the locustfile's tasks with any of these tags.")
     mix: dict[Name, UserMix] = Field(default=DEFAULT_MIX, max_length=50, validate_default=True)
     groups: dict[Name, RequestGroup] = Field(
-        default={}, max_length=20, description="Several requests of a journey that thresholds read as one."
+        default={}, max_length=20, description="Several requests of a journey that thresholds treat as one."
     )
     feeders: dict[Name, Feeder] = Field(
         default={}, max_length=20, description="Files from which users take their data, row by row."
@@ -144,25 +148,27 @@ class Scenario(Strict):
         "source-address",
         description="How the target tells clients apart; shared by default beyond loopback.",
     )
-    client_count: Users | None = Field(None, description="Open model: how many clients the arrivals are dealt to.")
-    max_in_flight: Users = Field(1000, description="Open model: arrivals beyond this many unanswered are dropped.")
+    client_count: Users | None = Field(None, description="Open model: number of clients that share the arrivals.")
+    max_in_flight: Users = Field(
+        1000, description="Open model: maximum number of unanswered requests; further arrivals are dropped."
+    )
     arrivals: Literal["poisson", "uniform"] = Field("poisson", description="Open model: how arrivals are spaced.")
     when_throttled: Literal["honour", "ignore", "stop"] = Field(
-        "honour", description="Wait for Retry-After, longer each time; keep sending; or stop sending."
+        "honour", description="After a refusal, wait for Retry-After (longer each time), keep sending, or stop sending."
     )
     expect_throttling: bool = Field(default=False, description="Allow a plan that exceeds the declared limits.")
-    retries: Retries | None = Field(None, description="Users send what fails again, as real clients do.")
+    retries: Retries | None = Field(None, description="Users retry requests that fail, as real clients do.")
     timeouts: Timeouts = Timeouts()
-    deadline: Duration = Field(description="A correct answer later than this is not goodput.")
+    deadline: Duration = Field(description="A correct response that takes longer doesn't count as goodput.")
     phases: Annotated[list[Phase], Field(min_length=1, max_length=200)]
     all_thresholds: Annotated[list[AnyThreshold], Field(min_length=1, max_length=200, alias="thresholds")]
     faults: Annotated[list[Fault], Field(max_length=50)] = Field(
-        default=[], description="Faults injected during the run, and undone again."
+        default=[], description="Faults to inject during the run; they are undone again."
     )
     margin: Share = Field(
         0.05,
-        description="`loadproof compare`: a change of times and rates up to this doesn't matter, "
-        "nor one of a share of requests by a tenth of it.",
+        description="`loadproof compare`: changes of times and rates up to this don't matter, nor do changes of a "
+        "share of requests up to a tenth of it.",
     )
     record: Literal["requests"] | None = Field(
         None, description="Also write journal.csv.gz, with a row for each request; default: only counts."

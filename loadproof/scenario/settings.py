@@ -34,11 +34,13 @@ class Penalties(Strict):
     """A growing back-off: a client that exceeds a limit waits longer each time."""
 
     base: Annotated[Duration, Field(ge=0.001, le=86_400)] = Field(
-        description="How much longer than the limit alone the first violation gets a client refused."
+        description="How much longer than by the limit alone a client is refused after its first violation."
     )
-    factor: Annotated[float, Field(ge=1, le=100)] = Field(2.0, description="Factor for each further violation.")
+    factor: Annotated[float, Field(ge=1, le=100)] = Field(
+        2.0, description="Each further violation multiplies the penalty by this."
+    )
     cap: _Seconds = Field(600.0, description="The longest penalty.")
-    memory: _Seconds = Field(600.0, description="Each such time without a violation undoes one.")
+    memory: _Seconds = Field(600.0, description="Each such time without a violation cancels one violation.")
 
 
 class Settings(Strict):
@@ -51,27 +53,27 @@ class Settings(Strict):
     )
     redis_timeout: Annotated[Duration, Field(ge=0.01, le=5)] | None = Field(
         None,
-        description="How long a request waits for Redis before its process counts by itself; default: 2 s for a Redis "
+        description="How long a request waits for Redis before its process counts separately; default: 2 s for a Redis "
         "that the run starts, else 250 ms.",
     )
     limits: dict[Name, LimitText] = Field(
         default={"health": "60/min", "balance": "30/min", "transactions": "10/min", "webhooks": "5/min"},
-        description="Requests that one client may send per endpoint.",
+        description="Requests that each client may send, per endpoint.",
     )
     penalties: Penalties | None = Field(None, description="A growing back-off for violations; default: none.")
     bots: Literal["off", "on", "strict"] = Field(
         "off", description="Refuse bots by User-Agent; strict: also ordinary HTTP libraries, and requests without one."
     )
     allow: Networks = Field(
-        default=[], description="Clients that neither bot check nor limits refuse: networks or addresses."
+        default=[], description="Clients that neither the bot check nor the limits refuse: networks or addresses."
     )
     deny: Networks = Field(default=[], description="Clients that are always refused, with 403.")
     processes: Annotated[int, Field(ge=1, le=64)] = Field(
-        1, description="Processes on one port and database; each counts by itself unless limits are in Redis."
+        1, description="Processes that share a port and a database; each counts separately unless limits are in Redis."
     )
     accounts: Annotated[int, Field(ge=2, le=1_000_000)] | None = Field(
         None, description="Funded accounts; default: enough for all clients."
     )
     bottleneck: Annotated[Duration, Field(ge=0.001, le=60)] | None = Field(
-        None, description="Each request takes this long in one queue of its process: a known capacity on any machine."
+        None, description="How long each request occupies its process's only queue: a known capacity on any machine."
     )

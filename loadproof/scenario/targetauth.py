@@ -68,22 +68,23 @@ class BasicAuth(Strict):
     """HTTP basic: user and password in each request. Source: RFC 7617."""
 
     user: Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_user_name)]
-    password: SecretName = Field(description="The environment variable with the password.")
+    password: SecretName = Field(description="The environment variable that holds the password.")
 
 
 class OAuth2(Strict):
     """Client credentials: a token that stands for the program rather than a user. Source: RFC 6749, section 4.4."""
 
     token_url: Annotated[str, StringConstraints(max_length=500), AfterValidator(_token_url)] = Field(
-        description="Where tokens are given out: a URL, or a path below base_url."
+        description="Where to request tokens: a URL, or a path below base_url."
     )
     client_id: Text
-    client_secret: SecretName = Field(description="The environment variable with the client's secret.")
-    scope: Text | None = Field(None, description="One or several, with spaces between them.")
-    audience: Text | None = Field(None, description="Whom the token is for, if the server requires it.")
+    client_secret: SecretName = Field(description="The environment variable that holds the client's secret.")
+    scope: Text | None = Field(None, description="One scope, or several separated by spaces.")
+    audience: Text | None = Field(None, description="The token's audience, if the server requires one.")
     parameters: dict[Text, Text] = Field(default={}, description="Other parameters that the server requires.")
     secret_in: Literal["header", "body"] = Field(
-        "header", description="How client id and secret are sent: as HTTP basic, or as two more parameters."
+        "header",
+        description="How client id and secret are sent: by HTTP basic authentication, or as two more parameters.",
     )
 
     def url(self, base_url: str) -> str:

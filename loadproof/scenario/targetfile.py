@@ -42,12 +42,13 @@ class TargetFile(Strict):
     headers: dict[HeaderName, HeaderValue] = Field(
         default={}, description="Sent with each request; ${NAME} is replaced by the environment variable."
     )
-    auth: Auth | None = Field(None, description="How each request proves who sends it.")
+    auth: Auth | None = Field(None, description="How requests are authenticated.")
     accounts: str | Annotated[list[str], Field(min_length=ACCOUNTS_NEEDED)] | None = Field(
-        None, description="Ids of accounts that may be used, or a CSV file of them with a column `account`."
+        None, description="Ids of accounts that the run may use, or a CSV file of them with a column `account`."
     )
     limits: dict[Name, Limit] = Field(
-        default={}, description="Requests that one client may send per endpoint: 30/min, or more about it."
+        default={},
+        description="Requests that each client may send, per endpoint: 30/min, or a mapping with more details.",
     )
     access: Access | None = Field(None, description="Clients that the target's lists let in or keep out.")
     tls: TlsSettings | None = Field(None, description="Certificates and keys of an https target.")
@@ -56,7 +57,7 @@ class TargetFile(Strict):
     )
     exclusive_accounts: bool = Field(
         default=False,
-        description="Only the run moves money to or from its accounts, so an audit can add it up.",
+        description="Nobody but the run moves money to or from its accounts, so an audit can add it up.",
     )
     endpoints: Endpoints = Endpoints()
     commands: Annotated[Commands, Field(max_length=50)] = Field(
@@ -120,9 +121,7 @@ def _contradictions(target: TargetFile) -> Iterator[Mistake]:
         if not operation.has_its_placeholders:
             joint = " or " if operation.has_one_placeholder else " and "
             wanted = joint.join(f"{{{name}}}" for name in operation.placeholders) or "no {…}"
-            yield Mistake(
-                (*place, "path"), "not the placeholders of this path", operation.path, f"write {wanted} in it"
-            )
+            yield Mistake((*place, "path"), "wrong placeholders for this path", operation.path, f"write {wanted} in it")
         for key, given, known in (
             ("body", operation.body, operation.sends),
             ("answer", operation.answer, operation.tells),
@@ -187,6 +186,6 @@ def _read_accounts(path: Path) -> list[str]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(Problem(str(path), f"can't be read: {error}", "give a CSV file in UTF-8")) from None
     if len(ids) < ACCOUNTS_NEEDED:
-        remedy = "at least one to read and two to pay between are needed"
+        remedy = "name at least one to read and two to pay between"
         raise InputError(Problem(str(path), "too few accounts", remedy, got=str(len(ids))))
     return ids

@@ -21,28 +21,29 @@ NAMES_A_STRANGER: Final = ("X-Forwarded-For", "X-Real-IP", "True-Client-IP", "CF
 class UserMix(Strict):
     """How much of the traffic one kind of user generates, and in the closed model how often each of them sends."""
 
-    share: Share = Field(description="Part of the users (closed model) or of the arrivals (open model).")
+    share: Share = Field(description="Share of the users (closed model) or of the arrivals (open model).")
     every: Duration | None = Field(None, description="Closed model: each user takes at most one turn in this time.")
     requests: Annotated[list[Name], Field(min_length=1, max_length=100)] | None = Field(
         None, description="Names of the requests in this user's journey; default: one, named like this kind of user."
     )
     like: Name | None = Field(
-        None, description="They do what that kind does, under their own name, and count against the same limit."
+        None, description="The kind of user whose requests these send under their own name; both share its limit."
     )
     clients: Annotated[int, Field(ge=1, le=100_000)] | None = Field(
-        None, description="Open model: number of clients of their own; default: share those of all other kinds."
+        None,
+        description="Open model: number of clients of their own; default: they share those of the other kinds.",
     )
     addresses: NetworkText | None = Field(
-        None, description="Their clients' addresses, in 127.128.0.0/9; for `clients: source-address`."
+        None, description="Addresses of their clients, in 127.128.0.0/9; for `clients: source-address`."
     )
     user_agents: Annotated[list[UserAgent], Field(min_length=1, max_length=100)] | None = Field(
         None, description="Each request has one of these as its User-Agent."
     )
     evades: Annotated[list[Evasion], Field(min_length=1, max_length=4)] | None = Field(
         None,
-        description="They try to get around limits: by other spellings of the path, by HEAD, by headers that name a "
-        "stranger, such as X-Forwarded-For, or by a connection for each request. Any answer but a failure is right.",
+        description="Ways to get around limits: other spellings of the path, HEAD, headers that name a stranger, such "
+        "as X-Forwarded-For, or a new connection for each request. Any response but a failure is right.",
     )
     expect: Status | Annotated[list[Status], Field(min_length=1)] | None = Field(
-        None, description="Expected status, or several, whatever the answer says; such as 403."
+        None, description="Expected status, or several, whatever the response says; such as 403."
     )

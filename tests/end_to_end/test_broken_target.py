@@ -76,7 +76,7 @@ def test_a_broken_window_ends_the_run(tmp_path):
     assert background.survivors() == []
     run = load_run(only_run(tmp_path / "out"))
     assert run.manifest.ending == "aborted"
-    assert found(run.path, "error_ratio < 5 % for 3 s was broken from") == {"FAIL"}
+    assert found(run.path, "error_ratio < 5 % for 3 s was violated from") == {"FAIL"}
     assert 3 <= run.measured_s < run.manifest.phases[-1].end_s / 2
     assert len(run.events[run.events["kind"] == "aborted"]) == 1
 

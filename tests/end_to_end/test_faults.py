@@ -87,7 +87,7 @@ def test_a_run_whose_keeper_and_redis_are_killed_is_invalid_and_leaves_nothing(t
     assert run.survivors() == []
     assert list(temporary.iterdir()) == []
     path = only_run(tmp_path / "out")
-    assert found(path, "the Redis of this run died by ") == {"INVALID"}
+    assert found(path, "this run's Redis died at ") == {"INVALID"}
     assert found(path, "pause of target, could not be done or undone") == {"INVALID"}
 
 

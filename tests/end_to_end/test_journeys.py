@@ -133,7 +133,7 @@ def test_a_scenario_without_all_request_names_is_told_what_to_add(suite):
         pytest.param({"file": "nobody.csv"}, "nobody.csv: can't be read", marks=pytest.mark.long),
         pytest.param(
             {"file": "customers.csv", "order": "unique"},
-            "feeders.customers: too few rows for 20 clients that have one each",
+            "feeders.customers: too few rows for 20 clients that need one each",
             marks=pytest.mark.long,
         ),
         pytest.param(

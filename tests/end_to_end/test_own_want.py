@@ -36,7 +36,7 @@ def test_a_lack_of_ports_is_blamed_on_the_generator(tmp_path):
     """Requests that a target with closing connections never got are no errors."""
     done = alone_in_its_network("run", scenario_file(tmp_path, **PLAN), "--out", tmp_path / "out")
     assert done.returncode == 4, done.stdout + done.stderr
-    assert "up to 400 ports in 60 s for each of 1 client addresses" in done.stderr
+    assert "up to 400 ports (a closed port stays in use for 60 s)" in done.stderr
     assert f"this machine has {PORTS}, which is too few" in done.stderr
     path = only_run(tmp_path / "out")
     assert verdict_of(path)["verdict"] == "INVALID"
@@ -54,7 +54,7 @@ def test_a_dry_run_notices_that_the_target_closes_each_connection(tmp_path):
     with serving(closing) as url:
         done = in_process("run", scenario_file(tmp_path, **PLAN), "--dry-run", TARGET_URL=url)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "the target closes each connection after its answer: the plan needs up to " in done.stderr
+    assert "the target closes each connection after its response: the plan needs up to " in done.stderr
 
 
 def test_nothing_is_noted_about_a_target_that_keeps_connections(shared_target, tmp_path):

@@ -131,4 +131,4 @@ def test_failed_logins_do_not_pass(tmp_path):
     refused = b"HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n"
     with serving(answering(refused, *[ALIVE] * 50, then_close=False)) as url:
         run = run_of(tmp_path, url, on_start=ASK)
-    assert "of which 10 ended server_error" in findings_of(run, Word.INCONCLUSIVE)
+    assert "of which 10 ended in server_error" in findings_of(run, Word.INCONCLUSIVE)

@@ -230,12 +230,12 @@ def test_users_whose_clients_cannot_apply_the_target_file_are_refused(tmp_path):
     done = in_process("run", "--locustfile", users, "--target", file, *LOAD, "--out", tmp_path / "out")
     assert done.returncode == 2
     told = {
-        "Locusts": "HttpUser, which can't do what the target file says in `tls.server_name`",
-        "Pooling": "a client_pool of its own, which can't do what the target file says in `tls.verify`, `tls.",
-        "Own": "a client of its own, which can't do what the target file says in `headers.X`, `tls.verify`",
+        "Locusts": "HttpUser, which doesn't support `tls.server_name`",
+        "Pooling": "a client_pool of its own, which doesn't support `tls.verify`, `tls.",
+        "Own": "a client of its own, which doesn't support `headers.X`, `tls.verify`",
     }
     for line, (name, by) in zip(done.stderr.splitlines(), told.items(), strict=True):
-        assert line.startswith(f"users.py: `{name}` sends by {by}")
+        assert line.startswith(f"users.py: `{name}` uses {by}")
         assert line.endswith("; use `from loadproof import HttpUser`, or leave that out of the target file")
 
 

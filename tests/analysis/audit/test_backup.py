@@ -109,7 +109,7 @@ def test_one_payment_that_was_acknowledged_before_it_began_is_missed(by_id):
     found = audit_backup(record(tried(ledger(39, by_id=by_id))), one_in=ONE_IN)
     assert {one.promise for one in found.evidence if one.word is Word.FAIL} == {THERE}
     (offence,) = found.offences
-    assert offence.what == "acknowledged 0.050 s before it began, and not there: 1 from a to b"
+    assert offence.what == "acknowledged 0.050 s before it began, but missing: 1 from a to b"
 
 
 @pytest.mark.parametrize("by_id", [False, True])

@@ -111,7 +111,7 @@ def test_an_unfinished_duel_says_how_it_ended_and_how_to_go_on(sides, tmp_path, 
     unfinished = replace(bare, findings=(*findings_of(duel, tmp_path / "a duel"), *bare.findings))
     found = conclusion_of(unfinished)
     assert found.reason == f"{reason[0].upper()}{reason[1:]} after 0 valid runs: not decided at any look."
-    how = f"Go on with it: `loadproof duel --resume '{tmp_path}/a duel'`."
+    how = f"Continue it with `loadproof duel --resume '{tmp_path}/a duel'`."
     assert found.next_step == ("Its output is in baseline.log." if ending == "died" else how)
     assert found.verdict is verdict
     cases = {case.name: case for case in concluded_comparison(unfinished).cases}

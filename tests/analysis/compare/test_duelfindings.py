@@ -48,7 +48,7 @@ def test_what_a_duel_of_equals_found_is_called_a_false_alarm(tmp_path):
     equal = held(kind="aa", changed=2)
     write_duel(tmp_path / "one", equal)
     assert any(
-        what.endswith("2 rows are called changed: false alarms, all of them") for _, what in told(equal, tmp_path)
+        what.endswith("2 rows are called changed, all of them false alarms") for _, what in told(equal, tmp_path)
     )
     quiet = held(kind="aa", changed=0)
     assert any(what.endswith("no row is called changed: no false alarm") for _, what in told(quiet, tmp_path))

@@ -81,14 +81,14 @@ def test_a_change_within_the_margin_is_no_regression_however_certain():
         (
             "p(95) <= 0.90 * baseline",
             0.0,
-            "balance · all phases: p(95) <= 0.90 * baseline is not kept",
+            "balance · all phases: p(95) <= 0.90 * baseline is violated",
             Word.FAIL,
             "regressed",
         ),
         (
             "p(95) <= 1.00 * baseline",
             0.03,
-            "balance · all phases: p(95) <= 1.00 * baseline is not kept",
+            "balance · all phases: p(95) <= 1.00 * baseline is violated",
             Word.FAIL,
             "regressed",
         ),

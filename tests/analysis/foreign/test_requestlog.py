@@ -79,7 +79,7 @@ def test_a_large_log_is_read_more_coarsely(logged, monkeypatch):
     monkeypatch.setattr(logcells, "_MOST_FINE_CELLS", 1000)
     coarse = read_log(log.path)
     assert (log.is_coarse, coarse.is_coarse) == (False, True)
-    assert "times are good to 1.6 %" in log_facts(coarse)
+    assert "times are accurate to 1.6 %" in log_facts(coarse)
     assert coarse.traffic.intervals["bucket"].nunique() < log.traffic.intervals["bucket"].nunique() / 2
     p95 = counted_estimate(parse_expectation("p(95) < 1 s").metric, coarse.traffic, Scope((PHASE,), ("/balance",)))
     ok = table[(table["name"] == "/balance") & (table["status"] == 200)]

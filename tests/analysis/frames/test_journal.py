@@ -94,5 +94,5 @@ def test_damage_is_told_and_the_rest_is_read(tmp_path):
     path = tmp_path / files.JOURNAL
     path.write_bytes(path.read_bytes()[:-9])
     (torn, unread) = count_journal(run).damage
-    assert torn == "journal.csv.gz is torn: what follows its last whole row is lost"
+    assert torn == "journal.csv.gz is damaged: everything after its last complete row is lost"
     assert unread == whole.damage[0]

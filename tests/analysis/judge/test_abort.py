@@ -56,7 +56,7 @@ def test_it_is_said_when_the_first_broken_window_has_ended(tmp_path):
     # A window of errors is complete when the last of its answers had its time.
     latest_s = PLAN.timeouts.connect + PLAN.timeouts.total
     assert 30 + latest_s < first <= 33 + latest_s + 1
-    assert said[first].startswith("all endpoints · all phases: error_ratio < 5 % for 5 s was broken from ")
+    assert said[first].startswith("all endpoints · all phases: error_ratio < 5 % for 5 s was violated from ")
     assert re.search(r"to 3[1-3] s$", said[first])
 
 

@@ -199,8 +199,12 @@ def test_no_more_are_cut_off_than_were_in_flight(workers, abandoned, is_told):
     ("ended", "word", "what"),
     [
         ({"ok": 100}, "PASS", ""),
-        ({"ok": 99, "timeout": 1}, "PASS", ", of which 1 ended timeout"),
-        ({"ok": 98, "timeout": 1, "invalid": 1}, "INCONCLUSIVE", ", of which 1 ended invalid and 1 ended timeout"),
+        ({"ok": 99, "timeout": 1}, "PASS", ", of which 1 ended in timeout"),
+        (
+            {"ok": 98, "timeout": 1, "invalid": 1},
+            "INCONCLUSIVE",
+            ", of which 1 ended in invalid and 1 ended in timeout",
+        ),
     ],
 )
 def test_what_users_sent_outside_of_the_plan_is_told(ended, word, what):
@@ -234,7 +238,8 @@ def test_repetitions_above_one_in_a_thousand_are_told(repeated, is_told):
 @pytest.mark.parametrize(("surplus", "is_told"), [(0, False), (1, True)])
 def test_bytes_beyond_an_answer_are_told(surplus, is_told):
     """However few: the next answer could have been taken for another request's."""
-    what = "the target sent more than its answer to 1 of 2,000 requests: each of these connections had to be closed"
+    what = "the target sent extra bytes after its response to 1 of 2,000 requests: "
+    what += "each of these connections had to be closed"
     remedy = "make the target's Content-Length agree with the bytes that it sends"
     assert told(with_cells(calm(), **{SURPLUS: surplus})) == ([("PASS", what, remedy)] if is_told else [])
 

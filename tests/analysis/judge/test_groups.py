@@ -97,7 +97,7 @@ def test_what_failed_of_a_group_is_the_reason_and_where_to_look(tmp_path):
     run = run_with_groups(tmp_path, {"endpoint": "checkout", "expect": "error_ratio < 1 %"})
     verdict = verdict_on_run(run)
     assert verdict.word is Word.FAIL
-    assert "checkout in steady, where 60 of 600 requests ended server_error" in verdict.next_step
+    assert "checkout in steady, where 60 of 600 requests ended in server_error" in verdict.next_step
     written = json.loads(verdict_json(run, verdict))
     assert [(row["endpoint"], row["sent"]) for row in written["groups"]] == [("checkout", 600)]
     page = render_run_page(run, verdict)

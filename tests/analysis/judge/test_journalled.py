@@ -79,7 +79,7 @@ def test_a_torn_journal_is_damage_and_no_bug(tmp_path, ending):
     (tmp_path / files.JOURNAL).write_bytes(content[:-100])
     (finding,) = [one for one in verdict_on_run(run).findings if files.JOURNAL in one.what]
     assert finding.word is Word.PASS
-    assert finding.what == "journal.csv.gz is torn: what follows its last whole row is lost"
+    assert finding.what == "journal.csv.gz is damaged: everything after its last complete row is lost"
 
 
 @pytest.mark.slow

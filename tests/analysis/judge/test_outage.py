@@ -54,7 +54,7 @@ def test_errors_in_the_second_half_are_a_fail_that_names_when_they_began():
     assert "An outage began 6 s into the run (06:00:06 UTC) and lasted until the run ended, 6 s later" in (
         verdict.next_step
     )
-    assert "432 of 900 requests ended server_error, of balance" in verdict.next_step
+    assert "432 of 900 requests ended in server_error, of balance" in verdict.next_step
     assert "longer" not in verdict.next_step
 
 
@@ -66,7 +66,7 @@ def test_an_outage_is_told_with_its_phase_where_there_are_several():
     failed = np.repeat([0, RPS, 0], [15, 5, 20])
     run = run_of_seconds(plan, {("balance", "ok"): RPS - failed, ("balance", "connection"): failed})
     told = "15 s into the run, in calm (06:00:15 UTC) and lasted until calm ended, 5 s later: 750 of 750 requests ended"
-    assert f"{told} connection." in verdict_on_run(run).next_step
+    assert f"{told} in connection." in verdict_on_run(run).next_step
 
 
 def test_an_outage_within_the_limit_is_named_too():
@@ -140,5 +140,5 @@ def test_what_is_spread_over_a_run_is_no_outage():
     scope = Scope.of(run.manifest.scenario.thresholds[0], run.manifest.scenario)
     assert outage_of(misses_of(run.manifest.scenario.thresholds[0].expectation, run, scope), run) is None
     assert verdict_on_run(run).next_step.startswith(
-        "Look at balance in steady, where 450 of 4,500 requests ended server_error"
+        "Look at balance in steady, where 450 of 4,500 requests ended in server_error"
     )

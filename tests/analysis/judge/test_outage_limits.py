@@ -71,7 +71,7 @@ def test_the_worst_stretch_is_of_seconds_that_follow_one_another(excess, numbers
             failing([0] * 10 + [50] * 5 + [0] * 10),
             (
                 "an outage began 10 s into the run (06:00:10 UTC) and lasted 5 s: 250 of 500 requests "
-                "ended server_error, "
+                "ended in server_error, "
                 "of balance"
             ),
         ),
@@ -79,21 +79,21 @@ def test_the_worst_stretch_is_of_seconds_that_follow_one_another(excess, numbers
             failing([0] * 20 + [50] * 5, mix={"balance": {"share": "100 %"}}),
             (
                 "an outage began 20 s into the run (06:00:20 UTC) and lasted until the run ended, 5 s later: "
-                "250 of 500 requests ended server_error"
+                "250 of 500 requests ended in server_error"
             ),
         ),
         (
             failing([0] * 10 + [50] * 5 + [0] * 10, "goodput_ratio >= 99 %", outcome="dropped"),
             (
                 "an outage began 10 s into the run (06:00:10 UTC) and lasted 5 s: "
-                "250 of 500 requests ended dropped, never sent, of balance"
+                "250 of 500 requests were dropped, never sent, of balance"
             ),
         ),
         (
             failing([0] * 10 + [50] * 5 + [0] * 10, outcome="timeout", health=100),
             (
-                "an outage began 10 s into the run (06:00:10 UTC) and lasted 5 s: 250 of 1,000 requests ended timeout, "
-                "of balance"
+                "an outage began 10 s into the run (06:00:10 UTC) and lasted 5 s: 250 of 1,000 requests ended in "
+                "timeout, of balance"
             ),
         ),
     ],
@@ -123,7 +123,7 @@ def test_an_endpoint_is_named_if_nine_in_ten_were_its_own(other, where):
     }
     text = outage_text(run_of_seconds(plan, counted))
     timeouts, every = 5 * (15 + other), 5 * (50 + other)
-    assert text.endswith(f"{every} of 1,000 requests ended badly (175 server_error, {timeouts} timeout){where}")
+    assert text.endswith(f"{every} of 1,000 requests failed (175 server_error, {timeouts} timeout){where}")
 
 
 def test_slow_answers_are_a_slow_stretch():
@@ -163,4 +163,4 @@ def test_what_was_no_goodput_is_told_by_what_became_of_it(outcome, told):
         cells = cells.assign(series=cells["series"].where(~is_bad, NEVER_SENT)).drop_duplicates(
             ["second", "series", "outcome"]
         )
-    assert f"250 of 500 requests ended {told}" in outage_text(replace(run, intervals=cells))
+    assert f"250 of 500 requests were {told}" in outage_text(replace(run, intervals=cells))

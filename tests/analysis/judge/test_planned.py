@@ -79,7 +79,7 @@ def test_a_feeder_that_may_have_run_out_is_named(at_end, is_named):
     plan = open_scenario(phases=STEADY, mix=ALONE, **fed)
     run = run_of_seconds(plan, {("balance", "ok"): np.full(40, 50)})
     ((_, _, remedy),) = found(with_cell(run, SENT_NOTHING, 100))
-    assert ("or give feeder customers, which" in remedy) is is_named
+    assert ("or give feeder customers (which" in remedy) is is_named
     phases = [{"name": "steady", "duration": "40 s", "users": 20}]
     plan = scenario(phases=phases, mix={"balance": {"share": "100 %", "every": "1 s"}}, **fed)
     run = run_of_seconds(plan, {("balance", "ok"): np.full(40, 20)})

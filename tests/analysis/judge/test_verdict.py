@@ -167,7 +167,7 @@ def test_a_window_is_looked_at_where_it_was_violated():
     assert verdict.word is Word.FAIL
     assert "from 20 s to 22 s" in verdict.reason
     assert verdict.next_step.startswith(
-        "Look at balance in steady from 20 s to 22 s, where 100 of 100 requests ended server_error."
+        "Look at balance in steady from 20 s to 22 s, where 100 of 100 requests ended in server_error."
     )
 
 
@@ -191,8 +191,8 @@ def test_what_a_damaged_directory_lacks_is_no_matter_of_a_longer_run(tmp_path):
 @pytest.mark.parametrize(
     ("per_second", "place"),
     [
-        ({"ok": 20, "server_error": 20, "timeout": 10}, "where 600 of 1,500 requests ended server_error."),
-        ({"ok": 20, "server_error": 10, "timeout": 20}, "where 600 of 1,500 requests ended timeout."),
+        ({"ok": 20, "server_error": 20, "timeout": 10}, "where 600 of 1,500 requests ended in server_error."),
+        ({"ok": 20, "server_error": 10, "timeout": 20}, "where 600 of 1,500 requests ended in timeout."),
         ({"ok": 40, "dropped": 10}, "where 300 of 1,500 requests could not even be sent."),
     ],
 )
@@ -249,7 +249,8 @@ def test_an_outage_is_named_by_a_threshold_on_the_whole_phase(expect, names_it):
     step = outage_step(judge_threshold(threshold, run), run, Scope.of(threshold, run.manifest.scenario))
     assert step == (
         (
-            "An outage began 10 s into the run (06:00:10 UTC) and lasted 5 s: 250 of 500 requests ended server_error, "
+            "An outage began 10 s into the run (06:00:10 UTC) and lasted 5 s: 250 of 500 requests ended "
+            "in server_error, "
             "of balance. Check the target's logs for that time, then fix it, or correct the threshold."
         )
         if names_it
@@ -271,4 +272,4 @@ def test_what_holds_is_no_part_of_what_decided():
     assert verdict.word is Word.FAIL
     assert verdict.reason.startswith("Balance · all phases: error_ratio is ")
     assert verdict.reason.endswith("(expected error_ratio < 1 %).")
-    assert verdict.next_step.startswith("Look at balance in steady, where 750 of 1,500 requests ended server_error.")
+    assert verdict.next_step.startswith("Look at balance in steady, where 750 of 1,500 requests ended in server_error.")

@@ -143,8 +143,8 @@ def test_every_output_says_what_was_found_how_and_what_comes_after():
         console.print(capacity_terminal(search, capacity))
     markdown = capacity_markdown(search, capacity).replace("\\", "")
     for text in (captured.get(), markdown):
-        assert "at which half of the trials of 10 s keep all goals" in text
-        assert "Breaks first: p(95) < 20 ms; requests that were not good ended late" in text
+        assert "at which half of the trials of 10 s meet all goals" in text
+        assert "Breaks first: p(95) < 20 ms; the requests that failed: late" in text
         assert "beyond it, 40 % of the load is goodput" in text
         assert "The generator alone sends at least 4,000 rps on time" in text
         assert "recovery <= 10 s" in text

@@ -62,12 +62,12 @@ def test_every_output_gives_both_answers_and_says_which_decided(failing):
     """Whether it was kept in this run, and would be the next time."""
     run, verdict = failing
     (errors,) = (one for one in json.loads(verdict_json(run, verdict))["thresholds"] if "error_ratio" in one["expect"])
-    assert (errors["in_this_run"], errors["next_time"], errors["decided_by"]) == ("broken", "broken", "in this run")
+    assert (errors["in_this_run"], errors["next_time"], errors["decided_by"]) == ("violated", "violated", "in this run")
     assert "| in this run | next time |" in tables.summary_markdown(run, verdict)
-    assert "| broken \\(decided\\) | broken |" in tables.summary_markdown(run, verdict)
-    assert "error_ratio < 1 %; in this run broken (decided), next time broken" in _printed(verdict)
+    assert "| violated \\(decided\\) | violated |" in tables.summary_markdown(run, verdict)
+    assert "error_ratio < 1 %; in this run violated (decided), next time violated" in _printed(verdict)
     row = next(threshold_row(one) for one in verdict.judgements if "error_ratio" in one.threshold.expect)
-    assert row["answers"] == ("broken (decided)", "broken")
+    assert row["answers"] == ("violated (decided)", "violated")
 
 
 def test_junit_has_a_case_a_threshold_and_calls_inconclusive_an_error(tmp_path):

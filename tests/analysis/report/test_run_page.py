@@ -131,8 +131,8 @@ def damage(file: Path, how: str) -> None:
     [
         (files.INTERVALS, "missing", Word.INVALID, "No request can be read: intervals.csv.gz is missing"),
         (files.INTERVALS, "empty", Word.INVALID, "No request was recorded"),
-        (files.INTERVALS, "garbage", Word.INVALID, "No request can be read: intervals.csv.gz is torn"),
-        (files.INTERVALS, "torn", Word.INVALID, "are accounted for: intervals.csv.gz is torn"),
+        (files.INTERVALS, "garbage", Word.INVALID, "No request can be read: intervals.csv.gz is damaged"),
+        (files.INTERVALS, "torn", Word.INVALID, "are accounted for: intervals.csv.gz is damaged"),
         (files.GENERATOR, "missing", Word.INVALID, "no record of the generator's health"),
         (files.GENERATOR, "torn", Word.INVALID, "are accounted for"),
         (files.TARGET, "garbage", Word.PASS, "40 unreadable lines"),
@@ -174,14 +174,14 @@ def test_a_run_that_sent_nothing_gives_a_report(tmp_path):
     """Other runs that were cut short are among the golden ones."""
     text = rendered(write_run(tmp_path / "run", lived_s=0.0, ending="interrupted"))
     assert '<p class="word">INCONCLUSIVE</p>' in text
-    assert "No answer was <code>ok</code>." in text
+    assert "No response was <code>ok</code>." in text
 
 
 def test_a_run_where_everything_failed_gives_a_report(tmp_path):
     """No ok answer, so no response time to draw."""
     text = rendered(write_run(tmp_path / "run", outcomes_of=outcomes(connection=1.0)))
     assert '<p class="word">FAIL</p>' in text
-    assert "No answer was <code>ok</code>." in text
+    assert "No response was <code>ok</code>." in text
 
 
 def test_what_the_target_held_is_told_from_the_first_measured_second_to_the_last(page):

@@ -46,7 +46,7 @@ def scenario(tmp_path):
 def test_the_closed_model_has_no_capacity():
     """Its users wait for answers, so they have no rate."""
     text = refused("capacity", "load-100")
-    assert "capacity is a rate, and users who wait for answers slow down with the target, got 'closed'" in text
+    assert "capacity is a rate, and users who wait for responses slow down with the target, got 'closed'" in text
     assert "use `model: open` with rates" in text
 
 
@@ -64,7 +64,7 @@ def test_limits_that_a_search_would_find_are_refused(scenario):
 def test_a_scenario_without_a_goal_is_refused_with_an_example(scenario):
     """A rate is no goal."""
     text = refused("capacity", scenario(thresholds=[{"expect": "goodput >= 90 rps"}]))
-    assert "no threshold that a trial can be judged by, got 'goodput >= 90 rps'" in text
+    assert "no threshold that can judge a trial, got 'goodput >= 90 rps'" in text
     assert "--goal" in text
 
 
@@ -85,8 +85,8 @@ def test_a_scenario_without_a_goal_is_refused_with_an_example(scenario):
         (["--goal", "error_ratio < 1 %"], "--goal: a target that refuses all of health would meet every goal"),
         (["--goal", "goodput_ratio >= 0.5 %"], "--goal: a target that refuses all of health would meet every goal"),
         (["--goal", "throttled_ratio < 1 %"], "--goal: a target that refuses all of health would meet every goal"),
-        (["--goal", "error_ratio <= 100 %"], "--goal: no load can break this goal, got 'error_ratio <= 100 %'"),
-        (["--goal", "goodput_ratio >= 0 %"], "--goal: no load can break this goal, got 'goodput_ratio >= 0 %'"),
+        (["--goal", "error_ratio <= 100 %"], "--goal: can't be violated at any load, got 'error_ratio <= 100 %'"),
+        (["--goal", "goodput_ratio >= 0 %"], "--goal: can't be violated at any load, got 'goodput_ratio >= 0 %'"),
         (
             ["--resume", "."],
             ".: no search.json in it; give a directory that `loadproof capacity` of this version created",
@@ -158,7 +158,8 @@ def test_a_search_is_only_resumed_for_the_same_measurement(scenario, tmp_path):
     assert differing() == {"target.headers", "machine"}
     shutil.rmtree(tmp_path / RUNS)
     text = refused("capacity", scenario(), *options, "--target", target)
-    assert "none of its trials' runs can be read, to see what was measured; restore trials/, or start anew" in text
+    told = "none of its trials' runs can be read, so what was measured is unknown; restore trials/, or start over"
+    assert told in text
 
 
 def test_a_scenarios_own_phases_may_be_too_short_for_its_thresholds(scenario):

@@ -68,7 +68,7 @@ def test_runs_that_cannot_be_compared_are_refused_without_leaving_files(runs, tm
     v1 = runs / "v1" / "run-0"
     other = write_run(tmp_path / "other", plan=scenario())
     out = ("--out", tmp_path / "out")
-    assert "nothing divides baseline and candidate" in refused("compare", v1, v1, *out)
+    assert "no `--` between baseline and candidate" in refused("compare", v1, v1, *out)
     assert "more than one `--`" in refused("compare", v1, "--", v1, "--", v1)
     assert refused("compare").count("no runs of the") == 2
     assert "no runs of the candidate" in refused("compare", v1, "--")

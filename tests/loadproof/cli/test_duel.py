@@ -39,10 +39,10 @@ URL, OTHER = "http://127.0.0.1:1", "http://127.0.0.1:2"
         (("--baseline", URL, "--aa", "--looks", "4", "--quick"), "--looks: contradicts --quick"),
         (("--baseline", " ", "--candidate", URL), "--baseline: nothing to run"),
         (("--baseline", URL, "--aa", "--duet", "--workers", "2"), "--duet: each half has one generator, got '2'"),
-        (("--baseline", URL, "--candidate", OTHER, "--duet"), "--duet: no duel of equals has shown that the halves"),
+        (("--baseline", URL, "--candidate", OTHER, "--duet"), "--duet: no duel of equals has shown that this"),
         (("--baseline", "http://example.org", "--aa"), "--baseline: this host is not on the allow list"),
         (("--baseline", "http://:80", "--aa"), "--baseline: not a base URL"),
-        (("--baseline", URL, "--aa", "--resume", "there"), "--resume there: the duel knows its scenario, releases"),
+        (("--baseline", URL, "--aa", "--resume", "there"), "--resume there: the duel keeps its scenario, releases"),
     ],
 )
 def test_options_that_can_decide_nothing_are_refused_in_one_line(tmp_path, monkeypatch, options, told):
@@ -177,7 +177,7 @@ def test_a_duel_is_only_resumed_on_the_same_machine(tmp_path):
 def test_a_resumed_duel_accepts_no_load_options(tmp_path, option):
     """Options that it would ignore are refused."""
     text = refused("duel", "--resume", tmp_path, *option)
-    assert text == f"--resume {tmp_path}: the duel knows its scenario, releases, looks and load; leave the others out\n"
+    assert text == f"--resume {tmp_path}: the duel keeps its scenario, releases, looks and load; leave the others out\n"
 
 
 def test_a_machine_with_too_few_cores_refuses_a_duet(tmp_path, monkeypatch):

@@ -49,7 +49,7 @@ def test_the_complete_rows_of_a_torn_journal_are_printed(run, size):
     path.write_bytes(content[:size])
     done = in_process("journal", run)
     assert done.returncode == 0
-    assert done.stderr == (f"note: {path} is torn: these are all rows that are whole\n" if size else "")
+    assert done.stderr == (f"note: {path} is damaged: these are all complete rows\n" if size else "")
     assert (HEADER + journal_lines(ROWS)).startswith(done.stdout)
     assert done.stdout.endswith("\n")
     assert (done.stdout.count("\n") > 15_000) == (size == 180_000)

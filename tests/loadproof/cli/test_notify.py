@@ -116,7 +116,7 @@ def test_an_unusable_recipient_is_refused_before_anything_is_sent(tmp_path, comm
     file = write_run(tmp_path / "run") if command == "report" else scenario_file(tmp_path)
     options = () if command == "report" else ("--out", tmp_path / "reports")
     text = refused(command, file, *options, "--notify", f"telegram:{CHAT}", LOADPROOF_TELEGRAM_TOKEN="")
-    assert text == "LOADPROOF_TELEGRAM_TOKEN: no token of a bot; set it as BotFather gave it, 123456:ABC…\n"
+    assert text == "LOADPROOF_TELEGRAM_TOKEN: no bot token; set it as BotFather gave it, 123456:ABC…\n"
     assert not (tmp_path / "reports").exists()
 
 

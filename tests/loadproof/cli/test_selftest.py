@@ -111,7 +111,7 @@ def test_a_selftest_without_results_says_so():
     nothing = nothing.model_copy(update={"rates": [HitRate(name="A", expected="INVALID", right=0, n=0)]})
     assert list(sentences(nothing))[1:] == ["A: not tried."]
     assert "sustained no rate" in next(sentences(nothing))
-    assert sizes(nothing).startswith("It can decide no scenario as it is")
+    assert sizes(nothing).startswith("It can't decide any scenario in this state")
 
 
 @pytest.mark.parametrize(

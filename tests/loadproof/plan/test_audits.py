@@ -24,8 +24,8 @@ def problems(limits, **changes):
     [
         ({}, "none is declared for what is sent"),
         ({"webhooks": "5/min"}, "none is declared for what is sent"),
-        ({"health": "5/min", "balance": "90/min"}, "no client comes to that of balance"),
-        ({"health": DeclaredLimit.model_construct(amount=100, period=10.0)}, "no client comes to that of health"),
+        ({"health": "5/min", "balance": "90/min"}, "no client reaches the limit of balance"),
+        ({"health": DeclaredLimit.model_construct(amount=100, period=10.0)}, "no client reaches the limit of health"),
     ],
 )
 def test_limits_that_no_client_reaches_are_reported(limits, told):
@@ -63,5 +63,5 @@ def test_an_audit_of_a_backup_needs_an_operation_that_shows_payments():
         thresholds=[{"audit": "backup"}, {"expect": "goodput_ratio >= 9 %"}],
     )
     (problem,) = unshown(plan, Endpoints(transaction=None))
-    assert "an audit of the backup, and no operation shows its payments" in str(problem)
+    assert "an audit of the backup, but no operation shows its payments" in str(problem)
     assert not list(unshown(plan, Endpoints()))

@@ -66,11 +66,11 @@ def test_a_single_address_has_a_limited_number_of_ports(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("reuse", "host", "clients", "told"),
     [
-        ("0", "127.0.0.1", "shared", "up to 1,500 ports in 60 s for each of 1 client addresses"),
-        ("2", "192.0.2.1", "shared", "up to 1,500 ports in 60 s for each of 1 client addresses"),
-        ("2", "127.0.0.1", "shared", "up to 100 ports in 1 s for each of 1 client addresses"),
-        ("1", "192.0.2.1", "shared", "up to 100 ports in 1 s for each of 1 client addresses"),
-        ("0", "127.0.0.1", "source-address", "up to 30 ports in 60 s for each of 50 client addresses"),
+        ("0", "127.0.0.1", "shared", "up to 1,500 ports (a closed port stays in use for 60 s)"),
+        ("2", "192.0.2.1", "shared", "up to 1,500 ports (a closed port stays in use for 60 s)"),
+        ("2", "127.0.0.1", "shared", "up to 100 ports (a closed port stays in use for 1 s)"),
+        ("1", "192.0.2.1", "shared", "up to 100 ports (a closed port stays in use for 1 s)"),
+        ("0", "127.0.0.1", "source-address", "up to 30 ports for each of 50 client addresses (a closed port stays"),
     ],
 )
 def test_a_target_that_closes_each_connection_uses_up_ports(tmp_path, monkeypatch, reuse, host, clients, told):

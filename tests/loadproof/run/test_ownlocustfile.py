@@ -159,7 +159,7 @@ REFUSED = {
     "choosing shape": (
         FIT + OTHER + SHAPE.format(body="return (1, 1, [Fit]) if self.get_run_time() < 2 else None"),
         (),
-        "it chooses user classes itself (Fit in second 0); let its ticks be users and spawn rate alone, and",
+        "it chooses user classes itself (Fit in second 0); return only (users, spawn_rate) from tick(), ",
     ),
     "shape without its options": (
         FIT + BY_OPTIONS,

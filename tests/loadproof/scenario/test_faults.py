@@ -87,6 +87,7 @@ def test_a_process_may_fail_again_once_it_is_back_and_network_faults_may_overlap
 def test_an_audit_of_a_backup_that_nobody_takes_is_refused():
     """It would always be inconclusive."""
     thresholds = [{"audit": "backup"}, *QUICK["thresholds"]]
-    with pytest.raises(InputError, match=r"thresholds\[0\].audit: an audit of a backup, and none is taken"):
+    told = r"thresholds\[0\].audit: the backup audit needs a backup, but the scenario takes none"
+    with pytest.raises(InputError, match=told):
         checked(PAUSE, thresholds=thresholds)
     checked(BACKUP | {"at": "1 s"}, thresholds=thresholds)

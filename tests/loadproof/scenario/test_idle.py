@@ -133,7 +133,7 @@ def test_a_limit_that_a_worse_target_meets_sooner_is_reported():
         ({"arrivals": "uniform"}, "arrivals: no effect in the closed model"),
         ({**OPEN, "mix": {"balance": {"share": "100 %", "every": "1 s"}}}, "mix.balance.every: no effect in the open"),
         ({**OPEN, "when_throttled": "ignore"}, "when_throttled: no effect in the open model, got 'ignore'"),
-        ({"deadline": "11 s"}, "deadline: no answer is awaited for that long, got '11 s'"),
+        ({"deadline": "11 s"}, "deadline: no response is awaited for that long, got '11 s'"),
         ({"timeouts": {"connect": "11 s"}}, "timeouts.connect: the total timeout comes first, got '11 s'"),
         ({"timeouts": {"first_byte": "11 s"}}, "timeouts.first_byte: the total timeout comes first"),
         (

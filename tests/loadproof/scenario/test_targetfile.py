@@ -50,7 +50,7 @@ endpoints:
     )
     assert "headers.Authorization: a secret in a file; write ${NAME}" in text
     assert "abc" not in text
-    assert "endpoints.balance.path: not the placeholders of this path, got '/funds'; write {account} in it" in text
+    assert "endpoints.balance.path: wrong placeholders for this path, got '/funds'; write {account} in it" in text
     assert "did you mean 'balance'?" in text
     assert "write {id} in it" in text
     assert "write no {…} in it" in text
@@ -365,7 +365,7 @@ commands:
 """,
     )
     assert "commands.backup: not a placeholder of this command, got '{restored}'; use {backup}" in text
-    assert "commands.serve: nothing tells it the port" in text
+    assert "commands.serve: it isn't told its port" in text
     assert "commands.cut: not a placeholder of this command, got '{backup}'; leave it out" in text
     text = refused(tmp_path, "base_url: http://127.0.0.1:9000\ncommands: {backup: ./backup.sh | gzip, cut: []}\n")
     assert "commands.backup" in text

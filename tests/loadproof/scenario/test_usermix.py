@@ -50,8 +50,8 @@ def test_disguised_users_survive_a_round_trip(other, plan):
         ({"addresses": "127.1.0.0/16"}, CLOSED, "mix.other.addresses: not in 127.128.0.0/9"),
         ({"addresses": "::1"}, CLOSED, "mix.other.addresses: not in 127.128.0.0/9"),
         ({"addresses": "127.129.0.0/16"}, CLOSED | {"clients": "shared"}, "mix.other.addresses: clients have none"),
-        ({"addresses": "127.129.0.0/16"}, OPEN, "mix.other.addresses: of clients that all kinds share"),
-        ({"addresses": "127.129.0.0/30", "clients": 3}, OPEN, "mix.other.addresses: fewer than 3 clients need"),
+        ({"addresses": "127.129.0.0/16"}, OPEN, "mix.other.addresses: addresses for clients that all kinds share"),
+        ({"addresses": "127.129.0.0/30", "clients": 3}, OPEN, "mix.other.addresses: fewer addresses than 3 clients"),
         (
             {"evades": ["headers"]},
             CLOSED | {"clients": {"header": "x-real-ip"}},
