@@ -6,7 +6,6 @@ import re
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-
     from loadproof.http.messages import Request
     from loadproof.scenario.masking import Masker
 
