@@ -38,8 +38,8 @@ class Gated:
     run: Run | None = None
     verdict: Verdict | None = None
     trouble: str = ""
-    unmeasured_code: ExitCode = ExitCode.NOTHING_MEASURED
-    """How the program ends if there is no verdict."""
+    ended_as: ExitCode | None = None
+    """How the program ends, if its verdict doesn't say so."""
     comparison: Comparison | None = None
     """Of several runs with those of the baseline, in place of a run."""
     result: Concluded | None = None
@@ -68,8 +68,10 @@ class Gated:
         return self.decided.reason if self.decided else self.trouble
 
     def exit_code(self, *, lenient: bool) -> ExitCode:
+        if self.ended_as is not None:
+            return self.ended_as
         if self.verdict_word is None:
-            return self.unmeasured_code
+            return ExitCode.NOTHING_MEASURED
         # Comparisons and other tools' CSVs and logs have no run that could have been interrupted.
         of_run = exit_code(self.verdict, self.run.manifest) if self.run and self.verdict else None
         code = of_run or EXIT_CODES[self.verdict_word]

@@ -131,8 +131,9 @@ def capacity(
         directory = resume or create_run_directory(out, f"capacity-{assignment.scenario.name}")
         runs = TrialRuns(assignment, wanted, search, directory, stop_signal)
         result = _searched(runs, search, directory)
-    code = _show(result, read_search(directory), read_trials(directory), directory, policy)
-    raise typer.Exit(stop_signal.exit_code if stop_signal else code)
+    ended_as = stop_signal.exit_code if stop_signal else None
+    code = _show(result, read_search(directory), read_trials(directory), directory, policy, ended_as)
+    raise typer.Exit(code)
 
 
 def _searched(runs: TrialRuns, search: Search, directory: Path) -> Capacity:
@@ -187,7 +188,14 @@ def _with_ceiling(runs: TrialRuns, search: Search, directory: Path) -> Search:
     return search
 
 
-def _show(result: Capacity, search: Search, trials: Sequence[Trial], directory: Path, policy: Policy) -> ExitCode:
+def _show(
+    result: Capacity,
+    search: Search,
+    trials: Sequence[Trial],
+    directory: Path,
+    policy: Policy,
+    ended_as: ExitCode | None,
+) -> ExitCode:
     from loadproof.analysis.outputs.capacityfile import capacity_terminal
     from loadproof.analysis.outputs.capacityresults import concluded_capacity
     from loadproof.analysis.outputs.gate import Gated
@@ -196,6 +204,6 @@ def _show(result: Capacity, search: Search, trials: Sequence[Trial], directory: 
     write_capacity(directory, search, trials, result)
     console.print(capacity_terminal(search, result))
     judging.show_path(console, "report", directory / REPORT)
-    gated = Gated(search.scenario, result=concluded_capacity(search, result))
+    gated = Gated(search.scenario, result=concluded_capacity(search, result), ended_as=ended_as)
     policy.tell_all([gated], summary=directory / SUMMARY, report=directory / REPORT)
     return gated.exit_code(lenient=policy.is_lenient)

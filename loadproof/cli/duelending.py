@@ -68,19 +68,19 @@ def conclude(
         comparison = compare(*sides, family=())
         comparison = replace(comparison, findings=(*findings_of(duel, path), *comparison.findings))
         try:
-            _shown(comparison, path, policy)
+            _shown(comparison, path, policy, ended_as=code)
         except LoadproofError as error:
             say(str(error))
     say(f"the results so far are kept; resume with: {resume_command(path)}")
     return code
 
 
-def _shown(comparison: Comparison, path: Path, policy: Policy) -> ExitCode:
-    """Write and print the report, and send notifications; returns the exit code."""
+def _shown(comparison: Comparison, path: Path, policy: Policy, *, ended_as: ExitCode | None = None) -> ExitCode:
+    """Write and print the report, and send notifications; returns the exit code, `ended_as` if that is given."""
     from loadproof.analysis.outputs.gate import Gated
 
     write_comparison(comparison, path)
-    gated = Gated(comparison.scenario.name, comparison=comparison)
+    gated = Gated(comparison.scenario.name, comparison=comparison, ended_as=ended_as)
     policy.tell_all([gated], summary=path / SUMMARY, report=path / REPORT)
     return gated.exit_code(lenient=policy.is_lenient)
 

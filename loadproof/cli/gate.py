@@ -168,7 +168,7 @@ def _unwritten(error: OutputError) -> Gated:
     """The error about the gate's own files as a result, for those who are only notified."""
     from loadproof.analysis.outputs.gate import Gated
 
-    return Gated("the gate's files", trouble=str(error), unmeasured_code=ExitCode.INVALID)
+    return Gated("the gate's files", trouble=str(error), ended_as=ExitCode.INVALID)
 
 
 def _unrun(assignment: Assignment, stop_signal: StopSignal) -> Gated:
@@ -177,7 +177,7 @@ def _unrun(assignment: Assignment, stop_signal: StopSignal) -> Gated:
 
     code = stop_signal.exit_code if stop_signal else ExitCode.NOTHING_MEASURED
     trouble = f"not run: the gate was {stop_signal.ending}" if stop_signal else "not run yet"
-    return Gated(assignment.scenario.name, trouble=trouble, unmeasured_code=code)
+    return Gated(assignment.scenario.name, trouble=trouble, ended_as=code)
 
 
 def _gated(assignment: Assignment, out: Path, stop_signal: StopSignal, *, is_compared: bool) -> Gated:
@@ -194,5 +194,5 @@ def _gated(assignment: Assignment, out: Path, stop_signal: StopSignal, *, is_com
     except LoadproofError as error:
         trouble = "; ".join(map(str, error.problems))
         console.print(Text(trouble), soft_wrap=True)
-        return Gated(name, trouble=trouble, unmeasured_code=error.exit_code)
+        return Gated(name, trouble=trouble, ended_as=error.exit_code)
     return Gated(name, run, verdict)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from loadproof.cli import judging
 from loadproof.cli.compare import runs_below, usable_sides, write_comparison
 from loadproof.cli.terminal import note
-from loadproof.errors import InputError, InvalidRunError, LoadproofError, Problem
+from loadproof.errors import ExitCode, InputError, InvalidRunError, LoadproofError, Problem
 from loadproof.run.assignment import new_manifest
 from loadproof.rundir import files
 from loadproof.rundir.manifest import read_manifest
@@ -87,6 +87,8 @@ def open_judgements(scenario: Scenario) -> tuple[Judgement, ...]:
 
 def beside_baseline(gated: Sequence[Gated], before: Mapping[str, Sequence[Path]], out: Path) -> list[Gated]:
     """The runs, with thresholds relative to the baseline judged on all of them; then each scenario's comparison."""
+    from loadproof.analysis.outputs.gate import Gated
+
     judged, compared = list(gated), []
     for name, paths in before.items():
         places = [place for place, entry in enumerate(judged) if entry.run and entry.run.manifest.scenario.name == name]
@@ -98,7 +100,11 @@ def beside_baseline(gated: Sequence[Gated], before: Mapping[str, Sequence[Path]]
             continue
         compared.append(comparison)
         for place in places:
-            judged[place] = _judged_again(judged[place], comparison)
+            try:
+                judged[place] = _judged_again(judged[place], comparison)
+            except LoadproofError as error:
+                # Without a word on the baseline, this run is not green; the others are judged all the same.
+                judged[place] = Gated(judged[place].scenario, trouble=str(error), ended_as=ExitCode.INVALID)
     return [*judged, *compared]
 
 
@@ -117,7 +123,7 @@ def _uncompared(name: str, error: LoadproofError) -> Gated:
     from loadproof.analysis.outputs.gate import Gated
 
     trouble = "; ".join(map(str, error.problems)) or "no runs"
-    return Gated(_title(name), trouble=trouble, unmeasured_code=error.exit_code)
+    return Gated(_title(name), trouble=trouble, ended_as=error.exit_code)
 
 
 def _title(name: str) -> str:

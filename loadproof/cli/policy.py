@@ -65,7 +65,7 @@ class Policy:
             from loadproof.analysis.outputs.gate import Gated
 
             trouble = "; ".join(map(str, error.problems))
-            gated = Gated(name, trouble=trouble, unmeasured_code=error.exit_code)
+            gated = Gated(name, trouble=trouble, ended_as=error.exit_code)
             self.tell_all([gated], summary=None, report=None)
 
     def tell_ci(self, gated: Sequence[Gated], summary: Path | None) -> None:

@@ -100,25 +100,27 @@ class BackupReading:
             payment = paid.said.get("payment")
             if payment and said_by(paid.status, paid.outcome, is_repeated=False) is Said.ACKNOWLEDGED:
                 own = {**asked, "payment": payment}
-                is_there = any(own.items() <= seen.items() for seen in self._at_target(payment, debit))
-                yield replace(paid, said={"payment": payment, "is_there": is_there})
+                shown = self._at_target(payment, debit)
+                if shown is not None:
+                    is_there = any(own.items() <= seen.items() for seen in shown)
+                    yield replace(paid, said={"payment": payment, "is_there": is_there})
         except UnaskedError:
             return
 
-    def _at_target(self, payment: str, account: str) -> list[dict[str, Any]]:
-        """This payment, or all payments of the account, as the target shows them now; none if it can't show any."""
+    def _at_target(self, payment: str, account: str) -> list[dict[str, Any]] | None:
+        """This payment, or all payments of the account, as the target shows them now; None if it can't show any."""
         api = self._api_of(self._manifest.target)
         with closing(Inquirer(self._manifest, longest_s=_LEAVING_S, stop_requested=self._stop_requested)) as inquirer:
             if api.can_read_payments:
                 seen = observed("payment", "after", {}, inquirer.ask(api.read_payment(payment)), api.payment_in)
                 return [{**seen.said, "payment": payment}]
             if api.payments is None or "{account}" not in api.payments.path:
-                return []
+                return None
             reply = inquirer.ask(api.list_payments(account)).reply
             try:
-                return api.payments_in(reply) if reply else []
+                return api.payments_in(reply) if reply else None
             except UNREADABLE:
-                return []
+                return None
 
     def _until_it_serves(self, inquirer: Inquirer, api: AuditApi, serving: StartedCommand) -> Observation:
         """The copy's answer once it is healthy; else with `trouble`, and an outcome if the copy is to blame."""

@@ -116,6 +116,9 @@ class TruthServer:
         now_s = time.time()
         if not request:
             self._connections.pop(descriptor).close()
+            # The next connection may get this descriptor, and not its answers.
+            self._due = [answer for answer in self._due if answer[2] != descriptor]
+            heapq.heapify(self._due)
             return
         answer = answer_to(request.partition(b"\r\n")[0])
         if not answer:

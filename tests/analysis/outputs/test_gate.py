@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import jsonschema_rs
@@ -42,7 +43,7 @@ def gated(tmp_path_factory) -> dict[str, Gated]:
         run = load_run(directory)
         found[name] = Gated(name, run, verdict_on_run(run))
     found["unmeasured"] = Gated("unmeasured", trouble="http://127.0.0.1:1: no HTTP answer")
-    found["never ran"] = Gated("never ran", trouble="not run", unmeasured_code=ExitCode.TERMINATED)
+    found["never ran"] = Gated("never ran", trouble="not run", ended_as=ExitCode.TERMINATED)
     return found
 
 
@@ -65,6 +66,13 @@ def test_the_worst_decides(gated, names, lenient, code):
     chosen = [gated[name] for name in names]
     assert worst_exit_code(chosen, lenient=lenient) is code
     assert json.loads(gate_json(chosen, lenient=lenient))["exit_code"] == code
+
+
+@pytest.mark.parametrize("name", ["pass", "inconclusive"])
+def test_what_a_signal_ended_is_not_green_whatever_its_verdict(gated, name):
+    """The verdict is on the results so far."""
+    interrupted = replace(gated[name], ended_as=ExitCode.INTERRUPTED)
+    assert interrupted.exit_code(lenient=True) is ExitCode.INTERRUPTED
 
 
 @pytest.mark.slow

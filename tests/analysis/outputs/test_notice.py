@@ -37,7 +37,7 @@ def thin(tmp_path_factory):
     return Gated("thin", run, verdict_on_run(run))
 
 
-DOWN = Gated("down", trouble="http://127.0.0.1:1: no HTTP answer", unmeasured_code=ExitCode.NOTHING_MEASURED)
+DOWN = Gated("down", trouble="http://127.0.0.1:1: no HTTP answer", ended_as=ExitCode.NOTHING_MEASURED)
 
 
 def told(*gated, is_gate=False, lenient=False, report=REPORT):
