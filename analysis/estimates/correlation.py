@@ -105,7 +105,7 @@ def half_width_of_mean(
         loaded, fitted = int(inside.sum()), 1
         if planned is not None and np.ptp(planned[inside]) > 0:
             residuals[inside] -= _following(residuals[inside], planned[inside])
-            loaded = np.count_nonzero(planned[inside])
+            loaded = int(np.count_nonzero(planned[inside]))
             # Bursts have a level, in the few seconds in which they are; ramps a level and a slope.
             fitted = 2 if loaded == inside.sum() else 1
             scale = max(scale, loaded / max(loaded - fitted, 1))

@@ -123,9 +123,9 @@ def _short_times(traffic: PlainTraffic) -> Iterator[str]:
 def in_seconds(log: RequestLog) -> PlainTraffic:
     """The log's requests with each response time a thousand times as long."""
     cells = log.traffic.intervals
-    buckets = buckets_of(1000 * MIDPOINT_US[cells["bucket"]] / 1e6).astype(cells["bucket"].dtype)
-    is_time = (cells["series"] == "response").to_numpy()
-    return log.traffic.with_intervals(cells.assign(bucket=np.where(is_time, buckets, cells["bucket"])))
+    before = cells["bucket"].to_numpy()
+    buckets = buckets_of(1000 * MIDPOINT_US[before] / 1e6).astype(before.dtype)
+    return log.traffic.with_intervals(cells.assign(bucket=np.where(cells["series"] == "response", buckets, before)))
 
 
 def _pauses(traffic: PlainTraffic) -> Iterator[str]:

@@ -17,7 +17,7 @@ from loadproof.plan.phases import expected_arrivals
 from loadproof.plan.shares import apportion_in_turn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -104,7 +104,7 @@ class ArrivalPlan:
                 yield fractions
 
 
-def arrivals_of(scenario: Scenario, spans: Sequence[PhaseSpan]) -> list[Mapping[str, int]]:
+def arrivals_of(scenario: Scenario, spans: Sequence[PhaseSpan]) -> list[dict[str, int]]:
     """Arrivals per phase and endpoint; what rounding withholds from an endpoint in one phase comes in a later one."""
     totals, level_rps = [], 0.0
     for span in spans:

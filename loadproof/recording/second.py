@@ -94,7 +94,7 @@ def lag_p99_s(tables: Tables, followed: int = 0) -> float:
     """
     lags_s = np.concatenate([moments.began_s - moments.due_s for moments in tables.values()] or [np.empty(0)])
     # Those that began in this second may end in a later one.
-    followed = min(followed, np.count_nonzero(lags_s < _AT_ONCE_S))
+    followed = min(followed, int(np.count_nonzero(lags_s < _AT_ONCE_S)))
     timed = lags_s.size - followed
     if timed <= 0:
         return 0.0

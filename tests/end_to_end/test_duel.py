@@ -116,7 +116,7 @@ def test_an_interrupted_duel_leaves_nothing_running_and_can_be_resumed(tmp_path,
     duel.eventually(lambda: len(read_duel(record.parent).runs) == 1)
     assert duel.signalled(number) == code, duel.output
     assert not duel.survivors()
-    assert f"go on with: loadproof duel --resume {record.parent}" in duel.output
+    assert f"resume with: loadproof duel --resume {record.parent}" in duel.output
     assert read_duel(record.parent).ending in {"interrupted", "terminated"}
     if number == signal.SIGINT:
         done = in_process("duel", "--resume", record.parent)
