@@ -2,7 +2,7 @@
 
 It has recovered at the first moment from which, for ten seconds in a row, the goodput ratio is at least 99 % of the one
 before the trigger, allowing for chance, and p95 is within the range of the seconds before, or so close that nobody
-notices. Recovery from a fault within a phase is in analysis.estimates.faultrecovery.
+notices. Recovery from a fault within a phase is in loadproof.analysis.estimates.faultrecovery.
 """
 
 from __future__ import annotations

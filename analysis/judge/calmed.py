@@ -1,4 +1,4 @@
-"""Turns a run with disturbed seconds into what it might have been without them, as far as a threshold reads them."""
+"""Turns a run with disturbed seconds into the run that might have been without them, for judging thresholds."""
 
 from __future__ import annotations
 
@@ -29,13 +29,16 @@ def without(run: Run, seconds: frozenset[int]) -> Run:
 
 
 def calmed(run: Run, seconds: frozenset[int]) -> Run:
-    """The run, groups included, with each of these seconds like a calm one nearby in its phase; each is used once."""
+    """The run, groups included, with each of these seconds replaced by a copy of a calm one nearby in its phase.
+
+    Each calm second is used once; disturbed seconds without one are left empty.
+    """
     intervals, groups = (_calmed(run, cells, seconds) for cells in (run.intervals, run.groups))
     return replace(run, intervals=intervals, groups=groups)
 
 
 def misses_seconds(expectation: Expectation) -> bool:
-    """Whether it would be another value without some seconds: of shares and times, only some samples would go."""
+    """Whether leaving out seconds changes the value itself; ratios and times would only lose samples."""
     metric = expectation.metric
     is_sum = metric.dimension in {Dimension.RATE, Dimension.COUNT}
     return expectation.window_s is not None or is_sum or metric.name == "recovery"
@@ -49,7 +52,7 @@ def _calmed(run: Run, cells: pd.DataFrame, seconds: frozenset[int]) -> pd.DataFr
 
 
 def _instead(rows: pd.DataFrame, span: PhaseSpan, seconds: frozenset[int], measured_s: float) -> Iterator[pd.DataFrame]:
-    """What stands for a phase's disturbed seconds; nothing for those beyond as many calm ones."""
+    """Replacements for a phase's disturbed seconds; none for those in excess of the calm ones."""
     whole = np.arange(math.ceil(span.start_s), math.floor(min(span.end_s, measured_s)))
     is_disturbed = np.isin(whole, list(seconds))
     pairs = _pairs(whole[is_disturbed], whole[~is_disturbed])
@@ -64,7 +67,7 @@ def _instead(rows: pd.DataFrame, span: PhaseSpan, seconds: frozenset[int], measu
 
 
 def _pairs(disturbed: NDArray[np.int64], calm: NDArray[np.int64]) -> list[tuple[int, int]]:
-    """Each with the nearest calm second that stands for no other."""
+    """Pairs of each disturbed second with the nearest calm one that is not yet used."""
     pairs = []
     for second in disturbed.tolist()[: calm.size]:
         place = int(np.abs(calm - second).argmin())
