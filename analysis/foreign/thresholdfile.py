@@ -18,7 +18,7 @@ _Text = Annotated[str, StringConstraints(min_length=1, max_length=10_000)]
 _Name = Annotated[str, StringConstraints(max_length=10_000)]
 """Any text, including an empty one."""
 Refusal = tuple[str, str, str | None, str]
-"""Key, what is wrong, the value found, the remedy."""
+"""Key, what is wrong, the value found, how to fix it."""
 
 
 class FileThreshold(Strict):
@@ -37,7 +37,7 @@ class FileThreshold(Strict):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of the endpoints; empty: all of them."""
+        """Names of the endpoints; empty for all."""
         names = [self.endpoint] if isinstance(self.endpoint, str) else self.endpoint or []
         return tuple(dict.fromkeys(names))
 
