@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
 NAME: Final = "ledger"
 _BY_BALANCES: Final = frozenset({ONCE, NOTHING_ELSE})
-"""Promises that follow from exact balances where payments can't be listed."""
+"""Promises that follow from exact balances if payments can't be listed."""
 
 
 def audit_ledger(record: LedgerRecord, *, one_in: float) -> Audited:
-    """Every promise of a ledger; those about payments are decided by `3 * one_in` of them."""
+    """Audit every promise of a ledger; it takes `3 * one_in` payments to decide those about payments."""
     stories = stories_of(record.attempts)
     needed = needed_to_see(one_in)
     promises = [
@@ -46,7 +46,7 @@ def audit_ledger(record: LedgerRecord, *, one_in: float) -> Audited:
 
 
 def _inferred(promises: Sequence[Promise]) -> Sequence[Promise]:
-    """Money that was moved twice, or by nobody's order, would be in the balances."""
+    """Infer promises about payments from balances: money moved twice, or without an order, would show there."""
     balances = next(promise for promise in promises if promise.name == BALANCES)
     if balances.evidence.word is Word.PASS:
         for promise in promises:
@@ -57,7 +57,7 @@ def _inferred(promises: Sequence[Promise]) -> Sequence[Promise]:
 
 
 def explained(promises: Sequence[Promise], unread: str) -> Sequence[Promise]:
-    """Whatever can't be decided may be so because something could not be read."""
+    """The promises, with what could not be read as a possible reason wherever one is undecided."""
     for promise in promises:
         if promise.evidence.word is Word.INCONCLUSIVE:
             promise.lacks(unread)

@@ -34,7 +34,7 @@ _LONGEST_MESSAGE: Final = 300
 
 
 def write_csv_report(examined: Examined, directory: Path) -> Path:
-    """Write the page and the three files for programs into `directory`, created if necessary; returns the page's path.
+    """Write the page and the three files for programs into `directory`, created if necessary; return the page's path.
 
     OutputError if they can't be written.
     """
