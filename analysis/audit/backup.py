@@ -1,11 +1,11 @@
-"""Judges a backup that was taken under load: it ends, restores, serves, and has what was acknowledged before it began.
+"""Judges a backup taken under load: it ends, restores, serves, and has every payment acknowledged before it began.
 
-A backup is a consistent state of some moment between its start and its end. So each payment whose answer had come
-before it began has to be in it; one that was under way then, or came later, may be or not, but as a whole, and with
-whatever had been acknowledged before it was sent. That leaves room for one that lacks the newest of what it copied: a
-second backup, when nobody pays any more, has no such excuse.
+A backup is a consistent state of some moment between its start and its end. So each payment whose answer came before it
+began has to be in it. One that was in flight then, or came later, may be in it or not, but as a whole, and together
+with everything acknowledged before it was sent. A backup that lacks the newest payments may still satisfy that, but a
+second backup, taken when nobody pays any more, has no such excuse.
 
-State of the art: restoring is the only test of a backup; durability of acknowledged writes is Jepsen's set test, with
+Prior art: restoring is the only test of a backup; durability of acknowledged writes is Jepsen's set test, with
 the restored state as the final read. Source: https://sqlite.org/howtocorrupt.html, sections 1.2 to 1.4, on copies of a
 live file.
 """

@@ -1,9 +1,9 @@
-"""Judges a run's payments: nothing lost, doubled or invented, no money made or gone, no write unread, one effect a key.
+"""Judges a run's payments: none lost, doubled or invented, money conserved, no stale reads, one effect per key.
 
-Each check is O(n log n) at most, because keys are unique: what a general checker of transactions has to search for,
-a key says. `elle.py` writes the same history for one.
+Each check is at most O(n log n), because keys are unique: they say what a general checker of transactions has to search
+for. `elle.py` writes the same history for such a checker.
 
-State of the art: Jepsen's set and bank tests, and Elle (Kingsbury and Alvaro 2020, doi:10.14778/3430915.3430918).
+Prior art: Jepsen's set and bank tests, and Elle (Kingsbury and Alvaro 2020, doi:10.14778/3430915.3430918).
 """
 
 from __future__ import annotations

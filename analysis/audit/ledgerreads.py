@@ -1,10 +1,10 @@
-"""Read your writes: no read that begins after a payment's acknowledgement is older than that payment, in real time.
+"""Audits reads: one that begins after a payment's acknowledgement has to include that payment, whoever reads.
 
-A payment is carried out at one moment between its sending and its answer, so a balance that was read meanwhile may or
-may not have it; what was acknowledged before the read began has to be in it. Sums of what must and what may be in it
-give bounds that no correct ledger leaves, whatever happened when. Whoever reads: acknowledged is acknowledged.
+A payment is carried out at one moment between being sent and its answer, so a balance read meanwhile may or may not
+include it; what was acknowledged before the read began has to be included. Sums of what must and what may be included
+give bounds that no correct ledger violates, whatever the actual moments were.
 
-State of the art: the real-time order of strict serializability; Herlihy and Wing 1990, doi:10.1145/78969.78972.
+Prior art: the real-time order of strict serializability; Herlihy and Wing 1990, doi:10.1145/78969.78972.
 """
 
 from __future__ import annotations

@@ -169,8 +169,8 @@ def _told(words: Mapping[str, Any]) -> Order | None:
 def _apart(attempts: list[Attempt]) -> tuple[list[Attempt], list[Attempt]]:
     """Attempts with their key's order, and attempts that reused the key for another order.
 
-    A key's order is the first one acknowledged, or else the first one sent. If nothing was acknowledged under a key, any
-    of its orders may have come first, so each gets its own story.
+    A key's order is the first one acknowledged, or else the first one sent. If nothing was acknowledged under a key,
+    any of its orders may have come first, so each gets its own story.
     """
     first: dict[str, Attempt] = {}
     for attempt in sorted(attempts, key=lambda attempt: (attempt.said is not Said.ACKNOWLEDGED, attempt.sent_us)):

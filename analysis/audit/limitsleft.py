@@ -1,9 +1,9 @@
 """Bounds what can be left of a limit after each of a line's requests, wherever in its interval it was decided.
 
 What is left is the amount, or the bucket's size, minus what counts: in a moving window what it holds, in a fixed one
-what came since it began, in a sliding counter the weighted sum, in a bucket what it lacks. When aligned windows begin is
-unknown, but it is the same for all clients: whenever the target says that more is left than without a new window, one
-must have begun within a known stretch of time.
+what came since it began, in a sliding counter the weighted sum, in a bucket what it lacks. When aligned windows begin
+is unknown, but it is the same for all clients: whenever the target says that more is left than without a new window,
+one must have begun within a known stretch of time.
 """
 
 from __future__ import annotations

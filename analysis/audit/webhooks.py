@@ -1,8 +1,8 @@
-"""Judges a run's webhooks: each event one effect, whoever delivers it how often, and none of those that prove nothing.
+"""Judges a run's webhooks: each event has one effect, however often it is delivered, and false events have none.
 
-A provider delivers at least once, so a receiver tells events apart by their ids, and by nothing else.
+Providers deliver at least once, so a receiver has to tell events apart by their ids, and by nothing else.
 
-State of the art: Standard Webhooks 1.0, 'Idempotency' and 'Verifying webhook authenticity'.
+Prior art: Standard Webhooks 1.0, 'Idempotency' and 'Verifying webhook authenticity'.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Delivery:
 
     event: str
     how: str
-    """`load` if sent by a user; else by loadproof: `pair`, `again`, `other-form`, `same-body`, or one of FALSE_KINDS."""
+    """`load` if sent by a user; else `pair`, `again`, `other-form`, `same-body`, or one of FALSE_KINDS."""
     sent_us: int
     ended_us: int
     said: Said
@@ -169,7 +169,7 @@ def _one_effect(record: WebhookRecord, events: Mapping[str, list[Delivery]]) -> 
 
 
 def _later(record: WebhookRecord, events: Mapping[str, list[Delivery]]) -> Promise:
-    """Events delivered again after the load: providers retry for hours, so a receiver must not forget events earlier."""
+    """Events delivered again after the load: providers retry for hours, so receivers must not forget events sooner."""
     promise = Promise(LATER, "accepted events delivered again", LATER_NEEDED)
     for event, deliveries in events.items():
         effects = record.effects.get(event)

@@ -65,7 +65,7 @@ def _view(number: int, stretch: Stretch) -> dict[str, Any]:
 
 
 def _place(name: str, rows: list[RowHistory]) -> dict[str, Any]:
-    """The values of one endpoint and phase: a chart of all response times, and one of each other metric that changed."""
+    """The values of one endpoint and phase: a chart of all response times, and one per other metric that changed."""
     times = [row for row in rows if row.metric.dimension is Dimension.DURATION]
     others = [row for row in rows if row not in times and row.trend in _NEWS]
     return {

@@ -1,4 +1,4 @@
-"""Writes a `LocustRun` and any verdict to PREFIX_report.html: a single file without scripts or external parts."""
+"""Writes a `LocustRun` and any verdict to PREFIX_report.html: a single file, complete without its script."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ ElementTree.register_namespace("xlink", _XLINK)
 
 
 def page_element(drawn: str, *, name: str, description: str, colours: Mapping[str, str]) -> str:
-    """The picture as an element for a page with other pictures; `colours` maps drawn colours to the page's variables."""
+    """The picture as an element among others on a page; `colours` maps drawn colours to the page's variables."""
     root = ElementTree.fromstring(drawn)  # noqa: S314 - written by Matplotlib
     for element in root.iter():
         shorten_numbers(element)
