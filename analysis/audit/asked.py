@@ -155,8 +155,7 @@ def _observations(run: Run) -> list[Observation]:
 
 
 def _restored(run: Run, when: When) -> list[Observation]:
-    """Observations of what a backup was restored to, as if after the load on the target; and those before the backup.
-    """
+    """Observations of the restored backup, as if of the target after the load; and those from before the backup."""
     restored = []
     for observation in _all_observations(run):
         if observation.when == when:

@@ -49,8 +49,7 @@ _EMPTY: Final = "no payment is in it"
 
 
 def audit_backup(record: BackupRecord, *, one_in: float) -> Audited:
-    """Audit every promise of a backup; it takes `3 * one_in` payments acknowledged before it to show that none is lost.
-    """
+    """Audit every promise of a backup; it takes `3 * one_in` earlier payments to show that none is lost."""
     needed = needed_to_see(one_in)
     promises = [_taken(record), *_commands(record), _serves(record)]
     there = Promise(THERE, "payments acknowledged before it began looked for", needed)

@@ -27,8 +27,7 @@ class Contents:
         self.is_listed = bool(self.books.accounts or self.books.keys)
 
     def orders_of(self, story: KeyStory) -> list[Order | None] | None:
-        """The orders of its copies in the backup, None for a copy without one; None instead of a list if nobody looked.
-        """
+        """The orders of its copies in the backup, None for one that shows none; None for all if nobody looked."""
         if self.books.lists(story):
             return [listed.order for listed in self.books.found.get(story.key, {}).values()]
         reads = [self._read[payment] for payment in story.payments if payment in self._read]

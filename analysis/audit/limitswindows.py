@@ -95,8 +95,7 @@ class _Starts:
 
     @staticmethod
     def positions(line: Line, known_after_us: int) -> NDArray[np.int64]:
-        """Positions of each client's first request, and of those that begin a window because all earlier ones are over.
-        """
+        """Positions of each client's first request, and of those that begin a window as all earlier ones are over."""
         first = np.zeros(len(line.rows), dtype=np.bool_)
         first[line.first[:-1]] = True
         counted = np.where(line.is_refused, np.iinfo(np.int64).min // 2, line.ended)

@@ -84,7 +84,7 @@ def judge_windows(threshold: Expected, traffic: Traffic, scope: Scope) -> Judgem
 
 
 def _undecided(expectation: Expectation, share: Estimate, z: float) -> str:
-    """Why a window is undecided: too few samples for any target to pass; or how many, or how long a window, it takes."""
+    """Why a window is undecided: too few samples for any target to pass, or how much more it takes."""
     needed, (limit, _) = samples_needed(expectation, z), _limit(expectation)
     is_rate = expectation.metric.dimension is Dimension.RATE
     if not is_rate and share.n < needed:
