@@ -80,7 +80,7 @@ def test_too_few_seconds_forward_nothing():
 )
 def test_the_library_agrees(trials, exceed_ratio, duration_sum_s):
     """On classes, and on the loss from which conditional throughput is computed."""
-    # It inspects all modules while it is imported: seconds, in a process that has loaded as many as a test's.
+    # It inspects all modules while it is imported, which takes seconds in a process with as many as a test has.
     from MLRsearch.target_spec import TargetSpec
     from MLRsearch.target_stat import TargetStat
     from MLRsearch.trial_measurement import MeasurementResult

@@ -44,7 +44,7 @@ def test_trials_with_one_result_bound_nothing(kept):
 
 
 def test_one_side_may_stay_open():
-    """If more loads were kept than lost, the curve's lower end is unknown."""
+    """If a higher load was kept than one that was lost, nothing bounds it."""
     half = half_point([1000, 1010], [False, True], near=2)
     assert (half.low, half.high) == (0.0, math.inf)
 

@@ -12,7 +12,7 @@ from loadproof.analysis.compare.changepoints import FEWEST, best_p, changes_in, 
 from simulation.traffic import autocorrelated
 
 KNOWN = {one["name"]: one for one in json.loads(Path(__file__).with_name("known_series.json").read_text("utf-8"))}
-"""Of others, each with its source and licence."""
+"""Published series, each with its source and licence."""
 TENTH = np.log(1.1)
 
 

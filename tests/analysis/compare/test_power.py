@@ -44,7 +44,7 @@ def test_a_large_change_needs_few_runs_and_one_at_the_margin_many():
     assert needed(0.15) < needed(0.10) < needed(0.06)
     assert needed(0.5, n=12) == 13
     unequal = change(runs(3, sd=0.05), runs(12, sd=0.05, ratio=0.5))
-    # As much as 4.8 and 4.8 runs.
+    # Worth as much as 4.8 and 4.8 runs.
     assert runs_to_decide(unequal, margin=0.05, level=0.001) == 5
     assert runs_to_decide(change(runs(3, sd=0.5), runs(3, sd=0.5)), margin=0.05, level=0.05) is None
     assert runs_to_decide(change(runs(3, sd=0.5), runs(3, sd=0.5)[:1]), margin=0.05, level=0.05) is None

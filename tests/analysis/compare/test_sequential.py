@@ -109,7 +109,7 @@ def test_a_threshold_that_allows_less_than_the_margin_is_decided_separately(expe
 def test_a_look_only_counts_the_runs_that_it_had():
     """A later look sees the same at an earlier one as that look itself did."""
     pair = sides(8, slower=0.5)
-    # From the fifth run on as fast as before: the first look has seen it all the same.
+    # From the fifth run on it is as fast as before, but the first look has already found it.
     recovered = [*pair[1][:4], *sides(8, seed=9)[1][4:]]
     recovered = [replace(run, block=place // 2) for place, run in enumerate(recovered)]
     found = interim_result((pair[0], recovered), RUNS, 2)

@@ -53,7 +53,7 @@ def test_a_violated_window_is_reported_once_it_is_complete(tmp_path):
     errors = PLAN.model_copy(update={"all_thresholds": [PLAN.thresholds[0], PLAN.thresholds[2]]})
     said = watched(tmp_path, range(30, 60), plan=errors)
     first = next(number for number, one in enumerate(said) if one)
-    # A window of errors is complete when the last of its answers had its time.
+    # A window of errors is complete once the last of its answers has had its time.
     latest_s = PLAN.timeouts.connect + PLAN.timeouts.total
     assert 30 + latest_s < first <= 33 + latest_s + 1
     assert said[first].startswith("all endpoints · all phases: error_ratio < 5 % for 5 s was broken from ")

@@ -106,7 +106,7 @@ def test_a_groups_failures_are_the_reason_and_the_place_to_look(tmp_path):
 
 
 def test_a_group_is_drawn_as_a_whole(tmp_path, monkeypatch):
-    """Over time, and up to its slowest quantile that occurred; next to the requests, which took 20 ms."""
+    """Over time, and up to the slowest of as many as there were; next to the requests, which took 20 ms."""
     drawn = []
     monkeypatch.setattr(Drawing, "svg", lambda drawing, *_: drawn.append(drawing.figure))
     run = run_with_groups(tmp_path)

@@ -20,7 +20,7 @@ from tests.hostile import HOSTILE
 
 pytestmark = pytest.mark.browser
 OFTEN = {(1280, "light", True), (1280, "dark", False), (400, "light", False), (400, "dark", True)}
-"""Of width, scheme and script: each two together."""
+"""Width, scheme and script, so that every pair of values occurs."""
 SETTINGS = [
     pytest.param(*setting, marks=() if setting in OFTEN else pytest.mark.long)
     for setting in itertools.product((1280, 400), ("light", "dark"), (True, False))
@@ -88,7 +88,7 @@ def test_the_report_is_complete_in_every_setting(opened, page_file, width, schem
     body = page.locator("body").bounding_box()
     assert body["width"] <= width
     for figure in page.locator("figure").all():
-        # On a narrow screen a chart scrolls inside its figure: shrunk, its labels could not be read.
+        # On a narrow screen a chart scrolls inside its figure: if it shrank, its labels would be unreadable.
         box = figure.bounding_box()
         assert 0 <= box["x"] <= box["x"] + box["width"] <= width
         assert box["height"] > 150
