@@ -1,4 +1,4 @@
-"""Audits reads: one that begins after a payment's acknowledgement has to include that payment, whoever reads.
+"""Audits reads: any read that begins after a payment's acknowledgement has to include that payment.
 
 A payment is carried out at one moment between being sent and its answer, so a balance read meanwhile may or may not
 include it; what was acknowledged before the read began has to be included. Sums of what must and what may be included

@@ -102,7 +102,7 @@ def announced_before(table: pd.DataFrame, name: str, line: Line) -> NDArray[np.i
 def penalty_record(
     table: pd.DataFrame, rule: Penalties, free: Mapping[str, tuple[Line, Refusals]], *, is_new: bool
 ) -> PenaltyRecord:
-    """The record for that of the four kinds of target with the fewest offences.
+    """The record with the fewest offences among those for the four kinds of target.
 
     Unless the target `is_new`, a client may begin with any number of violations, and a penalty until it is admitted.
     """

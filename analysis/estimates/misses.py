@@ -1,4 +1,4 @@
-"""Counts the requests that miss what a threshold wants: how many of how many, in each second, and which."""
+"""Counts the requests that miss what a threshold requires: how many of how many, in each second, and which."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ class Shedding:
     refused: int
     p95_s: float
     slow_s: float
-    """The longest fast p95 in s: that of the served requests or a tenth of the deadline, whichever is longer."""
+    """The longest p95 that counts as fast, in s: the served requests' or a tenth of the deadline, if that is longer."""
     kept: int
     broken: int
     missing: int

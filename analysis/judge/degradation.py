@@ -42,7 +42,7 @@ class Degradation:
     curve: LoadCurve | None
     recoveries: tuple[Recovery, ...]
     unrest: tuple[str, ...]
-    """Why no recovery is reported, for each phase in which it should have been and wasn't."""
+    """Why recovery can't be determined, one sentence for each phase concerned."""
     drifts: tuple[Drift, ...]
     settling: Settling | None
     too_alike: tuple[Alike, ...]

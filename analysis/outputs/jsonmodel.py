@@ -16,7 +16,7 @@ Finite = Annotated[float | None, WrapValidator(lambda value, _: value if math.is
 
 
 class JsonModel(BaseModel):
-    """Read from the attributes of its source; from those of the same name, unless `from_` says otherwise."""
+    """Built from its source's attributes: those of the same name, unless `from_` names others."""
 
     model_config = ConfigDict(from_attributes=True, frozen=True)
 
