@@ -29,7 +29,7 @@ _NEAR: Final = 1.1
 _FEWEST_NEAR: Final = 4
 """With fewer trials close to the estimate there is no interval."""
 _MOST_NEAR: Final = 10
-"""As many trials close to the estimate as every search makes."""
+"""At most this many trials close to the estimate narrow its interval: as many as every search makes."""
 _SERVED: Final = 0.99
 """Share of the offered load: with less goodput, throughput no longer scales."""
 

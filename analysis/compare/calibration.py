@@ -1,4 +1,4 @@
-"""Turns a self-test's runs into answers: are the numbers true, does the generator keep up, is a change found?"""
+"""Turns a self-test's runs into what they show: whether numbers are true, the generator keeps up, a change is found."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ class Happened:
     trouble: str | None = None
     """Why it could not be injected, or not be undone."""
     is_targets: bool = False
-    """The trouble is the target's: it did not come back."""
+    """The trouble is the target's own fault: it did not come back, or its backup failed."""
 
     @property
     def is_whole(self) -> bool:
