@@ -1,1 +1,1 @@
-"""Audits: from a run's journal, and what the target declares, to whether it kept its promises."""
+"""Audits: checks a run's journal against what the target declares, to see whether it kept its promises."""

@@ -1,4 +1,4 @@
-"""Audits a run's ledger, webhooks and backups: its journal beside what loadproof itself asked the target."""
+"""Audits a run's ledger, webhooks and backups: compares its journal with what loadproof itself asked the target."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
     from loadproof.rundir.observations import Observation, When
 
 _INCOMPLETE: Final = frozenset({"running", "generator_died", "disk_full"})
-"""Endings that may have cost rows of the journal."""
+"""Endings that may have lost rows of the journal."""
 _OUR_DOUBT_US: Final = 5_000
 _DRIFT: Final = 500e-6
-"""How fast a wall clock that is being set right runs apart from a monotonic one. Source: adjtimex(2), ADJ_FREQUENCY."""
+"""How fast a wall clock under adjustment drifts from a monotonic one. Source: adjtimex(2), ADJ_FREQUENCY."""
 
 
 class NotedRow(Mapping[str, Any]):
-    """One row of a journal as columns to values, taken from the columns when somebody looks."""
+    """One row of a journal as a mapping from column to value, read from the columns on demand."""
 
     __slots__ = ("_columns", "_noted", "_number")
 
@@ -57,7 +57,7 @@ class NotedRow(Mapping[str, Any]):
 
 
 def ledger_of(run: Run, journal: pd.DataFrame, observations: Sequence[Observation] | None = None) -> LedgerRecord:
-    """All that the run shows of the target's ledger; or these, of another one."""
+    """Everything the run shows about the target's ledger; with `observations`, about another ledger."""
     target = run.manifest.target
     return ledger_record(
         noted_rows(journal),
@@ -77,12 +77,12 @@ def ledger_of(run: Run, journal: pd.DataFrame, observations: Sequence[Observatio
 
 
 def _clocks_doubt_us(journal: pd.DataFrame) -> int:
-    """How far times of two workers may be off beside each other."""
+    """How far the clocks of two workers may differ, in µs."""
     return 2 * int(journal["doubt_us"].max()) if len(journal) else 0
 
 
 def _our_doubt_us(run: Run, journal: pd.DataFrame) -> int:
-    """How far times of the run's own process may be off beside those of the journal."""
+    """How far times of the run's own process may be off relative to the journal's, in µs."""
     drift_us = round(1e6 * _DRIFT * run.manifest.phases[-1].end_s)
     return _clocks_doubt_us(journal) + _OUR_DOUBT_US + drift_us
 
@@ -105,7 +105,7 @@ def backup_audit(run: Run, journal: pd.DataFrame) -> Audited:
 
 
 def _tried(run: Run, journal: pd.DataFrame, done: Sequence[CommandRun], when: When) -> TriedBackup | None:
-    """The last backup among these commands, with what came of it; None if there is none."""
+    """The last backup among these commands, and how it fared; None if there is none."""
     last = {one.name: one for one in done}
     backup = last.get(BACKUP)
     if backup is None:
@@ -137,7 +137,7 @@ def webhooks_audit(run: Run, journal: pd.DataFrame) -> Audited:
 
 
 def noted_rows(journal: pd.DataFrame) -> Iterator[NotedRow]:
-    """Rows of which something was noted, with `noted` as a mapping."""
+    """Rows with something in `noted`, parsed into a mapping; unreadable ones are left out."""
     columns = {name: journal[name].tolist() for name in journal.columns}
     for number, text in enumerate(columns["noted"]):
         if text:
@@ -150,12 +150,12 @@ def noted_rows(journal: pd.DataFrame) -> Iterator[NotedRow]:
 
 
 def _observations(run: Run) -> list[Observation]:
-    """Of the target itself."""
+    """Observations of the target itself."""
     return [seen for seen in _all_observations(run) if seen.when not in {"restored", "rested"}]
 
 
 def _restored(run: Run, when: When) -> list[Observation]:
-    """Of what a backup was restored to, as if it were the target after the load; and what came before the backup."""
+    """Observations of the restored backup, as if of the target after the load; and those from before the backup."""
     restored = []
     for observation in _all_observations(run):
         if observation.when == when:
@@ -170,7 +170,7 @@ def _all_observations(run: Run) -> Iterator[Observation]:
 
 
 def is_whole(run: Run) -> bool:
-    """Every request that was sent is in the journal."""
+    """Whether every request that was sent is in the journal."""
     if run.manifest.ending in _INCOMPLETE or (run.events["kind"] == files.UNJOURNALLED).any():
         return False
     try:

@@ -1,4 +1,4 @@
-"""What an audit came to: a word, the evidence for each promise, and the rows that break one."""
+"""The result of an audit: a word, the evidence for each promise, and the rows that break one."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 MOST_OFFENCES: Final = 100
-"""Offences that an audit keeps; it counts them all."""
+"""The most offences that an audit keeps; it counts all of them."""
 MOST_ROWS: Final = 20
-"""Journal rows that one offence keeps."""
+"""The most journal rows that one offence keeps."""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """One promise of the target, and what the run showed of it.
+    """One promise of the target, and what the run showed about it.
 
-    `n` counts what the promise was tested on (windows, refusals, payments …) and `needed` what decides; an INCONCLUSIVE
-    reason says what is missing. A promise that nothing tested is INCONCLUSIVE, never PASS.
+    `n` counts the samples that tested it (windows, refusals, payments …), `needed` those that it takes for a PASS; the
+    reason of an INCONCLUSIVE says what is missing. A promise that nothing tested is INCONCLUSIVE, never PASS.
     """
 
     promise: str
@@ -33,7 +33,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Offence:
-    """Rows of the journal, as columns to values, that break a promise together."""
+    """Rows of the journal, as mappings from column to value, that together break a promise."""
 
     promise: str
     what: str
@@ -42,12 +42,12 @@ class Offence:
 
 @dataclass(frozen=True)
 class Audited:
-    """`offences` are the first `MOST_OFFENCES` of `offences_total`."""
+    """The result of one audit; `offences` are the first `MOST_OFFENCES` of `offences_total`."""
 
     audit: str
     word: Word
     reason: str
-    """One sentence with the numbers that decide."""
+    """One sentence with the deciding numbers."""
     evidence: tuple[Evidence, ...]
     offences: tuple[Offence, ...] = field(default=())
     offences_total: int = 0
@@ -56,9 +56,9 @@ class Audited:
 def audited(
     audit: str, evidence: Sequence[Evidence], offences: Sequence[Offence] = (), *, total: int | None = None
 ) -> Audited:
-    """FAIL if a promise is broken for sure; INCONCLUSIVE if one lacks evidence, or there is none; else PASS.
+    """FAIL if a promise is certainly broken; INCONCLUSIVE if one lacks evidence, or there is none; else PASS.
 
-    `total`: offences found, where the caller kept only the first of each promise.
+    `total` is the number of offences found, for callers that only keep the first of each promise.
     """
     words = {found.word for found in evidence}
     word = next((word for word in (Word.FAIL, Word.INCONCLUSIVE) if word in words), Word.PASS)
@@ -69,14 +69,14 @@ def audited(
 
 
 def promise_word(*, broken: int, n: int, needed: int) -> Word:
-    """FAIL whatever the evidence if anything broke it; PASS from `needed` samples (at least one) on."""
+    """FAIL if anything broke it, however few the samples; PASS from `needed` samples (at least one) on."""
     if broken:
         return Word.FAIL
     return Word.PASS if n >= max(needed, 1) else Word.INCONCLUSIVE
 
 
 def _reason(word: Word, evidence: Sequence[Evidence]) -> str:
-    """The first promise that decides, and how many more there are."""
+    """The first deciding promise, and how many more there are."""
     deciding = [found for found in evidence if found.word is word]
     if word is Word.PASS:
         return f"all {len(evidence)} promises kept"

@@ -1,4 +1,4 @@
-"""Audits a run by what its scenario's thresholds name."""
+"""Runs the audits that a scenario's thresholds name."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from loadproof.scenario.limits import DeclaredLimit
 
 _PROBES: Final = 3
-"""Health requests before second 0: whether it is there, whether it is still there, and one to spare."""
+"""Health requests before second 0: to see if the target is up, if it still is, and one to spare."""
 _PROBED: Final = "health"
 
 
 def audits_of(run: Run) -> tuple[Audited, ...]:
-    """One for each audit that a threshold names; the journal is read once."""
+    """One result for each audit that a threshold names; the journal is only read once."""
     names = run.manifest.scenario.audits
     journal = load_journal(run) if names else None
     return tuple(_audited(name, run, journal) for name in names)
@@ -43,7 +43,7 @@ def _audited(name: str, run: Run, journal: pd.DataFrame | None) -> Audited:
 
 
 def _limits(run: Run, journal: pd.DataFrame) -> Audited:
-    """Of the limits of requests that the scenario sends."""
+    """Audit the limits of the requests that the scenario sends."""
     manifest = run.manifest
     declared = manifest.declared_limits
     spent = {name: manifest.scenario.limit_of(name) for name in run.endpoints}
@@ -60,7 +60,7 @@ def _limits(run: Run, journal: pd.DataFrame) -> Audited:
 
 
 def without_rows(audit: Audited) -> Audited:
-    """Of a journal that lacks requests, which would explain refusals; too many admitted are still too many."""
+    """The audit of a journal that lacks requests: they might explain refusals, but excess admissions still count."""
     evidence = [
         replace(promised, word=Word.INCONCLUSIVE, reason=f"the journal is not whole; {promised.reason}")
         if promised.word is not Word.INCONCLUSIVE
@@ -72,7 +72,7 @@ def without_rows(audit: Audited) -> Audited:
 
 
 def _before(run: Run, limits: Mapping[str, DeclaredLimit]) -> dict[str, Before]:
-    """An embedded target is new; to one's own, anybody may have sent anything."""
+    """What was counted before second 0: an embedded target is new; your own may have had any other traffic."""
     if run.manifest.target.kind == "own":
         return dict.fromkeys(limits, Before(is_unknown=True))
     return {_PROBED: Before(hits=_PROBES)}

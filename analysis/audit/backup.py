@@ -1,11 +1,11 @@
-"""Judges a backup that was taken under load: it ends, restores, serves, and has what was acknowledged before it began.
+"""Judges a backup taken under load: it ends, restores, serves, and has every payment acknowledged before it began.
 
-A backup is a consistent state of some moment between its start and its end. So each payment whose answer had come
-before it began has to be in it; one that was under way then, or came later, may be or not, but as a whole, and with
-whatever had been acknowledged before it was sent. That leaves room for one that lacks the newest of what it copied: a
-second backup, when nobody pays any more, has no such excuse.
+A backup is a consistent state of some moment between its start and its end. So each payment whose answer came before it
+began has to be in it. One that was in flight then, or came later, may be in it or not, but as a whole, and together
+with everything acknowledged before it was sent. A backup that lacks the newest payments may still satisfy that, but a
+second backup, taken when nobody pays any more, has no such excuse.
 
-State of the art: restoring is the only test of a backup; durability of acknowledged writes is Jepsen's set test, with
+Prior art: restoring is the only test of a backup; durability of acknowledged writes is Jepsen's set test, with
 the restored state as the final read. Source: https://sqlite.org/howtocorrupt.html, sections 1.2 to 1.4, on copies of a
 live file.
 """
@@ -42,14 +42,14 @@ BALANCES: Final = "balances in it are those of its payments"
 SUM: Final = "the sum of all balances in it is what it was"
 AT_REST: Final = "a backup after the load has every acknowledged payment, and their balances"
 _RECENT_US: Final = 1_000_000
-"""What is lost first is the newest: payments of the last second before it began have to be among those looked for."""
+"""The newest payments get lost first, so those of the last second before it began have to be looked for as well."""
 _RECENT_NEEDED: Final = 5
 _UNTRIED: Final = "no backup was restored"
 _EMPTY: Final = "no payment is in it"
 
 
 def audit_backup(record: BackupRecord, *, one_in: float) -> Audited:
-    """Every promise of a backup; `3 * one_in` payments acknowledged before it decide whether it lost any."""
+    """Audit every promise of a backup; it takes `3 * one_in` earlier payments to show that none is lost."""
     needed = needed_to_see(one_in)
     promises = [_taken(record), *_commands(record), _serves(record)]
     there = Promise(THERE, "payments acknowledged before it began looked for", needed)
@@ -94,7 +94,7 @@ def _taken(record: BackupRecord) -> Promise:
 
 
 def _commands(record: BackupRecord) -> Iterator[Promise]:
-    """Each tried once or twice, because it depends on no chance."""
+    """The promises about checks and restores; one sample is enough, because chance plays no part."""
     verified = [tried.verified for tried in record.tries if tried.verified is not None]
     restored = [tried.restored for tried in record.tries if tried.restored is not None]
     for name, things, commands in ((VERIFIED, "checks", verified), (RESTORES, "restores", restored)):
@@ -108,7 +108,7 @@ def _commands(record: BackupRecord) -> Iterator[Promise]:
 
 
 def _count(done: CommandRun, promise: Promise) -> None:
-    """What was stopped, or never started, shows nothing."""
+    """Count a command as a sample, unless it was stopped or never started."""
     if done.how in {"exited", "overdue"}:
         promise.n += 1
         if not done.is_done:
@@ -121,7 +121,7 @@ def _serves(record: BackupRecord) -> Promise:
     promise = Promise(SERVES, "starts", 1)
     at_work = [tried.served for tried in record.tries if tried.served is not None]
     for served in at_work:
-        # Without an outcome, it was not asked.
+        # Without an outcome, no request was sent to it.
         promise.n += bool(served.outcome)
         if served.trouble and served.outcome:
             promise.broken(served.trouble, (asdict(served),))
@@ -137,7 +137,7 @@ def _serves(record: BackupRecord) -> Promise:
 
 
 def _look_before(tried: TriedBackup, contents: Contents, promise: Promise, doubt_us: int) -> None:
-    """For what was acknowledged when it had surely not begun."""
+    """Look for payments acknowledged when the backup had certainly not begun."""
     until_us, recent = tried.began_us - doubt_us, 0
     for story in contents.stories.values():
         if story.said is Said.ACKNOWLEDGED and story.booked_until_us < until_us:
@@ -153,7 +153,7 @@ def _look_before(tried: TriedBackup, contents: Contents, promise: Promise, doubt
 
 
 def _look_between(tried: TriedBackup, contents: Contents, promise: Promise, doubt_us: int) -> None:
-    """For what was acknowledged while it ran, before another one in it was sent: no moment has only the latter."""
+    """Look for payments acknowledged, while it ran, before another one in it was sent: no state has only the latter."""
     begun_us, ended_us = tried.began_us - doubt_us, tried.ended_us + doubt_us
     stories = contents.stories.values()
     there = [story for story in stories if story.booked_from_us <= ended_us and contents.orders_of(story)]
@@ -168,9 +168,9 @@ def _look_between(tried: TriedBackup, contents: Contents, promise: Promise, doub
 
 
 def _later(tried: TriedBackup, contents: Contents, doubt_us: int) -> int:
-    """Payments in it that no backup can have, because they were first sent when it had surely ended.
+    """The number of payments that can't be in this backup, because they were first sent when it had certainly ended.
 
-    Whoever reads them reads the live database, or another backup.
+    If they were read, it was from the live database, or from another backup.
     """
     until_us = tried.ended_us + doubt_us
     return sum(
@@ -182,7 +182,7 @@ def _look_for_all(contents: Contents, promise: Promise) -> None:
     for story in contents.stories.values():
         if story.said is Said.ACKNOWLEDGED:
             _look_for(story, contents, promise, f"acknowledged at {story.booked_until_us / 1e6:.3f} s")
-    # Nothing of these is evidence that is missing otherwise.
+    # Only the offences count here, not the samples.
     others = Promise("", "", 1)
     _add_up(contents, others)
     _compare(contents, others)
@@ -191,7 +191,7 @@ def _look_for_all(contents: Contents, promise: Promise) -> None:
 
 
 def _look_for(story: KeyStory, contents: Contents, promise: Promise, what: str) -> bool:
-    """Whether it is there; if nobody looked, it doesn't count."""
+    """Look for one payment; return whether it is there. It is no sample if nobody looked."""
     orders = contents.orders_of(story)
     promise.n += orders is not None
     if orders is not None and not orders:
@@ -213,7 +213,7 @@ def _compare(contents: Contents, promise: Promise) -> None:
 
 
 def _add_up(contents: Contents, promise: Promise) -> None:
-    """Each account: what it had before the load, and the postings of the payments that are there."""
+    """Check that each account has its balance from before the load plus the postings of the payments in the backup."""
     record, books = contents.record, contents.books
     if record.blind_spot:
         promise.lacks(record.blind_spot)
@@ -235,7 +235,7 @@ def _add_up(contents: Contents, promise: Promise) -> None:
 
 
 def _postings(contents: Contents) -> tuple[Mapping[str, int], Mapping[str, int], Mapping[str, int]]:
-    """By account: what is there for sure, and what may be beyond that at least and at most."""
+    """By account: the certain postings, and the least and most that may come on top."""
     sure: Counter[str] = Counter()
     least: Counter[str] = Counter()
     most: Counter[str] = Counter()

@@ -1,4 +1,4 @@
-"""What is in a backup that was restored, beside what is known of the load's payments."""
+"""Matches the contents of a restored backup with the load's payments."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 
 
 class Contents:
-    """The restored ledger beside the stories of the load's payments."""
+    """The restored ledger, matched with the stories of the load's payments."""
 
     def __init__(self, tried: TriedBackup) -> None:
         self.record = tried.ledger
         self.stories = stories_of(self.record.attempts)
         self.books = Books(self.record, self.stories)
-        # Those of the load came before.
+        # Earlier reads are from the load.
         asked_us = tried.served.sent_us if tried.served else 0
         self._read = {read.payment: read for read in self.record.payment_reads if read.sent_us >= asked_us}
         self.is_listed = bool(self.books.accounts or self.books.keys)
 
     def orders_of(self, story: KeyStory) -> list[Order | None] | None:
-        """Of its copies that are there; None of a copy that doesn't say, and instead of a list if nobody looked."""
+        """The orders of its copies in the backup, None for one that shows none; None for all if nobody looked."""
         if self.books.lists(story):
             return [listed.order for listed in self.books.found.get(story.key, {}).values()]
         reads = [self._read[payment] for payment in story.payments if payment in self._read]
@@ -35,7 +35,7 @@ class Contents:
 
     @property
     def orders(self) -> list[Order | None]:
-        """Of all payments that are there and new since before the load."""
+        """The orders of all payments in the backup that are new since before the load."""
         if self.is_listed:
             copies = [listed for found in self.books.found.values() for listed in found.values()]
             return [listed.order for listed in [*copies, *(listed for listed, _ in self.books.strangers.values())]]
@@ -43,6 +43,6 @@ class Contents:
 
     @property
     def open_stories(self) -> list[KeyStory]:
-        """Of which nobody knows whether they are there."""
+        """Stories that may or may not be in the backup."""
         stories = [] if self.is_listed else self.stories.values()
         return [story for story in stories if self.orders_of(story) is None and story.said is not Said.REFUSED]

@@ -1,4 +1,4 @@
-"""What a run shows of its backups: each one, and what came of it as far as it was tried."""
+"""The input of the backup audit: each backup of a run, and what happened when it was tried."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TriedBackup:
-    """One backup, and what came of it as far as it was tried. Times are µs from the run's start."""
+    """One backup, and what happened when it was checked, restored and served. Times are µs from the run's start."""
 
     ledger: LedgerRecord
-    """All payments that it may have, balances before the load, and as `closing`, `listings` and so on the restored."""
+    """All payments that may be in it, balances before the load, and the restored state as `closing`, `listings` etc."""
     backup: CommandRun
     began_us: int
-    """Before that, nothing can have been copied."""
+    """Nothing can have been copied before this time."""
     ended_us: int
     verified: CommandRun | None = None
     restored: CommandRun | None = None
     served: Observation | None = None
     strayed: Observation | None = None
-    """A payment to what was restored that was at the target afterwards."""
+    """A payment sent to the restored service that turned up at the target."""
 
     @property
     def can_be_read(self) -> bool:
@@ -36,16 +36,16 @@ class TriedBackup:
 
 @dataclass(frozen=True)
 class BackupRecord:
-    """What a run shows of its backups."""
+    """All backups of a run."""
 
     taken: Sequence[CommandRun]
-    """Those under load, in the order in which they ended."""
+    """The backups under load, in the order in which they ended."""
     under_load: TriedBackup | None = None
-    """The last of them."""
+    """The last backup under load."""
     at_rest: TriedBackup | None = None
-    """One that was taken when nobody paid any more."""
+    """The backup taken when nobody paid any more."""
     doubt_us: int = 0
-    """How far times of backups may be off beside those of the journal."""
+    """How far times of backups may be off relative to the journal's."""
 
     @property
     def tries(self) -> list[TriedBackup]:

@@ -1,12 +1,12 @@
-"""Writes a run's payments as a history that elle-cli checks, so that experts can check us.
+"""Writes a run's payments as a history for elle-cli, so that experts can check our audit.
 
-One JSON array of operations as Jepsen records them: `type` (invoke; ok, fail, or info: nobody knows), `f`, `value`,
-`process`, `time` in ns from the first one's, and `index`. A process that got `info` never speaks again; whoever goes on
-is a new one.
+The file is one JSON array of operations as recorded by Jepsen: `type` (invoke; ok, fail, or info if unknown), `f`,
+`value`, `process`, `time` in ns from the first operation, and `index`. A process that got `info` is never used again; a
+new one takes its place.
 
 Two models fit a ledger. `bank`: transfers between accounts, and reads of all balances, which must add up to the same
-total; accounts are numbered, because its own are. `set-full`: each payment's number is added, and a last read has those
-that are there, so that lost and late ones are found.
+total; accounts are numbered, as in Jepsen's own. `set-full`: each payment's number is added, and a final read returns
+those that are there, so lost and late ones are found.
 Source: https://github.com/ligurio/elle-cli, README.md and histories/jepsen/bank.json and set_full.json.
 """
 
@@ -32,26 +32,26 @@ _TYPES: Final = {Said.ACKNOWLEDGED: "ok", Said.REFUSED: "fail", Said.UNKNOWN: "i
 
 @dataclass
 class _Operation:
-    """One payment or read, from its first sending to its answer."""
+    """One payment or read, from when it was first sent to its answer."""
 
     f: str
     sent_us: float
     ended_us: float
     ending: str
     invoked: Any
-    """None for a read, whose value is known when it ends."""
+    """None for a read, whose value is only known when it ends."""
     completed: Any
 
 
 def write_history(record: LedgerRecord, model: Model) -> str:
-    """JSON, an operation a line; without keys or snapshots there is less in it, and it is as right."""
+    """The history as JSON, one operation per line; without keys or snapshots it has fewer operations."""
     operations = _bank(record) if model == "bank" else _set(record)
     lines = (json.dumps(event, separators=(",", ":")) for event in _events(operations))
     return "[" + ",\n".join(lines) + "]\n"
 
 
 def _bank(record: LedgerRecord) -> Iterator[_Operation]:
-    """Each key is one transfer, however often it was sent: Jepsen's operations are never repeated."""
+    """Operations of the bank model. Each key is one transfer, however often it was sent: Jepsen never repeats one."""
     accounts = sorted({account for snapshot in record.snapshots for account in snapshot.balances})
     numbers = {account: number for number, account in enumerate(accounts)}
     for story in stories_of(record.attempts).values():
@@ -66,7 +66,7 @@ def _bank(record: LedgerRecord) -> Iterator[_Operation]:
 
 
 def _set(record: LedgerRecord) -> Iterator[_Operation]:
-    """The last read begins after everything else has ended."""
+    """Operations of the set-full model; the final read begins after everything else has ended."""
     stories = stories_of(record.attempts)
     keys = Books(record, stories).found
     numbers = {key: number for number, key in enumerate(stories)}
@@ -78,13 +78,13 @@ def _set(record: LedgerRecord) -> Iterator[_Operation]:
 
 
 def _times_us(story: KeyStory) -> tuple[float, float]:
-    """From its first sending to its acknowledgement, or until nobody tried any more."""
+    """When it was first sent, and when it was acknowledged or the last attempt ended."""
     last_us = max(attempt.ended_us for attempt in story.attempts)
     return story.attempts[0].sent_us, min(story.booked_until_us, last_us)
 
 
 def _events(operations: Iterable[_Operation]) -> Iterator[dict[str, Any]]:
-    """Beginnings and ends in the order of their times; what begins when something ends is later than that."""
+    """Beginnings and ends in the order of their times; at equal times, ends come before beginnings."""
     moments = []
     for number, operation in enumerate(operations):
         moments += [

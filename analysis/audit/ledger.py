@@ -1,9 +1,9 @@
-"""Judges a run's payments: nothing lost, doubled or invented, no money made or gone, no write unread, one effect a key.
+"""Judges a run's payments: none lost, doubled or invented, money conserved, no stale reads, one effect per key.
 
-Each check is O(n log n) at most, because keys are unique: what a general checker of transactions has to search for,
-a key says. `elle.py` writes the same history for one.
+Each check is at most O(n log n), because keys are unique: they say what a general checker of transactions has to search
+for. `elle.py` writes the same history for such a checker.
 
-State of the art: Jepsen's set and bank tests, and Elle (Kingsbury and Alvaro 2020, doi:10.14778/3430915.3430918).
+Prior art: Jepsen's set and bank tests, and Elle (Kingsbury and Alvaro 2020, doi:10.14778/3430915.3430918).
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
 NAME: Final = "ledger"
 _BY_BALANCES: Final = frozenset({ONCE, NOTHING_ELSE})
-"""Promises that follow from exact balances where payments can't be listed."""
+"""Promises that follow from exact balances if payments can't be listed."""
 
 
 def audit_ledger(record: LedgerRecord, *, one_in: float) -> Audited:
-    """Every promise of a ledger; those about payments are decided by `3 * one_in` of them."""
+    """Audit every promise of a ledger; it takes `3 * one_in` payments to decide those about payments."""
     stories = stories_of(record.attempts)
     needed = needed_to_see(one_in)
     promises = [
@@ -46,7 +46,7 @@ def audit_ledger(record: LedgerRecord, *, one_in: float) -> Audited:
 
 
 def _inferred(promises: Sequence[Promise]) -> Sequence[Promise]:
-    """Money that was moved twice, or by nobody's order, would be in the balances."""
+    """Infer promises about payments from balances: money moved twice, or without an order, would show there."""
     balances = next(promise for promise in promises if promise.name == BALANCES)
     if balances.evidence.word is Word.PASS:
         for promise in promises:
@@ -57,7 +57,7 @@ def _inferred(promises: Sequence[Promise]) -> Sequence[Promise]:
 
 
 def explained(promises: Sequence[Promise], unread: str) -> Sequence[Promise]:
-    """Whatever can't be decided may be so because something could not be read."""
+    """The promises, with what could not be read as a possible reason wherever one is undecided."""
     for promise in promises:
         if promise.evidence.word is Word.INCONCLUSIVE:
             promise.lacks(unread)

@@ -1,6 +1,6 @@
-"""Balances: each ends as it began plus its postings, their sum never changes, and none is negative.
+"""Audits balances: each ends as it began plus its postings, their sum never changes, and none is negative.
 
-State of the art: Jepsen's bank test, whose reads of all accounts add up to the same total under snapshot isolation.
+Prior art: Jepsen's bank test, whose reads of all accounts add up to the same total under snapshot isolation.
 Source: https://github.com/jepsen-io/jepsen, jepsen/src/jepsen/tests/bank.clj.
 """
 
@@ -22,19 +22,19 @@ BALANCES: Final = "closing balance = opening balance + postings"
 SUM: Final = "the sum of all balances never changes"
 NOT_NEGATIVE: Final = "no balance is negative"
 SNAPSHOTS_NEEDED: Final = 10
-"""A sum that is wrong in a quarter of all moments is seen with 95 %."""
+"""A sum that is wrong a quarter of the time is detected with a probability of 94 %."""
 OVERDRAFTS_NEEDED: Final = 10
-"""Pairs of payments of which the account covers only one."""
+"""In pairs of payments of which the account only covers one."""
 _NO_SNAPSHOT: Final = "the target file declares no `snapshot`, which reads all balances at once"
 
 
 def audit_balances(record: LedgerRecord, stories: Mapping[str, KeyStory], *, needed: int) -> list[Promise]:
-    """Three promises; `needed` payments make the first of them PASS."""
+    """Audit three promises; the first needs `needed` payments for a PASS."""
     return [_ends(record, stories.values(), needed), _sums(record), _overdrafts(record, stories)]
 
 
 class _Postings:
-    """What the payments of a run did to each account: for sure, and at least and at most beyond that."""
+    """What the payments of a run did to each account: the certain sum, and the least and most that may come on top."""
 
     def __init__(self, stories: Iterable[KeyStory]) -> None:
         self.booked: list[KeyStory] = []
@@ -62,7 +62,7 @@ class _Postings:
 
 
 def _ends(record: LedgerRecord, stories: Iterable[KeyStory], needed: int) -> Promise:
-    """Exact for accounts without open payments; within what these can make of it for the others."""
+    """Check final balances: exactly for accounts without payments of unknown fate, within their range for others."""
     promise = Promise(BALANCES, "acknowledged payments added up", needed)
     if record.blind_spot:
         promise.lacks(record.blind_spot)
@@ -96,7 +96,7 @@ def _sums(record: LedgerRecord) -> Promise:
     total = sum(first.balances.values())
     paying = [moment for attempt in record.attempts for moment in (attempt.sent_us, attempt.ended_us)] or [0]
     for snapshot in record.snapshots:
-        # What is read while nobody pays shows nothing.
+        # A snapshot read while nobody pays shows nothing.
         promise.n += min(paying) <= snapshot.sent_us <= max(paying)
         if snapshot.balances.keys() != first.balances.keys():
             promise.lacks("not all snapshots have the same accounts")
@@ -106,7 +106,7 @@ def _sums(record: LedgerRecord) -> Promise:
 
 
 def _overdrafts(record: LedgerRecord, stories: Mapping[str, KeyStory]) -> Promise:
-    """Whoever never asks for more than there is can't see a balance below zero: so pairs of payments do."""
+    """Check for negative balances; pairs of payments provoke them by asking for more than the account holds."""
     promise = Promise(NOT_NEGATIVE, "pairs of payments of which the balance covered only one", OVERDRAFTS_NEEDED)
     for read in record.balance_reads:
         if read.balance < 0:
@@ -123,7 +123,7 @@ def _overdrafts(record: LedgerRecord, stories: Mapping[str, KeyStory]) -> Promis
 
 
 def _cover(record: LedgerRecord, stories: Mapping[str, KeyStory], promise: Promise) -> None:
-    """Who accepts both of a pair has lent, whatever it shows, unless something else may have come to the account."""
+    """A target that accepts both payments of a pair overdrew the account, unless other money may have reached it."""
     filled = {story.order.credit for story in stories.values() if story.said is Said.UNKNOWN}
     for keys in record.overdrawing:
         pair = [stories[key] for key in keys]

@@ -1,4 +1,4 @@
-"""What is in the ledger after the load, payment by payment, beside what was acknowledged, refused, never attempted."""
+"""Compares the ledger after the load, payment by payment, with what was acknowledged, refused or never attempted."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ _NO_LIST: Final = "the target file declares no `payments`, which lists them"
 
 @dataclass
 class Books:
-    """What the lists of payments have, by key, and what in them belongs to no key."""
+    """The payments in the lists, by key, and those that belong to no key."""
 
     record: LedgerRecord
     stories: Mapping[str, KeyStory]
     found: dict[str, dict[tuple[str, int], Listed]] = field(default_factory=dict)
-    """By key: its payments, by id and by the how manieth of this id in one list."""
+    """By key: its payments, by id and that id's number of occurrence in one list."""
     strangers: dict[tuple[str, int], tuple[Listed, Row]] = field(default_factory=dict)
-    """New since the load began; of other people if the accounts are theirs, too."""
+    """Payments new since the load began that belong to no key; other people's if they use the accounts too."""
     differing: dict[str, list[Listed]] = field(default_factory=dict)
-    """By key: the same payments, as another list has them."""
+    """By key: the same payments, as a second list shows them."""
     owners: dict[str, str] = field(default_factory=dict)
-    """By id: the key that a list has it under, or the first that was acknowledged with it."""
+    """By id: the key under which a list has it, or else the first key acknowledged with it."""
     has_keys: bool = False
-    """The lists say under which key a payment was made."""
+    """The lists show under which key a payment was made."""
     can_tell_new: bool = True
 
     def __post_init__(self) -> None:
@@ -57,23 +57,23 @@ class Books:
 
     @cached_property
     def key_of(self) -> dict[str, str]:
-        """By the id of an acknowledged payment."""
+        """Keys by the id of an acknowledged payment."""
         return {payment: key for key, story in self.stories.items() for payment in story.payments}
 
     def lists(self, story: KeyStory) -> bool:
-        """A list was read in which its payments are, and can be told from others'."""
+        """Whether a list was read that should have its payments, in which they can be told from others'."""
         order = story.order
         is_read = story.key in self.keys or order.debit in self.accounts or order.credit in self.accounts
         return is_read and (story.key in self.keys or self.has_keys or bool(story.payments))
 
     @property
     def tells_ours(self) -> bool:
-        """Whatever was acknowledged can be found in lists, so that what is left is nobody's."""
+        """Whether lists show every acknowledged payment, so that whatever is left belongs to nobody."""
         told = all(self.lists(story) for story in self.stories.values() if story.said is Said.ACKNOWLEDGED)
         return told and all(listed.payment or listed.key for listed, _ in self.strangers.values())
 
     def unlisted(self, story: KeyStory) -> set[str]:
-        """Its accounts of which no list was read, unless its key has one."""
+        """Its accounts without a list, unless there is a list for its key."""
         return set() if story.key in self.keys else {story.order.debit, story.order.credit} - self.accounts
 
     def _add(self, listing: Listing) -> None:
@@ -95,7 +95,7 @@ class Books:
 
 
 def audit_books(record: LedgerRecord, stories: Mapping[str, KeyStory], *, needed: int) -> list[Promise]:
-    """Four promises; `needed` payments make each of them PASS."""
+    """Audit four promises; each needs `needed` payments for a PASS."""
     books = Books(record, stories)
     reads: defaultdict[str, list[PaymentRead]] = defaultdict(list)
     for read in sorted(record.payment_reads, key=lambda read: read.sent_us):
@@ -127,7 +127,7 @@ def audit_books(record: LedgerRecord, stories: Mapping[str, KeyStory], *, needed
 
 
 def _look_for(story: KeyStory, books: Books, reads: Mapping[str, Sequence[PaymentRead]], there: Promise) -> None:
-    """In a list if there is one, else by each of its ids, as it was read last."""
+    """Look for an acknowledged payment in a list if there is one, else by the last read of each of its ids."""
     at_s = story.booked_until_us / 1e6
     for payment in story.payments:
         if books.owners[payment] != story.key:
@@ -159,7 +159,7 @@ def _compare(story: KeyStory, books: Books, reads: Mapping[str, Sequence[Payment
 
 
 def _seen(story: KeyStory, books: Books, reads: Mapping[str, Sequence[PaymentRead]]) -> Iterator[tuple[Order, Row]]:
-    """What the target says was booked under this key, whenever it was asked."""
+    """Every order that the target reported for this key, with the row that shows it."""
     for listed in (*books.found.get(story.key, {}).values(), *books.differing.get(story.key, ())):
         if listed.order is not None:
             yield listed.order, {"listed": listed.payment}
@@ -175,12 +175,12 @@ def _seen(story: KeyStory, books: Books, reads: Mapping[str, Sequence[PaymentRea
 def _look_at_strangers(
     record: LedgerRecord, stories: Mapping[str, KeyStory], books: Books, once: Promise, nothing_else: Promise
 ) -> None:
-    """A new payment of exclusive accounts belongs to an attempt whose answer nobody got, or it should not be there."""
+    """A new payment on exclusive accounts belongs to an attempt without an answer, or it should not be there."""
     nothing_else.n += len(books.strangers)
     if not books.strangers:
         return
     if record.blind_spot:
-        # Under other keys than ours they are other people's.
+        # Payments under keys that aren't ours are other people's.
         if not (record.is_whole and all(listed.key for listed, _ in books.strangers.values())):
             nothing_else.lacks(record.blind_spot)
         return

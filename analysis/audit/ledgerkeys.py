@@ -1,4 +1,4 @@
-"""What became of each idempotency key: all its attempts folded into one story."""
+"""Folds all attempts under each idempotency key into one story: what was ordered, and what came of it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class KeyStory:
     def said(self) -> Said:
         """The strongest word: one acknowledgement outweighs timeouts, one timeout outweighs refusals.
 
-        But for a replay after the load: whoever is refused then knows that nothing came of what was open.
+        Except that a refused replay after the load settles an open attempt: nothing came of it.
         """
         words = {attempt.said for attempt in self.attempts}
         if Said.ACKNOWLEDGED not in words and any(map(_settles, self.attempts)):
@@ -45,17 +45,17 @@ class KeyStory:
 
     @cached_property
     def payments(self) -> tuple[str, ...]:
-        """Ids that acknowledgements named, each once."""
+        """The ids in acknowledgements, each once."""
         return tuple(dict.fromkeys(attempt.payment for attempt in self.acknowledged if attempt.payment))
 
     @cached_property
     def booked_from_us(self) -> float:
-        """It can't have been carried out earlier."""
+        """It can't have been carried out before this time; infinite if it was only refused."""
         return min((attempt.sent_us for attempt in self.attempts if attempt.said is not Said.REFUSED), default=math.inf)
 
     @cached_property
     def booked_until_us(self) -> float:
-        """It has been carried out by then; infinite if nobody said so."""
+        """It had been carried out by this time; infinite without an acknowledgement."""
         return min((attempt.ended_us for attempt in self.acknowledged), default=math.inf)
 
     @property
@@ -64,13 +64,13 @@ class KeyStory:
 
 
 def _settles(attempt: Attempt) -> bool:
-    """Refused for what was ordered, not for who ordered it, or how often."""
+    """Whether a replay was refused for what was ordered, rather than for who ordered it or how often."""
     row = attempt.row
     return attempt.said is Said.REFUSED and row.get("kind") == "replay" and row["status"] not in _ABOUT_THE_CLIENT
 
 
 def stories_of(attempts: Iterable[Attempt]) -> dict[str, KeyStory]:
-    """By key, each with its attempts in the order in which they were sent."""
+    """Stories by key, each with its attempts in the order sent."""
     stories: dict[str, KeyStory] = {}
     for attempt in sorted(attempts, key=lambda attempt: attempt.sent_us):
         stories.setdefault(attempt.key, KeyStory(attempt.key)).attempts.append(attempt)

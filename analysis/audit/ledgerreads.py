@@ -1,10 +1,10 @@
-"""Read your writes: no read that begins after a payment's acknowledgement is older than that payment, in real time.
+"""Audits reads: any read that begins after a payment's acknowledgement has to include that payment.
 
-A payment is carried out at one moment between its sending and its answer, so a balance that was read meanwhile may or
-may not have it; what was acknowledged before the read began has to be in it. Sums of what must and what may be in it
-give bounds that no correct ledger leaves, whatever happened when. Whoever reads: acknowledged is acknowledged.
+A payment is carried out at one moment between being sent and its answer, so a balance read meanwhile may or may not
+include it; what was acknowledged before the read began has to be included. Sums of what must and what may be included
+give bounds that no correct ledger violates, whatever the actual moments were.
 
-State of the art: the real-time order of strict serializability; Herlihy and Wing 1990, doi:10.1145/78969.78972.
+Prior art: the real-time order of strict serializability; Herlihy and Wing 1990, doi:10.1145/78969.78972.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 READ_PAYMENTS: Final = "an acknowledged payment is read from then on"
 READ_BALANCES: Final = "what was acknowledged is in balances from then on"
 READS_NEEDED: Final = 300
-"""One stale read in a hundred is seen with 95 %."""
+"""If one read in a hundred is stale, that is detected with a probability of 95 %."""
 
 
 class _Sums:
-    """Amounts by time, to the sum of those up to a time."""
+    """Sums of amounts up to a time."""
 
     def __init__(self, amounts: Iterable[tuple[float, int]]) -> None:
         ordered = sorted(amounts)
@@ -50,13 +50,13 @@ class _Sums:
 
 @dataclass
 class _Account:
-    """Postings as (booked from, booked until, amount) in µs; the second one infinite if nobody said."""
+    """Postings as (booked from, booked until, amount), times in µs; the second is infinite if unknown."""
 
     opening: int
     postings: list[tuple[float, float, int]] = field(default_factory=list)
 
     def seal(self) -> None:
-        """All postings are there: sums can be formed."""
+        """Form the sums, once all postings have been added."""
         self.done = _Sums((until, amount) for _, until, amount in self.postings)
         self.debits_begun = _Sums((since, min(amount, 0)) for since, _, amount in self.postings)
         self.credits_begun = _Sums((since, max(amount, 0)) for since, _, amount in self.postings)
@@ -64,7 +64,7 @@ class _Account:
         self.credits_done = _Sums((until, max(amount, 0)) for _, until, amount in self.postings)
 
     def bounds(self, read: BalanceRead) -> tuple[int, int]:
-        """The least and the most that it may see."""
+        """The lowest and highest balance that a correct ledger can show to this read."""
         before, until = read.sent_us - read.doubt_us, read.ended_us + read.doubt_us
         sure = self.opening + self.done.before(before)
         return (
@@ -74,7 +74,7 @@ class _Account:
 
 
 def audit_reads(record: LedgerRecord, stories: Mapping[str, KeyStory]) -> list[Promise]:
-    """Of balances, and of payments if there is an operation that reads one; O(n log n)."""
+    """Audit reads of balances, and of payments if there is an operation that reads one; O(n log n)."""
     balances = _read_balances(record, stories)
     return [_read_payments(record, stories), balances] if record.has_reads else [balances]
 
@@ -91,7 +91,7 @@ def _read_payments(record: LedgerRecord, stories: Mapping[str, KeyStory]) -> Pro
         since_us, story = acknowledged.get(read.payment, (None, None))
         if story is None or since_us is None or read.sent_us <= since_us + read.doubt_us:
             continue
-        # What is read when the load is long over is never stale.
+        # Reads long after the load are never stale, so they are no samples.
         promise.n += "when" not in read.row
         if not read.is_there:
             what = f"{read.payment}, acknowledged at {since_us / 1e6:.3f} s, missing at {read.sent_us / 1e6:.3f} s"
@@ -100,7 +100,7 @@ def _read_payments(record: LedgerRecord, stories: Mapping[str, KeyStory]) -> Pro
 
 
 def _read_balances(record: LedgerRecord, stories: Mapping[str, KeyStory]) -> Promise:
-    """Snapshots are held against it, too; but they come from another operation, and prove nothing about this one."""
+    """Check balances read. Snapshots are checked too, but as another operation they are no samples of this promise."""
     promise = Promise(READ_BALANCES, "balances read after a payment", READS_NEEDED)
     if record.blind_spot:
         promise.lacks(record.blind_spot)
@@ -122,7 +122,7 @@ def _read_balances(record: LedgerRecord, stories: Mapping[str, KeyStory]) -> Pro
 
 
 def _judge_balance(read: BalanceRead, accounts: Mapping[str, _Account], promise: Promise) -> bool:
-    """Whether it came after an acknowledged payment; an offence if it is out of bounds."""
+    """Add an offence if the balance is out of bounds; return whether it was read after an acknowledged payment."""
     account = accounts.get(read.account)
     if account is None:
         promise.lacks("some balances were not read before the load")

@@ -1,4 +1,4 @@
-"""What the ledger audit reads: who attempted which payment and was told what, and what was seen of the ledger."""
+"""The input of the ledger audit: which payments were attempted, how they were answered, and what the ledger showed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from loadproof.outcome import Said
 
 Row = Mapping[str, Any]
-"""The row of the journal, or the observation, that shows it."""
+"""The row of the journal, or the observation, that shows something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,14 +21,14 @@ class Order:
     credit: str
     amount: int
     currency: str = ""
-    """Empty: nobody said."""
+    """Empty if unknown."""
 
     @property
     def postings(self) -> tuple[tuple[str, int], tuple[str, int]]:
         return (self.debit, -self.amount), (self.credit, self.amount)
 
     def agrees_with(self, other: Order) -> bool:
-        """The same payment, as far as both say."""
+        """Whether both are the same payment; currencies only count if both are known."""
         is_same = (self.debit, self.credit, self.amount) == (other.debit, other.credit, other.amount)
         return is_same and (self.currency == other.currency or not (self.currency and other.currency))
 
@@ -41,7 +41,7 @@ class Attempt:
     """One request for a payment. Times are µs from the run's start, on the master's clock."""
 
     key: str
-    """Nobody else's: of a target without keys, one that was never sent."""
+    """Unique to the payment; for a target without keys, one that was never sent."""
     order: Order
     sent_us: int
     ended_us: int
@@ -50,14 +50,14 @@ class Attempt:
     """Its id in the answer; empty if there is none."""
     row: Row
     told: Order | None = None
-    """What the answer says was booked; None if it says nothing."""
+    """The order that the answer says was booked; None if it doesn't say."""
 
 
 @dataclass(frozen=True, slots=True)
 class PaymentRead:
-    """`order` is None if the answer doesn't say it, or if there is no such payment.
+    """A payment read by its id; `order` is None if the answer doesn't say, or if there is no such payment.
 
-    `doubt_us` is how far its times may be off beside those of payments.
+    `doubt_us` is how far its times may be off relative to those of payments.
     """
 
     payment: str
@@ -81,7 +81,7 @@ class BalanceRead:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A payment in a list of payments; empty texts and None: the list doesn't say."""
+    """A payment in a list of payments; empty or None where the list doesn't say."""
 
     payment: str
     key: str
@@ -93,7 +93,7 @@ class Listing:
     """All payments of an account, or all under a key, before or after the load."""
 
     account: str
-    """Empty if it is a key's."""
+    """Empty if the list is a key's."""
     key: str
     payments: tuple[Listed, ...]
     is_before: bool
@@ -113,11 +113,11 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class LedgerRecord:
-    """All of it, of one run, as far as it could be read."""
+    """The whole record of one run, as far as it could be read."""
 
     attempts: Sequence[Attempt]
     reused: Sequence[Attempt] = ()
-    """Attempts under a key that had another order before."""
+    """Attempts that reused a key for another order."""
     payment_reads: Sequence[PaymentRead] = ()
     balance_reads: Sequence[BalanceRead] = ()
     opening: Mapping[str, int] = field(default_factory=dict)
@@ -126,9 +126,9 @@ class LedgerRecord:
     """Balances after the last payment's answer."""
     listings: Sequence[Listing] = ()
     snapshots: Sequence[Snapshot] = ()
-    """In the order in which they were asked for; before, during and after the load."""
+    """In the order requested; before, during and after the load."""
     overdrawing: Sequence[tuple[str, str]] = ()
-    """Keys of payments that were sent two at a time, each of more than half of what the account held."""
+    """Keys of payments sent two at a time, each for more than half of what the account held."""
     is_exclusive: bool = False
     """The target file says that nobody but this run moves money to or from these accounts."""
     is_whole: bool = True
@@ -142,11 +142,11 @@ class LedgerRecord:
     has_snapshot: bool = False
     """The target file declares an operation that reads all balances at once."""
     unread: Mapping[str, int] = field(default_factory=dict)
-    """What could not be read, by why."""
+    """How much could not be read, by reason."""
 
     @property
     def blind_spot(self) -> str:
-        """Why money may have moved that the journal doesn't know of; empty if none can have."""
+        """Why money may have moved without the journal showing it; empty if none can have."""
         if not self.is_exclusive:
             return "the target file doesn't say `exclusive_accounts: true`, so others may move money there"
         return "" if self.is_whole else "the journal doesn't have all requests"

@@ -1,7 +1,7 @@
-"""Idempotency: the same key twice is one payment, also at the same instant, and with another body it is refused.
+"""Audits idempotency: the same key twice is one payment, even at the same instant; with another body it is refused.
 
-State of the art: draft-ietf-httpapi-idempotency-key-header, section 2. The usual flaw is a key that guards nothing
-while its first request is in progress, so what counts as a sample is two requests that overlap.
+Prior art: draft-ietf-httpapi-idempotency-key-header, section 2. The usual flaw is a key that has no effect while its
+first request is in progress, so only overlapping requests count as samples.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 SAME_KEY: Final = "the same key twice is one payment"
 OTHER_BODY: Final = "the same key with another body is refused"
 PAIRS_NEEDED: Final = 100
-"""A race that one in 33 pairs loses is seen with 95 %."""
+"""A race that one in 33 pairs loses is detected with a probability of 95 %."""
 REUSES_NEEDED: Final = 5
-"""It depends on no timing: a target that compares bodies does so each time."""
+"""Few, because timing doesn't matter: a target that compares bodies does so each time."""
 
 
 def audit_keys(record: LedgerRecord, stories: Iterable[KeyStory]) -> list[Promise]:
-    """Two promises; none of a target without keys, which promises nothing."""
+    """Audit two promises; a target without keys makes none."""
     if not record.has_keys:
         return []
     same = Promise(SAME_KEY, "keys sent twice at the same time", PAIRS_NEEDED)

@@ -1,4 +1,4 @@
-"""Turns a journal's rows and a run's observations into a LedgerRecord: which are payments, and what they were told."""
+"""Turns a journal's rows and a run's observations into a LedgerRecord: payments, their answers, and reads."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
 
 _GONE: Final = frozenset({404, 410})
 PAYMENTS: Final = frozenset({"replay", "race", "reuse", "overdraft"})
-"""Kinds of observations that are payments of loadproof's own."""
+"""Kinds of observations that are loadproof's own payments."""
 _ORDER: Final = frozenset({"debit", "credit", "amount"})
 _NEVER_SENT: Final = "want_"
-"""How outcomes begin of requests that our own machine had no means to send."""
+"""The prefix of outcomes of requests that our own machine could not send."""
 _MINOR_UNITS: Final = 100
 
 
 @dataclass(frozen=True)
 class Declared:
-    """What a target file says of its ledger."""
+    """What a target file declares about its ledger."""
 
     is_exclusive: bool
     """Nobody but the run moves money to or from the accounts."""
@@ -56,10 +56,10 @@ def ledger_record(
     doubt_us: int = 0,
     workers_doubt_us: int = 0,
 ) -> LedgerRecord:
-    """`journal` are rows as columns to values, `noted` as a mapping; those that are about no payment are left out.
+    """Collect the ledger's record from journal rows and observations; rows that aren't about payments are left out.
 
-    `doubt_us` is how far times of observations may be off beside those of the journal, `workers_doubt_us` how far
-    those of one worker beside those of another.
+    Rows are mappings from column to value, with `noted` as a mapping. `doubt_us` is how far times of observations may
+    be off relative to the journal's, `workers_doubt_us` one worker's relative to another's.
     """
     rows = _Rows(declared, workers_doubt_us)
     for row in journal:
@@ -76,7 +76,7 @@ def ledger_record(
         payment_reads=rows.payments + payment_reads,
         balance_reads=rows.balances + [_balance_read(seen, doubt_us) for seen in answered if seen.kind == "balance"],
         opening=_balances(seen for seen in answered if seen.when == "before"),
-        # One that was read between two payments of ours is no end.
+        # A balance read between two payments of ours is not final.
         closing=_balances(seen for seen in answered if seen.when == "after" and seen.sent_us >= paid_us),
         listings=[_listing(seen) for seen in answered if seen.kind == "payments"],
         snapshots=[_snapshot(seen, doubt_us) for seen in answered if seen.kind == "snapshot"],
@@ -92,7 +92,7 @@ def ledger_record(
 
 
 class _Rows:
-    """A journal's payments, and what was read of them."""
+    """A journal's payments and reads."""
 
     def __init__(self, declared: Declared, doubt_us: int) -> None:
         self._declared = declared
@@ -127,11 +127,11 @@ class _Rows:
             )
 
     def _is_attempt(self, noted: Mapping[str, Any]) -> bool:
-        """Without keys, an order is told from a payment that was read by its id: nobody knew that before."""
+        """Whether a row is an order rather than the read of a payment; without keys, by whether its id is new."""
         return "key" in noted or (not self._declared.has_keys and noted.get("payment") not in self._ids)
 
     def _minor(self, balance: Any) -> int | None:
-        """None if it is no whole number of minor units."""
+        """The balance in minor units; None unless it is a whole number of them."""
         try:
             number = Decimal(str(balance)) * (_MINOR_UNITS if self._declared.is_decimal else 1)
             return int(number) if number == int(number) else None
@@ -140,13 +140,13 @@ class _Rows:
 
 
 def _is_read(row: Mapping[str, Any], noted: Mapping[str, Any]) -> bool:
-    """A user takes another payment than the ordered one for a wrong answer; but it is what was read."""
+    """Whether the payment was read, even if the user called it wrong because it differs from the order."""
     is_told = 200 <= row["status"] < 300 and noted.keys() >= _ORDER
     return is_told or row["outcome"] == Outcome.OK or row["status"] in _GONE
 
 
 def unread_because(observation: Observation) -> str:
-    """Why there is no answer to it; empty if there is one. What a payment is answered with is one, whatever it is."""
+    """Why an observation has no answer; empty if it has one. Any response to a payment counts as an answer."""
     is_answer = observation.outcome == Outcome.OK or (observation.kind == "payment" and observation.status in _GONE)
     if observation.trouble or is_answer or observation.kind in {*PAYMENTS, "deliver"}:
         return observation.trouble
@@ -159,7 +159,7 @@ def order_in(words: Mapping[str, Any]) -> Order:
 
 
 def _told(words: Mapping[str, Any]) -> Order | None:
-    """The order in an answer; None if it says none that can be read."""
+    """The order in an answer; None if it has none that can be read."""
     try:
         return order_in(words) if words.keys() >= _ORDER else None
     except (TypeError, ValueError):
@@ -167,9 +167,10 @@ def _told(words: Mapping[str, Any]) -> Order | None:
 
 
 def _apart(attempts: list[Attempt]) -> tuple[list[Attempt], list[Attempt]]:
-    """Those with their key's order, and those with another one: it has the first that was acknowledged, or sent.
+    """Attempts with their key's order, and attempts that reused the key for another order.
 
-    Another order under a key of which nothing was acknowledged may be its first one: it is a story of its own.
+    A key's order is the first one acknowledged, or else the first one sent. If nothing was acknowledged under a key,
+    any of its orders may have come first, so each gets its own story.
     """
     first: dict[str, Attempt] = {}
     for attempt in sorted(attempts, key=lambda attempt: (attempt.said is not Said.ACKNOWLEDGED, attempt.sent_us)):
@@ -188,7 +189,7 @@ def _apart(attempts: list[Attempt]) -> tuple[list[Attempt], list[Attempt]]:
 
 
 def _pairs(overdrafts: Sequence[Observation]) -> list[tuple[str, str]]:
-    """Keys of two that came one after the other, with one order."""
+    """Keys of overdrafts sent in pairs with the same order."""
     return [
         (one.asked["key"], other.asked["key"])
         for one, other in zip(overdrafts[::2], overdrafts[1::2], strict=False)
@@ -212,7 +213,7 @@ def _asked_for(observation: Observation) -> Attempt:
 
 
 def _payment_read(observation: Observation) -> PaymentRead | None:
-    """None if the answer is neither the payment nor that there is none."""
+    """The read of a payment; None unless the answer is the payment, or that there is none."""
     is_there = observation.outcome == Outcome.OK
     if not is_there and observation.status not in _GONE:
         return None
@@ -227,13 +228,13 @@ def _balance_read(observation: Observation, doubt_us: int) -> BalanceRead:
 
 
 def _snapshot(observation: Observation, doubt_us: int) -> Snapshot:
-    """Its row has no balances, of which there are many."""
+    """A snapshot; its row omits the balances, of which there are many."""
     row = {**observation.row, "said": {}}
     return Snapshot(observation.said["balances"], observation.sent_us, observation.ended_us, row, doubt_us)
 
 
 def _balances(observations: Iterable[Observation]) -> dict[str, int]:
-    """The last ones that were read, by account."""
+    """The last balances read, by account."""
     balances: dict[str, int] = {}
     for observation in observations:
         if observation.kind == "snapshot":

@@ -1,9 +1,10 @@
-"""Audits a target's limits: from the journal and what is declared of them, to whether each promise was kept.
+"""Audits a target's limits: checks each declared promise against the journal.
 
-For each request name: its quota, that nobody is refused below it, that one client's requests spend no other's, that
-Retry-After and the RateLimit fields are honest, and that penalties grow, stop at their cap and are forgotten. Pure;
-O(n log n) in the rows of the journal. A broken promise is one that no placement of the decisions in their intervals
-could have kept; what the intervals leave open decides nothing, and is counted.
+For each request name: its quota, that nobody is refused below it, that one client's requests don't use up another's,
+that Retry-After and the RateLimit fields are honest, and that penalties grow, stop at their cap and are forgotten.
+Pure; O(n log n) in the rows of the journal. Each decision is only known to lie within an interval of time: a promise
+counts as broken only if no placement of the decisions in their intervals could have kept it. What the intervals leave
+open is counted but decides nothing.
 """
 
 from __future__ import annotations
@@ -56,9 +57,9 @@ def audit_limits(
     losses: Sequence[Loss] = (),
     processes: int = 1,
 ) -> Audited:
-    """Of a journal as `load_journal` reads it; `before`, by request name, is what was counted before second 0.
+    """Audit a journal as read by `load_journal`; `before` is, by request name, what was counted before second 0.
 
-    `losses` of Redis leave each of so many `processes` to count by itself; of a process's counts, nothing.
+    During a loss of Redis, each of the `processes` counts by itself; after a loss of processes, their counts are gone.
     """
     listed: list[Evidence] = []
     offences: list[Offence] = []
@@ -79,7 +80,7 @@ def audit_limits(
     shared = {limit.shared for limit in limits.values() if limit.penalties is not None}
     losses = [loss for loss in losses if loss.shared in shared]
     if table is not None and not any(loss.is_planned for loss in losses):
-        # What each process remembers of violations is its own, too: only what came before a loss shows them.
+        # Each process also remembers violations by itself, so only rows before a loss count.
         until_us = min((loss.from_s * 1e6 for loss in losses), default=math.inf)
         is_new = not any(known_before.is_unknown for known_before in (before or {}).values())
         own = {name: free[name] for name in punished}
@@ -95,7 +96,7 @@ def audit_limits(
 def _parted(
     journal: pd.DataFrame, limits: Mapping[str, DeclaredLimit], losses: Sequence[Loss], processes: int
 ) -> tuple[dict[str, Line], list[tuple[str, str, Line]]]:
-    """What each limit counts, by name; and by name and promise what was sent to evade it."""
+    """The requests that each limit counts, by name; and those sent to evade it, with name and promise."""
     lines: dict[str, Line] = {}
     evasions: list[tuple[str, str, Line]] = []
     for name, limit in limits.items():
@@ -111,14 +112,14 @@ def _parted(
 
 
 def _of_evading(promise: str, line: Line) -> LimitPromise:
-    """As if each refusal had been announced: which limit it is of, nobody knows."""
+    """The quota of evading requests, without judging refusals: nobody knows which limit they come from."""
     return quota(line, _fits(line, Before(is_unknown=True), np.full(len(line.rows), np.iinfo(np.int64).max)), promise)
 
 
 def _fits(line: Line, before: Before, announced: NDArray[np.int64] | None) -> list[AlgorithmFit]:
-    """How it fits each algorithm that it may have, the declared one or all; those it fits best come first."""
+    """How the line fits each algorithm that the limit may have (the declared one, or all), best fit first."""
     known = line.limit.algorithm
-    # Of a part of the run, too, nobody knows what counts from before: a Redis that was paused has forgotten nothing.
+    # At the start of a part of the run, too, earlier counts are unknown: a paused Redis has not forgotten anything.
     is_first = before == _NOTHING_BEFORE and not line.since.any()
     windows = fixed_windows(line, known_after_us=0 if is_first else line.window_us)
     fits = []

@@ -1,6 +1,6 @@
-"""Checks the lists and the bot check, and which of them is asked first; says whom the limits don't concern.
+"""Checks the deny and allow lists, the bot check and their order, and finds the requests that bypass the limits.
 
-In this order: deny list, allow list, bots, limits. Whoever is refused ahead of the limits spends nothing of them.
+The order is: deny list, allow list, bots, limits. A request refused ahead of the limits uses up none of them.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ _SERVER_ERROR: Final = 500
 class _Promise(NamedTuple):
     name: str
     rows: NDArray[np.bool_]
-    """Those that test it."""
+    """The rows that test it."""
     is_wrong: NDArray[np.bool_]
     what: str
 
 
 def listed(journal: pd.DataFrame, texts: Sequence[str]) -> NDArray[np.bool_]:
-    """The rows of clients within these networks; a client that is no address is in none."""
+    """Which rows have clients within these networks; a client that isn't an address is in none."""
     networks = [ipaddress.ip_network(text) for text in texts]
     within = {}
     for client in journal["client"].unique():
@@ -52,7 +52,7 @@ def listed(journal: pd.DataFrame, texts: Sequence[str]) -> NDArray[np.bool_]:
 def audit_access(
     journal: pd.DataFrame, access: Access, limits: Mapping[str, DeclaredLimit]
 ) -> tuple[pd.DataFrame, list[Evidence], list[Offence]]:
-    """The rows that limits decide about; and for each list, the bot check and their order, whether it was kept to."""
+    """The rows that limits decide about; and the evidence and offences for the lists, the bot check and their order."""
     denied, on_allow_list = listed(journal, access.deny), listed(journal, access.allow)
     is_bot = _bots(journal, access)
     status = journal["status"].to_numpy()
@@ -79,7 +79,7 @@ def _promises(
     on_allow_list: NDArray[np.bool_],
     is_bot: NDArray[np.bool_],
 ) -> Iterator[_Promise]:
-    """Those of what is declared."""
+    """The promises that follow from what is declared."""
     status = journal["status"].to_numpy()
     allowed = on_allow_list & ~denied
     limited = journal["request"].map({name: limit.status for name, limit in limits.items()}).fillna(_LIMITED).to_numpy()
@@ -93,7 +93,7 @@ def _promises(
         what = "refused by a limit although it is on the deny list"
         yield _Promise("deny list before limits", denied & is_over, is_limited, what)
     if access.allow:
-        # What the bot check refuses has a promise of its own.
+        # Refusals by the bot check have a separate promise.
         is_refused = is_limited | ((status == access.status) & ~is_bot)
         yield _Promise("allow list", allowed, is_refused, "refused although allowed")
         what = "refused by a limit although it is on the allow list"
@@ -109,7 +109,7 @@ def _promises(
 
 
 def _bots(journal: pd.DataFrame, access: Access) -> NDArray[np.bool_]:
-    """The rows that came with a User-Agent that the bot check is to refuse."""
+    """Which rows have a User-Agent that the bot check should refuse."""
     if access.bots is None:
         return np.zeros(len(journal), dtype=bool)
     parts = [part.casefold() for part in access.bots.user_agents]
@@ -118,12 +118,12 @@ def _bots(journal: pd.DataFrame, access: Access) -> NDArray[np.bool_]:
         agent = str(json.loads(text).get(USER_AGENT, "")) if f'"{USER_AGENT}"' in text else ""
         return any(part in agent.casefold() for part in parts)
 
-    # The same few texts again and again, if users note nothing else.
+    # Usually there are only a few distinct texts.
     return journal["noted"].map({text: is_one(text) for text in journal["noted"].unique()}).to_numpy(dtype=bool)
 
 
 def _over(journal: pd.DataFrame, limits: Mapping[str, DeclaredLimit]) -> NDArray[np.bool_]:
-    """The rows whose client had as many answers of the same name as are its limit, within the period before."""
+    """Which rows have clients that got as many answers of the same name as their limit, within the period before."""
     is_over = np.zeros(len(journal), dtype=bool)
     for name, limit in limits.items():
         own = journal[journal["request"] == name].sort_values("sent_us", kind="stable")

@@ -1,7 +1,7 @@
-"""Sets clients apart that try to get around a limit: they have the quota of anybody else, whatever they try.
+"""Separates clients that try to evade a limit: whatever they try, they have the same quota as anyone else.
 
-Nothing else is judged of them. What they are refused, and told of it, may be another limit's: that of a path that the
-target doesn't know.
+Nothing else is judged for them. Their refusals, and what those announce, may come from another limit, such as one for
+unknown paths.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _PROMISES: Final = {
     "connection": _NO_BYPASS,
     "headers": "spoofed headers count for nothing",
 }
-"""By the way in which they try."""
+"""Promises by how clients try to evade a limit."""
 EVASIONS: Final = tuple(dict.fromkeys(_PROMISES.values()))
 
 
 def apart(rows: pd.DataFrame, limit: DeclaredLimit) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
-    """A limit's rows of ordinary clients; and those of others, by the promise that they test.
+    """A limit's rows of ordinary clients; and those of evading clients, by the promise that they test.
 
-    Where all clients together have one limit, nobody can be set apart.
+    If all clients share one limit, they can't be separated.
     """
     clients: dict[str, set[str]] = {}
     for way, promise in _PROMISES.items() if limit.key == "client" else ():

@@ -1,14 +1,15 @@
-"""Finds where more was admitted than an algorithm can have, wherever in their intervals the decisions were.
+"""Finds where more was admitted than an algorithm allows, wherever in their intervals the decisions were.
 
-Most that may be admitted in any half-open window of the period, for N in it (and P processes that count by themselves:
-P times as much): moving window N; fixed window that the first request starts 2N - 1; aligned window 2N; sliding counter
-2N (2N - 1 if it doesn't floor its weight); token bucket or GCRA of size B: B + N - 1, which is 2N - 1 for B = N. In any
-stretch of length t at most t N / W more than N, 2N - 1, 2N, N + 1 and B: a sliding counter that admitted c <= N in one
-window admits less than N - c (1 - t / W) + 1 in the first t of the next, together less than N + 1 + t N / W.
+The most that may be admitted in any half-open window of the period W, with a limit of N (P processes that count
+separately admit P times as much): moving window N; fixed window started by the first request 2N - 1; aligned window 2N;
+sliding counter 2N (2N - 1 if it doesn't floor its weight); token bucket or GCRA of size B: B + N - 1, which is 2N - 1
+for B = N. In any stretch of length t, at most t N / W more than N, 2N - 1, 2N, N + 1 and B: a sliding counter that
+admitted c <= N in one window admits less than N - c (1 - t / W) + 1 in the first t of the next, together less than
+N + 1 + t N / W.
 Source: limits 5.8 with a fake clock; ITU-T I.371 for the generic cell rate algorithm.
 
-The state of the art counts refusals, or what was admitted per window, where N + 1 looks like the edge of two windows.
-What follows from an algorithm's own state doesn't: when its windows began, and how full its bucket is.
+Other tools count refusals, or admissions per window, where N + 1 can't be told from the edge of two windows. The
+algorithm's own state can tell: when its windows began, and how full its bucket is.
 """
 
 from __future__ import annotations
@@ -26,25 +27,25 @@ if TYPE_CHECKING:
     from loadproof.scenario.limits import DeclaredLimit
 
 _CLOSE: Final = 1e-3
-"""Of a request: what adding up floats may be off by."""
+"""In requests: the error of adding up floats."""
 
 
 def most_admitted(limit: DeclaredLimit, algorithm: str) -> int:
-    """In any half-open window of the period, by one client."""
+    """The most that one client may be admitted in any half-open window of the period."""
     n = limit.amount
     most = {"moving-window": n, "fixed-window": 2 * n - 1, "token-bucket": limit.size + n - 1}
     return limit.processes * most.get(algorithm, 2 * n)
 
 
 def most_at_once(limit: DeclaredLimit, algorithm: str) -> int:
-    """In a stretch so short that nothing refills."""
+    """The most that one client may be admitted in a stretch so short that nothing refills."""
     n = limit.amount
     most = {"moving-window": n, "fixed-window": 2 * n - 1, "sliding-counter": n + 1, "token-bucket": limit.size}
     return limit.processes * most.get(algorithm, 2 * n)
 
 
 def excesses(line: Line, algorithm: str, windows: FixedWindows) -> list[Excess]:
-    """Each client's worst; empty if the algorithm may have admitted all of this."""
+    """Each client's worst excess; empty if the algorithm may have admitted all of this."""
     excess = over_window(line, most_admitted(line.limit, algorithm))
     excess = excess or over_stretch(line, most_at_once(line.limit, algorithm))
     if excess or algorithm in {"moving-window", "token-bucket"}:
@@ -52,7 +53,7 @@ def excesses(line: Line, algorithm: str, windows: FixedWindows) -> list[Excess]:
     if algorithm == "fixed-window":
         return windows.excesses
     excess = over_aligned(line)
-    # Some sliding counters have windows at fixed moments of the clock, others from the first request on.
+    # Sliding counters may have windows at fixed times of the clock, or from the first request on.
     return excess if algorithm == "aligned-window" or windows.excesses else []
 
 
@@ -64,9 +65,9 @@ def over_window(line: Line, most: int) -> list[Excess]:
 
 
 def over_stretch(line: Line, size: int) -> list[Excess]:
-    """Any stretch of the line, from one request's begin x to another one's end y: #{within} - rate (y - x) > size.
+    """Excesses in any stretch, from one request's begin x to another's end y: #{within} - rate (y - x) > size.
 
-    With the terms in x and y apart, all pairs are the greatest term in x up to each y.
+    The terms in x and y separate, so for each y it is enough to compare with the greatest term in x up to it.
     """
     limit, sure = line.limit, line.sure
     if not len(sure.begins):
@@ -75,7 +76,7 @@ def over_stretch(line: Line, size: int) -> list[Excess]:
     room = size + rate * line.slack_us + _CLOSE
     begun = rate * sure.begins - sure.begun_before(sure.begins)
     best = np.maximum.accumulate(begun)
-    # Which of them it is: the last at which the greatest so far changed.
+    # The position of the maximum so far: the last one at which it changed.
     at = np.maximum.accumulate(np.where(begun >= best, np.arange(len(begun)), 0))
     before = sure.begun(sure.ends) - 1
     is_over = np.arange(1, len(sure.ends) + 1) - rate * sure.ends + best[before] > room
@@ -85,9 +86,9 @@ def over_stretch(line: Line, size: int) -> list[Excess]:
 
 
 def over_aligned(line: Line) -> list[Excess]:
-    """Windows at fixed moments, wherever those are: N + 1 within less than a window have such a moment between them.
+    """Excesses for windows at unknown fixed times: N + 1 admitted within less than a window need an edge between them.
 
-    Each group of N + 1 leaves an arc of the circle of moments; a right target's own moment is on all of them.
+    Each group of N + 1 gives an arc on the circle of possible edges; a correct target's edge lies on all arcs.
     """
     sure, most, window_us = line.sure, line.limit.processes * line.limit.amount, line.window_us
     last = sure.begun_before(sure.begins) + most
@@ -103,7 +104,7 @@ def over_aligned(line: Line) -> list[Excess]:
 
 
 def with_common_moment(line: Line, froms: NDArray[np.int64], to: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which of the stretches (from, to], in µs on the line, have the moment between two windows that most have."""
+    """Which of the stretches (from, to], in µs on the line, contain the window edge that most of them contain."""
     run_us = int(line.rows["ended_us"].max() - line.rows["sent_us"].min())
     spread = line.slack_us + int(DRIFT_RATIO * run_us)
     shift = line.shift[line.first[_client_at(line, froms)]]
@@ -111,7 +112,7 @@ def with_common_moment(line: Line, froms: NDArray[np.int64], to: NDArray[np.int6
 
 
 def _with_common_point(froms: NDArray[np.int64], to: NDArray[np.int64], circle: int) -> NDArray[np.bool_]:
-    """Which of the arcs (from, to] have the point that most of them have; 'to' of one is one of those that may be."""
+    """Which of the arcs (from, to] contain the point that most of them contain; it may be taken to be one arc's end."""
     is_whole = to - froms >= circle
     begin, end = froms % circle, to % circle
     wraps = begin > end
@@ -119,7 +120,7 @@ def _with_common_point(froms: NDArray[np.int64], to: NDArray[np.int64], circle: 
     if not len(points):
         return is_whole
     begins, ends = np.sort(begin[~is_whole]), np.sort(end[~is_whole])
-    # Those that wrap around begin a round earlier, too.
+    # Arcs that wrap around also begin one round earlier.
     on = np.searchsorted(begins, points, "left") - np.searchsorted(ends, points, "left") + (wraps & ~is_whole).sum()
     best = points[np.argmax(on)]
     after, until = begin < best, best <= end
@@ -138,7 +139,7 @@ def _worst(
     counts: NDArray[np.int64],
     allowed: NDArray[np.int64],
 ) -> list[Excess]:
-    """Of those with more than allowed, each client's with the most beyond it."""
+    """Each client's largest excess, among stretches with more than allowed."""
     over = np.flatnonzero(counts > allowed)
     client = _client_at(line, froms[over])
     order = np.lexsort(((counts - allowed)[over], client))

@@ -1,4 +1,4 @@
-"""Checks the fields RateLimit-Policy and RateLimit: whether they say what was declared, and what then happened.
+"""Checks the fields RateLimit-Policy and RateLimit: whether they match what was declared, and what happened.
 
 Source: draft-ietf-httpapi-ratelimit-headers-11, sections 3 and 4: `"balance";q=30;w=60` and `"balance";r=29;t=60`, as
 lists of RFC 9651; and draft 07, sections 2 and 3, which many servers still send: `30;w=60` and
@@ -34,30 +34,30 @@ _ITEM: Final = re.compile(
     r'(?P<name>"[^"\\]*"|[A-Za-z*][\w!#$%&\'*+.^`|~:/-]*|(?P<amount>\d+))'
     r"(?P<parameters>(?:\s*+;\s*+[a-z*][a-z0-9_.*-]*+(?:=[^;,]++)?+)*+)"
 )
-"""Possessive: blanks that two parts could take would be tried in all divisions, for ever in a field made for that."""
+"""Possessive quantifiers, because a hostile field with many blanks would otherwise cause endless backtracking."""
 _BETWEEN: Final = re.compile(r"\s*,\s*")
 _OF_DRAFT_07: Final = {"limit": "q", "remaining": "r", "reset": "t"}
 _MEMBER: Final = re.compile(r"(limit|remaining|reset)=(\d+)(?:\s*;[^,]*)?")
 _NUMBERS: Final = frozenset("qrtw")
-"""Parameters that are whole numbers, none below zero."""
+"""Parameters that are non-negative integers."""
 _POLICY, _STATE = "rate_limit_policy", "rate_limit"
 _NAMES: Final = {_POLICY: "RateLimit-Policy", _STATE: "RateLimit"}
 
 
 @dataclass(frozen=True)
 class Stated:
-    """What the fields showed: how many answers had them, and what was wrong with which rows of the line."""
+    """What the fields showed: how many answers had them, and which rows of the line were wrong, and how."""
 
     sent: int
     n: int
-    """Of these, answers with a number that can be checked."""
+    """How many of these had a number that can be checked."""
     offences: list[tuple[int, str]]
 
 
 def stated(
     line: Line, algorithms: Sequence[str], refused: Refusals, *, windows: FixedWindows, before: Before
 ) -> Stated:
-    """`sent` is 0 if the target sends no such fields: it promises nothing by them. It may have any of `algorithms`."""
+    """Check the fields of a line whose limit may have any of `algorithms`; `sent` is 0 if the target sends none."""
     texts = line.rows["noted"].to_numpy()
     noted = {row: json.loads(text) for row, text in enumerate(texts) if '"rate_limit' in text}
     if not noted:
@@ -72,7 +72,7 @@ def stated(
 
 @dataclass(frozen=True, eq=False)
 class _Allowed:
-    """By row, what may be left after it, and between which moments all or more of the limit is there again."""
+    """What each row's fields may say: how much may be left after it, and when the limit may have reset."""
 
     left: Left
     soonest: NDArray[np.int64]
@@ -117,7 +117,7 @@ def _wrong(line: Line, row: int, noted: dict[str, str], allowed: _Allowed) -> It
 
 
 def _wrong_reset(line: Line, row: int, reset_s: int, allowed: _Allowed) -> Iterator[str]:
-    """A second off is what it may be rounded by."""
+    """Check a reset time; it may be off by a second, because it is rounded."""
     if line.sent[row] + (reset_s - 1) * SECOND_US > allowed.latest[row] or (
         line.is_admitted[row] and reset_s > _longest_s(line.limit) + 1
     ):
@@ -135,14 +135,14 @@ def _misplaced(line: Line, noted: Mapping[int, dict[str, str]]) -> Iterator[tupl
 
 
 def _longest_s(limit: DeclaredLimit) -> float:
-    """Until all of the limit is there again: a window, the two that a sliding counter looks at, or a full bucket."""
+    """The longest time until the limit is full again: a window, a sliding counter's two windows, or a full bucket."""
     windows = 2 if limit.algorithm in {"sliding-counter", "unknown"} else 1
     return max(windows, limit.size / limit.amount) * limit.period
 
 
 @lru_cache(maxsize=100_000)
 def _items(text: str) -> list[tuple[str, dict[str, int]]] | None:
-    """The name and the parameters of each item; None if it is in no draft's form, or has a number that can't be one."""
+    """The name and parameters of each item; None if the text matches no draft, or has an invalid number."""
     if not text:
         return []
     parts = _BETWEEN.split(text.strip())
@@ -166,9 +166,9 @@ def _parameters(match: re.Match[str]) -> dict[str, int] | None:
 
 
 def _own(fields: Mapping[str, str], word: str, limit: DeclaredLimit) -> dict[str, int]:
-    """What one of the fields says of this limit; nothing where that is not known.
+    """What one of the fields says about this limit; empty if unknown.
 
-    Of several policies, it is the one that has what is declared, by its own name or amount wherever that stands.
+    Of several policies, it is the one with the declared amount and period, matched by its name or amount.
     """
     policies, items = _items(fields.get(_POLICY, "")) or [], _items(fields.get(word, "")) or []
     if len(policies) < 2 and len(items) == 1:

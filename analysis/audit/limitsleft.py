@@ -1,9 +1,9 @@
 """Bounds what can be left of a limit after each of a line's requests, wherever in its interval it was decided.
 
-What is left is the amount, or the bucket's size, less what counts: in a moving window what it holds, in a fixed one
-what came since it began, in a sliding counter the weighted sum, in a bucket what it lacks. An aligned window's moments
-are known to nobody, but they are the same for all: each request of which the target says that more is left than would
-be, had there been no such moment, leaves a stretch in which there was one.
+What is left is the amount, or the bucket's size, minus what counts: in a moving window what it holds, in a fixed one
+what came since it began, in a sliding counter the weighted sum, in a bucket what it lacks. When aligned windows begin
+is unknown, but it is the same for all clients: whenever the target says that more is left than without a new window,
+one must have begun within a known stretch of time.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Left:
-    """By row of a line, the least and the most that can be left after it."""
+    """For each row of a line, the least and the most that can be left after it."""
 
     least: NDArray[np.int64]
     most: NDArray[np.int64]
 
 
 def left_of(line: Line, algorithms: Sequence[str], windows: FixedWindows, before: Before) -> Left:
-    """Whichever of these algorithms it is."""
+    """What can be left, whichever of these algorithms it is."""
     lefts = [_left(line, algorithm, windows, before) for algorithm in algorithms]
     return Left(np.minimum.reduce([one.least for one in lefts]), np.maximum.reduce([one.most for one in lefts]))
 
 
 def misplaced(line: Line, rows: NDArray[np.int64], left: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Of an aligned window, which of these admitted rows say that more is `left` than there can be."""
+    """For aligned windows, which of these admitted rows say that more is `left` than can be."""
     used = line.limit.amount - left
     place = line.sure.over(line.sent[rows]) - used
     is_off = np.zeros(len(rows), dtype=np.bool_)
@@ -62,7 +62,7 @@ def _left(line: Line, algorithm: str, windows: FixedWindows, before: Before) -> 
 
 
 def _used_at_most(line: Line, algorithm: str, before: Before) -> NDArray[np.float64]:
-    """Infinite where something from before may count of which nobody knows how much it is."""
+    """The most that can be used after each row; infinite if an unknown amount from earlier may count."""
     rows, reach = np.arange(len(line.rows)), line.window_us + line.slack_us
     if algorithm == "token-bucket":
         most, _ = drained(line, rows, lacked=line.limit.size if before.is_unknown else before.hits)
@@ -77,7 +77,7 @@ def _used_at_most(line: Line, algorithm: str, before: Before) -> NDArray[np.floa
 
 
 def _used_at_least(line: Line, algorithm: str, windows: FixedWindows) -> NDArray[np.float64]:
-    """The row itself, and what surely counts of what came before it."""
+    """The least that is used after each row: the row itself, and what certainly counts from before."""
     before: NDArray[np.float64] | NDArray[np.int64]
     match algorithm:
         case "token-bucket":
@@ -94,7 +94,7 @@ def _used_at_least(line: Line, algorithm: str, windows: FixedWindows) -> NDArray
 
 
 def _before_in_window(line: Line, windows: FixedWindows) -> NDArray[np.int64]:
-    """What surely came before each row in its window: whatever had begun it, and what was sent since."""
+    """How many certainly came before each row in its window: the one that began it, and those since."""
     number = windows.of(line.sent, line.ended)
     earlier = np.zeros(len(line.rows), dtype=np.int64)
     kept = np.flatnonzero(number >= 0)
@@ -105,9 +105,9 @@ def _before_in_window(line: Line, windows: FixedWindows) -> NDArray[np.int64]:
 
 
 def _weighted_least(line: Line) -> NDArray[np.float64]:
-    """Of age a, a request weighs at least 1 - a / W, in this window or the one before; the sum may be floored.
+    """The least weighted sum: a request of age a weighs at least 1 - a / W, and the sum may be rounded down.
 
-    Of those that were over when a row was sent, none was sent before the first of as many begins.
+    Requests that were over when a row was sent are taken to be those with the earliest begins, which weigh least.
     """
     hits, until = line.sure, line.ended + line.slack_us
     begins = line.sent[line.first[:-1]]

@@ -1,8 +1,8 @@
-"""Splits a limit's requests by who counted them: Redis, or each process by itself while a fault kept it from Redis.
+"""Splits a limit's requests by who counted them: Redis, or each process by itself while it could not reach Redis.
 
-Each stretch of the run is judged for itself, as if its clients had been others before: a Redis that was killed has
-forgotten them, one that was paused has not, and each process begins with what it counted the last time. What may have
-been decided on either side of an edge explains refusals on both, and breaks no quota.
+Each stretch of the run is judged separately, as if its clients had been different before: a killed Redis has forgotten
+them, a paused one has not, and each process begins with what it counted the last time. A request that may have been
+decided on either side of an edge explains refusals on both sides, and breaks no quota.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ if TYPE_CHECKING:
     from loadproof.scenario.limits import DeclaredLimit
 
 _EDGE_S: Final = 0.1
-"""How far apart the times of an event and of a request may be."""
+"""How far the times of events and requests may be off."""
 _SAMPLED_S: Final = 2.0
 """A sample has the time when its answer had arrived; it may have been counted this much earlier."""
 _BACK_S: Final = 3.0
-"""A Redis that is back is found within this time; until then, some processes count there and some don't."""
+"""Processes notice within this time that Redis is back; until then, some count there and some don't."""
 _US: Final = 1e6
 
 
 @dataclass(frozen=True)
 class Loss:
-    """Of Redis, in seconds of the run: Redis counts until `from_s`, and again from `back_s` on.
+    """A loss of Redis, in seconds of the run: Redis counts until `from_s`, and again from `back_s` on.
 
-    From `gone_s` to `until_s` each process counts by itself; in between, either may have.
+    From `gone_s` to `until_s` each process counts by itself; in between, either may count.
     """
 
     from_s: float
@@ -49,17 +49,17 @@ class Loss:
     back_s: float
     is_planned: bool = True
     shared: Literal["redis", "process"] = "redis"
-    """Which limits it concerns: of what processes count by themselves, another start leaves nothing."""
+    """Which limits it affects: those counted in Redis, or in processes, whose counts a restart loses."""
 
     def joined(self, other: Loss) -> Loss:
-        """Overlapping: nothing is sure but that Redis counts outside both."""
+        """One loss for two that overlap: it is only certain that Redis counts outside both."""
         from_s, back_s = min(self.from_s, other.from_s), max(self.back_s, other.back_s)
         is_planned = self.is_planned and other.is_planned
         return Loss(from_s, back_s, back_s, back_s, is_planned=is_planned, shared=self.shared)
 
 
 class CounterShare(NamedTuple):
-    """Requests of one name that the same counters counted, with the limit as these held them to it."""
+    """Requests of one name counted by the same counters, with the limit as those enforced it."""
 
     name: str
     rows: pd.DataFrame
@@ -67,7 +67,7 @@ class CounterShare(NamedTuple):
 
 
 def losses_of(run: Run) -> list[Loss]:
-    """Of Redis, and of what processes of the target had counted when they were killed, or started again."""
+    """Losses of Redis, and of what the target's processes had counted when they were killed or restarted."""
     return [*redis_losses(run), *_apart(_restarts(run))]
 
 
@@ -79,7 +79,7 @@ def _restarts(run: Run) -> Iterator[Loss]:
 
 
 def redis_losses(run: Run) -> list[Loss]:
-    """Those that a run's events tell of, and others that its target counted; in order, none overlapping."""
+    """Losses in a run's events, and others that its target counted; in order, without overlaps."""
     planned = _apart(_planned(run))
     return _apart([*planned, *_unplanned(run, planned)])
 
@@ -100,7 +100,7 @@ def _planned(run: Run) -> Iterator[Loss]:
 
 
 def _faults_of(run: Run, of: str) -> Iterator[tuple[FaultSpan, float, float]]:
-    """Those that happened to this, with when they began and ended; infinite if they never did."""
+    """Faults that happened to `of`, with begin and end in s; the end is infinite if there was none."""
     spans = {span.number: span for span in fault_spans(run.manifest.scenario.faults, run.manifest.phases)}
     for happened in faults_in(run):
         span = spans.get(happened.number)
@@ -109,13 +109,13 @@ def _faults_of(run: Run, of: str) -> Iterator[tuple[FaultSpan, float, float]]:
 
 
 def _unplanned(run: Run, planned: list[Loss]) -> Iterator[Loss]:
-    """On a busy machine Redis may not answer in time; but whoever doesn't find it again after a fault is to blame."""
+    """Losses without a fault, as on a busy machine; not those that follow a fault, which are the target's own doing."""
     samples = run.target[run.target["metric"] == FALLBACKS].sort_values("time_s")
     times_s, values = [-math.inf, *samples["time_s"]], [0.0, *samples["value"]]
     blamed_s: float | None = None
     for at in range(1, len(values)):
         from_s, to_s = times_s[at - 1], times_s[at]
-        # A target that was started again counts from 0.
+        # A restarted target counts from 0.
         if values[at] <= (values[at - 1] if values[at] >= values[at - 1] else 0):
             continue
         if from_s == blamed_s or any(loss.from_s < to_s and from_s < loss.back_s for loss in planned):
@@ -126,7 +126,7 @@ def _unplanned(run: Run, planned: list[Loss]) -> Iterator[Loss]:
 
 
 def _takes_it_all(span: FaultSpan) -> bool:
-    """Nothing is counted in Redis meanwhile; a slow network may let some through."""
+    """Whether nothing is counted in Redis meanwhile; a slow network may let some requests through."""
     fault = span.fault
     return isinstance(fault, Kill | Pause | Restart) or (isinstance(fault, Timeout) and fault.toxicity >= 1)
 
@@ -134,7 +134,7 @@ def _takes_it_all(span: FaultSpan) -> bool:
 def counter_shares(
     name: str, rows: pd.DataFrame, limit: DeclaredLimit, losses: Sequence[Loss], processes: int
 ) -> Iterator[CounterShare]:
-    """What Redis counted, as declared; what each process did by itself, and what some of them or Redis may have."""
+    """The requests counted by Redis, as declared; by each process alone; and by either of them, when unknown."""
     losses = [loss for loss in losses if loss.shared == limit.shared]
     if not losses:
         yield CounterShare(name, rows, limit)
@@ -156,7 +156,7 @@ def counter_shares(
 
 
 def _within(rows: pd.DataFrame, limit: DeclaredLimit, stretches: Sequence[tuple[float, float]]) -> pd.DataFrame:
-    """The rows of each stretch; those that may belong to it as requests of which nobody knows whether they count."""
+    """The rows of each stretch; rows that only may belong to it have status 0: unknown whether they count."""
     doubt = rows["doubt_us"].to_numpy(np.float64)
     sent = rows["sent_us"].to_numpy(np.float64) - doubt
     ended = np.where(rows["status"] == 0, np.inf, rows["ended_us"].to_numpy(np.float64) + doubt)

@@ -1,9 +1,9 @@
-"""Follows a client's violations: whether each is announced the penalty that is due, longer each time, and forgotten.
+"""Follows each client's violations: whether the penalties announced are due, grow each time, and are forgotten.
 
 The n-th violation costs base · factor^(n - 1), at most the cap; each `memory` without one, from the end of the last
-penalty on, takes one back. A refusal within an announced penalty is right, and no violation. Targets differ in two
-ways that a declaration leaves open: a penalty comes on top of the limit's own wait, or they run together; and it is
-per client, or per client and request. A target has to be consistent with one of the four.
+penalty on, takes one back. A refusal within an announced penalty is right, and no violation. Targets differ in two ways
+that a declaration leaves open: a penalty is added to the limit's own wait, or they run at the same time; and it is per
+client, or per client and request. A target has to be consistent with one of the four combinations.
 """
 
 from __future__ import annotations
@@ -30,24 +30,24 @@ if TYPE_CHECKING:
     from loadproof.scenario.settings import Penalties
 
 _MOST_STRIKES: Final = 1_000
-"""Of a factor close to 1, or of a target that counts on at its cap."""
+"""A bound on strikes, for a factor close to 1, or a target that keeps counting at its cap."""
 _SLACK_US: Final = 5_000
 _FAR_US: Final = 1 << 60
 
 
 @dataclass
 class PenaltyRecord:
-    """What violations showed; offences are (request name, row of its line, what)."""
+    """What violations showed; offences are (request name, row of its line, what was wrong)."""
 
     grown: int = 0
-    """Of a second or further violation, below the cap."""
+    """Second or further violations."""
     capped: int = 0
     forgotten: int = 0
     offences: list[tuple[str, int, str]] = field(default_factory=list)
 
 
 def pooled(lines: Mapping[str, tuple[Line, Waits]]) -> pd.DataFrame:
-    """The rows of several requests' lines, by client and time sent, in µs of the run; refusals with what they told."""
+    """Rows of several requests' lines, by client and time sent, in µs of the run; refusals with their waits."""
     return pd.concat([_table(name, line, waits) for name, (line, waits) in lines.items()]).sort_values(
         ["client", "sent"], kind="stable", ignore_index=True
     )
@@ -60,7 +60,7 @@ def _table(name: str, line: Line, waits: Waits) -> pd.DataFrame:
     is_told[line.refused] = waits.is_told
     sent, ended = line.sent - line.shift, line.ended - line.shift
     low = np.full(len(line.rows), NEVER_US)
-    # Whoever was neither admitted nor told to wait may have been punished without anybody knowing.
+    # A client neither admitted nor told to wait may have been penalised without our knowledge.
     high = np.where(line.is_admitted, NEVER_US, ended + line.window_us + round(rule.cap * SECOND_US))
     low[is_told] = (waits.until_low - line.shift[line.refused])[waits.is_told]
     high[is_told] = (waits.until_high - line.shift[line.refused])[waits.is_told]
@@ -80,9 +80,9 @@ def _table(name: str, line: Line, waits: Waits) -> pd.DataFrame:
 
 
 def announced_before(table: pd.DataFrame, name: str, line: Line) -> NDArray[np.int64]:
-    """By row of a line, until when its client had been told to wait, whatever it had asked for; µs on the line.
+    """For each row of a line, until when its client had been told to wait, whatever it requested; µs on the line.
 
-    With a refusal of the client beside it, until its own end at least: which of them came first is not known.
+    If it overlaps a refusal of the client, at least until its own end, because it is unknown which came first.
     """
     if table.empty:
         return np.full(len(line.rows), NEVER_US)
@@ -102,9 +102,9 @@ def announced_before(table: pd.DataFrame, name: str, line: Line) -> NDArray[np.i
 def penalty_record(
     table: pd.DataFrame, rule: Penalties, free: Mapping[str, tuple[Line, Refusals]], *, is_new: bool
 ) -> PenaltyRecord:
-    """Of the four kinds of target, the one with the fewest offences.
+    """The record with the fewest offences among those for the four kinds of target.
 
-    Unless the target `is_new`, a client may have any number of violations, and a penalty until something is admitted.
+    Unless the target `is_new`, a client may begin with any number of violations, and a penalty until it is admitted.
     """
     low, high = np.full((2, len(table)), NEVER_US)
     for name, (line, refusals) in free.items():
@@ -132,11 +132,11 @@ def penalty_record(
 class _Rule:
     penalties: Penalties
     is_added: bool
-    """To the limit's own wait, rather than beside it."""
+    """A penalty is added to the limit's own wait rather than running at the same time."""
 
     @cached_property
     def most(self) -> int:
-        """Strikes beyond which a penalty doesn't grow."""
+        """The number of strikes beyond which a penalty doesn't grow."""
         rule = self.penalties
         if rule.factor <= 1 or rule.cap <= rule.base:
             return 1
@@ -147,7 +147,7 @@ class _Rule:
         return round(min(rule.cap, rule.base * rule.factor ** (min(strikes, self.most) - 1)) * SECOND_US)
 
     def due(self, row: _Row, fewest: int, most: int) -> tuple[int, int]:
-        """The earliest and the latest moment that a violation may be told to wait until."""
+        """The earliest and latest moment until which a violation may be told to wait."""
         least, longest = self.penalty_us(fewest), self.penalty_us(most)
         if self.is_added:
             return row.free_low + least, max(row.free_high, row.ended) + longest + SECOND_US
@@ -167,7 +167,7 @@ class _Row(NamedTuple):
 
 @dataclass
 class _Standing:
-    """What a client may have come to: strikes, and the end of the last penalty, from the least to the most."""
+    """Bounds on a client's strikes and on the end of its last penalty."""
 
     fewest: int = 0
     most: int = 0
@@ -176,7 +176,7 @@ class _Standing:
 
 
 def _follow(rows: pd.DataFrame, standing: _Standing, rule: _Rule, record: PenaltyRecord) -> None:
-    """One client's violations in order."""
+    """Add one client's violations, in order, to the record."""
     columns = [rows[name].tolist() for name in _Row._fields]
     latest_end = np.maximum.accumulate(rows["ended"].to_numpy())
     shortest_us, at = rule.penalty_us(1), 0
@@ -189,13 +189,13 @@ def _follow(rows: pd.DataFrame, standing: _Standing, rule: _Rule, record: Penalt
         elif is_told and (row.sent > standing.end_high or _is_new(row, standing)):
             _violation(row, standing, rule, record)
         elif row.until_high - row.ended >= shortest_us:
-            # Within the last penalty, or a violation of which nobody knows.
+            # Either within the last penalty, or a violation that can't be told from it.
             standing.most = min(standing.most + 1, _MOST_STRIKES)
             standing.end_high = max(standing.end_high, row.until_high)
 
 
 def _is_new(row: _Row, standing: _Standing) -> bool:
-    """It is told to wait for longer than what is left of the last penalty, or of its limit."""
+    """Whether its wait is longer than what is left of the last penalty and of its limit."""
     return row.until_low > max(standing.end_high, row.free_high) + SECOND_US
 
 

@@ -1,4 +1,4 @@
-"""Puts what a line shows of each of a limit's promises into words, with the offences and what is still needed."""
+"""Describes what a line shows about each of a limit's promises, with offences and what is still needed."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ if TYPE_CHECKING:
 
 QUOTA: Final = "quota"
 NEEDED: Final = 10
-"""Occasions for each promise: what breaks it in a quarter of them is seen with 94 %, for 0.75^10 = 0.056."""
+"""Samples for each promise: breaking it in a quarter of them is detected with 94 %, as 0.75^10 = 0.056."""
 NEEDED_PENALTIES: Final = 3
 _MOST_OF_A_PROMISE: Final = 20
-"""Offences that are shown of each."""
+"""The most offences shown for each promise."""
 
 
 @dataclass(frozen=True)
 class AlgorithmFit:
-    """How a line fits one algorithm: what in it contradicts that."""
+    """How well a line fits one algorithm: what contradicts it."""
 
     algorithm: str
     excesses: list[Excess]
@@ -54,7 +54,7 @@ class AlgorithmFit:
 
 @dataclass(frozen=True)
 class LimitPromise:
-    """One of a line's promises, before its offences are shown."""
+    """One promise of a limit, as a line shows it."""
 
     name: str
     n: int
@@ -62,7 +62,7 @@ class LimitPromise:
     needed: int = NEEDED
     broken: int = 0
     offences: Sequence[tuple[str, Line, Sequence[int] | NDArray[np.int64]]] = ()
-    """The first of them: what, and which rows of a line."""
+    """The first offences: what happened, and the positions of their rows on a line."""
 
     def evidence(self, request: str) -> Evidence:
         word = promise_word(broken=self.broken, n=self.n, needed=self.needed)
@@ -75,7 +75,7 @@ class LimitPromise:
 
 
 def bounds(fits: list[AlgorithmFit]) -> Refusals:
-    """What holds whichever of the fitting algorithms it is."""
+    """The refusals' bounds that hold whichever of the fitting algorithms it is."""
     fitting = [fit.refusals for fit in _fitting(fits)]
     return Refusals(
         np.logical_and.reduce([refused.is_early for refused in fitting]),
@@ -95,7 +95,7 @@ def promises_of(line: Line, fits: list[AlgorithmFit], waits: Waits, kept: Honest
         yield _not_early(line, fits, own)
         yield _isolation(line, everybody, fits, strangers)
     if line.limit.retry_after is not False and line.limit.processes == 1:
-        # Of several that count by themselves, one can't know what the next one will say.
+        # If several processes count separately, one can't know what the next one will answer.
         yield _retry_after(line, waits, kept)
     may_be = [one.algorithm for one in _fitting(fits)]
     fields = stated(line, may_be, bounds(fits), windows=fits[0].windows, before=fits[0].before)
@@ -106,7 +106,7 @@ def promises_of(line: Line, fits: list[AlgorithmFit], waits: Waits, kept: Honest
 
 
 def _fitting(fits: list[AlgorithmFit]) -> list[AlgorithmFit]:
-    """Those that it may be; the one that fits best, if nothing does."""
+    """The fits without contradictions, or the best one if there are none."""
     return [one for one in fits if not one.contradictions] or fits[:1]
 
 
@@ -135,7 +135,7 @@ def quota(line: Line, fits: list[AlgorithmFit], name: str = QUOTA) -> LimitPromi
 
 
 def _on_the_way(line: Line, positions: NDArray[np.int64]) -> int:
-    """How many of these had another request of their client beside them, when looking before counting goes wrong."""
+    """How many of these overlap another request of their client, where a check-then-count race would show."""
     everything = Hits.of(line.sent, line.ended)
     return int((everything.begun(line.ended[positions]) - everything.over(line.sent[positions]) > 1).sum())
 
@@ -153,16 +153,16 @@ def _not_early(line: Line, fits: list[AlgorithmFit], early: NDArray[np.int64]) -
 
 
 def _from(what: str, line: Line, refused: NDArray[np.int64]) -> list[tuple[str, Line, NDArray[np.int64]]]:
-    """The first offences: a refusal each, and what its client had sent in the window before it."""
+    """The first offences: each a refusal, followed by its client's requests in the window before it."""
     rows = refused[:_MOST_OF_A_PROMISE]
     begins = np.maximum(np.searchsorted(line.sent, line.sent[rows] - line.window_us), line.first[line.client[rows]])
     return [(what, line, np.arange(row, begin - 1, -1)) for row, begin in zip(rows, begins, strict=True)]
 
 
 def _by_whom(line: Line, everybody: Line, refused: Refusals) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Early refusals that all clients' requests together would explain, and others.
+    """Early refusals that all clients' requests together would explain, and the others.
 
-    Together they explain nothing if together they had more than one client can have.
+    They explain nothing if together they were admitted more than one client may be: then clients are counted apart.
     """
     early = line.refused[refused.is_early]
     most = 2 * line.limit.size * line.limit.processes
@@ -174,7 +174,7 @@ def _by_whom(line: Line, everybody: Line, refused: Refusals) -> tuple[NDArray[np
 
 
 def _isolation(line: Line, everybody: Line, fits: list[AlgorithmFit], strangers: NDArray[np.int64]) -> LimitPromise:
-    """Admissions that would have been too many, had all clients been one."""
+    """Whether clients are counted apart; samples are admissions that would be too many if all clients were one."""
     most = max(most_admitted(line.limit, one.algorithm) for one in _fitting(fits))
     admitted = np.flatnonzero(everybody.is_admitted)
     sent, ended = everybody.sent[admitted], everybody.ended[admitted]
@@ -211,7 +211,7 @@ def _retry_after(line: Line, waits: Waits, kept: Honesty) -> LimitPromise:
 def penalty_promises(
     table: pd.DataFrame, free: Mapping[str, tuple[Line, Refusals]], *, is_new: bool
 ) -> Iterator[tuple[str, LimitPromise]]:
-    """Of all requests that have the same penalties, under the first one's name."""
+    """Promises about penalties, for all requests with the same penalties under the first one's name."""
     rules: dict[Penalties, list[str]] = {}
     for name, (line, _) in free.items():
         if line.limit.penalties is not None:
@@ -226,7 +226,7 @@ def penalty_promises(
 def _penalties(
     record: PenaltyRecord, rule: Penalties, wrong: Sequence[tuple[str, Line, list[int]]]
 ) -> Iterator[LimitPromise]:
-    """They grow, stop and are forgotten by client, whatever it asked for."""
+    """Penalties grow, stop and are forgotten per client, whatever it requested."""
     n, needed = record.grown, NEEDED_PENALTIES
     yield LimitPromise("penalties grow", n, f"{n:,} second or further violations", needed, len(wrong), wrong)
     if rule.cap > rule.base:

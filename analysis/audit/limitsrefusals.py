@@ -1,9 +1,9 @@
-"""Decides about refusals: which are right for sure, which surely came although less had been admitted, and until when.
+"""Classifies refusals: which are certainly right, which certainly came too early, and when the limit admits again.
 
-A refusal is early if the most that can have counted, at every moment of its interval, leaves room for one more: in a
-window what the last W may hold, in a sliding counter each request of the last 2 W with the greatest weight that its age
-may have, in a bucket what it can't have refilled since any moment. What isn't so at every moment is neither early nor
-right.
+A refusal is early if, at every moment of its interval, the most that can have counted leaves room for one more: in a
+window, what the last W may hold; in a sliding counter, each request of the last 2 W with the greatest weight for its
+age; in a bucket, what it can't have refilled since any moment. If that only holds at some moments, the refusal is
+neither early nor right.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from loadproof.analysis.audit.limitswindows import FixedWindows
 
 _CLOSE: Final = 1e-3
-"""Of a request: what adding up floats may be off by."""
+"""In requests: the error of adding up floats."""
 
 
 @dataclass(frozen=True)
@@ -30,32 +30,32 @@ class Before:
     """What the target may have counted before second 0."""
 
     hits: int = 0
-    """Of ours, per client: the probe's."""
+    """Our own probe's requests, per client."""
     is_unknown: bool = False
-    """An earlier run's, perhaps: nobody can say what was early within its reach."""
+    """Others may have sent requests, like an earlier run: refusals within their reach can't be called early."""
 
 
 @dataclass(frozen=True, eq=False)
 class Refusals:
-    """In the order of the line's refusals; moments in µs on the line."""
+    """What is known about each of a line's refusals, in order; moments in µs on the line."""
 
     is_early: NDArray[np.bool_]
     is_right: NDArray[np.bool_]
     free_low: NDArray[np.int64]
-    """The limit alone admits the client not before this moment."""
+    """The earliest moment at which the limit alone can admit the client again."""
     free_high: NDArray[np.int64]
-    """And at this moment at the latest."""
+    """The latest moment by which it has to."""
 
 
 def refusals(line: Line, algorithm: str, windows: FixedWindows, before: Before) -> Refusals:
-    """As this algorithm would have decided about them."""
+    """Classify a line's refusals as if this algorithm had made them."""
     limit, sent, ended = line.limit, line.sent[line.refused], line.ended[line.refused]
     reach, size = line.window_us + line.slack_us, limit.amount
     if algorithm == "sliding-counter":
         most, least = weighted(line, line.refused), _least(line, sent, ended)
         reach *= 2
     elif algorithm == "token-bucket":
-        # Under steady traffic, a bucket never gets back what it lacked at second 0.
+        # Under steady traffic, a bucket never refills what it lacked at second 0.
         size, reach = limit.size, 0
         lacked = np.where(line.since[line.refused] > 0, size, size if before.is_unknown else before.hits)
         most, least = drained(line, line.refused, lacked=lacked)
@@ -74,7 +74,7 @@ def refusals(line: Line, algorithm: str, windows: FixedWindows, before: Before) 
 
 
 def _may_be_punished(line: Line) -> NDArray[np.bool_]:
-    """Refusals that a penalty from before what is known would explain: one that nothing admitted has disproved."""
+    """Refusals that an unknown earlier penalty would explain, because nothing has been admitted yet to disprove it."""
     rule, refused = line.limit.penalties, line.refused
     if rule is None:
         return np.zeros(len(refused), dtype=bool)
@@ -91,21 +91,21 @@ def _most(hits: Hits, from_us: NDArray[np.int64], to_us: NDArray[np.int64]) -> N
 
 
 def _least(line: Line, sent: NDArray[np.int64], ended: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Surely admitted within the last window, at every moment of the intervals."""
+    """How many were certainly admitted within the last window, at every moment of the intervals."""
     least = line.sure.over(sent) - line.sure.begun(ended - line.window_us + line.slack_us)
     return least.astype(np.float64)
 
 
 def weighted(line: Line, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The most that a sliding counter can have counted when each of these rows, itself included, was decided.
+    """The most that a sliding counter can have counted when each of these rows, included, was decided.
 
-    A request of age a, in the window before this one, weighs at most 2 - a / W: this window began after the request,
-    so that at least a - W of it has passed.
+    A request of age a in the previous window weighs at most 2 - a / W: the current window began after the request, so
+    at least a - W of it has passed.
     """
     hits, reach = line.possible, line.window_us + line.slack_us
     sent, ended = line.sent[rows], line.ended[rows]
     middle, oldest = hits.over(sent - reach), hits.over(sent - reach - line.window_us)
-    # From each client's own begin, so that sums stay exact.
+    # Relative to each client's first request, so that sums stay exact.
     begins = line.sent[line.first[:-1]]
     own = hits.ends - begins[np.searchsorted(begins, hits.ends, side="right") - 1]
     sums = np.concatenate([[0], np.cumsum(own)])
@@ -118,10 +118,10 @@ def weighted(line: Line, rows: NDArray[np.int64]) -> NDArray[np.float64]:
 def drained(
     line: Line, rows: NDArray[np.int64], *, lacked: int | NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The most that a bucket lacks with each of these rows, and the least before it.
+    """The most tokens that a bucket can lack after each of these rows, and the least before it.
 
-    It is the greatest, over all moments before, of hits since less refill. `lacked`: by row, at second 0, or when the
-    client's first request came.
+    That is the maximum, over all earlier moments, of hits since then minus refill. `lacked` is what the bucket lacked,
+    by row, at second 0 or at the client's first request.
     """
     rate = line.limit.amount / line.window_us
     slow, fast = rate * (1 - DRIFT_RATIO), rate * (1 + DRIFT_RATIO)
@@ -143,7 +143,10 @@ def drained(
 def _free(
     line: Line, algorithm: str, sent: NDArray[np.int64], ended: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Windows: when the last but N - 1 of what counts has left; buckets: when the next token is there."""
+    """When a refused client is admitted again, at the earliest and at the latest.
+
+    For windows: when all but N - 1 of the requests that count have left; for buckets: when the next token is there.
+    """
     limit, window_us, slack_us = line.limit, line.window_us, line.slack_us
     if algorithm in {"token-bucket", "sliding-counter"}:
         token_us = window_us // limit.amount + 1
@@ -164,14 +167,14 @@ def _free(
 def _at(
     values: NDArray[np.int64], places: NDArray[np.int64], exists: NDArray[np.bool_], otherwise: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """The values at these places, where they exist."""
+    """The values at these places where they exist, and `otherwise` elsewhere."""
     found = otherwise.copy()
     found[exists] = values[places[exists]]
     return found
 
 
 def _in_windows(line: Line, windows: FixedWindows, refused: Refusals) -> Refusals:
-    """Sharper for what is surely within one of a fixed window limiter's windows: only that window's requests count."""
+    """Tighter bounds for refusals certainly within one fixed window: only that window's requests count."""
     sent, ended = line.sent[line.refused], line.ended[line.refused]
     number = windows.of(sent, ended)
     inside = number >= 0

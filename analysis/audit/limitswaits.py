@@ -1,4 +1,4 @@
-"""Checks Retry-After: whether who waited it out was admitted, and nobody was told to wait a second too long.
+"""Checks Retry-After: whether clients that waited it out were admitted, and no wait was a second too long.
 
 Source: RFC 9110, section 10.2.3: whole seconds, or an HTTP-date (section 5.6.7), which has a second's resolution and
 the target's own clock.
@@ -30,9 +30,9 @@ SECOND_US: Final = 1_000_000
 NEVER_US: Final = -(1 << 62)
 _SECONDS: Final = re.compile(r"\d{1,9}", re.ASCII)
 _SECONDS_ALONE, _DATE_BY_OURS, _DATE_BY_TARGETS = range(3)
-"""What is announced: a wait, a moment read by this machine's clock, or by that of the target, which the answer told."""
+"""Kinds of announcements: a wait, a date by this machine's clock, or one by the target's clock, given in the answer."""
 _DATE_US: Final = 2 * SECOND_US
-"""How old a Date may be: it leaves out parts of a second, and servers write a new one once a second.
+"""How old a Date may be: it is truncated to seconds, and servers renew it once a second.
 
 Source: uvicorn 0.54, server.py, `on_tick`.
 """
@@ -41,14 +41,14 @@ _DATE: Final = re.compile(r"[A-Z][a-z]{2,8},? .*\d\d:\d\d:\d\d.*")
 
 @dataclass(frozen=True, eq=False)
 class Waits:
-    """What each of a line's refusals announced, in their order; moments in µs on the line."""
+    """What each of a line's refusals announced, in order; moments in µs on the line."""
 
     is_missing: NDArray[np.bool_]
     is_unreadable: NDArray[np.bool_]
     until_low: NDArray[np.int64]
-    """Counted from when it was sent: nobody was told to wait less than until then. `NEVER_US` if nothing was told."""
+    """The earliest end of the wait, counted from when it was sent; `NEVER_US` if nothing was announced."""
     until_high: NDArray[np.int64]
-    """Counted from when it ended: who waits until then has waited as long as told."""
+    """The latest end of the wait, counted from when it ended: a client that waits until then has honoured it."""
 
     @property
     def is_told(self) -> NDArray[np.bool_]:
@@ -57,18 +57,18 @@ class Waits:
 
 @dataclass(frozen=True, eq=False)
 class Honesty:
-    """What became of what a line's refusals announced; positions are rows of the line."""
+    """Whether what a line's refusals announced came true; positions are rows of the line."""
 
     tested: int
-    """Requests after a wait, of clients that had nothing else on the way since."""
+    """Requests after a wait, from clients with nothing else in flight since."""
     confirmed: int
-    """Refusals whose wait follows from what was admitted before, to within a second."""
+    """Refusals whose wait is right to within a second, given what was admitted before."""
     broken: NDArray[np.int64]
-    """Refused although whoever sent them had waited."""
+    """Requests refused although their client had waited."""
     too_short: NDArray[np.int64]
-    """Who waits as long as this says is not admitted yet."""
+    """Refusals with a wait after which the limit can't admit yet."""
     too_long: NDArray[np.int64]
-    """More than a second."""
+    """Refusals with a wait that is more than a second too long."""
 
 
 def waits_of(line: Line, start_unix_s: float) -> Waits:
@@ -90,7 +90,7 @@ def waits_of(line: Line, start_unix_s: float) -> Waits:
 
 @lru_cache(maxsize=100_000)
 def _announced(text: str, noted: str) -> tuple[int, float]:
-    """Its kind, and its seconds: from the answer on, or Unix time by our clock; NaN if it can't be read."""
+    """The kind of announcement, and its seconds: from the answer on, or Unix time by our clock; NaN if unreadable."""
     if _SECONDS.fullmatch(text):
         return _SECONDS_ALONE, float(text)
     until_s = _moment(text)
@@ -101,7 +101,7 @@ def _announced(text: str, noted: str) -> tuple[int, float]:
 
 
 def _moment(text: str) -> float | None:
-    """In Unix time; None for what is no date."""
+    """The date in Unix time; None if it is no date."""
     try:
         moment = parsedate_to_datetime(text) if _DATE.fullmatch(text) else None
     except (IndexError, OverflowError, TypeError, ValueError):
@@ -113,9 +113,10 @@ def _moment(text: str) -> float | None:
 
 
 def honesty(line: Line, waits: Waits, refused: Refusals, announced_us: NDArray[np.int64] | None) -> Honesty:
-    """`announced_us`, of penalties: by row, until when its client had been told to wait by then, whatever it asked for.
+    """Check what a line's refusals announced.
 
-    Where several processes count by themselves, one of them can't know what the next one will say: nothing is tested.
+    `announced_us`, for penalties, is until when each row's client had been told to wait, whatever it requested. Nothing
+    is tested if several processes count separately: one can't know what the next one will answer.
     """
     nothing = np.empty(0, np.int64)
     if line.limit.processes > 1 or not len(line.refused):
@@ -131,7 +132,7 @@ def honesty(line: Line, waits: Waits, refused: Refusals, announced_us: NDArray[n
     is_long, confirmed = waits.is_told & (within > 0), 0
     if line.limit.penalties is None:
         is_long |= waits.is_told & (latest > refused.free_high)
-        # Neither too short if the limit admits late, nor too long if it does early.
+        # Not too short even if the limit admits late, and not too long even if it admits early.
         is_due = (waits.until_high >= refused.free_high - 2 * line.slack_us) & (latest <= refused.free_low)
         confirmed = int((waits.is_told & is_due & ~is_long & ~refused.is_early).sum())
     return Honesty(
@@ -144,9 +145,9 @@ def honesty(line: Line, waits: Waits, refused: Refusals, announced_us: NDArray[n
 
 
 def _waited_until(line: Line, waits: Waits) -> NDArray[np.int64]:
-    """By row, the earliest moment that a refusal announced since its client last had anything else on the way.
+    """For each row, the earliest moment announced by a refusal since its client last had anything else in flight.
 
-    `NEVER_US` unless there is one, and the row had nothing beside it.
+    `NEVER_US` unless there is one, and nothing else was in flight during the row.
     """
     possible, refused = line.possible, line.refused
     may = np.flatnonzero(~line.is_refused)

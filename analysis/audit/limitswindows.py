@@ -1,8 +1,8 @@
-"""Follows a fixed window limiter through a run: when each window that a first request started can have begun and ended.
+"""Follows a fixed window limiter through a run: when each window started by a first request can have begun and ended.
 
-A window begins with the first request at or after the end of the one before, and lasts a period. Its begin is bounded
-by the earliest that anything can have come then, and by the latest that something surely had. Who has had nothing
-admitted for a period begins a window for sure, whatever was before.
+A window begins with the first request at or after the end of the previous one, and lasts one period. Its begin is
+bounded by the earliest time at which a request can have come then, and the latest by which one certainly had. A client
+that had nothing admitted for a period certainly begins a new window.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class FixedWindows:
-    """Windows in order of time on the line: the earliest and the latest begin and end of each, in µs."""
+    """Windows in the order of their time on the line: earliest and latest begin and end of each, in µs."""
 
     begin_low: NDArray[np.int64]
     begin_high: NDArray[np.int64]
     end_low: NDArray[np.int64]
     end_high: NDArray[np.int64]
     excesses: list[Excess] = field(default_factory=list)
-    """Clients of which some windows in a row admitted more than they have room for."""
+    """Clients with some windows in a row that together admitted more than they have room for."""
 
     def of(self, from_us: NDArray[np.int64], to_us: NDArray[np.int64]) -> NDArray[np.int64]:
-        """In which window each of these intervals surely is; -1 where that can't be said."""
+        """The window that each of these intervals certainly lies in; -1 if that is unknown."""
         number = np.searchsorted(self.begin_high, from_us, side="right") - 1
         if not len(self.begin_high):
             return number
@@ -38,9 +38,9 @@ class FixedWindows:
 
 
 def fixed_windows(line: Line, *, known_after_us: int = 0) -> FixedWindows:
-    """All clients' windows, one of each client at a time; none where several processes count by themselves.
+    """All clients' windows; none if several processes count separately.
 
-    `known_after_us`: how long after a client's first request a window from before the run may last.
+    `known_after_us` is how long after a client's first request a window from before the run may last.
     """
     columns: tuple[list[NDArray[np.int64]], ...] = ([], [], [], [])
     over: dict[int, Excess] = {}
@@ -49,13 +49,13 @@ def fixed_windows(line: Line, *, known_after_us: int = 0) -> FixedWindows:
     client, limits = line.client[begun], np.append(line.sent[begun], np.iinfo(np.int64).max)[1:]
     low = line.sent[begun]
     high = low + np.where(np.isin(begun, line.first), known_after_us, 0)
-    # The least so far of what was admitted before a window, less what windows before it have room for.
+    # The minimum so far of what was admitted before a window minus the room of the windows before it.
     least = np.full(len(begun), np.iinfo(np.int64).max)
     room = 0
     while len(client):
         least = np.minimum(least, line.sure.begun_before(high) - room)
         begin_low, begin_high = starts.after(low, high)
-        # Beyond its own end, a client finds the next one, or begins anew.
+        # Stop at the client's next certain start, or at the next client.
         exists = np.maximum(begin_low, begin_high) < limits
         client, limits, least, begin_low, begin_high = (
             part[exists] for part in (client, limits, least, begin_low, begin_high)
@@ -75,18 +75,18 @@ def fixed_windows(line: Line, *, known_after_us: int = 0) -> FixedWindows:
 
 @dataclass(frozen=True, eq=False)
 class _Starts:
-    """What bounds the begin of the window after an end that is known as an interval."""
+    """Bounds the begin of the window that follows an end known as an interval."""
 
     possible_ends: NDArray[np.int64]
     earliest_begins: NDArray[np.int64]
-    """Of those that end then or later."""
+    """The earliest begin of requests that end at this time or later."""
     begins: NDArray[np.int64]
     earliest_ends: NDArray[np.int64]
-    """Of those that begin then or later."""
+    """The earliest end of requests that begin at this time or later."""
 
     @classmethod
     def of(cls, line: Line) -> _Starts:
-        # A penalty refuses without a window; otherwise whatever was decided after a window's end has begun one.
+        # Penalties refuse without a window; otherwise any request decided after a window's end begins a new one.
         surely = line.is_admitted | (line.is_refused if line.limit.penalties is None else False)
         may = ~line.is_refused
         ends, begins_by_end = _by(line.ended[may], line.sent[may])
@@ -95,7 +95,7 @@ class _Starts:
 
     @staticmethod
     def positions(line: Line, known_after_us: int) -> NDArray[np.int64]:
-        """Each client's first request, and those that begin a window because every earlier one is over."""
+        """Positions of each client's first request, and of those that begin a window as all earlier ones are over."""
         first = np.zeros(len(line.rows), dtype=np.bool_)
         first[line.first[:-1]] = True
         counted = np.where(line.is_refused, np.iinfo(np.int64).min // 2, line.ended)
@@ -111,7 +111,7 @@ class _Starts:
 
 
 def _by(keys: NDArray[np.int64], values: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The sorted keys, and the least of the values from each key on; the largest number there is after the last."""
+    """The sorted keys, and the least value from each key on, with the largest integer after the last."""
     order = np.argsort(keys, kind="stable")
     far = np.iinfo(np.int64).max
     return keys[order], np.minimum.accumulate(np.append(values[order], far)[::-1])[::-1]

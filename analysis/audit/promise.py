@@ -1,4 +1,4 @@
-"""One promise while it is tested: samples and offences are added, and its evidence comes out."""
+"""A promise while it is tested: collects samples and offences, and turns them into evidence."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class TimedRequest(Protocol):
-    """A request with its times in µs, and the row that has its status."""
+    """A request with its times in µs and a row with its status."""
 
     @property
     def sent_us(self) -> int: ...
@@ -25,7 +25,7 @@ class TimedRequest(Protocol):
 
 
 def overlap(requests: Iterable[TimedRequest]) -> bool:
-    """Two of them were on their way at the same time; they come in the order of their sending."""
+    """Whether two of these requests were in flight at the same time; they come in the order sent."""
     return were_at_once((request.sent_us, request.ended_us, request.row["status"]) for request in requests)
 
 
@@ -35,7 +35,7 @@ def range_text(low: int, high: int) -> str:
 
 @dataclass
 class Promise:
-    """`things` is what `n` counts, in the plural."""
+    """A promise under test; `things` names what `n` counts, in the plural."""
 
     name: str
     things: str
@@ -43,7 +43,7 @@ class Promise:
     n: int = 0
     offences: list[Offence] = field(default_factory=list)
     lacking: list[str] = field(default_factory=list)
-    """Why it can't be PASS whatever `n` is, a clause each."""
+    """Why it can't be PASS whatever `n` is, one clause each."""
 
     def broken(self, what: str, rows: Iterable[Mapping[str, Any]] = ()) -> None:
         kept = tuple(dict(row) for _, row in zip(range(MOST_ROWS), rows, strict=False))
@@ -55,7 +55,7 @@ class Promise:
 
     @property
     def evidence(self) -> Evidence:
-        """FAIL for a single offence, however few the samples; PASS needs them all, and at least one."""
+        """FAIL for a single offence, however few the samples; PASS needs `needed` samples, and at least one."""
         needed = max(self.needed, 1)
         sample = f"{self.n:,} {self.things}"
         if self.offences:

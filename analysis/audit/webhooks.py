@@ -1,8 +1,8 @@
-"""Judges a run's webhooks: each event one effect, whoever delivers it how often, and none of those that prove nothing.
+"""Judges a run's webhooks: each event has one effect, however often it is delivered, and false events have none.
 
-A provider delivers at least once, so a receiver tells events apart by their ids, and by nothing else.
+Providers deliver at least once, so a receiver has to tell events apart by their ids, and by nothing else.
 
-State of the art: Standard Webhooks 1.0, 'Idempotency' and 'Verifying webhook authenticity'.
+Prior art: Standard Webhooks 1.0, 'Idempotency' and 'Verifying webhook authenticity'.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ BY_ID: Final = "events are told apart by their ids, not by their bodies"
 LATER: Final = "an event that is delivered again after the load has no second effect"
 NO_EFFECT: Final = "forged, stale and unsigned events have no effect"
 PAIRS_NEEDED: Final = 100
-"""A race that one in 33 pairs loses is seen with 95 %."""
+"""A race that one in 33 pairs loses is detected with a probability of 95 %."""
 FORMS_NEEDED: Final = 5
 LATER_NEEDED: Final = 5
 FORGED_NEEDED: Final = 5
-"""Of each kind. These depend on no timing."""
+"""Of each kind. Few, because timing doesn't matter here."""
 FALSE_KINDS: Final = ("forged", "stale", "unsigned", "blank", "downgraded", "altered", "renamed", "replayed")
 _NOT_COME: Final = frozenset({0, 429, 503})
 _ABOUT_THE_SENDER: Final = frozenset({401, 403, 408, 425, 429})
@@ -50,7 +50,7 @@ class Delivery:
 
     event: str
     how: str
-    """`load` by a user; or by loadproof itself: `pair`, `again`, `other-form`, `same-body`, or one of FALSE_KINDS."""
+    """`load` if sent by a user; else `pair`, `again`, `other-form`, `same-body`, or one of FALSE_KINDS."""
     sent_us: int
     ended_us: int
     said: Said
@@ -59,14 +59,14 @@ class Delivery:
 
 @dataclass(frozen=True)
 class WebhookRecord:
-    """All deliveries of a run, and how many effects each event had in the end, as far as it was read."""
+    """All deliveries of a run, and how many effects each event finally had, as far as that was read."""
 
     deliveries: Sequence[Delivery]
     effects: Mapping[str, int] = field(default_factory=dict)
     has_effects: bool = False
-    """The target file declares an operation that shows them."""
+    """The target file declares an operation that shows an event's effects."""
     kinds: Sequence[str] = FALSE_KINDS
-    """What the target's signatures can tell."""
+    """The kinds of false deliveries that the target's signatures can detect."""
     is_whole: bool = True
     """Every request that was sent is in the journal."""
     unread: Mapping[str, int] = field(default_factory=dict)
@@ -80,7 +80,10 @@ def webhook_record(
     kinds: Sequence[str] = FALSE_KINDS,
     is_whole: bool = True,
 ) -> WebhookRecord:
-    """`journal` are rows as columns to values, `noted` as a mapping; those without an event are left out."""
+    """Collect the webhooks' record from journal rows and observations; rows without an event are left out.
+
+    Rows are mappings from column to value, with `noted` as a mapping.
+    """
     deliveries = [
         _delivery(row["noted"]["event"], "load", row, is_repeated=bool(row["repeated"]))
         for row in journal
@@ -107,14 +110,14 @@ def webhook_record(
 
 
 def _delivery(event: str, how: str, row: Mapping[str, Any], *, is_repeated: bool) -> Delivery:
-    # A false event is taken by nothing less than a right answer.
+    # A false event only counts as accepted after a correct answer.
     says = said_by if how in FALSE_KINDS else said_of_event
     said = says(row["status"], row["outcome"], is_repeated=is_repeated)
     return Delivery(event, how, row["sent_us"], row["ended_us"], said, row)
 
 
 def audit_webhooks(record: WebhookRecord, *, one_in: float) -> Audited:
-    """Every promise of a receiver of events; `3 * one_in` accepted events decide whether any lost its effect."""
+    """Audit every promise of a receiver; it takes `3 * one_in` accepted events to show that none lost its effect."""
     true: defaultdict[str, list[Delivery]] = defaultdict(list)
     false: defaultdict[str, list[Delivery]] = defaultdict(list)
     for delivery in sorted(record.deliveries, key=lambda delivery: delivery.sent_us):
@@ -166,7 +169,7 @@ def _one_effect(record: WebhookRecord, events: Mapping[str, list[Delivery]]) -> 
 
 
 def _later(record: WebhookRecord, events: Mapping[str, list[Delivery]]) -> Promise:
-    """Providers deliver again for hours; a receiver that forgets sooner has the effect once more."""
+    """Events delivered again after the load: providers retry for hours, so receivers must not forget events sooner."""
     promise = Promise(LATER, "accepted events delivered again", LATER_NEEDED)
     for event, deliveries in events.items():
         effects = record.effects.get(event)
@@ -181,7 +184,7 @@ def _later(record: WebhookRecord, events: Mapping[str, list[Delivery]]) -> Promi
 
 
 def _by_id(record: WebhookRecord, events: Mapping[str, list[Delivery]]) -> Promise:
-    """Other bytes under one id are one event; the same bytes under two ids are two: both are taken."""
+    """Different bytes under one id are one event; the same bytes under two ids are two, and both must be accepted."""
     promise = Promise(BY_ID, "events in another form, or with another's body", FORMS_NEEDED)
     counts = []
     for how, right, what in (
@@ -192,7 +195,7 @@ def _by_id(record: WebhookRecord, events: Mapping[str, list[Delivery]]) -> Promi
         taken = {event for event, deliveries in own.items() if _is_accepted(deliveries)}
         turned_away = {event for event in own.keys() - taken if all(map(_is_turned_away, own[event]))}
         if turned_away == own.keys():
-            # A body without an id, say, is none for this receiver.
+            # This receiver doesn't accept this form at all, like a body without an id.
             continue
         looked_at = {event: record.effects[event] for event in own if event in taken and event in record.effects}
         counts.append(len(looked_at))
@@ -221,12 +224,12 @@ def _no_effect(record: WebhookRecord, events: Mapping[str, list[Delivery]]) -> P
 
 
 def _has_come(delivery: Delivery) -> bool:
-    """To whoever decides about it, ahead of whom nobody answers, or a limit does."""
+    """Whether it reached the code that decides about it: there was an answer, and not from a limit ahead of it."""
     return delivery.row["status"] not in _NOT_COME
 
 
 def _is_turned_away(delivery: Delivery) -> bool:
-    """For what it says, not for who sent it."""
+    """Whether it was refused for its content, rather than for who sent it."""
     return 400 <= delivery.row["status"] < 500 and delivery.row["status"] not in _ABOUT_THE_SENDER
 
 

@@ -1,1 +1,1 @@
-"""From short runs at different loads to the load that a target sustains, with its interval."""
+"""Turns short runs at different loads into the load that a target sustains, with its interval."""

@@ -1,4 +1,4 @@
-"""Turns the trials of a search into its result: what holds, how sure that is, what breaks first, and what follows."""
+"""Turns the trials of a search into its result: the capacity, its interval, what breaks first, what lies beyond."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 ALL: Final = "all goals"
 _NEAR: Final = 1.1
-"""What breaks up to this multiple of the capacity breaks first."""
+"""Goals that fail at up to this multiple of the capacity count as breaking first."""
 _FEWEST_NEAR: Final = 4
-"""Trials close to the estimate, without which there is no interval."""
+"""With fewer trials close to the estimate there is no interval."""
 _MOST_NEAR: Final = 10
-"""As many as each search makes."""
+"""At most this many trials close to the estimate narrow its interval: as many as every search makes."""
 _SERVED: Final = 0.99
-"""Of the offered load: with less goodput, throughput no longer scales."""
+"""Share of the offered load: with less goodput, throughput no longer scales."""
 
 
 class Found(StrEnum):
@@ -49,7 +49,7 @@ class Found(StrEnum):
 
 @dataclass(frozen=True)
 class GoalCapacity:
-    """What the trials say about one goal by itself, or about all of them together."""
+    """What the trials show about one goal alone, or about all goals together."""
 
     goal: str
     attributes: GoalAttributes | None
@@ -61,32 +61,32 @@ class GoalCapacity:
     throughput_rps: float | None
     """Conditional throughput, at the relevant lower bound."""
     half: Estimate | None
-    """The load at which half of the trials keep the goal; None if every trial kept it, or none did."""
+    """The load at which half of the trials meet the goal; None if every trial met it, or none did."""
 
 
 @dataclass(frozen=True)
 class Capacity:
     found: Found
     why: str
-    """If nothing was found: a clause."""
+    """Why nothing was found, as a clause; empty if something was."""
     together: GoalCapacity
     goals: tuple[GoalCapacity, ...]
     first: tuple[tuple[str, int], ...]
-    """Goals missed in trials at or just above the capacity, the most frequent first, each with how often."""
+    """Goals missed in trials at or just above the capacity, with how often; most frequent first."""
     first_outcomes: tuple[tuple[str, int], ...]
-    """What became of the requests that were not good in them, the most frequent first."""
+    """Outcomes of the bad requests in those trials, most frequent first."""
     knee: Trial | None
-    """The trial with the highest load that was still served nearly whole."""
+    """The trial with the highest load whose goodput still kept up."""
     peak: Trial | None
     """The trial with the most goodput."""
     beyond: Trial | None
     """The trial beyond the capacity."""
     invalid: int
-    """Trials that were repeated, because they measured the generator."""
+    """The number of invalid trials, which measured the generator."""
 
     @property
     def value_rps(self) -> float | None:
-        """The capacity; of a rough search the middle of its bounds."""
+        """The capacity in arrivals per second; for a rough search the geometric mean of its bounds."""
         if self.found is Found.FOUND and self.together.half is not None:
             return self.together.half.value
         if self.found is Found.ROUGH and self.together.lower_rps and self.together.upper_rps:
@@ -95,7 +95,7 @@ class Capacity:
 
 
 def capacity_of(search: Search, trials: Sequence[Trial], early: tuple[Found, str] | None = None) -> Capacity:
-    """The result so far. `early` is how, and why, the search ended before it had made all of its trials."""
+    """The result so far. `early` is how and why the search ended, if it ended before making all of its trials."""
     valid = [trial for trial in trials if trial.is_valid and trial.ending in {"completed", "target_died"}]
     together = _together(search, valid)
     ending, why = early or _found(search, trials, together)
@@ -118,7 +118,7 @@ def capacity_of(search: Search, trials: Sequence[Trial], early: tuple[Found, str
 
 
 def half_of(search: Search, trials: Iterable[Trial]) -> Estimate | None:
-    """The load at which half of the trials keep all goals, so far."""
+    """The load at which half of the trials so far meet all goals."""
     return _together(search, [trial for trial in trials if trial.is_valid]).half
 
 
@@ -139,20 +139,20 @@ def _found(search: Search, trials: Sequence[Trial], together: GoalCapacity) -> t
 
 
 def _missed_lowest(trials: Sequence[Trial]) -> list[str]:
-    """Goals missed in the latest valid trial of the lowest load."""
+    """Goals missed in the latest valid trial at the lowest load."""
     lowest = min(reversed([trial for trial in trials if trial.is_valid]), key=lambda trial: trial.load_rps)
     return [loss.goal for loss in lowest.losses if not loss.is_kept]
 
 
 def _why_no_more(search: Search, trials: Sequence[Trial], held_rps: float) -> str:
-    """The generator's own limit, if that was what ended the range."""
+    """The generator's own limit, if it ended the range; otherwise empty."""
     unsent = [trial.invalid for trial in trials if trial.invalid is not None and trial.load_rps > held_rps]
     why = unsent[-1] if unsent else search.ceiling_note
     return f", which is all that this generator could send ({why})" if why else ""
 
 
 def _together(search: Search, valid: Sequence[Trial]) -> GoalCapacity:
-    """A trial counts as lost if it misses any goal: its loss ratio is 1, or 0."""
+    """All goals as one: a trial that misses any of them has a loss ratio of 1, others of 0."""
     goal = search.goals[0]
     attributes = GoalAttributes(goal.final_trial_s, goal.duration_sum_s, 0.5, goal.exceed_ratio)
     capacity = _capacity(ALL, attributes, valid, lambda trial: 0.0 if trial.is_kept else 1.0)
@@ -165,7 +165,7 @@ def _together(search: Search, valid: Sequence[Trial]) -> GoalCapacity:
 
 
 def _alone(goal: SearchGoal, valid: Sequence[Trial]) -> GoalCapacity:
-    """One of the goals, as if it were the only one."""
+    """One goal, as if it were the only one."""
     attributes = GoalAttributes(goal.final_trial_s, goal.duration_sum_s, goal.loss_ratio, goal.exceed_ratio)
     return _capacity(goal.goal, attributes, valid, lambda trial: _loss(trial, goal.goal))
 
@@ -182,14 +182,14 @@ def _capacity(
 ) -> GoalCapacity:
     by_load: dict[float, list[TrialResult]] = defaultdict(list)
     for trial in valid:
-        # The search has ended before the others: they are not where it would have looked.
+        # Other stages come after the search, at loads that it would not have tried.
         if trial.stage == "search":
             by_load[trial.load_rps].append(TrialResult(trial.duration_s, loss(trial)))
     bounds = {load: bound_of(measured, attributes) for load, measured in by_load.items()}
     upper = min((load for load, bound in bounds.items() if bound is Bound.UPPER), default=math.inf)
     lower = max((load for load, bound in bounds.items() if bound is Bound.LOWER and load < upper), default=None)
     full = [trial for trial in valid if trial.duration_s >= attributes.final_trial_s]
-    # A second half is made where the first one showed little: it must not narrow the interval by its number alone.
+    # More trials are made where the first ones showed little, and must not narrow the interval just by being more.
     near = min(_MOST_NEAR, sum(trial.stage == "repeat" for trial in full) or len(full))
     return GoalCapacity(
         goal=name,
@@ -206,7 +206,7 @@ def _capacity(
 def _broke_first(
     valid: Sequence[Trial], together: GoalCapacity
 ) -> tuple[tuple[tuple[str, int], ...], tuple[tuple[str, int], ...]]:
-    """Goals, and outcomes, of the lost trials that are closest to the capacity."""
+    """Missed goals, and outcomes, of the lost trials closest to the capacity."""
     lost = [trial for trial in valid if not trial.is_kept]
     edge = together.half.value if together.half else min((trial.load_rps for trial in lost), default=0.0)
     near = [trial for trial in lost if trial.load_rps <= _NEAR * edge] or sorted(lost, key=lambda one: one.load_rps)[:1]

@@ -1,4 +1,4 @@
-"""Classifies a load by the trials made at it, and computes its conditional throughput.
+"""Classifies a load by its trials, and computes its conditional throughput.
 
 Source: RFC 9971, appendices A (load classification) and B (conditional throughput).
 """
@@ -18,7 +18,7 @@ class Bound(StrEnum):
 
 
 class TrialResult(NamedTuple):
-    """What of a trial classifies its load."""
+    """The parts of a trial that classify its load."""
 
     duration_s: float
     loss_ratio: float
@@ -26,7 +26,7 @@ class TrialResult(NamedTuple):
 
 @dataclass(frozen=True)
 class GoalAttributes:
-    """When a goal is kept; times in s, ratios 0-1."""
+    """When a goal is met; times in s, ratios 0-1."""
 
     final_trial_s: float
     duration_sum_s: float
@@ -35,7 +35,7 @@ class GoalAttributes:
     """Below 1."""
 
     def is_full(self, trial: TrialResult) -> bool:
-        """Long enough to count by itself; shorter ones only count against a load."""
+        """Whether a trial is long enough to count by itself; shorter ones only count against a load."""
         return trial.duration_s >= self.final_trial_s
 
     def is_lost(self, trial: TrialResult) -> bool:
@@ -43,12 +43,12 @@ class GoalAttributes:
 
 
 def bound_of(trials: Sequence[TrialResult], goal: GoalAttributes) -> Bound:
-    """What a load is by all trials at it, in any order: decided if no further trial up to the sum can change it."""
+    """The bound that a load is, by all its trials in any order; decided once no trial within the sum can change it."""
     kept_s = sum(trial.duration_s for trial in trials if goal.is_full(trial) and not goal.is_lost(trial))
     lost_s = sum(trial.duration_s for trial in trials if goal.is_full(trial) and goal.is_lost(trial))
     short_kept_s = sum(trial.duration_s for trial in trials if not goal.is_full(trial) and not goal.is_lost(trial))
     short_lost_s = sum(trial.duration_s for trial in trials if not goal.is_full(trial) and goal.is_lost(trial))
-    # Short trials that were kept excuse as many lost ones as the exceed ratio allows, and nothing more.
+    # Short trials that were kept only excuse as many lost ones as the exceed ratio allows.
     excused_s = short_kept_s * goal.exceed_ratio / (1 - goal.exceed_ratio)
     lost_s += max(0.0, short_lost_s - excused_s)
     whole_s = max(kept_s + lost_s, goal.duration_sum_s)
@@ -59,9 +59,9 @@ def bound_of(trials: Sequence[TrialResult], goal: GoalAttributes) -> Bound:
 
 
 def conditional_throughput(load_rps: float, trials: Sequence[TrialResult], goal: GoalAttributes) -> float:
-    """What of this load was forwarded in the worst of the full-length trials that the exceed ratio doesn't excuse.
+    """The throughput of the worst full-length trial that the exceed ratio doesn't excuse, in requests per second.
 
-    0 with fewer seconds of them than that takes.
+    0 if there are too few seconds of full-length trials.
     """
     full = sorted((one for one in trials if goal.is_full(one)), key=lambda one: one.loss_ratio)
     whole_s = max(sum(one.duration_s for one in full), goal.duration_sum_s)

@@ -1,4 +1,4 @@
-"""Turns the run of a trial into what a search needs of it: what each goal lost, or why nothing can be said."""
+"""Turns the run of a trial into what a search needs: the loss of each goal, or why the trial is invalid."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from loadproof.plan.phases import PhaseSpan
 
 LATE = "late"
-"""Correct answers after the scenario's deadline."""
+"""Answers that were correct but came after the scenario's deadline."""
 
 
 def trial_in(run: Run, goals: Sequence[Goal], *, number: int, stage: Stage) -> Trial:
-    """The trial that this run was."""
+    """Summarise a run as a trial."""
     span = next(span for span in run.phases if span.name == TRIAL)
-    # As exact as phases are written: a rounding error would make it shorter than asked, and no full trial.
+    # Rounded as phases are written: a rounding error would make it shorter than requested, so not a full trial.
     scope, lasted_s = Scope((TRIAL,), run.endpoints), round(span.end_s - span.start_s, PLACES_OF_S)
     counts, p95 = tally(rows_of(run, scope)), counted_estimate(Metric("p", quantile=0.95), run, scope)
     outcomes = {str(outcome): count for outcome, count in counts.outcomes.items()}
@@ -53,14 +53,14 @@ def trial_in(run: Run, goals: Sequence[Goal], *, number: int, stage: Stage) -> T
 
 
 def _answered(run: Run, span: PhaseSpan) -> int:
-    """Correct answers in the trial's whole seconds, whenever they were asked for."""
+    """Correct answers that arrived in the trial's whole seconds, whenever they were requested."""
     answers = answers_of(run.intervals, run.endpoints)
     inside = answers["second"].between(math.ceil(span.start_s), span.end_s, "left")
     return int(answers[inside & (answers["outcome"] == Outcome.OK)]["count"].sum())
 
 
 def loss_in(run: Run, goal: Goal) -> GoalLoss:
-    """What a goal lost, of the requests that it reads: planned ones for times, those that its ratio is a share of."""
+    """How many of its requests a goal lost: of the planned ones for a time, of its ratio's denominator for a ratio."""
     expectation = goal.threshold.expectation
     scope = Scope.of(goal.threshold, run.manifest.scenario)
     rows = rows_of(run, scope)
@@ -76,9 +76,9 @@ def loss_in(run: Run, goal: Goal) -> GoalLoss:
 
 
 def ceiling_in(run: Run) -> tuple[float, str]:
-    """The highest rate that the generator sent on time in this run of rising steps, and what disturbed the next one.
+    """The highest rate that the generator sent on time in this run of rising steps, and what disturbed the next step.
 
-    0 if it sent none on time; the text is empty if it sent all.
+    0 if no step was on time; the text is empty if all were.
     """
     disturbed, highest = disturbed_phases(run), 0.0
     for span in run.phases:

@@ -1,1 +1,1 @@
-"""Compares runs."""
+"""Compares runs, and releases by several runs of each."""

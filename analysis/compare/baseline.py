@@ -29,20 +29,20 @@ NONE: Final = "none"
 
 @dataclass(frozen=True)
 class Baseline:
-    """Runs of the last release: one to show beside a run, and what is known of all."""
+    """Runs of the last release: one to show next to a run, and the replicates of all."""
 
     run: Run
     replicates: tuple[Replicate, ...]
 
     def judgements(self, run: Run) -> tuple[Judgement, ...]:
-        """Of thresholds on the baseline, if it has several runs: one more says what differs, and decides nothing."""
+        """Judgements of thresholds on the baseline; none if it has a single run, which can't decide them."""
         if len(self.replicates) < 2:
             return ()
         return judgements_beside(self.replicates, [replicate_of(run)], run.manifest.scenario)
 
 
 def load_baselines(paths: Sequence[Path], scenario: Scenario) -> Baseline | None:
-    """None if there are no paths; RunDirectoryError with the reasons of all that are no baseline."""
+    """Load runs as the baseline; None without paths, RunDirectoryError with all reasons why runs can't be one."""
     runs: list[Run] = []
     problems: list[Problem] = []
     replicates: list[Replicate] = []
@@ -62,7 +62,7 @@ def load_baseline(path: Path, scenario: Scenario) -> Run:
     """A run of this scenario; RunDirectoryError if it has other phases or endpoints, or is a broken measurement."""
     baseline = load_run(path)
     theirs = baseline.manifest.scenario
-    # What a locustfile sends, it doesn't say.
+    # A scenario with a locustfile doesn't say what it sends.
     endpoints = scenario.endpoints if scenario.locustfile is None else theirs.endpoints
     if plan_phases(theirs) != plan_phases(scenario) or theirs.endpoints != endpoints:
         remedy = f"give a run of {scenario.name} with the same phases and endpoints"
@@ -75,9 +75,9 @@ def load_baseline(path: Path, scenario: Scenario) -> Run:
 
 
 def circumstances(manifest: Manifest) -> dict[str, str]:
-    """What besides the target itself may explain a result, by name."""
+    """What may explain a result besides the target itself, by name."""
     target = manifest.target
-    # An embedded target has another port each time.
+    # An embedded target has a different port each time.
     address = {"target": target.address if target.kind == "own" else "embedded"}
     settings = manifest.scenario.settings.model_dump(mode="json")
     facts = {
@@ -94,7 +94,7 @@ def circumstances(manifest: Manifest) -> dict[str, str]:
 
 
 def differences(run: Run, baseline: Run) -> list[str]:
-    """What besides the target itself differs between the two, and may explain why their results do."""
+    """Differences between the two runs, besides the target itself, that may explain different results."""
     ours, theirs = ({"ended": each.manifest.ending, **circumstances(each.manifest)} for each in (run, baseline))
     changes = [
         f"{name}: {theirs.get(name, NONE)} → {now}" for name, now in ours.items() if theirs.get(name, NONE) != now

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 def judgements_beside(
     baseline: Sequence[Replicate], candidate: Sequence[Replicate], scenario: Scenario, blocks: Blocks | None = None
 ) -> tuple[Judgement, ...]:
-    """One for each of the scenario's thresholds on the baseline, in order."""
+    """One judgement for each of the scenario's thresholds on the baseline, in order."""
     return tuple(
         judge_beside_runs(threshold, (baseline, candidate), row_of(threshold, scenario), blocks)
         for threshold in scenario.thresholds
@@ -47,7 +47,10 @@ def judge_beside_runs(
     *,
     confidence: float = CONFIDENCE,
 ) -> Judgement:
-    """PASS or FAIL if the whole interval of candidate / (factor * baseline) is on one side of 1."""
+    """PASS or FAIL if the whole interval of candidate / (factor * baseline) is on one side of 1, else INCONCLUSIVE.
+
+    For shares of requests, candidate - factor * baseline on one side of 0.
+    """
     expectation = threshold.expectation
     metric, scale = expectation.metric, scale_of(expectation.metric)
     was, now = (estimates_in(runs, row) for runs in sides)
@@ -80,9 +83,9 @@ def judge_beside_runs(
 
 
 def _is_spotless(threshold: Expected, values: NDArray[np.float64], beside: Change, scenario: Scenario) -> bool:
-    """Nothing went wrong in any run, and what may hide behind that is less than what matters.
+    """Whether nothing went wrong in any candidate run, and what the interval leaves open is within the margin.
 
-    Where nothing goes wrong in the baseline's runs either, no number of runs would show that it is less.
+    If nothing goes wrong in the baseline's runs either, no number of runs could show an improvement.
     """
     if beside.scale is Scale.RELATIVE:
         return False
@@ -101,6 +104,6 @@ def _beside(change: Change, factor: float) -> str:
 
 
 def _points(part: float) -> str:
-    """In percentage points, with two significant digits: '+0.064', '-97'."""
+    """A share in percentage points with two significant digits: '+0.064', '-97'."""
     digits = max(0, 1 - math.floor(math.log10(abs(100 * part)))) if part else 0
     return f"{100 * part + 0.0:+.{digits}f}"

@@ -1,4 +1,4 @@
-"""Turns a self-test's runs into what they show: are its numbers true, does the generator keep up, is a change found."""
+"""Turns a self-test's runs into what they show: whether numbers are true, the generator keeps up, a change is found."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 QUANTILES: Final = (0.5, 0.95, 0.99)
 MOST_LAG_S: Final = 0.01
-"""Of the 99th percentile of start lag: a generator that is later than that doesn't keep its rate up."""
+"""For the 99th percentile of start lag: a generator later than this doesn't keep up."""
 _DECIDING: Final = "p(95)"
 
 
@@ -42,7 +42,7 @@ def verdict_word(path: Path) -> Word:
 
 
 def lag_of(path: Path) -> tuple[float, float, bool]:
-    """Start lag of what a run measured, its median and 99th percentile in s; and whether its generator kept up."""
+    """Median and p99 of start lag in s after warm-up, NaN without lags; and whether the generator kept up."""
     run = load_run(path)
     counts = histogram(_measured(run), "lag")
     if not counts.any():
@@ -52,7 +52,10 @@ def lag_of(path: Path) -> tuple[float, float, bool]:
 
 
 def accuracy_of(runs: Sequence[tuple[Path, NDArray[np.float64]]]) -> list[Accuracy]:
-    """Service times as reported and as in the server's log of each run, shape (requests, 2), all runs together."""
+    """Quantiles of service times as reported and as logged by the server, over all runs.
+
+    Each log has a request's Unix times of reading and writing in s, shape (requests, 2).
+    """
     if not runs:
         return []
     loaded = [(load_run(path), log) for path, log in runs]
@@ -81,14 +84,14 @@ def _measured(run: Run) -> pd.DataFrame:
 
 
 def _logged_s(run: Run, log: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What the server needed for each request that it read after the warm-up."""
+    """The server's time in s for each request that it read after the warm-up."""
     begins_s = run.start_unix_s + next(span.start_s for span in run.phases if not span.warm_up)
     read_s, written_s = log[log[:, 0] >= begins_s].T
     return np.asarray(written_s - read_s)
 
 
 def compared_runs(baseline: Sequence[Path], candidate: Sequence[Path]) -> Comparison:
-    """As `loadproof compare` does it; LoadproofError if they can't be compared."""
+    """Compare runs as `loadproof compare` does; LoadproofError if they can't be compared."""
     return compare(replicates(baseline), replicates(candidate))
 
 
@@ -106,11 +109,11 @@ def p95_change(comparison: Comparison) -> MeasuredChange | None:
 
 
 def calls_it_slower(comparison: Comparison) -> bool:
-    """Whether p(95) is said to have regressed."""
+    """Whether the comparison says that p(95) regressed."""
     row = p95_of(comparison)
     return row is not None and row.word is ChangeWord.REGRESSED
 
 
 def calls_it_changed(comparison: Comparison) -> bool:
-    """Whether any row is said to have changed: of two groups of the same, a false alarm."""
+    """Whether the comparison says that any row changed: between two groups of equal runs, a false alarm."""
     return any(row.word in {ChangeWord.REGRESSED, ChangeWord.IMPROVED} for row in comparison.rows)

@@ -1,9 +1,9 @@
-"""Finds where a series changed its level, from one value per run to its changes, with a known rate of false alarms.
+"""Finds where a series, one value per run, changed its level, with a known rate of false alarms.
 
-Neighbouring runs of one machine resemble each other, so noise is AR(1): a level that wanders by itself is no change.
-Each possible change is compared with none by their likelihoods. How much neighbours resemble each other is averaged
-over instead of estimated: 60 runs hardly show it, and every change looks like resemblance. How high the best of all
-possible changes gets by noise alone was simulated (bench/history.py), and turns it into a p-value.
+Neighbouring runs on one machine are correlated, so noise is modelled as AR(1): a wandering level is not a change. Each
+possible change is compared with no change by their likelihoods. The correlation is averaged over instead of estimated:
+60 runs hardly show it, and every change looks like correlation. How high the score of the best possible change gets by
+noise alone was simulated (bench/history.py); that turns the score into a p-value.
 """
 
 from __future__ import annotations
@@ -27,60 +27,60 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 FEWEST: Final = 20
-"""Runs; of fewer, noise and change can't be told apart."""
+"""Runs; with fewer, noise and change can't be told apart."""
 FEWEST_AFTER: Final = 2
-"""Runs at a new level before it is called one; a single run is odd at most."""
+"""Runs at a new level before it counts as one; a single run is odd at most."""
 _LENGTHS: Final = (2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 18, 22, 27, 33, 40, 49, 60)
-"""Runs, about: what is back within so many is looked for as one change; where it ends is seen to the run afterwards."""
+"""Approximate lengths, in runs, of changes that went away; the exact end is determined afterwards."""
 _FALLS: Final = 1.5
-"""How fast the share of false alarms that may be about a step falls with the runs after it.
+"""How fast a step's share of the false alarms falls with the number of runs after it.
 
-The latest steps are what people ask about, and two or three runs show least.
+People care most about the latest steps, and those have the fewest runs to show them.
 """
 _SHARE_OF_EXCURSIONS: Final = 0.1
 _MOST_CHANGES: Final = 12
 _ODD: Final = 4.0
-"""How many times the usual difference between neighbours a run stands apart from both of its own."""
+"""How far an odd run is from both of its neighbours, in multiples of the usual difference between neighbours."""
 
 _PHI: Final[Floats] = np.linspace(0, 0.8, 9)
-"""How much a run may resemble the one before, as a correlation."""
+"""Possible correlations of a run with the one before."""
 _LOG_PRIOR: Final[Floats] = -0.5 * ((_PHI - 0.3) / 0.2) ** 2
 _NOISE_REACHES: Final = ((20, 2.5), (30, 2.45), (45, 2.1), (60, 1.9), (90, 1.82), (120, 1.62), (400, 1.4))
-"""By number of runs: the score that the best candidate reaches by noise in 5 % of series whose neighbours resemble each
-other by 0.5; where they resemble each other less, it is reached less often."""
+"""By number of runs: the score that the best candidate reaches by noise in 5 % of series whose neighbours have a
+correlation of 0.5; with less correlation it is reached less often."""
 _TAIL: Final = 0.95
-"""How fast such series get fewer beyond it, per unit of the score."""
+"""How fast the share of such series falls beyond it, per unit of score."""
 
 
 @dataclass(frozen=True)
 class LevelChange:
-    """The level changed by `shift`, from run `first` (counted from 0) on; at run `until` it is back."""
+    """The level changed by `shift` from run `first` (counted from 0) on, and was back at run `until`."""
 
     first: int
     earliest: int
     latest: int
     """`first` is between these with 95 % confidence."""
     until: int | None
-    """None: it lasts."""
+    """None if it lasts."""
     shift: float
     low: float
     high: float
     """`shift` is between `low` and `high` with 95 % confidence."""
     p: float
-    """How often noise alone looks as much like a change, at any run."""
+    """How often noise alone looks as much like a change, at any run of a series."""
 
 
 @dataclass(frozen=True)
 class ChangePoints:
-    """What a series shows."""
+    """The level changes and odd runs of a series."""
 
     changes: tuple[LevelChange, ...]
     odd: tuple[int, ...]
-    """Single runs apart from both of their neighbours, which were left out; the latest run may be the first of more."""
+    """Single runs far from both neighbours, which were left out; the latest run may be the first of a new level."""
 
 
 class _Candidates(NamedTuple):
-    """Levels that differ from run `first` until before run `end`; shapes (candidates,)."""
+    """Possible changes, with another level from run `first` until before run `end`; shapes (candidates,)."""
 
     first: NDArray[np.int64]
     end: NDArray[np.int64]
@@ -89,7 +89,7 @@ class _Candidates(NamedTuple):
 
 @cache
 def candidates(n: int) -> _Candidates:
-    """All changes that n runs may show, and how much each may contribute to false alarms."""
+    """All changes that n runs may show, weighted by how much each may contribute to false alarms."""
     steps = [(first, n) for first in range(FEWEST_AFTER, n - FEWEST_AFTER + 1)]
     excursions = [
         (first, first + length)
@@ -106,7 +106,7 @@ def candidates(n: int) -> _Candidates:
 
 
 def _whitened(values: Floats, phi: float) -> Floats:
-    """AR(1) noise of these values, shape (…, n), as independent noise."""
+    """The values, shape (…, n), with their AR(1) noise turned into independent noise."""
     white = values.copy()
     white[..., 1:] -= phi * values[..., :-1]
     white[..., 0] *= math.sqrt(1 - phi**2)
@@ -129,7 +129,7 @@ def _dots(white: Floats, phi: float, of_n: _Candidates) -> Floats:
 def _likelihoods(values: Floats, base: Floats, floor: float) -> tuple[Floats, Floats]:
     """Log-likelihoods of the base alone, (…, phi), and with each candidate, (…, phi, candidates).
 
-    `values` has shape (…, n), `base` (n, columns); `floor` is the standard deviation that measuring has at least. Mean
+    `values` has shape (…, n), `base` (n, columns); `floor` is the smallest standard deviation of a measurement. Mean
     and scale of the noise are profiled out. Source: Prais & Winsten 1954, Cowles Commission Discussion Paper 383.
     """
     n = values.shape[-1]
@@ -141,7 +141,7 @@ def _likelihoods(values: Floats, base: Floats, floor: float) -> tuple[Floats, Fl
         rest = white - (white @ basis) @ basis.T
         size = _sizes(phi, of_n, n) - np.sum(_dots(basis.T, phi, of_n) ** 2, axis=0)
         squares = np.sum(rest**2, axis=-1) + n * floor**2
-        # What the base can say as well has nothing left to explain.
+        # A candidate that the base already contains has nothing left to explain.
         explained = np.where(size > 1e-6, _dots(rest, phi, of_n) ** 2 / np.maximum(size, 1e-6), 0.0)
         left = np.maximum(squares[..., None] - explained, 1e-12 * squares[..., None] + 1e-300)
         scale = log_prior + 0.5 * math.log(1 - phi**2) - np.sum(np.log(np.abs(np.diag(upper))))
@@ -157,7 +157,7 @@ def _sizes(phi: float, of_n: _Candidates, n: int) -> Floats:
 
 
 def scores(values: Floats, base: Floats | None = None, *, floor: float = 0.0) -> Floats:
-    """How much likelier each candidate makes the values, as a weighted logarithm: (…, n) to (…, candidates)."""
+    """How much likelier each candidate makes the values, as a weighted logarithm; (…, n) to (…, candidates)."""
     n = values.shape[-1]
     alone, beside = _likelihoods(values, np.ones((n, 1)) if base is None else base, floor)
     gained = special.logsumexp(beside, axis=-2) - special.logsumexp(alone, axis=-1)[..., None]
@@ -165,7 +165,7 @@ def scores(values: Floats, base: Floats | None = None, *, floor: float = 0.0) ->
 
 
 def p_of_score(score: float, n: int) -> float:
-    """How often the best score of n runs without any change gets as high: the p-value of a series."""
+    """The p-value of a series: how often the best score of n runs without any change gets this high."""
     runs, reached = zip(*_NOISE_REACHES, strict=True)
     at = float(np.interp(math.log(n), np.log(runs), reached))
     return min(1.0, 0.05 * math.exp(-_TAIL * (score - at)))
@@ -181,10 +181,10 @@ def best_p(values: ArrayLike, *, floor: float = 0.0) -> float:
 
 
 def changes_in(values: ArrayLike, *, limit: float = 0.05, floor: float = 0.0) -> ChangePoints:
-    """All changes of one series whose p-value is `limit` at most, in order.
+    """All changes of one series whose p-value is at most `limit`, in order.
 
-    The likeliest change comes first, then what the rest still shows, until it looks like noise. Then each step is
-    placed again with all others known.
+    Finds the likeliest change, then the likeliest in what remains, until that looks like noise. Then places each step
+    again with all others known.
     """
     series = np.asarray(values, dtype=np.float64)
     odd = odd_runs(series, floor=floor)
@@ -206,9 +206,9 @@ def changes_in(values: ArrayLike, *, limit: float = 0.05, floor: float = 0.0) ->
 
 
 def odd_runs(series: Floats, *, floor: float = 0.0) -> tuple[int, ...]:
-    """Runs far above, or far below, both of their neighbours; of the first and last run, the only one.
+    """Runs far above, or far below, both of their neighbours; the first and last run only have one.
 
-    Runs that are all alike, like shares of 0, differ by no less than they can be known, which is `floor`.
+    The usual difference is at least `floor`, the smallest standard deviation of a value, even if all runs are alike.
     """
     if series.size < FEWEST:
         return ()
@@ -221,7 +221,7 @@ def odd_runs(series: Floats, *, floor: float = 0.0) -> tuple[int, ...]:
 
 
 def _base(n: int, odd: Iterable[int], steps: Iterable[int]) -> Floats:
-    """Columns that explain what is known already: the level, each odd run, and each step; shape (n, columns)."""
+    """Columns for everything already known: the level, each odd run, each step; shape (n, columns)."""
     runs = np.arange(n)
     columns = [np.ones(n), *((runs == run).astype(float) for run in odd)]
     return np.column_stack([*columns, *((runs >= first).astype(float) for first in steps)])
@@ -235,7 +235,7 @@ class _Step(NamedTuple):
 
 
 def _placed(series: Floats, odd: Sequence[int], bounds: dict[int, float], floor: float) -> list[_Step]:
-    """Each step where it is likeliest between its neighbours, and between which runs it is with 95 % confidence."""
+    """Each step at its likeliest run between its neighbours, with the 95 % interval of that run."""
     of_n, order = candidates(series.size), sorted(bounds)
     is_step = of_n.end == series.size
     steps: list[_Step] = []
@@ -253,7 +253,7 @@ def _placed(series: Floats, odd: Sequence[int], bounds: dict[int, float], floor:
 
 
 def _told(series: Floats, odd: Sequence[int], steps: Sequence[_Step], floor: float) -> Iterator[LevelChange]:
-    """What became of each step: it went away where the level is back, or beyond, by more than half."""
+    """The change that each step makes: it went away once the level is back by more than half of the step."""
     jumps = _jumps(series, odd, [step.first for step in steps], floor)
     levels = np.concatenate([[0.0], np.cumsum([shift for shift, _ in jumps])])
     returns: set[int] = set()
@@ -264,16 +264,16 @@ def _told(series: Floats, odd: Sequence[int], steps: Sequence[_Step], floor: flo
         back = np.flatnonzero(left < abs(shift) / 2)
         until = number + 1 + int(back[0]) if back.size else None
         if until is not None and left[back[0]] > -abs(shift) / 2:
-            # The same level as before is the end of one change, and no other.
+            # If the level is the same as before, this step only ends a change and is not another one.
             returns.add(until)
         ended = None if until is None else steps[until].first
         yield LevelChange(step.first, step.earliest, step.latest, ended, shift, shift - half, shift + half, step.p)
 
 
 def _jumps(series: Floats, odd: Sequence[int], order: Sequence[int], floor: float) -> list[tuple[float, float]]:
-    """The height of the step at each of these runs, and half of its 95 % interval; all of them estimated together.
+    """The height of the step at each of these runs, with half its 95 % interval; all are estimated together.
 
-    Averaged over how much neighbours may resemble each other, each as likely as it makes the values.
+    They are averaged over possible correlations of neighbours, weighted by likelihood.
     """
     design = _base(series.size, odd, order)
     freedom = series.size - design.shape[1]

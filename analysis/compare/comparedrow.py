@@ -1,4 +1,4 @@
-"""Turns one row's values of all runs into both sides' means, the change, and how much of the noise is between runs."""
+"""Turns a row's values from all runs into both sides' means, the change, and the share of noise between runs."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from loadproof.scenario.expectation import Metric
 
 ENOUGH_RUNS: Final = 3
-"""On each side: of two, one odd run is half."""
+"""On each side: with two, one odd run is already half."""
 _SHORTEST_S: Final = 1e-6
 
 
 class ChangeWord(StrEnum):
-    """What a comparison says of a row, and as a whole."""
+    """The word of a comparison for a row, or overall."""
 
     REGRESSED = "regressed"
     IMPROVED = "improved"
@@ -43,31 +43,31 @@ class ComparedRow:
     row: Row
     metric: Metric
     is_named: bool
-    """By a threshold: it decides the comparison's word."""
+    """A threshold names it, so it decides the comparison's word."""
     margin: float
-    """A change up to this fraction doesn't matter; of a share of requests, up to a tenth of it as a difference."""
+    """A change up to this fraction doesn't matter; for a share of requests, a difference up to a tenth of it."""
     baseline: Estimate | None
     candidate: Estimate | None
     change: Change | None
     between_runs_share: float
-    """Of the variance, 0-1: more runs make it smaller, longer ones don't. NaN if unknown."""
+    """Share of the variance, 0-1, that only more runs can reduce, not longer ones; NaN if unknown."""
     word: ChangeWord | None = None
     """None if there are too few runs for one, or the row is not in the family."""
     adjusted_p: float = math.nan
-    """Benjamini and Hochberg's, over all rows that were tested."""
+    """Adjusted by Benjamini and Hochberg's procedure for all rows that were tested."""
     detectable: float = math.nan
-    """The smallest change that would have been found in four of five comparisons."""
+    """The smallest change that would have been detected in four of five comparisons."""
     runs_to_decide: int | None = None
-    """On each side; None if it is decided, or if nobody makes so many."""
+    """Runs needed on each side; None if it is decided, or if it would take too many."""
 
     @property
     def is_tested(self) -> bool:
-        """There are runs enough on both sides."""
+        """Whether there are enough runs on both sides."""
         return self.change is not None and min(self.change.baseline_n, self.change.candidate_n) >= ENOUGH_RUNS
 
     @property
     def is_worse(self) -> bool:
-        """Rather than better."""
+        """Whether the change is for the worse; False without a change."""
         if self.change is None:
             return False
         return self.change.ratio < 0 if self.metric.kind.should_be_high else self.change.ratio > 0
@@ -78,22 +78,22 @@ def scale_of(metric: Metric) -> Scale:
 
 
 def estimates_in(runs: Sequence[Replicate], row: Row) -> list[Estimate]:
-    """Of the runs that have one."""
+    """The row's estimates, from the runs that have one."""
     return [run.estimates[row] for run in runs if row in run.estimates]
 
 
 def values_of(estimates: Sequence[Estimate], metric: Metric) -> NDArray[np.float64]:
-    """Shape (runs,); nothing that is compared by its logarithm is zero."""
+    """The values, shape (runs,); those compared by their logarithm are never zero."""
     values = np.array([estimate.value for estimate in estimates], dtype=np.float64)
     if scale_of(metric) is Scale.DIFFERENCE:
         return values
-    # A rate of nothing: half an answer in all seconds.
+    # A rate of zero becomes half an answer in all seconds.
     least = _SHORTEST_S if metric.dimension is Dimension.DURATION else 0.5 / max(estimates[0].n, 1) if estimates else 0
     return np.maximum(values, least)
 
 
 def compared(row: Row, metric: Metric, sides: tuple[Sequence[Replicate], ...], blocks: Blocks | None) -> ComparedRow:
-    """Without a word: that depends on the other rows, and on what the caller says of the row."""
+    """The compared row without a word and with defaults for `is_named` and `margin`, which the caller knows."""
     was, now = (estimates_in(runs, row) for runs in sides)
     scale = scale_of(metric)
     values = values_of(was, metric), values_of(now, metric)
@@ -120,27 +120,27 @@ def compared(row: Row, metric: Metric, sides: tuple[Sequence[Replicate], ...], b
 
 
 def _possible(change: Change) -> Change:
-    """No share of requests changes by more than all of them."""
+    """The change with its interval clipped: a share of requests can't change by more than 100 points."""
     if change.scale is Scale.RELATIVE:
         return change
     return replace(change, low=max(change.low, -1.0), high=min(change.high, 1.0))
 
 
 def least_sd(estimates: Sequence[Estimate], metric: Metric) -> float:
-    """What a run's value can't be known better than, on the scale, however alike the runs are."""
+    """The smallest standard deviation that a run's value can have, on the scale, however alike the runs are."""
     n = sum(estimate.n for estimate in estimates)
     if metric.dimension is Dimension.DURATION:
         return BUCKET_SD
     total = sum(estimate.value * estimate.n for estimate in estimates)
     if metric.dimension is Dimension.RATE:
-        # An answer more or less at either end.
+        # One answer more or less at either end.
         return len(estimates) / max(total, 1.0)
     ratio = (total + 1) / (n + 2)
     return math.sqrt(ratio * (1 - ratio) * len(estimates) / max(n, 1))
 
 
 def _between_runs(was: Sequence[Estimate], now: Sequence[Estimate], metric: Metric) -> float:
-    """What sampling within the runs doesn't explain of the variance of a side's runs."""
+    """The share of the variance among a side's runs that sampling within runs doesn't explain; NaN if unknown."""
     sides = [values_of(estimates, metric) for estimates in (was, now)]
     scale, degrees = scale_of(metric), sum(max(values.size - 1, 0) for values in sides)
     squares = sum(float(np.sum((scale.of(values) - scale.of(values).mean()) ** 2)) for values in sides if values.size)
@@ -151,7 +151,7 @@ def _between_runs(was: Sequence[Estimate], now: Sequence[Estimate], metric: Metr
 
 
 def _within(estimate: Estimate, scale: Scale) -> float:
-    """The standard deviation of sampling, from a run's own interval; NaN if that is open."""
+    """The standard deviation due to sampling, from a run's own interval; NaN if that is open."""
     if scale is Scale.DIFFERENCE:
         return (estimate.high - estimate.low) / (2 * Z)
     if not 0 < estimate.low <= estimate.high < math.inf:
@@ -160,7 +160,7 @@ def _within(estimate: Estimate, scale: Scale) -> float:
 
 
 def is_thin(estimates: Sequence[Estimate], metric: Metric) -> bool:
-    """Most runs have so few answers that this quantile is a single one of them."""
+    """Whether runs typically have too few answers beyond this quantile."""
     if metric.quantile is None or not estimates:
         return False
     beyond = min(metric.quantile, 1 - metric.quantile) * float(np.median([estimate.n for estimate in estimates]))
@@ -168,5 +168,5 @@ def is_thin(estimates: Sequence[Estimate], metric: Metric) -> bool:
 
 
 def is_constant(estimates: Sequence[Estimate]) -> bool:
-    """The same in all runs of both sides: nothing to test."""
+    """Whether the value is the same in all runs of both sides, so there is nothing to test."""
     return len({estimate.value for estimate in estimates}) <= 1

@@ -1,6 +1,6 @@
-"""Turns the runs of two releases into a word for each row, and one for all: regressed, improved, equivalent or neither.
+"""Turns the runs of two releases into a word for each row, and one overall: regressed, improved, equivalent or neither.
 
-The words of all rows together are wrong as seldom as one would be: Benjamini and Hochberg's procedure over the family.
+All rows of the family share one false-alarm rate, by Benjamini and Hochberg's procedure.
 """
 
 from __future__ import annotations
@@ -37,34 +37,34 @@ if TYPE_CHECKING:
     from loadproof.scenario.scenario import Scenario
 
 FALSE_ALARMS: Final = 0.02
-"""How often a comparison of equal releases calls any row changed, at most; half of those would be worse, not better.
+"""How often, at most, a comparison of equal releases calls any row changed; half of those would look worse, not better.
 
-Source: Benjamini and Hochberg 1995, doi:10.1111/j.2517-6161.1995.tb02031.x, whose procedure holds it for all rows of
-equal releases together; correlated rows: Benjamini and Yekutieli 2001, doi:10.1214/aos/1013699998.
+Source: Benjamini and Hochberg 1995, doi:10.1111/j.2517-6161.1995.tb02031.x, whose procedure guarantees it for all rows
+of equal releases together; for correlated rows, Benjamini and Yekutieli 2001, doi:10.1214/aos/1013699998.
 """
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two releases' runs beside each other."""
+    """The runs of two releases, compared."""
 
     baseline: tuple[Replicate, ...]
     candidate: tuple[Replicate, ...]
     rows: tuple[ComparedRow, ...]
     tested: int
-    """Rows whose words were found together: the family."""
+    """The number of rows tested together: the size of the family."""
     judgements: tuple[Judgement, ...]
-    """Of thresholds on the baseline."""
+    """Judgements of thresholds on the baseline."""
     findings: tuple[Finding, ...]
     margin: float
     is_interleaved: bool
-    """Runs of one block were compared with each other."""
+    """Runs were compared within blocks."""
     far_off: int = 0
-    """How many runs are far from the others of their side; a finding names each."""
+    """The number of runs that are far from the others on their side; a finding names each."""
     of_equals: bool = False
     """Both sides are the same release, so whatever changed is a false alarm."""
     looks: tuple[int, ...] = ()
-    """Runs of a side after which a duel looked; empty if it was none."""
+    """The numbers of runs a side at which a duel looked; empty if this is no duel."""
 
     @property
     def scenario(self) -> Scenario:
@@ -72,7 +72,10 @@ class Comparison:
 
     @property
     def word(self) -> ChangeWord:
-        """Regressed if anything is; inconclusive if anything that a threshold names is, or else if anything is."""
+        """Regressed if any row, threshold or finding says so; inconclusive if a deciding row or a threshold is.
+
+        Otherwise improved if any row is, or else equivalent.
+        """
         words = {row.word for row in self.rows}
         judged = {judgement.word for judgement in self.judgements}
         if ChangeWord.REGRESSED in words or Word.FAIL in judged | {finding.word for finding in self.findings}:
@@ -84,13 +87,13 @@ class Comparison:
 
     @property
     def deciding_rows(self) -> tuple[ComparedRow, ...]:
-        """Those that thresholds name; if they name none, all."""
+        """Rows that thresholds name; all rows if they name none."""
         named = tuple(row for row in self.rows if row.is_named)
         return named or self.rows
 
     @property
     def least_runs(self) -> int:
-        """On the side that has fewer."""
+        """The number of usable runs on the side with fewer."""
         return min(sum(not run.broke for run in side) for side in (self.baseline, self.candidate))
 
 
@@ -102,10 +105,10 @@ def compare(
     family: Collection[Row] | None = None,
     false_alarms: float = FALSE_ALARMS,
 ) -> Comparison:
-    """The runs of two releases, at least one of each; InputError if they can't be compared.
+    """Compare the runs of two releases, at least one of each; InputError if they can't be compared.
 
     `margin` is a fraction; None: the scenario's. `family` are the rows that get a word; None: all.
-    `false_alarms` is how often the words of equal releases say that anything changed.
+    `false_alarms` is how often, at most, any word for equal releases may say that something changed.
     """
     findings = [*check_sides(baseline, candidate), *_broken(baseline, candidate)]
     scenario = candidate[0].manifest.scenario
@@ -130,10 +133,10 @@ def compare(
 def _rows_of(
     sides: tuple[Sequence[Replicate], ...], scenario: Scenario, margin: float, blocks: Blocks | None
 ) -> list[ComparedRow]:
-    """What thresholds name, and whatever else has answers enough; without words."""
+    """Rows that thresholds name, and all others with enough answers; without words."""
     named = {row_of(threshold, scenario) for threshold in scenario.thresholds}
     margins = _margins(scenario)
-    # What a locustfile sends may differ from run to run.
+    # A locustfile may send different requests from run to run.
     scenarios = (scenario, *(run.manifest.scenario for runs in sides for run in runs))
     metrics = {row: source.metric for each in scenarios for row, source in sources_of(each).items()}
     return [
@@ -144,7 +147,7 @@ def _rows_of(
 
 
 def _margins(scenario: Scenario) -> dict[Row, float]:
-    """What a threshold on the baseline allows beyond the scenario's margin, of times and rates."""
+    """The margins of rows with a threshold on the baseline, from what that threshold allows; only times and rates."""
     margins: dict[Row, float] = {}
     for threshold in scenario.thresholds:
         expectation = threshold.expectation
@@ -160,7 +163,7 @@ def _worded(
     family: Collection[Row] | None,
     false_alarms: float,
 ) -> tuple[list[ComparedRow], int]:
-    """With their words, and how many were tested."""
+    """The rows with their words, and how many were tested."""
     asked = [row.is_tested and (family is None or row.row in family) for row in rows]
     varies = [
         is_asked and not is_constant([*estimates_in(sides[0], row.row), *estimates_in(sides[1], row.row)])
@@ -191,10 +194,10 @@ def _with_word(row: ComparedRow, adjusted_p: float, false_alarms: float, level: 
 
 
 def _broken(baseline: Sequence[Replicate], candidate: Sequence[Replicate]) -> Iterator[Finding]:
-    """Runs that the target ended have no values; they are no reason to look away."""
+    """Findings on runs without values because the target ended them, and on too few runs."""
     was, now = (sum(run.broke for run in runs) for runs in (baseline, candidate))
     if was or now:
-        # Runs that are left out make sides unequal: as many of fewer are no more.
+        # Sides may have unequal numbers of runs: worse means both more broken runs and a larger share of them.
         is_worse = now > was and now / len(candidate) > was / len(baseline)
         what = (
             f"the target ended {now} of {len(candidate)} runs of the candidate early, "

@@ -1,4 +1,4 @@
-"""Turns a comparison into a sentence with the numbers that decide, and what to do next."""
+"""Turns a comparison into a sentence with the deciding numbers, and the next step."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ VERDICTS: Final = {
     ChangeWord.EQUIVALENT: Word.PASS,
     ChangeWord.INCONCLUSIVE: Word.INCONCLUSIVE,
 }
-"""What a comparison's word is for a gate."""
+"""The verdict of each word for a gate."""
 _MOSTLY: Final = 0.5
 
 
@@ -36,13 +36,13 @@ class Conclusion:
     reason: str
     next_step: str
     verdict: Word
-    """What it is for a gate."""
+    """The verdict for a gate."""
 
 
 def conclusion_of(comparison: Comparison) -> Conclusion:
     word = comparison.word
     reason, next_step = _PARTS[word](comparison)
-    # A threshold that asks equals for a difference is no false alarm.
+    # A failed threshold that requires a difference between equals is not a false alarm.
     if comparison.of_equals and (word is not ChangeWord.REGRESSED or _rows_of(comparison, word)):
         reason, next_step = _of_equals(word, reason, next_step)
     is_broken = any(finding.word is Word.INVALID for finding in comparison.findings)
@@ -50,7 +50,7 @@ def conclusion_of(comparison: Comparison) -> Conclusion:
 
 
 def _of_equals(word: ChangeWord, reason: str, next_step: str) -> tuple[str, str]:
-    """What it means where both sides are the same release."""
+    """Reason and next step if both sides are the same release."""
     match word:
         case ChangeWord.REGRESSED | ChangeWord.IMPROVED:
             verdict = "a false alarm: both sides are the same release"
@@ -66,11 +66,11 @@ def _of_equals(word: ChangeWord, reason: str, next_step: str) -> tuple[str, str]
 
 
 def signed_text(difference: float, scale: Scale) -> str:
-    """'+12.3 %' of times and rates, '+0.15 points' of a share of requests; '–' if unknown."""
+    """'+12.3 %' for times and rates, '+0.15 points' for a share of requests; '–' if unknown."""
     if not math.isfinite(difference):
         return "–"
     digits = 1 if scale is Scale.RELATIVE else 2
-    # Zero has no minus.
+    # Adding 0.0 turns -0.0 into 0.0.
     rounded = round(100 * difference, digits) + 0.0
     return f"{rounded:+.{digits}f} {'%' if scale is Scale.RELATIVE else 'points'}"
 
@@ -97,7 +97,7 @@ def _place(row: ComparedRow) -> str:
 
 
 def _thin_sides(row: ComparedRow) -> str:
-    """Which runs have no values, or fewer than the other side's."""
+    """Which side's runs have no values, or fewer than the other side's."""
     was, now = (estimate.n if estimate else 0 for estimate in (row.baseline, row.candidate))
     if was == now == 0:
         return "any run"
@@ -109,7 +109,7 @@ def _in_margins(row: ComparedRow) -> float:
 
 
 def _rows_of(comparison: Comparison, word: ChangeWord) -> list[ComparedRow]:
-    """Those that thresholds name first, then by how large the change is."""
+    """Rows with this word: those that thresholds name first, then by size of the change."""
     rows = [row for row in comparison.rows if row.word is word]
     return sorted(rows, key=lambda row: (not row.is_named, -_in_margins(row)))
 
@@ -153,7 +153,7 @@ _KEEP: Final = "Nothing to do. Keep the candidate's runs as the baseline of the 
 
 
 def _inconclusive(comparison: Comparison) -> tuple[str, str]:
-    # Too few runs, or a duel that has ended without a decision: its rows have no words, whatever they show.
+    # Too few runs, or a duel that ended undecided, whose rows have no words.
     finding = next((note for note in comparison.findings if not note.is_note), None)
     if finding is not None:
         return finding.what, f"{sentence(finding.remedy)}."
@@ -173,7 +173,7 @@ def _inconclusive(comparison: Comparison) -> tuple[str, str]:
 
 
 def _far_off_first(runs: int) -> str:
-    """A run that something happened to makes all others seem noisy: dozens more are the dearer way."""
+    """Advice on outliers first: one odd run makes all seem noisy, and explaining it is cheaper than dozens of runs."""
     if not runs:
         return ""
     which = "the run that is" if runs == 1 else f"the {runs} runs that are"
@@ -204,7 +204,7 @@ def _more_runs(rows: Sequence[ComparedRow], worst: ComparedRow, looks: Sequence[
 
 
 def _as_many(runs: int, looks: Sequence[int]) -> str:
-    """How to make so many runs a side; a duel's looks stay as far apart in proportion, and even as its blocks are."""
+    """How to make this many runs a side; a duel's looks are scaled in proportion and rounded up to whole blocks."""
     would = "that many would decide in four of five cases"
     if not looks:
         return f"Make about {runs} runs of each release, alternately: {would}."

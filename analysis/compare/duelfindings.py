@@ -1,4 +1,4 @@
-"""Turns a duel's record into what its report says besides its rows: how it was held, and how far to trust it."""
+"""Turns a duel's record into findings for its report: how it was run, and how far to trust it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def findings_of(duel: Duel, path: Path) -> Iterator[Finding]:
-    """Of the duel in this directory; duels of equals are looked for beside it."""
+    """Findings on the duel in this directory; earlier duels of equals are looked for in its parent directory."""
     if duel.ending != "decided":
         yield _undecided(duel, path)
     looks = ", ".join(map(str, duel.looks))
@@ -66,7 +66,7 @@ def _why(duel: Duel) -> str:
 
 
 def _of_equals(duel: Duel, reports: Path) -> Finding:
-    """How often such duels are wrong here, as far as anybody has tried."""
+    """How often duels of equals were wrong on this machine, as far as is known."""
     alarms = false_alarms(reports, duel)
     remedy = "compare the baseline with itself now and then: `loadproof duel SCENARIO --baseline … --aa`"
     if not alarms.duels:

@@ -1,4 +1,4 @@
-"""Counts false alarms in duels of a release with itself: what a duel calls a change where there is none."""
+"""Counts false alarms in duels of a release with itself: changes reported where there are none."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class FalseAlarms:
 
 
 def false_alarms(reports: Path, duel: Duel) -> FalseAlarms:
-    """Of all decided duels in there of one release of this scenario with itself, on this machine."""
+    """The false alarms of all decided duels of equals in `reports` with this duel's scenario, machine and kind."""
     alarms = []
     for file in sorted(reports.glob(f"*/{DUEL}")):
         try:
@@ -55,5 +55,5 @@ def false_alarms(reports: Path, duel: Duel) -> FalseAlarms:
 
 
 def _alike(duel: Duel) -> tuple[str, str, bool]:
-    """What a rate of false alarms holds for."""
+    """What duels must have in common to share a rate of false alarms."""
     return duel.scenario, duel.machine, duel.is_duet

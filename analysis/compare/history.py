@@ -1,8 +1,8 @@
-"""Judges all runs of a scenario over time, from their replicates to what changed in which row, and when.
+"""Judges all runs of a scenario over time: turns their replicates into what changed in which row, and when.
 
-Each machine has a history of its own, because its numbers are not another machine's. Within one, each row (endpoint,
-phase, metric) is searched for changes; together they raise a false alarm in 5 % of stable histories at most (Benjamini
-& Hochberg 1995, doi:10.1111/j.2517-6161.1995.tb02031.x, which holds for rows that rise and fall together).
+Each machine has a separate history, because numbers from different machines can't be compared. Within one, each row
+(endpoint, phase, metric) is searched for changes; together they raise a false alarm in at most 5 % of stable histories
+(Benjamini & Hochberg 1995, doi:10.1111/j.2517-6161.1995.tb02031.x, also valid for rows that rise and fall together).
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ if TYPE_CHECKING:
     from loadproof.scenario.expectation import Metric
 
 FALSE_ALARMS: Final = 0.05
-"""Of stable histories, all rows of all machines together."""
+"""Share of stable histories with any false alarm, for all rows of all machines together."""
 RECENT: Final = 10
-"""Runs: a regression that began within so many of the latest, and lasts, is news."""
+"""In runs: a lasting regression that began within this many of the latest runs is news."""
 
 
 class Trend(StrEnum):
-    """What a row did over the runs of one machine; what people want to know first comes first."""
+    """What a row did over the runs of one machine; the most important trends come first."""
 
     REGRESSED = "regressed"
     IMPROVED = "improved"
@@ -56,9 +56,9 @@ class Trend(StrEnum):
 
 @dataclass(frozen=True)
 class Event(LevelChange):
-    """A level change as people read it: its runs are numbered within the machine, so those without a value count.
+    """A level change as people read it: its runs are numbered within the machine, including those without a value.
 
-    Sizes are relative to before; of shares of requests they are differences.
+    Sizes are relative to the level before; for shares of requests they are differences.
     """
 
     trend: Trend
@@ -66,19 +66,19 @@ class Event(LevelChange):
 
 @dataclass(frozen=True)
 class RowHistory:
-    """One row over the runs of one machine, which are counted from 0."""
+    """One row over the runs of one machine, which are numbered from 0."""
 
     row: Row
     metric: Metric
     runs: tuple[int, ...]
-    """Those that have a value."""
+    """The numbers of the runs that have a value."""
     values: NDArray[np.float64]
     """In SI units, shape (runs,)."""
     events: tuple[Event, ...]
     odd: tuple[int, ...]
-    """Single runs apart from both of their neighbours; they were left out."""
+    """Single runs far from both of their neighbours; they were left out."""
     is_worse_now: bool = False
-    """The latest run is one of them, for the worse, and by more than doesn't matter: the next one tells what it is."""
+    """The latest run is odd, and worse by an amount that matters: only the next run can tell whether it is a change."""
 
     @property
     def scale(self) -> Scale:
@@ -86,7 +86,7 @@ class RowHistory:
 
     @property
     def trend(self) -> Trend:
-        """What people want to know first of its changes: a regression that lasts is not undone by what followed it."""
+        """The most important trend of its changes: later changes don't hide a lasting regression."""
         if len(self.runs) < FEWEST:
             return Trend.TOO_FEW
         return min((event.trend for event in self.events), key=list(Trend).index, default=Trend.STABLE)
@@ -98,7 +98,7 @@ class RowHistory:
 
     @property
     def spread(self) -> float:
-        """The standard deviation between runs on the scale, changes and odd runs left out; NaN if unknown."""
+        """The standard deviation between runs on the scale, without changes and odd runs; NaN if unknown."""
         part = np.searchsorted(self._bounds, self.runs, side="right")
         kept = ~np.isin(self.runs, self.odd)
         parts = [self.scale.of(self.values[kept & (part == one)]) for one in np.unique(part[kept])]
@@ -108,7 +108,7 @@ class RowHistory:
 
     @property
     def _bounds(self) -> list[int]:
-        """The runs that begin another level."""
+        """The runs that begin a new level."""
         return sorted({run for event in self.events for run in (event.first, event.until) if run is not None})
 
 
@@ -127,14 +127,14 @@ class Stretch:
 
 @dataclass(frozen=True)
 class RunHistory:
-    """All runs of a scenario that can be put beside each other, and why others can't."""
+    """All runs of a scenario that can be compared with each other, and why others can't."""
 
     scenario: str
     stretches: tuple[Stretch, ...]
     """The machine of the latest run comes first."""
     left_out: tuple[Problem, ...]
     broken: int = 0
-    """Runs after the last one with values on the latest run's machine: the target ended every one of them."""
+    """The number of latest runs on their machine without values, because the target ended every one of them."""
 
     @property
     def latest_regressions(self) -> tuple[RowHistory, ...]:
@@ -147,7 +147,7 @@ class RunHistory:
 
     @property
     def rows_apart(self) -> tuple[RowHistory, ...]:
-        """Rows of the latest run's machine in which that run alone is far off, for the worse."""
+        """Rows of the latest run's machine in which that run alone is far off, and worse."""
         stretch = self.stretches[0]
         return tuple(row for row in stretch.rows if row.is_worse_now and row.runs[-1] == len(stretch.runs) - 1)
 
@@ -160,10 +160,10 @@ class RunHistory:
 
 
 def history_of(paths: Sequence[Path], *, smallest: float | None = None) -> RunHistory:
-    """Of these run directories, which are of one scenario; the error of the first if none of them can be used.
+    """The history of these run directories of one scenario; raises the first one's error if none of them can be used.
 
-    InputError if the target ended all of these. Changes below `smallest` are shown, and are no news; of shares of
-    requests, below a tenth of it. None: the margin of the scenario.
+    InputError if the target ended all of them. Changes below `smallest` (for shares of requests, a tenth of it) are
+    shown but are not news; None: the scenario's margin.
     """
     usable, errors = usable_replicates(paths)
     left_out = [problem for error in errors for problem in error.problems]
@@ -193,14 +193,14 @@ def history_of(paths: Sequence[Path], *, smallest: float | None = None) -> RunHi
 
 
 def _alike(runs: Iterable[Replicate], latest: Manifest) -> Iterator[Replicate]:
-    """Those of the latest run's machine that can be put beside it."""
+    """Runs on the latest run's machine that can be compared with it."""
     for run in runs:
         if machine_of(run.manifest) == machine_of(latest) and not _differs(run.manifest, latest):
             yield run
 
 
 def _differs(theirs: Manifest, latest: Manifest) -> str:
-    """Why a run can't be put beside the latest one; empty if it can."""
+    """Why a run can't be compared with the latest one; empty if it can."""
     was, now = ({**traffic_of(one.scenario), "settings": one.scenario.settings} for one in (theirs, latest))
     parts = [name for name, part in now.items() if was.get(name) != part]
     if _target_of(theirs) != _target_of(latest):
@@ -211,13 +211,13 @@ def _differs(theirs: Manifest, latest: Manifest) -> str:
 
 
 def _target_of(manifest: Manifest) -> tuple[str, str | None]:
-    """Ports may differ: the embedded one has another each time."""
+    """The target without its port, which may differ: an embedded target has a new one each time."""
     target = manifest.target
     return target.kind, urlsplit(target.address).hostname if target.kind == "own" else None
 
 
 def judged(machines: Sequence[tuple[str, tuple[Replicate, ...]]], smallest: float) -> tuple[Stretch, ...]:
-    """Each machine's runs, in order, with what their rows show: all rows that vary, of all machines, are one family."""
+    """Each machine's runs, in order, with what their rows show; all varying rows of all machines form one family."""
     series = [list(_series(runs)) for _, runs in machines]
     limit = largest_p([one.best_p for rows in series for one in rows if one.is_tested])
     return tuple(
@@ -227,7 +227,7 @@ def judged(machines: Sequence[tuple[str, tuple[Replicate, ...]]], smallest: floa
 
 
 def largest_p(ps: Sequence[float]) -> float:
-    """The largest p-value that is a change beside all others; 0 if none is."""
+    """The largest p-value that counts as a change, by Benjamini and Hochberg's procedure; 0 if none does."""
     passing = [rank for rank, p in enumerate(sorted(ps), start=1) if p <= FALSE_ALARMS * rank / len(ps)]
     return FALSE_ALARMS * max(passing) / len(ps) if passing else 0.0
 
@@ -241,7 +241,7 @@ class _Series:
     runs: tuple[int, ...]
     values: NDArray[np.float64]
     floor: float
-    """What a value can't be known better than, on the scale."""
+    """The smallest standard deviation that a value can have, on the scale."""
 
     @property
     def scaled(self) -> NDArray[np.float64]:
@@ -249,7 +249,7 @@ class _Series:
 
     @property
     def is_tested(self) -> bool:
-        """What never varies can't have changed; in the family it would only hide what others show."""
+        """Whether it is in the family: a row that never varies can't have changed, and would only hide others."""
         return len(self.runs) >= FEWEST and float(np.ptp(self.values)) > 0
 
     @property
@@ -271,12 +271,12 @@ class _Series:
         return RowHistory(self.row, self.metric, self.runs, self.values, events, odd, is_worse_now)
 
     def _is_worse(self, shift: float, smallest: float) -> bool:
-        """By as much as matters."""
+        """Whether this shift is for the worse, and large enough to matter."""
         worse = -shift if self.metric.kind.should_be_high else shift
         return worse >= margin_on(scale_of(self.metric), smallest)
 
     def _event(self, change: LevelChange, smallest: float) -> Event:
-        """By the numbers of runs, and sizes as people read them."""
+        """The change with numbers of runs instead of places, and sizes as people read them."""
         scale = scale_of(self.metric)
         if abs(change.shift) < margin_on(scale, smallest):
             trend = Trend.SMALL
@@ -291,8 +291,8 @@ class _Series:
 
 
 def _series(runs: Sequence[Replicate]) -> Iterator[_Series]:
-    """Each row; a run that has none of its requests is left out of it."""
-    # What thresholds name may differ from run to run, and what a locustfile sends.
+    """The series of each row; a run without requests for it is left out."""
+    # Thresholds, and what a locustfile sends, may differ from run to run.
     metrics = {row: source.metric for run in runs for row, source in sources_of(run.manifest.scenario).items()}
     for row in dict.fromkeys(row for run in runs for row in run.estimates):
         numbers = [number for number, run in enumerate(runs) if row in run.estimates]

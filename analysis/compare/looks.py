@@ -1,8 +1,8 @@
-"""Turns p-values at several looks into words: how small each must be, so that all looks and rows keep one error rate.
+"""Determines how small p-values must be at each of several looks, so that all looks and rows share one error rate.
 
-Who looks at a comparison again and again, and stops when p < 0.05, has two to three times the false alarms. Here each
-look may spend part of the error rate only, by Lan and DeMets's function with O'Brien and Fleming's shape: early looks
-see what is obvious, and the last one has almost all of it. Rows share the rate by Holm's procedure.
+Looking at a comparison again and again, and stopping when p < 0.05, doubles or triples the false alarms. Here each look
+may only spend part of the error rate, by Lan and DeMets's function with O'Brien and Fleming's shape: early looks only
+find what is obvious, and the last one has almost all of the rate. Rows share the rate by Holm's procedure.
 
 Source: Lan and DeMets 1983 (doi:10.1093/biomet/70.3.659), O'Brien and Fleming 1979 (doi:10.2307/2530245); several rows:
 Ye, Li, Liu and Yao 2013 (doi:10.1002/sim.5700).
@@ -25,21 +25,22 @@ if TYPE_CHECKING:
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(201)
 _FARTHEST: Final = 38.0
-"""Standard deviations beyond which a normal distribution has nothing left that a float could hold."""
+"""In standard deviations: beyond, a normal distribution's tail is too small for a float."""
 Key = TypeVar("Key", bound=Hashable)
 
 
 def spent(share: float, alpha: float) -> float:
-    """How much of a two-sided error rate is spent when this share (0–1) of all runs has been seen."""
+    """How much of a two-sided error rate is spent once this share (0–1) of all runs has been seen."""
     return float(2 * special.ndtr(special.ndtri(alpha / 2) / np.sqrt(share)))
 
 
 @lru_cache(maxsize=256)
 def nominal_levels(runs: tuple[int, ...], alpha: float) -> tuple[float, ...]:
-    """At each look, the two-sided p from which on a change is seen; `runs` are those of a side, in rising order.
+    """The two-sided p at or below which each look detects a change; `runs` are the runs a side, in rising order.
 
-    Under no change, what is known at the looks is a Brownian motion, seen at these times. Its density inside the bounds
-    of all earlier looks is integrated numerically. Source: Armitage, McPherson and Rowe 1969 (doi:10.2307/2343787).
+    Without a change, the evidence at the looks is a Brownian motion observed at these times. Its density inside the
+    bounds of all earlier looks is integrated numerically.
+    Source: Armitage, McPherson and Rowe 1969 (doi:10.2307/2343787).
     """
     places, mass, before, spent_before = np.zeros(1), np.ones(1), 0.0, 0.0
     levels = []
@@ -54,7 +55,7 @@ def nominal_levels(runs: tuple[int, ...], alpha: float) -> tuple[float, ...]:
 
 
 def _bound(places: NDArray[np.float64], mass: NDArray[np.float64], probability: float) -> float:
-    """How far out a normal step of size 1 from these places ends with this probability."""
+    """The bound beyond which a normal step of size 1 from these places ends with this probability."""
 
     def excess(bound: float) -> float:
         beyond = special.ndtr(-bound - places) + special.ndtr(places - bound)
@@ -64,9 +65,9 @@ def _bound(places: NDArray[np.float64], mass: NDArray[np.float64], probability: 
 
 
 def changed(p_values: Sequence[Mapping[Key, float]], runs: tuple[int, ...], alpha: float) -> set[Key]:
-    """Rows that have changed by the last of these looks, each of which has a two-sided p for every row of the family.
+    """Rows found to have changed by the last of these looks, each of which has a two-sided p for every row of a family.
 
-    A row that was found to have changed leaves its share of the error rate to the others.
+    A row that was found to have changed passes its share of the error rate on to the others.
     """
     rows: set[Key] = set()
     for look, by_row in enumerate(p_values):
@@ -80,8 +81,8 @@ def changed(p_values: Sequence[Mapping[Key, float]], runs: tuple[int, ...], alph
 
 
 def equivalence_level(runs: tuple[int, ...], look: int, alpha: float = LEVEL) -> float:
-    """At this look, from 0, the one-sided p from which on a row is equivalent.
+    """The one-sided p at or below which a row is equivalent at this look (from 0).
 
-    Rows don't share it: all of them have to be equivalent before a release is called so.
+    Rows don't share it, because all of them have to be equivalent before a release is called equivalent.
     """
     return nominal_levels(runs, 2 * alpha)[look] / 2

@@ -1,4 +1,4 @@
-"""Turns the runs of both sides into those that are far from their side's others: one slow run of ten is a finding."""
+"""Finds the runs that are far from the others on their side: one slow run of ten is a finding."""
 
 from __future__ import annotations
 
@@ -24,15 +24,18 @@ if TYPE_CHECKING:
 
 _LEAST_RUNS: Final = 3
 _FALSE_ALARMS: Final = 0.05
-"""How often a comparison without such a run has a note of one, at most."""
+"""How often, at most, a comparison without outliers reports one."""
 _SD_OF_MAD: Final = 1.4826
-"""For normal values. Source: Rousseeuw and Croux 1993, doi:10.1080/01621459.1993.10476408."""
+"""The standard deviation of normal values, in multiples of their MAD.
+
+Source: Rousseeuw and Croux 1993, doi:10.1080/01621459.1993.10476408.
+"""
 _EFFICIENCY: Final = 0.37
-"""What a deviation found by medians knows, as a part of what the usual one does. Source: the same."""
+"""The efficiency of the MAD relative to the standard deviation. Source: the same."""
 
 
 def outliers(rows: Sequence[ComparedRow], sides: Sides) -> Iterator[Finding]:
-    """A note for each run that is far from its side's others in any row, by the row in which it is farthest."""
+    """A note for each run that is far from the others on its side in any row, on the row in which it is farthest."""
     for name, runs, others in (("baseline", sides[0], sides[1]), ("candidate", sides[1], sides[0])):
         farthest: dict[int, tuple[float, str]] = {}
         level = _FALSE_ALARMS / max(len(rows) * (len(runs) + len(others)), 1)
@@ -49,9 +52,9 @@ def outliers(rows: Sequence[ComparedRow], sides: Sides) -> Iterator[Finding]:
 def _far_off(
     row: ComparedRow, runs: Sequence[Replicate], others: Sequence[Replicate], level: float
 ) -> Iterator[tuple[int, float, str]]:
-    """The number of each run that is far off, how far in margins, and the values as text.
+    """The number of each run that is far off, its distance in margins, and the values as text.
 
-    How much runs differ is read from both sides: five of one would know it too badly.
+    The spread is estimated from both sides, because five runs of one side would estimate it too poorly.
     """
     values = _values(row, runs)
     if len(values) < len(runs):
@@ -73,6 +76,6 @@ def _values(row: ComparedRow, runs: Sequence[Replicate]) -> NDArray[np.float64]:
 
 
 def _distances(row: ComparedRow, values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """From the median, on the scale."""
+    """Distances from the median, on the scale; shape (runs,)."""
     on_scale = scale_of(row.metric).of(values)
     return np.abs(on_scale - np.median(on_scale)) if values.size else values

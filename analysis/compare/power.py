@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from loadproof.analysis.compare.welch import Change
 
 POWER: Final = 0.8
-"""How often what can be found is found."""
+"""The probability with which a detectable change is found."""
 MOST_RUNS: Final = 200
-"""On a side: nobody makes more."""
+"""On a side: nobody will make more."""
 _RUNS: Final = np.arange(2, MOST_RUNS + 1)
 
 
 def detectable(change: Change, level: float) -> float:
-    """The smallest change, as `change.ratio` is given, that such runs show at this level in four of five comparisons.
+    """The smallest change, in units of `change.ratio`, that such runs show at this level in four of five comparisons.
 
     Source: Cohen 1988, doi:10.4324/9780203771587, by shifted t rather than noncentral t; NaN with one run on a side.
     """
@@ -36,9 +36,9 @@ def detectable(change: Change, level: float) -> float:
 
 
 def runs_to_decide(change: Change, *, margin: float, level: float) -> int | None:
-    """How many runs on each side would decide in four of five comparisons, if the change is what it looks like.
+    """How many runs on each side would decide in four of five comparisons, if the change is as large as it looks.
 
-    Either it would be certain that it is one, or that it is within the margin. None: more than MOST_RUNS would.
+    They would show either that there is a change or that it is within the margin. None: it takes more than MOST_RUNS.
     """
     if not change.standard_error > 0:
         return None
@@ -46,16 +46,16 @@ def runs_to_decide(change: Change, *, margin: float, level: float) -> int | None
     errors = deviation * np.sqrt(2 / _RUNS)
     size = abs(change.difference)
     is_found = size / errors >= _reach(level / 2, POWER)
-    # Without a change, either side of the margin may be missed.
+    # If there is no change, equivalence may fail at either end of the margin.
     is_shown = (margin_on(change.scale, margin) - size) / errors >= _reach(LEVEL, (1 + POWER) / 2)
     enough = _RUNS[is_found | is_shown]
-    # Sides of unequal size show as much as so many runs of each.
+    # Sides of unequal size show as much as this many runs of each.
     made = 2 / (1 / change.baseline_n + 1 / change.candidate_n)
     return max(int(enough[0]), int(made) + 1) if enough.size else None
 
 
 @functools.lru_cache(maxsize=64)
 def _reach(tail: float, power: float) -> NDArray[np.float64]:
-    """How many standard errors away a difference is found at this level as often as that, by so many runs a side."""
+    """How many standard errors a difference must be to be found at this level with this power, by runs a side."""
     degrees = 2.0 * _RUNS - 2
     return np.asarray(special.stdtrit(degrees, 1 - tail) + special.stdtrit(degrees, power), dtype=np.float64)

@@ -1,4 +1,4 @@
-"""Turns run directories into replicates: one value of each run for each row of a comparison."""
+"""Turns run directories into replicates: one value per run for each row of a comparison."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ COMPARED: Final = (
     *(Metric("p", quantile=quantile) for quantile in (0.5, 0.9, 0.95, 0.99)),
     *(Metric(name) for name in ("error_ratio", "goodput_ratio", "throughput")),
 )
-"""The metrics of each endpoint and phase; thresholds may name more."""
+"""The metrics compared for each endpoint and phase; thresholds may add more."""
 ALL_ENDPOINTS: Final = "all endpoints"
 ALL_PHASES: Final = "all phases"
 BROKE: Final = frozenset({"target_died", "aborted"})
-"""Endings that are the target's fault: such a run has no values, and is no reason to leave it out in silence."""
+"""Endings that are the target's fault: such a run has no values, but must not be left out silently."""
 _CUT_SHORT: Final = frozenset({"interrupted", "terminated", "running"})
 _MOST_PLACES: Final = 60
-"""Of which histograms are kept: a scenario may have thousands of endpoints."""
+"""The most endpoints and phases with histograms: a scenario may have thousands of endpoints."""
 
 
 class Row(NamedTuple):
-    """What is compared, as it is shown."""
+    """A row of a comparison, named as it is shown."""
 
     endpoint: str
     phase: str
@@ -53,7 +53,7 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class RowSource:
-    """What a row's values are estimated from."""
+    """How a row's values are estimated."""
 
     metric: Metric
     scope: Scope
@@ -62,16 +62,16 @@ class RowSource:
 
 @dataclass(frozen=True)
 class Replicate:
-    """One run, as far as a comparison needs it."""
+    """What a comparison needs of a run."""
 
     path: Path
     manifest: Manifest
     estimates: Mapping[Row, Estimate]
-    """Of rows that it has requests for; the interval is that of sampling within the run."""
+    """Estimates of the rows that it has requests for; the intervals only cover sampling within the run."""
     histograms: Mapping[tuple[str, str], NDArray[np.int64]] = field(default_factory=dict)
-    """By endpoint and phase: counts of `ok` response times by bucket, shape (BUCKETS,)."""
+    """Counts of `ok` response times by bucket, shape (BUCKETS,), by endpoint and phase."""
     block: int | None = None
-    """Runs with the same number were made beside each other; None if nobody said so."""
+    """Runs with the same number were made next to each other; None if not recorded."""
 
     @property
     def started(self) -> datetime:
@@ -79,19 +79,19 @@ class Replicate:
 
     @property
     def values(self) -> Mapping[Row, float]:
-        """In SI units."""
+        """Values in SI units."""
         return {row: estimate.value for row, estimate in self.estimates.items()}
 
     @property
     def broke(self) -> bool:
-        """The target ended it."""
+        """Whether the target ended the run."""
         return self.manifest.ending in BROKE
 
 
 def replicates(paths: Sequence[Path], blocks: Sequence[int] | None = None) -> list[Replicate]:
-    """One of each run directory; InvalidRunError names all that are no measurement, RunDirectoryError unreadable ones.
+    """One replicate per run directory; `blocks`, if given, are the runs' block numbers.
 
-    `blocks`, if given, has the number of each run's block.
+    InvalidRunError names all runs that are no measurement; RunDirectoryError also unreadable ones.
     """
     usable, errors = usable_replicates(paths)
     if errors:
@@ -103,7 +103,7 @@ def replicates(paths: Sequence[Path], blocks: Sequence[int] | None = None) -> li
 
 
 def usable_replicates(paths: Sequence[Path]) -> tuple[list[Replicate], list[LoadproofError]]:
-    """Those that can be compared, and why others can't."""
+    """Replicates of the runs that can be compared, and the errors of those that can't."""
     usable: list[Replicate] = []
     errors: list[LoadproofError] = []
     for path in paths:
@@ -115,7 +115,7 @@ def usable_replicates(paths: Sequence[Path]) -> tuple[list[Replicate], list[Load
 
 
 def replicate(path: Path) -> Replicate:
-    """InvalidRunError if the run is INVALID or was cut short, RunDirectoryError if it can't be read."""
+    """Read a run; InvalidRunError if it is INVALID or was cut short, RunDirectoryError if it can't be read."""
     run = load_run(path)
     broken = [finding.what for finding in findings_in(run) if finding.word is Word.INVALID]
     if broken:
@@ -129,7 +129,7 @@ def replicate(path: Path) -> Replicate:
 
 
 def replicate_of(run: Run) -> Replicate:
-    """Of a run that is known to be a measurement."""
+    """The replicate of a run that is known to be a valid measurement."""
     if run.manifest.ending in BROKE:
         return Replicate(run.path, run.manifest, {})
     sources = sources_of(run.manifest.scenario)
@@ -146,7 +146,7 @@ def replicate_of(run: Run) -> Replicate:
 
 
 def _estimates(run: Run, sources: Mapping[Row, RowSource]) -> dict[Row, Estimate]:
-    """Of rows that the run has requests for, in order; rows of one scope are read together."""
+    """Estimates of the rows that the run has requests for, in order; rows of one scope are read together."""
     scopes = defaultdict[tuple[Scope, bool], list[Row]](list)
     for row, source in sources.items():
         scopes[source.scope, source.is_of_groups].append(row)
@@ -158,7 +158,7 @@ def _estimates(run: Run, sources: Mapping[Row, RowSource]) -> dict[Row, Estimate
 
 
 def sources_of(scenario: Scenario) -> dict[Row, RowSource]:
-    """For each measured phase all endpoints together, then each of them, by all metrics; then what thresholds name."""
+    """Rows of each measured phase, all endpoints together and then each, by all metrics; then rows of thresholds."""
     phases = [phase.name for phase in scenario.phases if not phase.warm_up]
     places = {} if len(scenario.endpoints) == 1 else {ALL_ENDPOINTS: scenario.endpoints}
     places |= {name: (name,) for name in scenario.endpoints}
@@ -177,7 +177,7 @@ def sources_of(scenario: Scenario) -> dict[Row, RowSource]:
 
 
 def row_of(threshold: Threshold, scenario: Scenario) -> Row:
-    """The row that a threshold reads: named like one of the table's, if it is one of those."""
+    """The row that a threshold reads, with the same name as the table's row if it is one of those."""
     scope = Scope.of(threshold, scenario)
     measured = tuple(phase.name for phase in scenario.phases if not phase.warm_up)
     is_everything = scenario.group_of(threshold) is None and set(scope.endpoints) == set(scenario.endpoints)

@@ -1,4 +1,4 @@
-"""Turns a duel's runs into a comparison with the words of the look that it is at, and into whether that decides it."""
+"""Turns a duel's runs into a comparison with the words of the current look, and whether that decides the duel."""
 
 from __future__ import annotations
 
@@ -27,30 +27,31 @@ if TYPE_CHECKING:
     Sides = tuple[Sequence[Replicate], Sequence[Replicate]]
 
 FAMILY_ALPHA: Final = 0.75 * FALSE_ALARMS
-"""For the rows that thresholds name, over all looks; the rest is for the others, at the last look."""
+"""The error rate for rows that thresholds name, over all looks; the rest is for other rows, at the last look."""
 _CHANGED: Final = frozenset({ChangeWord.REGRESSED, ChangeWord.IMPROVED})
 _FINE: Final = frozenset({ChangeWord.EQUIVALENT, ChangeWord.IMPROVED})
 
 
 @dataclass(frozen=True)
 class InterimResult:
-    """What is known at one look."""
+    """The result of one look."""
 
     comparison: Comparison
-    """Rows that thresholds name have the look's words; others have words at the last look only."""
+    """Rows that thresholds name have the look's words; other rows only have words at the last look."""
     reason: str
-    """Why it is decided; empty if the duel goes on."""
+    """Why the duel is decided; empty if it goes on."""
 
     @property
     def changed(self) -> int:
-        """How many rows are regressed or improved."""
+        """The number of rows that are regressed or improved."""
         return sum(row.word in _CHANGED for row in self.comparison.rows)
 
 
 def interim_result(sides: Sides, runs: tuple[int, ...], look: int) -> InterimResult:
-    """The runs of baseline and candidate, in order, at this look (from 0) of those that were fixed beforehand.
+    """The result for the runs of baseline and candidate, in order, at this look (from 0).
 
-    What thresholds allow beside the baseline is the margin of their rows; those that allow less are decided besides.
+    `runs` are the numbers of runs a side at all looks, fixed beforehand. What a threshold on the baseline allows is the
+    margin of its row; thresholds that allow less than the margin are decided separately.
     """
     is_last = look == len(runs) - 1
     bare = compare(*sides, family=())
@@ -66,9 +67,9 @@ def interim_result(sides: Sides, runs: tuple[int, ...], look: int) -> InterimRes
 
 
 def _beside_margins(named: Sequence[ComparedRow], sides: Sides, level: float) -> Iterator[Judgement]:
-    """Of thresholds on the baseline that allow less than their row's margin: 'equivalent' isn't what they ask for.
+    """Judgements of thresholds on the baseline that allow less than their row's margin: being equivalent isn't enough.
 
-    A share of requests has a margin of its own, so a threshold on it counts where it is certainly broken.
+    A share of requests has a different margin, so a threshold on it only counts if it is certainly violated.
     """
     scenario = sides[1][0].manifest.scenario
     margins = {row.row: row.margin for row in named}
@@ -84,13 +85,13 @@ def _beside_margins(named: Sequence[ComparedRow], sides: Sides, level: float) ->
 
 
 def _is_in_margin(expectation: Expectation, margin: float) -> bool:
-    """Whatever is equivalent or improved keeps it."""
+    """Whether every row that is equivalent or improved meets this threshold."""
     factor = expectation.limit if expectation.wants_low else 1 / expectation.limit if expectation.limit > 0 else 0.0
     return not expectation.metric.kind.is_ratio and factor >= (1 + margin) * (1 - 1e-9)
 
 
 def _at(named: Sequence[ComparedRow], sides: Sides, count: int) -> dict[Row, ComparedRow]:
-    """Those rows as they were when each side had so many runs."""
+    """These rows as they were when each side had `count` runs."""
     first = (sides[0][:count], sides[1][:count])
     blocks = interleaved(*first)
     return {row.row: replace(compared(row.row, row.metric, first, blocks), margin=row.margin) for row in named}
@@ -99,7 +100,7 @@ def _at(named: Sequence[ComparedRow], sides: Sides, count: int) -> dict[Row, Com
 def words_at(looks: Sequence[Mapping[Row, ComparedRow]], runs: tuple[int, ...]) -> dict[Row, ChangeWord]:
     """The family's words at the last of these looks.
 
-    A change that is certainly within the margin doesn't matter, however certain it is.
+    A change that is certainly within the margin is 'equivalent', however certain the change itself is.
     """
     p_values = [{row: _p(compared_row) for row, compared_row in rows.items()} for rows in looks]
     found = changed(p_values, runs, FAMILY_ALPHA)
@@ -116,7 +117,7 @@ def _word(row: ComparedRow, level: float, *, is_changed: bool) -> ChangeWord:
 
 
 def _p(row: ComparedRow) -> float:
-    """Of what can't be tested: nothing is found."""
+    """The row's p-value; 1 if it can't be tested."""
     return 1.0 if row.change is None or math.isnan(row.change.p) else row.change.p
 
 

@@ -1,4 +1,4 @@
-"""Turns both sides' response times into a shift function: how much each quantile changed, from the fast to the slow."""
+"""Turns both sides' response times into a shift function: how much each quantile changed, from fast to slow."""
 
 from __future__ import annotations
 
@@ -27,31 +27,31 @@ _QUANTILES: Final = np.array([*np.arange(1, 20) / 20, 0.975, 0.99])
 _MOST_SHIFTS: Final = 12
 _RESAMPLES: Final = 2000
 _SEED: Final = 2026
-"""The same runs give the same picture."""
+"""Fixed, so that the same runs give the same picture."""
 
 
 @dataclass(frozen=True)
 class Shift:
-    """Of one endpoint and phase; all arrays have the shape (quantiles,)."""
+    """The shift function of one endpoint and phase; all arrays have the shape (quantiles,)."""
 
     endpoint: str
     phase: str
     quantiles: Times
-    """0-1, those that have answers enough beyond them."""
+    """Quantiles (0-1) with enough answers beyond them."""
     ratio: Times
     """Candidate / baseline - 1."""
     low: Times
     high: Times
-    """Ends of each quantile's 95 % interval."""
+    """The ends of each quantile's 95 % interval."""
 
 
 def shift_of(
     baseline: Sequence[Replicate], candidate: Sequence[Replicate], *, endpoint: str, phase: str
 ) -> Shift | None:
-    """None with too few runs that have `ok` answers there.
+    """The shift function of one endpoint and phase; None if too few runs have `ok` answers there.
 
-    Runs are resampled, because they are what varies. Of so few, resamples vary too little: their spread is widened
-    by what Student's t is wider than the normal distribution.
+    Runs are resampled, because they are the replicates. Resamples of so few vary too little, so their spread is widened
+    by the ratio of Student's t to the normal distribution.
     Source: Doksum 1974, doi:10.1214/aos/1176342662 (shift function); Davison and Hinkley 1997,
     doi:10.1017/CBO9780511802843 (bootstrap of two samples).
     """
@@ -76,14 +76,14 @@ def shift_of(
 
 
 def _log_quantiles(counts: NDArray[np.int64], quantiles: Times) -> Times:
-    """Of the times in s."""
+    """Logarithms of the quantiles in s."""
     ranks = np.maximum(np.ceil(quantiles * counts.sum()), 1)
     times: Times = np.log(np.maximum(MIDPOINT_US[np.searchsorted(np.cumsum(counts), ranks)], 1.0) * 1e-6)
     return times
 
 
 def _resampled(logs: Times, random: np.random.Generator) -> Times:
-    """Means of resampled runs, about their own mean; shape (resamples, quantiles)."""
+    """Means of resampled runs, relative to their overall mean; shape (resamples, quantiles)."""
     n = len(logs)
     residuals = (logs - logs.mean(axis=0)) * np.sqrt(n / (n - 1))
     means: Times = residuals[random.integers(0, n, (_RESAMPLES, n))].mean(axis=1)
@@ -91,7 +91,7 @@ def _resampled(logs: Times, random: np.random.Generator) -> Times:
 
 
 def shifts_of(comparison: Comparison) -> list[Shift]:
-    """Of each measured phase all endpoints together, then places where a quantile changed for certain."""
+    """Shifts of each measured phase for all endpoints together, then of places where a quantile certainly changed."""
     changed = {ChangeWord.REGRESSED, ChangeWord.IMPROVED}
     places = [
         (row.row.endpoint, row.row.phase)

@@ -1,4 +1,4 @@
-"""Turns two groups of runs into what makes their comparison meaningless, and what may explain a difference besides."""
+"""Checks two groups of runs for what makes comparing them meaningless, or may explain a difference."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     Runs = Sequence[Replicate]
 
 _LEAST_RUNS: Final = 4
-"""Of a block: ABBA. Pairs would leave too few degrees of freedom."""
+"""Per block, like ABBA: pairs would leave too few degrees of freedom."""
 _AGAIN: Final = "the same run more than once"
 
 
 def check_sides(baseline: Runs, candidate: Runs) -> list[Finding]:
-    """What else differs, as notes; InputError with all reasons why such runs can't be compared."""
+    """Notes on other differences between the sides; InputError with all reasons why the runs can't be compared."""
     problems = [*_repeated([*baseline, *candidate]), *other_scenarios([*baseline, *candidate])]
     problems += other_machines(baseline, candidate)
     if problems:
@@ -36,7 +36,7 @@ def check_sides(baseline: Runs, candidate: Runs) -> list[Finding]:
 
 
 def _repeated(runs: Runs) -> Iterator[Problem]:
-    """By path, or as a copy: no two runs begin in the same microsecond with all else equal."""
+    """Runs given more than once, by path or as a copy: no two runs have the same manifest, to the microsecond."""
     times = Counter(run.path.resolve() for run in runs)
     remedy = "give each run once, on one side"
     for path, count in times.items():
@@ -48,7 +48,7 @@ def _repeated(runs: Runs) -> Iterator[Problem]:
 
 
 def copies(runs: Runs) -> Iterator[tuple[Replicate, Replicate]]:
-    """Each run that is one of those before it, wherever its directory is now, with that one."""
+    """Each run that is a copy of an earlier one, wherever its directory is, with that one."""
     first: dict[str, Replicate] = {}
     for run in runs:
         known = first.setdefault(run.manifest.model_dump_json(), run)
@@ -57,7 +57,7 @@ def copies(runs: Runs) -> Iterator[tuple[Replicate, Replicate]]:
 
 
 def other_scenarios(runs: Runs) -> Iterator[Problem]:
-    """Runs whose traffic isn't that of the first."""
+    """Runs whose traffic differs from the first run's."""
     expected = traffic_of(runs[0].manifest.scenario)
     for run in runs[1:]:
         traffic = traffic_of(run.manifest.scenario)
@@ -67,7 +67,7 @@ def other_scenarios(runs: Runs) -> Iterator[Problem]:
 
 
 def other_machines(baseline: Runs, candidate: Runs) -> Iterator[Problem]:
-    """Unless each machine has the same share of either side, its speed would be taken for the release's."""
+    """A problem unless each machine has the same share of both sides: its speed would look like the release's."""
     theirs, ours = (Counter(machine_of(run.manifest) for run in runs) for runs in (baseline, candidate))
     if any(theirs[machine] * len(candidate) != ours[machine] * len(baseline) for machine in theirs | ours):
         remedy = "compare runs of one machine, and leave out the others"
@@ -76,14 +76,14 @@ def other_machines(baseline: Runs, candidate: Runs) -> Iterator[Problem]:
 
 
 def _counted(machines: Counter[str]) -> str:
-    """'2 cores Linux'; of several, 'how many runs on which' of each."""
+    """'2 cores x86_64', or for several machines '3 on 2 cores x86_64, 1 on 4 cores x86_64'."""
     if len(machines) == 1:
         return next(iter(machines))
     return ", ".join(f"{count} on {machine}" for machine, count in sorted(machines.items()))
 
 
 def machine_of(manifest: Manifest) -> str:
-    """What decides how fast it is: a newer kernel is the same machine."""
+    """The parts of the host that determine its speed; with a newer kernel it is still the same machine."""
     host = manifest.host
     architecture = host.get("system", "").rpartition(" ")[2]
     cores = f"{host.get('cores', '?')} cores {architecture}".strip()
@@ -100,7 +100,7 @@ def _differing(baseline: Runs, candidate: Runs) -> Iterator[Finding]:
 
 
 def _releases(baseline: Runs, candidate: Runs) -> Iterator[Finding]:
-    """Sides that are no two releases, by the names that their runs were given."""
+    """Notes if one side mixes releases, or both sides are one release, by the names that their runs were given."""
     was, now = ({run.manifest.release for run in runs} - {""} for runs in (baseline, candidate))
     for side, names in (("baseline", was), ("candidate", now)):
         if len(names) > 1:
@@ -120,9 +120,9 @@ def _order(baseline: Runs, candidate: Runs) -> Iterator[Finding]:
 
 
 def interleaved(baseline: Runs, candidate: Runs) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
-    """The number of each run's block: as it says itself, else by when it started; None if not two have both sides.
+    """Each run's block number, as recorded or else by start time; None unless at least two blocks have both sides.
 
-    A block is the shortest stretch of time with as many runs of either side, and at least four.
+    By start time, a block is the shortest stretch with equally many runs of both sides, and at least four in all.
     """
     runs = [*baseline, *candidate]
     if all(run.block is not None for run in runs):
@@ -132,7 +132,7 @@ def interleaved(baseline: Runs, candidate: Runs) -> tuple[NDArray[np.int64], NDA
     else:
         numbers = _by_time(runs, len(baseline))
     was, now = numbers[: len(baseline)], numbers[len(baseline) :]
-    # One side after the other is a single block, and what the longer one has beyond it has nothing beside it.
+    # One side after the other makes a single block, plus a rest with runs of the larger side only.
     return (was, now) if np.intersect1d(was, now).size > 1 else None
 
 

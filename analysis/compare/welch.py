@@ -1,6 +1,6 @@
-"""Turns the values of whole runs into a change with its interval: Welch's test, or runs of one block beside each other.
+"""Turns the values of whole runs into a change with its interval: by Welch's test, or within blocks of runs.
 
-Requests of one run share its luck, so they are no replicates: the run is.
+Requests of one run share its luck, so the run is the replicate, not the request.
 Source: Kalibera and Jones 2013, doi:10.1145/2491894.2464160.
 """
 
@@ -24,48 +24,48 @@ if TYPE_CHECKING:
     Blocks = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 BUCKET_SD: Final = 2**-7 / math.sqrt(12)
-"""What rounding to a histogram's buckets adds to the logarithm of a time: its standard deviation."""
+"""The standard deviation that rounding to a histogram's buckets adds to the logarithm of a time."""
 
 
 class Scale(Enum):
-    """On which values are compared."""
+    """The scale on which values are compared."""
 
     RELATIVE = auto()
     """Times and rates: logarithms, because noise multiplies them."""
     DIFFERENCE = auto()
-    """Shares of requests: as they are, because many are 0 or 1."""
+    """Shares of requests: unchanged, because many are 0 or 1."""
 
     def of(self, values: Values) -> Values:
-        """Finite if they are; times and rates must be above zero."""
+        """Values on this scale; times and rates must be above zero."""
         return np.log(values) if self is Scale.RELATIVE else values
 
     def shown(self, difference: float) -> float:
-        """A difference on this scale, as a fraction of the baseline's value or as it is."""
+        """A difference on this scale as shown: as a fraction of the baseline's value, or unchanged."""
         return math.expm1(difference) if self is Scale.RELATIVE else difference
 
 
 @dataclass(frozen=True)
 class Change:
-    """From baseline to candidate; with a single run on a side nothing but `ratio` is known, the rest is NaN."""
+    """The change from baseline to candidate; with a single run on a side only `ratio` is known, the rest is NaN."""
 
     ratio: float
-    """Candidate / baseline - 1 of the geometric means; of shares of requests, the difference of the means."""
+    """Candidate / baseline - 1, from geometric means; for shares of requests, the difference of the means."""
     low: float
     high: float
-    """Ends of the interval of `ratio`."""
+    """The ends of the interval of `ratio`."""
     p: float
-    """How often noise alone makes two groups of runs of the same release differ by at least so much."""
+    """How often noise alone makes two groups of runs of the same release differ by at least this much."""
     baseline_n: int
     candidate_n: int
     standard_error: float
-    """Of the difference, on the scale."""
+    """The standard error of the difference, on the scale."""
     degrees: float
-    """Of freedom."""
+    """Degrees of freedom."""
     scale: Scale = Scale.RELATIVE
 
     @property
     def difference(self) -> float:
-        """On the scale."""
+        """The change on the scale."""
         return math.log1p(self.ratio) if self.scale is Scale.RELATIVE else self.ratio
 
 
@@ -78,10 +78,10 @@ def change(
     scale: Scale = Scale.RELATIVE,
     least_sd: float = BUCKET_SD,
 ) -> Change:
-    """The change of a value, one of each run; shapes (runs,), in any unit.
+    """The change of a value between two groups of runs, one value per run; shapes (runs,), in any unit.
 
-    `blocks` are the numbers of each side's runs' blocks: runs made beside each other share what the machine
-    did then. `least_sd` is what a value is uncertain by at least, on the scale, however equal the runs look.
+    `blocks` are the block numbers of each side's runs: runs made next to each other share what the machine did then.
+    `least_sd` is the smallest standard deviation of a value, on the scale, however equal the runs look.
     Source: Welch 1947, doi:10.1093/biomet/34.1-2.28.
     """
     was, now = scale.of(baseline), scale.of(candidate)
@@ -104,7 +104,7 @@ def change(
 def _between_groups(was: Values, now: Values, least_sd: float) -> tuple[float, float, float]:
     """Difference of means, its standard error, degrees of freedom; the last two are NaN with a single run on a side.
 
-    scipy.stats has all of this, and takes a hundred times as long.
+    scipy.stats has this too, but takes a hundred times as long.
     """
     middle = float(now.mean() - was.mean())
     if min(was.size, now.size) < 2:
@@ -117,7 +117,7 @@ def _between_groups(was: Values, now: Values, least_sd: float) -> tuple[float, f
 
 
 def _spread(values: Values, least_sd: float) -> Values:
-    """As they are, or if they are closer to each other than they can be known, so far apart about their mean."""
+    """The values, or, if their standard deviation is below `least_sd`, values spread by that much about their mean."""
     if values.std(ddof=1) >= least_sd:
         return values
     pattern = np.linspace(-1, 1, values.size)
@@ -126,7 +126,7 @@ def _spread(values: Values, least_sd: float) -> Values:
 
 
 def _within_blocks(was: Values, now: Values, blocks: Blocks, least_sd: float) -> tuple[float, float, float] | None:
-    """Least squares with an effect of each block; of pairs it is the paired test. None if no block has both sides.
+    """Least squares with one effect per block; for pairs it is the paired test. None if no block has both sides.
 
     Source: Fisher 1926, doi:10.23637/rothamsted.8v61q (the arrangement of field experiments).
     """
@@ -144,7 +144,7 @@ def _within_blocks(was: Values, now: Values, blocks: Blocks, least_sd: float) ->
 
 
 def mean_of_runs(values: Values, *, scale: Scale = Scale.RELATIVE, confidence: float = CONFIDENCE) -> Estimate:
-    """The mean of one side's runs (the geometric one of times and rates) with Student's interval; shape (runs,)."""
+    """The mean of one side's runs (geometric for times and rates) with Student's interval; shape (runs,)."""
     on_scale = scale.of(values)
     middle, n = float(on_scale.mean()), values.size
     half = t_quantile((1 + confidence) / 2, n - 1) * float(on_scale.std(ddof=1)) / math.sqrt(n) if n > 1 else math.nan

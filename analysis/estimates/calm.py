@@ -1,4 +1,4 @@
-"""Says what the seconds before a trigger were like, and finds the first later ones that are like them again."""
+"""Describes the seconds before a trigger, and finds the first later ones that are like them again."""
 
 from __future__ import annotations
 
@@ -22,40 +22,40 @@ if TYPE_CHECKING:
 GOODPUT_SHARE: Final = 0.99
 """As a share of the goodput, and of the goodput ratio, before the trigger."""
 FALSE_ALARM: Final = 0.05
-"""How often, at most, an undisturbed run is seen as not recovered at once; half by p95, half by goodput."""
+"""How likely, at most, an undisturbed run is to look as if it took time to recover; half for p95, half for goodput."""
 _TAIL: Final = FALSE_ALARM / 2 / (CALM_SECONDS + 2)
-"""For each of the seconds, and for all of them together by ratio and by number."""
+"""Per test of goodput: one for each second, and two for all of them together, by ratio and by number."""
 _TAIL_OF_ALL: Final = 0.01
-"""For how many answers are slow in all of the seconds together."""
+"""For the number of slow answers in all of the seconds together."""
 _UNNOTICED: Final = 0.01
-"""As a fraction of the deadline: a p95 that is longer by less counts as recovered, however certain the difference."""
+"""As a fraction of the deadline: a p95 that is longer by less than this counts as recovered, even if significant."""
 _FEW: Final = 40
-"""Answers in a second: the p95 of fewer is one of their slowest two, and far from log-normal."""
+"""Answers in a second: the p95 of fewer is one of the two slowest, and far from log-normal."""
 _EVENS: Final = 0.5
-"""Confidence that no more of the calm answers are slow: what is more likely than not."""
+"""Confidence of the bound on the share of calm answers that are slow: more likely than not."""
 FEWEST_GOOD: Final = 0.9
-"""The lowest goodput ratio of a calm phase: being as bad as before is no recovery."""
+"""The lowest goodput ratio of a calm phase: being as bad as before doesn't count as recovery."""
 
 
 @dataclass(frozen=True)
 class Calm:
-    """What a second like those before the trigger can be like."""
+    """The limits of what a second like those before the trigger can look like."""
 
     p95_bound_s: float
     slow: float
-    """The share of answers beyond it, by the calm ones; 0 where seconds have many answers."""
+    """The share of calm answers slower than `p95_bound_s`, at most; 0 if all seconds have many answers."""
     ratio: float
-    """The goodput ratio that a calm second reaches, apart from chance."""
+    """The goodput ratio that a calm second reaches, before allowing for chance."""
     may_be_idle: bool
-    """Nothing need be offered in a second, as long as nobody waits for an answer."""
+    """A second in which nothing was offered counts as calm."""
     good: int
     lasted_s: int
     kept: float | None = None
-    """Share of the goodput per second before, at least; None where the load need not be the same."""
+    """The share of the goodput per second before that has to come back; None if the load need not be the same."""
 
     @staticmethod
     def of(run: Run, seconds: pd.DataFrame, *, may_be_idle: bool, kept: float | None = None) -> Calm | None:
-        """None if there are too few seconds, or if they were not calm themselves."""
+        """From a table of `seconds_between`; None if there are too few seconds, or they were not calm themselves."""
         known = seconds["p95"].dropna()
         ratio = goodput_ratio(seconds)
         if len(known) < SECONDS_BEFORE or ratio < FEWEST_GOOD:
@@ -73,19 +73,19 @@ class Calm:
         )
 
     def alike(self, seconds: pd.DataFrame) -> NDArray[np.bool_]:
-        """Which of these seconds, individually, are like the calm ones."""
+        """Which of these seconds, taken individually, are like the calm ones; shape (seconds,)."""
         idle = seconds["offered"] == 0
         fits = self._is_fast(seconds) & self._is_good(seconds["good"], seconds["offered"])
         return np.where(idle, self.may_be_idle, fits).astype(bool)
 
     def _is_fast(self, seconds: pd.DataFrame) -> NDArray[np.bool_]:
-        """By its p95; of few answers one or two may be slow by chance, which says less than how many of them are."""
+        """By p95, or, where answers are few, by how many are slow: one or two slow ones by chance would decide p95."""
         n, slow = _counted(seconds["times"], self.p95_bound_s)
         few_are_slow = (n > 0) & (slow <= binomial_quantile(1 - _TAIL, np.maximum(n, 1), self.slow))
         return np.asarray(seconds["p95"] <= self.p95_bound_s) | few_are_slow
 
     def first_in(self, seconds: pd.DataFrame) -> int | None:
-        """Where the first CALM_SECONDS in a row begin that are calm, individually and together.
+        """The position of the first CALM_SECONDS in a row that are calm, individually and together.
 
         None if there are none.
         """
@@ -99,21 +99,21 @@ class Calm:
         return int(places[0]) if places.size else None
 
     def _is_good(self, good: pd.Series, offered: pd.Series) -> NDArray[np.bool_]:
-        """No fewer than chance explains."""
+        """No less goodput than chance explains."""
         fewest = binomial_quantile(_TAIL, offered.clip(lower=1), self.ratio)
         return np.asarray((good >= fewest) | (offered == 0))
 
     def _are_fast(self, seconds: pd.DataFrame) -> NDArray[np.bool_]:
-        """Of CALM_SECONDS that are not by their p95: no more of their answers are slow than chance explains."""
+        """Whether all CALM_SECONDS are fast by p95, or together have no more slow answers than chance explains."""
         views = np.lib.stride_tricks.sliding_window_view
         n, slow = (views(count, CALM_SECONDS).sum(axis=1) for count in _counted(seconds["times"], self.p95_bound_s))
         by_p95 = views(~(seconds["p95"].to_numpy() > self.p95_bound_s), CALM_SECONDS).all(axis=1)
         return np.asarray(by_p95 | (slow <= binomial_quantile(1 - _TAIL_OF_ALL, np.maximum(n, 1), self.slow)))
 
     def _is_enough(self, good: pd.Series) -> NDArray[np.bool_]:
-        """In CALM_SECONDS, as many per second as before: users who wait or have given up are no recovery.
+        """As much goodput per second as before: users who wait or have given up don't count as recovery.
 
-        Two counts of the same rate: given their sum, one of them is binomial.
+        Given the sum of two counts of the same rate, each of them is binomial.
         Source: Przyborowski & Wilenski 1940, doi:10.1093/biomet/31.3-4.313.
         """
         if self.kept is None:
@@ -123,7 +123,7 @@ class Calm:
 
 
 def prediction_bound(values: NDArray[np.float64]) -> float:
-    """What the largest of CALM_SECONDS more values will exceed with a probability of at most FALSE_ALARM / 2.
+    """The bound that the largest of CALM_SECONDS more values exceeds with a probability of at most FALSE_ALARM / 2.
 
     For log-normal values, by Bonferroni; at least the largest value observed.
     Source: Hahn & Meeker, Statistical Intervals, section 4.8 (prediction bound for m future observations).
@@ -136,13 +136,13 @@ def prediction_bound(values: NDArray[np.float64]) -> float:
 
 
 def _slow_share(times: pd.Series, bound_s: float) -> float:
-    """Of calm seconds with few answers."""
+    """An upper bound on the share of slow answers, from calm seconds with few answers; 0 if there are none."""
     n, slow = (int(count.sum()) for count in _counted(times, bound_s))
     return binomial_bound(slow, n, _EVENS) if n else 0.0
 
 
 def _counted(times: pd.Series, bound_s: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Of each second with few answers, how many there are, and how many took longer; 0 of others."""
+    """For each second with few answers, how many there are and how many took longer; 0 for other seconds."""
     known = [each if isinstance(each, np.ndarray) else np.empty(0) for each in times]
     counts = [(each.size, int((each > bound_s).sum())) for each in known]
     n, slow = np.array(counts, dtype=np.int64).reshape(-1, 2).T
@@ -154,9 +154,9 @@ def goodput_ratio(seconds: pd.DataFrame) -> float:
 
 
 def seconds_between(run: Run, rows: pd.DataFrame, start_s: float, end_s: float) -> pd.DataFrame:
-    """Each whole second between these that the run lived through: p95 in s (NaN without an `ok`), counts and ratio.
+    """Each measured whole second between these times: p95 in s (NaN without an `ok` answer), counts and ratio.
 
-    `times` has the response times of seconds with few answers, in s, shape (answers,); NaN for others.
+    `times` has the response times in s of each second with few answers, shape (answers,); NaN for other seconds.
     """
     seconds = range(math.ceil(start_s), math.floor(min(end_s, run.measured_s)))
     at = rows["second"].to_numpy()

@@ -1,4 +1,4 @@
-"""What changed from one run to another, phase by phase and endpoint by endpoint."""
+"""Finds what changed from one run to another, phase by phase and endpoint by endpoint."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from loadproof.analysis.frames.run import Run
 
 NOTICED: Final = 0.05
-"""A change of a time by this fraction is worth mentioning; of the goodput ratio, a tenth of it."""
+"""A change of a time by this fraction is worth mentioning; for the goodput ratio, by a tenth of it."""
 _OF_RATIO: Final = 10
 
 
@@ -26,9 +26,9 @@ class Move(NamedTuple):
     what: str
     """With both values: 'p95 of balance in steady 20 ms → 23 ms (+15 %)'."""
     worse: float
-    """By which fraction it got worse; negative: better."""
+    """The fraction by which it got worse; negative if it got better."""
     is_clear: bool
-    """More than sampling noise: the two intervals don't overlap."""
+    """Larger than sampling noise: the two intervals don't overlap."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class SummaryPair:
     baseline: SummaryRow
 
     def quantiles(self) -> Iterator[tuple[Estimate | None, Estimate | None]]:
-        """Estimates of the response time of `ok` answers: the baseline's, the candidate's."""
+        """Estimates of the response time of `ok` answers by quantile: the baseline's, then the candidate's."""
         for quantile in QUANTILES:
             yield self.baseline.response[quantile], self.candidate.response[quantile]
 
@@ -62,7 +62,7 @@ def _are_apart(was: Estimate, now: Estimate) -> bool:
 
 
 def changes(run: Run, baseline: Run) -> list[SummaryPair]:
-    """For each measured phase all endpoints together, then each endpoint."""
+    """Pairs for each measured phase: all endpoints together, then each endpoint."""
     before = {(row.phase.name, row.endpoint): row for row in summary(baseline)}
     return [
         SummaryPair(candidate=row, baseline=before[row.phase.name, row.endpoint])
@@ -72,9 +72,9 @@ def changes(run: Run, baseline: Run) -> list[SummaryPair]:
 
 
 def largest_moves(run: Run, baseline: Run) -> list[Move]:
-    """Changes worth mentioning, the worst first: of all endpoints together, and of single ones if they are clear.
+    """Changes worth mentioning, worst first: of all endpoints together, and of single endpoints if they are clear.
 
-    With few requests per endpoint, quantiles fluctuate so much that every run would have some.
+    With few requests per endpoint, quantiles fluctuate so much that every run would show some.
     """
     moves = [
         move

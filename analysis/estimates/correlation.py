@@ -1,9 +1,9 @@
-"""How much less correlated seconds tell than independent ones: the block bootstrap's variance, in closed form.
+"""How much less correlated seconds tell us than independent ones: the block bootstrap's variance, in closed form.
 
-A target that is slow in one second is often slow in the next, so a thousand answers may tell as little as a hundred.
-Resampling blocks of seconds preserves that; for a sum, the variance over all resamples is that of the sums of blocks,
+A target that is slow in one second is often slow in the next, so a thousand answers may tell us as little as a hundred.
+Resampling blocks of seconds preserves that. For a sum, the variance over all resamples follows from the sums of blocks,
 so no resampling is needed. Source: Künsch 1989, doi:10.1214/aos/1176347265; Politis & Romano 1992 (circular blocks).
-What coverage this gives is shown in docs/statistics.md.
+docs/statistics.md shows the coverage that this gives.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FEWEST_SECONDS: Final = 10
-"""Fewer show no correlation, whatever there is; their samples are treated as independent."""
+"""Fewer can't show any correlation; their samples are treated as independent."""
 _MANY_SECONDS: Final = 300
 """With this many seconds, blocks capture the correlation themselves."""
 _BY_CHANCE: Final = 1.645
-"""Standard errors that a correlation of zero exceeds in one of twenty runs."""
+"""The number of standard errors that a correlation of zero exceeds in one of twenty runs."""
 _MOST_ALIKE: Final = 0.95
 _UNSEEN_ALIKE: Final = 0.9
 """The highest correlation of neighbours that too few seconds could leave unseen."""
@@ -39,8 +39,9 @@ def design_effect(
 ) -> float:
     """How many samples of a mean are worth one independent sample; at least 1.
 
-    `sums` over `sizes` samples in each second, shapes (seconds,); what differs from phase to phase (their numbers, same
-    shape) was planned and is not noise. `variance` is that of one sample; omitted if samples are hits or misses.
+    `sums` and `sizes` are the sum and the number of samples in each second, `phases` the number of its phase, shapes
+    (seconds,); differences between phases were planned and are not noise. `variance` is the variance of one sample;
+    omit it if samples are hits or misses.
     """
     residuals, independent = _residuals(sums, sizes, phases, variance)
     if np.count_nonzero(sizes) < FEWEST_SECONDS or independent <= 0:
@@ -56,11 +57,11 @@ def cautious_effect(
     *,
     variance: float | None = None,
 ) -> float:
-    """Like `design_effect`, but at least that of a level that fluctuates too slowly for these seconds to show it.
+    """Like `design_effect`, but allows for a level that fluctuates too slowly for these seconds to show it.
 
-    Seconds vary with the noise of single samples and with the level's. For n seconds of an AR(1) level, the mean has a
-    share v of the level's variance, and the variation seen among the seconds has the rest, 1 - v. How far a mean goes
-    beyond that was simulated (tests/statistics/test_in_this_run.py); it is Student's t with about 4 + n / 8 degrees of
+    Seconds vary with the noise of single samples and with the level. For n seconds of an AR(1) level, a share v of the
+    level's variance goes into the mean, and the rest, 1 - v, shows as variation among the seconds. How far a mean goes
+    beyond that was simulated (tests/statistics/test_in_this_run.py): Student's t with about 4 + n / 8 degrees of
     freedom.
     """
     n = sums.size
@@ -78,7 +79,7 @@ def cautious_effect(
 def _residuals(
     sums: NDArray[np.int64], sizes: NDArray[np.int64], phases: NDArray[np.int64], variance: float | None
 ) -> tuple[NDArray[np.float64], float]:
-    """How far each second's sum is from its phase's mean, and the variance that independent samples give their sum."""
+    """Each second's sum minus what its phase's mean predicts, and the variance of the total for independent samples."""
     residuals, independent = np.zeros(sums.size), 0.0
     for phase in np.unique(phases):
         inside = phases == phase
@@ -92,9 +93,9 @@ def _residuals(
 def half_width_of_mean(
     values: NDArray[np.int64], phases: NDArray[np.int64], planned: NDArray[np.float64] | None = None
 ) -> float:
-    """How far the mean of per-second counts may be off, with 95 % confidence; shapes (seconds,).
+    """Half the width of the 95 % interval of the mean of per-second counts; shapes (seconds,).
 
-    `planned` is the load of each second, in a unit of its phase: as far as counts follow it, they don't vary by chance.
+    `planned` is the load of each second, in a unit of its phase: variation that follows it is not chance.
     """
     if values.size < 2:
         return math.inf
@@ -127,10 +128,10 @@ def _following(residuals: NDArray[np.float64], planned: NDArray[np.float64]) -> 
 def sum_variance(residuals: NDArray[np.float64], independent: float = 0.0) -> tuple[float, float]:
     """The variance of a sum of correlated values with mean 0, shape (n,), and its degrees of freedom.
 
-    Blocks capture less correlation than there is, short ones least: what a third of the length misses tells how much.
-    With few values no block is long enough, so the variance is at least that of an autoregressive level; `independent`
-    is the part of the sum's variance that is noise of single samples. Source: Vats & Flegal 2022 (lugsail estimators),
-    doi:10.1093/biomet/asab049.
+    Blocks capture less correlation than there is, short ones least: comparing with blocks of a third of the length
+    shows how much is missed. With few values no block is long enough, so the variance is at least that of an
+    autoregressive level; `independent` is the part of the sum's variance that is noise of single samples.
+    Source: Vats & Flegal 2022 (lugsail estimators), doi:10.1093/biomet/asab049.
     """
     length = block_length(residuals)
     variance = _variance_by_blocks(residuals, length)
@@ -140,7 +141,7 @@ def sum_variance(residuals: NDArray[np.float64], independent: float = 0.0) -> tu
 
 
 def _variance_by_level(residuals: NDArray[np.float64], independent: float) -> float:
-    """If each second's level depends on the one before it, under noise; 0 if neighbours are alike by chance."""
+    """The sum's variance for an AR(1) level under noise; 0 if neighbours may be correlated by chance only."""
     n, variance = residuals.size, float(np.mean(residuals**2))
     correlations = _autocorrelations(residuals, 1)
     if not correlations.size or correlations[0] < _BY_CHANCE / math.sqrt(n):
@@ -148,8 +149,8 @@ def _variance_by_level(residuals: NDArray[np.float64], independent: float) -> fl
     shared = _unbiased(float(correlations[0]), n) * variance
     level = variance - independent / n
     if shared > _MOST_ALIKE * level:
-        # Smaller than what neighbours share: users at a fixed pace vary less than by chance, so all of it is the
-        # level's.
+        # The level can't vary less than neighbours share. Users at a fixed pace vary less than by chance, so all
+        # variance is the level's.
         level = variance
     phi = min(shared / level, _MOST_ALIKE)
     return n * (variance - level + level * (1 + phi) / (1 - phi))
@@ -164,7 +165,7 @@ def _variance_by_blocks(residuals: NDArray[np.float64], length: int) -> float:
 
 
 def block_length(residuals: NDArray[np.float64]) -> int:
-    """The length of circular blocks: twice what suits the values' own correlation, from n^(1/3) to n / 4.
+    """The length of circular blocks: twice the optimal length for these values' correlation, from n^(1/3) to n / 4.
 
     Source: Politis & White 2004, doi:10.1081/ETC-120028836, corrected by Patton, Politis & White 2009; doubled, because
     the rule minimises the variance's error, and coverage suffers more from a variance that is too small.
@@ -176,7 +177,7 @@ def block_length(residuals: NDArray[np.float64]) -> int:
 
 
 def _suited_length(correlations: NDArray[np.float64], n: int) -> int:
-    """Politis and White's, from the correlations at lag 1, 2, …."""
+    """Politis and White's optimal length, from the correlations at lag 1, 2, …."""
     last = _last_significant(correlations, n)
     if not last:
         return 1
@@ -188,7 +189,7 @@ def _suited_length(correlations: NDArray[np.float64], n: int) -> int:
 
 
 def _autocorrelations(residuals: NDArray[np.float64], lags: int) -> NDArray[np.float64]:
-    """At lag 1, 2, …, shape (lags,); empty if the values don't vary."""
+    """Autocorrelations at lag 1, 2, …, shape (lags,); empty if the values don't vary."""
     padded = np.fft.rfft(residuals, 2 * residuals.size)
     covariances: NDArray[np.float64] = np.fft.irfft(padded * padded.conj())[: lags + 1]
     return covariances[1:] / covariances[0] if covariances[0] > 0 else np.array([])
@@ -197,13 +198,13 @@ def _autocorrelations(residuals: NDArray[np.float64], lags: int) -> NDArray[np.f
 def neighbours_correlation(values: NDArray[np.float64]) -> float:
     """The correlation of values with their successors, -1 to _MOST_ALIKE."""
     residuals = values - values.mean()
-    # If all values are the same, what remains is rounding.
+    # If all values are the same, the residuals are only rounding errors.
     found = _autocorrelations(residuals, 1) if np.ptp(residuals) > 1e-9 * abs(values.mean()) else np.array([])
     return min(_MOST_ALIKE, _unbiased(float(found[0]), values.size)) if found.size else 0.0
 
 
 def _unbiased(correlation: float, n: int) -> float:
-    """Corrected to first order, because n values hide some of the correlation.
+    """The correlation corrected to first order for the bias of a sample of n values.
 
     Source: Marriott & Pope 1954, doi:10.1093/biomet/41.3-4.390.
     """
@@ -223,5 +224,5 @@ def _last_significant(correlations: NDArray[np.float64], n: int) -> int:
 
 
 def _students(freedom: float) -> float:
-    """How much wider an interval from a few blocks is than one from many."""
+    """How many times wider an interval from a few blocks is than one from many."""
     return t_quantile(1 - _TAIL, freedom) / normal_quantile(1 - _TAIL)

@@ -1,7 +1,7 @@
-"""How much a metric changed over a long phase: the slope through batches, with the interval that noise leaves.
+"""Estimates how much a metric changed over a long phase: the slope through batches, with its interval.
 
-Seconds are correlated, batches of them hardly: the trend is fitted to a few batch values instead of many seconds.
-The interval is that of Kendall's tau turned into slopes, so it is on one side of zero if tau is significant.
+Seconds are correlated, but batches of them hardly are, so the trend is fitted to a few batch values instead of many
+seconds. The interval inverts Kendall's tau into slopes, so it is on one side of zero if tau is significant.
 """
 
 from __future__ import annotations
@@ -27,31 +27,31 @@ if TYPE_CHECKING:
 
 MOST_BATCHES: Final = 12
 _BATCH_S: Final = 50
-"""In a long phase: far longer than whatever makes one second like the next."""
+"""In a long phase: much longer than the correlation between seconds."""
 
 
 @dataclass(frozen=True)
 class Drift:
-    """A metric over one phase. `change` is relative to the line's start; for ratios it is the difference (0-1)."""
+    """A metric over one phase. `change` is relative to the line's start; for ratios it is the difference (-1 to 1)."""
 
     metric: Metric
     phase: str
     at_s: tuple[float, ...]
-    """Middles of the batches."""
+    """The middles of the batches."""
     values: tuple[float, ...]
     line: tuple[float, float]
     """The Theil–Sen line at the phase's start and end."""
     change: Estimate
     tau: float
     p_value: float
-    """How often noise alone produces such a tau, 0-1."""
+    """The probability that noise alone produces such a tau."""
 
 
 def drift_in(run: Run, metric: Metric, scope: Scope) -> Drift | None:
     """How a metric changed over the scope's first phase; None if too little of it was measured.
 
-    Source: Sen 1968, doi:10.1080/01621459.1968.10480934; Kendall's tau on batch means keeps its false-alarm rate under
-    autocorrelation, unlike the Mann-Kendall test on seconds (tests/statistics/test_drift.py).
+    Under autocorrelation Kendall's tau on batches keeps its false-alarm rate, unlike the Mann-Kendall test on seconds
+    (tests/statistics/test_drift.py). Source: Sen 1968, doi:10.1080/01621459.1968.10480934.
     """
     span = next(span for span in run.phases if span.name == scope.phases[0])
     start_s, end_s = span.start_s + span.ramp_s, min(span.end_s, float(int(run.measured_s)))
@@ -77,14 +77,14 @@ def drift_in(run: Run, metric: Metric, scope: Scope) -> Drift | None:
         values=tuple(values.tolist()),
         line=(first, last),
         change=Estimate(slope * scale, low * scale, high * scale, n=sum(each.n for each in known)),
-        # Values that are all the same have none.
+        # Constant values have no tau.
         tau=0.0 if np.isnan(tau.statistic) else float(tau.statistic),
         p_value=1.0 if np.isnan(tau.pvalue) else float(tau.pvalue),
     )
 
 
 def drift_estimate(metric: Metric, run: Run, scope: Scope) -> Estimate | None:
-    """The change of the metric inside `drift(...)`."""
+    """The change of the metric inside `drift(...)`; None if too little was measured."""
     drift = drift_in(run, metric.of, scope) if metric.of else None
     return drift.change if drift else None
 
@@ -93,7 +93,7 @@ def _base(metric: Metric, first: float, values: np.ndarray) -> float:
     """The value that the change is expressed relative to."""
     if metric.kind.is_ratio:
         return 1.0
-    # A steep line may start below zero.
+    # A steep line may start at or below zero.
     return next((base for base in (first, float(np.median(values))) if base > 0), 1.0)
 
 

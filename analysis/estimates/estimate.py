@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Precision:
-    """How certain an interval has to be, and how much its samples are worth."""
+    """The confidence of an interval, and how much its samples are worth."""
 
     confidence: float = CONFIDENCE
     design_effect: float = 1.0
@@ -44,17 +44,17 @@ PLAIN: Final = Precision()
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with its interval, in SI units (s, 1/s, 0-1), and what a reader has to know about it."""
+    """A value with its interval, in SI units (s, 1/s, 0-1), and what a reader needs to know about it."""
 
     value: float
     low: float
     high: float
     n: int
-    """The number of samples behind it."""
+    """The number of samples."""
     below: float | None = None
-    """The limit that was asked about, if the samples give no upper end of their own: the value is below it."""
+    """The limit that the value is below, where the samples themselves give no upper bound."""
     confidence: float | None = CONFIDENCE
-    """How confident the interval is to contain the value that more samples would approach; None if unknown."""
+    """The confidence, 0-1, that the interval contains the value that more samples would approach; None if unknown."""
     warnings: tuple[str, ...] = ()
     """Reservations, each a clause that continues the value."""
 
@@ -73,7 +73,7 @@ def quantile_estimate(counts: NDArray[np.int64], quantile: float, precision: Pre
 def quantile_estimates(
     counts: NDArray[np.int64], quantiles: Sequence[float], precision: Precision = PLAIN
 ) -> dict[float, Estimate | None]:
-    """Like `quantile_estimate`, several at once: tables have thousands of them."""
+    """Like `quantile_estimate` for several quantiles at once, because tables have thousands of them."""
     cumulative = np.cumsum(counts)
     n = int(cumulative[-1])
     if n == 0:
@@ -97,10 +97,10 @@ def quantile_estimates(
 
 
 def ratio_estimate(hits: int, n: int, precision: Precision = PLAIN) -> Estimate | None:
-    """A ratio with Wilson's interval, which stays honest for no hits and for all hits; None if there are no samples."""
+    """A ratio with Wilson's interval, which holds even for no hits or all hits; None if there are no samples."""
     if n == 0:
         return None
-    # A damaged file may have lost more of what was sent than of what succeeded.
+    # A damaged file may have lost more requests sent than successes.
     hits = min(hits, n)
     low, high = wilson(np.array([hits / n]), np.array([n / precision.design_effect]), precision.z)
     return Estimate(hits / n, float(low[0]), float(high[0]), n, confidence=precision.confidence)
@@ -109,7 +109,7 @@ def ratio_estimate(hits: int, n: int, precision: Precision = PLAIN) -> Estimate 
 def wilson(
     ratio: NDArray[np.float64], n: NDArray[np.float64], z: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Bounds of ratios, each of n > 0 independent samples; shapes as given.
+    """Wilson's bounds of ratios, each of n > 0 independent samples; shapes as given.
 
     Source: Wilson 1927, doi:10.1080/01621459.1927.10502953.
     """
@@ -119,7 +119,7 @@ def wilson(
 
 
 def rate_estimate(per_second: NDArray[np.int64], half: float) -> Estimate | None:
-    """Events per second, from their counts in each of m seconds, and how far the mean may be off."""
+    """Events per second, from the counts of each second, plus or minus `half`; None without seconds."""
     seconds = per_second.size
     if seconds == 0:
         return None
@@ -141,16 +141,16 @@ def mean_estimate(counts: NDArray[np.int64], precision: Precision = PLAIN) -> Es
 
 
 def mapped(estimate: Estimate, falls: Callable[[float], float]) -> Estimate:
-    """The estimate of a quantity that falls as the value rises; the ends of the interval change places."""
+    """The estimate of a quantity that falls as the value rises; the ends of the interval swap."""
     return replace(estimate, value=falls(estimate.value), low=falls(estimate.high), high=falls(estimate.low))
 
 
 def exact(value: float, n: int) -> Estimate:
-    """A value that was counted or observed, not sampled: its interval is the value itself."""
+    """A value that was counted or observed rather than sampled: its interval is the value itself."""
     return Estimate(value, value, value, n, confidence=1.0)
 
 
 def reported(value: float, n: int, *, low: float | None = None, high: float | None = None) -> Estimate:
-    """Another tool's value: its interval is what that tool's rounding leaves open."""
+    """Another tool's value; its interval only covers that tool's rounding."""
     bounds = value if low is None else low, value if high is None else high
     return Estimate(value, *bounds, n, confidence=None, warnings=("no sampling error known",))

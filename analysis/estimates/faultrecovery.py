@@ -1,7 +1,7 @@
-"""Determines how soon a run was as before again after faults within a phase, and which recovery a threshold reads.
+"""Determines how soon a run recovered from faults within a phase, and which recovery a threshold reads.
 
-Calm are the seconds of the phase before its first fault. As the load is the same before and after it, goodput has to
-come back in requests per second, too: users who wait, back off or have given up send less, and what they send may be
+The phase's seconds before its first fault count as calm. As the load is the same before and after it, goodput also has
+to come back in requests per second: users who wait, back off or have given up send less, and what they do send may be
 answered well.
 """
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def recovery_estimate(_: Metric, run: Run, scope: Scope) -> Estimate | None:
-    """How long it took in s, to the second; infinite, with the observed time as lower bound, if it never recovered.
+    """How long recovery took in s, to the second; infinite if there was none, with the observed time as lower bound.
 
     In a phase with faults, the slowest recovery from any of them; otherwise recovery from the phase before.
     """
@@ -56,7 +56,7 @@ def _estimated(recovery: Recovery) -> Estimate:
 
 
 def why_unknown(run: Run, phase: str, endpoints: tuple[str, ...]) -> str | None:
-    """Why a phase can't show a recovery; None if it is simply without samples."""
+    """Why a phase can't show a recovery; None if it simply has no samples."""
     if not has_faults(run, phase):
         unrest = unrest_before(run, phase, endpoints)
         return unrest and f"nothing to compare with: {unrest}"
@@ -72,19 +72,22 @@ def why_unknown(run: Run, phase: str, endpoints: tuple[str, ...]) -> str | None:
 
 
 def unrest_before_faults(run: Run, phase: str, endpoints: tuple[str, ...]) -> str | None:
-    """That the phase was measured before its first fault, and not calm; None if it was, or has no fault."""
+    """A clause if the phase was not calm before its first fault; None if it was, or has no fault."""
     span, incidents = _incidents(run, phase)
     before = [_before(run, _rows(run, endpoints), span, first) for first in incidents[:1]]
     return unrest_in(before[0], f"{phase} before its first fault") if before else None
 
 
 def has_faults(run: Run, phase: str) -> bool:
-    """Whether its own were planned."""
+    """Whether faults were planned for this phase."""
     return any(fault.phase == phase for fault in run.manifest.scenario.faults)
 
 
 def recoveries_from_faults(run: Run, phase: str, endpoints: tuple[str, ...]) -> list[Recovery]:
-    """One for each fault that ended in the phase in which it began; empty if there is no calm to compare with."""
+    """A recovery for each fault that ended in the phase in which it began; empty if there is no calm to compare with.
+
+    Overlapping faults count as one.
+    """
     span, incidents = _incidents(run, phase)
     if not incidents:
         return []
@@ -103,7 +106,7 @@ def recoveries_from_faults(run: Run, phase: str, endpoints: tuple[str, ...]) -> 
 def _recovery(
     run: Run, rows: pd.DataFrame, incident: Incident, *, until_s: float, was: pd.DataFrame, calm: Calm, phase: str
 ) -> Recovery:
-    """Looked for until the next fault, or the phase's end."""
+    """The recovery from one incident, looked for until the next one or the phase's end."""
     became = seconds_between(run, rows, math.floor(incident.end_s), until_s)
     first = calm.first_in(became)
     end_s = became.index[first] if first is not None else math.floor(until_s)
@@ -125,13 +128,16 @@ def _recovery(
 
 
 def _incidents(run: Run, phase: str) -> tuple[PhaseSpan, list[Incident]]:
-    """The phase, and what happened in it."""
+    """The phase, and the incidents in it."""
     span = next(span for span in run.phases if span.name == phase)
     return span, merged(_happened(run, span))
 
 
 def _happened(run: Run, span: PhaseSpan) -> Iterator[Incident]:
-    """Whole faults that were over before the phase was; what a target takes to stop and to start again is its own."""
+    """Complete faults that ended before the phase did.
+
+    The time that a target takes to stop and start again counts as its recovery, not as part of the fault.
+    """
     planned = {fault.number: fault for fault in fault_spans(run.manifest.scenario.faults, [span])}
     for happened in faults_in(run):
         plan = planned.get(happened.number)
@@ -153,9 +159,9 @@ def _rows(run: Run, endpoints: tuple[str, ...]) -> pd.DataFrame:
 
 
 def _fewest_in_step(run: Run, endpoints: tuple[str, ...]) -> float:
-    """The smallest share of their usual requests that closed-model users send in CALM_SECONDS if nothing is wrong.
+    """The smallest share of their usual requests that closed-model users may send in CALM_SECONDS if all is well.
 
-    Users who all waited for the same fault go on in step: of those who send every 7.5 s, 10 s may have one turn
+    Users who all waited for the same fault continue in step: those who send every 7.5 s may have one turn in 10 s
     instead of 1.33 on average.
     """
     scenario = run.manifest.scenario

@@ -1,4 +1,4 @@
-"""Turns what a scope's rows count into metrics, each by its name in a threshold: what it reads, how it is estimated.
+"""Turns a scope's rows into metrics: for each name in a threshold, the rows it reads and how it is estimated.
 
 Their names, and what they count, are in loadproof.scenario.metrics; metrics that need more than a scope's rows have
 modules of their own (recovery, drift).
@@ -52,7 +52,7 @@ class Reading:
     traffic: Traffic
     scope: Scope
     rows: pd.DataFrame
-    """The rows that the estimator asked for."""
+    """The rows that the estimator reads."""
 
     @cached_property
     def seconds(self) -> Seconds:
@@ -65,7 +65,7 @@ class Reading:
 
     @cached_property
     def sizes(self) -> NDArray[np.int64]:
-        """How many times there are in each of the seconds."""
+        """The number of times in each of the seconds; shape (seconds,)."""
         return self.seconds.count(self.times)
 
     @cached_property
@@ -74,7 +74,7 @@ class Reading:
         return histogram(self.rows, self.scope.series, self.scope.outcome)
 
     def of(self, metric: Metric) -> Reading:
-        """The same rows for another metric that reads them: what was counted isn't counted again."""
+        """The same rows for another metric that reads them, without counting them again."""
         other = replace(self, metric=metric)
         other.__dict__.update(self.__dict__ | {"metric": metric})
         return other
@@ -86,10 +86,10 @@ class Estimator(ABC):
     is_sampled: ClassVar[bool] = True
     """Its interval narrows with the square root of its number of samples."""
     is_seen: ClassVar[bool] = False
-    """It is observed once rather than estimated, and says nothing about the next run."""
+    """It is observed rather than estimated, and says nothing about the next run."""
 
     def rows(self, intervals: pd.DataFrame, scope: Scope) -> pd.DataFrame:
-        """The rows that it reads."""
+        """The rows that the metric reads."""
         return in_scope(intervals, scope)
 
     @abstractmethod
@@ -149,7 +149,7 @@ class _Count(Estimator):
 
 @dataclass(frozen=True)
 class Rate(Estimator):
-    """What it counts, per second."""
+    """Requests of a kind, per second."""
 
     counted: Counted
 
@@ -160,13 +160,13 @@ class Rate(Estimator):
         counted = reading.seconds.count(counted_in(reading.rows, self.counted))
         planned = reading.seconds.planned(reading.traffic.phases)
         half = half_width_of_mean(counted, reading.seconds.phases, planned)
-        # What happened in this run was counted.
+        # This run's requests were counted, not sampled.
         return [rate_estimate(counted, 0.0 if noise is Noise.SAMPLING else half) for noise in noises]
 
 
 @dataclass(frozen=True)
 class Ratio(Estimator):
-    """A share of requests; with an objective, how many times faster than it allows its error budget is spent.
+    """A share of requests; with an objective, the burn rate: how many times faster than allowed the budget is spent.
 
     Source: The Site Reliability Workbook, chapter 5 (alerting on SLOs).
     """
@@ -175,7 +175,7 @@ class Ratio(Estimator):
     out_of: Counted
 
     def parts(self, rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """The rows that it counts, and the rows it is a share of."""
+        """The rows counted, and the rows they are a share of."""
         return counted_in(rows, self.counted), counted_in(rows, self.out_of)
 
     def estimates(self, reading: Reading, noises: Sequence[Noise]) -> list[Estimate | None]:
@@ -190,7 +190,7 @@ class Ratio(Estimator):
 
 
 ESTIMATORS: Final[dict[str, Estimator]] = {"p": _Quantile(), "mean": _Mean(), "max": _Longest(), "spread": _Spread()}
-"""By name, for metrics that are more than a count of requests."""
+"""Estimators by metric name, for metrics that are more than a count of requests."""
 
 
 def estimator_of(metric: Metric) -> Estimator:
@@ -203,7 +203,7 @@ def estimator_of(metric: Metric) -> Estimator:
 
 
 def counted_in(rows: pd.DataFrame, counted: Counted) -> pd.DataFrame:
-    """The rows of these requests."""
+    """The rows that count these requests."""
     chosen = among(rows["series"], counted.series)
     if counted.outcomes is not None:
         chosen &= among(rows["outcome"], counted.outcomes)
@@ -216,13 +216,13 @@ def counted_estimate(metric: Metric, traffic: Traffic, scope: Scope) -> Estimate
 
 
 def counted_estimates(metric: Metric, traffic: Traffic, scope: Scope, noises: Sequence[Noise]) -> list[Estimate | None]:
-    """With an interval for each kind of noise."""
+    """Like `counted_estimate`, with one interval for each kind of noise."""
     reading = Reading(metric, traffic, scope, rows_read(metric, traffic.intervals, scope))
     return estimator_of(metric).estimates(reading, noises)
 
 
 def estimates_of(metrics: Sequence[Metric], traffic: Traffic, scope: Scope) -> list[Estimate | None]:
-    """One for each of these metrics of one scope, as `counted_estimate` would give it, and several times faster."""
+    """What `counted_estimate` returns for each of these metrics of one scope, several times faster."""
     readings: dict[bool, Reading] = {}
     estimates: list[Estimate | None] = []
     for metric in metrics:

@@ -1,4 +1,4 @@
-"""Finds the requests that a threshold doesn't want: how many of how many, in each second, and which."""
+"""Counts the requests that miss what a threshold requires: how many of how many, in each second, and which."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _TAIL: Final = 0.025
 
 @dataclass(frozen=True)
 class Misses:
-    """Failures, late answers, refusals: whatever uses up what a threshold allows."""
+    """Failures, late answers, refusals: whatever uses up a threshold's allowance."""
 
     allowed: float
     """The share of misses that the threshold allows, 0-1."""
     rows: pd.DataFrame
-    """The rows that contain them: the misses themselves, or everything else (`is_rest`)."""
+    """The rows of the misses, or, if `is_rest`, the rows of everything else."""
     sizes: pd.DataFrame
     seconds: Seconds
     is_rest: bool = False
@@ -45,44 +45,44 @@ class Misses:
     @property
     def count(self) -> int:
         counted = int(self.rows["count"].sum())
-        # A damaged file may have lost more of what was sent than of what succeeded.
+        # A damaged file may have lost more requests sent than successes.
         return max(self.n - counted, 0) if self.is_rest else min(counted, self.n)
 
     @property
     def bound(self) -> float:
-        """Twice what is allowed.
+        """Twice the allowed share.
 
-        If more than a third is allowed, halfway from there to 100 %, because twice as much may not exist.
+        If more than a third is allowed, halfway from there to 100 %, because twice as much may exceed 100 %.
         """
         return min(2 * self.allowed, (1 + self.allowed) / 2)
 
     @property
     def are_far_too_many(self) -> bool:
-        """The interval for independent samples is entirely beyond the bound; exact, because misses may be few.
+        """The exact interval for independent samples is entirely above the bound; exact, because misses may be few.
 
         Source: Clopper & Pearson 1934, doi:10.1093/biomet/26.4.404.
         """
         return self.n > 0 and binomial_tail(self.count, self.n, self.bound) < _TAIL
 
     def by_second(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """How many, and of how many; shapes (seconds,)."""
+        """Misses and requests in each second; shapes (seconds,)."""
         counted, sizes = self.seconds.count(self.rows), self.seconds.count(self.sizes)
         return np.maximum(sizes - counted, 0) if self.is_rest else counted, sizes
 
     def between(self, start_s: int, end_s: int) -> Misses:
-        """Those of requests due in these seconds of the run."""
+        """The misses among requests due in these seconds of the run; `end_s` is excluded."""
         parts = [rows[rows["second"].between(start_s, end_s - 1)] for rows in (self.rows, self.sizes)]
         return replace(self, rows=parts[0], sizes=parts[1])
 
     def by(self, column: str) -> dict[str, int]:
-        """How many per outcome or endpoint, the most frequent first."""
+        """Misses per outcome or endpoint, most frequent first."""
         sums = [rows.groupby(column, observed=True)["count"].sum().to_dict() for rows in (self.rows, self.sizes)]
         counted = {key: size - sums[0].get(key, 0) for key, size in sums[1].items()} if self.is_rest else sums[0]
         return {str(key): int(counted[key]) for key in sorted(counted, key=lambda key: -counted[key]) if counted[key]}
 
 
 def misses_of(expectation: Expectation, traffic: Traffic, scope: Scope) -> Misses | None:
-    """None for anything that isn't a share of requests: means, rates without a surplus, observed values."""
+    """None for what isn't a share of requests: means, rates without surplus load, observed values."""
     metric, rows = expectation.metric, rows_of(traffic, scope)
     seconds = Seconds.of(traffic, scope.phases)
     if metric.quantile is not None:
@@ -97,7 +97,7 @@ def misses_of(expectation: Expectation, traffic: Traffic, scope: Scope) -> Misse
 
 
 def _allowed_failures(expectation: Expectation, metric: Metric, rows: pd.DataFrame, seconds: Seconds) -> float:
-    """The share of the offered load that need not be goodput; 0 if a threshold doesn't say."""
+    """The share of the offered load that need not be goodput; 0 if the threshold doesn't define one."""
     if metric.objective is not None and expectation.wants_low:
         return expectation.limit * (1 - metric.objective)
     if metric.name == "goodput" and not expectation.wants_low:

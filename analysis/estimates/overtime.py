@@ -1,4 +1,4 @@
-"""Turns a run's cells into what each second was like: counts, outcomes, quantiles, means."""
+"""Turns a run's cells into per-second series: counts, outcomes, quantiles, means."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
 _COUNTED: Final = {"response": "sent", "dropped": "dropped", "good": "good", "completed": "completed"}
 """Series, and what they count."""
 _LONG_GAP: Final = 4
-"""In multiples of the usual step between windows that have answers."""
+"""In multiples of the median step between windows that have answers."""
 
 
 class OverTime(NamedTuple):
     """A row for each measured second; index: second."""
 
     counts: pd.DataFrame
-    """Columns offered, sent, dropped, good, by the second of intended start; completed, by the second of the end."""
+    """Columns: offered, sent, dropped, good by second of intended start; completed by second of the answer's end."""
     outcomes: pd.DataFrame
-    """Columns: all outcomes, for requests in the second of their intended start."""
+    """Columns: all outcomes, by second of intended start."""
 
 
 def over_time(traffic: Traffic) -> OverTime:
-    """Counts and outcomes."""
+    """Counts and outcomes of each second."""
     cells = traffic.intervals
     sent = by_second(cells[among(cells["series"], ("response",))], "outcome", int(traffic.measured_s))
     return OverTime(counts_over_time(traffic), sent.reindex(columns=list(map(str, Outcome)), fill_value=0))
@@ -52,7 +52,7 @@ def answered(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def quantiles_over_time(answers: pd.DataFrame, width_s: int = 1) -> pd.DataFrame:
-    """Quantiles in s of the response time of answers in windows of `width_s`; index: second, columns: q."""
+    """Response-time quantiles in s in windows of `width_s`; index: a window's first second, columns: QUANTILES."""
     if not answers["second"].is_monotonic_increasing:
         answers = answers.sort_values("second")
     window = answers["second"].to_numpy() // width_s
@@ -69,7 +69,7 @@ def quantiles_over_time(answers: pd.DataFrame, width_s: int = 1) -> pd.DataFrame
 
 
 def times_where_few(answers: pd.DataFrame, fewer_than: int) -> pd.Series:
-    """Response times in s, an array for each second with fewer answers than that; index: second."""
+    """Response times in s, one array for each second with fewer answers than `fewer_than`; index: second."""
     per_second = answers.groupby("second")["count"].transform("sum")
     few = answers[per_second < fewer_than]
     times = {
@@ -79,7 +79,7 @@ def times_where_few(answers: pd.DataFrame, fewer_than: int) -> pd.Series:
 
 
 def broken_at_gaps(table: pd.DataFrame) -> pd.DataFrame:
-    """With an empty row in each gap that is far longer than usual, so that no line is drawn across an outage."""
+    """The table with an empty row in each unusually long gap, so that no line is drawn across an outage."""
     steps = np.diff(table.index.to_numpy())
     if not steps.size:
         return table

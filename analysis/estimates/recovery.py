@@ -1,7 +1,7 @@
-"""Determines how soon a run was as before again: after a spike, or after any phase that hurt.
+"""Determines how soon a run recovered after a spike, or after any phase that hurt.
 
-It has recovered at the first moment from which, for ten seconds in a row, the goodput ratio is at least 99 % of that
-before the trigger, allowing for chance, and p95 is within what a second before could have had, or so close that nobody
+It has recovered at the first moment from which, for ten seconds in a row, the goodput ratio is at least 99 % of the one
+before the trigger, allowing for chance, and p95 is within the range of the seconds before, or so close that nobody
 notices. Recovery from a fault within a phase is in loadproof.analysis.estimates.faultrecovery.
 """
 
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from loadproof.plan.phases import PhaseSpan
 
 _UNTOUCHED: Final = 0.005
-"""A share of retries that is worth mentioning."""
+"""A smaller share of retries isn't worth mentioning."""
 
 
 @dataclass(frozen=True)
 class Aftermath:
-    """What it was like in the last CALM_SECONDS in which recovery was looked for, if there was none."""
+    """The last CALM_SECONDS searched for a recovery, if there was none."""
 
     goodput_before_rps: float
     goodput_rps: float
@@ -61,7 +61,7 @@ class Aftermath:
 @dataclass(frozen=True)
 class Recovery:
     before: str
-    """The phase that it was compared with: the same as `phase`, if the trigger was a fault within it."""
+    """The phase compared with; the same as `phase` if the trigger was a fault within it."""
     trigger: str
     phase: str
     """The phase in which recovery was looked for: after the trigger, with the same load as before."""
@@ -70,14 +70,14 @@ class Recovery:
     ended_s: float
     """When the trigger ended."""
     took_s: float | None
-    """Seconds from the trigger's end to the first of the calm seconds; None if there were none in the time observed."""
+    """Seconds from the trigger's end to the first of the calm seconds; None if there were none in `looked_s`."""
     looked_s: int
     p95_bound_s: float
     """The highest p95 that a recovered second may have, in s."""
     drained_s: float | None
     """Seconds from the trigger's end until every request started in it had ended or been given up."""
     lost: int
-    """Requests offered from the trigger's start until recovery that were not goodput."""
+    """Requests offered from the trigger's start until recovery that did not become goodput."""
     was_hurt: bool
     """Most of the trigger's last seconds were worse than before."""
     aftermath: Aftermath | None = None
@@ -85,7 +85,10 @@ class Recovery:
 
 
 def recovery_in(run: Run, phase: str, endpoints: tuple[str, ...]) -> Recovery | None:
-    """How soon this phase was like the calm before; None if there is nothing to compare with."""
+    """How soon this phase was as calm as before the trigger.
+
+    None if there is nothing to compare with, or the phase is shorter than CALM_SECONDS.
+    """
     spans = run.phases
     place = next(number for number, span in enumerate(spans) if span.name == phase)
     compared = calm_before(spans, place)
@@ -117,7 +120,7 @@ def recovery_in(run: Run, phase: str, endpoints: tuple[str, ...]) -> Recovery | 
 
 
 def unrest_before(run: Run, phase: str, endpoints: tuple[str, ...]) -> str | None:
-    """Why the phase that this one is compared with can't show a recovery although it was measured; None if it can."""
+    """Why the phase compared with, though measured, can't show a recovery: it was not calm; otherwise None."""
     spans = run.phases
     place = next(number for number, span in enumerate(spans) if span.name == phase)
     compared = calm_before(spans, place)
@@ -128,7 +131,7 @@ def unrest_before(run: Run, phase: str, endpoints: tuple[str, ...]) -> str | Non
 
 
 def unrest_in(seconds: pd.DataFrame, what: str) -> str | None:
-    """That these seconds were measured and not calm; None if they were calm, or empty."""
+    """A clause if these seconds were measured but not calm; None if they were calm, or empty."""
     ratio = goodput_ratio(seconds)
     if not seconds["offered"].sum() or ratio >= FEWEST_GOOD:
         return None
@@ -136,13 +139,13 @@ def unrest_in(seconds: pd.DataFrame, what: str) -> str | None:
 
 
 def lost_in(rows: pd.DataFrame, start_s: float, end_s: float) -> int:
-    """Offered from one second to before another, but not goodput."""
+    """How many requests offered from `start_s` until before `end_s` did not become goodput."""
     sums = series_counts(rows[rows["second"].between(start_s, end_s - 1)])
     return int(sums.get("response", 0) + sums.get("dropped", 0) - sums.get("good", 0))
 
 
 def _drained_s(run: Run, triggers: Sequence[PhaseSpan], endpoints: tuple[str, ...]) -> float | None:
-    """To the nearest second, from the answers' own seconds."""
+    """See `Recovery.drained_s`; to the second in which the last answer arrived."""
     names = [span.name for span in triggers]
     rows = in_scope(run.intervals, Scope(tuple(names), endpoints))
     ended = rows.loc[among(rows["series"], ("completed",)), "second"]
@@ -150,7 +153,7 @@ def _drained_s(run: Run, triggers: Sequence[PhaseSpan], endpoints: tuple[str, ..
 
 
 def seconds_around(run: Run, recovery: Recovery, endpoints: tuple[str, ...]) -> pd.DataFrame:
-    """From the calm before to well after recovery; index: second, columns: those of `seconds_between`."""
+    """The table of `seconds_between`, from the calm before the trigger to well after recovery."""
     rows = run.intervals[among(run.intervals["endpoint"], endpoints)]
     before = next(span for span in run.phases if span.name == recovery.before)
     last_s = recovery.ended_s + (recovery.looked_s if recovery.took_s is None else recovery.took_s + 2 * CALM_SECONDS)

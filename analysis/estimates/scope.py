@@ -1,4 +1,4 @@
-"""What an estimate reads from the cells: a scope's rows, and what they count."""
+"""Selects the cells that an estimate reads, a scope's rows, and tallies them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Scope:
 
     @staticmethod
     def of(threshold: Threshold, scenario: Scenario) -> Scope:
-        """What a threshold reads."""
+        """The scope that a threshold reads."""
         return Scope(
             phases=scenario.phases_of(threshold),
             endpoints=scenario.endpoints_of(threshold),
@@ -40,7 +40,7 @@ class Scope:
 
 @dataclass(frozen=True)
 class Tally:
-    """Counts of one scope. Every request started has one outcome, was unsent, or was abandoned by our own stop."""
+    """Counts of one scope. Each request started has one outcome, was unsent, or was abandoned when the run stopped."""
 
     outcomes: dict[Outcome, int]
     good: int
@@ -49,15 +49,15 @@ class Tally:
     repeated: int = 0
     """Requests sent twice, the first time in vain; part of those sent."""
     surplus: int = 0
-    """Answers that were followed by bytes which answer nothing; part of those sent."""
+    """Answers followed by bytes that belong to no request; part of those sent."""
     retried: int = 0
-    """Requests that users sent again because the one before had failed; part of those sent."""
+    """Requests that users sent again because the previous attempt had failed; part of those sent."""
     unsent: int = 0
-    """Started, but not sent because the generator's machine lacked something."""
+    """Requests started but not sent, because the generator's machine ran out of something."""
 
     @staticmethod
     def of(counts: Mapping[tuple[str, str], int]) -> Tally:
-        """By series and outcome."""
+        """From counts by series and outcome."""
         sums: Counter[str] = Counter()
         for (series, _), count in counts.items():
             sums[series] += int(count)
@@ -87,18 +87,18 @@ def rows_of(traffic: Traffic, scope: Scope) -> pd.DataFrame:
 
 
 def in_scope(intervals: pd.DataFrame, scope: Scope) -> pd.DataFrame:
-    """Not copied if the scope covers everything, because that may be a lot."""
+    """The rows of a scope's phases and endpoints; not copied if that is all of them, because it may be a lot."""
     inside = among(intervals["phase"], scope.phases) & among(intervals["endpoint"], scope.endpoints)
     return intervals if inside.all() else intervals[inside]
 
 
 def answers_of(intervals: pd.DataFrame, endpoints: Sequence[str]) -> pd.DataFrame:
-    """In the seconds in which they arrived."""
+    """The rows that count answers by the second in which they arrived."""
     return intervals[among(intervals["series"], ("completed",)) & among(intervals["endpoint"], endpoints)]
 
 
 def times_of(rows: pd.DataFrame, scope: Scope) -> pd.DataFrame:
-    """Those of the scope's series and outcome."""
+    """The rows of the scope's series and outcome."""
     return rows[among(rows["series"], (scope.series,)) & among(rows["outcome"], (scope.outcome,))]
 
 

@@ -1,4 +1,4 @@
-"""Counts rows per second of given phases, and determines how much such samples are worth."""
+"""Counts rows per second of given phases, and determines how much correlated samples are worth."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ if TYPE_CHECKING:
     from loadproof.plan.phases import PhaseSpan
 
 _CAUTIOUS: Final = 0.99
-"""How certain a claim has to be that a target will violate its threshold again."""
+"""The confidence required to claim that a target will violate its threshold again."""
 
 
 class Noise(Enum):
     """What an interval allows for."""
 
     SAMPLING = auto()
-    """For independent samples: what happened in this run, with 95 % confidence."""
+    """Independent samples: what happened in this run, with 95 % confidence."""
     SECONDS = auto()
-    """Also for correlated seconds: what may happen next time."""
+    """Correlated seconds as well: what may happen next time, with 95 % confidence."""
     UNSEEN = auto()
-    """Also for what so few seconds can't show of that correlation, with 99 % confidence."""
+    """Correlation that so few seconds can't show as well, with 99 % confidence."""
 
 
 def whole_seconds(traffic: Traffic, span: PhaseSpan) -> range:
-    """Those of a phase that were measured."""
+    """The whole seconds of a phase that were measured."""
     return range(math.ceil(span.start_s), int(min(span.end_s, traffic.measured_s)))
 
 
 @dataclass(frozen=True)
 class Seconds:
-    """The whole seconds of given phases that a run lived through; shapes (seconds,)."""
+    """The measured whole seconds of given phases; shapes (seconds,)."""
 
     numbers: NDArray[np.int64]
     phases: NDArray[np.int64]
@@ -62,13 +62,13 @@ class Seconds:
         return Seconds(numbers, places)
 
     def planned(self, phases: Sequence[PhaseSpan]) -> NDArray[np.float64]:
-        """The load that was planned for each, in a unit of its phase; 0 in phases whose seconds are all alike."""
+        """The load planned for each second, in a unit of its phase; 0 in phases with a constant load."""
         uneven = {number for number, span in enumerate(phases) if span.ramp_s or span.bursts_s}
         pairs = zip(self.numbers.tolist(), self.phases.tolist(), strict=True)
         return np.array([load_in(phases, place, second) if place in uneven else 0.0 for second, place in pairs])
 
     def count(self, rows: pd.DataFrame) -> NDArray[np.int64]:
-        """What these rows count in each second."""
+        """The sum of these rows' counts in each second."""
         if not self.numbers.size:
             return np.zeros(0, dtype=np.int64)
         length = int(max(self.numbers[-1], rows["second"].max() if len(rows) else 0)) + 1
@@ -103,7 +103,7 @@ class Sums:
 def share_of(
     hits: pd.DataFrame, sizes: pd.DataFrame, seconds: Seconds, noise: Noise = Noise.SECONDS
 ) -> tuple[float, float]:
-    """Which share of these samples are hits, 0-1, and the design effect."""
+    """The share of these samples that are hits, 0-1, and the design effect."""
     n = int(sizes["count"].sum())
     effect = Sums.of(hits, sizes, seconds).precision(noise).design_effect
     return int(hits["count"].sum()) / max(n, 1), effect

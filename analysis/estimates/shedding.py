@@ -1,4 +1,4 @@
-"""Determines whether refusals were graceful: fast, and honest about when to come back."""
+"""Determines whether the target shed load gracefully: refused fast, and was honest about when to retry."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     from loadproof.analysis.frames.run import Run
 
 _MOST_DISHONEST: Final = 0.05
-"""As a share of refusals; clocks and concurrent requests cause single ones."""
+"""As a share of refusals; clocks and concurrent requests cause isolated cases."""
 _FAST: Final = 0.1
-"""As a fraction of the deadline: a client that is refused this soon can still ask elsewhere."""
+"""As a fraction of the deadline: a client refused this soon still has time to ask elsewhere."""
 
 
 @dataclass(frozen=True)
 class Shedding:
-    """What refusals were like. A promise is a Retry-After; the client's first request after it tests it."""
+    """How a target refused. Each Retry-After is a promise, tested by the client's first request after it."""
 
     refused: int
     p95_s: float
     slow_s: float
-    """The longest fast p95 in s: that of the served requests or a tenth of the deadline, whichever is longer."""
+    """The longest p95 that counts as fast, in s: the served requests' or a tenth of the deadline, if that is longer."""
     kept: int
     broken: int
     missing: int
@@ -41,7 +41,7 @@ class Shedding:
         return not list(self.faults())
 
     def faults(self) -> Iterator[str]:
-        """What was not graceful."""
+        """What was not graceful, one clause each."""
         if self.p95_s > self.slow_s:
             yield f"refused slowly, p95 {format_duration(self.p95_s)}"
         if self.missing > _MOST_DISHONEST * self.refused:
@@ -61,14 +61,14 @@ class Shedding:
 
 
 def shedding_in(run: Run, rows: pd.DataFrame) -> Shedding | None:
-    """For these rows of the run's intervals; None if nobody was refused."""
+    """How the target refused in these rows of the run's intervals; None if nothing was refused."""
     refused = histogram(rows, "response", Outcome.THROTTLED)
     p95 = quantile_estimate(refused, 0.95)
     if p95 is None:
         return None
     served = quantile_estimate(histogram(rows, "response", Outcome.OK), 0.95)
     counts = series_counts(rows)
-    # A worker doesn't know how much another worker's request used up of what the target promised both.
+    # A worker doesn't know how much of a shared limit another worker's requests used up.
     is_tested = run.manifest.workers == 1 or run.manifest.scenario.clients != "shared"
     return Shedding(
         refused=int(refused.sum()),

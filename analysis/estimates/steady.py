@@ -1,4 +1,4 @@
-"""Determines whether a run's phases are long enough: when it settled, and how much a phase's seconds are worth."""
+"""Determines whether a run's phases are long enough: when the run settled, and how much a phase's seconds are worth."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ BATCH_S: Final = 5
 """The length of MSER-5's batches."""
 _FEWEST_BATCHES: Final = 10
 _TOO_FEW: Final = 10
-"""Independent seconds: with fewer, 95 % intervals cover clearly less (docs/statistics.md)."""
+"""In independent seconds: with fewer, 95 % intervals cover clearly less than 95 % (docs/statistics.md)."""
 _ENOUGH: Final = 30
 
 
 @dataclass(frozen=True)
 class Settling:
-    """When the mean response time settled, in s from the run's start; None: not within half of what was measured."""
+    """When the mean response time settled, in s from the run's start; None: not in the first half of the time."""
 
     settled_s: int | None
     warm_up_s: float
     phase: str
-    """The one after the warm-up."""
+    """The phase after the warm-up."""
 
     @property
     def is_too_late(self) -> bool:
@@ -41,7 +41,7 @@ class Settling:
 
 
 def settling(run: Run) -> Settling | None:
-    """None without a warm-up before a phase of the same load, or with too few seconds."""
+    """When the run settled; None without a warm-up before a phase of the same load, or with too few seconds."""
     spans = run.phases
     measured = next((place for place, span in enumerate(spans) if not span.warm_up), 0)
     if not measured or (spans[0].users, spans[0].rate_rps) != (spans[measured].users, spans[measured].rate_rps):
@@ -59,7 +59,7 @@ def settling(run: Run) -> Settling | None:
 
 @dataclass(frozen=True)
 class Alike:
-    """A phase whose neighbouring seconds are so correlated, in time or goodput, that together they tell too little."""
+    """How correlated a phase's neighbouring seconds are, in response time or goodput ratio, whichever is higher."""
 
     phase: str
     correlation: float
@@ -67,22 +67,22 @@ class Alike:
 
     @property
     def enough_s(self) -> int:
-        """How long it should last, in whole minutes."""
+        """How long the phase should last, in s, rounded up to whole minutes."""
         return 60 * math.ceil(_ENOUGH * self._seconds_for_one() / 60)
 
     @property
     def is_too_short(self) -> bool:
-        # Even if seconds aren't correlated at all, some look so by chance.
+        # Even independent seconds look somewhat correlated by chance.
         by_chance = 2 / math.sqrt(self.lasted_s)
         return self.correlation > by_chance and self.lasted_s < _TOO_FEW * self._seconds_for_one()
 
     def _seconds_for_one(self) -> float:
-        """How many seconds are worth one independent second, if each depends on the one before it."""
+        """How many seconds are worth one independent second, if they follow an AR(1) process."""
         return (1 + self.correlation) / (1 - self.correlation)
 
 
 def too_alike(run: Run) -> Iterator[Alike]:
-    """Among the phases that thresholds read."""
+    """Phases that thresholds read but whose seconds are so correlated that together they tell too little."""
     long = [(span, flat) for span, flat in _read_phases(run) if len(flat) >= FEWEST_SECONDS]
     if not long:
         return
@@ -105,7 +105,7 @@ def too_short(run: Run) -> Iterator[PhaseSpan]:
 
 
 def _read_phases(run: Run) -> Iterator[tuple[PhaseSpan, range]]:
-    """Phases that thresholds read and the run lived through, with their seconds at full load."""
+    """Phases that thresholds read and the run reached, with their measured seconds at full load."""
     scenario = run.manifest.scenario
     read = {phase for threshold in scenario.thresholds for phase in scenario.phases_of(threshold)}
     for span in run.phases:
@@ -115,13 +115,13 @@ def _read_phases(run: Run) -> Iterator[tuple[PhaseSpan, range]]:
 
 
 def mser5(values: NDArray[np.float64]) -> int | None:
-    """How many values to discard so that the mean of the rest is known best; None: half of them or more.
+    """How many initial values to discard so that the mean of the rest has the least error; None: half or more.
 
     Source: White 1997, doi:10.1177/003754979706900601; Franklin & White 2008, doi:10.1109/WSC.2008.4736112.
     """
     batches = values[: values.size // BATCH_S * BATCH_S].reshape(-1, BATCH_S).mean(axis=1)
     n = batches.size
-    # The spread of the last few batches is small by chance.
+    # The last few batches may have a small spread by chance, so at most half are cut.
     errors = [float(batches[cut:].var()) / (n - cut) for cut in range(n // 2 + 1)]
     best = int(np.argmin(errors))
     return None if best == n // 2 else best * BATCH_S

@@ -44,11 +44,11 @@ class SummaryRow:
     tally: Tally
     offered_rps: float
     planned_rps: float | None
-    """Arrivals of all endpoints of the open model, in a phase that the run lived through."""
+    """Arrivals planned for all endpoints of the open model; None in a phase that the run did not finish."""
     throughput_rps: float
     """Answers that arrived in the phase's whole seconds, per second.
 
-    If it has none, the answers to its own requests.
+    If the phase has no whole second, its own requests per second.
     """
     goodput_rps: float
     goodput_ratio: Estimate | None
@@ -56,12 +56,12 @@ class SummaryRow:
     """By quantile, for `ok` answers."""
     service: dict[float, Estimate | None]
     parts: dict[str, dict[float, Estimate | None]]
-    """By part of the time of `ok` answers (loadproof.rundir.PARTS)."""
+    """Quantiles of each part of the time of `ok` answers (loadproof.rundir.PARTS)."""
 
 
 @functools.lru_cache(maxsize=4)
 def summary(traffic: Traffic, endpoints: tuple[str, ...] | None = None) -> list[SummaryRow]:
-    """Each phase with all endpoints together, then each of them, or each of `endpoints`."""
+    """For each phase all endpoints together, then each endpoint, or each of `endpoints`."""
     shown = traffic.endpoints if endpoints is None else endpoints
     counted = _Counted(traffic, shown)
     for block in blocks(traffic.intervals):
@@ -78,7 +78,7 @@ def summary(traffic: Traffic, endpoints: tuple[str, ...] | None = None) -> list[
 
 
 def summary_of_groups(run: Run) -> list[SummaryRow]:
-    """Each phase with each group of requests that the scenario names."""
+    """A row for each phase and each group of requests in the scenario."""
     return [row for row in summary(run.of_groups) if row.endpoint is not None] if run.manifest.scenario.groups else []
 
 
@@ -118,21 +118,21 @@ def _planned_rps(traffic: Traffic, span: PhaseSpan) -> float | None:
 
 
 def busiest(traffic: Traffic, most: int) -> list[str]:
-    """Endpoints by requests sent, the busiest first; equally busy ones in the scenario's order."""
+    """The `most` busiest endpoints by requests sent, busiest first; ties in the scenario's order."""
     sums = sums_by(traffic.intervals, "series", "endpoint").to_dict()
     return sorted(traffic.endpoints, key=lambda name: -sums.get(("response", name), 0))[:most]
 
 
 @dataclass
 class _Part:
-    """What was counted for a phase and an endpoint."""
+    """The counts of one phase and endpoint."""
 
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     """By series and outcome."""
     times: NDArray[np.int64] = field(default_factory=lambda: np.zeros((len(_TIMES), BUCKETS), dtype=np.int64))
     """Histograms of `ok` answers, one for each of _TIMES."""
     answers: int = 0
-    """Those that arrived in the phase's whole seconds, whichever phase sent the requests."""
+    """Answers that arrived in the phase's whole seconds, whichever phase sent the requests."""
 
     def add(self, other: _Part) -> None:
         self.counts.update(other.counts)
@@ -143,8 +143,8 @@ class _Part:
 class _Counted:
     """Sums cells by phase and endpoint, block by block; endpoints that are not shown count as one.
 
-    A key is a number for a phase, an endpoint and what is counted. Only keys that occur are kept: with thousands of
-    endpoints, most histograms are nearly empty.
+    A key encodes a phase, an endpoint and what is counted. Only keys that occur are kept: with thousands of endpoints,
+    most histograms are nearly empty.
     """
 
     def __init__(self, traffic: Traffic, shown: Sequence[str]) -> None:
@@ -176,7 +176,7 @@ class _Counted:
         return np.where((numbers >= 0) & (seconds < self._ends[numbers]), numbers, -1)
 
     def parts_of(self, phase: int) -> Iterator[_Part]:
-        """One for each endpoint that is shown, then one for the others."""
+        """One part for each endpoint that is shown, then one for all others."""
         outcomes = ("", *_OUTCOMES)
         for place in range(phase * self._columns, (phase + 1) * self._columns):
             part = _Part()

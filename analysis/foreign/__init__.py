@@ -1,1 +1,1 @@
-"""Judges other tools' files in the same way."""
+"""Judges other tools' files the same way."""

@@ -1,4 +1,4 @@
-"""Fits a line that bends once to points, by least squares, and determines whether it is flat after the bend."""
+"""Fits a line with one bend to points by least squares, and determines whether it is flat after the bend."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class BentLine:
 
     @property
     def is_flat_behind(self) -> bool:
-        """It rose by half before the knot, and after it the slope's upper bound is below a quarter of that before."""
+        """Whether it rose by half before the knot, and certainly has less than a quarter of that slope after it."""
         rose = self.before > 0 and self.at_knot_rps >= 1.5 * max(self.at_lowest_rps, 0.0)
         bound = self.behind + t_quantile(_CONFIDENCE, self.freedom) * self.behind_error
         return rose and bound < _FLAT_SLOPE * self.before
@@ -43,7 +43,7 @@ def bent_line(users: NDArray[np.float64], rates_rps: NDArray[np.float64], knot: 
     design = np.column_stack((np.ones(len(users)), np.minimum(users, knot), np.maximum(users - knot, 0)))
     solution = np.linalg.lstsq(design, rates_rps, rcond=None)[0]
     squares = float(((rates_rps - design @ solution) ** 2).sum())
-    # The knot was fitted too.
+    # Four parameters: the knot is fitted too.
     freedom = max(len(users) - 4, 1)
     covariance = np.linalg.pinv(design.T @ design) * squares / freedom
     start, before, behind = (float(part) for part in solution)

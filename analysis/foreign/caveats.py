@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def cannot_show(run: LocustRun) -> tuple[str, ...]:
-    """Sentences: those that apply to all such files, and those about these."""
+    """Sentences on what such files never show, and on what these don't."""
     return tuple(_sentences(run))
 
 

@@ -1,4 +1,4 @@
-"""Finds the four CSVs of one Locust run from what was given on the command line, whatever Locust called them."""
+"""Finds the four CSVs of one Locust run from the path given on the command line, whatever Locust called them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ _ENDINGS: Final = {
     "_failures.csv": FAILURES,
     "_exceptions.csv": EXCEPTIONS,
 }
-"""Of --csv, and of the web UI's downloads, which use `_requests`. Source: locust/web.py 2.47, request_stats_csv."""
+"""File names from --csv, and from the web UI's downloads, which use `_requests`.
+
+Source: locust/web.py 2.47, request_stats_csv.
+"""
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class CsvSet:
 
 
 def csv_set(path: Path) -> CsvSet:
-    """From a prefix, a directory that was one, or one of the files; InputError for a file that is none of them."""
+    """Find the files by their prefix, a directory used as prefix, or one of them; InputError for any other file."""
     if path.is_dir():
         inside = _named(path, "")
         return inside if inside.exists or not path.name else _named(path.parent, path.name)
@@ -65,7 +68,7 @@ def _named(directory: Path, prefix: str) -> CsvSet:
 
 
 def _alone(path: Path) -> CsvSet:
-    """A file under another name is recognised by its first line."""
+    """The set of a single file with an unknown name, recognised by its first line."""
     with closing(lines_of(path)) as lines:
         line = next((line for line in lines if line.strip(b"\r\n")), b"")
     header = set(cells_of(line.rstrip(b"\r\n")))

@@ -1,4 +1,4 @@
-"""Adds what could not be read from a request log, as if all of it had succeeded, or failed."""
+"""Adds what could not be read from a request log, as if all of it had succeeded or failed."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """What was left out for these endpoints; shapes (cells,)."""
+    """Requests that were left out and may be of these endpoints, by second; shapes (cells,)."""
 
     endpoint: str
-    """The one that they are added to: thresholds read their endpoints together."""
+    """The endpoint that they are added to; any will do, because thresholds read their endpoints together."""
     seconds: NDArray[np.int64]
     counts: NDArray[np.int64]
     why: str
@@ -36,7 +36,7 @@ class LeftOut:
         return int(self.counts.sum())
 
     def added(self, traffic: PlainTraffic, kinds: Sequence[tuple[str, Outcome, int]]) -> PlainTraffic:
-        """A log with each of them added, once for each kind of series, outcome and bucket."""
+        """The traffic with each of them added once for every kind (series, outcome, bucket)."""
         rows = [
             pd.DataFrame(
                 {
@@ -55,15 +55,15 @@ class LeftOut:
 
 
 def with_untimed(log: RequestLog) -> PlainTraffic:
-    """Including good answers without a time, which count in ratios and among the requests."""
+    """The traffic including good answers without a time, which count in ratios and rates."""
     untimed = log.untimed[log.untimed["outcome"] == str(Outcome.OK)]
     return _with_rows(log.traffic, [untimed] if len(untimed) else [])
 
 
 def left_out_of(log: RequestLog, endpoints: Sequence[str], *, with_untimed: bool, window_s: float | None) -> LeftOut:
-    """Lines that are, or may be, of these endpoints; for times, also those without one.
+    """Lines left out that are, or may be, of these endpoints; with `with_untimed`, also requests without a time.
 
-    Nobody knows when an entirely unreadable line was sent: if windows of `window_s` count, it may be in any of them.
+    An entirely unreadable line may be from any time: if windows of `window_s` are judged, it may be in any of them.
     """
     known, own = set(log.written.values()), {log.written[name] for name in endpoints}
     cells = [(second, count) for (second, name), count in log.lost.items() if name in own or name not in known]
@@ -81,13 +81,13 @@ def left_out_of(log: RequestLog, endpoints: Sequence[str], *, with_untimed: bool
 
 
 def _spread(log: RequestLog, count: int, window_s: float | None) -> Iterable[tuple[int, int]]:
-    """Spread over all seconds, or all of them once in each window."""
+    """The lines spread evenly over all seconds, or, for windows, all of them in every window."""
     if not count:
         return []
     sent = log.traffic.intervals[log.traffic.intervals["series"] == "completed"].groupby("second")["count"].sum()
     seconds = sent.index.to_numpy(dtype=np.int64)
     if window_s is not None:
-        # Windows begin at each full second: one line per window length is in every window, and in none twice.
+        # Windows begin at every second: whatever repeats once per window length is in each window exactly once.
         return [(second, count) for second in range(int(seconds[0]), int(seconds[-1]) + 1, math.ceil(window_s))]
     shares = np.diff(np.floor(np.linspace(0, count, len(seconds) + 1))).astype(np.int64)
     return zip(seconds.tolist(), shares.tolist(), strict=True)

@@ -1,6 +1,6 @@
 """Reads the four CSVs of any Locust run into a `LocustRun`: totals by endpoint, history, failures, exceptions.
 
-Locust 1.0 to 2.47, with and without full history. Times become seconds; a column that isn't there is simply missing.
+Reads Locust 1.0 to 2.47, with and without full history. Times become seconds; columns may be missing.
 """
 
 from __future__ import annotations
@@ -56,36 +56,36 @@ class CsvException:
 class LocustRun:
     source: CsvSet
     files: tuple[str, ...]
-    """The names of those of the four that exist."""
+    """Names of the files that exist."""
     entries: tuple[Entry, ...]
     total: Entry | None
     percentiles: tuple[float, ...]
-    """Those (0-1) for which the totals have a column."""
+    """Quantiles (0-1) for which the totals have a column."""
     history: pd.DataFrame
-    """For all endpoints together: time_s from the first row, users, requests and failures (cumulative), mean_s
-    (cumulative), and a column for each quantile in s, keyed by the quantile (0-1).
+    """All endpoints together, one row per time: time_s from the first row, users, requests and failures (cumulative),
+    mean_s and max_s (cumulative), and a column for each quantile in s, keyed by the quantile (0-1).
     """
     start_unix_s: float | None
     full_history: bool
-    """It has rows for each endpoint, not only for all together."""
+    """The history also has rows for each endpoint."""
     cumulative: bool
-    """The history's percentiles cover everything since the start, not the last ten seconds."""
+    """The history's percentiles cover everything since the start rather than the last ten seconds."""
     failures: tuple[CsvFailure, ...]
     exceptions: tuple[CsvException, ...]
     damage: tuple[str, ...] = field(default=())
-    """What was missing or unreadable, a sentence each."""
+    """What was missing or unreadable, one sentence each."""
     repeats: tuple[Entry, ...] = ()
-    """Further rows of an endpoint, or of all together, that are not an older state of the first."""
+    """Further rows of an endpoint, or of all together, that are not an older state of its first row."""
     seconds: tuple[Entry, ...] = ()
-    """What the history's last rows say about endpoints: nothing without full history."""
+    """Endpoints as in the history's last rows; empty without full history."""
     second_total: Entry | None = None
-    """What the history's last row says about all together."""
+    """All endpoints together, as in the history's last row."""
     has_lost_rows: bool = False
-    """The file with the totals has lost rows: nobody knows which."""
+    """The file with the totals has lost rows, and it is unknown which."""
     last_run_s: float = 0.0
-    """When the last of several runs in one history began; what came before is a different run."""
+    """When the last of several runs in one history began, in s from its first row; earlier rows are other runs."""
     upsets: Upsets = field(default_factory=Upsets)
-    """What the history has that can't be in one undisturbed run."""
+    """What can't occur in the history of one undisturbed run."""
 
     @property
     def name(self) -> str:
@@ -97,7 +97,7 @@ class LocustRun:
 
 
 def load_locust_run(path: Path) -> LocustRun:
-    """Read whatever exists of PREFIX_stats.csv and the three files next to it.
+    """Read PREFIX_stats.csv and the three files next to it, as far as they exist.
 
     InputError if none of them exists, or if nothing in them can be read.
     """
@@ -151,13 +151,13 @@ def _readers(source: CsvSet, path: Path) -> dict[Layout, RowReader]:
 
 
 def _percentiles(readers: Mapping[Layout, RowReader], history: History) -> tuple[float, ...]:
-    """The history's are those of the entire run only if they cover everything since the start."""
+    """Quantiles of the totals, or of the history if its percentiles cover the entire run."""
     header = readers[STATS].header or (readers[HISTORY].header if history.cumulative else [])
     return tuple(sorted(quantiles_of(dict.fromkeys(header, ""))))
 
 
 def _readable(run: LocustRun) -> LocustRun:
-    """With texts for people; until here each text is its bytes."""
+    """The run with readable texts; until here texts have one character per byte."""
     texts = Texts(
         [
             *(text for entry in (*run.entries, *run.repeats, *run.seconds) for text in (entry.method, entry.name)),
@@ -188,9 +188,9 @@ def _readable(run: LocustRun) -> LocustRun:
 
 
 def _entries(reader: RowReader) -> tuple[list[Entry], tuple[Entry, ...]]:
-    """Each endpoint once, and what contradicts it.
+    """Each endpoint once, and further rows that contradict it.
 
-    A crash in the middle of a write can leave an old row after the new one; the old one has no larger counts.
+    A crash in the middle of a write can leave an old row after the new one; an old row's counts are never larger.
     """
     first: dict[tuple[str, str], Entry] = {}
     repeats = []
@@ -206,7 +206,7 @@ def _entries(reader: RowReader) -> tuple[list[Entry], tuple[Entry, ...]]:
 
 
 def _failures(reader: RowReader) -> tuple[CsvFailure, ...]:
-    """The most frequent first."""
+    """Failures, most frequent first."""
     failures = []
     for row in reader.rows():
         occurrences = number_of(row["Occurrences"])

@@ -1,4 +1,4 @@
-"""What rows of Locust's statistics may lack, and whether that could change a verdict."""
+"""A doubt: what rows of Locust's statistics may lack, and whether that could change a verdict."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Doubt:
-    """What these rows may lack.
+    """Requests that these rows may lack.
 
-    This many requests, of which this many failed, and this many may have taken any time.
+    `failures` of them failed, and `slow` of them may have taken any time up to `longest_s`.
     """
 
     why: str
@@ -28,16 +28,16 @@ class Doubt:
     longest_s: float = math.inf
     """None of these took longer, in s."""
     more_s: float = 0.0
-    """How much longer the run took, in s."""
+    """How much longer the run took than the rows say, in s."""
     is_of_all: bool = False
-    """Not one of their numbers can be relied on."""
+    """None of the rows' numbers can be relied on."""
     is_judged: bool = False
-    """What they lack is known from a later state; of its percentiles only if these cover everything."""
+    """What they lack is known from a later state; its percentiles only if they cover the entire run."""
 
     def turns(self, expectation: Expectation, entry: Entry, later: Estimate | None) -> bool:
-        """Whether a threshold that these rows keep would be violated if everything they lack were bad.
+        """Whether a threshold that these rows meet could be violated if everything they lack were bad.
 
-        A later state has been judged separately, if it has the metric.
+        `later` is the metric in a later state, which is judged separately; None if it doesn't have the metric.
         """
         name = expectation.metric.name
         if self.is_of_all:
@@ -54,7 +54,7 @@ class Doubt:
         return not keeps(expectation, entry)
 
     def _keeps_percentile(self, expectation: Expectation, entry: Entry) -> bool:
-        """With more requests above it, it is the percentile of these rows at a higher rank, by the next column."""
+        """With `slow` more requests above it, the percentile is at a higher rank of these rows: the next column."""
         rank = (expectation.metric.quantile or 0.0) * (entry.requests + self.slow) / entry.requests
         if not self.slow:
             return True

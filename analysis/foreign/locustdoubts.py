@@ -1,8 +1,8 @@
-"""What else the files say about rows of Locust's statistics: a later state, and doubts that could change a verdict.
+"""Finds what else the files say about rows of Locust's statistics: a later state, and doubts that may change a verdict.
 
-Locust's counters only grow, apart from --reset-stats, and its files may be written a second or so apart. Whatever one
+Except for --reset-stats, Locust's counters only grow, and its files may be written a second or so apart. Whatever one
 file has in excess of another, and whatever failed before a reset, is therefore treated as requests that the rows lack,
-and a threshold passes only if it would pass with all of them on the bad side.
+and a threshold only passes if it would pass with all of them on the bad side.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 _MS: Final = 1000
 _SLIGHTLY_S: Final = 0.0011
-"""Times that Locust writes with decimals in one file and without in another differ by less than this, in s."""
+"""Times that Locust writes with decimals in one file and without in another differ by less than this."""
 
 
 def later_of(rows: tuple[Entry, ...], run: LocustRun) -> Entry | None:
-    """These rows as in the history, if it continues after the totals; with percentiles if it has any."""
+    """These rows as in the history, with percentiles if it has any; None if it doesn't continue after the totals."""
     pairs = [(row, _second(row, run)) for row in rows]
     if not any(second is not None and second.requests > row.requests for row, second in pairs):
         return None
@@ -39,13 +39,13 @@ def later_of(rows: tuple[Entry, ...], run: LocustRun) -> Entry | None:
     later = newest[0] if len(newest) == 1 else together(newest, name="")
     throughputs = [row.throughput for row in rows if row.throughput and row.throughput.value > 0]
     took_s = max((row.n / row.value for row in throughputs), default=0.0)
-    # The history's own cover the last seconds.
+    # The history's own requests/s only cover the last seconds.
     throughput = reported(later.requests / (took_s + _more_s(run)), later.requests) if took_s else None
     return replace(later, throughput=throughput)
 
 
 def doubts_of(rows: tuple[Entry, ...], expectation: Expectation, run: LocustRun) -> Iterator[Doubt]:
-    """From the history, the failures, further rows, all endpoints together, and what was lost."""
+    """Doubts about these rows: from the history, the failures, further rows, all endpoints together, and lost rows."""
     yield from _of_history(rows, expectation, run)
     yield from _of_failures(rows, run)
     for row in run.repeats:
@@ -86,7 +86,7 @@ def _of_history(rows: tuple[Entry, ...], expectation: Expectation, run: LocustRu
 
 
 def _of_failures(rows: tuple[Entry, ...], run: LocustRun) -> Iterator[Doubt]:
-    """Locust writes this file at the same moment as the totals, and each failure is in both."""
+    """A doubt if the failures file has more failures: Locust writes it with the totals, and each failure is in both."""
     of_all = rows == (run.total,)
     keys = {(row.method, row.name) for row in rows}
     listed = sum(failure.occurrences for failure in run.failures if of_all or (failure.method, failure.name) in keys)
@@ -115,7 +115,7 @@ def _of_total(run: LocustRun) -> Iterator[Doubt]:
 
 
 def _of_sum(total: Entry, run: LocustRun) -> Iterator[Doubt]:
-    """Locust's totals end with all endpoints together: if that row is missing, others may be missing too."""
+    """A doubt about totals added up from rows: Locust writes the total row last, so other rows may be missing too."""
     if run.has_lost_rows:
         yield Doubt("rows of the stats file are missing, and their content is unknown", *(math.inf,) * 3)
         return
@@ -127,7 +127,7 @@ def _of_sum(total: Entry, run: LocustRun) -> Iterator[Doubt]:
 
 
 def _of_endpoints(run: LocustRun) -> Iterator[Doubt]:
-    """What all together have in excess of the sum of endpoints belongs to a lost row, or to these."""
+    """Doubts from the total: what it has in excess of the endpoints' sum belongs to a lost row, or to these."""
     total, is_whole = run.total, run.total is not None and run.total.name != SUM
     requests = failures = 0
     if total is not None and is_whole:
@@ -143,9 +143,9 @@ def _of_endpoints(run: LocustRun) -> Iterator[Doubt]:
 
 
 def _since_keeps(expectation: Expectation, run: LocustRun, *, is_own: bool) -> bool:
-    """Whether the history's percentiles, of ten seconds or of everything, keep a threshold in what the totals lack.
+    """Whether, by the history's percentiles, the requests that the totals lack meet a threshold.
 
-    For some of the endpoints, that is only known if all of the requests keep it.
+    For single endpoints, that is only known if all requests meet it.
     """
     if run.second_total is not None and expectation.holds(_longest_s(run.second_total, up=True)):
         return True
@@ -163,7 +163,7 @@ def _since(run: LocustRun) -> pd.DataFrame:
 
 
 def _more_s(run: LocustRun) -> float:
-    """For how long the history continues, in s."""
+    """How long the history continues after the totals, in s."""
     since = _since(run)
     if since.empty:
         return 0.0
@@ -172,7 +172,7 @@ def _more_s(run: LocustRun) -> float:
 
 
 def _second(row: Entry, run: LocustRun) -> Entry | None:
-    """The same row, in the history."""
+    """The same row in the history; None if it isn't there."""
     if row is run.total:
         return run.second_total
     return next((second for second in run.seconds if _is_of(second, row)), None)
@@ -189,7 +189,7 @@ def _longest_s(row: Entry, *, up: bool = False) -> float:
 
 
 def _of_itself(rows: tuple[Entry, ...], run: LocustRun) -> Iterator[Doubt]:
-    """A row that contradicts itself passes nothing: it isn't as Locust wrote it, or is of something else."""
+    """A doubt about rows that contradict themselves: they are not as Locust wrote them, so nothing may pass."""
     is_sum = run.total is not None and rows == (run.total,) and run.total.name == SUM
     for row in run.entries if is_sum else rows:
         for contradiction in row.contradictions[:1]:
@@ -197,7 +197,7 @@ def _of_itself(rows: tuple[Entry, ...], run: LocustRun) -> Iterator[Doubt]:
 
 
 def _of_upsets(rows: tuple[Entry, ...], run: LocustRun) -> Iterator[Doubt]:
-    """What was counted before a reset counts where it failed; rows without full history may be any endpoint's."""
+    """Doubts from upsets: failures before a reset count; without full history they may be any endpoint's."""
     own = {(row.method, row.name) for row in rows}
     keys = {TOTAL} if rows == (run.total,) or not run.full_history else own
     unclear = "" if keys == own or rows == (run.total,) else ", and it doesn't show for which endpoints"
@@ -206,7 +206,7 @@ def _of_upsets(rows: tuple[Entry, ...], run: LocustRun) -> Iterator[Doubt]:
         more = f" (and {len(falls) - 1:,} times more)" if len(falls) > 1 else ""
         why = f"the history's totals {falls[0].what}{more}: what failed before is left out{unclear}"
         failures = sum(fall.before.failures for fall in falls)
-        # Where requests don't fall, those before are still among them.
+        # If requests don't fall, earlier ones are still included.
         requests = sum(fall.before.requests for fall in falls if fall.after.requests < fall.before.requests)
         yield Doubt(why, requests, failures, failures)
     for key in sorted({TOTAL, *own} & set(run.upsets.odd_rows)):

@@ -1,4 +1,4 @@
-"""Turns a row of Locust's statistics into an `Entry`: counts, and times with what Locust's rounding leaves open."""
+"""Turns a row of Locust's statistics into an `Entry`: counts, and times with the interval from Locust's rounding."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ PERCENTILE: Final = re.compile(r"(\d{1,3}(?:\.\d{1,6})?)%", re.ASCII)
 AGGREGATED: Final = "Aggregated"
 SUM: Final = "Sum"
 NO_METHOD: Final = frozenset({"", "None"})
-"""What Locust writes as the type of the row of all endpoints; version 1.0 writes 'None'."""
+"""The type that Locust writes for the row of all endpoints; version 1.0 writes 'None'."""
 _LARGEST: Final = 1e12
-"""A larger number is damaged: in ms it would be thirty years."""
+"""A larger number is damage: in ms it would be thirty years."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One row of Locust's statistics: an endpoint, or all; None if the cell was N/A or is missing.
+    """One row of Locust's statistics: an endpoint, or all together. None stands for a cell that is N/A or missing.
 
-    The intervals of times are what Locust's rounding leaves open, and nothing else.
+    The intervals of times only cover Locust's rounding.
     """
 
     method: str
@@ -38,9 +38,9 @@ class Entry:
     throughput: Estimate | None
     quantiles: Mapping[float, Estimate]
     written: str = ""
-    """The name as its bytes, one character each."""
+    """The name as bytes, one character each."""
     contradictions: tuple[str, ...] = ()
-    """Between its own columns, in words."""
+    """Contradictions between its own columns, in words."""
 
     @property
     def title(self) -> str:
@@ -52,7 +52,7 @@ class Entry:
 
 
 def rounded(value_ms: float, n: int) -> Estimate:
-    """A percentile with the times that Locust rounds to it: two digits, or whole milliseconds below 100 ms.
+    """A percentile with the range that Locust rounds to it: two digits, or whole milliseconds below 100 ms.
 
     Source: locust/stats.py 1.0.3 and 2.47, bucket_response_time.
     """
@@ -62,7 +62,7 @@ def rounded(value_ms: float, n: int) -> Estimate:
 
 
 _HALVES: Final = ((100, 0.5), (1_000, 5.0), (10_000, 50.0), (math.inf, 500.0))
-"""Up to which value (ms) half of which step is lost."""
+"""Upper bounds of values (ms), and half the rounding step up to each."""
 
 
 def entry_of(row: Mapping[str, str], *, count: str, failures: str, prefix: str) -> Entry | None:
@@ -92,7 +92,7 @@ def _time(text: str, n: int) -> Estimate | None:
 
 
 def number_of(text: str) -> float:
-    """A number from 0 on; nan for N/A and for anything else."""
+    """A number of at least 0; nan for N/A and anything else."""
     try:
         value = float(text)
     except ValueError:
@@ -101,7 +101,7 @@ def number_of(text: str) -> float:
 
 
 def quantiles_of(row: Mapping[str, str]) -> dict[float, float]:
-    """Quantile (0-1) to ms."""
+    """Times in ms by quantile (0-1); nan for N/A."""
     columns = ((_quantile_of(name), cell) for name, cell in row.items())
     return {quantile: number_of(cell) for quantile, cell in columns if quantile is not None}
 
@@ -114,13 +114,13 @@ def _quantile_of(column: str) -> float | None:
 
 
 def is_older(entry: Entry, than: Entry) -> bool:
-    """Whether it may be an earlier state of the same counters, which only grow, or the same state."""
+    """Whether it may be an earlier state of the same counters, which only grow, or an equal one."""
     longest_s, limit_s = (row.maximum.value if row.maximum else 0.0 for row in (entry, than))
     return entry.requests <= than.requests and entry.failures <= than.failures and longest_s <= limit_s
 
 
 def split(entries: list[Entry], *, adds_up: bool = True) -> tuple[Entry | None, tuple[Entry, ...]]:
-    """The row of all endpoints, and the others; if it is missing, counts are added up, but percentiles can't be."""
+    """The row of all endpoints, and the others; if it is missing, counts are added up, without percentiles."""
     total = next((entry for entry in entries if entry.name == AGGREGATED and not entry.method), None)
     endpoints = tuple(entry for entry in entries if entry is not total)
     if total is None and endpoints and adds_up:
@@ -129,7 +129,7 @@ def split(entries: list[Entry], *, adds_up: bool = True) -> tuple[Entry | None, 
 
 
 def together(entries: tuple[Entry, ...], name: str) -> Entry:
-    """Several rows as one; a percentile of several can't be derived from theirs."""
+    """Several rows as one; its percentiles are missing, because they can't be derived from several rows."""
     used = [entry for entry in entries if entry.requests]
     n = sum(entry.requests for entry in used)
     means = [entry.mean for entry in used if entry.mean]

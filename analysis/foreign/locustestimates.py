@@ -1,4 +1,4 @@
-"""Estimates a metric from rows of Locust's statistics, with the reservations that such rows call for."""
+"""Estimates a metric from rows of Locust's statistics, with the warnings that such rows require."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _FAILURES_WORTH_A_WORD: Final = 0.01
 
 
 def estimate_in(entry: Entry, metric: Metric) -> Estimate | None:
-    """The metric of these rows, with all reservations; None if it is N/A."""
+    """The metric of these rows, with all warnings; None if it is N/A."""
     estimate = _value_in(entry, metric)
     return estimate and replace(estimate, warnings=tuple(_warnings(estimate, metric, entry)))
 
 
 def _warnings(estimate: Estimate, metric: Metric, entry: Entry) -> Iterator[str]:
-    """For a value that was added up, or whose interval is only Locust's rounding."""
+    """Warnings about a value that was added up, or whose interval only covers Locust's rounding."""
     if entry.name == SUM:
         yield "added up from the rows of each endpoint"
     yield from estimate.warnings
@@ -38,7 +38,7 @@ def _warnings(estimate: Estimate, metric: Metric, entry: Entry) -> Iterator[str]
 
 
 def _value_in(entry: Entry, metric: Metric) -> Estimate | None:
-    """With its interval: Wilson's for error_ratio, what the rounding leaves open for times; None if it is N/A."""
+    """The value with Wilson's interval for error_ratio, or the rounding's interval for times; None if it is N/A."""
     match metric.name:
         case "p":
             return entry.quantiles.get(metric.quantile or 0.0)

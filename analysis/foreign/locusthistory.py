@@ -1,4 +1,4 @@
-"""Reads the history file of a Locust run into a frame with a row per second, and determines what it covers."""
+"""Reads a Locust run's history file into a frame with one row per time, and determines what it covers."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 
 _PAUSE_S: Final = 10
-"""Rows of one run are one or two seconds apart."""
+"""Rows of one run are only one or two seconds apart."""
 
 
 class History:
-    """The history, read row by row: all rows of all endpoints together are kept, of single endpoints only the last."""
+    """The history, read row by row; keeps all rows of all endpoints together, but only the last of each endpoint."""
 
     def __init__(self, reader: RowReader) -> None:
         self.last: dict[tuple[str, str], dict[str, str]] = {}
@@ -49,7 +49,7 @@ class History:
 
     @property
     def last_run_s(self) -> float:
-        """When the last of several runs began."""
+        """When the last of several runs began, in s from the first row; 0 if there is one run."""
         return self._starts_s[-1] if self._starts_s else 0.0
 
     @property
@@ -82,16 +82,16 @@ class History:
             self.last[row["Type"], row["Name"]] = row
 
     def entries(self) -> Iterator[Entry]:
-        """Totals as in the last rows; their percentiles only if these cover the entire run.
+        """Totals from the last rows, with percentiles only if those cover the entire run.
 
-        An endpoint that only occurs in an earlier run of the same history is not part of the last one.
+        Endpoints that only occur in an earlier run of the same history are left out.
         """
         began_s = (self.start_unix_s or 0.0) + self.last_run_s
         rows = [row for row in self.last.values() if not number_of(row["Timestamp"]) < began_s]
         last = [*rows, *([self._total] if self._total else [])]
         for row in last:
             kept = {name: cell for name, cell in row.items() if self.cumulative or not PERCENTILE.fullmatch(name)}
-            # The history's requests/s are those of the last seconds.
+            # The history's requests/s only cover the last seconds.
             kept.pop("Requests/s", None)
             entry = entry_of(kept, count="Total Request Count", failures="Total Failure Count", prefix="Total ")
             if entry is not None:
@@ -99,7 +99,7 @@ class History:
 
 
 def _history_frame(rows: list[dict[str | float, float]]) -> pd.DataFrame:
-    """One row per second, in chronological order."""
+    """One row per time, in chronological order."""
     if not rows:
         return pd.DataFrame(columns=["time_s", "users", "requests", "failures", "mean_s", "max_s"], dtype=float)
     table = pd.DataFrame(rows).sort_values("time_s", kind="stable").drop_duplicates("time_s", keep="last")
@@ -108,7 +108,7 @@ def _history_frame(rows: list[dict[str | float, float]]) -> pd.DataFrame:
 
 
 def _history_row(row: Mapping[str, str], at_s: float) -> dict[str | float, float]:
-    """Percentiles that are all 0 are not times: nothing ended in the window, or Locust had no window yet.
+    """One row as numbers. Percentiles that are all 0 become nan: nothing ended in the window, or there was none yet.
 
     Source: locust/stats.py 2.47, get_current_response_time_percentile and _percentile_fields (`or 0`).
     """
@@ -127,10 +127,10 @@ def _history_row(row: Mapping[str, str], at_s: float) -> dict[str | float, float
 
 
 def _is_cumulative(history: pd.DataFrame, *, full_history: bool) -> bool:
-    """Whether percentiles cover everything since the start: then their 100 % is, in each row, the longest time so far.
+    """Whether percentiles cover everything since the start: then in each row their 100 % is the longest time so far.
 
-    Locust 1.0 to 1.1 write those of the last ten seconds, 1.2 to 2.2.1 those since the start, later ones
-    the former with full history and the latter without. Source: locust's commits e0e35dc2 and bdf59435.
+    Locust 1.0 to 1.1 write percentiles of the last ten seconds, 1.2 to 2.2.1 since the start, and later versions the
+    former with full history and the latter without. Source: locust's commits e0e35dc2 and bdf59435.
     """
     if 1.0 not in history or history["requests"].max() == 0:
         return not full_history
@@ -141,9 +141,9 @@ def _is_cumulative(history: pd.DataFrame, *, full_history: bool) -> bool:
 
 
 def _starts_s(history: pd.DataFrame) -> list[float]:
-    """When another run began: totals fall, and so do users, or there was a pause.
+    """When another run began: totals fall, and users do too, or there was a pause.
 
-    If totals fall while users stay, it is one run with Locust's --reset-stats.
+    If totals fall while users don't, it is one run with Locust's --reset-stats.
     """
     requests, users = history["requests"], history["users"]
     pause = history["time_s"].diff() > max(_PAUSE_S, 5 * float(history["time_s"].diff().median() or 0))

@@ -1,4 +1,4 @@
-"""Says where a run's files lack something that others of them have, or contradict each other or themselves."""
+"""Describes where a run's files lack something that others have, or contradict each other or themselves."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def mismatches(
     listed: int,
     repeats: tuple[Entry, ...],
 ) -> list[str]:
-    """A sentence each; `listed` is how many failures the failures file has."""
+    """One sentence per mismatch; `listed` is the number of failures in the failures file."""
     return [
         *_gaps(total, endpoints),
         *_disagreement(total, history),
@@ -32,7 +32,7 @@ def mismatches(
 
 
 def _gaps(total: Entry | None, endpoints: tuple[Entry, ...]) -> Iterator[str]:
-    """Missing rows of endpoints are noticed by what all together have more than they do."""
+    """Differences between the total and the sum of the endpoints' rows, which show missing rows."""
     if total is None or not endpoints:
         return
     if total.name == SUM:
@@ -49,7 +49,10 @@ def _gaps(total: Entry | None, endpoints: tuple[Entry, ...]) -> Iterator[str]:
 
 
 def _disagreement(total: Entry | None, history: History) -> Iterator[str]:
-    """Locust writes its files every ten seconds, and not once more at the end. Source: locust/stats.py 2.47."""
+    """Differences between totals and history: Locust doesn't write its files once more at the end.
+
+    Source: locust/stats.py 2.47.
+    """
     ahead = total.requests - history.requests if total and len(history.frame) else 0
     if ahead > 0:
         yield f"the history lacks the last {counted(ahead, 'request')}"
@@ -61,7 +64,7 @@ def _disagreement(total: Entry | None, history: History) -> Iterator[str]:
 
 
 def _contradictions(total: Entry | None, listed: int, repeats: tuple[Entry, ...]) -> Iterator[str]:
-    """What can't be explained by files written at slightly different moments."""
+    """Contradictions that can't be explained by files written at slightly different moments."""
     if total is not None and listed > total.failures:
         yield f"the failures file has {listed:,} failures, all endpoints together {total.failures:,}"
     if repeats:

@@ -1,6 +1,6 @@
-"""Compares the totals' percentiles with those of the history, which have to leave room for them.
+"""Checks that the history's percentiles leave room for the totals' percentiles.
 
-If each ten seconds of a run had a fifth of its requests above some time, a fifth of all of them were.
+If in every ten seconds of a run a fifth of the requests took longer than some time, so did a fifth of all requests.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 _WINDOW_S: Final = 10
 _LEAST_ROWS: Final = 10
 _FACTOR: Final = 1.5
-"""By how much more requests than a percentile allows for must have been above it: windows don't end on the second."""
+"""Only deny a percentile if this many times more requests are above it than it allows: windows are inexact."""
 
 
 def percentile_denied(expectation: Expectation, run: LocustRun) -> str | None:
-    """Why a percentile of all endpoints together can't be as low as the totals say.
+    """Why a percentile of all endpoints together can't be as low as the totals say; None if it can.
 
-    A row with a time t at a lower quantile has a share of at least one minus that quantile of its requests at t or
-    above. If that is so in every row, and the rows cover most requests, too many are there for the higher quantile.
+    If a row has time t at a lower quantile q, a share of at least 1 - q of its requests took t or longer. If that holds
+    in every row, and the rows cover most requests, too many took t or longer for the higher quantile to be below it.
     """
     quantile, total = expectation.metric.quantile, run.total
     rows = _of_the_totals(run)
@@ -51,14 +51,14 @@ def percentile_denied(expectation: Expectation, run: LocustRun) -> str | None:
 
 
 def _of_the_totals(run: LocustRun) -> pd.DataFrame:
-    """The rows since the last run, or the last reset, began."""
+    """The history's rows since the last run, or the last reset, began."""
     falls = run.upsets.falls.get(TOTAL, ())
     since_s = max([run.last_run_s, *(fall.after.at_s for fall in falls)])
     return run.history[run.history["time_s"] >= since_s]
 
 
 def _covered(used: pd.DataFrame, *, cumulative: bool) -> float:
-    """How many requests these rows' percentiles are of, at least."""
+    """The least number of requests that these rows' percentiles cover."""
     if cumulative:
         return float(used["requests"].iloc[-1])
     if float(used["time_s"].diff().max()) > _WINDOW_S / 2:

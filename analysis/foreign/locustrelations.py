@@ -1,8 +1,8 @@
-"""What must hold between the columns of one row of Locust's, whatever was measured; otherwise the row is damaged.
+"""Checks relations that must hold between the columns of any row of Locust's statistics; otherwise it is damaged.
 
-Average, Min and Max are exact, or without their decimals (Locust 1.0); Median and the percentiles are rounded to two
-digits, or to whole milliseconds below 100 ms. Failures/s and Requests/s share their time, and Locust 1.0 rounds both to
-0.01. Rows with more failures than requests are not even read.
+Average, Min and Max are exact, or truncated to whole milliseconds (Locust 1.0); Median and the percentiles are rounded
+to two digits, or to whole milliseconds below 100 ms. Failures/s and Requests/s cover the same time, and Locust 1.0
+rounds both to 0.01. Rows with more failures than requests are not even read.
 Source: locust/stats.py 1.0.3 and 2.47, StatsEntry, bucket_response_time and calculate_response_time_percentile.
 """
 
@@ -16,15 +16,15 @@ from typing import Final
 from loadproof.analysis.foreign.locustentries import number_of, quantiles_of, rounded
 
 _CUT_MS: Final = 1.0
-"""How far a time without its decimals may be from the exact one."""
+"""How far a truncated time may be from the exact one."""
 _RATE_STEP_RPS: Final = 0.01
 _RATE_RATIO: Final = 0.01
 _MANY: Final = 1_000
-"""Requests that take two days even at the highest rate that Locust 1.0 writes as 0.00."""
+"""This many requests take two days even at the highest rate that Locust 1.0 writes as 0.00."""
 
 
 class _Cells:
-    """The numbers of a row; nan where there is none, which contradicts nothing."""
+    """The numbers of a row; nan if there is none, which contradicts nothing."""
 
     def __init__(self, row: Mapping[str, str], *, count: str, failures: str, prefix: str) -> None:
         self.requests, self.failures = number_of(row[count]), number_of(row.get(failures, ""))
@@ -47,7 +47,10 @@ def in_totals(row: Mapping[str, str]) -> Iterator[str]:
 
 
 def in_history(row: Mapping[str, str]) -> Iterator[str]:
-    """The same for the history: its rates and, with full history, its percentiles are those of the last seconds."""
+    """How a row of the history contradicts itself.
+
+    Its rates and, with full history, its percentiles only cover the last seconds, so fewer relations apply.
+    """
     cells = _Cells(row, count="Total Request Count", failures="Total Failure Count", prefix="Total ")
     for relation in _OF_TIMES if cells.requests > 0 else ():
         yield from relation(cells)
@@ -86,9 +89,9 @@ def _highest_percentile_is_max(cells: _Cells) -> Iterator[str]:
 
 
 def _median_is_the_50_percent(cells: _Cells) -> Iterator[str]:
-    """Give or take a column: in Locust 1.0 they lie on the two sides of a gap in the middle.
+    """The Median may be off by one column: in Locust 1.0 the two may lie on either side of a gap in the middle.
 
-    Later ones leave requests without a time out of the Median only; if those are a third, the percentiles are wrong.
+    Later versions leave requests without a time out of the Median only; if they are a third, the percentiles are wrong.
     """
     places = [quantile for quantile, _ in cells.percentiles]
     if 0.5 not in places:
@@ -111,13 +114,13 @@ def _rates_have_the_ratio_of_counts(cells: _Cells) -> Iterator[str]:
 
 
 def _many_requests_have_a_rate(cells: _Cells) -> Iterator[str]:
-    """Not as much as that: over which time Locust averages, no other column tells."""
+    """Only that it isn't 0: no other column shows over which time Locust averages."""
     if cells.rate == 0 and cells.requests >= _MANY:
         yield f"Requests/s is 0 with {cells.requests:,.0f} requests"
 
 
 def _rates_are_of_some(cells: _Cells) -> Iterator[str]:
-    """In the history: what was counted in the last seconds was counted since the start."""
+    """In the history: requests of the last seconds are also among those since the start."""
     if cells.rate > 0 and cells.requests == 0:
         yield f"Requests/s is {cells.rate:,.10g} without a request"
     if cells.failure_rate > 0 and cells.failures == 0:

@@ -1,6 +1,6 @@
-"""Reads one CSV of Locust's into rows of text, whatever a crash, an old Locust or a hostile name did to it.
+"""Reads one of Locust's CSVs into rows of text, even if a crash, an old Locust or a hostile name damaged it.
 
-Locust 1.0 writes texts between quotes without escaping them; later versions use the csv module.
+Locust 1.0 puts texts between quotes without escaping them; later versions use the csv module.
 Source: locust/stats.py 1.0.3, requests_csv; 2.47, StatsCSVFileWriter.
 """
 
@@ -29,13 +29,13 @@ _NUMBER: Final = r'"?(?:N/A|-?\d[\d.]*)"?'
 
 @dataclass(frozen=True)
 class Layout:
-    """What one of the four files is called, and the columns that identify it; the first four come first."""
+    """The name of one of the four files, and the columns that identify it; a file begins with the first four."""
 
     name: str
     """As in PREFIX_name.csv."""
     columns: tuple[str, ...]
     texts: int
-    """How many leading columns may hold any text; the others are numbers. 0 if no columns follow."""
+    """How many leading columns may hold any text; the others are numbers. 0 for files that are always escaped."""
 
 
 STATS: Final = Layout("stats", ("Type", "Name", "Request Count", "Failure Count"), texts=2)
@@ -47,9 +47,9 @@ LAYOUTS: Final = (STATS, HISTORY, FAILURES, EXCEPTIONS)
 
 @dataclass
 class RowReader:
-    """Rows of one file as mappings from column to text; what could not be read is counted, and described by `damage`.
+    """Reads the rows of one file as mappings from column to text; counts unreadable lines, which `damage` describes.
 
-    A cell has one character per byte; `Texts` decodes them.
+    Cells have one character per byte; `Texts` decodes them.
     """
 
     path: Path
@@ -61,9 +61,9 @@ class RowReader:
     header: list[str] = field(default_factory=list)
 
     def rows(self) -> Iterator[dict[str, str]]:
-        """One after another, because a history can be long; InputError if it isn't such a file of Locust's.
+        """Rows one after another, because a history can be long; InputError if it isn't this kind of Locust's files.
 
-        A caller passes rows that it can't use to `reject`.
+        Callers pass rows that they can't use to `reject`.
         """
         if not self.exists:
             return
@@ -73,7 +73,7 @@ class RowReader:
                 yield from self._read_rows(lines)
 
     def reject(self, row: Mapping[str, str]) -> None:
-        """A row with the right columns but wrong values."""
+        """Count a row with the right columns but wrong values as unreadable."""
         self.taken -= 1
         self._skip(",".join(row.values()).encode("latin-1"))
 
@@ -83,12 +83,12 @@ class RowReader:
 
     @property
     def has_lost(self) -> bool:
-        """Whether there was more than what was read; known once the rows have been read."""
+        """Whether anything was left out; known once the rows have been read."""
         return self.cut or self.skipped > 0
 
     @property
     def damage(self) -> Iterator[str]:
-        """A sentence each; known once the rows have been read."""
+        """What was missing or unreadable, one sentence each; known once the rows have been read."""
         name = f"the {self.layout.name} file"
         if not self.exists:
             yield f"there is no {self.layout.name} file"
@@ -101,7 +101,7 @@ class RowReader:
 
     @property
     def problem(self) -> Problem:
-        """For a file from which no row could be read."""
+        """The problem with a file from which no row could be read."""
         remedy = "save it as Locust wrote it, or leave it out: a report needs only one of the four"
         if not self.skipped:
             what = "it ends within its first row" if self.cut and self.header else "it has no row"
@@ -133,7 +133,7 @@ class RowReader:
 
     def _read_rows(self, lines: _Lines) -> Iterator[dict[str, str]]:
         yield from self._all_rows(lines)
-        # A history shows by its counters where another run begins; totals of several runs say nothing.
+        # A history's counters show where another run begins; totals of several runs are meaningless.
         if lines.skips and self.layout is not HISTORY:
             what = "several runs in one file: its first line appears again"
             raise InputError(Problem(str(self.path), what, "give the CSVs of each run alone, as Locust wrote them"))
@@ -150,7 +150,7 @@ class RowReader:
             self.cut = not lines.whole
 
     def _unescaped_rows(self, lines: _Lines) -> Iterator[dict[str, str]]:
-        # One row behind, because whether the last one is complete is only known at the end of the file.
+        # One row behind, because only the end of the file shows whether the last row is complete.
         previous: list[str] | None = None
         for record in self._unescaped_records(lines):
             if previous is not None:
@@ -177,7 +177,7 @@ class RowReader:
         return self._unescaped and self.layout is not HISTORY and len(record) == len(self.header)
 
     def _unescaped_records(self, lines: Iterable[bytes]) -> Iterator[list[str]]:
-        """A record ends where a line ends in as many numbers as there are columns after the texts."""
+        """Records end where a line ends in as many numbers as there are columns after the texts."""
         numbers = len(self.header) - self.layout.texts
         tail = re.compile(rf'",((?:{_NUMBER},){{{numbers - 1}}}{_NUMBER})[\r\n]*$', re.ASCII)
         parts: list[str] = []
@@ -196,9 +196,9 @@ class RowReader:
 
 
 def refuse_unreadable(readers: list[RowReader]) -> None:
-    """InputError for non-empty files without a row, once the rows were read: that is different from 'nothing there'.
+    """InputError for files of which no line could be read, or if no file has a row; call it after reading all rows.
 
-    A header alone, or a first row cut off by a crash, is what Locust leaves early on, next to a file that has rows.
+    A header alone, or a first row cut off by a crash, is fine if another file has rows: Locust leaves those early on.
     """
     none_at_all = not any(reader.taken for reader in readers)
     problems = [
@@ -215,14 +215,14 @@ def refuse_unreadable(readers: list[RowReader]) -> None:
 
 
 class _Lines:
-    """The lines of a file, remembering whether there were any, and whether the last one was complete."""
+    """The lines of a file; remembers whether there were any, and whether the last one was complete."""
 
     def __init__(self, lines: Iterator[bytes]) -> None:
         self._lines = lines
         self.whole = True
         self.seen = False
         self.skipped: bytes | None = None
-        """Without its end: such lines are left out."""
+        """A line, without its end; lines like it are left out."""
         self.skips = 0
 
     def __iter__(self) -> Iterator[bytes]:
@@ -239,13 +239,13 @@ class _Lines:
 
 
 def _begins(header: list[str], layout: Layout) -> bool:
-    """A truncated header: the layout's columns in order, the last of them incomplete."""
+    """Whether this is a truncated header: the layout's columns in order, the last of them incomplete."""
     known = layout.columns[:4]
     return all(whole.startswith(cell.strip('"')) for whole, cell in zip(known, header, strict=False))
 
 
 def _unescaped_record(text: str, tail: re.Pattern[str], texts: int) -> list[str]:
-    """Properly escaped, as a spreadsheet would save it, or split at the first `","` of each text."""
+    """The cells of a record: properly escaped, as saved by a spreadsheet, or split at the first `","` of each text."""
     try:
         rows = list(csv.reader((f"{line}\n" for line in text.rstrip("\r\n").split("\n")), strict=True))
     except csv.Error:

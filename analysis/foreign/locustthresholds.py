@@ -1,4 +1,4 @@
-"""Judges a `LocustRun` by a file of thresholds, and refuses with a reason what such CSVs can't tell."""
+"""Judges a `LocustRun` by a file of thresholds, and refuses thresholds that such CSVs can't decide, with the reason."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ _UNTOLD: Final = "Locust's CSVs don't show this"
 
 
 def read_csv_thresholds(path: Path, run: LocustRun) -> tuple[FileThreshold, ...]:
-    """Read and check a file of thresholds; InputError reports everything that is wrong with it for this run."""
+    """Read a file of thresholds and check it against this run; InputError reports everything that is wrong with it."""
     return read_thresholds(path, lambda threshold: _refusals(threshold, run))
 
 
 def verdict_on_csvs(thresholds: tuple[FileThreshold, ...], run: LocustRun) -> Verdict:
-    """The verdict on these thresholds; never INVALID, because nothing here tells how the generator did."""
+    """The verdict on these thresholds; never INVALID, because the CSVs don't show how the generator did."""
     judgements = tuple(judge_entries(threshold, run) for threshold in thresholds)
     findings = tuple(_raised(run))
     words = {judgement.word for judgement in judgements} | {finding.word for finding in findings}
@@ -73,7 +73,7 @@ def verdict_on_csvs(thresholds: tuple[FileThreshold, ...], run: LocustRun) -> Ve
 
 
 def _raised(run: LocustRun) -> Iterator[Finding]:
-    """As in a run of our own: a task that ends in the middle sends less than it was meant to."""
+    """A finding on many exceptions, as in a run of ours: a task cut short sends less than intended."""
     times, sent = sum(raised.count for raised in run.exceptions), run.total.requests if run.total else 0
     if times > MOST_RAISED * sent:
         first = shortened(run.exceptions[0].message) or "one without text"
@@ -100,7 +100,7 @@ _WITHOUT_DOUBTS: Final = (
 def _pass_alone(
     thresholds: tuple[FileThreshold, ...], judgements: tuple[Judgement, ...], run: LocustRun
 ) -> Iterator[bool]:
-    """For each that is INCONCLUSIVE, whether its rows would pass alone: then more requests don't help."""
+    """For each INCONCLUSIVE judgement, whether its rows alone would pass: then more requests won't help."""
     for threshold, judgement in zip(thresholds, judgements, strict=True):
         rows = entries_of(threshold, run)
         if judgement.word is Word.INCONCLUSIVE and rows:
@@ -108,9 +108,9 @@ def _pass_alone(
 
 
 def judge_entries(threshold: FileThreshold, run: LocustRun) -> Judgement:
-    """No data is never a pass; a time passes or fails unless its limit is within Locust's rounding.
+    """Judge one threshold. Without data it is INCONCLUSIVE, and so is a time whose limit is within Locust's rounding.
 
-    The other files have to agree: it passes only if it would pass with everything that its rows may lack on the bad
+    The other files have to agree: it only passes if it would pass with everything that its rows may lack on the bad
     side.
     """
     expectation, rows = threshold.expectation, entries_of(threshold, run)
@@ -132,7 +132,7 @@ def judge_entries(threshold: FileThreshold, run: LocustRun) -> Judgement:
 
 
 def _judge_later(judgement: Judgement, then: Judgement, later: Entry) -> Judgement:
-    """If two states get two verdicts, the later one decides if it is beyond the limit."""
+    """If two states get different verdicts, a FAIL of the later one decides; otherwise it is INCONCLUSIVE."""
     why = f"the history file continues beyond the stats file, to {later.requests:,} requests"
     if then.word is Word.FAIL:
         return replace(then, reason=f"{then.reason}; {why}")
@@ -141,7 +141,7 @@ def _judge_later(judgement: Judgement, then: Judgement, later: Entry) -> Judgeme
 
 
 def _judge_entry(threshold: FileThreshold, entry: Entry | None) -> Judgement:
-    """By these rows alone."""
+    """Judge a threshold by these rows alone."""
     metric = threshold.expectation.metric
     estimate = estimate_in(entry, metric) if entry is not None else None
     if entry is None or estimate is None:
@@ -166,9 +166,9 @@ def entries_of(threshold: FileThreshold, run: LocustRun) -> tuple[Entry, ...]:
 
 
 def _rows_named(name: str, run: LocustRun) -> list[Entry]:
-    """Rows with this name; else those that a report shows like this, with their method.
+    """Rows with this name; else with this title (method and name, as in reports).
 
-    Else with these bytes in a code page.
+    Else rows whose name has these bytes in some code page.
     """
     return (
         [entry for entry in run.entries if entry.name == name]
@@ -213,7 +213,7 @@ def _impossible(threshold: FileThreshold, run: LocustRun) -> Iterator[Mistake]:
 
 
 def _unmatched(threshold: FileThreshold, run: LocustRun) -> Iterator[Mistake]:
-    """Names that no row has; in a run without rows they can't be told from endpoints without requests."""
+    """Names and methods that no row has; none in a run without rows, where endpoints may just have had no requests."""
     if not run.entries:
         return
     methods_of: dict[str, set[str]] = {}

@@ -1,7 +1,7 @@
-"""Watches a history, row by row in the order in which it was written, for what can't be in one undisturbed run.
+"""Watches a history, row by row in the order written, for what can't occur in one undisturbed run.
 
-Counters only grow, unless they were reset (Locust's --reset-stats, a button in its web UI) or another run began, and a
-clock is set back once at most.
+Counters only grow, unless they were reset (by Locust's --reset-stats or a button in its web UI) or another run began,
+and a clock is set back once at most.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ TOTAL: Final[Key] = ("", AGGREGATED)
 
 @dataclass(frozen=True)
 class Counts:
-    """Since the start, at this time."""
+    """Counts since the start, at this time in s."""
 
     at_s: float
     requests: float
@@ -49,17 +49,17 @@ class Fall:
 
 @dataclass(frozen=True)
 class Upsets:
-    """By method and name; times in s from the first row."""
+    """What can't occur in one undisturbed run, by method and name; times in s from the first row."""
 
     falls: Mapping[Key, tuple[Fall, ...]] = field(default_factory=dict)
-    """Those of the last run."""
+    """Falls within the last run."""
     odd_rows: Mapping[Key, tuple[int, str]] = field(default_factory=dict)
-    """How many rows contradict themselves, and how the first one does."""
+    """How many rows contradict themselves, and how the first one does, in words."""
     backward_steps: int = 0
     """How often a row is earlier than the one before it."""
 
     def named(self, of: Callable[[str], str]) -> Upsets:
-        """With other texts for methods and names."""
+        """The same with `of` applied to all methods and names."""
         return replace(
             self,
             falls={(of(method), of(name)): falls for (method, name), falls in self.falls.items()},
@@ -68,7 +68,7 @@ class Upsets:
 
     @property
     def sentences(self) -> Iterator[str]:
-        """A few of them, for people who judge nothing."""
+        """The first few upsets, for reports without thresholds."""
         for fall in self.falls.get(TOTAL, ())[:_MOST_FALLS]:
             why = "as with Locust's --reset-stats" if fall.after.requests < fall.before.requests else "unlike a reset's"
             yield f"the history's totals {fall.what}, {why}: requests before that are not in the totals"
@@ -80,7 +80,7 @@ class Upsets:
 
 
 def odd_rows_sentence(file: str, count: int, first: str) -> str:
-    """The first one as an example."""
+    """A clause on rows that contradict themselves, with the first contradiction as an example."""
     return f"the {file} file contradicts itself in {count:,} row{'s' * (count > 1)}: {first}"
 
 
@@ -89,7 +89,7 @@ def backward_sentence(steps: int) -> str:
 
 
 class UpsetDetector:
-    """Sees each row once, in order."""
+    """Detects upsets; has to see each row once, in order."""
 
     def __init__(self) -> None:
         self._last: dict[Key, Counts] = {}
@@ -118,7 +118,7 @@ class UpsetDetector:
             self._odd_rows[key] = (count + 1, first)
 
     def upsets(self, start_unix_s: float, last_run_s: float) -> Upsets:
-        """A run that ended before the last one began is none of its falls, nor is its end."""
+        """The upsets so far; falls only if they began within the last run."""
         falls = {
             key: tuple(_from(fall, start_unix_s) for fall in falls if fall.before.at_s - start_unix_s >= last_run_s)
             for key, falls in self._falls.items()

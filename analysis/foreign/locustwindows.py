@@ -1,4 +1,4 @@
-"""Turns the history of a Locust run into windows: what happened in each, derived from counts since the start."""
+"""Turns the history of a Locust run into windows: counts and times of each, derived from counts since the start."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ WINDOW_S: Final = 10
 
 
 def windows(run: LocustRun, width_s: float = WINDOW_S) -> pd.DataFrame:
-    """What happened in each window: start_s, end_s, users, requests, failures, mean_s, and the quantiles' columns.
+    """One row per window: start_s, end_s, users, requests, failures, mean_s, throughput_rps, and the quantiles.
 
-    Requests, failures and the mean are differences of the history's totals, which don't lag like its requests/s; a
-    quantile is the window's last, and missing if the history's cover everything since the start.
+    Requests, failures and the mean are differences of the history's totals, which don't lag like its requests/s. A
+    quantile is the window's last one, and nan if the history's percentiles cover everything since the start.
     """
     history = run.history
     if history.empty:
@@ -31,7 +31,7 @@ def windows(run: LocustRun, width_s: float = WINDOW_S) -> pd.DataFrame:
     table["start_s"] = table["end_s"].shift(fill_value=float(history["time_s"].iloc[0]))
     weight_s = table["mean_s"] * table["requests"]
     before = table[["requests", "failures"]].shift(fill_value=0.0)
-    # The first row of the history has counts of its own only if Locust began before it.
+    # The history's first row only has counts if Locust began before it.
     before.iloc[0] = history[["requests", "failures"]].iloc[0].to_numpy()
     weight_before_s = weight_s.shift(fill_value=float(history["mean_s"].iloc[0] * history["requests"].iloc[0]))
     # If totals fall, they were reset: everything since then belongs to this window.
@@ -49,6 +49,6 @@ def windows(run: LocustRun, width_s: float = WINDOW_S) -> pd.DataFrame:
 
 
 def failure_ratios(used: pd.DataFrame) -> list[Estimate | None]:
-    """The failure ratio of each window."""
+    """The failure ratio of each window; None for a window without requests."""
     counts = used[["failures", "requests"]].fillna(0).clip(lower=0)
     return [ratio_estimate(int(hits), int(n)) for hits, n in counts.itertuples(index=False)]

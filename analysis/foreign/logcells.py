@@ -1,4 +1,4 @@
-"""Turns rows of a request log, chunk by chunk, into cells like a run's intervals, and few enough to fit in memory."""
+"""Turns rows of a request log, chunk by chunk, into cells like a run's intervals, few enough to fit in memory."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ _MOST_FINE_CELLS: Final = 2_000_000
 
 
 class LogCells:
-    """Cells of a histogram for each second, name and outcome, each packed into a single number."""
+    """A histogram for each second, name and outcome; each cell's key is packed into a single number."""
 
     def __init__(self) -> None:
         self.names: list[str] = []
         self.start_s, self.last_s = math.inf, 0.0
-        """The first and the last whole second, by the log's clock."""
+        """The first and last whole second, by the log's clock."""
         self.is_coarse = False
         """Four of the histogram's buckets are merged into one, because there are too many cells."""
         self._codes: dict[str, int] = {}
         self._keys: list[NDArray[np.int64]] = []
         self._counts: list[NDArray[np.int32]] = []
         self._ended: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
-        """Whatever their times."""
+        """All requests, with or without a time."""
         self._untimed: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
         self._lost: Counter[tuple[int, str]] = Counter()
 
@@ -58,7 +58,7 @@ class LogCells:
         self._ended.append(np.unique(keys, return_counts=True))
         if not is_timed.all():
             self._untimed.append(np.unique(keys[~is_timed], return_counts=True))
-            # A good answer without a time is not among those whose times are known.
+            # Good answers without a time are left out of the times; failed ones count in the highest bucket.
             told = is_timed | (keys % len(_OUTCOMES) != _OUTCOMES.index(Outcome.OK))
             keys, times_s = keys[told], np.where(is_timed, times_s, math.inf)[told]
         keys = keys * BUCKETS + buckets_of(times_s)
@@ -70,10 +70,10 @@ class LogCells:
             self._keys = [_coarse(each) for each in self._keys]
 
     def frame(self, names: list[str]) -> pd.DataFrame:
-        """With an IntervalRow's columns, as if recorded from the first second on.
+        """Cells with an IntervalRow's columns, as if recorded from the first second on.
 
-        A cell with lines from several chunks is several rows. Whatever was ok was good, because a log has no deadline,
-        and each request ended when it began.
+        A cell with lines from several chunks has several rows. All `ok` answers count as good, because a log has no
+        deadline, and as completed in the second in which they began.
         """
         ended, ended_counts = (np.concatenate(part) for part in zip(*self._ended, strict=True))
         ok = ended % len(_OUTCOMES) == _OUTCOMES.index(Outcome.OK)
@@ -81,7 +81,7 @@ class LogCells:
         self._counts += [ended_counts[ok], ended_counts]
         cells = _Cells(sum(map(len, self._keys)), int(self.start_s))
         series = [0] * (len(self._keys) - 2) + [1, 2]
-        # With millions of cells, none may be kept twice.
+        # There may be millions of cells, so parts are freed as they are copied.
         self._keys.reverse()
         self._counts.reverse()
         for number in series:
@@ -90,7 +90,7 @@ class LogCells:
 
     @property
     def lost(self) -> dict[tuple[int, str], int]:
-        """By the seconds from the start, within the log."""
+        """Lines left out, by second from the start (clipped to the log) and name."""
         lost: Counter[tuple[int, str]] = Counter()
         for (second, name), count in self._lost.items():
             lost[int(min(max(second, self.start_s), self.last_s) - self.start_s), name] += count
@@ -145,12 +145,12 @@ class _Cells:
 
 
 def _coarse(keys: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The middle of four buckets, which are the lowest digits of a key."""
+    """The keys with each bucket replaced by the middle of four; a bucket is the lowest part of a key."""
     return (keys & ~3) + 2
 
 
 def _outcomes(status: NDArray[np.float64]) -> NDArray[np.int64]:
-    """The numbers of outcomes; a status of 0 or none is a request without an answer."""
+    """The outcome's number for each status; a status of 0 means no answer."""
     values, place = np.unique(status.astype(np.int64), return_inverse=True)
     outcomes = [
         _OUTCOMES.index(

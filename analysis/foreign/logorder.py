@@ -1,7 +1,7 @@
-"""Watches the times of a request log, line by line, for whether they begin again, as where several logs were joined.
+"""Watches the times of a request log, line by line, for whether they begin again, as in joined logs.
 
-Lines may be in any order: by name, backwards, or by when answers came. Only stretches that each go on in time, through
-the time of an earlier one and with a name that it has too, may be two runs.
+Lines may be in any order: by name, backwards, or by when answers came. Only stretches that each run forward in time,
+overlap an earlier stretch and share a name with earlier lines may be several runs.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _NEAR_S: Final = 1.0
-"""Neighbouring lines that are less far apart are in order."""
+"""Neighbouring lines no further apart than this are in order."""
 _MOST_JUMPS: Final = 10_000
 _MOST_JUMPING: Final = 0.1
-"""Share of the lines; with more of them, or that many jumps, there is no order."""
+"""Share of the lines; if more of them jump, or there are more than `_MOST_JUMPS`, the log has no order."""
 _FAR: Final = 0.1
-"""Share of the time between the first and the last request: joined logs are this far apart, and share this much."""
+"""Share of the log's length: at a join, times jump back by more than this, and the logs overlap by more than this."""
 
 
 class _Jump(NamedTuple):
-    """From one line's time to the next one's."""
+    """A jump from one line's time to the next line's."""
 
     before_s: float
     after_s: float
     is_new_name: bool
-    """No earlier line has the next one's name, as where lines are sorted by name."""
+    """The next line's name is new, as in lines sorted by name."""
 
 
 class LogOrder:
-    """Sees all lines, in the order of the file."""
+    """The order of a log's lines; has to see all of them, in the file's order."""
 
     def __init__(self) -> None:
         self._jumps: list[_Jump] = []
@@ -44,7 +44,7 @@ class LogOrder:
         self._lines = 0
 
     def add(self, seconds: pd.Series[float], names: pd.Series[Any]) -> None:
-        """The next lines: times in s, and names as a category; a line without a time says nothing."""
+        """Add the next lines: times in s, names as categories; lines without a time are ignored."""
         all_times: NDArray[Any] = seconds.to_numpy()
         is_timed = np.isfinite(all_times)
         times = all_times[is_timed]
@@ -68,12 +68,12 @@ class LogOrder:
 
     @property
     def restarts(self) -> int:
-        """How many stretches of lines, each in order, are of the time of an earlier one; 0 if there is no order."""
+        """How many stretches of ordered lines overlap an earlier one in time; 0 if the log has no order."""
         enough_s = _FAR * (self._most_s - self._least_s)
         jumps = [jump for jump in self._jumps if abs(jump.after_s - jump.before_s) > enough_s]
         back = sum(jump.after_s < jump.before_s for jump in jumps)
         is_ordered = len(self._jumps) <= _MOST_JUMPS and len(jumps) <= _MOST_JUMPING * self._lines
-        # A request that was logged long after it began is followed by a jump forward.
+        # A request logged long after it began causes a jump back and then one forward.
         if not is_ordered or len(jumps) - back >= back:
             return 0
         stretches = list(

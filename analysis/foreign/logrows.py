@@ -1,4 +1,4 @@
-"""Reads a plain request log, anyone's CSV, into chunks of rows: times in seconds, statuses as numbers."""
+"""Reads a plain request log, a CSV from any tool, into chunks of rows: times in seconds, statuses as numbers."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _PACKED: Final = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"\x28\xb5\x2f\xfd": "zstd", b"\xfd7zXZ": "xz"}
-"""What such files begin with."""
+"""The first bytes of compressed files."""
 COLUMNS: Final = ("seconds", "name", "response_ms", "status")
-"""As they are called here: in the file the first one's name may say its unit."""
+"""The columns' names here; in the file, the name of the first may say its unit instead."""
 _NUMBERS: Final = ("seconds", "response_ms", "status")
 _LONGEST_MS: Final = 1e12
 """Thirty years: anything longer is not a time."""
 _STATUS: Final = re.compile(r"^\s*(?:HTTP/[\d.]+ +)?(\d{3})\b")
 _CODE: Final = r"(?<!\d)\d{3}(?!\d)"
 _UPSTREAMS: Final = re.compile(r"\s*(?:\d{3}, )+\d{3}")
-"""nginx's notation for upstreams tried in turn; the client received the last one's answer."""
+"""nginx's notation for several upstreams tried in turn; the client received the last one's answer."""
 
 
 @dataclass
 class LogRows:
-    """What became of the lines is known once all chunks were read."""
+    """The rows of one log; its counts are complete once all chunks have been read."""
 
     path: Path
     unit_ms: float = 1.0
@@ -46,7 +46,7 @@ class LogRows:
     untimed: int = 0
     """Requests with a status but no time."""
     texts_as_status: int = 0
-    """Texts of requests that got no answer, like JMeter's 'Non HTTP response code'."""
+    """Requests whose status is a text, because they got no answer, like JMeter's 'Non HTTP response code'."""
     are_whole: bool = True
     """Every response time is a whole number."""
     times: LogTimes = field(default_factory=LogTimes)
@@ -56,14 +56,14 @@ class LogRows:
     _statuses: int = 0
     _status_text: str = ""
     _odd_times: int = 0
-    """Requests without a time that have something else in its place."""
+    """Requests with something unreadable in place of a time."""
     _first_odd: str = ""
 
     def chunks(self, most_rows: int) -> Iterator[pd.DataFrame]:
-        """The four columns, in chunks of `most_rows`; InputError if they are missing, or if no line can be read.
+        """The four columns, in chunks of up to `most_rows`; InputError if they are missing, or if no line can be read.
 
-        `response_ms` is nan if it can't be read. So is `status`: then the line is left out, and its second, if that
-        can't be read either, is a neighbour's.
+        `response_ms` is nan if it can't be read. `status` is nan for a line that is left out; such a line's second, if
+        unreadable, is taken from a neighbour.
         """
         with closing(blocks_of(self.path)) as blocks:
             yield from self._chunks(blocks, most_rows)
@@ -83,7 +83,7 @@ class LogRows:
         self._refuse()
 
     def _header(self, blocks: Iterator[list[bytes]]) -> tuple[list[str], list[bytes]]:
-        """The names of the columns, and the lines after them in their block."""
+        """The names of the columns, and the rest of the block after that line."""
         block = next((lines for lines in blocks if any(line.strip(b"\r\n") for line in lines)), [])
         place = next((place for place, line in enumerate(block) if line.strip(b"\r\n")), 0)
         line = block[place] if block else b""
@@ -106,17 +106,17 @@ class LogRows:
         return ["seconds" if name == times[0] else name for name in header], block[place + 1 :]
 
     def _known(self, table: pd.DataFrame, batch: list[bytes]) -> pd.DataFrame:
-        """With nan for what can't be read; lines that pandas made no row of count like the others that are left out."""
+        """The table with nan for what can't be read; counts what is left out, including lines that pandas dropped."""
         seconds = self.times.seconds(table["seconds"])
         times = numbers_in(table["response_ms"])
         self.are_whole = self.are_whole and bool((times.dropna() % 1 == 0).all())
         times *= self.unit_ms
         is_timed = times.between(0, _LONGEST_MS)
         status, texts = self._status(table["status"])
-        # No answer has a status below 100: there is one where a line was cut in its last number.
+        # Statuses from 1 to 99 don't exist: they come from lines cut off within the status.
         code = status.fillna(0.0)
         known = seconds.between(0, LAST_S) & ((code == 0) | code.between(100, 999)) & (code % 1 == 0)
-        # Many tools write no time if no answer came in time, and the status tells enough.
+        # Many tools write no time after a timeout; the status is enough then.
         known &= is_timed | status.notna()
         odd = table.loc[known & ~is_timed, "response_ms"].dropna()
         self._odd_times += len(odd)
@@ -136,7 +136,7 @@ class LogRows:
         return table
 
     def _status(self, written: pd.Series[float]) -> tuple[pd.Series[float], pd.Series[bool]]:
-        """The numbers, nan without an answer, and -1 if there may be several; and which of the nan were texts."""
+        """Statuses as numbers, nan without an answer and -1 if ambiguous; and which of the nan were texts."""
         numbers = numbers_in(written)
         texts = numbers.isna() & written.notna()
         if texts.any():
@@ -175,7 +175,7 @@ class LogRows:
 
 
 def _how_to_head(line: bytes, header: list[str]) -> str:
-    """What to do about a first line that lacks columns, by what it looks like."""
+    """How to fix a first line that lacks columns, by what it looks like."""
     named = f"name the columns {', '.join(COLUMNS)} in its first line"
     if packed := next((name for magic, name in _PACKED.items() if line.startswith(magic)), None):
         return f"it is compressed ({packed}): unpack it first"
@@ -204,7 +204,7 @@ def _table(batch: list[bytes], places: list[int], columns: int) -> pd.DataFrame:
         )
     except (ValueError, OverflowError):
         table = None
-    # pandas ends a text at a NUL there.
+    # pandas cuts texts at a NUL.
     if table is None or len(table) != len(batch) or b"\0" in text:
         cells = [found for record in batch if len(found := cells_of(record)) == columns]
         table = pd.DataFrame(cells, columns=list(map(str, range(columns))), dtype=object)

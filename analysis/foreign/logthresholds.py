@@ -1,4 +1,4 @@
-"""Thresholds for a request log, and their judgements."""
+"""Judges a request log by a file of thresholds."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ if TYPE_CHECKING:
 
 
 _TOLD: Final = frozenset({*SENT.series, *ANSWERED.series})
-"""What a log shows: each answer's time and, by its status, its outcome."""
+"""The series that a log shows: each answer's time and, by its status, its outcome."""
 _UNKNOWN: Final = "a log doesn't show what was planned, or which answers were correct and in time"
 
 
 def read_log_thresholds(path: Path, log: RequestLog) -> tuple[FileThreshold, ...]:
-    """Read and check a file of thresholds; InputError reports everything that is wrong with it for this log."""
+    """Read a file of thresholds and check it against this log; InputError reports everything that is wrong with it."""
     return read_thresholds(path, lambda threshold: _refusals(threshold, log))
 
 
@@ -76,12 +76,12 @@ def _is_told(kind: Kind) -> bool:
 
 
 def _names_of(name: str, log: RequestLog) -> list[str]:
-    """This name as it is shown, or else those that are written with its bytes in some code page."""
+    """This name if it is shown like that, or else the names that have its bytes in some code page."""
     return [name] if name in log.written else [shown for shown, cell in log.written.items() if could_be(name, cell)]
 
 
 def verdict_on_log(thresholds: tuple[FileThreshold, ...], log: RequestLog) -> Verdict:
-    """The verdict on these thresholds; never INVALID, because nothing here tells how the generator did."""
+    """The verdict on these thresholds; never INVALID, because a log doesn't show how the generator did."""
     judged = [_judge_threshold(threshold, log) for threshold in thresholds]
     judgements = tuple(each.judgement for each in judged)
     word = next(word for word in PRECEDENCE if word in {judgement.word for judgement in judgements})
@@ -99,7 +99,7 @@ def verdict_on_log(thresholds: tuple[FileThreshold, ...], log: RequestLog) -> Ve
 class _Judged:
     judgement: Judgement
     remedy: str | None = None
-    """What to do about the log; None if it isn't why nothing was decided."""
+    """How to fix the log; None if the log isn't why nothing was decided."""
 
 
 _NEXT_STEPS: Final = {
@@ -116,9 +116,9 @@ def _next_step(judgement: Judgement, threshold: FileThreshold, log: RequestLog) 
 
 
 def _judge_threshold(threshold: FileThreshold, log: RequestLog) -> _Judged:
-    """PASS and FAIL only if they would not change if every line that was left out had been on the other side.
+    """PASS or FAIL only if it would stay the same with every line that was left out on the other side.
 
-    What several runs keep together, one of them may have violated.
+    Joined logs of several runs never PASS, because one of the runs may have violated the threshold.
     """
     scope, metric = _scope(threshold, log), threshold.expectation.metric
     is_time = metric.dimension is Dimension.DURATION
@@ -152,7 +152,7 @@ _MEND: Final = "Fix what could not be read in the log, then judge again: more re
 
 
 def _undecided(judgement: Judgement, why: str) -> Judgement:
-    """Neither what happened nor what will is known."""
+    """The judgement as INCONCLUSIVE, both for this run and for the next."""
     return replace(
         judgement,
         word=Word.INCONCLUSIVE,
@@ -163,11 +163,11 @@ def _undecided(judgement: Judgement, why: str) -> Judgement:
 
 
 _GOOD_ROWS: Final = tuple((series, Outcome.OK, 0) for series in ("response", "completed", "good"))
-"""Series, outcome and bucket of a request that can only help."""
+"""Series, outcome and bucket of the rows of a request that can only help."""
 
 
 def _bad_rows(metric: Metric) -> tuple[tuple[str, Outcome, int], ...]:
-    """Those of a request that can only harm; more requests never lower a rate, so for rates there are none."""
+    """Rows of a request that can only harm; none if the metric should be high, as more requests never lower a rate."""
     kind = metric.kind
     if kind.should_be_high:
         return ()

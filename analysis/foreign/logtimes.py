@@ -1,6 +1,6 @@
-"""Reads the times of a request log: in the unit that its column names, or that their size shows; else it is unclear.
+"""Reads the times of a request log in the unit that its column's name or their size shows; otherwise it is unclear.
 
-Times since 1970 and times in ISO 8601 show their unit. Times since the start don't: 20,000 may be six hours or 20 s.
+Times since 1970 and in ISO 8601 show their unit. Times since the start don't: 20,000 may be six hours or 20 s.
 """
 
 from __future__ import annotations
@@ -19,38 +19,38 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LAST_S: Final = 2**32
-"""By a clock that counts from 1970."""
+"""The latest time, in s since 1970."""
 ANY_UNIT: Final = "seconds"
 _UNITS: Final = ((1, "seconds"), (10**3, "milliseconds"), (10**6, "microseconds"), (10**9, "nanoseconds"))
 _DIVISORS: Final = {f"time_{unit}": divisor for unit, (divisor, _) in zip(("s", "ms", "us", "ns"), _UNITS, strict=True)}
 TIME_COLUMNS: Final = tuple(_DIVISORS)
-"""Names of the column of times that say their unit."""
+"""Names of the times' column that say the unit."""
 _ISO: Final = "ISO 8601"
 _MOST_DIGITS: Final = 100
 _SINCE_1970_S: Final = 10**8
-"""No log of 1973 or earlier is judged, and no run takes three years."""
+"""Larger times count from 1970: no log is from before 1973, and no run takes three years."""
 _LONG_S: Final = 3600
 _SPARSE_RPS: Final = 2
-"""Over more than an hour, fewer requests than this are rather a thousand times as many in a thousandth of the time."""
+"""Below this rate over more than an hour, the times are more likely in a unit a thousand times smaller."""
 _LEAST_MIXED: Final = 10
 _MIXED_RATIO: Final = 0.002
-"""Of the neighbouring lines with different times; if lines are in random order, one in 5,000 looks like this."""
+"""Share of neighbouring lines with different times; in random order, one in 5,000 looks like mixed units."""
 
 
 class LogTimes:
-    """What the times of one log were read as."""
+    """The times of one log, and the unit that they were read as."""
 
     def __init__(self, column: str = ANY_UNIT) -> None:
         self.column = column
         self.unit = ""
-        """The unit that they were recognised as; empty if the column's name says it."""
+        """The unit recognised from the times; empty if the column's name says it."""
         self._divisor = _DIVISORS.get(column, 0)
         self._pairs = self._mixed = 0
 
     def seconds(self, written: pd.Series[float]) -> pd.Series[float]:
-        """By the unit of the first ones; a text may be a time in ISO 8601, in UTC if it names no zone."""
+        """Times in s, by the unit recognised in the first call; texts may be ISO 8601, in UTC if they name no zone."""
         times = numbers_in(written)
-        # `1e999`, say: no time, and nothing to compare a time with.
+        # Like `1e999`, which is no time.
         times = times.where(np.isfinite(times))
         if not self._divisor and times.notna().any():
             typical = float(times.abs().median())
@@ -68,7 +68,7 @@ class LogTimes:
         return times
 
     def _compare(self, times: NDArray[np.floating[Any]]) -> None:
-        """Count neighbouring lines a thousand times apart: nothing but another unit does that again and again."""
+        """Count neighbouring lines whose times differ by a factor of 1000: if it happens often, units are mixed."""
         times = times[times > 0]
         if len(times) > 1:
             factors = np.exp(np.abs(np.diff(np.log(times))))
@@ -76,7 +76,7 @@ class LogTimes:
             self._mixed += int(((factors > 900) & (factors < 1100)).sum())
 
     def problem(self, where: str, requests: int, start_s: float, last_s: float) -> Problem | None:
-        """Why it is unclear which unit these are in; known once all were read."""
+        """Why the unit is unclear, or None; call it once all times have been read."""
         if self._mixed >= max(_LEAST_MIXED, _MIXED_RATIO * self._pairs):
             what = f"in {self._mixed:,} places a line's time is a thousand times that of the next, or the reverse"
             return Problem(where, what, "give all times in one unit, or in ISO 8601")
@@ -94,17 +94,17 @@ class LogTimes:
 
 
 def time_columns(header: Sequence[str]) -> list[str]:
-    """Those that this log has; `seconds` comes before all others."""
+    """The columns of times that this log has; only `seconds` if there is one."""
     return [ANY_UNIT] if ANY_UNIT in header else [name for name in TIME_COLUMNS if name in header]
 
 
 def numbers_in(written: pd.Series[float]) -> pd.Series[float]:
-    """As floats; nan for anything else, and for pandas' True."""
+    """Numbers as floats; nan for anything else, including booleans."""
     if pd.api.types.is_bool_dtype(written):
         return pd.Series(float("nan"), index=written.index)
     try:
         return pd.to_numeric(written, errors="coerce").astype(float)
     except OverflowError:
-        # Hundreds of digits: pandas reads them as an integer, and then converts that to a float.
+        # pandas reads hundreds of digits as an integer, which doesn't fit into a float.
         texts = written.astype(str)
         return pd.to_numeric(texts.where(texts.str.len() < _MOST_DIGITS), errors="coerce").astype(float)

@@ -1,4 +1,4 @@
-"""Splits anyone's CSV, as bytes, into complete records, whatever ends its lines and whatever a quote would swallow."""
+"""Splits a CSV from any tool, as bytes, into complete records, despite odd line ends and unclosed quotes."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ _UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
 
 
 def lines_of(path: Path) -> Generator[bytes]:
-    """One after another, as in `blocks_of`; close it when done, like that one."""
+    """The lines of `blocks_of`, one after another; close it when done."""
     with closing(blocks_of(path)) as blocks:
         for lines in blocks:
             yield from lines
 
 
 def blocks_of(path: Path) -> Generator[list[bytes]]:
-    """Lines with their ends: LF, CR, or CR LF; a byte order mark is dropped, and UTF-16 is recognised by its own.
+    """Blocks of lines with their ends (LF, CR, or CR LF), without a byte order mark, which also identifies UTF-16.
 
-    Locust on Windows ends its lines with CR CR LF, which is a line and a blank one. InputError if it can't be read. The
-    file stays open until the last line is read, or this is closed.
+    Locust on Windows ends lines with CR CR LF, which reads as a line and a blank one. InputError if the file can't be
+    read. The file stays open until the last line is read, or the generator is closed.
     """
     try:
         with path.open("rb") as file:
@@ -65,7 +65,7 @@ def _blocks(file: IO[bytes]) -> Iterator[list[bytes]]:
 
 
 def cells_of(record: bytes) -> list[str]:
-    """Each cell with one character per byte, so that no two texts become one; empty if it isn't a record."""
+    """Cells with one character per byte, so that different texts stay different; empty if it isn't a record."""
     try:
         return next(csv.reader(_broken(record)), [])
     except csv.Error:
@@ -73,12 +73,12 @@ def cells_of(record: bytes) -> list[str]:
 
 
 def repeated(header: list[str]) -> list[str]:
-    """Names that several columns share: nobody knows which of them is meant."""
+    """Names that several columns share, so it is unclear which of them is meant."""
     return sorted({name for name in header if name and header.count(name) > 1})
 
 
 def _broken(record: bytes) -> Iterator[str]:
-    """At line feeds only: whatever else Python takes for a line end may be half of a character."""
+    """Split at line feeds only: what else Python takes for a line end may be part of a character."""
     *lines, last = record.decode("latin-1").split("\n")
     yield from (f"{line}\n" for line in lines)
     yield last
@@ -86,19 +86,19 @@ def _broken(record: bytes) -> Iterator[str]:
 
 @dataclass
 class Records:
-    """Turns lines into records with a given number of columns; anything else is counted, and its first line kept.
+    """Turns lines into records with a given number of columns; counts anything else, and keeps its first line.
 
-    A quote that is never closed costs its own line: the lines after it are read without it.
+    A quote that is never closed only costs its own line: the lines after it are read as usual.
     """
 
     columns: int
     skipped: int = 0
     first_skipped: bytes = b""
     _open: list[bytes] = field(default_factory=list)
-    """Lines of which the first has a quote that is not closed yet."""
+    """Lines since one with a quote that is not closed yet."""
 
     def add(self, lines: Iterable[bytes]) -> Iterator[bytes]:
-        """Records without the end of their last line."""
+        """Records from these lines, without the last line's end."""
         for new in lines:
             if not self._open and self._is_record(new):
                 yield new.rstrip(b"\r\n")
@@ -116,10 +116,7 @@ class Records:
                     self.skip(line)
 
     def add_block(self, lines: list[bytes]) -> list[bytes]:
-        """The same at once, because there may be millions of lines, most of them records without a quote.
-
-        Line ends may be kept.
-        """
+        """Like `add` for a whole block, but faster if it has no quotes. Records may keep their line ends."""
         if self._open or b'"' in b"".join(lines):
             return list(self.add(lines))
         commas = self.columns - 1
@@ -129,7 +126,7 @@ class Records:
         return records
 
     def end(self) -> Iterator[bytes]:
-        """What a quote that was never closed has held back."""
+        """Records from the lines held back by a quote that was never closed."""
         while self._open:
             self.skip(self._open[0])
             again, self._open = self._open[1:], []
@@ -140,9 +137,9 @@ class Records:
         self.skipped += 1
 
     def _go_on(self, line: bytes, waiting: deque[bytes]) -> Iterator[bytes]:
-        """Continue a record of several lines; if it fails, only its first line is left out."""
+        """Continue a record of several lines; if that fails, only its first line is left out."""
         self._open.append(line)
-        # From the second quote of a pair on, a line with an odd number of quotes closes what another such line opened.
+        # A line with an odd number of quotes closes the text that an earlier one opened.
         closes = line.count(b'"') % 2 == 1
         if closes and self._is_record(record := b"".join(self._open)):
             self._open = []
@@ -158,7 +155,7 @@ class Records:
             bare = _QUOTED.sub(b"", text) if quotes else text
             return bare.count(b",") + 1 == self.columns and bool(text.strip(b"\r\n"))
         try:
-            # A quote within an unquoted text is a character like any other.
+            # A quote within an unquoted text is an ordinary character.
             return len(next(csv.reader(_broken(text.rstrip(b"\r\n")), strict=True))) == self.columns
         except csv.Error:
             return False

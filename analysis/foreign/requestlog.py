@@ -1,6 +1,6 @@
-"""Reads a plain request log (seconds, name, response_ms, status) into traffic; streamed, whatever its size.
+"""Reads a plain request log (seconds, name, response_ms, status) into traffic; streams it, whatever its size.
 
-It can't tell when requests should have started, what was dropped, or how the generator did, and isn't asked.
+A log can't show when requests should have started, what was dropped, or how the generator did.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ _LONGEST_S: Final = 400 * 24 * 3600
 UNITS_MS: Final = {"s": 1e3, "ms": 1.0, "us": 1e-3}
 """Of response times, in milliseconds."""
 _SHORT_S: Final = 0.01
-"""A median below this may as well be one of ten seconds at most, logged in seconds."""
+"""A median below this may be one in seconds, of ten seconds at most."""
 _FEWEST_SECONDS: Final = 3
 _PAUSE_S: Final = 60
 _LEAST_PAUSE: Final = 0.1
-"""Share of the log."""
+"""As a share of the log's length."""
 _UNUSUAL: Final = 20
-"""Times the usual length."""
+"""In multiples of the usual gap between requests."""
 
 
 @dataclass(frozen=True)
@@ -50,25 +50,25 @@ class RequestLog:
     unreadable: int
     """Lines that were left out."""
     untimed: pd.DataFrame
-    """Like `traffic.intervals`: requests without a time, in the highest bucket; those that failed are in both."""
+    """Requests without a time, in the highest bucket; like `traffic.intervals`, which has the failed ones too."""
     lost: Mapping[tuple[int, str], int]
-    """How many of the unreadable lines belong to which second and which name, as its bytes."""
+    """Unreadable lines whose second and name are known, counted by both; the name as its bytes, one character each."""
     is_coarse: bool
     """Times are accurate to 1.6 % instead of 0.4 %, because the log is large."""
     written: Mapping[str, str]
-    """The names as their bytes, one character each, by the names as they are shown."""
+    """The names as their bytes, one character each, by the names as shown."""
     notes: tuple[str, ...]
-    """How it was read, a sentence each."""
+    """How the log was read, one sentence each."""
     may_be_seconds: bool = False
     """Its response times are as short as those of a log in seconds would be, and nobody has said their unit."""
     restarts: int = 0
-    """How often its times begin again, as where the logs of several runs were joined."""
+    """How often its times begin again, as if the logs of several runs had been joined."""
 
 
 def read_log(path: Path, unit: str | None = None) -> RequestLog:
     """Read a CSV with these columns, among others, in any order; `unit`, one of UNITS_MS, is that of `response_ms`.
 
-    InputError if they are missing, if it has no line, or if the unit of its times is unclear.
+    InputError if they are missing, if no line can be read, or if the unit of the times is unclear.
     """
     rows, counted = LogRows(path, UNITS_MS[unit or "ms"]), LogCells()
     for chunk in rows.chunks(_CHUNK_ROWS):
@@ -112,7 +112,7 @@ def _notes(rows: LogRows) -> Iterator[str]:
 
 
 def _short_times(traffic: PlainTraffic) -> Iterator[str]:
-    """Logs of nginx and many others have seconds: read as milliseconds, they would keep every limit."""
+    """A note if response times may be in seconds, as nginx logs them: as milliseconds they would meet any limit."""
     counts = histogram(traffic.intervals, "response", Outcome.OK)
     n = int(counts.sum())
     if n and (median_s := value_at_rank(counts, (n + 1) // 2) / 1e6) < _SHORT_S:
@@ -129,7 +129,7 @@ def in_seconds(log: RequestLog) -> PlainTraffic:
 
 
 def _pauses(traffic: PlainTraffic) -> Iterator[str]:
-    """Rates are per second of the whole log: a pause between two runs, or an outage that nobody logged, lowers them."""
+    """A note on a long pause, between runs or in an unlogged outage: it lowers rates, which cover the whole log."""
     seconds = np.unique(traffic.intervals["second"].to_numpy())
     if len(seconds) < _FEWEST_SECONDS:
         return
@@ -141,7 +141,7 @@ def _pauses(traffic: PlainTraffic) -> Iterator[str]:
 
 
 def _traffic(intervals: pd.DataFrame, names: list[str], start_s: float) -> PlainTraffic:
-    """A single phase, as long as there are requests."""
+    """Traffic with a single phase that lasts until the last request."""
     ended_s = int(intervals["second"].max()) + 1
     span = PhaseSpan(name=PHASE, start_s=0, end_s=ended_s, warm_up=False, users=None, rate_rps=None)
     return PlainTraffic(

@@ -1,7 +1,8 @@
-"""Decodes cells written by a machine in any country into readable text; no two of them become the same.
+"""Decodes cells in any machine's encoding into readable text; different cells stay different.
 
 Locust on Windows writes in its machine's code page, and a file doesn't say which. UTF-8 is recognised by its form; for
-the rest, the code page is guessed from the text it would give, which decides how names look, never which ones they are.
+the rest, the code page is guessed from the text it would give. The guess only affects how names look, never which names
+are the same.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _COMMON_LEADS: Final = range(0xB0, 0xD8)
 _KANA: Final = re.compile("[\u3040-\u30ff]")
 _HALF_WIDTH: Final = re.compile("[\uff61-\uffdc]")
 _PAGES: Final = ("gb2312", "cp932", "cp1251", "cp1252", "gb18030", "big5", "cp949")
-"""In the order in which they are tried; latin-1 has a character for each byte and comes last."""
+"""In the order in which they are tried; latin-1, which decodes any byte, comes last."""
 _ALL_PAGES: Final = (
     *("utf-8", "gb18030", "big5", "big5hkscs", "cp932", "euc_jp", "cp949", "cp874", "latin-1"),
     *(f"cp125{number}" for number in range(9)),
@@ -27,10 +28,10 @@ _ALL_PAGES: Final = (
 
 
 class Texts:
-    """For the cells of a run or a log, given with one character per byte, as by `cells_of`."""
+    """Readable texts for the cells of a run or a log; cells have one character per byte, as from `cells_of`."""
 
     def __init__(self, cells: Iterable[str]) -> None:
-        # Sorted, because what a text becomes must not depend on where in the file it came first.
+        # Sorted, so that the result doesn't depend on the order in the file.
         raw = sorted({cell for cell in cells if not cell.isascii()})
         readable = {cell: text for cell in raw if (text := _utf_8(cell)) is not None}
         foreign = [cell for cell in raw if cell not in readable]
@@ -56,7 +57,7 @@ class Texts:
 
 
 def could_be(text: str, cell: str) -> bool:
-    """Whether `text` in some country's code page has the bytes of this cell."""
+    """Whether `text` has the bytes of this cell in some code page."""
     if text.isascii() or cell.isascii():
         return text == cell
     return any(_encoded(text, page) == cell for page in _ALL_PAGES)
@@ -81,7 +82,7 @@ def _page_of(cells: list[bytes]) -> str:
 
 
 def _fits(cells: list[bytes], page: str) -> bool:
-    """Whether all of it is text in this code page that somebody may have meant."""
+    """Whether all cells decode to plausible text in this code page."""
     try:
         texts = [cell.decode(page) for cell in cells]
     except UnicodeDecodeError:
@@ -93,12 +94,12 @@ def _fits(cells: list[bytes], page: str) -> bool:
 
 
 def _is_likely(strange: str, runs: list[bytes], page: str) -> bool:
-    """Judged by the characters beyond ASCII, and by the bytes that stand together."""
+    """Whether the non-ASCII characters and the runs of their bytes are typical of this code page."""
     if page == "gb2312":
         leads = [lead for run in runs for lead in run[::2]]
         return sum(lead in _COMMON_LEADS for lead in leads) * 2 > len(leads)
     if page == "cp932":
         return bool(_KANA.search(strange)) and not _HALF_WIDTH.search(strange)
-    # Cyrillic words are entirely beyond ASCII, Latin ones have a letter here and there.
+    # Cyrillic words are entirely non-ASCII; Latin words only have a letter here and there.
     in_words = sum(map(len, runs)) >= 2 * len(runs)
     return strange.isalpha() and in_words == {"cp1251": True, "cp1252": False}.get(page, in_words)

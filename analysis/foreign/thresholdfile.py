@@ -38,7 +38,7 @@ class FileThreshold(Strict):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of the endpoints; empty: all of them."""
+        """Names of the endpoints; empty for all."""
         names = [self.endpoint] if isinstance(self.endpoint, str) else self.endpoint or []
         return tuple(dict.fromkeys(names))
 

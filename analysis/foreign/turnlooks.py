@@ -1,4 +1,4 @@
-"""Finds in windows of a Locust run when one thing turned: failures, response times, or throughput."""
+"""Finds a turning point of failures, response times or throughput in the windows of a Locust run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _FEWEST_AT_LOW_LOAD: Final = 2
 _MOST_KNOTS: Final = 100
 _LEAST_RISE: Final = 0.1
 _FOLLOWS: Final = 1.25
-"""If throughput grows by less while users at least double, it doesn't follow them."""
+"""If throughput grows by a smaller factor while users at least double, it doesn't follow them."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class TurningPoint:
 
 @dataclass(frozen=True)
 class TurnEvidence:
-    """Whether one kind of thing turned, and whether the run could have shown that."""
+    """Whether one kind turned, and whether the run could have shown it."""
 
     kind: str
     turn: TurningPoint | None = None
@@ -50,14 +50,14 @@ class TurnEvidence:
 
 @dataclass(frozen=True)
 class Timed:
-    """The windows, and the time that is used for each."""
+    """Windows with requests, and the response time used for each."""
 
     used: pd.DataFrame
     word: str
     times_s: NDArray[np.float64]
 
     def course(self) -> Iterator[str]:
-        """How times developed if they can't be compared with load; nothing if they hardly changed."""
+        """A sentence on how times developed, for when they can't be compared with load; none if they hardly changed."""
         known = np.flatnonzero(np.isfinite(self.times_s))
         if not len(known):
             return
@@ -89,7 +89,7 @@ def look_at_failures(used: pd.DataFrame) -> TurnEvidence:
             word = "rose" if before.low > LEAST_RATIO else "began"
             what = f"failures {word}: {share} of the requests, {was} before"
             return TurnEvidence("failures", _turn("failures", used, index, what))
-    # What was there from the start has no beginning that could have been observed.
+    # Failures from the start have no beginning that could have been observed.
     return TurnEvidence("failures", had_power=bool(lows[0] <= LEAST_RATIO))
 
 
@@ -121,7 +121,7 @@ def look_at_times(timed: Timed, low: NDArray[np.bool_]) -> TurnEvidence:
 
 def look_at_throughput(used: pd.DataFrame, low: NDArray[np.bool_]) -> TurnEvidence:
     top = used["users"].max()
-    # What comes after the load's last peak is another matter: a target that recovers, or doesn't.
+    # After the load's last peak the question is a different one: whether the target recovers.
     climb = used.iloc[: int(np.flatnonzero(used["users"] >= top)[-1]) + 1]
     users = climb["users"].to_numpy(dtype=float)
     knots = [
@@ -154,7 +154,7 @@ def _best(climb: pd.DataFrame, knots: list[float]) -> BentLine:
 
 
 def _follows_not(used: pd.DataFrame, low: NDArray[np.bool_]) -> Iterator[str]:
-    """Throughput that had reached its maximum before the lowest load has no knot."""
+    """A note if throughput had already reached its maximum at the lowest load, where there is no knot to find."""
     users = used["users"].to_numpy(dtype=float)
     high = users >= users.max() - (users.max() - users.min()) / 4
     at_low_rps, at_high_rps = (float(used["throughput_rps"][part].median()) for part in (low, high))
@@ -167,7 +167,7 @@ def _follows_not(used: pd.DataFrame, low: NDArray[np.bool_]) -> Iterator[str]:
 
 
 def _twice_in_a_row(flags: NDArray[np.bool_]) -> int | None:
-    """The first of two neighbours that are both set: a single one may be chance."""
+    """The index of the first of two neighbours that are both set (a single one may be chance), or None."""
     found = np.flatnonzero(flags[:-1] & flags[1:])
     return int(found[0]) if len(found) else None
 

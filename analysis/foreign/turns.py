@@ -1,11 +1,11 @@
-"""Finds when a Locust run turned: throughput, response times and failures against users, from its history.
+"""Finds a Locust run's turning points, in throughput, response times and failures against users, from its history.
 
 The method is deliberately simple. The history is cut into windows of ten seconds, as long as Locust's own, so that each
-percentile belongs to one window. `low load` are the windows in the lowest quarter of the range of users.
+percentile belongs to one window. Low load means the windows in the lowest quarter of the range of users.
 
-- Failures began in the first of two consecutive windows whose failure ratio is, with its entire Wilson interval, above
-  1 %, and above twice the ratio of everything before, or ten points above it. Failures from the start have no such
-  moment, and are reported as such.
+- Failures began in the first of two consecutive windows whose failure ratio has its entire Wilson interval above 1 %,
+  and above twice the ratio of everything before, or ten points above it. Failures from the start have no such moment,
+  and are reported separately.
 - p95 doubled in the first of two consecutive windows above low load that are more than twice the median at low load,
   with Locust's rounding counted against it. If percentiles cover everything since the start, the mean of each window,
   which the totals give, stands in for p95.
@@ -13,8 +13,8 @@ percentile belongs to one window. `low load` are the windows in the lowest quart
   while load rose: the line must rise by half before the knot, users must grow by another quarter after it, and the
   slope after it must be, with 99 % confidence, below a quarter of the slope before.
 
-If one of them can't decide, because low load was too short or load never changed, a note says so, and shows what there
-is. None of them can distinguish the target from a load generator that reached its own limit.
+If one of them can't be decided, because low load was too short or load never changed, a note says so, and shows what is
+known. None of them can tell the target from a load generator that reached its own limit.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ class TurnSearch:
     turns: tuple[TurningPoint, ...]
     """In chronological order."""
     extent: str
-    """Up to which load was searched, or why it wasn't at all; a sentence."""
+    """A sentence: up to which load was searched, or why nothing was."""
     looked_for: tuple[str, ...] = ()
-    """Kinds of turns that the history can show."""
+    """Kinds of turning points that the history can show."""
     notes: tuple[str, ...] = ()
-    """Why not the others, and what was seen anyway; a sentence each."""
+    """Why the other kinds can't be shown, and what was seen anyway; one sentence each."""
 
     @property
     def looked(self) -> bool:
@@ -62,7 +62,7 @@ class TurnSearch:
 
 
 def find_turns(run: LocustRun) -> TurnSearch:
-    """What turned, and when; nothing for noise, and a note if there is too little data."""
+    """What turned, and when; noise gives no turning points, too little data gives a note."""
     run = replace(run, history=run.history[run.history["time_s"] >= run.last_run_s])
     table = windows(run)
     table = table[(table["end_s"] - table["start_s"] >= WINDOW_S / 2) & table["users"].notna()].reset_index(drop=True)
@@ -112,7 +112,7 @@ def _low_load(used: pd.DataFrame) -> tuple[NDArray[np.bool_], bool]:
 
 
 def _failed_from_the_start(history: pd.DataFrame, used: pd.DataFrame) -> Iterator[str]:
-    """Then nothing came before, and no load is known without failures."""
+    """A note if there were failures from the start, so that no load without failures is known."""
     first = next(iter(failure_ratios(used)), None)
     if first is not None and first.low > LEAST_RATIO:
         users = used["users"].iloc[0]
@@ -124,7 +124,7 @@ def _failed_from_the_start(history: pd.DataFrame, used: pd.DataFrame) -> Iterato
 
 
 def _first_failure(history: pd.DataFrame) -> str:
-    """As precisely as the history allows."""
+    """When the first failure occurred, as precisely as the history allows; empty if there is none."""
     failed = history[history["failures"] > 0]
     if failed.empty:
         return ""
@@ -133,7 +133,7 @@ def _first_failure(history: pd.DataFrame) -> str:
 
 
 def _stood_still(table: pd.DataFrame) -> Iterator[str]:
-    """Windows with users but without an answer, after the first answer: they are in no ratio and no time."""
+    """A note on windows with users but without answers, after the first answer: no ratio or time includes them."""
     begun = (table["requests"] > 0).cummax()
     silent = table[begun & (table["requests"] == 0) & (table["users"] >= 1)]
     if len(silent):

@@ -1,1 +1,1 @@
-"""Turns a run directory into tables, whatever a crash left."""
+"""Turns a run directory into tables, even after a crash."""

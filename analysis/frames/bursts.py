@@ -1,4 +1,4 @@
-"""What a run's events say about its bursts: requests that all users send at the same instant."""
+"""Reads a run's bursts from its events: requests that all users send at the same instant."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ObservedBurst:
-    """Requests that all users sent at the same instant, as they were sent."""
+    """Requests that all users sent at the same instant, as observed."""
 
     number: int
     at_s: float
@@ -22,7 +22,7 @@ class ObservedBurst:
     """From the first send to the last, in s."""
     peak_in_flight: int
     late: int
-    """Users who were still waiting for an earlier answer at that instant."""
+    """Users still waiting for an earlier answer at that instant."""
 
 
 def bursts(traffic: Traffic, phases: Sequence[str] | None = None) -> list[ObservedBurst]:

@@ -1,4 +1,4 @@
-"""Sums the counts of interval cells block by block: pandas would copy most of a day's tens of millions."""
+"""Sums the counts of interval cells block by block: pandas would copy most of the tens of millions that a day has."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _NONE: Final = np.zeros(0, dtype=np.int64)
 
 
 def blocks(rows: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    """All rows, in order; at least one block."""
+    """The rows in order, in blocks; at least one block."""
     if len(rows) <= _BLOCK_ROWS:
-        # A slice of everything costs as much as counting a short run's rows.
+        # Slicing everything would cost as much as counting a short run's rows.
         yield rows
         return
     for begin in range(0, max(len(rows), 1), _BLOCK_ROWS):
@@ -29,7 +29,7 @@ def blocks(rows: pd.DataFrame) -> Iterator[pd.DataFrame]:
 
 
 def coded(column: pd.Series) -> tuple[NDArray[np.integer], pd.Index]:
-    """Each row's place in the column's values, -1 for none; and the values."""
+    """Each row's index into the column's distinct values, -1 for a missing one; and those values."""
     if isinstance(column.dtype, pd.CategoricalDtype):
         values = cast("pd.Categorical", column.array)
         return values.codes, values.categories
@@ -38,9 +38,9 @@ def coded(column: pd.Series) -> tuple[NDArray[np.integer], pd.Index]:
 
 
 def among(column: pd.Series, values: Collection[str]) -> NDArray[np.bool_]:
-    """Which rows have one of these values: like `isin`, which takes far longer than most runs' cells are worth."""
+    """Which rows have one of these values, shape (rows,); like `isin`, but much faster for short runs."""
     (codes, known), wanted = coded(column), set(map(str, values))
-    # The last is that of rows without a value.
+    # Rows without a value have code -1: the last entry.
     chosen: NDArray[np.bool_] = np.array([*(value in wanted for value in known), False])[codes]
     return chosen
 
@@ -69,7 +69,7 @@ def series_counts(rows: pd.DataFrame) -> dict[str, int]:
 
 
 def by_second(rows: pd.DataFrame, column: str, seconds: int) -> pd.DataFrame:
-    """What was counted of each of the column's values in each second; index: all seconds before `seconds`."""
+    """The sum of the counts for each of the column's values in each second; index: all seconds before `seconds`."""
     tables = []
     for block in blocks(rows):
         codes, known = coded(block[column])
@@ -84,7 +84,7 @@ def by_second(rows: pd.DataFrame, column: str, seconds: int) -> pd.DataFrame:
 def sums_by(rows: pd.DataFrame, *columns: str) -> pd.Series:
     """The sum of the counts for each combination of these columns' values that occurs.
 
-    The index has the combinations.
+    The combinations are the index.
     """
     parts = [block.groupby(list(columns), observed=True)["count"].sum() for block in blocks(rows)]
     if len(parts) == 1:
@@ -94,7 +94,7 @@ def sums_by(rows: pd.DataFrame, *columns: str) -> pd.Series:
 
 
 class KeyedSums:
-    """Sums of counts by whole numbers, added block by block; memory grows with the number of different keys."""
+    """Sums of counts by integer key, added block by block; memory grows with the number of distinct keys."""
 
     def __init__(self) -> None:
         self._keys, self._sums = [_NONE], [_NONE]
@@ -104,7 +104,7 @@ class KeyedSums:
         self._keys.append(keys)
         self._sums.append(counts)
         self._merge(1)
-        # Merging costs as much as everything that is kept: only when as much has arrived as there was.
+        # Merging touches everything kept so far, so wait until as much again has arrived.
         if sum(map(len, self._keys[1:])) > max(len(self._keys[0]), _BLOCK_ROWS):
             self._merge(len(self._keys))
 
@@ -126,7 +126,7 @@ class KeyedSums:
 
 
 def histogram(rows: pd.DataFrame, series: str, outcome: str | None = None) -> NDArray[np.int64]:
-    """Counts by bucket for this series, and for this outcome or all, shape (BUCKETS,)."""
+    """Counts by bucket for this series, of one outcome or all; shape (BUCKETS,)."""
     counted = np.zeros(BUCKETS)
     for block in blocks(rows):
         chosen = among(block["series"], (series,))

@@ -1,4 +1,4 @@
-"""What failed most in a run, and what the users' own code raised, as Locust counted them."""
+"""A run's most frequent failures, and the exceptions that users' own code raised, as Locust counted them."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _REPR: Final = re.compile(r"""[A-Za-z_][\w.]*\((?P<text>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"),?\)""", re.DOTALL)
-"""An exception whose only argument is a text, as Locust writes it."""
+"""The repr of an exception whose only argument is a string, as Locust writes it."""
 _FRAME: Final = re.compile(r'File "(?P<file>[^"]*)", line (?P<line>\d+), in (?P<name>[^\s\\]+)')
 _OF_LIBRARIES: Final = re.compile(
     r"[/\\](?:(?:site|dist)-packages|lib[/\\]python3\.\d+|loadproof[/\\](?:generator|http|httpuser|internals))[/\\]|^<"
 )
-"""Paths of what users' code calls: installed packages, Python's own, and ours."""
+"""Paths of code that users' code calls: installed packages, the standard library, and ours."""
 
 
 class Failure(NamedTuple):
-    """Includes warm-up."""
+    """One kind of failure of one endpoint; counts include warm-up."""
 
     times: int
     endpoint: str
     message: str
     request: str = ""
-    """An example that failed like this: its method and path; empty if none was kept."""
+    """Method and path of an example; empty if none was kept."""
     answer: str = ""
-    """Its status and the beginning of its body."""
+    """Status and beginning of the body of the example's answer."""
 
 
 class RaisedException(NamedTuple):
-    """By a user's own code, outside of its requests' checks; includes warm-up."""
+    """An exception raised by a user's own code, outside the checks of its requests; counts include warm-up."""
 
     times: int
     message: str
@@ -62,7 +62,7 @@ def failures(path: Path, most: int, events: pd.DataFrame | None = None) -> list[
 
 
 def _examples_in(events: pd.DataFrame) -> dict[tuple[str, str], tuple[str, str]]:
-    """By endpoint and error: the request, and its answer; unreadable ones are left out."""
+    """An example's request and answer, by endpoint and error; unreadable ones are left out."""
     examples = {}
     for detail in events.loc[events["kind"] == "failure", "detail"].tolist():
         try:
@@ -75,7 +75,7 @@ def _examples_in(events: pd.DataFrame) -> dict[tuple[str, str], tuple[str, str]]
 
 
 def raised_in(path: Path) -> tuple[RaisedException, ...]:
-    """Those of a run directory, the most frequent first; none if the file can't be read."""
+    """The exceptions of a run directory, most frequent first; none if the file can't be read."""
     exceptions = [
         RaisedException(times, row.get("Message") or "", _place(row.get("Traceback") or ""))
         for times, row in _counted(path / files.LOCUST_EXCEPTIONS, "Count")
@@ -84,7 +84,7 @@ def raised_in(path: Path) -> tuple[RaisedException, ...]:
 
 
 def reason_of(error: str) -> str:
-    """Without the Python around it: "AnyError('status 500')" becomes 'status 500'."""
+    """The message without the exception around it: "AnyError('status 500')" becomes 'status 500'."""
     match = _REPR.fullmatch(error)
     try:
         return str(ast.literal_eval(match["text"])) if match else error
@@ -93,7 +93,7 @@ def reason_of(error: str) -> str:
 
 
 def _counted(file: Path, column: str) -> Iterator[tuple[int, dict[str, str | None]]]:
-    """The rows that have a number in this column, and that number."""
+    """Rows with a number in this column, after that number."""
     try:
         for row in csv.DictReader(io.StringIO(files.read_lines_text(file))):
             times = row.get(column) or ""
@@ -104,7 +104,7 @@ def _counted(file: Path, column: str) -> Iterator[tuple[int, dict[str, str | Non
 
 
 def _place(traceback: str) -> str:
-    """Where it was raised: the last frame of the users' own code, if there is one."""
+    """Where it was raised: the last frame in users' own code, or the last frame if there is none."""
     frames = list(_FRAME.finditer(traceback))
     if not frames:
         return ""

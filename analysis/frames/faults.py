@@ -1,4 +1,4 @@
-"""What a run's events say about its faults: what went wrong on purpose, and from when to when."""
+"""Reads a run's faults from its events: what was injected, and from when to when."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Happened:
-    """One planned fault, as far as it got."""
+    """A planned fault, as far as it got; times in s from the run's start."""
 
     number: int
-    """Its place in the scenario."""
+    """Its position in the scenario."""
     text: str
     """'pause of target'."""
     began_s: float | None = None
     ended_s: float | None = None
     trouble: str | None = None
-    """Why it could not be done, or not be undone."""
+    """Why it could not be injected, or not be undone."""
     is_targets: bool = False
-    """The target did not come back."""
+    """The trouble is the target's own fault: it did not come back, or its backup failed."""
 
     @property
     def is_whole(self) -> bool:
@@ -35,7 +35,7 @@ class Happened:
 
 
 def faults_in(traffic: Traffic) -> list[Happened]:
-    """Those that began or were tried, in the order in which they were."""
+    """The faults that began or were tried, in that order."""
     by_number: dict[int, dict[str, Any]] = {}
     rows = traffic.events[traffic.events["kind"].isin(FAULT_EVENTS)]
     for at_s, kind, detail in _told(zip(rows["time_s"], rows["kind"], rows["detail"], strict=True)):
@@ -49,7 +49,7 @@ def faults_in(traffic: Traffic) -> list[Happened]:
 
 
 def _told(rows: Iterator[tuple[float, str, str]]) -> Iterator[tuple[float, str, dict[str, Any]]]:
-    """Those that can be read."""
+    """The events whose detail can be read, with the detail parsed."""
     for at_s, kind, text in rows:
         try:
             detail = json.loads(text)

@@ -1,4 +1,4 @@
-"""Turns lines of intervals.csv.gz into cells: how many of which second, phase, endpoint, outcome, series and bucket."""
+"""Turns lines of intervals.csv.gz into cells: counts by second, phase, endpoint, outcome, series and bucket."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _INTERVALS_HEADER: Final = f"{','.join(IntervalRow._fields)}\n".encode()
 _NONE: Final = np.zeros(0, dtype=np.int64)
 _MOST_SECONDS: Final = 10**9
 _MOST_NAMES: Final = 2**13
-"""Of requests and users of a locustfile; each process has a thousand at most, and nearly all are the same."""
+"""Request and user names of a locustfile; each process has at most a thousand, nearly all of them shared."""
 
 
 def no_cells() -> pd.DataFrame:
@@ -35,7 +35,7 @@ def no_cells() -> pd.DataFrame:
 class IntervalCells:
     """Turns lines of intervals.csv.gz into cells, block by block.
 
-    Equal keys are added up, and invalid lines left out.
+    Counts of equal keys are added up; invalid lines are left out.
     """
 
     def __init__(self, phases: Sequence[PhaseSpan], scenario: Scenario) -> None:
@@ -52,7 +52,7 @@ class IntervalCells:
         self._counts: list[NDArray[np.int32]] = []
 
     def add(self, block: bytes) -> None:
-        """Complete lines, the first of which may be the header."""
+        """Add complete lines, the first of which may be the header."""
         body = block.removeprefix(_INTERVALS_HEADER)
         rows = self._rows(body)
         self.skipped += body.count(b"\n") - len(rows)
@@ -61,7 +61,7 @@ class IntervalCells:
             & rows["count"].between(1, 2**31 - 1)
             & rows["second"].between(0, _MOST_SECONDS)
         )
-        # An invalid value may be too large for any number.
+        # An invalid value may not fit into any integer type.
         lines, rows = len(rows), rows if sound.all() else rows[sound]
         whole = np.ones(len(rows), dtype=bool)
         keys = rows["second"].to_numpy(dtype=np.int64)
@@ -77,7 +77,7 @@ class IntervalCells:
         self._counts.append(rows["count"].to_numpy(dtype=np.int32)[whole])
 
     def _known(self, name: str, written: pd.Index) -> pd.Index:
-        """The values that this column may have; a locustfile's names are learnt where they are written."""
+        """The values that this column may have; a locustfile's names are learnt as they occur."""
         known = self._kinds[name]
         if name == "endpoint" and self._learns_names:
             new = written.difference(known, sort=False)
@@ -85,7 +85,7 @@ class IntervalCells:
         return known
 
     def _columns(self, name: str) -> int:
-        """A key has room for this many values; of names that are learnt, for all that there can be."""
+        """How many values of this column a key has room for; for names that are learnt, the most there can be."""
         return _MOST_NAMES if name == "endpoint" and self._learns_names else len(self._kinds[name])
 
     def _rows(self, body: bytes) -> pd.DataFrame:
@@ -108,7 +108,7 @@ class IntervalCells:
         return rows
 
     def frame(self) -> pd.DataFrame:
-        """What was added since the last call, with an IntervalRow's columns, sorted by them."""
+        """The cells added since the last call, with an IntervalRow's columns, sorted by them."""
         keys, counts = np.concatenate([_NONE, *self._keys]), np.concatenate([_NONE.astype(np.int32), *self._counts])
         self._keys.clear()
         self._counts.clear()

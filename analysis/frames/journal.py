@@ -1,4 +1,4 @@
-"""Reads a run's journal, a row per request: into a frame, and into counts by kind without holding it."""
+"""Reads a run's journal, one row per request: into a frame, or into counts by kind without keeping it in memory."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ _HEADER: Final = HEADER.encode()
 Kind = tuple[str, str, str]
 """Request, outcome and phase."""
 UNKNOWN_US: Final = 10**12
-"""The doubt about a clock that was never compared with the master's: longer than any run."""
+"""The doubt, in µs, about a clock that was never compared with the master's: longer than any run."""
 
 
 def load_journal(run: Run) -> pd.DataFrame:
-    """A JournalRow's columns, and `doubt_us`; in the order of the file, which is that of each worker's endings.
+    """A JournalRow's columns and `doubt_us`, in the file's order: for each worker, as its requests ended.
 
     Times are µs by the master's clock, each wrong by at most `doubt_us` in either direction. Columns of text are
     categories, except `noted`, which `noted_frame` reads. Empty without a journal.
@@ -47,7 +47,7 @@ def load_journal(run: Run) -> pd.DataFrame:
 
 
 def noted_frame(journal: pd.DataFrame, words: Sequence[str]) -> pd.DataFrame:
-    """What was noted by these words, a column each with the same index; None where nothing was."""
+    """The noted values, one column for each of these words, with the journal's index; None where there is no value."""
     columns: dict[str, list[Any]] = {word: [] for word in words}
     # One note at a time: all of them at once would take several times as much memory as the journal.
     for note in map(_note, journal["noted"]):
@@ -62,11 +62,11 @@ class JournalCounts:
 
     by_kind: Counter[Kind] = field(default_factory=Counter)
     damage: tuple[str, ...] = ()
-    """What was missing or unreadable, a sentence each."""
+    """What was missing or unreadable, one sentence each."""
 
 
 def count_journal(run: Run) -> JournalCounts:
-    """Block by block; OSError if there is no journal."""
+    """Count a journal's requests block by block; OSError if there is no journal."""
     counts, skipped = JournalCounts(), 0
     lines = read_journal(run.path / files.JOURNAL)
     for block, unparsed in _parsed(lines):
@@ -80,7 +80,7 @@ def count_journal(run: Run) -> JournalCounts:
 
 
 def _blocks(run: Run) -> Iterator[pd.DataFrame]:
-    """At least one."""
+    """The journal's rows in blocks, at least one even without a journal."""
     try:
         yield from (block for block, _ in _parsed(read_journal(run.path / files.JOURNAL)))
     except OSError:
@@ -88,7 +88,7 @@ def _blocks(run: Run) -> Iterator[pd.DataFrame]:
 
 
 def _parsed(lines: Iterable[bytes]) -> Iterator[tuple[pd.DataFrame, int]]:
-    """Rows, and how many lines were not rows."""
+    """Blocks of rows, each with the number of lines that could not be parsed."""
     for block in lines:
         body = block.removeprefix(_HEADER)
         rows = _frame(body)
@@ -113,7 +113,7 @@ def _frame(body: bytes) -> pd.DataFrame:
 
 
 def _by_the_masters_clock(journal: pd.DataFrame, generator: pd.DataFrame) -> pd.DataFrame:
-    """Each worker's clock as it was known best: at last."""
+    """Correct each worker's times by its last skew estimate, which is the best."""
     last = generator.groupby("worker").last()
     ahead_us = journal["worker"].map((1e6 * last["clock_skew_s"]).round()).astype(float).fillna(0.0).astype("int64")
     doubt_us = journal["worker"].map(np.ceil(1e6 * last["clock_doubt_s"])).astype(float).fillna(np.inf)

@@ -1,4 +1,4 @@
-"""Reads the complete lines of a file into a frame, whatever a crash or a stranger did to it."""
+"""Reads the complete lines of a file into a frame, even if a crash or someone's editing damaged it."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _TEXT: Final = frozenset(
 
 
 def left_out(lines: int) -> str:
-    """What is said of a file with so many that could not be read."""
+    """The clause that reports this many unreadable lines."""
     return f"{counted(lines, 'unreadable line was', 'unreadable lines were')} left out"
 
 
 def parsed(text: str, fields: tuple[str, ...], defaults: dict[str, Any]) -> tuple[pd.DataFrame, int]:
-    """The lines that have these columns, with numbers where they belong; and how many lines didn't."""
+    """The lines that have these columns, with numbers where they belong; and how many lines did not."""
     columns = fields[: max(text.partition("\n")[0].count(",") + 1, len(fields) - len(defaults))]
     header = ",".join(columns) + "\n"
     body = text.removeprefix(header)
@@ -41,7 +41,7 @@ def parsed(text: str, fields: tuple[str, ...], defaults: dict[str, Any]) -> tupl
 
 
 def _quoted_rows(body: str, width: int) -> Iterator[list[str]]:
-    """Line by line, so that one unbalanced quote costs one line; slower, and for files that contain JSON."""
+    """Parse line by line, so that an unbalanced quote costs only its own line; slower, for files that contain JSON."""
     for line in body.splitlines():
         row = next(csv.reader([line]), [])
         if len(row) == width:

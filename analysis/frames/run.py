@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 _JITTER_S: Final = 0.1
 _COUNTS: Final = frozenset({"sent", "dropped", "abandoned"})
-"""Columns of the generator that can be added up."""
+"""Columns of the generator's rows that can be added up."""
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """One run as recorded: its Traffic, its manifest, and what shows whether its measurement can be trusted.
+    """A run as recorded: its traffic, its manifest, and the evidence of whether its measurement can be trusted.
 
     Frames have the columns of rundir's row types, times in s from the start.
     """
@@ -39,22 +39,22 @@ class Run:
     path: Path
     manifest: Manifest
     intervals: pd.DataFrame
-    """What was planned; equal keys are summed."""
+    """Planned requests; equal keys are summed."""
     generator: pd.DataFrame
     target: pd.DataFrame
     events: pd.DataFrame
     damage: tuple[str, ...] = field(default=())
-    """What was missing or unreadable, a sentence each."""
+    """What was missing or unreadable, one sentence each."""
     raised: tuple[RaisedException, ...] = field(default=())
-    """By the users' own code."""
+    """Exceptions raised by the users' own code."""
     groups: pd.DataFrame = field(default_factory=no_cells)
-    """Requests of one journey that were timed as one; like `intervals`, with the group's name as endpoint."""
+    """Requests of a journey that were timed as one; like `intervals`, with the group's name as endpoint."""
     setup: pd.DataFrame = field(default_factory=no_cells)
-    """What `on_start` and `on_stop` sent; like `intervals`."""
+    """Requests sent by `on_start` and `on_stop`; like `intervals`."""
     user_times: pd.DataFrame = field(default_factory=no_cells)
-    """The closed model's users' time; like `intervals`, in ms."""
+    """How users of the closed model spent their time; like `intervals`, in ms."""
     is_of_groups: bool = False
-    """`intervals` are those of groups."""
+    """`intervals` holds groups instead of requests."""
 
     @property
     def phases(self) -> Sequence[PhaseSpan]:
@@ -66,7 +66,7 @@ class Run:
 
     @cached_property
     def of_groups(self) -> Run:
-        """The run as if each group had been a request."""
+        """The run with groups in place of requests."""
         return replace(self, intervals=self.groups.reset_index(drop=True), is_of_groups=True)
 
     @property
@@ -74,12 +74,12 @@ class Run:
         return self.manifest.start_unix_s
 
     def with_intervals(self, intervals: pd.DataFrame) -> Run:
-        """The run as if these had been its planned requests."""
+        """The run with these as its planned requests."""
         return replace(self, intervals=intervals)
 
     @cached_property
     def measured_s(self) -> float:
-        """Until when the generator lived, apart from its jitter; 0 if it left no record."""
+        """When the generator's record ends, in s, ignoring jitter; 0 if there is no record."""
         if self.generator.empty:
             return 0.0
         lengths_s, seconds = (self.generator[name].to_numpy(dtype=np.float64) for name in ("length_s", "second"))
@@ -92,7 +92,7 @@ def load_run(path: Path, manifest: Manifest | None = None) -> Run:
     """Read a run directory; RunDirectoryError only if its manifest can't be read and none was given."""
     manifest = manifest or read_manifest(path)
     damage: list[str] = []
-    # Without a first sample there is no such file, and only the embedded target is certain to have /metrics.
+    # The file only exists after a first sample, and only the embedded target is certain to have /metrics.
     may_be_missing = manifest.target.kind == "own"
     cells = _cells(path / files.INTERVALS, manifest, damage)
     intervals, groups, setup, user_times = _apart(cells, list(manifest.scenario.groups))
@@ -117,7 +117,7 @@ def load_run(path: Path, manifest: Manifest | None = None) -> Run:
 
 
 def _frame(path: Path, row: type[Any], damage: list[str], *, may_be_missing: bool = False) -> pd.DataFrame:
-    """The rows of a file; what is wrong with it is added to `damage`."""
+    """The rows of a file; anything wrong with it is added to `damage`."""
     try:
         text = files.read_lines_text(path)
     except OSError:
@@ -146,7 +146,7 @@ def _cells(path: Path, manifest: Manifest, damage: list[str]) -> pd.DataFrame:
 
 
 def _apart(cells: pd.DataFrame, groups: list[str]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """What was planned, groups of it, what was not, and users' time; not copied if the first is all there is."""
+    """Planned requests, groups, setup requests and users' time; not copied if there are only planned requests."""
     is_setup, is_time, is_group = (
         cells["phase"] == SETUP,
         cells["series"].isin(USER_TIMES),
@@ -159,7 +159,7 @@ def _apart(cells: pd.DataFrame, groups: list[str]) -> tuple[pd.DataFrame, pd.Dat
 
 
 def _naming(manifest: Manifest, intervals: pd.DataFrame) -> Manifest:
-    """With the names of the requests that a locustfile has sent, in the order of the first ones."""
+    """With the names of the requests that a locustfile sent, in order of first appearance."""
     sent = map(str, intervals["endpoint"].unique())
     return manifest.model_copy(update={"scenario": manifest.scenario.with_requests(sent)})
 
@@ -167,7 +167,7 @@ def _naming(manifest: Manifest, intervals: pd.DataFrame) -> Manifest:
 def _one_row_a_second(generator: pd.DataFrame) -> pd.DataFrame:
     """One row per worker and second. Older records have the shutdown as a second row of the last second.
 
-    Only its counts are kept.
+    Of that row only the counts are kept.
     """
     keys = ["worker", "second"]
     if not generator.duplicated(keys).any():

@@ -1,4 +1,4 @@
-"""What metrics and charts read, from a run of ours or anyone's log: requests, and the phases that they belong to."""
+"""What metrics and charts read, whether from a run or from another tool's log: requests and their phases."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Traffic(Protocol):
-    """Frames have the columns of rundir's row types, times in s from the start."""
+    """Requests and phases. Frames have the columns of rundir's row types, times in s from the start."""
 
     @property
     def phases(self) -> Sequence[PhaseSpan]: ...
@@ -29,7 +29,7 @@ class Traffic(Protocol):
 
     @property
     def measured_s(self) -> float:
-        """Until when something was measured, in s."""
+        """When measuring ended, in s from the start."""
 
     @property
     def intervals(self) -> pd.DataFrame: ...
@@ -38,7 +38,7 @@ class Traffic(Protocol):
     def events(self) -> pd.DataFrame: ...
 
     def with_intervals(self, intervals: pd.DataFrame) -> Self:
-        """The same, as if these had been its requests."""
+        """The same traffic with these as its requests."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -1,1 +1,1 @@
-"""Turns values into verdicts: PASS, FAIL, INCONCLUSIVE, INVALID, and what led to them."""
+"""Turns values into verdicts: PASS, FAIL, INCONCLUSIVE, INVALID, with their reasons."""

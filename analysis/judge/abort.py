@@ -1,4 +1,4 @@
-"""Watches a run directory that is being written for a window that violates a threshold with `abort: true`."""
+"""Watches a growing run directory for a window that violates a threshold with `abort: true`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 _REPORTED_S: Final = 1.0
-"""A second's report may come this late: of several workers, one may be slower than the others."""
+"""A second's report may come this late, because one of several workers may be slower than the others."""
 
 
 @dataclass
@@ -41,7 +41,7 @@ class _Watched:
 
 
 class AbortWatch:
-    """Only reads what is new at each look, so that a look takes as long at the end of a day as at its beginning."""
+    """Watches one run. Each look only reads what is new, so looks don't get slower over a day."""
 
     def __init__(self, run_directory: Path, scenario: Scenario, spans: Sequence[PhaseSpan]) -> None:
         self._tail = IntervalsTail(run_directory / files.INTERVALS)
@@ -59,7 +59,7 @@ class AbortWatch:
         ]
 
     def broken(self, now_s: float) -> str | None:
-        """Which threshold was violated by a window that is complete by now, and when; None if none was."""
+        """A sentence on the threshold that a window complete by `now_s` violated, and when; None if there is none."""
         cells = IntervalCells(self._spans, self._scenario)
         cells.add(self._tail.read())
         rows = cells.frame()
@@ -75,7 +75,7 @@ class AbortWatch:
 
 
 def late_s(expectation: Expectation, scenario: Scenario) -> float:
-    """How long after its end a window is complete, in s: answers to what was due in it count until then."""
+    """How long after its end a window is complete, in s: until then answers to requests due in it still count."""
     counted = expectation.metric.kind.counted
     if counted is not None and counted.by_arrival:
         return 0.0

@@ -1,4 +1,4 @@
-"""Turns a run with disturbed seconds into what it might have been without them, as far as a threshold reads them."""
+"""Turns a run with disturbed seconds into the run that might have been without them, for judging thresholds."""
 
 from __future__ import annotations
 
@@ -27,13 +27,16 @@ def without(run: Run, seconds: frozenset[int]) -> Run:
 
 
 def calmed(run: Run, seconds: frozenset[int]) -> Run:
-    """The run, groups included, with each of these seconds like a calm one nearby in its phase; each is used once."""
+    """The run, groups included, with each of these seconds replaced by a copy of a calm one nearby in its phase.
+
+    Each calm second is used once; disturbed seconds without one are left empty.
+    """
     intervals, groups = (_calmed(run, cells, seconds) for cells in (run.intervals, run.groups))
     return replace(run, intervals=intervals, groups=groups)
 
 
 def misses_seconds(expectation: Expectation) -> bool:
-    """Whether it would be another value without some seconds: of shares and times, only some samples would go."""
+    """Whether leaving out seconds changes the value itself; ratios and times would only lose samples."""
     kind = expectation.metric.kind
     return expectation.window_s is not None or kind.is_total or kind.from_disturbance
 

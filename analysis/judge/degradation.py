@@ -1,4 +1,4 @@
-"""What load did to a run's target: its load curve, what recovered after too much load, what drifted, what settled."""
+"""Determines what load did to a run's target: its load curve, recovery from too much load, drift, settling."""
 
 from __future__ import annotations
 
@@ -41,18 +41,18 @@ class Degradation:
     curve: LoadCurve | None
     recoveries: tuple[Recovery, ...]
     unrest: tuple[str, ...]
-    """Why no recovery is reported, for each phase in which it was looked for."""
+    """Why recovery can't be determined, one sentence for each phase concerned."""
     drifts: tuple[Drift, ...]
     settling: Settling | None
     too_alike: tuple[Alike, ...]
     too_short: tuple[str, ...]
     """Phases too short to show whether their seconds are correlated."""
     shedding: Shedding | None
-    """In the measured phases that nothing disturbed."""
+    """In the undisturbed measured phases."""
 
 
 def degradation_of(run: Run) -> Degradation:
-    """For all endpoints together; nothing about phases in which the generator was measured instead of the target."""
+    """The degradation of all endpoints together, without phases that measured the generator instead of the target."""
     disturbed, settled = disturbed_phases(run), settling(run)
     names = (span.name for span in run.phases if not span.warm_up)
     measured = Scope(tuple(name for name in names if name not in disturbed), run.endpoints)
@@ -69,7 +69,7 @@ def degradation_of(run: Run) -> Degradation:
 
 
 def _eased(run: Run, disturbed: frozenset[str]) -> Iterator[tuple[PhaseSpan, PhaseSpan]]:
-    """Phases after one of at least as much load, if they can be compared with a calm phase before that one."""
+    """Pairs of phases in which the second has no more load than the first, and a calm phase comes before both."""
     spans = run.phases
     for place, (before, span) in enumerate(itertools.pairwise(spans), start=1):
         if not span.warm_up and level(span) <= level(before) and not has_faults(run, span.name):
@@ -79,7 +79,7 @@ def _eased(run: Run, disturbed: frozenset[str]) -> Iterator[tuple[PhaseSpan, Pha
 
 
 def _recoveries(run: Run, disturbed: frozenset[str]) -> Iterator[Recovery]:
-    """For each fault, and each phase after one with more load, or after one with the same load that hurt."""
+    """Recoveries from each fault, from each phase with more load, and from each with the same load that hurt."""
     for span in _faulty(run, disturbed):
         yield from recoveries_from_faults(run, span.name, run.endpoints)
     for before, span in _eased(run, disturbed):
@@ -89,7 +89,7 @@ def _recoveries(run: Run, disturbed: frozenset[str]) -> Iterator[Recovery]:
 
 
 def _faulty(run: Run, disturbed: frozenset[str]) -> Iterator[PhaseSpan]:
-    """Phases in which a fault begins."""
+    """Undisturbed measured phases with planned faults."""
     for span in run.phases:
         if not span.warm_up and span.name not in disturbed and has_faults(run, span.name):
             yield span
@@ -117,7 +117,7 @@ def _drifts(run: Run) -> Iterator[Drift]:
 
 
 def notes(degradation: Degradation) -> Iterator[Finding]:
-    """What is worth mentioning, whatever was expected."""
+    """Notes worth mentioning whatever the thresholds are."""
     yield from _collapsed(degradation.curve)
     yield from _ungraceful(degradation.shedding)
     for recovery in degradation.recoveries:
@@ -147,7 +147,7 @@ def _ungraceful(shedding: Shedding | None) -> Iterator[Finding]:
 
 
 def _too_short(degradation: Degradation) -> Iterator[Finding]:
-    """A warm-up, or a phase."""
+    """Notes on a warm-up or phases that were too short."""
     if degradation.too_short:
         phases = ", ".join(degradation.too_short)
         what = f"{phases}: too few seconds to tell how correlated they are; treated as independent"
@@ -159,7 +159,7 @@ def _too_short(degradation: Degradation) -> Iterator[Finding]:
         what = f"response times: {when}; the warm-up ended at {format_duration(settled.warm_up_s)}"
         yield Finding.note(what, "warm up longer, or check what drifts")
     for alike in degradation.too_alike:
-        # If it had not settled, that is why its seconds are correlated.
+        # In a phase that had not settled, that is why its seconds are correlated.
         if alike.phase != unsettled:
             what = (
                 f"neighbouring seconds of {alike.phase} are correlated ({alike.correlation:.2f}): "

@@ -1,4 +1,4 @@
-"""What was caused by the generator or its machine rather than the target, and where in a run."""
+"""Disturbances: what the generator or its machine caused rather than the target, and where in a run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 LESS_LOAD: Final = "free the generator's core, add workers, or lower the load, then run again"
 _JITTER_S: Final = 0.1
-"""A row may extend this far into the next second without saying anything about it."""
+"""A row that extends into the next second by no more than this says nothing about it."""
 _LONGEST_S: Final = 60.0
 """A row that claims to be longer is damaged; a standstill this long decides by itself."""
 
@@ -27,14 +27,14 @@ class Disturbance:
     what: str
     remedy: str
     seconds: frozenset[int] = frozenset()
-    """Those in which requests may have been sent or timed late."""
+    """Seconds in which requests may have been sent or timed late."""
     decides: bool = False
-    """Whatever the thresholds say: the load was not the planned load."""
+    """The run is INVALID whatever the thresholds say, because the load was not the planned load."""
     phases: frozenset[str] = frozenset()
-    """Those whose load it was; empty if it may be any phase's."""
+    """Names of the phases affected; empty if it may be any."""
 
     def spoils(self, span: PhaseSpan) -> bool:
-        """It decides, and not only about other phases."""
+        """Whether it decides, and affects this phase."""
         is_in_it = bool(in_phase(span, self.seconds)) or span.name in self.phases
         return self.decides and (is_in_it or not (self.seconds or self.phases))
 

@@ -1,6 +1,6 @@
-"""Finds in the generator's own record what disturbed the measurement, and whether that could have changed a verdict.
+"""Finds what disturbed the measurement in the generator's own record, and whether it could have changed a verdict.
 
-Each rule is a function of the run that yields what it found; docs/validity.md gives the reasons for the limits.
+Each rule is a function of the run that yields disturbances; docs/validity.md gives the reasons for the limits.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ if TYPE_CHECKING:
 
 BUSY_CPU: Final = 0.95
 WAITING: Final = 0.20
-"""Share of a second spent ready to run while another process had the core; more is weighed."""
+"""Share of a second spent ready to run while another process had the core; more counts as a disturbance."""
 SHARING: Final = 0.25
-"""Share of the time in which it could have run, spent ready while another process had the core; more is reported."""
+"""Share of the runnable time that was spent waiting while another process had the core; more is reported."""
 HABIT_SECONDS: Final = 3
-"""This many busy or waiting seconds are no accident."""
+"""This many busy or waiting seconds are not a coincidence."""
 LAG_SHARE: Final = 0.25
-"""Start lag may be this fraction of the tightest limit on a time that reads the phase."""
+"""Start lag may be this fraction of the tightest limit on response times in the phase."""
 LAG_WITHOUT_LIMIT_S: Final = 0.05
 LOOP_DELAY_S: Final = 0.25
 STANDSTILL_S: Final = 1.0
 FROZEN_SECONDS: Final = 3
 DISTURBED_SHARE: Final = 0.05
-"""Share of a phase's seconds; if more of them are disturbed, it was not the planned phase."""
+"""Share of a phase's seconds; if more of them are disturbed, the phase did not run as planned."""
 STEAL: Final = 0.10
 SKEW_S: Final = 0.1
 ASLEEP_S: Final = 0.5
@@ -56,7 +56,7 @@ _AWAKE: Final = "don't suspend the machine or the process, and run again"
 
 
 def disturbances(run: Run) -> Iterator[Finding]:
-    """All of them; INVALID if they decide or could have changed a threshold's verdict, otherwise notes."""
+    """All disturbances: INVALID if they decide or could have changed a threshold's verdict, otherwise notes."""
     disturbing = _found_in(run)
     could_turn = _could_turn(run, frozenset().union(*(disturbance.seconds for disturbance in disturbing)))
     for disturbance in disturbing:
@@ -68,7 +68,7 @@ def disturbances(run: Run) -> Iterator[Finding]:
 
 
 def disturbed_phases(run: Run) -> frozenset[str]:
-    """Measured phases that were not as planned: too much of them was disturbed, or by something that decides."""
+    """Names of measured phases that did not run as planned: too many seconds disturbed, or one disturbance decides."""
     disturbing = _found_in(run)
     seconds = frozenset[int]().union(*(disturbance.seconds for disturbance in disturbing))
     return frozenset(
@@ -89,7 +89,11 @@ def _is_disturbed(span: PhaseSpan, seconds: frozenset[int]) -> bool:
 
 
 def _could_turn(run: Run, seconds: frozenset[int]) -> bool:
-    """Too much of a phase that a threshold reads was disturbed, or a burst, or a verdict changes without this."""
+    """Whether disturbances in these seconds could have changed a verdict.
+
+    They could if too much of a phase that a threshold reads was disturbed, or a burst was, or if any verdict changes
+    without the disturbed seconds.
+    """
     if not seconds:
         return False
     scenario = run.manifest.scenario
@@ -99,7 +103,7 @@ def _could_turn(run: Run, seconds: frozenset[int]) -> bool:
             return True
         if seconds.intersection(math.floor(at_s) for at_s in span.bursts_s):
             return True
-    # A request answered in a disturbed second was sent before it, and one delayed by it was sent after it.
+    # A request answered in a disturbed second may be due before it, and one delayed by it may be sent after it.
     around = seconds | {second - 1 for second in seconds} | {second + 1 for second in seconds}
     for change, thresholds in _by_what_they_miss(scenario.thresholds):
         calm = change(run, around)
@@ -109,7 +113,10 @@ def _could_turn(run: Run, seconds: frozenset[int]) -> bool:
 
 
 def _by_what_they_miss(thresholds: Sequence[Threshold]) -> Iterator[tuple[Callable[..., Run], list[Threshold]]]:
-    """With what makes a run that such a threshold can be judged on; apart, as each is a copy of all its cells."""
+    """The function that removes disturbed seconds, with the thresholds to be judged on its result.
+
+    One kind at a time, because each result is a copy of all cells.
+    """
     for change, misses in ((calmed, True), (without, False)):
         alike = [threshold for threshold in thresholds if misses_seconds(threshold.expectation) is misses]
         if alike:
@@ -155,7 +162,7 @@ def _frozen(run: Run) -> Iterator[Disturbance]:
 
 
 def _unrecorded(run: Run) -> Iterator[Disturbance]:
-    """A generator that wrote nothing at an end of a whole run stood still there, or what it wrote is lost."""
+    """If a completed run lacks records at its start or end, the generator stood still there, or they were lost."""
     if run.manifest.ending != "completed" or run.generator.empty:
         return
     missing_s = {"first": float(run.generator["second"].min()), "last": run.phases[-1].end_s - run.measured_s}
@@ -187,7 +194,7 @@ def _late_sends(run: Run) -> Iterator[Disturbance]:
 
 
 def _lag_counts(run: Run, span: PhaseSpan) -> tuple[NDArray[np.int64], int]:
-    """The histogram, and how many of them are none: a journey's later requests are due when they begin."""
+    """The histogram of start lags, and how many are zero by definition: later requests of a journey start when due."""
     rows = run.intervals[among(run.intervals["phase"], (span.name,))]
     return histogram(rows, "lag"), int(rows.loc[among(rows["series"], (FOLLOWED,)), "count"].sum())
 
@@ -239,7 +246,7 @@ def _measured_seconds(run: Run) -> pd.DataFrame:
 
 @functools.lru_cache(maxsize=2)
 def _measured_by_worker(run: Run) -> tuple[tuple[str, pd.DataFrame], ...]:
-    """The same for each worker."""
+    """The rows of `_measured_seconds` by worker."""
     return tuple((str(worker), rows) for worker, rows in _measured_seconds(run).groupby("worker"))
 
 

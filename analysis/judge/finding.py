@@ -1,4 +1,4 @@
-"""What a run shows besides its thresholds."""
+"""A finding: what a run shows besides its thresholds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Finding:
     what: str
     remedy: str
     qualifies: bool = False
-    """Whoever reads that the run passed has to read this as well."""
+    """A note that has to be read along with a PASS."""
 
     @classmethod
     def note(cls, what: str, remedy: str, *, qualifies: bool = False) -> Self:
@@ -31,5 +31,5 @@ class Finding:
 
     @property
     def tag(self) -> str:
-        """As shown: a note says nothing about the target, and did not pass anything."""
+        """The label shown: NOTE rather than PASS, because a note says nothing about the target."""
         return "NOTE" if self.is_note else self.word

@@ -1,4 +1,4 @@
-"""Findings about a run besides its thresholds: how it ended, whether every request is accounted for, what disturbed it.
+"""Finds what a run shows besides its thresholds: how it ended, lost requests, what disturbed it, and more.
 
 Each rule is a function of the run that yields its findings; docs/validity.md gives the reasons.
 """
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from loadproof.analysis.frames.run import Run
 
 _CUT_SHORT: Final = frozenset({"interrupted", "terminated", "aborted", "running"})
-"""Endings after which there may be few requests, or none."""
+"""Endings after which few requests, or none, are to be expected."""
 _MANY_REPEATED_RATIO: Final = 0.001
 _LEAVE_THE_END: Final = "remove that: loadproof ends the run itself, and ending it earlier loses the last requests"
 _RESTORE: Final = "restore the run directory as the run left it, or run again"
@@ -72,7 +72,10 @@ def _ending(run: Run) -> Iterator[Finding]:
 
 
 def _aborted(run: Run, what: str) -> Finding:
-    """The final verdict uses the whole record: answers that came later may have corrected what ended the run."""
+    """FAIL if an aborting threshold also fails on the complete record, which may include later answers.
+
+    Otherwise INCONCLUSIVE.
+    """
     thresholds = [threshold for threshold in run.manifest.scenario.thresholds if threshold.abort]
     if any(judge_threshold(threshold, run).word is Word.FAIL for threshold in thresholds):
         return Finding(Word.FAIL, what, "look at that window in the report, fix the target, and run again")
@@ -81,9 +84,9 @@ def _aborted(run: Run, what: str) -> Finding:
 
 
 def _nothing_recorded(run: Run) -> Iterator[Finding]:
-    # A target that was gone before the first request has none, through its own fault.
+    # If the target died before the first request, that is its own fault.
     lost, was_cut = _damage_of(run, files.INTERVALS), run.manifest.ending in _CUT_SHORT
-    # Where nothing was sent, there is no such file.
+    # If nothing was sent, the file doesn't exist.
     is_lost = lost and (run.generator["sent"].sum() > 0 or (run.path / files.INTERVALS).exists())
     if run.intervals.empty and not was_cut and is_lost:
         yield Finding(Word.INVALID, f"no request can be read: {lost}", _RESTORE)
@@ -101,12 +104,12 @@ def _nothing_recorded(run: Run) -> Iterator[Finding]:
 
 
 def _damage_of(run: Run, *names: str) -> str:
-    """What is wrong with these files; empty if nothing is."""
+    """The damage to these files; empty if there is none."""
     return " and ".join(damage for damage in run.damage if damage.startswith(names))
 
 
 def _lost_requests(run: Run) -> Iterator[Finding]:
-    """Each request started has one outcome, was unsent, or was abandoned by our own stop."""
+    """Checks that each request started has one outcome, was unsent, or was abandoned when the run stopped."""
     lost = _damage_of(run, files.INTERVALS, files.GENERATOR)
     if run.manifest.ending in MAY_BE_TORN or run.generator.empty or (lost and run.intervals.empty):
         return
@@ -126,12 +129,12 @@ def _lost_requests(run: Run) -> Iterator[Finding]:
 
 
 def _set_up(run: Run) -> Iterator[Finding]:
-    """What was sent outside the plan; if it failed, what they sent afterwards may not be what was intended."""
+    """Requests sent outside the plan; if they failed, users may not have sent what was intended afterwards."""
     counts = tally(run.setup)
     if not counts.sent:
         return
     failed = {outcome: count for outcome, count in counts.outcomes.items() if outcome is not Outcome.OK and count}
-    # A locustfile's users are stopped when their task is over, which the plan may be before.
+    # A locustfile's users only stop when their task is over, which may be after the plan's end.
     beyond = ", or its users after the plan's end," if run.manifest.scenario.locustfile else ""
     what = f"on_start, on_stop and authentication{beyond} sent {counted(counts.sent, 'request')} outside the plan"
     if failed:
@@ -142,7 +145,7 @@ def _set_up(run: Run) -> Iterator[Finding]:
 
 
 def _late_bursts(run: Run) -> Iterator[Finding]:
-    """Users who were still waiting for an answer when the burst came are the target's fault."""
+    """Bursts spread out by the target: users were still waiting for its answers at that instant."""
     for burst in bursts(run):
         if burst.spread_s > BURST_SPREAD_S and burst.late:
             what = f"burst {burst.number}: {burst.sent} sends spread over {format_duration(burst.spread_s)}"
@@ -151,7 +154,7 @@ def _late_bursts(run: Run) -> Iterator[Finding]:
 
 
 def _repeated(run: Run) -> Iterator[Finding]:
-    """Requests that crossed with the closing of their connection, and were sent again on another one."""
+    """Requests sent again on another connection, because the target closed theirs as they were sent."""
     counts = tally(run.intervals)
     if counts.repeated > _MANY_REPEATED_RATIO * counts.sent:
         what = f"{counts.repeated:,} of {counts.sent:,} requests were sent twice: the target closed their connection"
@@ -162,7 +165,7 @@ def _repeated(run: Run) -> Iterator[Finding]:
 
 
 def _surplus(run: Run) -> Iterator[Finding]:
-    """On a connection that is out of step, the next answer would be taken for that of another request."""
+    """Answers with surplus bytes: on such a connection, the next answer would be taken for another request's."""
     if (counts := tally(run.intervals)).surplus:
         what = f"the target sent extra bytes after its response to {counts.surplus:,} of {counts.sent:,} requests"
         what += ": each of these connections had to be closed"
@@ -170,14 +173,14 @@ def _surplus(run: Run) -> Iterator[Finding]:
 
 
 def _deliberate_faults(run: Run) -> Iterator[Finding]:
-    """The verdict is about what was measured, which was not the API as it is."""
+    """A note that the embedded target was made to fail: the verdict isn't about the API as it is."""
     if faults := run.manifest.target.faults:
         what = f"the embedded target was made to fail on purpose: FAULTS={printable(faults)}"
         yield Finding.note(what, "unset FAULTS to measure the API as it is")
 
 
 def _planned_faults(run: Run) -> Iterator[Finding]:
-    """A target that nothing happened to has not shown how it bears what was planned."""
+    """Planned faults: INVALID if one did not happen as planned, FAIL if the target did not come back from it."""
     planned = run.manifest.scenario.faults
     happened = {fault.number: fault for fault in faults_in(run)}
     if not planned:
@@ -201,7 +204,7 @@ def _planned_faults(run: Run) -> Iterator[Finding]:
 
 
 def _unverified(run: Run) -> Iterator[Finding]:
-    """Whoever answered may have been anybody."""
+    """A note if the server's certificate was not verified."""
     tls = run.manifest.target.tls
     if tls is not None and not tls.verify:
         what = "the server's certificate was not verified, so any server could have answered"
@@ -209,7 +212,7 @@ def _unverified(run: Run) -> Iterator[Finding]:
 
 
 def _lost_redis(run: Run) -> Iterator[Finding]:
-    """Then each process counted by itself, and a client may have been admitted once for each of them."""
+    """Lost Redis: each process then counted by itself, and may have admitted the same client once each."""
     if run.manifest.target.redis is None:
         return
     for died_s in run.events.loc[run.events["kind"] == REDIS_DIED, "time_s"]:

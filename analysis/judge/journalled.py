@@ -1,4 +1,4 @@
-"""Holds a run's journal against its intervals: both have counted the same requests, or one of them is wrong."""
+"""Checks a run's journal against its intervals: unless both count the same requests, one of them is wrong."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from loadproof.analysis.frames.run import Run
 
 MAY_BE_TORN: Final = frozenset({"interrupted", "terminated", "aborted", "running", "generator_died", "disk_full"})
-"""Endings after which the last reports may be in one of the two only, or in none."""
+"""Endings after which the last reports may be in only one of the two files, or in neither."""
 
 
 def journalled(run: Run) -> Iterator[Finding]:
-    """A difference is a bug of ours, unless what is missing was torn off."""
+    """Findings on how the two differ; a difference is a bug in loadproof, unless the run was cut off."""
     if not run.manifest.scenario.records_requests:
         return
     may_be_torn = run.manifest.ending in MAY_BE_TORN
@@ -51,7 +51,7 @@ def journalled(run: Run) -> Iterator[Finding]:
 
 
 def count_intervals(run: Run) -> Counter[Kind]:
-    """The requests that ended, by the kinds that a journal has."""
+    """The requests that ended, counted by the journal's kinds (request, outcome, phase)."""
     counted: Counter[Kind] = Counter()
     for cells in (run.intervals, run.setup):
         ended = cells[cells["series"].isin(["response", *UNJUDGED])]

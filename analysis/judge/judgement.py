@@ -1,4 +1,4 @@
-"""What a threshold came to: its verdict, estimate and reason; and the rule that turns an interval into a verdict."""
+"""The judgement of a threshold (verdict, estimate, reason), and the rule that turns an interval into a verdict."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 TOO_FEW_RUNS: Final = "can't tell a change from noise"
 ONE_RUN_A_SIDE: Final = f"one run on each side {TOO_FEW_RUNS}"
-"""Requests of one run share its luck: the replicate is the run."""
+"""Requests of one run share its luck, so the run is the unit of replication."""
 NO_SAMPLES: Final = "has no samples for it"
 NOTHING_TO_JUDGE: Final = "no samples: nothing to judge"
 _MOST_TIMES: Final = 100
-"""Nobody waits for more than this many times the samples."""
+"""Nobody will wait for more than this many times the samples."""
 TOO_CLOSE: Final = "too close for a longer run to decide"
 
 
 class Compliance(StrEnum):
-    """Of one run, this or the next, with a threshold."""
+    """Whether one run, this or the next, meets a threshold."""
 
     KEPT = "met"
     UNSURE = "unsure"
@@ -35,7 +35,7 @@ class Compliance(StrEnum):
 
 
 class Wanting(StrEnum):
-    """What a threshold on the baseline lacks, if anything, before it can be decided."""
+    """What a threshold on the baseline still needs before it can be decided."""
 
     SAMPLES = "samples on both sides"
     RUNS = "several runs of each release"
@@ -57,7 +57,7 @@ class Expected(Protocol):
 
 @dataclass(frozen=True)
 class Judgement:
-    """What one threshold came to. `estimate` is None if there was nothing to estimate."""
+    """The judgement of one threshold. `estimate` is None if there was nothing to estimate."""
 
     threshold: Expected
     word: Word
@@ -66,10 +66,10 @@ class Judgement:
     in_this_run: Compliance | None = None
     """From what was observed, with sampling noise only; None if a method doesn't distinguish the two."""
     next_time: Compliance | None = None
-    """By inference, where correlated seconds matter; None for what is observed rather than estimated."""
+    """Inferred, allowing for correlated seconds; None for values that are observed rather than estimated."""
     wanting: Wanting | None = None
     window_s: tuple[int, int] | None = None
-    """From when to when the window was that decides, if windows were judged."""
+    """Start and end of the deciding window in s, if windows were judged."""
 
     @property
     def decided_by(self) -> str | None:
@@ -82,20 +82,20 @@ class Judgement:
 
 
 def word_of(in_this_run: Compliance, next_time: Compliance | None) -> Word:
-    """FAIL if either run breaks the threshold, PASS if both keep it; INCONCLUSIVE otherwise."""
+    """FAIL if either run violates the threshold, PASS if both meet it; INCONCLUSIVE otherwise."""
     if Compliance.BROKEN in {in_this_run, next_time}:
         return Word.FAIL
     return Word.PASS if {in_this_run, next_time} <= {Compliance.KEPT, None} else Word.INCONCLUSIVE
 
 
 def side_of(estimate: Estimate, expectation: Expectation, *, beyond: Compliance) -> Compliance:
-    """On which side of the limit the whole interval is."""
+    """KEPT if the whole interval is within the limit, `beyond` if it is wholly beyond, UNSURE if it straddles it."""
     ends = [expectation.holds(estimate.low), expectation.holds(estimate.high)]
     return Compliance.KEPT if all(ends) else Compliance.UNSURE if any(ends) else beyond
 
 
 def judge_estimate(threshold: Expected, estimate: Estimate, *, needed: int) -> Judgement:
-    """FAIL if the whole interval is beyond the limit; PASS if it is within, and there are enough samples."""
+    """FAIL if the whole interval is beyond the limit; PASS if it is within and there are `needed` samples."""
     judgement = _by_interval(threshold, estimate, needed)
     return replace(judgement, reason="; ".join((judgement.reason, *estimate.warnings)))
 
@@ -114,7 +114,7 @@ def _by_interval(threshold: Expected, estimate: Estimate, needed: int) -> Judgem
 
 
 def judge_beside(threshold: Expected, candidate: Estimate, before: Estimate | None, *, is_given: bool) -> Judgement:
-    """INCONCLUSIVE, with the difference."""
+    """Compare one run with one baseline run: always INCONCLUSIVE, with the difference as the reason."""
     expectation = threshold.expectation
     dimension = expectation.metric.dimension
     value = format_quantity(candidate.value, dimension)
@@ -129,12 +129,12 @@ def judge_beside(threshold: Expected, candidate: Estimate, before: Estimate | No
 
 
 def lacking_text(n: int, needed: int, where: str = "") -> str:
-    """The clause after a value with too few samples."""
+    """The clause that follows a value with too few samples."""
     return f": {counted(n, 'sample')}{where}, needs {needed:,}"
 
 
 def deciding_text(needed: float, n: int, things: str) -> str:
-    """The clause after 'straddles the limit': how many of these things would decide, as `n` did not."""
+    """The clause that follows 'straddles the limit': how many of these things would decide, given that `n` did not."""
     if not needed <= _MOST_TIMES * n:
         return f", {TOO_CLOSE}"
     return f"; {things.format(f'{max(math.ceil(needed), n + 1):,}')} would decide"

@@ -1,7 +1,7 @@
-"""Derives a run's load curve from its phases: goodput and response times against offered load, and where goals broke.
+"""Derives a run's load curve from its phases: goodput and response times by offered load, and where goals failed.
 
-Steps are the flat parts of the measured phases. The rising ones, up to the highest load, show the capacity; the later
-ones show whether it recovered (loadproof.analysis.estimates.recovery).
+Steps are the flat parts of the measured phases. The rising ones, up to the highest load, show the capacity; later ones
+show whether the target recovered (loadproof.analysis.estimates.recovery).
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ if TYPE_CHECKING:
     from loadproof.scenario.scenario import Scenario, Threshold
 
 COLLAPSE: Final = 0.1
-"""Share of the peak's goodput lost while the offered load rose."""
+"""Share of the peak's goodput that is lost under a higher load."""
 _SHED: Final = 0.9
-"""If at least this share of what was not goodput was refused, the target chose what it served."""
+"""If at least this share of the bad requests was refused, the target chose what it served."""
 _FEWEST_STEPS: Final = 4
 """A curve with three parameters through fewer points fits anything."""
 
 
 class Past(StrEnum):
-    """What became of the load beyond goodput."""
+    """What happened to the load beyond goodput."""
 
     SHED = "was refused"
     FAILED = "failed"
@@ -56,9 +56,9 @@ class Step:
 
     phase: str
     load: float
-    """As planned: arrivals per second, or users."""
+    """The planned load: arrivals per second, or users."""
     offered_rps: float
-    """For users who wait for answers, what they got round to sending."""
+    """Requests per second; for users who wait for answers, what they got round to sending."""
     throughput_rps: float
     goodput_rps: float
     goodput_ratio: Estimate | None
@@ -69,18 +69,18 @@ class Step:
     shedding: Shedding | None
     tally: Tally
     word: Word
-    """PASS if all goals held, FAIL if one did not; INCONCLUSIVE without goals, INVALID if the generator was late."""
+    """PASS if all goals held, FAIL if one did not; INCONCLUSIVE if undecided or without goals, INVALID if disturbed."""
     broken: str
     """The goal that did not hold, or could not be decided."""
 
     @property
     def is_sound(self) -> bool:
-        """Conclusions can be drawn from it: it was the target that was measured."""
+        """Whether it measured the target rather than the generator, so that conclusions can be drawn."""
         return self.word is not Word.INVALID
 
     @property
     def past(self) -> Past | None:
-        """How most of what was not goodput ended; None if (nearly) all was goodput."""
+        """What happened to most of the load beyond goodput; None if (nearly) everything was goodput."""
         counts = self.tally
         bad = counts.offered - counts.good
         if not self.is_sound or self.goodput_ratio is None or self.goodput_ratio.high >= 1 - 1e-3 or bad <= 0:
@@ -95,8 +95,9 @@ class Step:
 
 @dataclass(frozen=True)
 class Scalability:
-    """The Universal Scalability Law through the rising steps: throughput with n in flight, n within the tested range.
+    """The Universal Scalability Law fitted to the rising steps: throughput by requests in flight.
 
+    `tested` is the range of requests in flight that it was fitted to.
     Source: Gunther, Guerrilla Capacity Planning, chapter 5.
     """
 
@@ -120,16 +121,16 @@ class Collapse:
 @dataclass(frozen=True)
 class LoadCurve:
     is_closed: bool
-    """Loads are users."""
+    """Loads are numbers of users rather than arrivals per second."""
     rising: tuple[Step, ...]
     falling: tuple[Step, ...]
-    """After the highest load."""
+    """Steps after the one with the highest load."""
     collapse: Collapse | None
     law: Scalability | None
 
     @property
     def sound(self) -> tuple[Step, ...]:
-        """Those of the rising steps from which conclusions can be drawn."""
+        """The rising steps from which conclusions can be drawn."""
         return tuple(step for step in self.rising if step.is_sound)
 
     @property
@@ -146,7 +147,7 @@ class LoadCurve:
 
 
 def load_curve(run: Run) -> LoadCurve | None:
-    """None if every measured phase had the same load."""
+    """The load curve of a run; None if all measured phases had the same load."""
     spans = [span for span in run.phases if not span.warm_up and _flat(run, span) and not span.bursts_s]
     if len({level(span) for span in spans}) < 2:
         return None
@@ -165,7 +166,10 @@ def load_curve(run: Run) -> LoadCurve | None:
 
 
 def goals(scenario: Scenario, phase: str) -> list[Threshold]:
-    """Thresholds on quantiles and ratios, as if for this phase; another phase's only if it has none of its own."""
+    """Thresholds on quantiles and ratios, applied to this phase.
+
+    Another phase's threshold only applies if this phase has none on the same metric, endpoints, outcome and series.
+    """
     kinds = [
         threshold
         for threshold in scenario.thresholds
@@ -186,7 +190,7 @@ def _subject(scenario: Scenario, threshold: Threshold) -> tuple[object, ...]:
 
 
 def _flat(run: Run, span: PhaseSpan) -> range:
-    """The whole seconds after its ramp that the run lived through and that no other phase shares."""
+    """The measured whole seconds after a phase's ramp that no other phase shares."""
     return range(math.ceil(span.start_s + span.ramp_s), math.floor(min(span.end_s, run.measured_s)))
 
 
@@ -242,7 +246,10 @@ def _held(run: Run, span: PhaseSpan, flat: range) -> tuple[Word, str]:
 
 
 def collapse_in(rising: tuple[Step, ...]) -> Collapse | None:
-    """By planned loads, because users who wait for answers offer less to a target that collapses."""
+    """The first step with far less goodput than a step of lower load; None if there is none.
+
+    Compares planned loads, because users who wait for answers offer less to a collapsing target.
+    """
     for number, step in enumerate(rising):
         less = [before for before in rising[:number] if before.load < step.load]
         peak = max(less, key=lambda before: before.goodput_rps, default=step)
@@ -252,7 +259,7 @@ def collapse_in(rising: tuple[Step, ...]) -> Collapse | None:
 
 
 def scalability(steps: tuple[Step, ...]) -> Scalability | None:
-    """None with too few steps, or if no such law fits."""
+    """The law fitted to these steps; None with too few steps, or if the fit fails."""
     from scipy import optimize
 
     in_flight = np.array([step.in_flight for step in steps])

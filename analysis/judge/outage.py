@@ -1,4 +1,4 @@
-"""Finds when the requests that a threshold doesn't want came: the stretch into which they crowd, and what it was."""
+"""Finds the stretch of seconds in which a threshold's misses cluster, and describes it."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 _BY_CHANCE: Final = 0.01
 _MOST: Final = 0.9
-"""Share of all seconds; if it takes longer, that is how the target is, not an outage."""
+"""Share of all seconds; a longer stretch is the target's normal behaviour, not an outage."""
 _FEWEST: Final = 0.5
-"""Share of what was wrong; with less of it, the outage is not the reason."""
+"""Share of all misses; with fewer in it, the stretch doesn't explain the result."""
 _ALMOST_ALL: Final = 0.9
 
 
 @dataclass(frozen=True)
 class Outage:
-    """A stretch of seconds in which far more was wrong than the threshold allows."""
+    """A stretch of seconds with far more misses than the threshold allows."""
 
     start_s: int
     end_s: int
@@ -39,7 +39,7 @@ class Outage:
     misses: Misses
 
     def text(self, traffic: Traffic, expectation: Expectation) -> str:
-        """When it began, how long it lasted, and how many requests ended how."""
+        """A clause: when the outage began, how long it lasted, and how its requests ended."""
         began = datetime.fromtimestamp(traffic.start_unix_s + self.start_s, UTC)
         lasted = format_duration(self.end_s - self.start_s)
         is_last = self.end_s == int(min(self.phase_end_s, traffic.measured_s))
@@ -52,7 +52,7 @@ class Outage:
         )
 
     def _endings(self, traffic: Traffic, expectation: Expectation) -> str:
-        """'324 of 330 requests ended server_error', and the endpoint of nearly all of them."""
+        """'324 of 330 requests ended server_error', and the endpoint if nearly all are from one."""
         misses = self.misses
         of = f"of {misses.n:,} requests"
         endpoint, most = next(iter(misses.by("endpoint").items()))
@@ -77,7 +77,7 @@ _ENDINGS: Final = {
 
 
 def outage_of(misses: Misses | None, traffic: Traffic) -> Outage | None:
-    """None if what was wrong is spread evenly, or is no more than chance and the threshold allow."""
+    """The stretch in which misses cluster; None if they are spread evenly, or no more than chance explains."""
     if misses is None or not misses.seconds.numbers.size:
         return None
     hits, sizes = misses.by_second()

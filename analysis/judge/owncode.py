@@ -1,4 +1,4 @@
-"""Findings about the users' own code: what it raised, named, left unreported, or sent elsewhere than to the target."""
+"""Findings about users' own code: exceptions, request names, unreported outcomes, requests to other hosts."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from loadproof.analysis.frames.run import Run
 
 MOST_RAISED: Final = 0.01
-"""Exceptions in users' own code, as a share of requests sent; failed set-up, as a share of all set-up."""
+"""Exceptions in users' own code as a share of requests sent, or failed setup requests as a share of all of them."""
 FIX_USERS: Final = "fix the locustfile; locust_exceptions.csv has the tracebacks"
 
 
 def raised(run: Run) -> Iterator[Finding]:
-    """A task that ends in the middle sends less than intended: if it happens often enough, that is a different load."""
+    """Exceptions in users' own code; a task cut short sends less than intended, so many of them change the load."""
     times = sum(raised.times for raised in run.raised)
     if not times:
         return
@@ -36,7 +36,7 @@ def raised(run: Run) -> Iterator[Finding]:
 
 
 def wrong_names(run: Run) -> Iterator[Finding]:
-    """Of a locustfile's requests, which are known when they have been sent."""
+    """Thresholds on names that no request of a locustfile had, and too many names: both are only known afterwards."""
     scenario = run.manifest.scenario
     if scenario.locustfile is None:
         return
@@ -52,15 +52,15 @@ def wrong_names(run: Run) -> Iterator[Finding]:
 
 
 def unreported(run: Run) -> Iterator[Finding]:
-    """Whether they were good is known to nobody."""
+    """Requests whose outcome was never reported, so nobody knows whether they were good."""
     cells = run.intervals
     times = int(cells.loc[cells["series"] == UNREPORTED, "count"].sum())
     if times:
         what = f"the locustfile's users never reported the outcome of {times:,} request{'s' if times > 1 else ''}"
-        # Few of them, too, may be what a threshold on few errors allows.
+        # Even a few may be all that a threshold on rare errors allows.
         word = Word.INVALID if times > MOST_RAISED * (times + tally(cells).sent) else Word.INCONCLUSIVE
         if run.raised:
-            # Which may be why: of any other reason, the remedy would be this one.
+            # The exceptions may be the cause, so fix them first.
             what += f", and their code raised {run.raised[0].message or 'exceptions'}"
             yield Finding(word, what, FIX_USERS)
         else:
@@ -71,7 +71,7 @@ def unreported(run: Run) -> Iterator[Finding]:
 
 
 def sent_elsewhere(run: Run) -> Iterator[Finding]:
-    """A locustfile may load several hosts: thresholds read the answers of all, so most should be the target's."""
+    """Requests to other hosts: thresholds read the answers of all hosts, so most should be the target's."""
     cells = run.intervals[run.intervals["phase"] != SETUP]
     times, sent = int(cells.loc[cells["series"] == ELSEWHERE, "count"].sum()), tally(cells).sent
     if not times:

@@ -1,6 +1,6 @@
-"""Compares what was sent with what was planned: rules that yield planned load that never existed.
+"""Compares what was sent with what was planned: rules that yield planned load that was never generated.
 
-What a slow target prevented is not part of it: that counts against its goodput.
+Load that a slow target prevented isn't included: it counts against the target's goodput.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from loadproof.analysis.frames.run import Run
 
 LOST_SHARE: Final = 0.01
-"""Share of a phase's user-seconds, for any reason that is not the target's fault."""
+"""Share of a phase's user-seconds that may be lost for reasons other than the target."""
 _FEW_UNSENT: Final = 0.001
-"""Share of a phase's requests; with more of them unsent, it was not the planned load."""
+"""Share of a phase's requests; with more of them unsent, the load was not the planned load."""
 _LACKING: Final = {
     WANTS["ports"]: (
         "no free port",
@@ -45,7 +45,7 @@ _EMPTY_TURNS: Final = (
 
 
 def _dropped_while_free(run: Run) -> Iterator[Disturbance]:
-    """A worker only drops an arrival if as many are in flight as it may have."""
+    """A worker may only drop an arrival if it has its full share of requests in flight."""
     scenario, workers = run.manifest.scenario, max(run.manifest.workers, 1)
     allowed = {str(rank + 1): users_allowed(scenario, rank, workers) for rank in range(workers)}
     dropping = run.generator[run.generator["dropped"] > 0]
@@ -57,7 +57,7 @@ def _dropped_while_free(run: Run) -> Iterator[Disturbance]:
 
 
 def _own_want(run: Run) -> Iterator[Disturbance]:
-    """What this machine lacked a port, file or memory for says nothing about the target."""
+    """Requests that this machine had no port, file or memory for say nothing about the target."""
     wanting = run.intervals[among(run.intervals["series"], WANTS.values())]
     if wanting.empty:
         return
@@ -71,12 +71,12 @@ def _own_want(run: Run) -> Iterator[Disturbance]:
 
 
 def _not_offered(run: Run) -> Iterator[Disturbance]:
-    """In the open model every planned arrival of a whole phase is sent or dropped, even if late."""
+    """In the open model every planned arrival of a complete run is sent or dropped, even if late."""
     if run.manifest.scenario.model != "open" or run.manifest.ending != "completed":
         return
     counted, level_rps = _counted(run), 0.0
     for span in run.phases:
-        # As many as the plan has: a fraction of an arrival is none.
+        # The plan only has whole arrivals.
         planned, level_rps = round(expected_arrivals(span, level_rps)), span.rate_rps or 0.0
         counts = sum((counts for (phase, _), counts in counted.items() if phase == span.name), Counter())
         met = _turns_in(counts) + counts[SENT_NOTHING]
@@ -86,7 +86,7 @@ def _not_offered(run: Run) -> Iterator[Disturbance]:
 
 
 def _empty_turns(run: Run) -> Iterator[Disturbance]:
-    """A turn or arrival whose task sends nothing is planned load that never existed."""
+    """A turn or arrival whose task sends nothing is planned load that was never generated."""
     measured = {span.name for span in measured_phases(run)}
     for (phase, endpoint), counts in _counted(run).items():
         empty, others = counts[SENT_NOTHING], _turns_in(counts) + counts[SET_OUT]
@@ -101,7 +101,7 @@ def _empty_turns(run: Run) -> Iterator[Disturbance]:
 
 @functools.lru_cache(maxsize=1)
 def _counted(run: Run) -> dict[tuple[str, str], Counter[str]]:
-    """By phase and endpoint: the counts of each series; of those never sent, only dropped arrivals."""
+    """Counts of each series, by phase and endpoint; of requests never sent, only dropped arrivals count."""
     counted: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     sums = sums_by(run.intervals, "phase", "endpoint", "series", "outcome")
     for key, count in sums.items():
@@ -118,10 +118,10 @@ def _turns_in(counts: Counter[str]) -> int:
 
 
 def _missing_users(run: Run) -> Iterator[Disturbance]:
-    """In the closed model every user is present for all of the planned time, and ready when its turn comes."""
+    """In the closed model every user should be present for all of the planned time, and ready when its turn comes."""
     scenario = run.manifest.scenario
     if scenario.model != "closed" or run.manifest.ending != "completed" or run.intervals.empty:
-        # Without any user, nothing is recorded at all.
+        # Without users, nothing is recorded at all.
         return
     if run.user_times.empty and scenario.locustfile is None:
         # Earlier versions did not record it.
@@ -135,7 +135,7 @@ def _missing_users(run: Run) -> Iterator[Disturbance]:
             # Users who should be gone but still wait for an answer don't stand in for others.
             beyond_s = times.get((second, span.name, PRESENT_MS), 0) / 1000 - asked_s
             absent_s += max(0.0, -beyond_s)
-            # Nobody asks whether users that are about to go are ready.
+            # Users that are about to leave need not be ready.
             late_s += max(0.0, times.get((second, span.name, LATE_MS), 0) / 1000 - max(0.0, beyond_s))
         if absent_s + late_s > LOST_SHARE * planned_s:
             what = f"phase {span.name}: {(absent_s + late_s) / planned_s:.1%} of the planned user-seconds were lost, "
@@ -151,13 +151,13 @@ def _absent_or_late(absent_s: float, late_s: float, may_lack: str) -> str:
 
 
 def _running_out(run: Run) -> str:
-    """Feeders that stop whoever asks for a row when there are none left; workers share the rows, and not the turns."""
+    """Feeders that stop a user when they run out of rows; workers divide the rows among them, but not the turns."""
     names = [name for name, feeder in run.manifest.scenario.feeders.items() if feeder.runs_out]
     return f"feeder {' or '.join(names)}" if names else ""
 
 
 def _spread_bursts(run: Run) -> Iterator[Disturbance]:
-    """For bursts that the target kept no user from; docs/validity.md on the others."""
+    """Bursts that were spread out although no user was waiting for the target; docs/validity.md covers the others."""
     for burst in bursts(run):
         if burst.spread_s > BURST_SPREAD_S and not burst.late:
             what = f"burst {burst.number}: {burst.sent} sends spread over {format_duration(burst.spread_s)}"

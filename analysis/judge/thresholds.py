@@ -1,4 +1,4 @@
-"""Judges a threshold on a run: did this run keep it, and would the next one?"""
+"""Judges a threshold on a run: did this run meet it, and would the next one?"""
 
 from __future__ import annotations
 
@@ -52,13 +52,16 @@ RUN_ESTIMATORS: Final[dict[str, Callable[[Metric, Run, Scope], Estimate | None]]
     "recovery": recovery_estimate,
     "drift": drift_estimate,
 }
-"""For metrics that are more than a count of a scope's rows."""
+"""Estimators by metric name, for metrics that need more than a scope's rows."""
 _FAR: Final = 1.5
-"""Times a limit; a time that misses it by less may be due to a noisy minute."""
+"""In multiples of the limit; a time that misses it by less may be due to a noisy minute."""
 
 
 def judge_threshold(threshold: Threshold, run: Run, baseline: Run | None = None) -> Judgement:
-    """PASS needs enough samples and the entire interval within the limit; no data is never a pass."""
+    """Judge one threshold: PASS needs enough samples and the entire interval within the limit.
+
+    Without samples the verdict is INCONCLUSIVE.
+    """
     expectation = threshold.expectation
     if run.manifest.scenario.group_of(threshold) is not None:
         run, baseline = run.of_groups, baseline.of_groups if baseline else None
@@ -78,14 +81,14 @@ def judge_threshold(threshold: Threshold, run: Run, baseline: Run | None = None)
 
 
 def judge_scope(threshold: Expected, traffic: Traffic, scope: Scope) -> Judgement:
-    """A threshold on what a scope's rows count, as a whole or in windows."""
+    """Judge a threshold on what a scope's rows count, as a whole or in windows."""
     if threshold.expectation.window_s is not None:
         return judge_windows(threshold, traffic, scope)
     return _judge_twice(threshold, traffic, scope)
 
 
 def _judge_twice(threshold: Expected, traffic: Traffic, scope: Scope) -> Judgement:
-    """Whether this run kept it, and whether the next one will."""
+    """Judge both whether this run met the threshold and whether the next one will."""
     expectation, needed = threshold.expectation, samples_needed(threshold.expectation)
     estimates = counted_estimates(expectation.metric, traffic, scope, list(Noise))
     if any(estimate is None for estimate in estimates):
@@ -112,9 +115,9 @@ def _judge_twice(threshold: Expected, traffic: Traffic, scope: Scope) -> Judgeme
 
 
 def is_far_beyond(expectation: Expectation, sampled: Estimate, misses: Misses | None) -> bool:
-    """Whether a run violated a threshold by more than matters: twice what it allows.
+    """Whether a run clearly violated a threshold: with more than twice the misses that it allows.
 
-    For times also half their limit.
+    For times, the interval also has to be beyond 1.5 times the limit; for means that alone decides.
     """
     metric = expectation.metric
     if metric.dimension is not Dimension.DURATION:
@@ -130,7 +133,7 @@ def _seen_reason(estimate: Estimate, expectation: Expectation) -> str:
 
 
 def _reason(judged: Judgement, sampled: Estimate, misses: Misses | None, traffic: Traffic, scope: Scope) -> str:
-    """What was observed, and what decided."""
+    """The value observed, and what decided."""
     expectation, estimate = judged.threshold.expectation, judged.estimate or sampled
     needed = samples_needed(expectation)
     if judged.in_this_run is Compliance.BROKEN:
@@ -144,13 +147,13 @@ def _reason(judged: Judgement, sampled: Estimate, misses: Misses | None, traffic
         return text + lacking_text(estimate.n, needed)
     is_kept = judged.in_this_run is Compliance.KEPT
     text += ", straddles the limit" + (": met in this run, but maybe not next time" if is_kept else "")
-    # More of the same would only contain more outages.
+    # A longer run would only contain more outages.
     is_outage = outage_of(misses, traffic) is not None
     return text if is_outage else text + _deciding_samples(expectation, estimate, traffic, scope)
 
 
 def _by_how_much(expectation: Expectation, misses: Misses | None) -> str:
-    """How far beyond the limit a run is that violated it."""
+    """How far beyond the limit a run is that violated its threshold."""
     if misses is None:
         return f"more than {_FAR:g} times the limit"
     share, allowed = (format_quantity(ratio, Dimension.RATIO) for ratio in (misses.count / misses.n, misses.allowed))
@@ -174,9 +177,9 @@ def estimate_of(metric: Metric, run: Run, scope: Scope) -> Estimate | None:
 def _closed_at_limit(
     estimate: Estimate, expectation: Expectation, traffic: Traffic, scope: Scope, noise: Noise
 ) -> Estimate:
-    """Closed at the limit, if so few answers are beyond it that the quantile certainly isn't.
+    """The estimate with its open interval closed at the limit, if so few answers are slower that the quantile can't be.
 
-    With correlated samples, order statistics may have no upper end, however far the limit is from all of them.
+    For correlated samples, order statistics may give no upper bound, however far the limit is above all of them.
     """
     quantile, below = expectation.metric.quantile, bucket_of(int(expectation.limit * 1e6)) - 1
     if quantile is None or not expectation.wants_low or math.isfinite(estimate.high) or below < 0:
@@ -194,7 +197,7 @@ def _times(traffic: Traffic, scope: Scope) -> pd.DataFrame:
 
 
 def _deciding_samples(expectation: Expectation, estimate: Estimate, traffic: Traffic, scope: Scope) -> str:
-    """How many samples would decide, if more came out like these and were equally correlated."""
+    """How many samples would decide, if more of them were like these and equally correlated."""
     metric = expectation.metric
     if not estimator_of(metric).is_sampled:
         return ""
@@ -209,12 +212,15 @@ def _deciding_samples(expectation: Expectation, estimate: Estimate, traffic: Tra
 
 
 def _of_share(expectation: Expectation, traffic: Traffic, scope: Scope) -> tuple[float, float]:
-    """How far a share of the samples is from its limit, and how far one sample lets it reach (z sqrt(p (1 - p)))."""
+    """How far a share of the samples is from its limit, and the half-width from one sample, z sqrt(p (1 - p)).
+
+    The half-width includes the design effect.
+    """
     metric = expectation.metric
     if metric.quantile is None:
         limit, (hits, sizes) = expectation.limit, ratio_parts(metric, rows_of(traffic, scope))
     else:
-        # A quantile is beyond its limit if more than 1 - q of the answers are.
+        # A quantile is beyond its limit if a share of more than 1 - q of the answers is.
         limit, sizes = 1 - metric.quantile, _times(traffic, scope)
         hits = sizes[LOWER_US[sizes["bucket"]] >= expectation.limit * 1e6]
     share, effect = share_of(hits, sizes, Seconds.of(traffic, scope.phases))

@@ -1,4 +1,4 @@
-"""Answers that loadproof doesn't read: INVALID if a threshold's verdict depends on what was in them."""
+"""Checks answers that loadproof could not read: INVALID if a threshold's verdict depends on their content."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def unread(run: Run) -> Iterator[Finding]:
-    """They count as invalid. If all of them had been right, the truth would be at the other end."""
+    """Judges thresholds twice: with unread answers counted as invalid, as recorded, and as if all had been correct."""
     rows = run.intervals[run.intervals["series"] == UNREAD]
     answers = int(rows["count"].sum())
     if not answers:
@@ -64,7 +64,7 @@ def _ended_by(unread: pd.DataFrame, group: pd.DataFrame) -> pd.DataFrame:
 
 
 def _as_if_right(rows: pd.DataFrame, deadline_s: float) -> Iterator[pd.DataFrame]:
-    """What has to be added to a run's cells; what was counted otherwise is removed by counts below 0."""
+    """Cells to add to a run's, so that these answers count as correct; negative counts remove what was counted."""
     yield _changed(rows, series="response").assign(count=-rows["count"])
     yield _changed(rows, series="response", outcome=str(Outcome.OK))
     in_time = rows[rows["bucket"] <= bucket_of(round(deadline_s * 1e6))]
@@ -72,6 +72,6 @@ def _as_if_right(rows: pd.DataFrame, deadline_s: float) -> Iterator[pd.DataFrame
 
 
 def _changed(rows: pd.DataFrame, **values: Any) -> pd.DataFrame:
-    """With these values in all rows; columns keep their types, which are categories."""
+    """The rows with these values in every row; columns keep their types, which are categories."""
     columns = {name: pd.Series(value, index=rows.index, dtype=rows[name].dtype) for name, value in values.items()}
     return rows.assign(**columns)

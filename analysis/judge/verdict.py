@@ -1,4 +1,4 @@
-"""Turns judgements and findings into one verdict: INVALID overrides FAIL, FAIL INCONCLUSIVE, and that PASS."""
+"""Turns judgements, findings and audits into one verdict, the worst of them: INVALID, FAIL, INCONCLUSIVE, PASS."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ EXIT_CODES: Final = {
 class Verdict:
     word: Word
     reason: str
-    """One sentence with the numbers that decide."""
+    """One sentence with the deciding numbers."""
     next_step: str
     judgements: tuple[Judgement, ...]
     findings: tuple[Finding, ...]
     degradation: Degradation | None = None
-    """None for anyone's CSVs."""
+    """None for other tools' files."""
     beside: str | None = None
     """A sentence on what changed from the baseline, if one was given."""
     audits: tuple[Audited, ...] = ()
@@ -67,9 +67,9 @@ class Verdict:
 
 
 def verdict_on_run(run: Run, baseline: Run | None = None, beside_runs: Sequence[Judgement] = ()) -> Verdict:
-    """The verdict of a run on its scenario's thresholds, some of which may need a baseline.
+    """Judge a run on its scenario's thresholds, some of which may need a baseline.
 
-    `beside_runs`, if there are any, are the judgements of those by several runs, in order.
+    `beside_runs`, if given, are judgements by several runs, one for each threshold on the baseline, in their order.
     """
     given = iter(beside_runs)
     judgements = tuple(
@@ -104,7 +104,7 @@ def verdict_on_run(run: Run, baseline: Run | None = None, beside_runs: Sequence[
 
 
 def _of_audits(deciding: Sequence[Audited]) -> tuple[str, str]:
-    """Reason and next step, if only audits decide."""
+    """Reason and next step if only audits decide."""
     first = deciding[0]
     reason = f"audit of {first.audit}: {first.reason}"
     if first.word is Word.INCONCLUSIVE:
@@ -132,7 +132,7 @@ def _beside(moves: Sequence[Move], baseline: Run) -> str:
 
 
 def unwritten(verdict: Verdict, reason: str, remedy: str) -> Verdict:
-    """The verdict if its files can't be written: nobody could look at the evidence for another one."""
+    """The verdict if its files can't be written: INVALID, because nobody could check the evidence for another one."""
     findings = (*verdict.findings, Finding(Word.INVALID, reason, remedy))
     if verdict.word is Word.INVALID:
         return replace(verdict, findings=findings)
@@ -141,7 +141,7 @@ def unwritten(verdict: Verdict, reason: str, remedy: str) -> Verdict:
 
 
 def exit_code(verdict: Verdict, manifest: Manifest) -> ExitCode:
-    """How the program ends: a signal's code before the verdict's."""
+    """The program's exit code: a signal's takes precedence over the verdict's."""
     match manifest.ending:
         case "interrupted":
             return ExitCode.INTERRUPTED
@@ -152,7 +152,7 @@ def exit_code(verdict: Verdict, manifest: Manifest) -> ExitCode:
 
 
 def all_hold(n: int) -> str:
-    """How a PASS begins, of so many thresholds."""
+    """How the reason for a PASS begins, for this many thresholds."""
     if n == 2:
         return "both thresholds were met"
     return f"all {n:,} thresholds were met" if n > 1 else "the threshold was met"
@@ -163,7 +163,7 @@ def deciding_reason(deciding: list[Judgement]) -> str:
     judgement, others = deciding[0], len(deciding) - 1
     threshold = judgement.threshold
     more = "" if others == 0 else f" (and {others} more threshold{'s' if others > 1 else ''})"
-    # A reason begins with the value, if there is one.
+    # A judgement's reason begins with the value, if there is one.
     metric = f"{threshold.expectation.metric} is " if judgement.estimate is not None else ""
     seen = f"{metric}{judgement.reason} (expected {threshold.expect})"
     return f"{threshold.scope}: {seen}{more}"
@@ -177,7 +177,7 @@ _PARTS: Final = {
 
 
 def _next_step(deciding: list[tuple[Threshold, Judgement]], run: Run) -> str:
-    """What any of them saw of an outage; otherwise what the first one needs."""
+    """What to do about an outage, if one of the deciding thresholds saw one; otherwise what the first of them needs."""
     outages = (
         outage_step(judgement, _read_by(one, run), Scope.of(one, run.manifest.scenario)) for one, judgement in deciding
     )
@@ -196,7 +196,7 @@ def _next_step(deciding: list[tuple[Threshold, Judgement]], run: Run) -> str:
 
 
 def _needed(threshold: Threshold, judgement: Judgement) -> str | None:
-    """What it takes to decide; None if the target has missed the limit already."""
+    """What it would take to decide; None if the target already missed the limit in this run."""
     if threshold.expectation.of_baseline:
         return _needed_beside_baseline(judgement.wanting)
     if judgement.reason.endswith(TOO_CLOSE):
@@ -211,7 +211,7 @@ def _needed(threshold: Threshold, judgement: Judgement) -> str | None:
 
 
 def _needed_for_recovery(estimate: Estimate | None) -> str:
-    """To the second, it may be just within the limit; and who doesn't look for that long doesn't see it."""
+    """What to do if a recovery could not be judged, was not seen in the time observed, or took as long as the limit."""
     if estimate is None:
         return "Find out why the phase before the trigger was not calm or was too short, then run again."
     if math.isinf(estimate.value):
@@ -222,7 +222,7 @@ def _needed_for_recovery(estimate: Estimate | None) -> str:
 
 
 def _needed_beside_baseline(wanting: Wanting | None) -> str:
-    """What decides a threshold on the baseline: runs of both releases, never a longer one."""
+    """What would decide a threshold on the baseline: more runs of both releases, never a longer run."""
     match wanting:
         case Wanting.ALL_RUNS:
             return "Wait for the gate's other runs: comparing all of them decides this threshold."
@@ -251,14 +251,14 @@ def outage_step(judgement: Judgement, traffic: Traffic, scope: Scope) -> str | N
 
 
 def _read_by(threshold: Threshold, run: Run) -> Run:
-    """The run's groups where it reads one, otherwise its requests."""
+    """The run with its groups if the threshold reads one, otherwise with its requests."""
     return run.of_groups if run.manifest.scenario.group_of(threshold) else run
 
 
 def _worst_place(threshold: Threshold, run: Run, window_s: tuple[int, int] | None) -> str:
-    """The phase and endpoint, of those that a threshold reads, where most is wrong, or which is slowest.
+    """The phase and endpoint with most failures among those that a threshold reads, or the slowest if none failed.
 
-    In the window that decides, if windows were judged.
+    Within the deciding window, if windows were judged.
     """
     scope = Scope.of(threshold, run.manifest.scenario)
     read = _read_by(threshold, run)
@@ -282,12 +282,15 @@ def _worst_place(threshold: Threshold, run: Run, window_s: tuple[int, int] | Non
 
 
 def badness(row: SummaryRow) -> tuple[float, float]:
-    """How much did not end ok, then how slow the rest was; at least, so that one of two isn't worse than 40 of 100."""
+    """A sort key: the share that did not end ok, then p95.
+
+    Both are lower bounds, so that 1 failure of 2 requests isn't worse than 40 of 100.
+    """
     p95, offered = row.response[0.95], row.tally.offered
     bad = ratio_estimate(offered - row.tally.outcomes[Outcome.OK], offered)
     return bad.low if bad else 0.0, p95.low if p95 else 0.0
 
 
 def sentence(text: str) -> str:
-    """With a capital letter; the rest unchanged, because it may contain names."""
+    """The text with a capital first letter; the rest is unchanged, because it may contain names."""
     return text[:1].upper() + text[1:]

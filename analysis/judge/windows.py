@@ -1,7 +1,7 @@
-"""Judges a threshold on each window of a given length (`for 10 s`): which window violated it, and how certain that is.
+"""Judges a threshold on each window of a given length (`for 10 s`): which window violated it, and how certainly.
 
-A quantile below its limit is a share of answers within the limit, so each window is a ratio; windows begin every
-second. All of a run's windows together are judged with 95 % confidence (Bonferroni).
+A quantile is below its limit if a large enough share of answers is, so each window is judged by a ratio, or a rate.
+Windows begin every second. All of a run's windows together are judged with 95 % confidence (Bonferroni).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _COMPLIANCE: Final = {Word.PASS: Compliance.KEPT, Word.INCONCLUSIVE: Compliance.
 
 @dataclass(frozen=True)
 class Window:
-    """The window that decides: the first that violated the threshold, or the worst of those that didn't."""
+    """The deciding window: the first that violated the threshold, or the worst if none did."""
 
     start_s: int
     end_s: int
@@ -54,7 +54,7 @@ class Window:
 
 
 def judge_windows(threshold: Expected, traffic: Traffic, scope: Scope) -> Judgement:
-    """FAIL if one window is certainly beyond the limit, PASS if all are certainly within."""
+    """FAIL if one window is certainly beyond the limit, PASS if all are certainly within it, else INCONCLUSIVE."""
     expectation = threshold.expectation
     rows = rows_read(expectation.metric, traffic.intervals, scope)
     spans = [span for span in traffic.phases if span.name in scope.phases]
@@ -78,13 +78,13 @@ def judge_windows(threshold: Expected, traffic: Traffic, scope: Scope) -> Judgem
             reason = f"{value}, beyond the limit"
         case _:
             reason = f"{value}{_undecided(expectation, window.share, precision_of(expectation, spans).z)}"
-    # A window's samples are treated as independent: they say nothing about the next run.
+    # A window's samples are treated as independent, so they say nothing about the next run.
     in_this_run, between_s = _COMPLIANCE[window.word], (window.start_s, window.end_s)
     return Judgement(threshold, window.word, estimate, reason, in_this_run=in_this_run, window_s=between_s)
 
 
 def _undecided(expectation: Expectation, share: Estimate, z: float) -> str:
-    """Too few samples for any target to pass; or how many, or how long a window, would decide."""
+    """Why a window is undecided: too few samples for any target to pass, or how much more it takes."""
     needed, (limit, _) = samples_needed(expectation, z), _limit(expectation)
     is_rate = expectation.metric.dimension is Dimension.RATE
     if not is_rate and share.n < needed:
@@ -97,7 +97,7 @@ def _undecided(expectation: Expectation, share: Estimate, z: float) -> str:
 
 
 def count_seconds(expectation: Expectation, rows: pd.DataFrame, scope: Scope, *, seconds: int) -> NDArray[np.int64]:
-    """Hits and samples in each second; shape (2, seconds). Counts of parts of the rows add up."""
+    """Hits and samples in each second; shape (2, seconds). Counts from disjoint parts of the rows add up."""
     share = _share(expectation, rows, scope)
     counted = [
         np.bincount(part["second"], weights=part["count"], minlength=seconds)[:seconds]
@@ -109,9 +109,9 @@ def count_seconds(expectation: Expectation, rows: pd.DataFrame, scope: Scope, *,
 def deciding_window(
     expectation: Expectation, spans: Sequence[PhaseSpan], counted: NDArray[np.int64], *, until_s: float
 ) -> Window | None:
-    """The window that decides, of those that end by `until_s`; None if there is none. `counted`.
+    """The deciding window among those that end by `until_s`; None if no window does.
 
-    See `count_seconds`.
+    `counted` is the result of `count_seconds`.
     """
     length = _length(expectation)
     starts = np.concatenate([_starts(span, length, until_s) for span in spans])
@@ -120,7 +120,7 @@ def deciding_window(
     sums = np.concatenate([np.zeros((2, 1), dtype=np.int64), np.cumsum(counted, axis=1)], axis=1)
     hits, sizes = sums[:, starts + length] - sums[:, starts]
     if expectation.metric.dimension is Dimension.RATE:
-        # Arrivals come by chance, and that many are not due to the target.
+        # How many requests arrive is chance, and not due to the target.
         sizes, value = np.full(starts.size, length), hits / length
         low, high = (bound / length for bound in poisson_bounds(hits, precision_of(expectation, spans).z))
     else:
@@ -141,7 +141,7 @@ def deciding_window(
 
 
 def precision_of(expectation: Expectation, spans: Sequence[PhaseSpan]) -> Precision:
-    """For each planned window."""
+    """The precision for each window, so that all planned windows together have 95 % confidence."""
     return Precision(confidence=confidence_of_each(windows_in(spans, _length(expectation))))
 
 
@@ -150,12 +150,12 @@ def _length(expectation: Expectation) -> int:
 
 
 def _starts(span: PhaseSpan, length: int, until_s: float) -> NDArray[np.int64]:
-    """Where those windows of a phase begin that have ended by `until_s`."""
+    """The starts of a phase's windows that end by `until_s`."""
     return np.arange(math.ceil(span.start_s), math.floor(min(span.end_s, until_s)) - length + 1, dtype=np.int64)
 
 
 class _Share(NamedTuple):
-    """What is counted, and what it is a share of."""
+    """The rows counted, and the rows they are a share of; the same for a rate."""
 
     hits: pd.DataFrame
     sizes: pd.DataFrame
@@ -173,7 +173,7 @@ def _share(expectation: Expectation, rows: pd.DataFrame, scope: Scope) -> _Share
 
 
 def _limit(expectation: Expectation) -> tuple[float, Callable[[Any, Any], Any]]:
-    """How a share has to compare with which limit."""
+    """The limit of the share, and how the share has to compare with it."""
     metric, comparison = expectation.metric, expectation.comparison
     if metric.quantile is not None:
         return metric.quantile, COMPARISONS[">=" if expectation.wants_low else "<"]
@@ -187,7 +187,10 @@ def _limit(expectation: Expectation) -> tuple[float, Callable[[Any, Any], Any]]:
 def _deciding(
     fails: NDArray[np.bool_], passes: NDArray[np.bool_], sizes: NDArray[np.int64], goodness: NDArray[np.float64]
 ) -> int:
-    """The first that fails; otherwise, of those that don't pass, an empty one or the worst; otherwise the worst."""
+    """The index of the deciding window: the first that fails; else the worst that doesn't pass; else the worst.
+
+    An empty window is worse than any other.
+    """
     if fails.any():
         return int(np.argmax(fails))
     ranked = np.where(sizes > 0, goodness, -np.inf)

@@ -1,4 +1,4 @@
-"""GitHub's workflow commands."""
+"""Formats GitHub's workflow commands."""
 
 from __future__ import annotations
 

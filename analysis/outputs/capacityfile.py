@@ -1,4 +1,4 @@
-"""A search's result for programs and terminals: capacity.json and its schema, Markdown, a table, its verdict."""
+"""Writes a search's result for programs and terminals: capacity.json and its schema, Markdown, a table, its verdict."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ VERDICTS: Final = {
     Found.INVALID: Word.INVALID,
     Found.DIED: Word.FAIL,
 }
-"""What each ending is for a gate."""
+"""The verdict of each ending for a gate."""
 _NEXT: Final = {
     Found.FOUND: "Compare it with the last release's: intervals that don't overlap differ.",
     Found.ROUGH: "For an interval, leave out --quick (about ten minutes), on a machine that does nothing else.",
@@ -160,7 +160,7 @@ def sentence_of(result: Capacity) -> str:
 
 
 def _known_so_far(bound: GoalCapacity) -> str:
-    """Two trials have a middle, too, that nobody tried."""
+    """What the trials so far show: the bounds rather than an estimate, as long as its interval is open."""
     half = bound.half
     is_open = half is None or half.low <= 0 or math.isinf(half.high)
     if is_open and bound.lower_rps and bound.upper_rps:
@@ -169,7 +169,7 @@ def _known_so_far(bound: GoalCapacity) -> str:
 
 
 def capacity_next_step(search: Search, result: Capacity) -> str:
-    """With a longer trial where half the lower end would have too few requests to be searched."""
+    """The next step; suggests longer trials if half the lower end would have too few requests per trial."""
     if result.found is Found.ROUGH and not search.is_quick:
         return "Repeat it on a machine that does nothing else, or with longer trials: the last ones had no clear order."
     if result.found is not Found.TOO_HIGH:
@@ -180,7 +180,7 @@ def capacity_next_step(search: Search, result: Capacity) -> str:
 
 
 def estimated_text(search: Search, result: Capacity) -> str:
-    """What the figure means."""
+    """A sentence that explains what was estimated."""
     what = f"the load, in arrivals per second, at which half of the trials of {search.trial_s:g} s meet all goals"
     if result.found is Found.FOUND and result.together.half is not None:
         n = result.together.half.n
@@ -189,7 +189,7 @@ def estimated_text(search: Search, result: Capacity) -> str:
 
 
 def facts(search: Search, result: Capacity) -> Iterator[str]:
-    """What else is worth knowing, a sentence each."""
+    """Other results worth knowing, one sentence each."""
     if result.first:
         goals = ", ".join(goal for goal, _ in result.first)
         outcomes = _outcomes([(count, name) for name, count in result.first_outcomes])
@@ -218,7 +218,7 @@ def facts(search: Search, result: Capacity) -> Iterator[str]:
 
 
 def beyond_text(trial: Trial, capacity_rps: float | None) -> str:
-    """What happens to more load than the target holds."""
+    """A sentence on what happened in the trial beyond the capacity."""
     more = "" if capacity_rps is None else f", {100 * (trial.load_rps / capacity_rps - 1):.0f} % beyond it"
     head = f"At {rate(trial.load_rps)}{more}"
     if trial.ending != "completed":
@@ -244,7 +244,7 @@ GOAL_HEAD: Final = ("goal", "half of the trials meet it", "held", "not held", "c
 
 
 def attributes_text(search: Search) -> Iterator[str]:
-    """Every goal's attributes, as RFC 9971 asks of a report."""
+    """Every goal's attributes, as RFC 9971 requires of a report."""
     for goal in search.goals:
         yield (
             f"{goal.goal}: loss ratio {format_quantity(goal.loss_ratio, Dimension.RATIO)}, "

@@ -18,7 +18,7 @@ A_CAPACITY: Final = "a capacity was found"
 
 
 def concluded_capacity(search: Search, result: Capacity) -> Concluded:
-    """A case for the capacity, and one for each of what may keep it from being found."""
+    """One case for the capacity, and one for each of two obstacles: an invalid measurement, a target that died."""
     word, sentence = VERDICTS[result.found], sentence_of(result)
     found = Word.PASS if word is Word.PASS else Word.INCONCLUSIVE
     cases = (
@@ -29,5 +29,5 @@ def concluded_capacity(search: Search, result: Capacity) -> Concluded:
         ),
     )
     notes = "\n".join(map(escaped, (sentence, estimated_text(search, result), *facts(search, result))))
-    # Its sentence says all that an annotation could.
+    # The reason already says everything that an annotation could.
     return Concluded("capacity", search.scenario, word, sentence, capacity_next_step(search, result), cases, (), notes)

@@ -22,7 +22,7 @@ FORMAT: Final = 1
 
 
 class ComparedRunJson(JsonModel):
-    """`ended` is how; a run that the target ended has no values."""
+    """`ended` is how the run ended; a run that ended because the target died has no values."""
 
     run: str = from_("path", "name")
     run_id: str = from_("manifest", "run_id")
@@ -50,8 +50,8 @@ class ChangeJson(JsonModel):
 class ComparedRowJson(JsonModel):
     """`word` is null with too few runs. `named`: a threshold reads it, so it decides the word of the whole.
 
-    `adjusted_p` counts all rows that were tested. `detectable` is the smallest change that would have been found in
-    four of five comparisons; `runs_to_decide` are runs on each side, null if it is decided or if nobody makes so many.
+    `adjusted_p` allows for all rows that were tested. `detectable` is the smallest change that would have been found in
+    four of five comparisons; `runs_to_decide` are runs on each side, null if it is decided or would take too many.
     """
 
     endpoint: str = from_("row", "endpoint")
@@ -71,7 +71,7 @@ class ComparedRowJson(JsonModel):
 
 
 class ShiftJson(JsonModel):
-    """By quantile (0-1) how much response times changed, relative, with each one's 95 % interval."""
+    """The relative change of response times by quantile (0-1), each with its 95 % interval."""
 
     endpoint: str
     phase: str
@@ -82,9 +82,10 @@ class ShiftJson(JsonModel):
 
 
 class ComparisonJson(JsonModel):
-    """`word` is regressed, improved, equivalent or inconclusive; `verdict` what it is for a gate.
+    """`word` is regressed, improved, equivalent or inconclusive; `verdict` is its meaning for a gate.
 
-    `tested` rows share `false_alarms`: how often a comparison of equal releases calls any of them changed, at most.
+    `tested` rows share `false_alarms`, the highest probability that a comparison of equal releases calls any of them
+    changed.
     """
 
     format: int
@@ -107,7 +108,7 @@ class ComparisonJson(JsonModel):
 
 @dataclass(frozen=True)
 class OfComparison:
-    """What ComparisonJson is read from."""
+    """The source of ComparisonJson."""
 
     comparison: Comparison
     conclusion: Conclusion

@@ -20,9 +20,9 @@ NOTHING_ELSE: Final = "nothing else regressed"
 
 
 def concluded_comparison(comparison: Comparison) -> Concluded:
-    """A case for each row that decides and each threshold on the baseline, one for all other rows, one for findings."""
+    """One case per deciding row and per threshold on the baseline, one for all other rows, one for findings."""
     conclusion, cases = conclusion_of(comparison), tuple(_cases(comparison))
-    # With too few runs for words, one message is enough.
+    # If there are too few runs for any word, one message is enough.
     annotated = cases if any(row.word for row in comparison.rows) else ()
     parts = comparison.scenario.name, conclusion.verdict, conclusion.reason, conclusion.next_step
     return Concluded("compare", *parts, cases, annotated)

@@ -1,4 +1,4 @@
-"""Writes a comparison as tables, for a terminal and for Markdown: baseline, candidate, the change, and the word."""
+"""Writes a comparison as tables for the terminal and for Markdown: baseline, candidate, the change, and its word."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ HEAD: Final = (
     "would show",
     "decide",
 )
-"""Of a table of rows: `row_cells` has what belongs below it."""
+"""The head of a table of rows; `row_cells` returns the cells of a row."""
 _TERMINAL_HEAD: Final = ("", "what", "baseline", "candidate", "change (95 % interval)")
 _NO_WORD: Final = "–"
 _MOST_BESIDE: Final = 10
-"""Rows that no threshold names."""
+"""The most rows shown that no threshold names."""
 
 
 def row_cells(row: ComparedRow) -> tuple[str, ...]:
-    """The word; where; both sides; the change with its interval; p; from what size it would show; runs that decide."""
+    """A row's cells: word, place, metric, both sides, change, interval, p, detectable change, runs to decide."""
     has_p = row.word is not None and math.isfinite(row.adjusted_p)
     return (
         row.word or _NO_WORD,
@@ -61,7 +61,7 @@ def row_cells(row: ComparedRow) -> tuple[str, ...]:
 
 
 def _side(row: ComparedRow, estimate: Estimate | None) -> str:
-    """'20.3 ms ±2 %': the mean of the runs, and how certain it is."""
+    """'20.3 ms ±2 %': the mean of the runs, and half the width of its interval."""
     if estimate is None:
         return "no data"
     value = format_quantity(estimate.value, row.metric.dimension)
@@ -77,14 +77,14 @@ def _p_text(p: float) -> str:
 
 
 def shown_rows(comparison: Comparison) -> list[ComparedRow]:
-    """Those that decide, then some of those that changed."""
+    """The deciding rows, then some of the others that changed."""
     changed = [row for row in comparison.rows if row.word in {ChangeWord.REGRESSED, ChangeWord.IMPROVED}]
     deciding = list(comparison.deciding_rows)
     return deciding + [row for row in changed if row not in deciding][:_MOST_BESIDE]
 
 
 def rest_text(comparison: Comparison, shown: Sequence[ComparedRow]) -> str:
-    """What became of the rows that are not shown; empty if all are."""
+    """A sentence on the words of the rows that are not shown; empty if all are."""
     others = [row.word for row in comparison.rows if row not in shown]
     counts = {word: others.count(word) for word in (*ChangeWord, None)}
     listed = ", ".join(f"{count} {word or 'without a word'}" for word, count in counts.items() if count)
@@ -92,7 +92,7 @@ def rest_text(comparison: Comparison, shown: Sequence[ComparedRow]) -> str:
 
 
 def facts_of(comparison: Comparison) -> str:
-    """How many runs of what were compared, and how."""
+    """Sentences on how many runs were compared, of which scenario, and how."""
     how = ""
     if comparison.tested:
         how = ", compared within blocks made beside each other" if comparison.is_interleaved else ", by Welch's test"
@@ -114,7 +114,7 @@ def comparison_view(comparison: Comparison) -> Group:
     shown = shown_rows(comparison)
     table = Table()
     for name in _TERMINAL_HEAD:
-        # In a terminal that is too narrow for a line, a column that must not wrap takes all of another one's room.
+        # In a narrow terminal, a column that must not wrap would take all of the others' space.
         table.add_column(name, overflow="fold")
     has_phases = len({row.row.phase for row in comparison.rows}) > 1
     for row in shown:

@@ -1,4 +1,4 @@
-"""What a comparison, a search or a history comes to, for programs: JUnit XML, and annotations for a CI system."""
+"""The conclusion of a comparison, a search or a history, for programs: JUnit XML, and annotations for a CI system."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Concluded:
     next_step: str
     cases: tuple[Case, ...]
     annotated: tuple[Case, ...]
-    """Those that are worth an annotation beside the reason, if they are not PASS."""
+    """Cases that get an annotation besides the reason's, unless they are PASS."""
     notes: str = ""
 
     @property

@@ -1,4 +1,4 @@
-"""Converts Unix times to dates in UTC, whatever a damaged file says."""
+"""Converts Unix times to dates in UTC, clamped in case a damaged file has nonsense."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def date_text(unix_s: float) -> str:
 
 
 def iso_text(unix_s: float) -> str:
-    """In JUnit's format."""
+    """The time in JUnit's format."""
     return time.strftime("%Y-%m-%dT%H:%M:%S+00:00", _calendar(unix_s))
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class CsvThresholdJson(ThresholdJson):
-    """Without a known sampling error; the interval is Locust's rounding only."""
+    """If `sampling_error_known` is false, the interval only covers Locust's rounding."""
 
     sampling_error_known: Annotated[bool, BeforeValidator(lambda confidence: confidence is not None)] = from_(
         "estimate", "confidence"
@@ -67,7 +67,7 @@ class EntryJson(JsonModel):
 
 
 class CsvVerdictJson(JsonModel):
-    """For anyone's Locust CSVs; `verdict` is null without thresholds."""
+    """For Locust's CSVs; `verdict` is null without thresholds."""
 
     format: int
     verdict: str | None = from_("verdict", "word")

@@ -1,4 +1,4 @@
-"""Combines the verdicts of several runs: a table, a summary, JUnit suites, and GitHub's annotations."""
+"""Combines the verdicts of several runs into a table, a summary, JUnit suites and GitHub annotations."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _NOT_MEASURED: Final = "NOT MEASURED"
 
 @dataclass(frozen=True)
 class Gated:
-    """One scenario of a gate, or one report: its run and verdict, or what kept it from being measured."""
+    """One scenario of a gate, or one report: its run and verdict, or why it could not be measured."""
 
     scenario: str
     run: Run | None = None
@@ -41,18 +41,18 @@ class Gated:
     ended_as: ExitCode | None = None
     """How the program ends, if its verdict doesn't say so."""
     comparison: Comparison | None = None
-    """Of several runs with those of the baseline, in place of a run."""
+    """A comparison of several runs with the baseline's, in place of a run."""
     result: Concluded | None = None
-    """Of a search or a history, in place of a run."""
+    """The result of a search or a history, in place of a run."""
 
     @property
     def concluded(self) -> Concluded | None:
-        """What several runs came to."""
+        """The conclusion from several runs; None for a single run."""
         return concluded_comparison(self.comparison) if self.comparison else self.result
 
     @property
     def decided(self) -> Verdict | Concluded | None:
-        """What came out, if anything did."""
+        """The conclusion or verdict; None if nothing was measured."""
         return self.concluded or self.verdict
 
     @property
@@ -92,7 +92,7 @@ def worst_exit_code(gated: Sequence[Gated], *, lenient: bool) -> ExitCode:
 
 
 def worst_of(codes: Collection[ExitCode]) -> ExitCode:
-    """With no codes: nothing was measured."""
+    """The worst of these exit codes; NOTHING_MEASURED without any."""
     return next((code for code in _WORST_FIRST if code in codes), ExitCode.NOTHING_MEASURED)
 
 
@@ -124,7 +124,7 @@ def gate_junit(gated: Sequence[Gated]) -> str:
 
 
 def gate_table(gated: Sequence[Gated]) -> Table:
-    """What each came to; the paths are below it, where nothing cuts them off."""
+    """A table of verdicts for the terminal, without paths: those are printed below it, where nothing cuts them off."""
     table = Table("", "scenario", "why")
     for entry in gated:
         style = STYLES[entry.verdict_word] if entry.verdict_word else "bold red"

@@ -1,4 +1,4 @@
-"""Turns a history into a word, a sentence of what its latest runs show, and what to do next."""
+"""Turns a history into a word, a sentence on what its latest runs show, and the next step."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ VERDICTS: Final = {
     HistoryWord.IMPROVED: Word.PASS,
     HistoryWord.NOTHING_NEW: Word.PASS,
 }
-"""What a history's word is for a gate: it alarms with FAIL."""
+"""The verdict of each word for a gate: FAIL raises the alarm."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,10 @@ def history_conclusion(history: RunHistory) -> HistoryConclusion:
 
 
 def concluded_history(history: RunHistory) -> Concluded:
-    """A case for each row of the latest run's machine that has enough runs, one for their number, one for its end."""
+    """One case for the number of runs on the latest run's machine, one for how the latest run ended, one per row.
+
+    Rows with too few runs have no case.
+    """
     conclusion = history_conclusion(history)
     latest, notes = history.stretches[0], "\n".join(map(escaped, map(str, history.left_out)))
     few = Word.PASS if latest.is_long_enough else Word.INCONCLUSIVE
@@ -76,7 +79,7 @@ def concluded_history(history: RunHistory) -> Concluded:
 
 
 def _case(history: RunHistory, row: RowHistory) -> Case:
-    """It fails as long as a regression is news."""
+    """The case of one row; it fails as long as a regression is recent."""
     name = f"{row.row.endpoint} · {row.row.phase}: {row.row.metric}"
     if row not in history.latest_regressions:
         return Case(name, Word.PASS, "", 0.0)
@@ -147,7 +150,7 @@ def history_step(history: RunHistory) -> str:
 
 
 def _surest(rows: Sequence[RowHistory], since: int) -> tuple[RowHistory, Event]:
-    """Of the regressions since this run the one that noise alone is least likely to look like."""
+    """The regression since this run that is least likely to be noise."""
     regressions = [(row, event) for row in rows for event in row.events if event.trend is Trend.REGRESSED]
     return min(((row, event) for row, event in regressions if event.first >= since), key=lambda pair: pair[1].p)
 
@@ -157,19 +160,19 @@ def _have(n: int) -> str:
 
 
 def shift_text(row: RowHistory, event: Event) -> str:
-    """'+10.2 % (+8.1 to +12.3 %)', of ratios in percentage points."""
+    """'+10.2 % (+8.1 to +12.3)'; in percentage points for ratios."""
     unit = "points" if row.scale is Scale.DIFFERENCE else "%"
     return f"{event.shift * 100:+.1f} {unit} ({event.low * 100:+.1f} to {event.high * 100:+.1f})"
 
 
 def run_text(run: Replicate) -> str:
-    """By day and release, as people look for it."""
+    """A run's day and release, by which people look for it."""
     day, release = date_text(run.manifest.start_unix_s)[:10], run.manifest.release_shown
     return f"{day}, {release}" if release else day
 
 
 def since_text(stretch: Stretch, event: Event) -> str:
-    """When it began, as exactly as that is known, and when it went away."""
+    """When a change began, as exactly as that is known, and when it went away."""
     text = f"run {event.first + 1} ({run_text(stretch.runs[event.first])})"
     if event.earliest != event.latest:
         text += f", between runs {event.earliest + 1} and {event.latest + 1}"

@@ -47,15 +47,16 @@ class RunJson(JsonModel):
     run_id: str = from_("manifest", "run_id")
     started_unix_s: float = from_("manifest", "start_unix_s")
     revision: str = from_("manifest", "revision")
-    """Of loadproof's own source."""
+    """The revision of loadproof itself."""
     release: str = from_("manifest", "release_shown")
-    """What was loaded; empty if nobody named it."""
+    """The target's release; empty if it was not named."""
 
 
 class EventJson(JsonModel):
-    """Runs are numbered within the machine, from 0. `until` is the first run back at the old level; null: it lasts.
+    """Runs are numbered from 0 within their machine. `until` is the first run back at the old level; null if it lasts.
 
-    `shift` is relative to before, of ratios the difference (0-1); `p` is how often noise alone looks as much like it.
+    `shift` is relative to the level before, for ratios the difference (0-1); `p` is the probability that noise alone
+    looks as much like a change.
     """
 
     trend: str
@@ -70,7 +71,7 @@ class EventJson(JsonModel):
 
 
 class RowHistoryJson(JsonModel):
-    """`spread` is the standard deviation between runs, relative, of ratios the difference (0-1)."""
+    """`spread` is the standard deviation between runs, relative to the level; absolute (0-1) for ratios."""
 
     endpoint: str = from_("row", "endpoint")
     phase: str = from_("row", "phase")
@@ -91,9 +92,9 @@ class StretchJson(JsonModel):
 
 
 class HistoryJson(JsonModel):
-    """`word` is target gone, too few, regressed, improved or nothing new; `verdict` what it is for a gate.
+    """`word` is target gone, too few, regressed, improved or nothing new; `verdict` is its meaning for a gate.
 
-    FAIL alarms: something regressed lately and still is worse, or the target ended the latest run.
+    FAIL raises the alarm: something regressed recently and is still worse, or the target ended the latest run.
     """
 
     format: int
@@ -108,7 +109,7 @@ class HistoryJson(JsonModel):
 
 @dataclass(frozen=True)
 class OfHistory:
-    """What HistoryJson is read from."""
+    """The source of HistoryJson."""
 
     history: RunHistory
     conclusion: HistoryConclusion
@@ -136,7 +137,7 @@ def spread_text(row: RowHistory) -> str:
 
 
 def event_rows(stretch: Stretch) -> Iterator[tuple[Trend, str, str, str, str, str]]:
-    """Each change of each row: what it is, where, of which metric, how much, since when, and p; news first."""
+    """Each change of each row: trend, place, metric, size, since when, and p; the most important trends first."""
     order = list(Trend)
     found = [(event, row) for row in stretch.rows for event in row.events]
     for event, row in sorted(found, key=lambda pair: (order.index(pair[0].trend), -pair[0].first)):

@@ -1,4 +1,4 @@
-"""What the models of a JSON file share: each field states once its name, its type and its origin."""
+"""The base of models of JSON files: each field states its name, type and origin once."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pydantic import AliasPath, BaseModel, BeforeValidator, ConfigDict, Field, W
 _S = TypeVar("_S")
 
 Finite = Annotated[float | None, WrapValidator(lambda value, _: value if math.isfinite(value) else None)]
-"""JSON has no infinity: null instead. A count stays an integer."""
+"""Null in place of infinity or NaN, which JSON doesn't have. A count stays an integer."""
 
 
 class JsonModel(BaseModel):
-    """Read from the attributes of its source; from those of the same name, unless `from_` says otherwise."""
+    """Built from its source's attributes: those of the same name, unless `from_` names others."""
 
     model_config = ConfigDict(from_attributes=True, frozen=True)
 
@@ -29,7 +29,7 @@ class JsonModel(BaseModel):
 
 
 def from_(*attributes: str) -> Any:
-    """A field that comes from this attribute of the source, or from an attribute of that attribute, and so on."""
+    """A field read from this attribute of the source, or, with several names, from a path of attributes."""
     return Field(validation_alias=AliasPath(*attributes))
 
 

@@ -1,4 +1,4 @@
-"""Writes a verdict as JUnit XML: cases keep their names from run to run; measured values are in their messages."""
+"""Writes a verdict as JUnit XML: case names are stable from run to run; measured values are in the messages."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _KINDS: Final = {Word.FAIL: "failure", Word.INCONCLUSIVE: "error", Word.INVALID:
 TRUSTED: Final = "the measurement can be trusted"
 HELD: Final = "no failures beyond the thresholds"
 _READ_BY: Final = {TRUSTED: (Word.INVALID, Word.INCONCLUSIVE), HELD: (Word.FAIL,)}
-"""The cases for findings, and which verdicts break them."""
+"""The cases for findings, and the verdicts that fail them."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,10 @@ class Case:
 
 
 def junit_xml(run: Run, verdict: Verdict) -> str:
-    """A case per threshold, whose time is that of the load it read, per promise, and for each kind of finding."""
+    """A suite with one case per threshold, per audited promise, and per kind of finding.
+
+    A threshold's time is the measured time of the phases that it reads.
+    """
     scenario = run.manifest.scenario
     lived_s = {span.name: max(min(span.end_s, run.measured_s) - span.start_s, 0.0) for span in run.phases}
     took_s = [
@@ -58,7 +61,7 @@ def junit_xml(run: Run, verdict: Verdict) -> str:
 
 
 def threshold_cases(verdict: Verdict, took_s: Sequence[float]) -> Iterator[Case]:
-    """If the same expectation occurs twice, it is numbered."""
+    """One case per threshold; if the same expectation occurs more than once, it is numbered."""
     times: Counter[str] = Counter()
     for judgement, each_s in zip(verdict.judgements, took_s, strict=True):
         name = f"{judgement.threshold.scope}: {judgement.threshold.expect}"
@@ -67,7 +70,7 @@ def threshold_cases(verdict: Verdict, took_s: Sequence[float]) -> Iterator[Case]
 
 
 def _promise_cases(audits: Sequence[Audited], took_s: float) -> Iterator[Case]:
-    """Of an audit that has no evidence, itself."""
+    """One case per promise; for an audit without evidence, one for the audit itself."""
     for audited in audits:
         name = f"audit of {audited.audit}"
         if not audited.evidence:
@@ -89,7 +92,7 @@ def _notes(findings: Sequence[Finding]) -> str:
 
 
 def junit_suite(name: str, cases: Sequence[Case], *, took_s: float, notes: str = "", at: str = "") -> str:
-    """Times in seconds."""
+    """One test suite as an XML document; `took_s` in s, `at` an ISO 8601 time."""
     name = f"loadproof.{escaped(name)}"
     kinds = [_KINDS.get(case.word) for case in cases]
     counts = {"tests": len(cases), "failures": kinds.count("failure"), "errors": kinds.count("error")}

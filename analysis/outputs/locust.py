@@ -57,7 +57,7 @@ def examine(run: LocustRun, verdict: Verdict | None) -> Examined:
 
 
 def csv_files(examined: Examined, directory: Path) -> dict[Path, str]:
-    """The three files for programs, in `directory`."""
+    """Contents of the three files for programs, by path in `directory`."""
     texts = {
         files.VERDICT: csv_verdict_json(examined),
         files.SUMMARY: csv_summary_markdown(examined),
@@ -71,7 +71,7 @@ def output_path(run: LocustRun, directory: Path, name: str) -> Path:
 
 
 def worst(run: LocustRun, most: int) -> tuple[list[Entry], int]:
-    """The rows with the most failures first, then those with the longest p95; and how many are left out."""
+    """At most `most` rows, by most failures, then by longest p95; and how many are left out."""
 
     def badness(entry: Entry) -> tuple[float, float, int, str]:
         p95 = entry.quantiles.get(0.95) or entry.mean
@@ -138,7 +138,7 @@ def turn_text(at_s: float, users: float, what: str) -> str:
 
 
 def turns_note(search: TurnSearch) -> str:
-    """The text with the turns, or in place of them: never 'nothing' about what could not have been seen."""
+    """The text below the turning points, or in place of them: 'none found' only about what could have been seen."""
     nothing = ""
     if search.looked and not search.turns:
         whole = len(search.looked_for) == len(_KINDS)
@@ -183,14 +183,14 @@ def entry_cells(entry: Entry) -> list[str]:
 
 
 def csv_junit_xml(examined: Examined) -> str:
-    """One case per threshold; no case if there was none."""
+    """One case per threshold; none without thresholds."""
     verdict, lasted_s = examined.verdict, examined.run.duration_s
     cases = list(threshold_cases(verdict, [lasted_s] * len(verdict.judgements))) if verdict else []
     return junit_suite(shortened(examined.run.name), cases, took_s=lasted_s)
 
 
 def terminal(examined: Examined) -> Group:
-    """The verdict, or its absence, and what turned; nothing in it is interpreted as rich's markup."""
+    """The verdict, or that there is none, and the turning points; nothing in it is interpreted as rich's markup."""
     verdict = examined.verdict
     turns = examined.search.turns
     return Group(

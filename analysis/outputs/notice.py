@@ -29,9 +29,9 @@ _SIGNS: Final = {"PASS": "✅", "FAIL": "❌", "INCONCLUSIVE": "⚠️", "INVALI
 
 
 def notice_json(gated: Sequence[Gated], shown_at: Path | None, *, is_gate: bool, lenient: bool) -> str:
-    """One verdict at the top, or a gate's worst with all of them below `scenarios`.
+    """One verdict at the top level, or a gate's worst one with all of them under `scenarios`.
 
-    `counts` are requests by outcome of the whole run, warm-up included; null where there is no run.
+    `counts` are the whole run's requests by outcome, warm-up included; null if there is no run.
     """
     code = worst_exit_code(gated, lenient=lenient)
     worst = _deciding(gated, lenient=lenient)
@@ -46,7 +46,7 @@ def notice_json(gated: Sequence[Gated], shown_at: Path | None, *, is_gate: bool,
 
 
 def notice_text(gated: Sequence[Gated], shown_at: Path | None, *, is_gate: bool, lenient: bool) -> str:
-    """Plain text, whatever names and reasons contain."""
+    """A chat message as plain text; names and reasons are escaped."""
     worst = _deciding(gated, lenient=lenient)
     lines = [f"{_SIGNS.get(worst.word, '❔')} loadproof gate: {worst.word}"] if is_gate else []
     for entry in gated:
@@ -61,7 +61,7 @@ def notice_text(gated: Sequence[Gated], shown_at: Path | None, *, is_gate: bool,
 
 
 def _deciding(gated: Sequence[Gated], *, lenient: bool) -> Gated:
-    """The worst of those whose exit code is the gate's."""
+    """The worst entry among those with the gate's exit code."""
     code = worst_exit_code(gated, lenient=lenient)
     deciding = [entry for entry in gated if entry.exit_code(lenient=lenient) == code] or list(gated)
     return min(deciding, key=lambda entry: PRECEDENCE.index(entry.word) if entry.word in PRECEDENCE else -1)

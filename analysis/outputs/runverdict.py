@@ -28,7 +28,7 @@ _Quantile = Annotated[str, by(lambda quantile: f"p{quantile * 100:g}")]
 
 
 class _OfEstimate(JsonModel):
-    """Nulls without an estimate."""
+    """Its values are null if there is no estimate."""
 
     @model_validator(mode="before")
     @classmethod
@@ -96,7 +96,7 @@ class BurstJson(JsonModel):
 
 
 class ValueJson(_OfEstimate):
-    """At a glance: no threshold read it, and so no interval was worked out."""
+    """A value without an interval, for an overview."""
 
     value: Finite
     n: int
@@ -207,7 +207,7 @@ class DegradationJson(JsonModel):
 
 
 class EvidenceJson(JsonModel):
-    """One promise of the target: what it was tested on, and how much of that decides."""
+    """One promise of the target: `n` samples tested it, and `needed` of them decide."""
 
     promise: str
     word: str

@@ -1,4 +1,4 @@
-"""Says what a self-test found out, and whether it still holds, in sentences for the terminal and for reports."""
+"""Describes a self-test's results, and whether they still hold, in sentences for the terminal and for reports."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _OF_MACHINE: Final = ("cpu", "cores", "memory", "system")
 
 
 def selftest_note(run: Path, manifest: Manifest) -> list[str]:
-    """All that the machine's self-test found, if the run carries one, and why it may not hold any more."""
+    """All results of the machine's self-test, if the run has one, and why they may no longer hold."""
     selftest = read_selftest(run)
     if selftest is None:
         return []
@@ -32,7 +32,7 @@ def selftest_note(run: Path, manifest: Manifest) -> list[str]:
 
 
 def selftest_line(selftest: SelfTest, manifest: Manifest) -> str:
-    """One line below a run's verdict."""
+    """The line below a run's verdict."""
     wrong = sum(rate.n - rate.right for rate in selftest.rates)
     n = sum(rate.n for rate in selftest.rates)
     answers = f"{n} of {n} answers right" if not wrong else f"{wrong} of {n} answers WRONG"
@@ -43,7 +43,7 @@ def selftest_line(selftest: SelfTest, manifest: Manifest) -> str:
 
 
 def doubt(selftest: SelfTest, host: Mapping[str, str], at_unix_s: float) -> str:
-    """Why it may not hold any more for a run at this time on this machine; empty if it does."""
+    """Why a self-test may no longer hold for a run at this time on this machine; empty if it does."""
     changed = [name for name in _OF_MACHINE if selftest.host.get(name) != host.get(name)]
     if changed:
         return f"the machine has changed since ({', '.join(changed)}): run `loadproof selftest` again"
@@ -52,7 +52,7 @@ def doubt(selftest: SelfTest, host: Mapping[str, str], at_unix_s: float) -> str:
 
 
 def sentences(selftest: SelfTest) -> Iterator[str]:
-    """Everything that it found, a sentence each; rates with n and interval."""
+    """All of its results, one sentence each; rates with n and interval."""
     yield f"Self-test of {_day(selftest)}: {_ceiling(selftest)}."
     if selftest.lag_rps:
         p50, p99 = format_duration(selftest.lag_p50_s), format_duration(selftest.lag_p99_s)
@@ -73,7 +73,7 @@ def sentences(selftest: SelfTest) -> Iterator[str]:
 
 
 def sizes(selftest: SelfTest) -> str:
-    """Which of the shipped scenarios it can decide; it says so of none if its own measurement was disturbed."""
+    """Which shipped scenarios this machine can decide; it names none if the self-test itself was disturbed."""
     if not selftest.ceiling_rps:
         return "It can't decide any scenario in this state: if other programs are busy here, run it again without them."
     if untried := _untried(selftest):
@@ -91,7 +91,7 @@ def sizes(selftest: SelfTest) -> str:
 
 
 def _untried(selftest: SelfTest) -> int:
-    """Questions whose every run was INVALID."""
+    """The number of questions for which every run was INVALID."""
     return sum(not rate.n for rate in selftest.rates)
 
 

@@ -1,4 +1,4 @@
-"""Writes a verdict to files and the table in the terminal; the same bytes for the same run."""
+"""Writes a verdict to files and to the table in the terminal; deterministic: the same run gives the same bytes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ STYLES: Final = {
 
 
 def program_files(run: Run, verdict: Verdict, baseline: Run | None = None) -> dict[Path, str]:
-    """verdict.json, summary.md and junit.xml of the run directory; with an audit, audit.json."""
+    """Contents by path: verdict.json, summary.md and junit.xml, and audit.json if there are audits."""
     audits = {run.path / files.AUDIT: audit_json(run, verdict)} if verdict.audits else {}
     return {
         **audits,
@@ -53,7 +53,7 @@ def program_files(run: Run, verdict: Verdict, baseline: Run | None = None) -> di
 
 
 def cells(judgement: Judgement) -> tuple[str, str, str, str, str, str]:
-    """What every table of thresholds shows: verdict, scope, expectation, value, interval, n."""
+    """A judgement's row in any table of thresholds: verdict, scope, expectation, value, interval, n."""
     threshold, estimate = judgement.threshold, judgement.estimate
     dimension = threshold.expectation.metric.dimension
     if estimate is None:
@@ -64,7 +64,7 @@ def cells(judgement: Judgement) -> tuple[str, str, str, str, str, str]:
 
 
 def audit_cells(audited: Audited) -> tuple[str, str, str, str, str, str]:
-    """An audit's row in a table of thresholds: how many of its promises are kept, and on how much that rests."""
+    """An audit's row in a table of thresholds: how many of its promises are kept, and the number of samples."""
     kept = sum(promise.word is Word.PASS for promise in audited.evidence)
     n = sum(promise.n for promise in audited.evidence)
     value = f"{kept} of {len(audited.evidence)} promises kept" if audited.evidence else "no data"
@@ -72,7 +72,7 @@ def audit_cells(audited: Audited) -> tuple[str, str, str, str, str, str]:
 
 
 def answers(judgement: Judgement) -> tuple[str, str]:
-    """Whether it was kept in this run, and would be next time; says which one decided, because PASS needs both."""
+    """Two cells: compliance in this run and next time; the one that decided is marked, because PASS needs both."""
     by, now, later = judgement.decided_by, judgement.in_this_run or "–", judgement.next_time or "–"
     return f"{now}{_DECIDED if by == 'in this run' else ''}", f"{later}{_DECIDED if by == 'next time' else ''}"
 
@@ -109,7 +109,7 @@ def summary_markdown(run: Run, verdict: Verdict) -> str:
 
 
 def _markdown_failures(run: Run) -> list[str]:
-    """What failed most, each with an example request."""
+    """A table of the most frequent failures, each with an example request."""
     most_frequent = failures(run.path, _MOST_FAILURES, run.events)
     rows = [
         (
@@ -137,7 +137,7 @@ def markdown_thresholds(verdict: Verdict, interval: str = "95 % interval") -> li
 
 
 def _markdown_promises(verdict: Verdict) -> list[str]:
-    """What each audit has on each promise."""
+    """A table of each audit's evidence on each promise."""
     rows = [
         (promise.word, f"{audited.audit}: {promise.promise}", promise.reason, f"{promise.n:,}", f"{promise.needed:,}")
         for audited in verdict.audits
@@ -148,12 +148,12 @@ def _markdown_promises(verdict: Verdict) -> list[str]:
 
 
 def phase_name(phase: PhaseSpan) -> str:
-    """Marked as warm-up, unless its name says so."""
+    """The phase's name, marked as warm-up unless that is its name."""
     return f"{phase.name} (warm-up)" if phase.warm_up and phase.name != "warm-up" else phase.name
 
 
 def offered_text(row: SummaryRow, unit: str = "") -> str:
-    """Requests per second; and arrivals, if their tasks sent more than one each."""
+    """Requests per second, and arrivals if their tasks sent more than one request each."""
     text = f"{row.offered_rps:.1f}{unit}"
     if row.planned_rps is None or row.offered_rps <= _MORE_THAN_ONE * row.planned_rps:
         return text
@@ -161,7 +161,7 @@ def offered_text(row: SummaryRow, unit: str = "") -> str:
 
 
 def _source(run: Run) -> str:
-    """Which run, when, against what, and by which loadproof."""
+    """A sentence on the run: its id, date, target, and loadproof's revision."""
     manifest = run.manifest
     target = f"the {manifest.target.kind} target {manifest.target.address}".strip()
     target += f", release {manifest.release}" if manifest.release else ""
@@ -192,7 +192,7 @@ def terminal_view(verdict: Verdict, interval: str = "95 % interval") -> Group:
 
 
 def _open(verdict: Verdict) -> Iterator[tuple[str, Evidence]]:
-    """Promises that are not certainly kept."""
+    """Promises without a PASS, each with the name of its audit."""
     for audited in verdict.audits:
         yield from ((audited.audit, promise) for promise in audited.evidence if promise.word is not Word.PASS)
 
@@ -214,6 +214,6 @@ def _terminal_table(verdict: Verdict, interval: str) -> Table:
 
 
 def _both_answers(judgement: Judgement) -> Text:
-    """Below the table, because no terminal has room for two more columns."""
+    """A line below the table, because no terminal has room for two more columns."""
     threshold, (now, later) = judgement.threshold, answers(judgement)
     return _tagged(judgement.word, f"{threshold.scope}: {threshold.expect}; in this run {now}, next time {later}")

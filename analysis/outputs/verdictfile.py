@@ -28,7 +28,7 @@ NO_VERDICT: Final = "No verdict: no thresholds were given."
 
 @dataclass(frozen=True)
 class Unjudged:
-    """In place of a verdict if there were no thresholds."""
+    """Stands in for a verdict if there are no thresholds."""
 
     word: None = None
     reason: str = NO_VERDICT
@@ -38,7 +38,7 @@ class Unjudged:
 
 @dataclass(frozen=True)
 class OfRun:
-    """What VerdictJson is read from."""
+    """The source of VerdictJson."""
 
     run: Run
     verdict: Verdict
@@ -51,7 +51,7 @@ class OfRun:
 
 @dataclass(frozen=True, kw_only=True)
 class OfCsvs:
-    """What CsvVerdictJson is read from; the worst `endpoints`, and how many others there are."""
+    """The source of CsvVerdictJson; has the worst `endpoints`, and how many others there are."""
 
     run: LocustRun
     verdict: Verdict | Unjudged
@@ -65,7 +65,7 @@ class OfCsvs:
 
 @dataclass(frozen=True)
 class OfLog:
-    """What LogVerdictJson is read from."""
+    """The source of LogVerdictJson."""
 
     log: RequestLog
     verdict: Verdict | Unjudged
@@ -75,7 +75,7 @@ class OfLog:
 
 @dataclass(frozen=True)
 class OfAudits:
-    """What AuditsJson is read from."""
+    """The source of AuditsJson."""
 
     run: Run
     verdict: Verdict

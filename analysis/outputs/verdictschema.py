@@ -11,7 +11,7 @@ from loadproof.analysis.outputs.runverdict import VerdictJson
 
 
 def verdict_schema() -> dict[str, Any]:
-    """The JSON schema of verdict.json: of a run, of Locust's CSVs, or of a request log."""
-    # As written: where a field comes from is an internal matter.
+    """The JSON schema of verdict.json, whether for a run, for Locust's CSVs, or for a request log."""
+    # Of the file as written, because validation aliases (where a field comes from) are internal.
     schema = TypeAdapter(VerdictJson | CsvVerdictJson | LogVerdictJson).json_schema(mode="serialization")
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "verdict.json", **schema}

@@ -1,4 +1,4 @@
-"""Writes a search's result: capacity.json, summary.md, junit.xml, and report.html with what each trial showed."""
+"""Writes a search's result: capacity.json, summary.md, junit.xml, and report.html with the results of each trial."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def write_capacity(directory: Path, search: Search, trials: Sequence[Trial], result: Capacity) -> None:
-    """OutputError if they can't be written."""
+    """Write all files; OutputError if they can't be written."""
     files.write_all(
         {
             directory / CAPACITY: capacityfile.capacity_json(search, trials, result),
@@ -61,7 +61,7 @@ def capacity_page(search: Search, trials: Sequence[Trial], result: Capacity, sel
 
 
 def _selftest(directory: Path, trials: Sequence[Trial]) -> list[str]:
-    """What the latest trial carries of its machine's self-test."""
+    """The machine's self-test as recorded by the latest trial."""
     runs = [directory / RUNS / trial.run for trial in trials]
     latest = next((run for run in reversed(runs) if run.is_dir()), None)
     return selftest_note(latest, read_manifest(latest)) if latest else []
@@ -89,7 +89,7 @@ def _row(trial: Trial) -> dict[str, object]:
 
 
 def _capacity_span(axes: Axes, result: Capacity) -> None:
-    """Where the capacity is: its interval, or the bounds of a rough one."""
+    """Shade where the capacity is: its interval, or the bounds of a rough one."""
     half, together = result.together.half, result.together
     low, high = together.lower_rps, together.upper_rps
     if result.found is Found.FOUND and half is not None:
@@ -101,7 +101,7 @@ def _capacity_span(axes: Axes, result: Capacity) -> None:
 
 
 def _load_chart(valid: Sequence[Trial], result: Capacity) -> Markup:
-    """Goodput and p95 against the offered load, a point per trial."""
+    """Goodput and p95 by offered load, one point per trial."""
     ordered = sorted(valid, key=lambda trial: trial.load_rps)
     loads = [trial.load_rps for trial in ordered]
     with chart("capacity-load", "requests per second") as (axes, drawing):
@@ -123,7 +123,7 @@ def _load_chart(valid: Sequence[Trial], result: Capacity) -> Markup:
 
 
 def _loss_chart(valid: Sequence[Trial], result: Capacity) -> Markup:
-    """What each goal lost, as a multiple of what it allows, against the offered load."""
+    """Each goal's loss, as a multiple of what it allows, by offered load."""
     with chart("capacity-loss", "loss, as multiple of what is allowed") as (axes, drawing):
         names = list(dict.fromkeys(loss.goal for trial in valid for loss in trial.losses))
         lines = []

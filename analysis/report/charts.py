@@ -56,7 +56,7 @@ def load_chart(traffic: Traffic, counts: pd.DataFrame) -> Markup:
 
 
 def throughput_chart(traffic: Traffic, counts: pd.DataFrame) -> Markup:
-    """Requests and ok answers per second, of a log."""
+    """Requests and ok answers per second of a log."""
     table = thinned(counts)
     with _chart("throughput", traffic, "requests per second") as (axes, drawing):
         axes.plot(table.index, table["sent"], color=LINES[0], label="requests")
@@ -67,7 +67,7 @@ def throughput_chart(traffic: Traffic, counts: pd.DataFrame) -> Markup:
 
 
 def heat_chart(traffic: Traffic, answers: pd.DataFrame) -> Markup | None:
-    """How many ok answers took how long, over time, with their quantiles; None without such answers."""
+    """A heat map of the response times of ok answers, with quantiles; None without ok answers."""
     table = broken_at_gaps(quantiles_over_time(answers, width_s=_width_s(traffic)) * 1000)
     if table.empty:
         return None
@@ -81,12 +81,12 @@ def heat_chart(traffic: Traffic, answers: pd.DataFrame) -> Markup | None:
 
 
 def endpoints_chart(traffic: Traffic, answers: pd.DataFrame, endpoints: Sequence[str]) -> Markup | None:
-    """The p95 of the first endpoints over time, as many as there are colours; None without ok answers."""
+    """The p95 over time of the first endpoints, as many as there are colours; None without ok answers."""
     return _p95_chart("endpoint", traffic, answers, endpoints)
 
 
 def groups_chart(run: Run) -> Markup | None:
-    """The same of groups of requests."""
+    """Like `endpoints_chart`, for groups of requests."""
     return _p95_chart("group", run, answered(run.groups), run.of_groups.endpoints)
 
 
@@ -107,9 +107,9 @@ def _p95_chart(of: str, traffic: Traffic, answers: pd.DataFrame, endpoints: Sequ
 def spectrum_chart(
     counts: Mapping[str, NDArray[np.int64]], groups: Mapping[str, NDArray[np.int64]] | None = None
 ) -> Markup | None:
-    """Response and service time by quantile, the axis stretched towards the slowest; None without ok answers.
+    """Response and service time by quantile, with the axis stretched towards the slowest; None without ok answers.
 
-    `counts` is of `spectrum_of`, `groups` of `spectra_of_groups`: as many as there are colours left.
+    `counts` come from `spectrum_of`, `groups` from `spectra_of_groups`: as many are drawn as there are colours left.
     """
     n = int(counts["response"].sum())
     if not n:
@@ -120,7 +120,7 @@ def spectrum_chart(
         # A request log has no service times.
         drawn = [(name, counted) for name, counted in series.items() if counted.sum()]
         for number, ((name, counted), colour) in enumerate(zip(drawn, LINES, strict=False)):
-            # The slowest answer is one in as many as there are.
+            # The slowest of n answers is one in n.
             odds = np.geomspace(1, counted.sum(), 200)
             ranks = np.clip(np.ceil((1 - 1 / odds) * counted.sum()), 1, counted.sum())
             times = MIDPOINT_US[np.searchsorted(np.cumsum(counted), ranks)] / 1000
@@ -227,7 +227,7 @@ def _chart(name: str, traffic: Traffic, label: str) -> Iterator[tuple[Axes, Draw
 
 
 def _mark(axes: Axes, fault: Happened, end_s: float) -> None:
-    """From its begin to its end, with its name."""
+    """Mark a fault from its begin to its end, with its name."""
     if fault.began_s is None or fault.began_s >= end_s:
         return
     until_s = min(end_s if fault.ended_s is None else fault.ended_s, end_s)

@@ -37,7 +37,7 @@ _TITLES: Final = {
 
 
 def comparison_files(comparison: Comparison, directory: Path) -> dict[Path, str]:
-    """compare.json, summary.md, junit.xml and report.html."""
+    """Contents by path: compare.json, summary.md, junit.xml and report.html."""
     conclusion, shifts = conclusion_of(comparison), shifts_of(comparison)
     return {
         directory / COMPARE: ComparisonJson.of(OfComparison(comparison, conclusion, shifts)).text(),
@@ -87,7 +87,7 @@ def _page_row(row: ComparedRow) -> dict[str, Any]:
 
 
 def _mark(row: ComparedRow) -> dict[str, float] | None:
-    """The interval, no change, and the margin, as percentages of a bar that holds all of them."""
+    """The interval and the margin, as percentages of a bar with no change in the middle; None without an interval."""
     if row.change is None or not math.isfinite(row.change.standard_error):
         return None
     scale = row.change.scale

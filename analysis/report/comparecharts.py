@@ -1,4 +1,4 @@
-"""Draws a comparison: its shift functions, and its runs in the order in which they were made."""
+"""Draws a comparison: its shift functions, and its runs in the order in which they started."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def shift_chart(shift: Shift, margin: float, number: int) -> Markup:
-    """How much slower each quantile is, in %, with its interval; shaded: what doesn't matter."""
+    """How much slower each quantile is, in %, with its interval; changes that don't matter are shaded."""
     percent = 100 * shift.quantiles
     with chart(f"shift-{number}", "slower by, %") as (axes, drawing):
         axes.axhspan(100 * (1 / (1 + margin) - 1), 100 * margin, color=SHADE, linewidth=0)
@@ -32,7 +32,7 @@ def shift_chart(shift: Shift, margin: float, number: int) -> Markup:
 
 
 def runs_chart(comparison: Comparison, row: ComparedRow) -> Markup | None:
-    """One row's value of each run, in the order of their starts; None if it isn't a time."""
+    """One row's value in each run, in the order in which they started; None if it isn't a time."""
     if not row.metric.kind.reads_times:
         return None
     sides = {"baseline": comparison.baseline, "candidate": comparison.candidate}

@@ -1,4 +1,4 @@
-"""Charts of what load did to a target: load curve, scalability, recovery, drift."""
+"""Draws what load did to a target: load curve, scalability, recovery, drift."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def load_curve_chart(curve: LoadCurve) -> Markup | None:
-    """Goodput and quantiles against the planned load, and where capacity lies; None without a sound step."""
+    """Goodput and quantiles by planned load, and where capacity lies; None without a sound step."""
     loads = [step.load for step in curve.sound]
     if not loads:
         return None
@@ -60,7 +60,7 @@ def load_curve_chart(curve: LoadCurve) -> Markup | None:
 
 
 def lost_chart(curve: LoadCurve) -> Markup | None:
-    """What was not goodput, by what became of it, as a bar per step; None if all was goodput."""
+    """The load that was not goodput, by outcome, as one bar per step; None if all was goodput."""
     table = pd.DataFrame([_lost(step) for step in curve.sound])
     table = table.loc[:, table.sum() > 0]
     if not len(table.columns):
@@ -86,7 +86,7 @@ def _lost(step: Step) -> dict[str, float]:
 
 
 def scalability_chart(curve: LoadCurve, law: Scalability) -> Markup:
-    """Throughput against requests in flight, and the law through it, within the tested range."""
+    """Throughput by requests in flight, and the law fitted to it, within the tested range."""
     tested = np.geomspace(*law.tested, 100)
     with chart("scalability", "requests per second") as (axes, drawing):
         in_flight = [step.in_flight for step in curve.sound]
@@ -100,9 +100,9 @@ def scalability_chart(curve: LoadCurve, law: Scalability) -> Markup:
 
 
 def recovery_chart(recovery: Recovery, seconds: pd.DataFrame, number: int) -> Markup:
-    """Goodput ratio and p95 from the end of the calm phase until it was calm again, with the highest recovered p95.
+    """Goodput ratio and p95 from the calm phase until it was calm again, with the highest p95 that counts as recovered.
 
-    `seconds` is of `seconds_around`.
+    `seconds` come from `seconds_around`.
     """
     with chart(f"recovery-{number}", "goodput ratio, %") as (axes, drawing):
         lines = axes.plot(seconds.index, 100 * seconds["ratio"], color=LINES[1], label="goodput ratio")
@@ -126,7 +126,7 @@ def recovery_chart(recovery: Recovery, seconds: pd.DataFrame, number: int) -> Ma
 
 
 def drift_chart(drifts: Sequence[Drift], phase: str, number: int) -> Markup:
-    """Each metric that isn't a ratio, in percent of where its line began."""
+    """Each metric that isn't a ratio, in percent of its line's start."""
     shown = [drift for drift in drifts if drift.line[0] > 0 and not drift.metric.name.endswith("_ratio")]
     with chart(f"drift-{number}", "% of the beginning") as (axes, drawing):
         for drift, colour in zip(shown, LINES, strict=False):

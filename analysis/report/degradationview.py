@@ -1,4 +1,4 @@
-"""The report's sentences, tables and charts about what load did to a target."""
+"""Turns what load did to a target into the report's sentences, tables and charts."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def degradation_view(run: Run, degradation: Degradation) -> dict[str, Any]:
-    """For the template; parts are empty if a run shows nothing of the kind."""
+    """The template's values; parts are empty or None if a run shows nothing of the kind."""
     phases = dict.fromkeys(drift.phase for drift in degradation.drifts)
     shedding = degradation.shedding
     return {
@@ -118,7 +118,7 @@ def _past_text(step: Step) -> str:
 
 
 def _recovery_text(recovery: Recovery) -> str:
-    """One sentence."""
+    """One sentence on a recovery."""
     is_within = recovery.before == recovery.phase
     where = f"After {recovery.trigger}" + (f" in {recovery.phase}" if is_within else "")
     requests = counted(recovery.lost, "request was", "requests were")

@@ -24,19 +24,19 @@ if TYPE_CHECKING:
 logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
 
 MOST_POINTS: Final = 400
-"""More points would add bytes that no screen shows."""
+"""More points would only add bytes: no screen shows them."""
 _MANY_TICKS: Final = 300
-"""Between the ends of a log axis: only its decades have room."""
+"""The ratio of a log axis's ends beyond which there is only room for its decades."""
 _SIZE_IN: Final = (8.6, 2.5)
 _LEGEND_CHARACTERS: Final = 110
-"""As many as fit beside each other."""
+"""As many as fit in one row."""
 _LEGEND_GAP: Final = 9
-"""What the line beside a name takes up, and the space between columns, in characters."""
+"""The room for the line next to a name, and for the space between columns, in characters."""
 _LONGEST_LABEL: Final = 44
 _VARIABLES: Final = ("ink", "faint", "shade", *(f"line-{n}" for n in range(1, 8)), *(f"heat-{n}" for n in range(1, 6)))
 """The page's colours, in CSS."""
 _STAND_INS: Final = {variable: f"#{n:02x}{n + 1:02x}{n + 2:02x}" for n, variable in enumerate(_VARIABLES, start=1)}
-"""What Matplotlib draws in their place, because it knows no variables."""
+"""Colours that Matplotlib draws in their place, because it has no variables."""
 INK, FAINT, SHADE = (_STAND_INS[variable] for variable in ("ink", "faint", "shade"))
 LINES: Final = tuple(colour for variable, colour in _STAND_INS.items() if variable.startswith("line-"))
 HEAT: Final = tuple(colour for variable, colour in _STAND_INS.items() if variable.startswith("heat-"))
@@ -72,7 +72,7 @@ class Drawing:
 
     @staticmethod
     def legend(axes: Axes, lines: list[Line2D] | None = None) -> None:
-        """Above the plot and the phases' names, where it hides nothing, in as many columns as have room."""
+        """Draw a legend above the plot and the phases' names, where it hides nothing, in as many columns as fit."""
         shown = lines or axes.get_legend_handles_labels()[0]
         labels = [_cut(str(line.get_label())) for line in shown]
         widest = max(map(len, labels), default=0)
@@ -81,9 +81,9 @@ class Drawing:
         axes.legend(shown, labels, ncols=columns, **where)
 
     def svg(self, description: str) -> Markup:
-        """The chart as an element of the page, with ids of its own and the page's colours and font.
+        """The chart as an element of the page, with unique ids and the page's colours and font.
 
-        The values of its lines follow, for the page's script.
+        The values of its lines follow as JSON, for the page's script.
         """
         lines = [line for axes in self.figure.axes for line in axes.get_lines() if _is_named(line)]
         for number, line in enumerate(lines):
@@ -109,7 +109,7 @@ class Drawing:
             "unit": axes.get_xlabel(),
             "series": [_points(line) for line in lines],
         }
-        # A text must not end the element that contains it.
+        # A text must not close the element that contains it.
         packed = json.dumps(values, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
         return f'<script type="application/json">{packed}</script>'
 
@@ -119,7 +119,7 @@ def _is_named(line: Line2D) -> bool:
 
 
 def _points(line: Line2D) -> dict[str, object]:
-    """The name, and x and y of the known points."""
+    """The line's name, and x and y of its finite points."""
     xs, ys = np.asarray(line.get_xdata(), dtype=float), np.asarray(line.get_ydata(), dtype=float)
     known = np.isfinite(xs) & np.isfinite(ys)
     axes = line.axes
@@ -151,7 +151,7 @@ def right_axes(axes: Axes, label: str) -> Axes:
 
 
 def log_durations(axes: Axes) -> None:
-    """A y axis for times in ms that have been drawn already: logarithmic, unless all of them are 0."""
+    """Format the y axis for times in ms that are already drawn: logarithmic, unless all of them are 0."""
     if np.isfinite(axes.dataLim.minposy):
         axes.set_yscale("log")
         low, high = axes.get_ylim()
@@ -161,18 +161,18 @@ def log_durations(axes: Axes) -> None:
 
 
 def log_numbers(axes: Axes) -> None:
-    """An x axis for numbers that have been drawn already: logarithmic, unless all of them are 0."""
+    """Format the x axis for numbers that are already drawn: logarithmic, unless all of them are 0."""
     if np.isfinite(axes.dataLim.minposx):
         axes.set_xscale("log")
         low, high = axes.get_xlim()
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < _MANY_TICKS else (1,)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:,.6g}"))
-    # Its own labels would be TeX, which nothing typesets here.
+    # Its default labels would be TeX, which isn't typeset here.
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def bars(axes: Axes, table: pd.DataFrame, names: list[str]) -> None:
-    """One bar per row, with the columns stacked; nothing in between, where nothing was measured."""
+    """One bar per row with the columns stacked, and gaps in between, where nothing was measured."""
     axes.set_axisbelow(True)
     bottom = np.zeros(len(table))
     for column, colour, hatch in zip(table.columns, LINES, (*_HATCHES, ""), strict=False):
@@ -183,7 +183,7 @@ def bars(axes: Axes, table: pd.DataFrame, names: list[str]) -> None:
 
 
 def stacked(axes: Axes, table: pd.DataFrame, *, step: Literal["mid"] | None = None) -> None:
-    """One area on top of the other for each column, over the index; distinguishable without colour too."""
+    """Stacked areas, one per column, over the index; distinguishable without colour too."""
     areas = axes.stackplot(table.index, table.to_numpy().T, labels=list(table.columns), colors=LINES, step=step)
     for area, hatch in zip(areas, _HATCHES, strict=False):
         area.set_hatch(hatch)
@@ -191,6 +191,6 @@ def stacked(axes: Axes, table: pd.DataFrame, *, step: Literal["mid"] | None = No
 
 
 def thinned(table: pd.DataFrame) -> pd.DataFrame:
-    """Means over windows, if there are more seconds than a screen shows."""
+    """Means over windows if there are more seconds than a screen shows; otherwise the table itself."""
     width = max(1, int(np.ceil(len(table) / MOST_POINTS)))
     return table if width == 1 else table.groupby(table.index // width * width).mean()

@@ -1,4 +1,4 @@
-"""Draws a run's response times as a heat map: how many answers took how long, over time."""
+"""Draws a run's response times over time as a heat map."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _ROWS_A_DECADE: Final = 12
 
 
 _LEVEL: Final = np.floor(np.log10(np.maximum(MIDPOINT_US, 1) / 1000) * _ROWS_A_DECADE).astype(np.int16)
-"""The row in which each bucket is drawn; that of 1 ms is 0."""
+"""The row in which each bucket is drawn; the row of 1 ms is 0."""
 
 
 def draw_heat(axes: Axes, answers: pd.DataFrame, *, end_s: float) -> None:
-    """Cells of time and response time (in ms, on a log scale), stronger with more answers."""
+    """Draw cells of time and response time (in ms, on a log scale); the more answers, the stronger the colour."""
     width_s = max(1, int(np.ceil(end_s / _COLUMNS)))
     cells, first = _cells(answers, width_s)
     shade = _shades(cells)
@@ -39,7 +39,7 @@ def draw_heat(axes: Axes, answers: pd.DataFrame, *, end_s: float) -> None:
 
 def _cells(answers: pd.DataFrame, width_s: int) -> tuple[NDArray[np.float64], int]:
     """Answers by time and level, shape (columns, rows), and the lowest row's level."""
-    # If a run's generator left no samples, nobody knows how long it measured.
+    # From the answers: without the generator's samples it is unknown how long a run measured.
     columns = int(answers["second"].max()) // width_s + 1
     cells = np.zeros((columns, int(_LEVEL[-1] - _LEVEL[0]) + 1))
     for rows in blocks(answers):
@@ -50,7 +50,7 @@ def _cells(answers: pd.DataFrame, width_s: int) -> tuple[NDArray[np.float64], in
 
 
 def _shades(cells: NDArray[np.float64]) -> NDArray[np.int64]:
-    """0 for nothing, otherwise 1 to len(HEAT), on a log scale.
+    """Shades of cells, on a log scale: 0 for no answers, otherwise 1 to len(HEAT).
 
     A single slow answer must be visible next to thousands.
     """

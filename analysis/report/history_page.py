@@ -1,4 +1,4 @@
-"""Writes a history to report.html, history.json, summary.md and junit.xml of one directory."""
+"""Writes a history to report.html, history.json, summary.md and junit.xml in one directory."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _NEWS: Final = frozenset({Trend.REGRESSED, Trend.IMPROVED, Trend.WENT_AWAY})
 
 
 def history_files(history: RunHistory, directory: Path) -> dict[Path, str]:
-    """What a history's directory holds."""
+    """Contents by path of a history's directory."""
     return {
         directory / HISTORY: historyfile.history_json(history),
         directory / files.SUMMARY: historyfile.history_markdown(history),
@@ -52,7 +52,7 @@ def render_history(history: RunHistory) -> str:
 
 
 def _view(number: int, stretch: Stretch) -> dict[str, Any]:
-    """Endpoints and phases in which something changed come first."""
+    """The template's values for one machine; endpoints and phases with changes come first."""
     places = dict.fromkeys((row.row.endpoint, row.row.phase) for row in stretch.rows)
     rows = [[row for row in stretch.rows if (row.row.endpoint, row.row.phase) == place] for place in places]
     rows.sort(key=lambda of_place: not any(row.trend in _NEWS for row in of_place))
@@ -65,7 +65,7 @@ def _view(number: int, stretch: Stretch) -> dict[str, Any]:
 
 
 def _place(name: str, rows: list[RowHistory]) -> dict[str, Any]:
-    """One chart of all response times, and one of each other metric that changed."""
+    """The values of one endpoint and phase: a chart of all response times, and one per other metric that changed."""
     times = [row for row in rows if row.metric.dimension is Dimension.DURATION]
     others = [row for row in rows if row not in times and row.trend in _NEWS]
     return {
@@ -82,7 +82,7 @@ def row_title(row: RowHistory) -> str:
 
 
 def row_chart(name: str, rows: list[RowHistory]) -> Markup:
-    """The values of each run, with a line where a level changed; the band is where it may have begun."""
+    """The values of each run, with a line where a level changed, and a band where it may have begun."""
     dimension = rows[0].metric.dimension
     label = {Dimension.DURATION: "time", Dimension.RATIO: "%"}.get(dimension, "requests per second")
     scale = {Dimension.DURATION: 1000.0, Dimension.RATIO: 100.0}.get(dimension, 1.0)

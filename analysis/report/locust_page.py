@@ -1,4 +1,4 @@
-"""Writes a `LocustRun` and any verdict to PREFIX_report.html: a single file without scripts or external parts."""
+"""Writes a `LocustRun` and any verdict to PREFIX_report.html: a single file, complete without its script."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _LONGEST_MESSAGE: Final = 300
 
 
 def write_csv_report(examined: Examined, directory: Path) -> Path:
-    """Write the page and the three files for programs into `directory`, created if necessary; returns the page's path.
+    """Write the page and the three files for programs into `directory`, created if necessary; return the page's path.
 
     OutputError if they can't be written.
     """

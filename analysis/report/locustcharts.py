@@ -47,7 +47,7 @@ def users_chart(run: LocustRun, table: pd.DataFrame, turns: tuple[TurningPoint, 
 
 
 def times_chart(run: LocustRun, table: pd.DataFrame, turns: tuple[TurningPoint, ...]) -> Markup | None:
-    """Percentiles as in the history, the worst of each window, and the mean of each window; None if there are none."""
+    """The history's worst percentiles and the mean of each window; None if there are none."""
     width = width_s(run)
     means = table.dropna(subset=["mean_s"])
     history = run.history.groupby(run.history["time_s"] // width * width).max()
@@ -82,9 +82,9 @@ def failures_chart(run: LocustRun, table: pd.DataFrame, turns: tuple[TurningPoin
 
 
 def against_load_chart(run: LocustRun) -> Markup | None:
-    """Windows of ten seconds: response time (p95, or the mean) and throughput against users.
+    """Response time (p95, or the mean) and throughput by users, in windows of ten seconds.
 
-    None if fewer than three.
+    None if there are fewer than three.
     """
     table = windows(run)
     column, word = ("mean_s", "mean") if run.cumulative or 0.95 not in table else (0.95, "p95")
@@ -115,7 +115,7 @@ def _middle_s(table: pd.DataFrame) -> pd.Series[float]:
 
 
 def _positive(times_ms: pd.Series[float]) -> pd.Series[float]:
-    """A log scale has no zero."""
+    """The times, with nan for 0, which a log scale doesn't have."""
     return times_ms.where(times_ms > 0)
 
 

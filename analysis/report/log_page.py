@@ -1,4 +1,4 @@
-"""Writes a request log and its verdict, if any, to a page and files: NAME_report.html, NAME_verdict.json and more."""
+"""Writes a request log and its verdict, if any, to a page and files: NAME_report.html, NAME_verdict.json etc."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ _MOST_ROWS: Final = 50
 
 
 def write_log_report(log: RequestLog, verdict: Verdict | None, directory: Path) -> Path:
-    """Write the page, verdict.json, summary.md and junit.xml; returns the page's path. OutputError if that fails."""
+    """Write the page and verdict.json, with a verdict also summary.md and junit.xml; return the page's path.
+
+    OutputError if that fails.
+    """
     endpoints = tuple(busiest(log.traffic, _MOST_ROWS))
     rows = summary(log.traffic, endpoints)
     source = OfLog(log, verdict or Unjudged(), rows)
@@ -49,7 +52,7 @@ def write_log_report(log: RequestLog, verdict: Verdict | None, directory: Path) 
 
 
 def log_facts(log: RequestLog) -> str:
-    """One sentence."""
+    """A sentence on the whole log, followed by notes."""
     lasted_s = log.traffic.measured_s
     left_out = f"; {counted(log.unreadable, 'line')} left out" if log.unreadable else ""
     coarse = "; times are accurate to 1.6 % (large log)" if log.is_coarse else ""

@@ -1,4 +1,4 @@
-"""What every HTML page shares: the templates, which escape everything that isn't meant to be markup, and thresholds."""
+"""What all HTML pages share: templates that escape everything that isn't markup, and rows for thresholds."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ _SCRIPT_FILE: Final = importlib.resources.files("loadproof.analysis.report") / "
 _SCRIPT: Final = Markup(_SCRIPT_FILE.read_text(encoding="utf-8"))  # noqa: S704 - ours
 TEMPLATES.globals["script"] = _SCRIPT
 TEMPLATES.globals["script_hash"] = base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode()
-"""With it, the page's policy lets this script run and no other."""
+"""Lets the page's content security policy allow this script and no other."""
 TEMPLATES.filters["duration"] = format_duration
 TEMPLATES.filters["sentence"] = lambda text: f"{sentence(text)}."
 
 
 def escaped_lines(text: str) -> str:
-    """Like `escaped`, but line breaks stay, because a scenario has several lines."""
+    """Like `escaped`, but keeps line breaks, because a scenario has several lines."""
     return "\n".join(map(escaped, text.split("\n")))
 
 
@@ -60,7 +60,7 @@ def threshold_row(judgement: Judgement) -> dict[str, Any]:
 
 
 def audit_row(audited: Audited) -> dict[str, Any]:
-    """Among the thresholds."""
+    """An audit's row in the table of thresholds."""
     names = ("word", "scope", "expect", "value", "interval", "n")
     return dict(zip(names, audit_cells(audited), strict=True)) | {
         "reason": audited.reason,

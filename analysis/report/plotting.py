@@ -1,4 +1,4 @@
-"""Plain matplotlib, whatever the environment asks of it: everything that draws imports it from here."""
+"""Plain matplotlib, whatever the environment configures; everything that draws imports it from here."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Final
 
 _ASKS: Final = ("MPLBACKEND", "MATPLOTLIBRC")
-"""A window for charts, which we don't need and which may not exist here, and somebody's own style."""
+"""Variables that choose a window for charts, which may not exist here, and the user's own style."""
 
 
 @contextmanager

@@ -52,7 +52,7 @@ _HELD: Final[dict[str, tuple[str, Callable[[float], str]]]] = {
 
 
 def run_files(run: Run, verdict: Verdict, baseline: Run | None = None) -> dict[Path, str]:
-    """Everything that the analysis adds to a run directory: the page, and the files for programs."""
+    """Contents by path of everything that the analysis adds to a run directory: the page, and files for programs."""
     return {
         **tables.program_files(run, verdict, baseline),
         run.path / files.REPORT: render_run_page(run, verdict, baseline),
@@ -100,7 +100,7 @@ def render_run_page(run: Run, verdict: Verdict, baseline: Run | None = None) -> 
 
 
 def _charts(run: Run) -> dict[str, Any]:
-    """By the names that the page has for them."""
+    """The charts, by their names in the template."""
     seconds, response_times = over_time(run), answered(run.intervals)
     return {
         "load_chart": charts.load_chart(run, seconds.counts),
@@ -115,7 +115,7 @@ def _charts(run: Run) -> dict[str, Any]:
 
 
 def _about(run: Run) -> str:
-    """When, against what, and by which loadproof."""
+    """The run's date, target and loadproof's revision."""
     manifest = run.manifest
     target = manifest.target.address or f"{manifest.target.kind} target"
     target += f", release {manifest.release}" if manifest.release else ""
@@ -151,7 +151,7 @@ def _row(row: SummaryRow) -> dict[str, Any]:
 
 
 def _compared(run: Run, baseline: Run) -> dict[str, Any]:
-    """Compared with the baseline: each phase and endpoint, and what else differs."""
+    """The comparison with the baseline: each phase and endpoint, and other differences."""
     return {
         "run_id": baseline.manifest.run_id,
         "rows": [
@@ -175,7 +175,7 @@ def _percent_more(was: Estimate | None, now: Estimate | None) -> str:
 
 
 def _worst(run: Run) -> Iterator[tuple[str, ...]]:
-    """Where most went wrong, then where it was slowest."""
+    """The rows with most failures, then the slowest."""
     rows = [row for row in summary(run) if row.endpoint and not row.phase.warm_up and row.tally.offered]
     for row in sorted(rows, key=badness, reverse=True)[:MOST_WORST]:
         wrong = {outcome: count for outcome, count in row.tally.outcomes.items() if count and outcome is not Outcome.OK}
@@ -203,7 +203,7 @@ def _generator_facts(run: Run) -> str:
 
 
 def _lateness(run: Run) -> str:
-    """For all requests, including warm-up."""
+    """A sentence on the start lag of all requests, including warm-up; empty without requests."""
     counts = histogram(run.intervals, "lag")
     n = int(counts.sum())
     if not n:
@@ -230,7 +230,7 @@ def _shared_in(redis: RedisFacts | None) -> str:
 
 
 def _reached(target: TargetFacts) -> dict[str, str]:
-    """By which certificates, and through whom."""
+    """How the target was reached: certificates and proxy."""
     tls = target.tls
     authorities = "nothing (verify: false)" if tls and not tls.verify else " and ".join(target.authorities.values())
     certificate = tls.client_certificate if tls else None

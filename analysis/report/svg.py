@@ -1,4 +1,4 @@
-"""Turns Matplotlib's output into an element of a page: unique ids, the page's colours and font; no text is changed."""
+"""Turns Matplotlib's output into an element of a page: unique ids, the page's colours and font; texts are unchanged."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ElementTree.register_namespace("xlink", _XLINK)
 
 
 def page_element(drawn: str, *, name: str, description: str, colours: Mapping[str, str]) -> str:
-    """The picture for a page with other pictures; `colours` maps drawn colours to the page's variables."""
+    """The picture as an element among others on a page; `colours` maps drawn colours to the page's variables."""
     root = ElementTree.fromstring(drawn)  # noqa: S314 - written by Matplotlib
     for element in root.iter():
         shorten_numbers(element)
@@ -31,14 +31,14 @@ def page_element(drawn: str, *, name: str, description: str, colours: Mapping[st
 
 
 def shorten_numbers(element: Element) -> None:
-    """A hundredth of a point is finer than any screen shows."""
+    """Round to a hundredth of a point, which is finer than any screen shows."""
     for key, value in element.attrib.items():
         if key not in {"id", _HREF}:
             element.set(key, _LONG_DECIMALS.sub(r"\1", value))
 
 
 def take_page_font(element: Element) -> None:
-    """The size is kept."""
+    """Use the page's font, in the same size."""
     style = _style_of(element)
     if "font" in style:
         size = next(part for part in style["font"].split() if part.endswith("px"))
@@ -46,7 +46,7 @@ def take_page_font(element: Element) -> None:
 
 
 def take_page_colours(element: Element, colours: Mapping[str, str]) -> None:
-    """Whatever the theme; a colour that isn't listed stays."""
+    """Use the page's colours, whatever the theme; colours that aren't listed stay."""
 
     def of_page(value: str) -> str:
         return f"var(--{colours[value]})" if value in colours else value
@@ -58,7 +58,7 @@ def take_page_colours(element: Element, colours: Mapping[str, str]) -> None:
 
 
 def own_ids(element: Element, name: str) -> None:
-    """So that none is another picture's, wherever it is defined or referenced."""
+    """Prefix ids with the picture's name, wherever they are defined or referenced, so that they are unique."""
     for key, value in element.attrib.items():
         if key == "id":
             element.set(key, f"{name}-{value}")
@@ -69,7 +69,7 @@ def own_ids(element: Element, name: str) -> None:
 
 
 def scale_to_page(root: Element, description: str) -> None:
-    """Without a width and height of its own it adapts to its place; a description tells blind readers what it shows."""
+    """Remove width and height, so that it adapts to its place, and add a description for screen readers."""
     for key in {"width", "height"} & root.attrib.keys():
         del root.attrib[key]
     root.set("role", "img")

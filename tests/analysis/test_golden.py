@@ -1,4 +1,4 @@
-"""Real run directories and real CSVs of Locust, kept as they were written, and what the analysis makes of them."""
+"""Real run directories and real Locust CSVs, kept as they were written, and what the analysis makes of them."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ CAPTURES = sorted(path.parent for path in (ROOT / "tests/captures").glob("*/run_
 
 @pytest.mark.slow
 @pytest.mark.parametrize("run", sorted(GOLDEN.iterdir()), ids=lambda path: path.name)
-def test_a_run_of_this_format_is_judged_as_it_was(run, tmp_path, request):
-    """Byte for byte; `make golden` writes the files anew when a change is meant."""
+def test_golden_runs_are_judged_as_before(run, tmp_path, request):
+    """Byte for byte; after an intended change, `make golden` rewrites the files."""
     copy = shutil.copytree(run, tmp_path / "run")
     loaded = load_run(copy)
     verdict = verdict_on_run(loaded)
@@ -39,14 +39,14 @@ def test_a_run_of_this_format_is_judged_as_it_was(run, tmp_path, request):
 
 
 @pytest.mark.slow
-def test_the_golden_runs_cover_every_way_to_end():
-    """A pass, a fail, a run cut short, and one that measured itself."""
+def test_the_golden_runs_cover_every_verdict():
+    """A pass, a fail, a run cut short, and one that measured the generator."""
     words = {verdict_on_run(load_run(run)).word for run in GOLDEN.iterdir()}
     assert words == {"PASS", "FAIL", "INCONCLUSIVE", "INVALID"}
 
 
 def examined(capture: Path) -> locust.Examined:
-    """Its CSVs, with its thresholds where it has some."""
+    """A capture with its thresholds, if it has any."""
     run = load_locust_run(capture / "run")
     file = capture / "thresholds.yaml"
     return locust.examine(run, decide_on_csvs(read_csv_thresholds(file, run), run) if file.exists() else None)
@@ -54,7 +54,7 @@ def examined(capture: Path) -> locust.Examined:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("capture", CAPTURES, ids=lambda path: path.name)
-def test_the_csvs_of_every_locust_are_read_as_they_were(capture, tmp_path, request):
+def test_csvs_of_every_locust_version_are_read_as_before(capture, tmp_path, request):
     """Byte for byte, too."""
     found = examined(capture)
     assert "<h2>By endpoint</h2>" in locust_page.write_csv_report(found, tmp_path).read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Small ledgers in memory on a fake clock, a right one and some that break one promise each."""
+"""Small in-memory ledgers on a fake clock: correct ones, and some that break one promise each."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ OPENING = 10_000
 
 
 class World:
-    """Events in the order of their times, in µs."""
+    """Runs events in the order of their times, in µs."""
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
@@ -24,7 +24,7 @@ class World:
         heapq.heappush(self._events, (self.now + delay_us, next(self._numbers), action))
 
     def delay(self) -> int:
-        """Of a hop or a step."""
+        """The duration of a network hop or a processing step, in µs."""
         return self.random.randint(50, 2_000)
 
     def run(self) -> None:
@@ -49,7 +49,7 @@ Reply = Callable[[int, str], None]
 
 
 class Bank:
-    """Key, funds, both postings and the row in one instant."""
+    """A correct bank: checks key and funds, and writes both postings and the row in one instant."""
 
     def __init__(self, world: World, accounts: list[str]) -> None:
         self.world = world
@@ -98,12 +98,12 @@ class Bank:
         return dict(self.balances)
 
     def shown(self, row: Booked) -> Body:
-        """What is read of it by its id."""
+        """The payment as read by its id."""
         return row.debit, row.credit, row.amount
 
 
 class LaxBank(Bank):
-    """As right as the other: a refused key may be used again."""
+    """Also correct: a refused key may be used again."""
 
     def commit(self, key: str, body: Body) -> tuple[int, str]:
         answer = super().commit(key, body)
@@ -150,7 +150,7 @@ class StaleBank(Bank):
 
 
 class HastyBank(Bank):
-    """Acknowledges before it commits; one in 40 is then lost."""
+    """Acknowledges before it commits; one in 40 payments is then lost."""
 
     def pay(self, key: str, body: Body, reply: Reply) -> None:
         if key in self.keys or not self.covers(body) or self.world.random.random() > 1 / 40:
@@ -160,7 +160,7 @@ class HastyBank(Bank):
 
 
 class ForgetfulBank(Bank):
-    """Every 50th commit acknowledges, and writes nothing."""
+    """Acknowledges every 50th payment without writing anything."""
 
     commits = 0
 
@@ -174,7 +174,7 @@ class ForgetfulBank(Bank):
 
 
 class RowlessBank(ForgetfulBank):
-    """Every 50th payment moves its money and leaves no row."""
+    """Every 50th payment moves its money but leaves no row."""
 
     def commit(self, key: str, body: Body) -> tuple[int, str]:
         known = key in self.keys
@@ -185,7 +185,7 @@ class RowlessBank(ForgetfulBank):
 
 
 class UnmovedBank(ForgetfulBank):
-    """Every 50th payment has its row, and moves no money."""
+    """Every 50th payment has its row but moves no money."""
 
     def commit(self, key: str, body: Body) -> tuple[int, str]:
         known = key in self.keys
@@ -196,7 +196,7 @@ class UnmovedBank(ForgetfulBank):
 
 
 class KeyOutsideBank(Bank):
-    """Books, then notes the key in a second transaction, which one in ten times fails with a 500."""
+    """Books, then notes the key in a second transaction, which fails with a 500 one in ten times."""
 
     def commit(self, key: str, body: Body) -> tuple[int, str]:
         is_new = key not in self.keys
@@ -208,7 +208,7 @@ class KeyOutsideBank(Bank):
 
 
 class CheckThenInsertBank(Bank):
-    """Looks whether the key is there, and books later."""
+    """Checks whether the key is there, and books later."""
 
     def pay(self, key: str, body: Body, reply: Reply) -> None:
         def check() -> None:
@@ -233,7 +233,7 @@ class IndifferentBank(Bank):
 
 
 class RoundingBank(Bank):
-    """Books one in 40 with a cent less."""
+    """Books one payment in 40 with a cent less."""
 
     def book(self, key: str, body: Body) -> str:
         debit, credit, amount = body
@@ -241,7 +241,7 @@ class RoundingBank(Bank):
 
 
 class SwappingBank(Bank):
-    """Books one in 40 from the creditor to the debtor."""
+    """Books one payment in 40 from the creditor to the debtor."""
 
     def book(self, key: str, body: Body) -> str:
         debit, credit, amount = body
@@ -250,7 +250,7 @@ class SwappingBank(Bank):
 
 
 class LendingBank(Bank):
-    """Looks at the balance, and takes from it later."""
+    """Checks the balance, and takes from it later."""
 
     def pay(self, key: str, body: Body, reply: Reply) -> None:
         is_covered = self.covers(body)
@@ -265,7 +265,7 @@ class LendingBank(Bank):
 
 
 class InventiveBank(Bank):
-    """Adds a payment that nobody ordered to one in 40."""
+    """Adds a payment that nobody ordered to one payment in 40."""
 
     def book(self, key: str, body: Body) -> str:
         payment = super().book(key, body)
@@ -277,7 +277,7 @@ class InventiveBank(Bank):
 
 
 class TornBank(Bank):
-    """Takes from one account, and gives to the other a moment later."""
+    """Debits one account, and credits the other a moment later."""
 
     def move(self, body: Body) -> None:
         debit, credit, amount = body
@@ -290,7 +290,7 @@ class TornBank(Bank):
 
 
 class BookingRefuserBank(Bank):
-    """Refuses one in 40 with a 422 after it was booked."""
+    """Refuses one payment in 40 with a 422 after booking it."""
 
     def commit(self, key: str, body: Body) -> tuple[int, str]:
         is_new = key not in self.keys
@@ -302,14 +302,14 @@ class BookingRefuserBank(Bank):
 
 
 class ConflictingBank(Bank):
-    """As right as the other: another body under a known key is a conflict."""
+    """Also correct: another body under a known key is a conflict."""
 
     def known(self, key: str, body: Body, /) -> tuple[int, str]:
         return super().known(key, body) if self.keys[key][0] == body else (409, "")
 
 
 class MistakenBank(Bank):
-    """Answers one in 40 with the id of the payment before it."""
+    """Answers one payment in 40 with the previous payment's id."""
 
     def commit(self, key: str, body: Body) -> tuple[int, str]:
         is_new = key not in self.keys
@@ -321,7 +321,7 @@ class MistakenBank(Bank):
 
 
 class FlickeringBank(Bank):
-    """Shows one in 40 from the creditor to the debtor, and rightly the next time."""
+    """Shows one payment in 40 from the creditor to the debtor, and correctly the next time."""
 
     def shown(self, row: Booked) -> Body:
         debit, credit, amount = super().shown(row)
@@ -329,7 +329,7 @@ class FlickeringBank(Bank):
 
 
 class ShamefacedBank(LendingBank):
-    """Shows no balance below zero."""
+    """Lends, but never shows a balance below zero."""
 
     def balance(self, account: str) -> int:
         return max(0, super().balance(account))

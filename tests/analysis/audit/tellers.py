@@ -1,6 +1,6 @@
-"""Clients that load a bank in memory over a network that loses requests and answers, and what they then ask it.
+"""Clients that load an in-memory bank over a network that loses requests and answers, and then query it.
 
-What comes out are rows as in a run's journal, and observations as in its directory.
+The result is rows as in a run's journal, and observations as in its directory.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Load:
         self._exchange(ended, lambda reply: self.bank.pay(key, body, reply))
 
     def _exchange(self, ended: Callable[[int, str], None], work: Callable[[Callable[[int, str], None]], None]) -> None:
-        """With timeouts before and after the commit, refusals before and 5xx before and after it."""
+        """Send a request, with timeouts and 5xx before and after the commit, and refusals before it."""
         random, is_over = self.world.random, False
 
         def end(status: int, payment: str) -> None:
@@ -128,7 +128,7 @@ class Load:
         self.rows.append(row | {"status": status, "outcome": outcome, "repeated": 0, "noted": noted})
 
     def _ask(self) -> None:
-        """What is open is replayed; then pairs of one key, used keys with other bodies, and overdrafts."""
+        """Replay open payments; then send pairs with one key, used keys with other bodies, and overdrafts."""
         orders = {row["noted"]["key"]: row["noted"] for row in self.rows if "key" in row["noted"]}
         acknowledged = {row["noted"]["key"] for row in self.rows if row["status"] == 201}
         for key in [key for key in orders if key not in acknowledged]:
@@ -155,7 +155,7 @@ class Load:
             self._see("balance", "after", {"account": debit}, {"balance": balance})
 
     def read_payments(self) -> None:
-        """One by one, each whose id somebody was told."""
+        """Read every payment whose id was in an answer, one by one."""
         rows = {row.payment: row for row in self.bank.rows}
         ids = [row["noted"].get("payment") for row in self.rows] + [seen.said.get("payment") for seen in self.seen]
         for payment in filter(None, dict.fromkeys(ids)):

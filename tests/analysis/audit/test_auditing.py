@@ -37,7 +37,7 @@ MUCH = Traffic(clients=30, seconds=30.0)
 
 @pytest.fixture(autouse=True)
 def of_other_requests(monkeypatch):
-    """The intervals here are not those of the journal's requests, which is a finding of its own."""
+    """Make the intervals agree with the journal: here they count other requests, which would be a finding."""
 
     def count(run):
         has_journal = (run.path / files.JOURNAL).exists()
@@ -47,7 +47,7 @@ def of_other_requests(monkeypatch):
 
 
 def run_of(path, limiter: Limiter | None, kind: str = "own"):
-    """With the journal of this limiter's clients; None: without one. Five may pass in two seconds."""
+    """A run with the journal of this limiter's clients; None: without a journal. Five may pass in two seconds."""
     plan = scenario(thresholds=THRESHOLDS, settings={"limits": {"health": "5/s"}})
     run = write_run(path, plan=plan)
     manifest = read_manifest(run)
@@ -74,8 +74,8 @@ def test_an_audit_decides_with_the_other_thresholds(tmp_path, limiter, word):
 
 
 @pytest.mark.slow
-def test_of_an_embedded_target_the_algorithm_is_known(tmp_path):
-    """What its settings say counts: five a second, in a moving window."""
+def test_an_embedded_targets_algorithm_is_known(tmp_path):
+    """From its settings: five a second, in a moving window."""
     verdict = verdict_on_run(run_of(tmp_path / "run", FixedWindow(5, 1.0), kind="embedded"))
     assert [promise.word for promise in verdict.audits[0].evidence][:1] == [Word.FAIL]
 
@@ -103,7 +103,7 @@ class Lapsing(MovingLog):
     ids=["said nothing", "then", "at another time", "all the time"],
 )
 def test_the_limit_holds_except_while_redis_was_lost(tmp_path, limiter, rises, word):
-    """As samples of /metrics say; who never has it has kept no promise."""
+    """According to samples of /metrics; a target that never has Redis keeps no promise."""
     run = run_of(tmp_path / "run", limiter, kind="embedded")
     settings = {"limits": {"health": "3/s"}, "processes": 1, "limiter": "redis"}
     plan = scenario(thresholds=THRESHOLDS, settings=settings)
@@ -138,7 +138,7 @@ def test_every_output_has_the_audit_and_its_promises(tmp_path):
 
 
 @pytest.mark.slow
-def test_without_an_audit_there_is_no_file_of_one(tmp_path):
+def test_without_an_audit_there_is_no_audit_file(tmp_path):
     run = load_run(write_run(tmp_path / "run"))
     assert files.AUDIT not in {path.name for path in run_files(run, verdict_on_run(run))}
 
@@ -167,8 +167,8 @@ def test_no_samples_are_never_a_pass_and_one_offence_is_always_a_fail():
     [(MovingLog(5, 2.0), Word.INCONCLUSIVE), (MovingLog(4, 2.0), Word.INCONCLUSIVE), (MovingLog(8, 2.0), Word.FAIL)],
     ids=["right", "refuses early", "admits more"],
 )
-def test_a_journal_that_lacks_requests_accuses_nobody_of_refusing_early(tmp_path, limiter, word):
-    """Those that are missing may have counted; but whatever is missing, too many were admitted."""
+def test_early_refusals_dont_count_if_the_journal_lacks_requests(tmp_path, limiter, word):
+    """The missing ones may have counted; but whatever is missing, too many admitted are too many."""
     run = run_of(tmp_path, limiter)
     killed = run.manifest.model_copy(update={"ending": "running"})
     (found,) = audits_of(replace(run, manifest=killed))

@@ -1,4 +1,4 @@
-"""What a backup's audit makes of what it is shown: nothing proves nothing, and each way to read payments will do."""
+"""What the backup audit concludes: nothing from nothing, and the same from any way of reading payments."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def attempt(number: int, said: Said = Said.ACKNOWLEDGED) -> Attempt:
 
 
 def ledger(count: int, *, by_id: bool = False, attempts: list[Attempt] | None = None) -> LedgerRecord:
-    """A restored one with the first `count` payments, and the balances that they make."""
+    """A restored ledger with the first `count` payments, and the balances that follow from them."""
     attempts = attempts or [attempt(number) for number in range(COUNT)]
     rows = tuple(Listed(f"p{number}", "", Order("a", "b", 1)) for number in range(count))
     reads = [
@@ -76,7 +76,7 @@ def tried(shown: LedgerRecord, **changes: object) -> TriedBackup:
 
 
 def record(first: TriedBackup | None, second: TriedBackup | None = None, **changes: object) -> BackupRecord:
-    """Of one backup under load, and one that has everything."""
+    """One backup under load, and one at rest that has everything."""
     at_rest = tried(ledger(COUNT)) if first is not None and second is None else second
     taken = [first.backup] if first is not None else []
     return replace(BackupRecord(taken=taken, under_load=first, at_rest=at_rest), **changes)
@@ -88,14 +88,14 @@ def words(shown: BackupRecord) -> dict[str, Word]:
 
 @pytest.mark.parametrize("by_id", [False, True], ids=["lists", "ids"])
 @pytest.mark.parametrize("count", [40, 44, 48], ids=["its start", "meanwhile", "its end"])
-def test_any_moment_from_its_start_to_its_end_is_right(by_id, count):
-    """Whatever of its own time it has; and one that is under way at its start may be there or not."""
+def test_a_backup_of_any_moment_from_its_start_to_its_end_is_right(by_id, count):
+    """Payments from while it ran, or in flight at its start, may be in it or not."""
     assert set(words(record(tried(ledger(count, by_id=by_id)))).values()) == {Word.PASS}
 
 
 @pytest.mark.parametrize("by_id", [False, True], ids=["lists", "ids"])
-def test_what_is_newer_than_the_backup_is_not_that_backup(by_id):
-    """Who restores nothing and serves the live database has every payment, also those that no backup can have."""
+def test_payments_newer_than_the_backup_show_that_it_is_not_that_backup(by_id):
+    """Serving the live database instead of restoring shows every payment, including those that no backup can have."""
     live = record(tried(ledger(COUNT, by_id=by_id)), tried(ledger(COUNT, by_id=by_id)))
     assert {words(live)[name] for name in (THERE, OWN, BALANCES, SUM)} == {Word.INCONCLUSIVE}
     told = "what was served isn't this backup: it has 11 payments that were sent after it had ended"
@@ -104,8 +104,8 @@ def test_what_is_newer_than_the_backup_is_not_that_backup(by_id):
 
 
 @pytest.mark.parametrize("by_id", [False, True])
-def test_one_payment_that_was_acknowledged_before_it_began_is_missed(by_id):
-    """The last of them: it was acknowledged 0.05 s before."""
+def test_a_single_lost_payment_acknowledged_before_it_began_is_noticed(by_id):
+    """The last one, acknowledged 0.05 s before."""
     found = audit_backup(record(tried(ledger(39, by_id=by_id))), one_in=ONE_IN)
     assert {one.promise for one in found.evidence if one.word is Word.FAIL} == {THERE}
     (offence,) = found.offences
@@ -113,8 +113,8 @@ def test_one_payment_that_was_acknowledged_before_it_began_is_missed(by_id):
 
 
 @pytest.mark.parametrize("by_id", [False, True])
-def test_what_came_before_a_payment_in_it_is_in_it_too(by_id):
-    """A copy of two moments: it lacks a payment that was acknowledged while it ran, and has one that came after it."""
+def test_payments_before_one_in_it_have_to_be_in_it_too(by_id):
+    """A copy of two moments lacks a payment acknowledged while it ran, but has one that came after it."""
     shown = ledger(47, by_id=by_id)
     lists = [
         replace(one, payments=tuple(row for row in one.payments if row.payment != "p44")) for one in shown.listings
@@ -127,21 +127,21 @@ def test_what_came_before_a_payment_in_it_is_in_it_too(by_id):
     assert audit_backup(record(tried(without), doubt_us=200_000), one_in=ONE_IN).offences == ()
 
 
-def test_what_serves_the_targets_own_payments_is_no_backup():
+def test_serving_the_targets_own_payments_is_no_backup():
     """A `restore` that does nothing, and a `serve` that finds the target's database."""
     strayed = Observation("strayed", "after", "c", 1, 2, 201, "ok", {}, {"payment": "p", "is_there": True})
     shown = record(tried(ledger(COUNT), strayed=strayed))
     assert {promise for promise, word in words(shown).items() if word is Word.FAIL} == {SERVES}
 
 
-def test_a_second_backup_shows_what_the_time_of_the_first_one_hid():
+def test_a_second_backup_shows_losses_that_the_first_one_could_excuse():
     """One that lost its newest 8 payments still has the 40 from before it began; at rest it lacks some."""
     shown = record(tried(ledger(48 - 8)), tried(ledger(COUNT - 8)))
     assert {promise for promise, word in words(shown).items() if word is Word.FAIL} == {AT_REST}
 
 
-def test_what_is_not_in_the_balances_is_no_backup():
-    """Of a payment that is listed, or of one that isn't."""
+def test_balances_have_to_match_the_payments_in_it():
+    """Whether a payment is listed or not."""
     for balances, broken in (({"a": 960, "b": 1_041}, {BALANCES, SUM}), ({"a": 959, "b": 1_041}, {BALANCES})):
         shown = record(tried(replace(ledger(40), closing=balances)))
         assert {promise for promise, word in words(shown).items() if word is Word.FAIL} == broken
@@ -149,7 +149,7 @@ def test_what_is_not_in_the_balances_is_no_backup():
         assert {promise for promise, word in words(shown).items() if word is Word.FAIL} == {AT_REST}
 
 
-def test_a_payment_in_it_is_the_one_that_was_ordered_and_once():
+def test_payments_in_it_are_as_ordered_and_there_once():
     """And a refused one is in no backup."""
     shown = ledger(40)
     other = (Listed("p1", "", Order("a", "b", 2)), *shown.listings[2].payments[2:], shown.listings[2].payments[0])
@@ -165,8 +165,8 @@ def test_a_payment_in_it_is_the_one_that_was_ordered_and_once():
     assert words(record(tried(replace(shown, attempts=refused, listings=keyed))))[OWN] is Word.FAIL
 
 
-def test_a_payment_in_the_second_backup_is_the_one_that_was_ordered_too():
-    """Also of accounts whose balances nobody can add up."""
+def test_payments_in_the_second_backup_are_as_ordered_too():
+    """Even on accounts whose balances can't be added up."""
     shown = replace(ledger(COUNT), is_exclusive=False)
     other = (Listed("p1", "", Order("a", "b", 2)), *shown.listings[2].payments[2:], shown.listings[2].payments[0])
     changed = [*shown.listings[:2], *(replace(listing, payments=other) for listing in shown.listings[2:])]
@@ -174,7 +174,7 @@ def test_a_payment_in_the_second_backup_is_the_one_that_was_ordered_too():
     assert {promise for promise, word in found.items() if word is Word.FAIL} == {AT_REST}
 
 
-def test_nothing_proves_nothing():
+def test_without_evidence_nothing_passes():
     """Without a backup, without a payment, without a restore, and without an answer."""
     assert set(words(record(None)).values()) == {Word.INCONCLUSIVE}
     assert VERIFIED not in words(record(None))
@@ -199,14 +199,14 @@ def test_nothing_proves_nothing():
     ],
     ids=["nobody paid then", "stopped", "others pay, too", "no balances"],
 )
-def test_what_was_not_shown_is_not_passed(changes, lacking):
-    """Each for want of something else."""
+def test_promises_without_evidence_dont_pass(changes, lacking):
+    """Each lacks something else."""
     shown = record(tried(ledger(COUNT if "began_us" in changes else 48), **changes))
     assert {promise for promise, word in words(shown).items() if word is Word.INCONCLUSIVE} == lacking
 
 
-def test_times_that_nobody_knows_accuse_nobody():
-    """A worker's clock that was never compared with that of the backup."""
+def test_unknown_times_never_cause_a_fail():
+    """A worker's clock was never compared with the backup's."""
     shown = record(tried(ledger(0)), doubt_us=10**12)
     assert words(shown)[THERE] is Word.INCONCLUSIVE
 
@@ -223,7 +223,7 @@ def test_times_that_nobody_knows_accuse_nobody():
     ids=["fails", "never ends", "is not accepted", "is not restored", "does not boot"],
 )
 def test_a_command_that_fails_breaks_its_promise(changes, broken):
-    """Whatever the rest says."""
+    """Whatever else the run shows."""
     found = audit_backup(record(tried(ledger(48), **changes)), one_in=ONE_IN)
     assert {one.promise for one in found.evidence if one.word is Word.FAIL} == {broken}
     assert found.word is Word.FAIL

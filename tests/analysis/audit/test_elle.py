@@ -1,4 +1,4 @@
-"""A run's history has the shape that Jepsen's tools read, and says of each payment what the run knows."""
+"""A run's history has the format of Jepsen's tools, and says about each payment what the run knows."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def history(load: Load, model: Any) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("model", ["bank", "set-full"])
 def test_operations_begin_before_they_end_and_processes_have_one_at_a_time(load, model):
-    """And a process that doesn't know its end never speaks again."""
+    """And a process that doesn't know how its operation ended is never used again."""
     operations = history(load, model)
     assert [operation["index"] for operation in operations] == list(range(len(operations)))
     assert [operation["time"] for operation in operations] == sorted(operation["time"] for operation in operations)
@@ -46,8 +46,8 @@ def test_operations_begin_before_they_end_and_processes_have_one_at_a_time(load,
     assert len(busy) == sum(operation["type"] == "info" for operation in operations)
 
 
-def test_a_bank_s_reads_have_all_accounts_and_one_total(load):
-    """As Jepsen's checker of banks wants them; a transfer names accounts by the same numbers."""
+def test_a_banks_reads_have_all_accounts_and_one_total(load):
+    """As Jepsen's bank checker requires; a transfer names accounts by the same numbers."""
     operations = history(load, "bank")
     reads = [operation["value"] for operation in operations if (operation["f"], operation["type"]) == ("read", "ok")]
     assert len(reads) > 10
@@ -57,8 +57,8 @@ def test_a_bank_s_reads_have_all_accounts_and_one_total(load):
     assert all(value["amount"] > 0 for value in transfers)
 
 
-def test_each_payment_is_one_transfer_of_which_is_said_what_is_known(load):
-    """However often it was sent; and each is there as often as it ought to be."""
+def test_each_payment_is_one_transfer_with_its_known_ending(load):
+    """However often it was sent; and each is there as often as it should be."""
     kinds = Counter(operation["type"] for operation in history(load, "bank") if operation["f"] == "transfer")
     assert kinds["ok"] == len(load.bank.rows)
     assert kinds["invoke"] == kinds["ok"] + kinds["fail"] + kinds["info"]
@@ -68,7 +68,7 @@ def test_each_payment_is_one_transfer_of_which_is_said_what_is_known(load):
     assert operations[-1]["f"] == "read"
 
 
-def test_what_was_lost_is_missing_in_the_last_read():
+def test_a_lost_payment_is_missing_in_the_last_read():
     """So that the other checker finds it as well."""
     load = Load(banks.RowlessBank, 3, payments=200, pairs=5)
     load.run()

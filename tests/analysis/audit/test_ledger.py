@@ -1,4 +1,4 @@
-"""A right ledger is never said to be wrong, and each wrong one breaks its promise."""
+"""A correct ledger is never called wrong, and each faulty one breaks its promise."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from loadproof.analysis.audit.audit import Audited, Evidence
 
 pytestmark = pytest.mark.slow
-"""A made-up run of many clients takes a tenth of a second each."""
+"""Each simulated run of many clients takes a tenth of a second."""
 
 PROMISES = [
     THERE,
@@ -59,8 +59,8 @@ def broken(found: Audited) -> set[str]:
     return {promise for promise, word in words(found).items() if word is Word.FAIL}
 
 
-def test_a_right_ledger_keeps_every_promise():
-    """Though its network loses requests and answers, and clients send them again."""
+def test_a_correct_ledger_keeps_every_promise():
+    """Although its network loses requests and answers, and clients retry."""
     for bank in (banks.Bank, banks.LaxBank, banks.ConflictingBank):
         found = audit_ledger(Load(bank, 1, payments=500).run(), one_in=ONE_IN_FEW)
         assert words(found) == dict.fromkeys(PROMISES, Word.PASS)
@@ -72,16 +72,16 @@ def test_a_right_ledger_keeps_every_promise():
     [range(60), *(pytest.param(range(first, first + 1_000), marks=pytest.mark.long) for first in (60, 1_060, 2_060))],
     ids=str,
 )
-def test_a_right_ledger_is_never_said_to_be_wrong(seeds):
-    """Whatever is lost on the way, in whatever order things happen."""
+def test_a_correct_ledger_is_never_called_wrong(seeds):
+    """Whatever gets lost on the way, in whatever order things happen."""
     for seed in seeds:
         bank = banks.LaxBank if seed % 2 else banks.Bank
         record = Load(bank, seed, payments=30, pairs=4).run()
         assert broken(audit_ledger(record, one_in=ONE_IN_FEW)) == set(), seed
 
 
-def test_nor_is_it_if_much_of_it_could_not_be_read():
-    """Any part of what was asked may be missing: then less is decided, and nothing wrongly."""
+def test_a_correct_ledger_is_never_called_wrong_if_reads_are_missing():
+    """Any part of the answers may be missing: then less is decided, but nothing wrongly."""
     for seed in range(simulations(60)):
         load = Load(banks.Bank, seed, payments=30, pairs=4)
         load.run()
@@ -91,8 +91,8 @@ def test_nor_is_it_if_much_of_it_could_not_be_read():
         assert broken(audit_ledger(load.record(), one_in=ONE_IN)) == set(), seed
 
 
-def test_nor_is_it_if_the_journal_was_torn():
-    """Payments that nobody wrote down are nobody's offence."""
+def test_a_correct_ledger_is_never_called_wrong_if_the_journal_was_torn():
+    """Payments that were not recorded are nobody's fault."""
     for seed in range(simulations(40)):
         load = Load(banks.Bank, seed, payments=30, pairs=4)
         load.run()
@@ -103,8 +103,8 @@ def test_nor_is_it_if_the_journal_was_torn():
         assert (broken(found), found.word) == (set(), Word.INCONCLUSIVE), seed
 
 
-def test_nor_is_it_if_two_workers_clocks_differ_within_what_is_allowed_for():
-    """And without the allowance it would be, so it is needed."""
+def test_a_correct_ledger_is_never_called_wrong_if_clocks_differ_within_the_allowance():
+    """Without the allowance it would be, so it is needed."""
     allowed, not_allowed = (
         [broken(audit_ledger(record, one_in=ONE_IN)) for record in skewed(doubt_us)] for doubt_us in (3_000, 0)
     )
@@ -114,7 +114,7 @@ def test_nor_is_it_if_two_workers_clocks_differ_within_what_is_allowed_for():
 
 
 def skewed(doubt_us: int) -> list[LedgerRecord]:
-    """Half of the clients write down times that are 3 ms late."""
+    """Half of the clients record times that are 3 ms late."""
     records = []
     for seed in range(20):
         load = Load(banks.Bank, seed, payments=60, pairs=0)
@@ -149,7 +149,7 @@ WRONG = {
 
 @pytest.mark.parametrize("bank", WRONG, ids=lambda bank: bank.__name__)
 def test_each_fault_breaks_its_promise(bank):
-    """With what shows it."""
+    """With the rows that show it."""
     found = audit_ledger(Load(bank, 3, payments=300).run(), one_in=ONE_IN_FEW)
     assert found.word is Word.FAIL
     assert broken(found) >= WRONG[bank]
@@ -158,8 +158,8 @@ def test_each_fault_breaks_its_promise(bank):
 
 
 @pytest.mark.parametrize("way", ["lists", "lists with keys", "ids"])
-def test_the_id_of_another_payment_is_not_there(way):
-    """However payments are looked for: each key's own id leads to its own payment."""
+def test_another_payments_id_doesnt_count_as_there(way):
+    """However payments are looked for: each key's own id has to lead to its own payment."""
     load = Load(banks.MistakenBank, 3, payments=300, pairs=4, lists_keys=way == "lists with keys")
     load.run()
     if way == "ids":
@@ -170,8 +170,8 @@ def test_the_id_of_another_payment_is_not_there(way):
     assert any("which is another payment" in offence.what for offence in found.offences)
 
 
-def test_two_accounts_lists_that_differ_show_it_whichever_was_read_first():
-    """One of them is not what was ordered."""
+def test_differing_lists_of_two_accounts_are_found_whichever_was_read_first():
+    """One of them doesn't show what was ordered."""
     for of in (0, -1):
         load = Load(banks.Bank, 3, payments=60, pairs=4)
         load.run()
@@ -182,8 +182,8 @@ def test_two_accounts_lists_that_differ_show_it_whichever_was_read_first():
         assert broken(audit_ledger(load.record(), one_in=ONE_IN_FEW)) >= {OWN}
 
 
-def test_payments_that_are_read_when_the_load_is_over_are_never_stale():
-    """Whether they could be read at once, they don't show."""
+def test_payments_read_after_the_load_are_never_stale():
+    """So they don't show whether they could be read at once."""
     load = Load(banks.Bank, 3, payments=300)
     load.run()
     read = [evidence_of(audit_ledger(load.record(), one_in=ONE_IN_FEW), READ_PAYMENTS).n]
@@ -192,8 +192,8 @@ def test_payments_that_are_read_when_the_load_is_over_are_never_stale():
     assert read[0] == read[1] > 0
 
 
-def test_pairs_that_one_account_covers_one_of_count_though_all_are_alike():
-    """As those of two accounts that hold little soon are."""
+def test_overdraft_pairs_count_even_if_all_are_alike():
+    """As they soon are on two accounts that hold little."""
     asked = {"debit": "a", "credit": "b", "amount": 2}
     pairs = [
         Observation("overdraft", "after", "c", at, at + 5, status, "ok", {"key": f"{at}{status}", **asked}, {})
@@ -206,14 +206,14 @@ def test_pairs_that_one_account_covers_one_of_count_though_all_are_alike():
     assert evidence_of(audit_ledger(record, one_in=1), NOT_NEGATIVE).word is Word.PASS
 
 
-def test_no_payments_are_no_proof():
+def test_without_payments_nothing_passes():
     """A run that paid nothing passes nothing."""
     found = audit_ledger(LedgerRecord([], is_exclusive=True, has_snapshot=True), one_in=1)
     assert set(words(found).values()) == {Word.INCONCLUSIVE}
 
 
 def test_one_loss_in_5000_takes_15000_payments_to_see():
-    """Rule of three: with 3 r payments one in r is missed with 5 %."""
+    """Rule of three: with 3 r payments, a loss of one in r is missed with a probability of 5 %."""
     assert needed_to_see(ONE_IN) == 15_000
     record = Load(banks.Bank, 1, payments=150).run()
     enough = len({attempt.key for attempt in record.attempts if attempt.said == "acknowledged"})
@@ -224,7 +224,7 @@ def test_one_loss_in_5000_takes_15000_payments_to_see():
 
 
 def test_without_exclusive_accounts_balances_decide_nothing():
-    """Others may have moved what is missing."""
+    """Others may have moved the missing money."""
     load = Load(banks.UnmovedBank, 3, payments=300)
     load.run()
     found = audit_ledger(load.record(is_exclusive=False), one_in=ONE_IN_FEW)
@@ -233,7 +233,7 @@ def test_without_exclusive_accounts_balances_decide_nothing():
 
 
 def test_without_a_snapshot_balances_can_only_fail():
-    """Each account's own balance shows what is missing, and their sum is never seen."""
+    """Each account's own balance shows what is missing, but their sum is never seen."""
     for bank, word in ((banks.Bank, Word.INCONCLUSIVE), (banks.UnmovedBank, Word.FAIL)):
         load = Load(bank, 3, payments=300)
         load.run()
@@ -254,15 +254,15 @@ def test_without_lists_payments_are_looked_for_by_their_ids():
         assert (found[THERE], found[ONCE], found[NOTHING_ELSE]) == (word, Word.PASS, Word.PASS)
 
 
-def test_a_target_without_keys_promises_nothing_of_them():
+def test_a_target_without_keys_promises_nothing_about_them():
     """It is not asked about them."""
     record = replace(Load(banks.Bank, 3).run(), has_keys=False)
     assert not {SAME_KEY, OTHER_BODY} & words(audit_ledger(record, one_in=ONE_IN)).keys()
 
 
 @pytest.mark.parametrize("kept", [(), ("payment",)])
-def test_lists_by_which_nobody_can_tell_whose_a_payment_is_accuse_nobody(kept):
-    """Neither those that say no ids, nor those of payments whose answers said none."""
+def test_lists_that_dont_identify_payments_never_cause_a_fail(kept):
+    """Neither lists without ids, nor lists of payments whose answers had none."""
     load = Load(banks.Bank, 3, payments=100)
     load.run()
     for each in (*load.rows, *load.seen):

@@ -1,4 +1,4 @@
-"""The audit of limits, on limiters that share no code with the reference API: each fault breaks its own promise."""
+"""The limits audit, on limiters that share no code with the reference API: each fault breaks its own promise."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from loadproof.analysis.audit.audit import Audited
 
 pytestmark = pytest.mark.slow
-"""A made-up run of many clients takes a tenth of a second each."""
+"""Each simulated run of many clients takes a tenth of a second."""
 
 N, W = 5, 2.0
 MUCH = Traffic(clients=8, seconds=30.0)
@@ -53,7 +53,7 @@ def audit(journal: Any, algorithm: str = "moving-window", *, before: Before | No
 
 
 def words(audited: Audited) -> dict[str, Word]:
-    """By promise."""
+    """Words by promise."""
     return {found.promise.removeprefix("health: "): found.word for found in audited.evidence}
 
 
@@ -115,8 +115,8 @@ def test_a_fault_breaks_its_promise_whether_the_algorithm_is_declared_or_not(fau
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
-def test_times_of_admission_tell_one_algorithm_from_another(said, limiter):
-    """With as many in a period, all of them."""
+def test_times_of_admission_distinguish_algorithms(said, limiter):
+    """Although all admit as many in a period."""
     journal = journal_of(limiter, MUCH, 2)
     assert {QUOTA, BELOW} & broken(audit(journal, said))
     assert not broken(audit(journal, "unknown"))
@@ -164,10 +164,10 @@ def test_a_date_is_a_retry_after_too():
     ],
     ids=["now", "a second ago", "longer ago", "later"],
 )
-def test_a_date_is_one_of_the_clock_of_whoever_answers(date, told):
-    """Its Date says what that shows: this target's is decades behind ours, and honest if the difference is.
+def test_a_date_is_by_the_clock_of_the_server_that_answers(date, told):
+    """The answer's Date shows it: this target's clock is decades behind ours, and honest if the difference is right.
 
-    Some servers write the Date of the last second's answers.
+    Some servers write a Date that is up to a second old.
     """
     until = {"status": 429, "retry_after": "Thu, 01 Jan 1970 00:00:04 GMT"}
     rows = burst(0.1, 0.2, 0.3, 0.4, 0.5) + burst(0.6, **until, answer_date=date)
@@ -178,7 +178,7 @@ def test_a_date_is_one_of_the_clock_of_whoever_answers(date, told):
 
 @dataclass
 class Slewed:
-    """Its clock is being set right, slowly."""
+    """Its clock is being adjusted slowly."""
 
     inner: Limiter
     rate: float
@@ -197,14 +197,14 @@ class Slewed:
         ("sliding-counter", SlidingCounter(N, 20.0, floors=True)),
     ],
 )
-def test_a_clock_that_is_set_right_during_the_run_breaks_no_promise(algorithm, limiter, rate):
-    """As fast as NTP does that, for all of the run."""
+def test_a_clock_adjusted_during_the_run_breaks_no_promise(algorithm, limiter, rate):
+    """As fast as NTP adjusts it, for the whole run."""
     journal = journal_of(Slewed(deepcopy(limiter), rate), Traffic(clients=4, seconds=120.0, delay=0.0005), 1)
     limit = DeclaredLimit.model_construct(amount=N, period=20.0, algorithm=algorithm)
     assert not broken(audit_limits(journal, {"health": limit}))
 
 
-def test_who_has_much_traffic_passes():
+def test_a_correct_limiter_with_much_traffic_passes():
     audited = audit(journal_of(MovingLog(N, W), Traffic(clients=30, seconds=30.0), 5))
     assert (audited.word, broken(audited)) == (Word.PASS, set()), audited.reason
     assert audited.offences_total == 0
@@ -218,8 +218,8 @@ def test_no_requests_and_no_refusals_pass_nothing():
     assert "needs 10" in few.evidence[0].reason
 
 
-def test_what_the_time_on_the_network_leaves_open_is_not_decided():
-    """Six admitted while five may be: unless one of them was decided two seconds before another."""
+def test_what_network_time_leaves_open_is_not_decided():
+    """Six admitted where five may be: unless one of them was decided two seconds before another."""
     long = burst(0.1, 0.2, 0.3, 0.4, 0.5, 1.9, took=1.0)
     assert not broken(audit(frame(long)))
     assert broken(audit(frame(burst(0.1, 0.2, 0.3, 0.4, 0.5, 1.9, took=0.1)))) == {QUOTA}
@@ -232,8 +232,8 @@ def test_clocks_of_two_workers_are_doubted():
     assert not broken(audit(frame(doubted)))
 
 
-def test_requests_that_were_not_surely_admitted_explain_refusals_but_break_no_quota():
-    """Timeouts, those sent twice, and answers of something ahead of the limit."""
+def test_requests_not_certainly_admitted_explain_refusals_but_break_no_quota():
+    """Timeouts, requests sent twice, and answers from something ahead of the limit."""
     refusal = burst(1.0, status=429, retry_after="2")
     four = burst(0.1, 0.2, 0.3, 0.4)
     assert BELOW in broken(audit(frame(four + refusal)))
@@ -253,8 +253,8 @@ def test_what_was_counted_before_second_0_explains_a_refusal():
     assert BELOW in broken(audit(later, before=Before(hits=2, is_unknown=True)))
 
 
-def test_who_has_waited_for_a_period_begins_a_window_whatever_was_before_the_run():
-    """So one more in it is one too many, though a window from before may have had the first ones."""
+def test_a_client_that_waited_for_a_period_begins_a_window_whatever_came_before():
+    """So one more in it is one too many, although a window from before may have had the first ones."""
     rounds = [start + 0.1 * number for start in (0.0, 2.5, 5.0) for number in range(N)]
     unknown = Before(is_unknown=True)
     assert QUOTA not in broken(audit(frame(burst(*rounds)), "fixed-window", before=unknown))
@@ -263,7 +263,7 @@ def test_who_has_waited_for_a_period_begins_a_window_whatever_was_before_the_run
     assert QUOTA not in broken(audit(frame(too_soon), "fixed-window", before=unknown))
 
 
-def test_processes_that_count_by_themselves_admit_as_many_times_more():
+def test_processes_that_count_separately_admit_that_many_times_more():
     journal = frame(burst(*(0.1 + 0.01 * number for number in range(10))))
     assert broken(audit(journal)) == {QUOTA}
     assert not broken(audit(journal, shared="process", processes=2))
@@ -277,7 +277,7 @@ def test_a_limit_of_all_clients_together_counts_all_of_them():
 
 
 def test_others_are_only_blamed_for_what_they_explain():
-    """Three of one's own and two of another's are five; with one of another's, somebody counts wrongly."""
+    """Three of a client's own and two of another's make five; with one of another's, something is counted wrongly."""
     mine = burst(0.1, 0.2, 0.3) + burst(0.9, status=429, retry_after="2")
     assert broken(audit(frame(mine + burst(0.4, 0.5, client="b")))) >= {ALONE}
     assert broken(audit(frame(mine + burst(0.4, client="b")))) >= {BELOW}
@@ -310,8 +310,8 @@ def test_a_refusal_within_an_announced_penalty_is_right_and_one_without_is_not()
     assert not broken(audit(journal, penalties=PENALTIES))
 
 
-def test_a_penalty_holds_for_all_that_a_client_asks_for_whichever_was_sent_first():
-    """The one that was sent before the violation was decided after it, perhaps."""
+def test_a_penalty_holds_for_all_requests_of_a_client_whichever_was_sent_first():
+    """The one sent before the violation may have been decided after it."""
     rows = burst(0.1, 0.2, 0.3, 0.4, 0.5) + burst(0.602, status=429, retry_after="3")
     rows += burst(0.6, status=429, retry_after="3", took=0.1, request="balance")
     limit = DeclaredLimit.model_construct(amount=N, period=W, algorithm="moving-window", penalties=PENALTIES)
@@ -335,7 +335,7 @@ LISTS = Access(allow=["127.0.9.0/24"], deny=["127.0.9.7", "10.0.0.0/8"])
     ],
 )
 def test_lists_come_before_limits(rows, expected):
-    """Whom they let in is not limited, and whom they keep out gets nothing else."""
+    """Clients on the allow list are not limited, and clients on the deny list get nothing else."""
     limit = DeclaredLimit.model_construct(amount=N, period=W, algorithm="moving-window")
     audited = audit_limits(frame(rows), {"health": limit}, access=LISTS)
     found = Counter(offence.promise for offence in audited.offences)
@@ -351,7 +351,7 @@ PRECEDENCE = {
     "bot check before limits": burst(*EVERY_TENTH, client="a", status=429, user_agent="SQLMap/1"),
     "bot check": burst(*EVERY_TENTH, client="a", user_agent="SQLMap/1"),
 }
-"""What breaks each."""
+"""Rows that break each promise."""
 
 
 def words_of_access(*rows: dict[str, Any]) -> dict[str, Word]:
@@ -365,7 +365,7 @@ def test_the_deny_list_comes_first_then_the_allow_list_bots_and_limits(promise):
     assert words_of_access(*PRECEDENCE[promise])[promise] is Word.FAIL
 
 
-def test_each_promise_of_precedence_needs_somebody_who_tests_it():
+def test_each_promise_of_precedence_needs_requests_that_test_it():
     right = [
         *burst(*EVERY_TENTH, client="127.0.9.7", status=403),
         *burst(*EVERY_TENTH, client="127.0.9.1", user_agent="SQLMap/1"),
@@ -375,7 +375,7 @@ def test_each_promise_of_precedence_needs_somebody_who_tests_it():
     assert {words_of_access(*burst(0.1))[promise] for promise in PRECEDENCE} == {Word.INCONCLUSIVE}
 
 
-def test_what_a_bot_is_refused_spends_nothing_of_its_clients_limit():
+def test_refusals_of_bots_dont_use_up_their_clients_limit():
     """Another 403 may come from behind the limit, and have been counted."""
     moments = [0.1 + 0.01 * number for number in range(N)]
     refusal = burst(0.5, status=429, retry_after="2")
@@ -393,8 +393,8 @@ def test_what_a_bot_is_refused_spends_nothing_of_its_clients_limit():
         ("headers", "spoofed headers count for nothing"),
     ],
 )
-def test_whoever_gets_around_a_limit_is_found_by_how(way, promise):
-    """And has kept the quota of ordinary clients."""
+def test_evading_a_limit_breaks_the_promise_for_that_way(way, promise):
+    """The quota of ordinary clients is kept."""
     limiter, tricked = MovingLog(N, W), MovingLog(10**6, W)
     honest = journal_of(limiter, MUCH, 1)
     evading = journal_of(tricked, MUCH, 2).assign(noted=json.dumps({"evades": way}, separators=(",", ":")))
@@ -402,8 +402,8 @@ def test_whoever_gets_around_a_limit_is_found_by_how(way, promise):
     assert broken(audit(pd.concat([honest, evading], ignore_index=True))) == {promise}
 
 
-def test_what_another_limit_does_to_spellings_is_no_fault_of_this_one():
-    """It refuses, and says of itself, what it likes; if nobody else comes, that is all there is."""
+def test_another_limit_for_other_spellings_is_no_fault_of_this_one():
+    """It may refuse and announce what it likes; without other clients, that is all there is."""
     policy = {"rate_limit_policy": '"other";q=1;w=9', "evades": "path"}
     rows = [row("a", moment, moment + 0.01, 429, "9", **policy) for moment in EVERY_TENTH]
     assert words(audit(frame(rows))) == {"no bypass": Word.INCONCLUSIVE}
@@ -450,19 +450,19 @@ def test_a_penalty_refuses_although_something_is_left(penalties):
     assert ("RateLimit fields" in broken(audit(frame(rows), penalties=penalties))) is (penalties is None)
 
 
-def test_fields_that_say_nothing_are_no_evidence():
+def test_fields_without_numbers_are_no_evidence():
     rows = [row("a", moment, moment + 0.01, 200, rate_limit="many") for moment in EVERY_TENTH]
     assert words(audit(frame(rows)))["RateLimit fields"] is Word.INCONCLUSIVE
 
 
 @pytest.mark.timeout(20)
-def test_a_field_made_to_be_read_for_ever_is_read_at_once():
-    """Its blanks could belong to what stands before or behind them, in more ways than can be tried."""
+def test_a_field_made_to_take_forever_is_read_at_once():
+    """Its blanks could belong to what is before or after them, in more ways than can be tried."""
     field = '"health"' + 20 * (";a=1" + 10 * " ") + ";="
     audited = audit(frame([row("a", 1.0, 1.002, 200, rate_limit=field[:LONGEST])]))
     assert any("can't be read" in offence.what for offence in audited.offences)
 
 
-def test_a_refusal_has_nothing_less_than_nothing_left():
+def test_a_refusal_cant_have_less_than_nothing_left():
     audited = audit(frame([row("a", 1.0, 1.002, 429, "1", rate_limit='"health";r=-1;t=1')]))
     assert any("can't be read" in offence.what for offence in audited.offences)

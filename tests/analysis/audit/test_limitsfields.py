@@ -1,4 +1,4 @@
-"""RateLimit fields beside limiters that know what is left: right ones are believed, and each wrong number is found."""
+"""RateLimit fields of limiters that know what is left: correct ones are accepted, and each wrong number is found."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from loadproof.analysis.audit.audit import Evidence
 
 pytestmark = pytest.mark.slow
-"""A made-up run of many clients takes a tenth of a second each."""
+"""Each simulated run of many clients takes a tenth of a second."""
 
 N, W = 5, 2.0
 TRAFFIC = Traffic(clients=8, seconds=16.0)
@@ -65,7 +65,7 @@ def left_of(limiter: Any, client: str, now: float) -> tuple[int, float]:
 
 
 class Telling:
-    """Says what is left, or something else."""
+    """Announces what is left, or something else."""
 
     def __init__(self, inner: Limiter, says: Says) -> None:
         self.inner = inner
@@ -94,7 +94,7 @@ def floored(_: Telling, _client: str, left: int, reset_s: float) -> tuple[int, f
 
 
 def stale(limiter: Telling, client: str, _left: int, reset_s: float) -> tuple[int, float]:
-    """As of the request before."""
+    """As of the previous request."""
     return limiter.latest.get(client, (N - 1, 0))[0], reset_s
 
 
@@ -127,15 +127,15 @@ def fields(journal: pd.DataFrame, algorithm: str, before: Before | None = None) 
 
 @pytest.mark.parametrize("algorithm", LIMITERS)
 @pytest.mark.parametrize("says", [stale, anothers, constant, nothing])
-def test_a_number_that_cannot_be_left_is_found_whatever_the_algorithm(algorithm, says):
+def test_an_impossible_number_left_is_found_whatever_the_algorithm(algorithm, says):
     evidence = fields(told(algorithm, says), algorithm)
     assert evidence.word is Word.FAIL
     assert "RateLimit says r=" in evidence.reason
 
 
 @pytest.mark.parametrize("algorithm", ["fixed-window", "moving-window"])
-def test_a_reset_before_which_nothing_is_admitted_is_found(algorithm):
-    """Of the others, nobody knows the moment."""
+def test_a_reset_that_is_too_early_is_found(algorithm):
+    """For other algorithms the moment is unknown."""
     evidence = fields(told(algorithm, at_once), algorithm)
     assert evidence.word is Word.FAIL
     assert "t=0, more than a second too short" in evidence.reason
@@ -144,8 +144,8 @@ def test_a_reset_before_which_nothing_is_admitted_is_found(algorithm):
 @pytest.mark.parametrize("algorithm", LIMITERS)
 @pytest.mark.parametrize("is_declared", [True, False])
 @pytest.mark.parametrize("says", [right, floored])
-def test_who_says_what_is_left_is_believed(algorithm, says, is_declared):
-    """Also if the traffic leaves open what algorithm it is."""
+def test_correct_numbers_are_accepted(algorithm, says, is_declared):
+    """Even if the traffic leaves open which algorithm it is."""
     for seed, traffic in enumerate((TRAFFIC, LITTLE, LITTLE)):
         journal = told(algorithm, says, traffic=traffic, seed=seed)
         evidence = fields(journal, algorithm if is_declared else "unknown")
@@ -153,8 +153,8 @@ def test_who_says_what_is_left_is_believed(algorithm, says, is_declared):
 
 
 @pytest.mark.parametrize("algorithm", LIMITERS)
-def test_what_was_spent_before_the_run_may_be_gone(algorithm):
-    """Of a target that others have just loaded, nobody knows how much is left at first."""
+def test_requests_before_the_run_may_have_used_up_the_limit(algorithm):
+    """If others have just loaded the target, it is unknown how much is left at first."""
     journal = told(algorithm, right)
     moments = ["intended_us", "sent_us", "ended_us"]
     late = journal[journal["sent_us"] > 5_000_000].reset_index(drop=True)

@@ -33,9 +33,9 @@ class Distributed:
     locally: int = N
     """Beyond this many, each process refuses."""
     until: float = 20.5
-    """When they have found it again."""
+    """When the processes have found it again."""
     is_paused: bool = False
-    """It still knows what it knew."""
+    """It was paused, so it still has its counts."""
     shared: MovingLog = field(default_factory=lambda: MovingLog(N, W))
     turn: int = 0
 
@@ -75,13 +75,13 @@ def test_each_process_may_admit_as_much_while_redis_is_gone_and_no_longer(is_pau
     ],
     ids=["all pass", "one more", "refuses early", "doesn't come back"],
 )
-def test_what_processes_do_wrong_without_redis_is_found(limiter, promise):
+def test_faults_of_processes_without_redis_are_found(limiter, promise):
     assert promise in broken(limiter, LOST)
 
 
 @pytest.mark.slow
-def test_while_redis_fails_in_part_any_of_them_may_have_counted():
-    """It is slow, say: some requests are counted there."""
+def test_while_redis_partly_fails_either_may_have_counted():
+    """For example, it is slow: some requests are counted there."""
     slow = Loss(10.0, 21.0, 21.0, 21.0)
     assert broken(Distributed(), slow) == set()
     assert broken(Distributed(locally=10**6), slow) == {"health as Redis fails: quota"}
@@ -94,7 +94,7 @@ SLOW = KILL | {"fault": "latency", "latency": "100 ms", "at": "6 s"}
 
 
 def run_with(tmp_path, *faults: dict[str, str], rises: tuple[float, ...] = ()):
-    """Fallbacks are counted in the second before each of these."""
+    """A run in which fallbacks are counted in the second before each of these times."""
     run = load_run(write_run(tmp_path, plan=scenario(faults=list(faults), settings=REDIS)))
     rows = []
     for number, fault in enumerate(faults):
@@ -110,7 +110,7 @@ def run_with(tmp_path, *faults: dict[str, str], rises: tuple[float, ...] = ()):
 
 
 @pytest.mark.slow
-def test_a_run_tells_when_redis_was_gone_for_sure_and_when_it_may_have_been(tmp_path):
+def test_a_run_shows_when_redis_was_certainly_gone_and_when_it_may_have_been(tmp_path):
     (loss,) = redis_losses(run_with(tmp_path, KILL))
     assert (loss.from_s, loss.gone_s, loss.until_s, loss.back_s) == pytest.approx((9.9, 10.3, 13.9, 17.7))
     (joined,) = redis_losses(run_with(tmp_path, KILL, SLOW))
@@ -118,16 +118,16 @@ def test_a_run_tells_when_redis_was_gone_for_sure_and_when_it_may_have_been(tmp_
 
 
 @pytest.mark.slow
-def test_a_loss_that_nobody_planned_is_believed_unless_it_goes_on_after_a_fault(tmp_path):
-    """Whoever doesn't find Redis again is held to the shared limit."""
+def test_an_unplanned_loss_counts_unless_it_continues_after_a_fault(tmp_path):
+    """A target that doesn't find Redis again is held to the shared limit."""
     (_, other) = redis_losses(run_with(tmp_path, KILL, rises=(11.0, 12.0, 25.0)))
     assert (other.from_s, other.back_s, other.is_planned) == (pytest.approx(21.9), 28.0, False)
     assert len(redis_losses(run_with(tmp_path, KILL, rises=tuple(map(float, range(11, 40)))))) == 1
 
 
 @pytest.mark.slow
-def test_without_any_fault_redis_is_lost_only_while_its_target_counts_that(tmp_path):
-    """From the first sample on, if it has counted by then; and anew if it was started again."""
+def test_without_a_fault_redis_is_only_lost_while_the_target_counts_fallbacks(tmp_path):
+    """From the first sample on, if it has counted by then; and anew after a restart."""
     (loss,) = redis_losses(run_with(tmp_path, KILL | {"of": "target"}, rises=(25.0,)))
     assert (loss.from_s, loss.back_s, loss.is_planned) == (pytest.approx(21.9), 28.0, False)
     (early,) = redis_losses(run_with(tmp_path, rises=(0.0,)))
@@ -139,7 +139,7 @@ def test_without_any_fault_redis_is_lost_only_while_its_target_counts_that(tmp_p
 
 @dataclass
 class Restarted:
-    """One process, which knows nothing more when it is started again."""
+    """One process, which forgets everything when it is restarted."""
 
     limiter: MovingLog = field(default_factory=lambda: MovingLog(N, W))
     has_restarted: bool = False
@@ -152,7 +152,7 @@ class Restarted:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("shared", "word"), [("process", Word.PASS), ("redis", Word.FAIL)])
-def test_a_process_that_is_started_again_has_forgotten_its_own_counts_and_not_those_in_redis(tmp_path, shared, word):
+def test_a_restarted_process_has_forgotten_its_own_counts_but_not_those_in_redis(tmp_path, shared, word):
     (loss,) = losses_of(run_with(tmp_path, KILL | {"of": "target", "at": "6.8 s", "lasts": "100 ms"}))
     loss = replace(loss, back_s=12.3)
     assert (loss.from_s, loss.shared, loss.is_planned) == (pytest.approx(11.7), "process", False)
@@ -162,8 +162,8 @@ def test_a_process_that_is_started_again_has_forgotten_its_own_counts_and_not_th
 
 
 @pytest.mark.slow
-def test_a_bucket_that_was_drained_while_nobody_saw_it_is_no_full_one_afterwards():
-    """Nor is it one long after, if its client never lets it refill."""
+def test_a_bucket_drained_unseen_is_not_assumed_full_afterwards():
+    """Not even long after, if its client never lets it refill."""
     limit = LIMIT.model_copy(update={"algorithm": "token-bucket"})
     journal = journal_of(Gcra(N, W, N), MUCH, 3)
     found = audit_limits(journal, {"health": limit}, losses=[UNPLANNED])
@@ -175,8 +175,8 @@ UNPLANNED = Loss(12.0, 20.0, 20.0, 20.0, is_planned=False)
 
 
 @pytest.mark.parametrize("between", [False, True], ids=["first", "after an admission"])
-def test_a_penalty_that_was_announced_while_redis_was_lost_is_right_afterwards(between):
-    """Nobody knows it from what is judged, unless something was admitted since."""
+def test_a_penalty_announced_while_redis_was_lost_is_right_afterwards(between):
+    """The rows judged don't show it, unless something was admitted since."""
     rows = [row("a", 13 + 0.01 * at, 13.001 + 0.01 * at, 200) for at in range(N)]
     rows += [row("a", 13.1, 13.101, 429, "17")]
     rows += [row("a", 21.0, 21.001, 200)] if between else []
@@ -188,8 +188,8 @@ def test_a_penalty_that_was_announced_while_redis_was_lost_is_right_afterwards(b
 
 
 @pytest.mark.slow
-def test_what_came_before_a_loss_that_nobody_planned_is_evidence_of_penalties():
-    """And nothing after it."""
+def test_rows_before_an_unplanned_loss_are_evidence_of_penalties():
+    """But nothing after it."""
     rule = Penalties(base="2 s", factor=2, cap="8 s", memory="60 s")  # type: ignore[arg-type]  # text is read
     limit, traffic = LIMIT.model_copy(update={"penalties": rule}), Traffic(clients=12, seconds=40.0)
     journal = journal_of(Punishing(MovingLog(N, W), 2.0, 2.0, 8.0, 60.0), traffic, 1)
@@ -202,8 +202,8 @@ def test_what_came_before_a_loss_that_nobody_planned_is_evidence_of_penalties():
     assert grown[0] > grown[1] > grown[2] == 0
 
 
-def test_a_window_from_before_a_pause_goes_on_after_it():
-    """Of a fixed window that three requests were counted in, two are left; and what is left is said."""
+def test_a_window_from_before_a_pause_continues_after_it():
+    """Three requests were counted in a fixed window, so two are left, as the target says."""
     sent = [(9.0, 200, 4), (9.1, 200, 3), (9.2, 200, 2), (10.3, 200, 1), (10.4, 200, 0), (10.5, 429, 0), (10.6, 429, 0)]
     rows = [
         row(

@@ -1,4 +1,4 @@
-"""A right receiver of webhooks keeps every promise, and each wrong one breaks its own."""
+"""A correct receiver of webhooks keeps every promise, and each faulty one breaks its own."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ONE_IN_FEW = 10
 
 
 class Receiver:
-    """Checks who signed and when, marks the id and adds the effect in one instant."""
+    """Checks the signature and its age, then marks the id and adds the effect in one instant."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -67,14 +67,14 @@ class ByBody(Receiver):
 
 
 class ByBodyAndId(Receiver):
-    """Takes an event in another form for another event."""
+    """Takes an event in another form for a different event."""
 
     def mark_of(self, event: str, body: str) -> str:
         return event + body
 
 
 class RefusingBodies(Receiver):
-    """Refuses a body that came under another id."""
+    """Refuses a body that came before under another id."""
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
@@ -85,7 +85,7 @@ class RefusingBodies(Receiver):
 
 
 class Wanting(Receiver):
-    """As right as the other: takes no event whose id isn't in its body."""
+    """Also correct: accepts no event whose id isn't in its body."""
 
     def take(self, event: str, body: str, how: str, reply: Reply) -> None:
         if how == "same-body":
@@ -95,7 +95,7 @@ class Wanting(Receiver):
 
 
 class Mistaking(Receiver):
-    """Takes one of the load's events in 40 for one that it has had, and says so each time."""
+    """Takes one in 40 of the load's events for one that it already had, and says so each time."""
 
     def accept(self, event: str, body: str) -> int:
         number = event.removeprefix("e")
@@ -103,7 +103,7 @@ class Mistaking(Receiver):
 
 
 class MarkedFirst(Receiver):
-    """Marks, and adds the effect in a second transaction, which one in 40 times fails with a 500."""
+    """Marks the id, and adds the effect in a second transaction, which fails with a 500 one in 40 times."""
 
     def accept(self, event: str, body: str) -> int:
         if event in self.marked or self.world.random.random() > 1 / 40:
@@ -113,7 +113,7 @@ class MarkedFirst(Receiver):
 
 
 class CheckThenMark(Receiver):
-    """Looks whether the id is there, and marks it later."""
+    """Checks whether the id is there, and marks it later."""
 
     def accept(self, event: str, body: str) -> int:
         if event not in self.marked:
@@ -132,21 +132,21 @@ class Forgetful(Receiver):
 
 
 class Trusting(Receiver):
-    """Looks at signatures, and not at their age."""
+    """Checks signatures, but not their age."""
 
     def is_refused(self, how: str) -> bool:
         return how in {"forged", "unsigned"}
 
 
 class Remembering(Receiver):
-    """Takes a signature for right because it was right for another event."""
+    """Accepts a signature because it was right for another event."""
 
     def is_refused(self, how: str) -> bool:
         return how != "replayed" and super().is_refused(how)
 
 
 class Careless(Receiver):
-    """Adds the effect before it looks at the signature."""
+    """Adds the effect before it checks the signature."""
 
     def take(self, event: str, body: str, how: str, reply: Reply) -> None:
         if how == "unsigned":
@@ -155,7 +155,7 @@ class Careless(Receiver):
 
 
 class Providers:
-    """Users who deliver events until one is accepted, and then loadproof with its own."""
+    """Users who deliver events until one is accepted, and then loadproof with its own events."""
 
     def __init__(self, receiver_of: type[Receiver], seed: int) -> None:
         self.world = World(seed)
@@ -226,8 +226,8 @@ def words(found: Audited) -> dict[str, Word]:
 
 
 @pytest.mark.slow
-def test_a_right_receiver_keeps_every_promise():
-    """Though answers are lost, and users deliver again."""
+def test_a_correct_receiver_keeps_every_promise():
+    """Although answers get lost, and users deliver again."""
     for seed in range(6):
         found = audit_webhooks(load(Wanting if seed % 2 else Receiver, seed), one_in=ONE_IN_FEW)
         assert words(found) == dict.fromkeys([EFFECT, ONE_EFFECT, LATER, BY_ID, NO_EFFECT], Word.PASS)
@@ -249,14 +249,14 @@ def test_a_right_receiver_keeps_every_promise():
     ],
 )
 def test_each_fault_breaks_its_promise(receiver, promises):
-    """And nothing else."""
+    """And no other."""
     found = audit_webhooks(load(receiver, 1), one_in=ONE_IN_FEW)
     assert {promise for promise, word in words(found).items() if word is Word.FAIL} == promises
     assert all(offence.rows for offence in found.offences)
 
 
 def test_without_an_operation_that_shows_effects_nothing_passes():
-    """What an answer says is not what was done; but a forged event that is accepted is one too many."""
+    """An answer doesn't show what was done; but an accepted forged event is one too many."""
     for receiver, word in ((Receiver, Word.INCONCLUSIVE), (Trusting, Word.FAIL)):
         record = load(receiver, 1)
         found = audit_webhooks(WebhookRecord(record.deliveries), one_in=ONE_IN_FEW)
@@ -264,24 +264,24 @@ def test_without_an_operation_that_shows_effects_nothing_passes():
         assert "`effects`" in found.evidence[0].reason
 
 
-def test_no_events_are_no_proof():
-    """Nor few."""
+def test_without_events_nothing_passes():
+    """Nor with a few."""
     assert audit_webhooks(WebhookRecord([], has_effects=True), one_in=1).word is Word.INCONCLUSIVE
     found = audit_webhooks(load(Receiver, 1), one_in=5_000)
     assert (found.word, words(found)[EFFECT]) == (Word.INCONCLUSIVE, Word.INCONCLUSIVE)
     assert "needs 15,000" in found.reason
 
 
-def test_a_webhook_that_nobody_signs_promises_nothing_of_signatures():
-    """It has no forged ones."""
+def test_an_unsigned_webhook_promises_nothing_about_signatures():
+    """It has no forged events."""
     record = load(Receiver, 1)
     unsigned = WebhookRecord(record.deliveries, record.effects, has_effects=True, kinds=())
     assert NO_EFFECT not in words(audit_webhooks(unsigned, one_in=1))
 
 
 @pytest.mark.parametrize("status", [0, 429, 503])
-def test_what_has_come_to_nobody_shows_nothing(status):
-    """False deliveries that a limit refused, or that nobody answered, were not looked at; nor were other forms."""
+def test_deliveries_that_reached_nobody_show_nothing(status):
+    """Deliveries refused by a limit, or without an answer, were never checked, whether false or in another form."""
     record = load(Receiver, 1)
     unanswered = {*FALSE_KINDS[2:], "same-body"}
     deliveries = [

@@ -9,7 +9,7 @@ LATE, WRONG = "p(95) < 20 ms", "error_ratio < 1 %"
 
 
 def trial(number: int, load_rps: float, *, late: float = 0.0, wrong: float = 0.0, **changes: object) -> Trial:
-    """With these loss ratios."""
+    """A trial with these loss ratios."""
     bad = max(late, wrong)
     content = {
         "number": number,

@@ -1,4 +1,4 @@
-"""What the trials of a search come to."""
+"""The result of a search's trials."""
 
 from __future__ import annotations
 
@@ -61,15 +61,15 @@ def test_a_target_that_died_in_a_trial_did_not_hold_its_load():
     ],
     ids=["fails below", "holds above", "all invalid", "none", "bounds alone"],
 )
-def test_what_was_not_found_is_told(trials, found, why):
+def test_a_capacity_that_was_not_found_is_reported(trials, found, why):
     """With the reason."""
     result = capacity_of(search(), trials)
     assert result.found is found
     assert why in result.why
 
 
-def test_the_generator_may_be_what_ended_the_range():
-    """Then that is said."""
+def test_the_generator_may_have_limited_the_range():
+    """Then the reason says so."""
     asked = search(ceiling_rps=4000.0, ceiling_note="worker 1 at 99% CPU")
     assert "worker 1 at 99% CPU" in capacity_of(asked, [trial(1, 4000)]).why
     late = trial(1, 4000, invalid="the event loop stalled")
@@ -77,14 +77,14 @@ def test_the_generator_may_be_what_ended_the_range():
     assert "holds at the upper end, 3,200 rps, which is all that this generator could send (the event loop" in why
 
 
-def test_how_a_search_ended_early_goes_before_what_it_found():
-    """And what it found stays."""
+def test_an_early_end_takes_precedence_over_the_result():
+    """And the estimate stays."""
     result = capacity_of(search(), FOUND, (Found.DIED, "the target no longer responds"))
     assert (result.found, result.why) == (Found.DIED, "the target no longer responds")
     assert result.together.half is not None
 
 
-def test_further_trials_go_where_the_estimate_is():
+def test_further_trials_are_made_at_the_estimate():
     """Nowhere without one."""
     assert half_of(search(), FOUND).value == pytest.approx(980, rel=0.04)
     assert half_of(search(), [trial(1, 4000)]) is None

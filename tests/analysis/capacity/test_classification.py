@@ -1,4 +1,4 @@
-"""A load is classified as RFC 9971's own example does it, and as MLRsearch's library does it."""
+"""A load is classified as in RFC 9971's own example, and as in MLRsearch's library."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ CONTRADICTING = {("first long bad", "20% exceed"), ("first long good", "20% exce
 
 
 def trials_by(point: str) -> list[TrialResult]:
-    """All that the example has measured at this point."""
+    """Everything that the example has measured up to this point."""
     names = list(ADDED)
     return [trial for name in names[: names.index(point) + 1] for trial in ADDED[name]]
 
@@ -51,7 +51,7 @@ def trials_by(point: str) -> list[TrialResult]:
 @pytest.mark.parametrize("point", ADDED)
 @pytest.mark.parametrize(("number", "goal"), list(enumerate(GOALS)))
 def test_the_example_search_of_rfc_9971_is_classified_as_printed(point, number, goal):
-    """But for the two classes that contradict the rule which they illustrate."""
+    """Except for two classes that contradict the very rule they illustrate."""
     printed = PRINTED[point][number]
     by_rule = UPPER if (point, goal) in CONTRADICTING else printed
     assert bound_of(trials_by(point), GOALS[goal]) is by_rule
@@ -59,12 +59,12 @@ def test_the_example_search_of_rfc_9971_is_classified_as_printed(point, number, 
 
 @pytest.mark.parametrize(("goal", "throughput"), [("TST009", 1e6), ("1s final", 1e6), ("20% exceed", 999e3)])
 def test_the_conditional_throughputs_of_rfc_9971_are_those_printed(goal, throughput):
-    """Of a million frames per second."""
+    """Out of a million frames per second."""
     assert conditional_throughput(1e6, trials_by("first long good"), GOALS[goal]) == pytest.approx(throughput)
 
 
 def test_too_few_seconds_forward_nothing():
-    """What was not measured is taken for lost."""
+    """Time that was not measured counts as lost."""
     goal = GoalAttributes(10, 60, 0.01, 0.5)
     assert conditional_throughput(100, [TrialResult(10, 0.0)] * 2, goal) == 0
     assert conditional_throughput(100, [TrialResult(10, 0.0)] * 3, goal) == 100
@@ -79,8 +79,8 @@ def test_too_few_seconds_forward_nothing():
     duration_sum_s=st.sampled_from([10.0, 30.0]),
 )
 def test_the_library_agrees(trials, exceed_ratio, duration_sum_s):
-    """On classes, and on the loss that conditional throughput is computed from."""
-    # It inspects all modules while it is imported: seconds, in a process that has loaded as many as a test's.
+    """On classes, and on the loss from which conditional throughput is computed."""
+    # It inspects all modules while it is imported, which takes seconds in a process with as many as a test has.
     from MLRsearch.target_spec import TargetSpec
     from MLRsearch.target_stat import TargetStat
     from MLRsearch.trial_measurement import MeasurementResult

@@ -1,4 +1,4 @@
-"""The load at which half of the trials keep their goals."""
+"""The load at which half of the trials meet their goals."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from loadproof.analysis.capacity.halfpoint import half_point
 
 
 def test_without_contradiction_it_lies_in_the_middle_of_the_gap():
-    """Its interval reaches a little into both sides."""
+    """Its interval extends a little to both sides."""
     loads, kept = [900, 930, 940, 950, 960, 1040, 1050, 1060, 1070, 1100], [True] * 5 + [False] * 5
     half = half_point(loads, kept, near=10)
     assert half.value == pytest.approx(math.sqrt(960 * 1040), rel=2e-3)
@@ -30,7 +30,7 @@ def test_trials_that_contradict_each_other_widen_it():
 
 
 def test_fewer_trials_close_to_it_widen_it():
-    """Of so few, their number decides."""
+    """With so few, their number matters."""
     few, many = (half_point([970, 1030] * 4, [True, False] * 4, near=near) for near in (4, 40))
     assert few.low < many.low
     assert few.high > many.high
@@ -38,19 +38,19 @@ def test_fewer_trials_close_to_it_widen_it():
 
 @pytest.mark.parametrize("kept", [True, False])
 def test_trials_with_one_result_bound_nothing(kept):
-    """Nor none at all."""
+    """Neither do no trials at all."""
     assert half_point([100, 200], [kept] * 2, near=2) is None
     assert half_point([], [], near=0) is None
 
 
 def test_one_side_may_stay_open():
-    """Where more load was kept than lost, nobody knows how far down the curve begins."""
+    """If a higher load was kept than one that was lost, nothing bounds it."""
     half = half_point([1000, 1010], [False, True], near=2)
     assert (half.low, half.high) == (0.0, math.inf)
 
 
 def test_the_scale_of_loads_does_not_matter():
-    """A hundredth of the loads has a hundredth of the result."""
+    """A hundredth of the loads gives a hundredth of the result."""
     kept = [True, True, False, True, False, False]
     loads = [900, 950, 980, 1000, 1020, 1100]
     one, other = half_point(loads, kept, near=6), half_point([load / 100 for load in loads], kept, near=6)

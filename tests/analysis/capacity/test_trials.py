@@ -1,4 +1,4 @@
-"""What a trial's run says about its goals."""
+"""What a trial's run shows about its goals."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ GOALS, _ = goals_of(PLAN)
 
 
 def run(slow: int, wrong: int, *, of: int = 1000, duration_s: float = 10.0) -> Run:
-    """A trial of a thousand requests after a warm-up that was all bad: so many take 200 ms, so many end in a 500."""
+    """A trial of 1,000 requests after an all-bad warm-up: `slow` of them take 200 ms, `wrong` end in a 500."""
     trial = trial_of(PLAN, GOALS, load_rps=of / 10, warm_up_s=2, duration_s=duration_s)
     at_s = poisson(np.random.default_rng(1), trial)
     takes_s, outcomes = np.full(at_s.size, 0.02), np.full(at_s.size, "ok", dtype="<U20")
@@ -36,8 +36,8 @@ def run(slow: int, wrong: int, *, of: int = 1000, duration_s: float = 10.0) -> R
     return replace(run_of(trial, at_s, takes_s, outcomes), path=Path("trials/this-one"))
 
 
-def test_a_goal_loses_what_is_wrong_or_late_and_nothing_of_the_warm_up():
-    """A quantile's loss is either; a wrong answer within the limit is none that was in time."""
+def test_a_goal_loses_wrong_and_late_answers_but_none_of_the_warm_up():
+    """A quantile loses both; a wrong answer within the limit doesn't count as in time."""
     trial = trial_in(run(slow=60, wrong=30), GOALS, number=3, stage="repeat")
     assert [(loss.goal, loss.lost, loss.of) for loss in trial.losses] == [
         ("p(90) < 100 ms", 90, 1000),
@@ -57,8 +57,8 @@ def test_a_goal_loses_what_is_wrong_or_late_and_nothing_of_the_warm_up():
 
 
 @pytest.mark.parametrize("duration_s", [1.3, 1.8, 3.1, 7.2])
-def test_a_trial_is_as_long_as_it_was_asked_to_be(duration_s):
-    """To the last bit: a shorter one is no full trial, and a load that was held would count as undecided."""
+def test_a_trial_is_exactly_as_long_as_requested(duration_s):
+    """To the last bit: a shorter one is no full trial, and a load that held would count as undecided."""
     assert (2 + duration_s) - 2 < duration_s
     assert trial_in(run(0, 0, duration_s=duration_s), GOALS, number=1, stage="search").duration_s == duration_s
 
@@ -74,7 +74,7 @@ def test_a_late_generator_makes_the_trial_invalid():
 
 @pytest.mark.parametrize(("late_from_s", "ceiling_rps"), [(np.inf, 400.0), (8, 200.0), (1, 0.0)])
 def test_the_ceiling_is_the_last_step_that_was_sent_on_time(late_from_s, ceiling_rps):
-    """With what disturbed the next one; none if there was no next one."""
+    """With what disturbed the next one; empty if there was no next one."""
     steps = ceiling_of(PLAN, GOALS, to_rps=400, step_s=3)
     at_s = poisson(np.random.default_rng(1), steps)
     alone = run_of(steps, at_s, np.full(at_s.size, 0.001))

@@ -1,4 +1,4 @@
-"""A run beside its baseline: the difference is shown, and one run a side decides nothing."""
+"""A run compared with its baseline: the difference is shown, and one run a side decides nothing."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def pair(tmp_path_factory):
     return runs[1], runs[0]
 
 
-def test_the_difference_is_told_and_inconclusive(pair):
+def test_the_difference_is_reported_and_inconclusive(pair):
     """However large it is."""
     judgement = judge_threshold(PLAN.thresholds[0], *pair)
     assert judgement.word is Word.INCONCLUSIVE
@@ -51,20 +51,20 @@ def test_the_difference_is_told_and_inconclusive(pair):
     assert "one run on each side" in judgement.reason
 
 
-def test_a_baseline_of_nothing_has_no_ratio(pair):
+def test_a_baseline_of_zero_has_no_ratio(pair):
     """No errors then, none now."""
     assert "the baseline's 0 % (" in judge_threshold(PLAN.thresholds[1], *pair).reason
 
 
-def test_without_a_baseline_the_remedy_is_told(pair):
+def test_without_a_baseline_the_remedy_is_reported(pair):
     """Or without samples in it."""
     assert "add --baseline RUN" in judge_threshold(PLAN.thresholds[0], pair[0]).reason
     empty = replace(pair[1], intervals=pair[1].intervals.iloc[:0])
     assert "no samples for it" in judge_threshold(PLAN.thresholds[0], pair[0], empty).reason
 
 
-def test_all_phases_and_endpoints_stand_side_by_side(pair):
-    """Warm-up left out."""
+def test_all_phases_and_endpoints_are_compared(pair):
+    """Except warm-up."""
     found = changes(*pair)
     assert {change.candidate.phase.name for change in found} == {"steady", "bursts"}
     assert len(found) == 2 * 5
@@ -72,15 +72,15 @@ def test_all_phases_and_endpoints_stand_side_by_side(pair):
 
 
 @pytest.mark.slow
-def test_the_report_shows_it(pair):
-    """Under the thresholds."""
+def test_the_report_shows_the_comparison(pair):
+    """Below the thresholds."""
     page = render_run_page(pair[0], verdict_on_run(*pair), pair[1])
     assert "<h2>Compared with the baseline</h2>" in page
     assert page.index("<h2>Thresholds</h2>") < page.index("Compared with the baseline") < page.index("Load and goodput")
 
 
-def test_what_else_differs_is_told(pair):
-    """The seed, the way, the versions, the machine."""
+def test_other_differences_are_reported(pair):
+    """The seed, the connection, the versions, the machine."""
     candidate, baseline = pair
     target = candidate.manifest.target.model_copy(update={"proxy": "http://127.0.0.1:3128"})
     behind = replace(candidate, manifest=candidate.manifest.model_copy(update={"target": target}))
@@ -100,8 +100,8 @@ def test_what_else_differs_is_told(pair):
     ]
 
 
-def test_the_next_step_is_one_that_can_be_taken(pair):
-    """No longer run decides it."""
+def test_the_next_step_can_actually_decide(pair):
+    """A longer run wouldn't."""
     only = PLAN.model_copy(update={"all_thresholds": PLAN.thresholds[:1]})
     candidate = replace(pair[0], manifest=pair[0].manifest.model_copy(update={"scenario": only}))
     step = "Make several runs of each release: `loadproof gate SCENARIO --runs 5 --baseline DIR` makes five of"
@@ -113,7 +113,7 @@ def test_the_next_step_is_one_that_can_be_taken(pair):
 
 
 def beside(path, *, was_ms, now_ms, seed=2):
-    """A candidate that passes, its baseline, and the verdict on the one beside the other."""
+    """A candidate that passes, its baseline, and the verdict on the candidate compared with it."""
     plan = scenario(thresholds=[{"expect": "goodput_ratio >= 98 %"}])
     baseline, candidate = (
         load_run(write_run(path / name, plan=plan, median_ms=dict.fromkeys(plan.mix, median_ms), seed=number))
@@ -134,7 +134,7 @@ def shown(candidate, baseline, verdict):
 
 @pytest.mark.slow
 def test_slower_than_the_baseline_is_never_nothing_to_do(tmp_path):
-    """Though every threshold holds: the change stands wherever the verdict does."""
+    """Even if every threshold holds: the change is shown wherever the verdict is."""
     found = beside(tmp_path, was_ms=20, now_ms=23)
     verdict = found[2]
     assert verdict.word is Word.PASS
@@ -147,8 +147,8 @@ def test_slower_than_the_baseline_is_never_nothing_to_do(tmp_path):
 
 
 @pytest.mark.slow
-def test_what_did_not_change_is_said_to_be_so(tmp_path):
-    """And what became better is told, and is no reason to hesitate."""
+def test_an_unchanged_run_is_reported_as_such(tmp_path):
+    """And an improvement is reported, but no reason to hesitate."""
     same = beside(tmp_path / "same", was_ms=20, now_ms=20, seed=1)
     better = beside(tmp_path / "better", was_ms=30, now_ms=20, seed=1)
     for found, what in ((same, "no time changed by 5% or more"), (better, "(-3")):
@@ -157,7 +157,7 @@ def test_what_did_not_change_is_said_to_be_so(tmp_path):
 
 
 def test_fewer_good_answers_than_the_baseline_are_a_change(pair):
-    """Though times are the same."""
+    """Even if times are the same."""
     good = pair[1].intervals["series"] == "good"
     rows = pair[1].intervals
     fewer = replace(pair[1], intervals=rows.assign(count=rows["count"].where(~good | (rows["second"] % 20 > 0), 0)))
@@ -171,8 +171,8 @@ def test_a_broken_measurement_is_no_baseline(tmp_path):
         load_baseline(late, PLAN)
 
 
-def test_what_a_baseline_does_not_go_with_is_refused(pair, tmp_path):
-    """A run beside itself, a log."""
+def test_options_that_dont_go_with_a_baseline_are_refused(pair, tmp_path):
+    """Comparing a run with itself, or a log."""
     log = tmp_path / "log.csv"
     log.write_text("seconds,name,response_ms,status\n1,/pay,20,200\n")
     run = pair[0].path
@@ -182,7 +182,7 @@ def test_what_a_baseline_does_not_go_with_is_refused(pair, tmp_path):
 
 
 def test_a_run_of_another_scenario_is_no_baseline(pair, tmp_path):
-    """Its phases are not the same."""
+    """Its phases are different."""
     other = write_run(tmp_path / "other", plan=scenario(phases=[{"name": "steady", "duration": "9 s", "users": 10}]))
     with pytest.raises(RunDirectoryError, match="another scenario's run"):
         load_baseline(other, PLAN)

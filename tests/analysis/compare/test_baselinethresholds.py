@@ -18,7 +18,7 @@ PLAN = plan_of_releases("p(95) <= 1.10 * baseline")
 
 
 def judged(*, slower=0.0, runs=(5, 5), is_empty=(False, False)):
-    """The one threshold of the plan that needs a baseline, by so many runs a side."""
+    """The plan's one threshold on the baseline, judged by this many runs a side."""
     random = np.random.default_rng(1)
     sides = [
         release(random, count, noise=Noise(between=0.01), slower=side * slower, plan=PLAN, first=side, step=2)
@@ -41,7 +41,7 @@ def judged(*, slower=0.0, runs=(5, 5), is_empty=(False, False)):
     ],
 )
 def test_several_runs_of_each_release_decide_it(slower, word, end):
-    """By the whole interval of the change; more of the same runs decide what straddles the limit."""
+    """By the whole interval of the change; if it straddles the limit, more runs would decide."""
     judgement = judged(slower=slower)
     assert judgement.word is word
     assert judgement.reason.endswith(end)
@@ -56,7 +56,7 @@ def test_several_runs_of_each_release_decide_it(slower, word, end):
         ((3, 3), (False, True), Wanting.SAMPLES, "the candidate has no samples for it"),
     ],
 )
-def test_what_is_missing_is_said(runs, is_empty, wanting, end):
+def test_what_is_missing_is_reported(runs, is_empty, wanting, end):
     """Runs, or what they should have measured."""
     judgement = judged(slower=0.3, runs=runs, is_empty=is_empty)
     assert (judgement.word, judgement.wanting) == (Word.INCONCLUSIVE, wanting)
@@ -81,8 +81,8 @@ def judged_ratios(expect, was, now, *, n=3000, margin="5 %"):
 
 
 @pytest.mark.parametrize("expect", ["error_ratio <= 2 * baseline", "goodput_ratio >= 1 * baseline"])
-def test_where_nothing_goes_wrong_on_either_side_nothing_is_worse(expect):
-    """Zero is never shown to be less than twice zero; a few wrong answers, or too few answers to know, are no PASS."""
+def test_if_nothing_goes_wrong_on_either_side_nothing_is_worse(expect):
+    """Zero can't be shown to be below twice zero; but a few wrong answers, or too few answers, don't PASS."""
     spotless = judged_ratios(expect, [0, 0, 0], [0, 0, 0])
     assert spotless.word is Word.PASS
     assert spotless.reason.endswith("no run of the candidate had any")

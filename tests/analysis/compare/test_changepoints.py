@@ -1,4 +1,4 @@
-"""Where a series of runs changes its level: series that are known, and series of others whose changes are known."""
+"""Where a series of runs changes its level: series with known changes, both made up and published."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from loadproof.analysis.compare.changepoints import FEWEST, best_p, changes_in, 
 from simulation.traffic import autocorrelated
 
 KNOWN = {one["name"]: one for one in json.loads(Path(__file__).with_name("known_series.json").read_text("utf-8"))}
-"""Of others, each with its source and licence."""
+"""Published series, each with its source and licence."""
 TENTH = np.log(1.1)
 
 
@@ -27,8 +27,8 @@ def stepped(*firsts, n=60, seed=1):
 
 
 @pytest.mark.parametrize("first", [10, 30, 50, 57])
-def test_a_tenth_more_is_found_where_it_began(first):
-    """With its size, and until the end."""
+def test_a_step_of_a_tenth_is_found_where_it_began(first):
+    """With its size, and that it lasts."""
     (change,) = changes_in(stepped(first)).changes
     assert abs(change.first - first) <= 1
     assert change.earliest <= first <= change.latest
@@ -39,14 +39,14 @@ def test_a_tenth_more_is_found_where_it_began(first):
 
 @pytest.mark.parametrize(("first", "back"), [(30, 37), (20, 40), (48, 57)])
 def test_a_change_that_goes_away_is_one_change_that_ended(first, back):
-    """However long it lasted; nothing is left to be told of its end."""
+    """However long it lasted; its end isn't a second change."""
     (change,) = changes_in(stepped(first, back, seed=2)).changes
     assert abs(change.first - first) <= 1
     assert abs(change.until - back) <= 1
     assert change.shift > 0
 
 
-def test_two_changes_that_last_are_two():
+def test_two_lasting_changes_are_two_changes():
     """Up, and up again."""
     changes = changes_in(stepped(20) + np.where(np.arange(60) >= 40, TENTH, 0)).changes
     assert [change.until for change in changes] == [None, None]
@@ -54,29 +54,29 @@ def test_two_changes_that_last_are_two():
 
 
 def test_noise_alone_is_no_change():
-    """Nor are values that never vary, and none is certain."""
+    """Nor are values that never vary; and no p-value is certain."""
     assert changes_in(noise()).changes == ()
     assert changes_in(np.zeros(60), floor=0.002).changes == ()
     assert best_p(np.zeros(60), floor=0.002) > 0.05
 
 
-def test_what_never_varied_and_does_is_a_change():
-    """An error ratio of nothing, then of 2 %."""
+def test_a_constant_series_that_begins_to_vary_has_changed():
+    """An error ratio of zero, then of 2 %."""
     (change,) = changes_in(np.where(np.arange(60) >= 55, 0.02, 0.0), floor=0.002).changes
     assert change.first == 55
     assert change.shift == pytest.approx(0.02)
 
 
 def test_too_few_runs_show_nothing():
-    """Whatever they hold."""
+    """Whatever their values."""
     series = np.where(np.arange(FEWEST - 1) >= 10, 5.0, 0.0) + noise(FEWEST - 1)
     assert changes_in(series).changes == ()
     assert best_p(series) == 1
 
 
 @pytest.mark.parametrize("run", [0, 30, 59])
-def test_a_single_run_apart_is_odd_and_no_change(run):
-    """A second one beside it would be one."""
+def test_a_single_run_that_is_far_off_is_odd_and_no_change(run):
+    """A second one next to it would be a change."""
     series = noise()
     series[run] += 0.5
     found = changes_in(series)
@@ -85,7 +85,7 @@ def test_a_single_run_apart_is_odd_and_no_change(run):
 
 
 def test_an_odd_run_hides_no_change():
-    """Nor is it taken for the change."""
+    """Nor is it mistaken for the change."""
     series = stepped(30)
     series[25] += 0.6
     found = changes_in(series)
@@ -93,31 +93,31 @@ def test_an_odd_run_hides_no_change():
     assert found.odd == (25,)
 
 
-def test_two_runs_apart_are_not_odd():
-    """They have each other."""
+def test_two_neighbouring_runs_that_are_far_off_are_not_odd():
+    """They confirm each other."""
     series = noise()
     series[-2:] += 0.5
     assert odd_runs(series) == ()
     assert [change.first for change in changes_in(series).changes] == [58]
 
 
-def test_a_scale_changes_nothing():
-    """Neither seconds nor milliseconds; nor does a level."""
+def test_scale_and_level_dont_matter():
+    """Seconds or milliseconds, high or low."""
     found, scaled = changes_in(stepped(30)).changes, changes_in(7 + 1000 * stepped(30)).changes
     assert [change.first for change in scaled] == [change.first for change in found] == [30]
     assert scaled[0].p == pytest.approx(found[0].p, rel=1e-6)
 
 
 def test_p_falls_with_the_score():
-    """One in twenty where noise gets so high in one of twenty."""
+    """One in twenty at the score that noise reaches in one of twenty series."""
     ps = [p_of_score(score, 60) for score in np.linspace(-5, 20, 50)]
     assert ps == sorted(ps, reverse=True)
     assert ps[0] == 1
 
 
 @pytest.mark.parametrize("name", KNOWN)
-def test_changes_of_others_series_are_found(name):
-    """Those of 5 % and more, within two runs of where their source has them, and no other."""
+def test_changes_in_published_series_are_found(name):
+    """Those of 5 % and more, within two runs of where the source has them, and no others."""
     known = KNOWN[name]
     changes = [change for change in changes_in(np.log(known["values"])).changes if abs(np.expm1(change.shift)) >= 0.05]
     bounds = sorted({bound for change in changes for bound in (change.first, change.until) if bound is not None})

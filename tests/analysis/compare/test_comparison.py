@@ -1,4 +1,4 @@
-"""The runs of two releases: a word for each row, and one for all."""
+"""The runs of two releases: a word for each row, and one overall."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ P95 = Row("balance", PHASE, "p(95)")
 
 
 def two_releases(n=5, candidate_n=None, *, noise=CALM, plan=None, seed=1, **slower):
-    """Run alternately; the candidate's endpoints are slower by so much."""
+    """Run alternately; the candidate's endpoints are slower by this much."""
     random = np.random.default_rng(seed)
     baseline = release(random, n, noise=noise, step=2, plan=plan)
     return baseline, release(random, candidate_n or n, noise=noise, slower=slower or 0.0, first=1, step=2, plan=plan)
 
 
 def with_values(runs, row, values):
-    """The same runs with other values of a row."""
+    """The same runs with other values for a row."""
     return [
         replace(run, estimates={**run.estimates, row: replace(run.estimates[row], value=value)})
         for run, value in zip(runs, values, strict=True)
@@ -45,7 +45,7 @@ def words_of(comparison, word):
 
 
 def test_equal_releases_are_equivalent():
-    """Where the noise is small, in everything that thresholds name."""
+    """If noise is small, in everything that thresholds name."""
     found = compare(*two_releases(8))
     assert found.word is ChangeWord.EQUIVALENT
     assert not words_of(found, ChangeWord.REGRESSED)
@@ -56,7 +56,7 @@ def test_equal_releases_are_equivalent():
 
 
 def test_a_slower_endpoint_has_regressed_and_no_other():
-    """With the size of the change; what all endpoints share is slower, too."""
+    """With the size of the change; all endpoints together are slower, too."""
     found = compare(*two_releases(6, balance=0.3))
     assert found.word is ChangeWord.REGRESSED
     assert {row.endpoint for row in words_of(found, ChangeWord.REGRESSED)} == {"balance", "all endpoints"}
@@ -65,14 +65,14 @@ def test_a_slower_endpoint_has_regressed_and_no_other():
 
 
 def test_a_faster_release_has_improved():
-    """And nothing is worse."""
+    """And nothing got worse."""
     found = compare(*two_releases(6, **dict.fromkeys(("balance", "transactions", "health", "webhooks"), -0.3)))
     assert found.word is ChangeWord.IMPROVED
     assert row_in(found).word is ChangeWord.IMPROVED
 
 
-def test_fewer_good_answers_are_worse_though_the_number_falls():
-    """And more errors are, although no run of the baseline has any."""
+def test_fewer_good_answers_are_worse_although_the_number_falls():
+    """And more errors are worse even if the baseline has none."""
     baseline, candidate = two_releases()
     for row, sides in (
         (Row("health", PHASE, "goodput_ratio"), ([1.0] * 5, [0.93, 0.94, 0.95, 0.94, 0.93])),
@@ -86,7 +86,7 @@ def test_fewer_good_answers_are_worse_though_the_number_falls():
 
 
 def test_a_difference_within_the_margin_is_equivalent_however_certain():
-    """The margin is the scenario's, or what the caller says."""
+    """The margin is the scenario's, or the caller's."""
     baseline, candidate = two_releases(6)
     values = [0.0400, 0.0401, 0.0399, 0.0400, 0.0402, 0.0398]
     sides = with_values(baseline, P95, values), with_values(candidate, P95, [1.02 * value for value in values])
@@ -101,8 +101,8 @@ def test_a_difference_within_the_margin_is_equivalent_however_certain():
     assert row_in(compare(*strict)).word is ChangeWord.REGRESSED
 
 
-def test_what_noise_hides_is_inconclusive_with_what_would_show_it():
-    """The smallest change that would have been found, and how many runs decide."""
+def test_a_change_hidden_by_noise_is_inconclusive_with_what_would_show_it():
+    """The smallest change that would have been found, and how many runs would decide."""
     found = row_in(compare(*two_releases(4, noise=Noise(between=0.1))))
     assert found.word is ChangeWord.INCONCLUSIVE
     assert found.detectable > 0.2
@@ -124,7 +124,7 @@ def test_a_single_run_on_a_side_shows_the_difference_and_gets_no_word():
 
 
 def test_only_the_family_gets_words():
-    """What is not in it is shown, and makes nothing else less certain."""
+    """Other rows are shown, and make nothing else less certain."""
     sides = two_releases(balance=0.3)
     found = compare(*sides, family=[P95])
     assert [each.row for each in found.rows if each.word] == [P95]
@@ -133,7 +133,7 @@ def test_only_the_family_gets_words():
 
 
 def test_rows_that_never_vary_are_not_tested():
-    """No run had an error: nothing to find, and nothing that makes the other words less certain."""
+    """No run had an error: there is nothing to find, and the other words don't get less certain."""
     baseline, candidate = two_releases()
     row = Row("health", PHASE, "error_ratio")
     flat = [
@@ -152,8 +152,8 @@ def test_quantiles_of_too_few_answers_are_left_out():
     assert Row("all endpoints", PHASE, "p(99)") in {each.row for each in found.rows}
 
 
-def test_runs_beside_each_other_are_compared_with_each_other():
-    """In the order in which they started; one side after the other is told, and compared as a whole."""
+def test_interleaved_runs_are_compared_within_blocks():
+    """By the order of their starts; one side after the other is reported, and compared as a whole."""
     found = compare(*two_releases(6))
     assert found.is_interleaved
     assert row_in(found).change.degrees == 12 - 3 - 1
@@ -164,7 +164,7 @@ def test_runs_beside_each_other_are_compared_with_each_other():
 
 
 def test_thresholds_on_the_baseline_are_decided_by_all_runs():
-    """And what they allow is that row's margin."""
+    """And what they allow is their row's margin."""
     expect = "p(95) <= 1.10 * baseline"
     plan = plan_of_releases(expect)
     for slower, word in ((0.0, Word.PASS), (0.3, Word.FAIL), (0.1, Word.INCONCLUSIVE)):
@@ -190,7 +190,7 @@ def test_shares_of_requests_may_have_thresholds_on_the_baseline():
 
 
 def test_a_release_whose_target_dies_has_regressed():
-    """Though nothing else can be compared of those runs."""
+    """Even if nothing else in those runs can be compared."""
     baseline, candidate = two_releases(6)
     dead = candidate[0].manifest.model_copy(update={"ending": "target_died"})
     found = compare(baseline, [replace(candidate[0], manifest=dead, estimates={}), *candidate[1:]])
@@ -201,7 +201,7 @@ def test_a_release_whose_target_dies_has_regressed():
 
 
 def test_a_target_that_dies_as_often_on_either_side_is_no_regression():
-    """Though fewer runs are left of the candidate; where too few are left, it is said why."""
+    """Even if fewer candidate runs are left; if too few are left, the reason is given."""
 
     def broken(run):
         ended = run.manifest.model_copy(update={"ending": "target_died"})
@@ -227,7 +227,7 @@ def test_a_slow_run_among_fast_ones_is_named():
 
 
 def test_how_much_of_the_noise_is_between_runs():
-    """Longer runs don't help against that."""
+    """Longer runs don't help against that part."""
     noisy, calm = (
         row_in(compare(*two_releases(12, noise=Noise(between=between, phi=0.0)))).between_runs_share
         for between in (0.2, 0.0)
@@ -236,8 +236,8 @@ def test_how_much_of_the_noise_is_between_runs():
     assert 0.9 < noisy < 1
 
 
-def test_runs_that_differ_as_much_as_runs_do_are_not_far_from_each_other():
-    """Of ten comparisons of equal releases one may have such a note; a run twice as slow has it in each."""
+def test_ordinary_differences_between_runs_are_not_outliers():
+    """One in ten comparisons of equal releases may have such a note; a run twice as slow always has one."""
     random = np.random.default_rng(1)
     seen = []
     for _ in range(10):

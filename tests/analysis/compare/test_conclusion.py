@@ -27,7 +27,7 @@ P95 = Row("balance", PHASE, "p(95)")
 
 @pytest.fixture(scope="module")
 def sides():
-    """Six runs of each of two equal releases, in turn; a threshold allows one row more than the margin."""
+    """Six runs of each of two equal releases, alternately; a threshold allows one row more than the margin."""
     random, noise = np.random.default_rng(5), Noise(between=0.002)
     plan = plan_of_releases("p(95) <= 1.25 * baseline")
     return tuple(release(random, 6, noise=noise, first=first, step=2, plan=plan) for first in (0, 1))
@@ -52,14 +52,14 @@ def slower(factor):
 
 
 def test_a_row_with_a_wider_margin_is_not_said_to_be_within_the_common_one(sides):
-    """12 % slower, of 25 % that are allowed."""
+    """It is 12 % slower, and 25 % are allowed."""
     reason = conclusion_of(compare(sides[0], with_row(sides[1], slower(1.12)))).reason
     within = "Every row that a threshold names is within 5 % of the baseline"
     assert reason == f"{within}, but p(95) of balance in steady within the 25 % that its threshold allows."
 
 
-def test_a_run_that_something_happened_to_is_looked_at_before_dozens_more_are_made(sides):
-    """All requests of one of six failed: a share of them changes by no more than all of them."""
+def test_an_outlier_is_to_be_explained_before_dozens_more_runs_are_made(sides):
+    """All requests of one run in six failed: a share can't change by more than 100 points."""
     row = Row("all endpoints", PHASE, "error_ratio")
     failed = replace(sides[1][0].estimates[row], value=1.0)
     odd = replace(sides[1][0], estimates={**sides[1][0].estimates, row: failed})
@@ -73,8 +73,8 @@ def test_a_run_that_something_happened_to_is_looked_at_before_dozens_more_are_ma
     assert "not even a change of all requests would have shown" in conclusion_of(few).reason
 
 
-def test_a_row_without_values_is_no_matter_of_noise(sides):
-    """More runs would have none, too."""
+def test_a_row_without_values_doesnt_need_more_runs(sides):
+    """Those wouldn't have any either."""
     gone = with_row(sides[1], lambda row, estimate: None if row == P95 else estimate)
     found = conclusion_of(compare(sides[0], gone))
     assert "p(95) of balance in steady has no values in the candidate's runs" in found.reason
@@ -83,8 +83,8 @@ def test_a_row_without_values_is_no_matter_of_noise(sides):
     )
 
 
-def test_a_row_that_few_runs_have_is_no_matter_of_noise(sides):
-    """Nor is anything known of what such runs would have shown."""
+def test_a_row_that_few_runs_have_doesnt_need_more_runs(sides):
+    """And the detectable change is unknown."""
     rare = [sides[1][0], *with_row(sides[1][1:], lambda row, estimate: None if row == P95 else estimate)]
     found = conclusion_of(compare(sides[0], rare))
     assert found.reason.endswith("undecided: p(95) of balance in steady has values in 1 of the candidate's runs only.")
@@ -102,7 +102,7 @@ def test_a_row_that_few_runs_have_is_no_matter_of_noise(sides):
     ],
 )
 def test_an_unfinished_duel_says_how_it_ended_and_how_to_go_on(sides, tmp_path, ending, reason, verdict):
-    """It has no words yet, and that is no matter of noise."""
+    """It has no words yet, and noise isn't the reason."""
     last = DuelRun(run="baseline/x", side="baseline", block=0, invalid="gone")
     duel = PLANNED.model_copy(
         update={"ending": ending, "reason": "SIGINT" if "SIGINT" in reason else reason, "runs": (last,)}
@@ -120,7 +120,7 @@ def test_an_unfinished_duel_says_how_it_ended_and_how_to_go_on(sides, tmp_path, 
 
 
 def test_whatever_changed_between_equals_is_called_a_false_alarm(sides):
-    """And is no reason to mend anything; nor is a release better than itself the next baseline."""
+    """And isn't to be fixed; nor is a release that beat itself the next baseline."""
     worse = replace(compare(sides[0], with_row(sides[1], slower(1.6))), of_equals=True)
     found = conclusion_of(worse)
     assert found.reason.startswith("A false alarm: both sides are the same release; worse: p(95) of balance")
@@ -134,14 +134,14 @@ def test_whatever_changed_between_equals_is_called_a_false_alarm(sides):
 
 @pytest.fixture(scope="module")
 def undecided():
-    """Four noisy runs of each of two equal releases, in turn."""
+    """Four noisy runs of each of two equal releases, alternately."""
     random, noise = np.random.default_rng(5), Noise(between=0.05)
     plan = plan_of_releases("p(95) <= 1.05 * baseline")
     return compare(*(release(random, 4, noise=noise, first=first, step=2, plan=plan) for first in (0, 1)))
 
 
 def test_an_undecided_duel_says_with_which_looks_to_repeat_it(undecided):
-    """They are fixed beforehand: with the same ones it would end as early again."""
+    """Looks are fixed beforehand: with the same ones it would end as early again."""
     advice = conclusion_of(undecided).next_step
     runs = int(re.fullmatch(r"Make about (\d+) runs of each release, alternately: that many would .*", advice)[1])
     of_duel = conclusion_of(replace(undecided, looks=(4, 6, 8, 12))).next_step
@@ -150,7 +150,7 @@ def test_an_undecided_duel_says_with_which_looks_to_repeat_it(undecided):
     assert runs <= looks[-1] <= runs + 1
 
 
-def test_no_duel_is_advised_that_is_longer_than_duels_may_be(undecided):
+def test_no_duel_is_suggested_that_is_longer_than_allowed(undecided):
     """`--looks` would refuse it."""
     rows = tuple(replace(row, runs_to_decide=150) for row in undecided.rows)
     assert conclusion_of(replace(undecided, rows=rows, looks=(4, 6, 8, 12))).next_step == (
@@ -159,14 +159,14 @@ def test_no_duel_is_advised_that_is_longer_than_duels_may_be(undecided):
     )
 
 
-def test_a_test_is_named_only_where_one_was_made(sides):
+def test_a_test_is_only_named_if_one_was_made(sides):
     """Single runs are not tested."""
     assert facts_of(compare(sides[0][:1], sides[1][:1])).startswith("1 and 1 runs of synthetic. A change within 5 %")
     assert ", compared within blocks made beside each other. " in facts_of(compare(*sides))
 
 
-def test_nothing_has_no_minus():
-    """Of either scale."""
+def test_zero_has_no_minus():
+    """On either scale."""
     assert signed_text(-0.00001, Scale.DIFFERENCE) == "+0.00 points"
     assert signed_text(-0.0001, Scale.RELATIVE) == "+0.0 %"
     assert signed_text(-0.0123, Scale.RELATIVE) == "-1.2 %"

@@ -1,4 +1,4 @@
-"""What a duel's report says of how it was held."""
+"""What a duel's report says about how it was run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.planned import PLANNED
 
 
 def held(*, invalid=(), **update):
-    """A duel of this many runs of each side, some repeated."""
+    """A duel with this many runs of each side, some of them repeated."""
     runs = [
         DuelRun(run=f"{turn.side}/{number}", side=turn.side, block=turn.block)
         for number, turn in enumerate(PLANNED.turns)
@@ -24,7 +24,7 @@ def told(duel, reports):
     return [(finding.word, finding.what) for finding in findings_of(duel, reports / "this one")]
 
 
-def test_a_decided_duel_tells_its_looks_and_that_nobody_knows_its_false_alarms(tmp_path):
+def test_a_decided_duel_reports_its_looks_and_unknown_false_alarm_rate(tmp_path):
     """As notes: they decide nothing."""
     found = told(held(), tmp_path)
     assert {word for word, _ in found} == {Word.PASS}
@@ -34,7 +34,7 @@ def test_a_decided_duel_tells_its_looks_and_that_nobody_knows_its_false_alarms(t
     assert "is not known yet" in rate
 
 
-def test_what_was_repeated_and_that_it_was_quick_is_told(tmp_path):
+def test_repeated_runs_and_a_quick_duel_are_reported(tmp_path):
     """With the last reason."""
     found = [*findings_of(held(invalid=["starved", "stolen"], is_quick=True), tmp_path / "this one")]
     assert "2 of 14 runs were INVALID and don't count" in [finding.what for finding in found]
@@ -42,7 +42,7 @@ def test_what_was_repeated_and_that_it_was_quick_is_told(tmp_path):
     assert any("a quick duel" in finding.what for finding in found)
 
 
-def test_what_a_duel_of_equals_found_is_called_a_false_alarm(tmp_path):
+def test_a_change_in_a_duel_of_equals_is_called_a_false_alarm(tmp_path):
     """And counts in all later reports."""
     (tmp_path / "one").mkdir()
     equal = held(kind="aa", changed=2)
@@ -65,8 +65,8 @@ def test_what_a_duel_of_equals_found_is_called_a_false_alarm(tmp_path):
         ({"ending": "terminated"}, Word.INCONCLUSIVE),
     ],
 )
-def test_a_duel_that_ended_otherwise_decides_by_how_it_ended(tmp_path, update, word):
-    """A candidate that died is a fact about it; a baseline that died is none about the candidate."""
+def test_an_undecided_duel_has_the_verdict_of_its_ending(tmp_path, update, word):
+    """A candidate that died is a fact about it; a baseline that died says nothing about the candidate."""
     found = told(held(invalid=["it died"], reason="it ended", **update), tmp_path)
     how = f"the duel was {update['ending']} (it ended)" if word is Word.INCONCLUSIVE else "it ended"
     assert (word, f"{how} after 12 valid runs: not decided at any look") in found

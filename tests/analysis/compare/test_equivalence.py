@@ -1,4 +1,4 @@
-"""Certainly smaller than what matters: two one-sided tests."""
+"""Certainly too small to matter: two one-sided tests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WAS = np.array([0.200, 0.203, 0.198, 0.201, 0.199])
 
 
 def test_it_is_the_worse_of_two_one_sided_tests():
-    """As SciPy has them, on logarithms."""
+    """As computed by SciPy, on logarithms."""
     now = 1.01 * WAS[::-1]
     found = equivalence_p(change(WAS, now), 0.05)
     log_was, log_now, margin = np.log(WAS), np.log(now), math.log(1.05)
@@ -27,13 +27,13 @@ def test_it_is_the_worse_of_two_one_sided_tests():
 
 
 @pytest.mark.parametrize(("times", "expected"), [(1.0, True), (1.045, False), (1.06, False), (1 / 1.045, False)])
-def test_only_what_is_certainly_within_the_margin_is_equivalent(times, expected):
-    """Either way."""
+def test_only_changes_certainly_within_the_margin_are_equivalent(times, expected):
+    """In either direction."""
     assert is_equivalent(change(WAS, times * WAS), 0.05) is expected
 
 
-def test_of_shares_of_requests_the_margin_is_a_tenth_as_a_difference():
-    """5 % is half a percentage point."""
+def test_for_shares_of_requests_the_margin_is_a_tenth_as_a_difference():
+    """5 % becomes half a percentage point."""
     assert margin_on(Scale.DIFFERENCE, 0.05) == pytest.approx(0.005)
     same = np.array([0.010, 0.011, 0.009, 0.010])
     for difference, expected in ((0.003, True), (0.0049, False), (0.02, False)):
@@ -41,6 +41,6 @@ def test_of_shares_of_requests_the_margin_is_a_tenth_as_a_difference():
         assert is_equivalent(found, 0.05) is expected
 
 
-def test_of_a_single_run_nothing_is_known():
-    """Not even that it is the same."""
+def test_a_single_run_shows_no_equivalence():
+    """Not even if the values are the same."""
     assert not is_equivalent(change(WAS, WAS[:1]), 0.05)

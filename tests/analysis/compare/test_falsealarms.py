@@ -1,4 +1,4 @@
-"""What duels of equals found, counted with its uncertainty."""
+"""What duels of equals found, counted with the uncertainty."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.planned import PLANNED
 
 
 def test_their_share_has_its_exact_interval():
-    """Clopper and Pearson's, at both ends, too."""
+    """Clopper and Pearson's, including both ends."""
     for found, duels in ((0, 1), (0, 40), (3, 40), (2, 2)):
         alarms = FalseAlarms(found, duels)
         exact = stats.binomtest(found, duels).proportion_ci(method="exact")
@@ -20,7 +20,7 @@ def test_their_share_has_its_exact_interval():
 
 
 def test_only_decided_duels_of_equals_of_this_scenario_and_machine_count(tmp_path):
-    """Not the one that was interrupted, and not a file that is none."""
+    """Neither an interrupted one nor an invalid file."""
     equal = PLANNED.model_copy(update={"kind": "aa", "changed": 0})
     others = (
         {"changed": 2},

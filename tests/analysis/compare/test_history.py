@@ -1,4 +1,4 @@
-"""A scenario's runs over time: what changed in which row, on which machine, and what could not be put beside them."""
+"""A scenario's runs over time: what changed in which row, on which machine, and which runs can't be compared."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ GOODPUT = [{"expect": "goodput_ratio >= 99 %"}]
 
 
 def runs_with(tmp_path, values, *, good=None, host=None):
-    """A run a day; the p95 of each in s."""
+    """One run a day, each with this p95 in s."""
     plan = manifest(scenario(), ending="completed")
     return tuple(
         Replicate(
@@ -78,7 +78,7 @@ def row_of(history, row=P95):
     return next(one for one in history.stretches[0].rows if one.row == row)
 
 
-def test_a_release_that_is_slower_is_told_with_when_and_how_much(tmp_path):
+def test_a_slower_release_is_reported_with_when_and_how_much(tmp_path):
     """And is news while it is recent."""
     history = history_with(tmp_path, series(slower_from=35))
     row = row_of(history)
@@ -92,8 +92,8 @@ def test_a_release_that_is_slower_is_told_with_when_and_how_much(tmp_path):
     assert headline(history) == "1 row regressed within the last 10 runs, and has not recovered."
 
 
-def test_the_next_step_is_said_wherever_the_headline_is(tmp_path):
-    """With the place and the size of the surest change, so that nobody has to search the table for them."""
+def test_the_next_step_is_wherever_the_headline_is(tmp_path):
+    """With the place and size of the surest change, so that nobody has to search the table."""
     history = history_with(tmp_path, series(slower_from=35))
     assert re.fullmatch(
         r"Look for what changed at run 36 \(.*, r35\).*: it moved p\(95\) of balance in steady by \+1\d.*, "
@@ -114,7 +114,7 @@ def test_a_short_history_says_how_many_runs_it_lacks(tmp_path):
 
 
 def test_a_regression_that_recovered_a_little_is_still_one(tmp_path):
-    """Though the latest change is for the better."""
+    """Although the latest change is for the better."""
     recovered = series() * np.select([np.arange(40) >= 36, np.arange(40) >= 32], [1.35, 1.5], 1.0)
     history = history_with(tmp_path, recovered)
     assert [event.trend for event in row_of(history).events] == [Trend.REGRESSED, Trend.IMPROVED]
@@ -123,13 +123,13 @@ def test_a_regression_that_recovered_a_little_is_still_one(tmp_path):
 
 
 def test_a_recent_improvement_is_news(tmp_path):
-    """And not said to be an earlier one."""
+    """And isn't reported as an earlier one."""
     history = history_with(tmp_path, series()[::-1] / (1 + 0.2 * (np.arange(40) >= 35)))
     assert headline(history) == "1 row improved within the last 10 runs; nothing regressed in them."
 
 
 def test_rows_that_never_vary_hide_nothing_in_others(tmp_path):
-    """They can't have changed, so they are no chances to be wrong."""
+    """They can't have changed, so they aren't opportunities for false alarms."""
     values = series(n=24, seed=7) * np.where(np.arange(24) >= 21, 1.06, 1.0)
     assert 0.025 < best_p(np.log(values)) < 0.05
     assert row_of(history_with(tmp_path, values)).trend is Trend.REGRESSED
@@ -138,8 +138,8 @@ def test_rows_that_never_vary_hide_nothing_in_others(tmp_path):
 
 
 @pytest.mark.parametrize(("now", "is_told"), [(0.2, True), (0.05, False), (0.1, False)])
-def test_a_latest_run_that_is_far_worse_is_told_before_it_is_a_change(tmp_path, now, is_told):
-    """One run is no change, and no alarm; the next one tells. Far better is no news."""
+def test_a_latest_run_that_is_far_worse_is_reported_before_it_is_a_change(tmp_path, now, is_told):
+    """One run is no change, and no alarm; the next one will tell. Far better is no news."""
     history = history_with(tmp_path, [*series(n=25), now])
     words = headline(history), history_step(history)
     assert ("The latest run alone is far worse in 1 row, like p(95) of balance" in words[0]) is is_told
@@ -156,22 +156,22 @@ def test_a_usual_run_after_a_much_better_one_is_not_worse(tmp_path):
 
 @pytest.mark.parametrize(("bad", "word"), [([0.5], Word.PASS), ([0.5, 0.5], Word.FAIL)])
 def test_a_single_bad_run_after_runs_that_were_all_alike_is_odd(tmp_path, bad, word):
-    """Nothing ever failed before, so there is no usual difference; two such runs are a change."""
+    """Nothing had ever failed, so there is no usual difference; two such runs are a change."""
     history = history_with(tmp_path, series(n=24 + len(bad)), good=[1.0] * 24 + bad)
     assert concluded_history(history).word is word
     assert ("The latest run alone is far worse" in headline(history)) is (word is Word.PASS)
 
 
 def test_an_old_regression_is_no_news(tmp_path):
-    """It is shown all the same."""
+    """But it is shown."""
     history = history_with(tmp_path, series(slower_from=15))
     assert history.latest_regressions == ()
     assert row_of(history).trend is Trend.REGRESSED
     assert headline(history).startswith("Nothing new: 1 of 2 rows")
 
 
-def test_a_change_that_went_away_is_told_as_such(tmp_path):
-    """With when."""
+def test_a_change_that_went_away_is_reported_as_such(tmp_path):
+    """With its time."""
     history = history_with(tmp_path, series(slower_from=20, until=30))
     (event,) = row_of(history).events
     assert (event.first, event.until) == (20, 30)
@@ -180,7 +180,7 @@ def test_a_change_that_went_away_is_told_as_such(tmp_path):
 
 
 def test_faster_and_more_goodput_are_improvements(tmp_path):
-    """And less goodput is none."""
+    """And less goodput isn't."""
     history = history_with(tmp_path, series()[::-1] / (1 + 0.2 * (np.arange(40) >= 30)))
     assert row_of(history).trend is Trend.IMPROVED
     good = np.where(np.arange(40) >= 36, 0.95, 1.0)
@@ -191,7 +191,7 @@ def test_faster_and_more_goodput_are_improvements(tmp_path):
     assert "-5.0 points" in history_markdown(history)
 
 
-def test_small_changes_are_shown_and_are_no_news(tmp_path):
+def test_small_changes_are_shown_but_are_no_news(tmp_path):
     """Below the scenario's margin."""
     history = history_with(tmp_path, 0.1 * (1 + 0.03 * (np.arange(40) >= 20)) * (1 + 0.001 * (np.arange(40) % 2)))
     assert row_of(history).trend is Trend.SMALL
@@ -199,14 +199,14 @@ def test_small_changes_are_shown_and_are_no_news(tmp_path):
 
 
 def test_stable_runs_show_no_change(tmp_path):
-    """Every row is told, with its level."""
+    """Every row is listed with its level."""
     history = history_with(tmp_path, series())
     assert headline(history) == "No change in 2 rows over 40 runs."
     assert re.search(r"stable \| balance, steady \| p\\\(95\\\) \| [\d.]+ ms", history_markdown(history))
 
 
 def test_a_run_is_shown_with_the_release_that_was_loaded(tmp_path):
-    """As it was named; loadproof's own revision is that of the embedded API, and nobody else's release."""
+    """By its given name; loadproof's own revision is only the release of the embedded API."""
     (run,) = runs_with(tmp_path, [0.1])
     own = run.manifest.target.model_copy(update={"kind": "own"})
 
@@ -225,8 +225,8 @@ def test_below_20_runs_there_are_too_few(tmp_path):
     assert headline(history).startswith("Too few runs to tell change from noise: 19 on this machine, 20 are needed")
 
 
-def test_what_only_earlier_thresholds_named_is_shown_as_far_as_it_goes(tmp_path):
-    """Thresholds may change from release to release: they decide nothing of what is sent."""
+def test_rows_of_earlier_thresholds_are_shown_as_far_as_they_go(tmp_path):
+    """Thresholds may change from release to release, because they don't affect what is sent."""
     threshold = {"endpoint": "balance", "phase": "steady", "expect": "p(97) < 1 s"}
     former, gone = scenario(thresholds=[threshold, *GOODPUT]), Row("balance", "steady", "p(97)")
     runs = runs_with(tmp_path, series())
@@ -245,7 +245,7 @@ def test_what_only_earlier_thresholds_named_is_shown_as_far_as_it_goes(tmp_path)
     assert row_of(history).trend is Trend.STABLE
 
 
-def test_each_machine_has_a_history_of_its_own(tmp_path):
+def test_each_machine_has_a_separate_history(tmp_path):
     """A slower machine is no slower release."""
     fast, slow = series(seed=1), series(seed=2) * 1.5
     stretches = judged([("slow", runs_with(tmp_path, slow)), ("fast", runs_with(tmp_path, fast))], 0.05)
@@ -253,7 +253,7 @@ def test_each_machine_has_a_history_of_its_own(tmp_path):
 
 
 def test_a_newer_kernel_is_the_same_machine():
-    """Another number of cores is not, nor is another processor."""
+    """A different number of cores is not, nor is a different processor."""
     host = {"system": "Linux 6.1 x86_64", "cores": "2", "memory": "8.0 GiB", "cpu": "A"}
     plan = manifest(scenario())
 
@@ -265,7 +265,7 @@ def test_a_newer_kernel_is_the_same_machine():
 
 
 def test_many_rows_need_more_evidence():
-    """Benjamini and Hochberg's limit; without any, no row has a change."""
+    """By Benjamini and Hochberg's limit; without evidence no row has a change."""
     assert largest_p([0.04]) == pytest.approx(0.05)
     assert largest_p([0.04, *[0.9] * 9]) == 0
     assert largest_p([0.004, 0.009, *[0.9] * 8]) == pytest.approx(0.01)
@@ -274,7 +274,7 @@ def test_many_rows_need_more_evidence():
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory):
-    """Five runs: three alike, one of them on another machine; one of other phases, one of another target."""
+    """Five runs: three alike, one of them on another machine; one with other phases, one with another target."""
     path = tmp_path_factory.mktemp("runs")
     for number in range(5):
         plan = scenario() if number else scenario(phases=[{"name": "steady", "duration": "20 s", "users": 100}])
@@ -315,8 +315,8 @@ def test_a_copy_of_a_run_counts_once(directory, tmp_path):
     assert (left_out.where, left_out.what) == (str(directory / "run-3"), "the same run once more")
 
 
-def test_why_runs_are_left_out_is_told_at_once(tmp_path):
-    """The most common reasons first: a latest run that is unlike all others leaves nothing to see."""
+def test_the_reasons_for_leaving_out_runs_are_shown(tmp_path):
+    """Most common first: if the latest run is unlike all others, little else is left to see."""
     left_out = tuple(Problem("run", what, "none") for what in ["a", *"bcdef", "a"])
     history = replace(history_with(tmp_path, series(n=20)), left_out=left_out)
     console = Console(width=200, record=True, file=io.StringIO())
@@ -338,7 +338,7 @@ def test_why_runs_are_left_out_is_told_at_once(tmp_path):
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_every_output_says_whether_it_alarms(tmp_path, monkeypatch, values, broken, word, verdict):
-    """Under the names that compare.json uses, so that a program needs no table of rows; the page has its colour."""
+    """With the same names as in compare.json, so programs need no table of rows; the page has its colour."""
     history = replace(history_with(tmp_path, series(**values)), broken=broken)
     content = json.loads(history_json(history))
     told = {"word": word, "verdict": verdict, "reason": headline(history), "next_step": history_step(history)}
@@ -370,7 +370,7 @@ def test_every_output_says_whether_it_alarms(tmp_path, monkeypatch, values, brok
 
 @pytest.mark.slow
 def test_runs_that_are_no_measurement_are_left_out(directory, tmp_path):
-    """Only where there is no other is that an error."""
+    """It is only an error if there are no others."""
     broken = write_run(tmp_path / "broken", lost=5)
     history = history_of([broken, directory / "run-3"])
     assert [len(stretch.runs) for stretch in history.stretches] == [1]
@@ -382,7 +382,7 @@ def test_runs_that_are_no_measurement_are_left_out(directory, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("ending", ["target_died", pytest.param("aborted", marks=pytest.mark.long)])
 def test_a_target_that_ended_the_latest_runs_is_news(directory, tmp_path, ending):
-    """Exit code 1, however stable it was before; once a later run has values, it is over."""
+    """Exit code 1, however stable it was before; until a later run has values."""
     for number, name in ((2, "run-2"), (5, "run-5"), (6, "run-6")):
         run = write_run(tmp_path / "runs" / name, seed=number)
         told = {"run_id": name, "start_unix_s": 1_795_413_600.0 + number * DAY_S}
@@ -401,7 +401,7 @@ def test_a_target_that_ended_the_latest_runs_is_news(directory, tmp_path, ending
 
 @pytest.mark.slow
 def test_the_command_writes_its_files_and_says_too_few(directory, tmp_path):
-    """Exit code 3: nothing can be told yet."""
+    """Exit code 3: there is no answer yet."""
     done = in_process("history", directory, "--out", tmp_path, "--annotate", "github")
     assert done.returncode == 3, done.stderr
     assert "Too few runs" in done.stdout
@@ -420,7 +420,7 @@ def test_the_command_writes_its_files_and_says_too_few(directory, tmp_path):
         (["--smallest", "5"], "--smallest: expected a ratio like '1 %' (units: %), got '5'; write it like '5 %'"),
     ],
 )
-def test_wrong_arguments_are_one_message(directory, arguments, message):
+def test_wrong_arguments_give_one_message(directory, arguments, message):
     """Exit code 2."""
     where = [] if arguments == ["nowhere"] else [directory]
     done = in_process("history", *where, *arguments)
@@ -430,8 +430,8 @@ def test_wrong_arguments_are_one_message(directory, arguments, message):
 
 @pytest.mark.slow
 @pytest.mark.drawn
-def test_outputs_hold_what_was_found_and_nothing_that_is_markup(tmp_path):
-    """JSON by its schema; names of others are text."""
+def test_outputs_have_the_results_and_no_markup(tmp_path):
+    """JSON by its schema; names from elsewhere are text."""
     jsonschema_rs = pytest.importorskip("jsonschema_rs")
     history = history_with(tmp_path, series(slower_from=35))
     row = row_of(history)

@@ -1,4 +1,4 @@
-"""How small a p has to be at each look, and what several rows make of it."""
+"""How small p has to be at each look, and how several rows share the error rate."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ RUNS = (4, 6, 8, 12)
 
 @pytest.mark.slow
 def test_a_duel_of_equals_crosses_no_bound_as_often_as_planned():
-    """Whatever crosses a bound first: the chance to cross none, of a Brownian motion seen at these times."""
+    """The probability that a Brownian motion, seen at these times, crosses no bound."""
     levels = nominal_levels(RUNS, 0.05)
     bounds = stats.norm.isf(np.array(levels) / 2)
     for looks in range(1, 5):
@@ -42,16 +42,16 @@ def test_a_look_allows_no_more_than_was_spent_by_then(alpha):
     assert levels[-1] < alpha
 
 
-def test_rows_share_the_error_rate_and_one_that_is_found_leaves_its_share():
-    """Holm's: the second needs a half, not a third."""
+def test_rows_share_the_error_rate_and_a_found_one_passes_on_its_share():
+    """By Holm's procedure: the second needs a half, not a third."""
     last = nominal_levels((8,), 0.02)[0]
     assert changed([{"a": last / 3, "b": last / 2.01, "c": last}], (8,), 0.02) == {"a", "b", "c"}
     assert changed([{"a": last / 3, "b": last / 1.99, "c": 1.0}], (8,), 0.02) == {"a"}
     assert changed([{"a": last / 2.99, "b": last / 2.01, "c": last}], (8,), 0.02) == set()
 
 
-def test_what_was_found_at_an_early_look_stays_found():
-    """Later p-values don't take it back; before its look nothing is found."""
+def test_a_change_found_at_an_early_look_stays_found():
+    """Later p-values don't undo it; before that look nothing is found."""
     first = nominal_levels(RUNS, 0.02 / 2)[0]
     assert changed([{"a": first, "b": 0.5}, {"a": 0.9, "b": 0.5}], RUNS, 0.02) == {"a"}
     assert changed([{"a": first * 1.01, "b": 0.5}, {"a": 0.9, "b": 0.5}], RUNS, 0.02) == set()

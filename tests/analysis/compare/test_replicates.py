@@ -1,4 +1,4 @@
-"""Run directories as replicates: one value of each run for each row."""
+"""Run directories as replicates: one value per run for each row."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def path(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_each_endpoint_and_phase_has_a_row_of_each_metric(path):
-    """Of measured phases; all endpoints together come first."""
+def test_each_endpoint_and_phase_has_a_row_for_each_metric(path):
+    """In measured phases; all endpoints together come first."""
     (run,) = replicates([path])
     row = Row("all endpoints", "steady", "p(95)")
     by_place = {(found.endpoint, found.phase.name): found for found in summary(load_run(path))}
@@ -51,7 +51,7 @@ def test_each_endpoint_and_phase_has_a_row_of_each_metric(path):
 
 @pytest.mark.slow
 def test_a_run_is_read_once_for_each_scope_and_not_for_each_row(path, monkeypatch):
-    """A history has dozens of rows of each of its runs; their values are those of one row at a time."""
+    """A history has dozens of rows for each of its runs; values are the same as row by row."""
     run = load_run(path)
     one_by_one = {row: counted_estimate(source.metric, run, source.scope) for row, source in sources_of(PLAN).items()}
     read = []
@@ -62,8 +62,8 @@ def test_a_run_is_read_once_for_each_scope_and_not_for_each_row(path, monkeypatc
     assert len(read) == len(set(read)) < len(one_by_one) / 5
 
 
-def test_what_thresholds_name_is_a_row():
-    """By the table's name if it is in it; several phases or endpoints together are rows of their own."""
+def test_a_threshold_names_a_row():
+    """By the table's name if it is in it; several phases or endpoints together are separate rows."""
     rows = [row_of(threshold, PLAN) for threshold in PLAN.thresholds]
     assert rows[:5] == [
         ("balance", "steady", "p(95)"),
@@ -76,21 +76,21 @@ def test_what_thresholds_name_is_a_row():
     assert rows[5] not in sources_of(PLAN)
 
 
-def test_a_scenario_of_one_endpoint_has_no_second_row_of_it():
-    """All endpoints together are that one."""
+def test_a_scenario_with_one_endpoint_has_no_second_row_for_it():
+    """All endpoints together are the same."""
     plan = scenario(mix={"balance": {"share": "100 %", "every": "1 s"}}, thresholds=[{"expect": "error_ratio < 1 %"}])
     assert {row.endpoint for row in sources_of(plan)} == {"balance"}
 
 
 @pytest.mark.slow
-def test_blocks_are_those_that_are_given(path):
+def test_blocks_are_as_given(path):
     """One for each run."""
     assert [run.block for run in replicates([path, path], [3, 4])] == [3, 4]
 
 
 @pytest.mark.slow
 def test_runs_that_are_no_measurement_are_named_all_at_once(path, tmp_path):
-    """And those that can't be read."""
+    """And so are those that can't be read."""
     late = write_run(tmp_path / "late", plan=PLAN, lag_ms=60)
     cut = write_run(tmp_path / "cut", plan=PLAN, lived_s=10, ending="interrupted")
     with pytest.raises(InvalidRunError) as refused:
@@ -105,7 +105,7 @@ def test_runs_that_are_no_measurement_are_named_all_at_once(path, tmp_path):
 
 
 def test_a_run_that_the_target_ended_has_no_values_and_stays(tmp_path):
-    """Its first half is no replicate of whole runs."""
+    """Its first half is no replicate of complete runs."""
     died = write_run(tmp_path / "died", plan=PLAN, lived_s=10, ending="target_died")
     (run,) = replicates([died])
     assert run.broke

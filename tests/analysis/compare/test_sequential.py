@@ -1,4 +1,4 @@
-"""What a duel knows at a look: words for what thresholds name, and for the rest at the last look only."""
+"""What a duel knows at a look: words for what thresholds name, and for the rest only at the last look."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def words(found, *, named):
     return {row.word for row in found.comparison.rows if row.is_named is named}
 
 
-def test_a_much_slower_release_is_seen_at_the_first_look():
-    """Others than what thresholds name have no word then."""
+def test_a_much_slower_release_is_found_at_the_first_look():
+    """Rows that no threshold names have no word yet."""
     found = interim_result(sides(4, slower=0.5), RUNS, 0)
     assert found.reason == "balance · steady · p(95) regressed"
     assert found.comparison.word is ChangeWord.REGRESSED
@@ -39,8 +39,8 @@ def test_a_much_slower_release_is_seen_at_the_first_look():
 
 
 @pytest.mark.slow
-def test_what_is_not_obvious_waits_for_the_last_look():
-    """Noise that hides it, and then a word for everything."""
+def test_an_uncertain_result_waits_for_the_last_look():
+    """Noise hides it until then, when everything gets a word."""
     noisy = sides(8, between=0.2)
     for look, count in enumerate(RUNS):
         found = interim_result(tuple(side[:count] for side in noisy), RUNS, look)
@@ -55,8 +55,8 @@ def test_what_is_not_obvious_waits_for_the_last_look():
 
 
 @pytest.mark.slow
-def test_equal_releases_are_called_so_as_soon_as_that_is_clear():
-    """Every row that a threshold names."""
+def test_equal_releases_are_called_equivalent_as_soon_as_that_is_clear():
+    """In every row that a threshold names."""
     found = interim_result(sides(6, between=0.004), RUNS, 1)
     assert found.reason == "everything that a threshold names is equivalent or improved"
     assert found.comparison.word is ChangeWord.EQUIVALENT
@@ -65,7 +65,7 @@ def test_equal_releases_are_called_so_as_soon_as_that_is_clear():
 
 @pytest.mark.slow
 def test_a_change_within_the_margin_is_no_regression_however_certain():
-    """The margin is what a threshold allows beside the baseline."""
+    """The margin is what a threshold on the baseline allows."""
     plan = plan_of_releases("p(95) <= 1.50 * baseline")
     pair = sides(8, slower=0.10, between=0.004, plan=plan)
     found = interim_result(pair, RUNS, 2)
@@ -97,8 +97,8 @@ def test_a_change_within_the_margin_is_no_regression_however_certain():
         ("p(95) <= 0.90 * baseline", -0.2, "everything that a threshold names", Word.PASS, "improved"),
     ],
 )
-def test_a_threshold_that_allows_less_than_the_margin_is_decided_besides(expect, slower, reason, judged, word):
-    """Equal within 5 % is not what it asks for."""
+def test_a_threshold_that_allows_less_than_the_margin_is_decided_separately(expect, slower, reason, judged, word):
+    """Being equal within 5 % isn't what it requires."""
     found = interim_result(sides(8, slower=slower, between=0.002, plan=plan_of_releases(expect)), RUNS, 2)
     assert found.reason.startswith(reason)
     assert [judgement.word for judgement in found.comparison.judgements] == [judged]
@@ -106,10 +106,10 @@ def test_a_threshold_that_allows_less_than_the_margin_is_decided_besides(expect,
 
 
 @pytest.mark.slow
-def test_a_look_counts_only_the_runs_that_it_had():
-    """What a later look sees of an earlier one is what that one saw."""
+def test_a_look_only_counts_the_runs_that_it_had():
+    """A later look sees the same at an earlier one as that look itself did."""
     pair = sides(8, slower=0.5)
-    # From the fifth run on as fast as before: the first look has seen it all the same.
+    # From the fifth run on it is as fast as before, but the first look has already found it.
     recovered = [*pair[1][:4], *sides(8, seed=9)[1][4:]]
     recovered = [replace(run, block=place // 2) for place, run in enumerate(recovered)]
     found = interim_result((pair[0], recovered), RUNS, 2)

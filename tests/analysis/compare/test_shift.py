@@ -1,4 +1,4 @@
-"""How much each quantile changed, from the fast answers to the slow."""
+"""How much each quantile changed, from fast answers to slow ones."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PLACE = {"endpoint": "balance", "phase": PHASE}
 
 
 def runs(seed, *, slow_tail=1.0, n=6):
-    """The slowest fifth takes so many times as long."""
+    """The slowest fifth takes this many times as long."""
     random = np.random.default_rng(seed)
     made = release(random, n, noise=Noise(between=0.01))
     times = [np.sort(0.02 * np.exp(random.normal(0, 0.4, 4000))) for _ in made]
@@ -24,7 +24,7 @@ def runs(seed, *, slow_tail=1.0, n=6):
     ]
 
 
-def test_where_only_the_slow_answers_became_slower_only_their_quantiles_shift():
+def test_if_only_slow_answers_got_slower_only_their_quantiles_shift():
     """Each with its interval."""
     shift = shift_of(runs(1), runs(2, slow_tail=1.5), **PLACE)
     fast, slow = shift.quantiles <= 0.75, shift.quantiles >= 0.85
@@ -34,7 +34,7 @@ def test_where_only_the_slow_answers_became_slower_only_their_quantiles_shift():
 
 
 def test_the_same_runs_give_the_same_picture():
-    """Byte by byte."""
+    """Byte for byte."""
     sides = runs(1), runs(2)
     assert shift_of(*sides, **PLACE).low.tolist() == shift_of(*sides, **PLACE).low.tolist()
 

@@ -26,7 +26,7 @@ def at(runs, *starts):
     return [changed(run, start_unix_s=float(start)) for run, start in zip(runs, starts, strict=False)]
 
 
-def test_runs_that_can_not_be_compared_are_refused_with_all_reasons(runs):
+def test_runs_that_cant_be_compared_are_refused_with_all_reasons(runs):
     """Another load, the same run twice, another machine."""
     other = plan_of_releases(phases=[{"name": "steady", "duration": "31 s", "rate": f"{RPS} rps"}])
     elsewhere = changed(runs[3], scenario=other, host={"system": "Linux 6 aarch64", "cores": "8"})
@@ -40,7 +40,7 @@ def test_runs_that_can_not_be_compared_are_refused_with_all_reasons(runs):
 
 
 def test_a_copy_of_a_run_is_the_same_run(runs):
-    """Somewhere else: what it says is not said twice."""
+    """Wherever it is: the same evidence doesn't count twice."""
     copy = replace(runs[1], path=Path("elsewhere/run"))
     with pytest.raises(InputError) as refused:
         check_sides([runs[0], runs[1]], [runs[2], copy])
@@ -50,7 +50,7 @@ def test_a_copy_of_a_run_is_the_same_run(runs):
 
 
 def test_a_faster_machine_on_one_side_is_no_faster_release(runs):
-    """Though one run of it was made on the same machine as the others; equal shares cancel out."""
+    """Even if one of its runs was made on the others' machine; equal shares cancel out."""
     host = {"system": "Linux 6 aarch64", "cores": "8"}
     moved = [runs[4], *(changed(run, host=host) for run in runs[5:8])]
     with pytest.raises(InputError) as refused:
@@ -60,23 +60,23 @@ def test_a_faster_machine_on_one_side_is_no_faster_release(runs):
     check_sides([runs[0], changed(runs[1], host=host)], [runs[2], changed(runs[3], host=host)])
 
 
-def test_other_thresholds_are_no_other_scenario(runs):
-    """Nor is another margin, or another setting of the target, which is told."""
+def test_other_thresholds_dont_make_another_scenario(runs):
+    """Nor does another margin, or another setting of the target, which is reported."""
     other = plan_of_releases("p(95) < 1 s", margin="2 %", settings={"limiter": "off"}, description="other")
     told = [finding.what for finding in check_sides(runs[:2], [changed(runs[2], scenario=other)])]
     assert told == ['the sides differ in settings.limiter: "local" → "off"']
 
 
-def test_what_differs_between_the_sides_is_told(runs):
-    """Not what differs within them in the same way."""
+def test_differences_between_the_sides_are_reported(runs):
+    """But not what differs within both sides in the same way."""
     seeded = [changed(run, seed=seed) for run, seed in zip(runs, (1, 2, 2, 1), strict=False)]
     assert not [each for each in check_sides(at(seeded[:2], 1, 4), at(seeded[2:], 2, 3)) if "seed" in each.what]
     told = [finding.what for finding in check_sides(seeded[:1], seeded[1:2])]
     assert told == ["the sides differ in seed: 1 → 2"]
 
 
-def test_sides_that_are_no_two_releases_are_told(runs):
-    """By the names that the runs were given; without names nobody knows."""
+def test_sides_that_are_not_two_releases_are_reported(runs):
+    """By the names that the runs were given; without names it is unknown."""
     was, now = at(runs[:2], 1, 4), at(runs[2:4], 2, 3)
 
     def told(*names):
@@ -89,7 +89,7 @@ def test_sides_that_are_no_two_releases_are_told(runs):
 
 
 def test_runs_are_in_blocks_by_the_order_of_their_starts(runs):
-    """The shortest stretches with as many of either side, from four runs on."""
+    """The shortest stretches with equally many runs of both sides, and at least four in all."""
     abba = interleaved(at(runs[:4], 1, 4, 5, 8), at(runs[4:8], 2, 3, 6, 7))
     assert [side.tolist() for side in abba] == [[0, 0, 1, 1], [0, 0, 1, 1]]
     assert interleaved(at(runs[:4], 1, 2, 3, 4), at(runs[4:8], 5, 6, 7, 8)) is None
@@ -97,12 +97,12 @@ def test_runs_are_in_blocks_by_the_order_of_their_starts(runs):
 
 
 def test_one_side_after_the_other_has_no_blocks_however_many_more_it_has(runs):
-    """Nor has a single block and what follows it."""
+    """Nor does a single block and what follows it."""
     assert interleaved(at(runs[:3], 1, 2, 3), at(runs[3:], *range(4, 13))) is None
     assert interleaved(at(runs[:2], 1, 4), at(runs[2:5], 2, 3, 5)) is None
 
 
-def test_blocks_that_runs_have_come_first(runs):
+def test_recorded_blocks_take_precedence(runs):
     """Whatever the clock says; unless some run has none."""
     numbered = [replace(run, block=number % 2) for number, run in enumerate(runs[:4])]
     found = interleaved(numbered[:2], numbered[2:])

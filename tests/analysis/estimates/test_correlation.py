@@ -1,4 +1,4 @@
-"""How much one second is like the last, and what that does to the width of an interval."""
+"""How correlated neighbouring seconds are, and how much that widens an interval."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PHASE = np.zeros(SECONDS, dtype=int)
 
 @pytest.mark.slow
 def test_blocks_grow_with_the_correlation():
-    """From the shortest that is used."""
+    """Starting from the shortest length in use."""
     random = np.random.default_rng(5)
     lengths = [
         np.median([block_length(autocorrelated(random, SECONDS, phi=phi)) for _ in range(50)])
@@ -26,8 +26,8 @@ def test_blocks_grow_with_the_correlation():
     assert 45 <= lengths[-1] <= 100
 
 
-def test_what_was_planned_is_no_noise():
-    """Two phases of another level each are no correlation."""
+def test_planned_changes_are_not_noise():
+    """Two phases with different levels are not correlation."""
     random = np.random.default_rng(6)
     sizes = np.full(SECONDS, RPS)
     hits = random.binomial(RPS, np.repeat([0.01, 0.2], SECONDS // 2))
@@ -35,8 +35,8 @@ def test_what_was_planned_is_no_noise():
     assert design_effect(hits, sizes, PHASE) > 10
 
 
-def test_too_little_to_see_is_taken_as_independent():
-    """A few seconds, or no hit at all."""
+def test_too_few_samples_are_treated_as_independent():
+    """A few seconds, or no hits at all."""
     assert design_effect(np.array([1, 2]), np.array([5, 5]), np.zeros(2, dtype=int)) == 1
     assert design_effect(np.zeros(60, dtype=int), np.full(60, 5), np.zeros(60, dtype=int)) == 1
     assert half_width_of_mean(np.array([5]), np.zeros(1, dtype=int)) == np.inf
@@ -70,7 +70,7 @@ def test_a_few_bursts_are_less_certain_than_as_many_seconds():
 
 
 def test_counts_that_follow_the_planned_load_are_certain():
-    """However it grows; an outage is not planned, and phases without a plan are as before."""
+    """However it grows; an outage is not planned, and phases without a plan are unaffected."""
     planned = np.minimum(np.arange(60.0), 40.0)
     phase = np.zeros(60, dtype=int)
     counts = (2 * planned).astype(int)

@@ -1,4 +1,4 @@
-"""Quantiles and tails as scipy.stats has them."""
+"""Quantiles and tails agree with scipy.stats."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_normal_quantiles(probability):
 
 @given(PROBABILITIES, st.floats(1, 1e6))
 def test_quantiles_of_t(probability, freedom):
-    """For degrees of freedom that are not whole, too."""
+    """Including fractional degrees of freedom."""
     from scipy import stats
 
     assert t_quantile(probability, freedom) == pytest.approx(stats.t.ppf(probability, freedom), rel=1e-6, abs=1e-9)
@@ -30,7 +30,7 @@ def test_quantiles_of_t(probability, freedom):
 
 @given(st.floats(-50, 50), st.floats(1, 1e6))
 def test_tails_of_t(value, freedom):
-    """Both of them, and for degrees of freedom that are not whole."""
+    """Both tails, including fractional degrees of freedom."""
     from scipy import stats
 
     assert t_tail(value, freedom) == pytest.approx(stats.t.sf(value, freedom), rel=1e-6, abs=1e-300)
@@ -39,7 +39,7 @@ def test_tails_of_t(value, freedom):
 @pytest.mark.slow
 @given(PROBABILITIES, st.integers(1, 10**7), st.floats(1e-6, 1 - 1e-6))
 def test_binomial_quantiles(probability, trials, success):
-    """The fewest successes that reach the probability, to the accuracy of the distribution itself."""
+    """The fewest successes that reach the probability, as precisely as the distribution itself."""
     from scipy import stats
 
     fewest = float(binomial_quantile(probability, trials, success))
@@ -47,7 +47,7 @@ def test_binomial_quantiles(probability, trials, success):
     assert fewest == 0 or stats.binom.cdf(fewest - 1, trials, success) <= probability * (1 + 1e-6)
 
 
-def test_a_sure_success_and_none():
+def test_success_probabilities_of_zero_and_one():
     """The ends of the range."""
     assert binomial_quantile(0.025, [5, 7], 1.0).tolist() == [5, 7]
     assert binomial_quantile(0.975, [5, 7], 0.0).tolist() == [0, 0]

@@ -1,4 +1,4 @@
-"""Drift: found where it is, and no cry of wolf on noise, however much one second is like the last."""
+"""Drift is found where it exists, without false alarms on noise, however correlated seconds are."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from simulation.traffic import Times, poisson, run_of
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("metric", "grows"), [("p(50)", 0.3), ("p(95)", 0.3), ("mean", 0.3), ("p(50)", -0.2)])
-def test_a_drift_is_found_as_large_as_it_is(metric, grows):
-    """Within its interval; and the threshold fails, or passes where it got faster."""
+def test_a_drift_is_found_with_its_size(metric, grows):
+    """Within its interval; and the threshold fails, or passes if it got faster."""
     level = np.log1p(grows * np.arange(SECONDS) / SECONDS)
     run = soaked(f"drift({metric}) < 10 %", level)
     threshold = run.manifest.scenario.thresholds[0]
@@ -34,15 +34,15 @@ def test_a_drift_is_found_as_large_as_it_is(metric, grows):
 @pytest.mark.slow
 @pytest.mark.parametrize(("minutes", "batches"), [(2, 6), (5, 6), (8, 9), (10, 12), (60, 12)])
 def test_batches_are_few_and_long(minutes, batches):
-    """Six to twelve, of fifty seconds where the phase has them."""
+    """Six to twelve, of fifty seconds if the phase is long enough."""
     plan = soak_plan("drift(p(50)) < 10 %", phases=[{**SOAK, "duration": f"{minutes} min"}])
     at_s = np.arange(0, minutes * 60, 0.5)
     found = drift_in(run_of(plan, at_s, np.full(at_s.size, 0.02)), parse_expectation("p(50) < 1 s").metric, SCOPE)
     assert len(found.values) == batches
 
 
-def test_the_ramp_is_no_part_of_it():
-    """Nor is what it did to response times."""
+def test_the_ramp_is_left_out():
+    """Nor does its effect on response times count."""
     soak = {**SOAK, "ramp": "2 min"}
     plan = soak_plan("drift(p(50)) < 10 %", phases=[soak])
     random = np.random.default_rng(4)
@@ -51,8 +51,8 @@ def test_the_ramp_is_no_part_of_it():
     assert drift_in(run, parse_expectation("p(50) < 1 s").metric, SCOPE).change.value == pytest.approx(0, abs=0.1)
 
 
-def test_errors_that_become_more_are_a_drift_in_points():
-    """From none to four of a hundred."""
+def test_a_rising_error_ratio_is_a_drift_in_points():
+    """From none to 4 in a hundred."""
     plan = soak_plan("drift(error_ratio) < 1 %")
     random = np.random.default_rng(2)
     at_s = poisson(random, plan)
@@ -77,14 +77,14 @@ def resource(metric: str, values: Times) -> pd.DataFrame:
         ("threads", "process_open_fds", np.full(SECONDS, 7.0), Word.INCONCLUSIVE),
     ],
 )
-def test_what_the_target_holds_may_leak(name, metric, values, word):
-    """Memory, descriptors, threads; without samples of it there is nothing to judge."""
+def test_drift_in_the_targets_resources_is_judged(name, metric, values, word):
+    """Memory, descriptors, threads; without samples there is nothing to judge."""
     run = replace(soaked(f"drift({name}) < 10 %", np.zeros(SECONDS)), target=resource(metric, values))
     assert judge_threshold(run.manifest.scenario.thresholds[0], run).word is word
 
 
-def test_a_run_that_was_cut_short_early_shows_no_drift():
-    """Fewer batches than make a trend."""
+def test_a_run_cut_short_early_shows_no_drift():
+    """It has fewer batches than a trend needs."""
     run = soaked("drift(p(50)) < 10 %", np.zeros(SECONDS))
     short = replace(run, intervals=run.intervals[run.intervals["second"] < 200])
     assert judge_threshold(run.manifest.scenario.thresholds[0], short).word is Word.INCONCLUSIVE
@@ -103,7 +103,7 @@ def test_a_run_that_was_cut_short_early_shows_no_drift():
         ({}, "drift(memory) < 10 %", None),
     ],
 )
-def test_a_plan_that_can_not_show_it_is_refused(changes, expect, what):
+def test_a_plan_that_cant_show_drift_is_refused(changes, expect, what):
     """Before the run."""
     plan = soak_plan("drift(p(95)) < 10 %" if expect == "x" else expect, **changes)
     if expect == "x":

@@ -1,4 +1,4 @@
-"""Intervals keep what they promise."""
+"""Intervals cover what they claim."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from loadproof.histogram import BUCKETS
 from simulation.traffic import counts_of
 
 
-def test_more_hits_than_samples_are_all_of_them():
-    """As a damaged file may have them."""
+def test_more_hits_than_samples_count_as_all_of_them():
+    """As may happen in a damaged file."""
     assert ratio_estimate(5, 3) == ratio_estimate(3, 3)
 
 
 def test_too_few_values_have_no_upper_bound():
-    """The 95 % quantile of ten values may lie anywhere above."""
+    """The 95 % quantile of ten values may be arbitrarily high."""
     found = quantile_estimate(counts_of(np.full(10, 0.1)), 0.95)
     assert math.isinf(found.high)
     assert found.value == pytest.approx(0.1, rel=0.004)
@@ -46,13 +46,13 @@ def test_nothing_is_estimated_from_nothing():
     assert rate_estimate(np.array([], dtype=int), 0.0) is None
 
 
-def test_what_was_counted_is_known_exactly():
-    """Its interval is itself."""
+def test_counted_values_are_exact():
+    """The interval is the value itself."""
     assert exact(3.0, 2) == Estimate(value=3.0, low=3.0, high=3.0, n=2, confidence=1.0)
 
 
-def test_an_estimate_says_how_sure_its_interval_is():
-    """As it was asked to be; of what another tool reports nobody knows, and who reads it is warned."""
+def test_an_estimate_has_its_confidence():
+    """As requested; for another tool's values it is unknown, and there is a warning."""
     counts, cautious = counts_of(np.full(1000, 0.1)), Precision(confidence=0.99)
     for estimate in (
         quantile_estimate(counts, 0.5, cautious),
@@ -68,7 +68,7 @@ def test_an_estimate_says_how_sure_its_interval_is():
 
 
 def test_single_samples_bound_little():
-    """One second, or one value."""
+    """A single second, or a single value."""
     assert math.isinf(rate_estimate(np.array([5]), half_width_of_mean(np.array([5]), np.zeros(1, dtype=int))).high)
     assert math.isinf(mean_estimate(counts_of(np.array([0.2]))).high)
 

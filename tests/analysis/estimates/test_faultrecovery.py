@@ -1,4 +1,4 @@
-"""Recovery from a fault within a phase: to the second, never before goodput is back, unknown where nothing shows it."""
+"""Recovery from a fault within a phase: to the second, never before goodput is back, unknown without evidence."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ def judged(run):
         (60, Word.FAIL, "not within 26 s"),
     ],
 )
-def test_it_takes_from_the_end_of_the_fault_until_the_target_is_as_before(hurt_until_s, word, reason):
-    """Never is worse than any limit."""
+def test_recovery_lasts_from_the_faults_end_until_the_target_is_as_before(hurt_until_s, word, reason):
+    """Never recovering violates any limit."""
     judgement = judged(faulted(hurt_until_s=hurt_until_s))
     assert (judgement.word, reason in judgement.reason) == (word, True), judgement.reason
 
 
-def test_what_was_lost_counts_from_the_beginning_of_the_fault():
+def test_lost_requests_count_from_the_faults_beginning():
     """Half of the requests fail in the 3 s of the fault, and in 4 s after it."""
     (found,) = recoveries_from_faults(faulted(hurt_until_s=ENDS_S + 4), "steady", ("balance",))
     assert (found.trigger, found.before, found.was_hurt) == ("pause of target", "steady", True)
     assert found.lost == pytest.approx(25 * 7, rel=0.2)
 
 
-def test_fewer_requests_are_no_recovery():
-    """Clients who back off for a minute send a tenth, and all of that is answered well."""
+def test_fewer_requests_dont_count_as_recovery():
+    """Clients that back off for a minute send a tenth, and all of that is answered well."""
     plan = faulted_plan()
     random = np.random.default_rng(1)
     at_s = poisson(random, plan)
@@ -59,7 +59,7 @@ def test_fewer_requests_are_no_recovery():
 
 
 def test_users_in_step_have_recovered():
-    """Those who all waited for the fault send at once from then on, every three seconds, and nothing in between."""
+    """Users who all waited for the fault then send at the same time, every three seconds, and nothing in between."""
     users = {"balance": {"share": "100 %", "every": "3 s"}}
     phases = [{"name": "steady", "duration": "60 s", "users": 150}]
     goodput = {"expect": "goodput_ratio >= 1 %"}
@@ -72,7 +72,7 @@ def test_users_in_step_have_recovered():
 
 
 def test_each_fault_has_its_recovery_and_the_slowest_is_judged():
-    """The second one begins when the first one has been recovered from; two that overlap are one."""
+    """The second one begins when the first has been recovered from; two that overlap count as one."""
     later = PAUSE | {"at": "40 s", "lasts": "1 s"}
     slow = {"fault": "latency", "phase": "steady", "at": "22 s", "lasts": "1 s", "latency": "1 s"}
     run = faulted(hurt_until_s=ENDS_S + 2, plan=faulted_plan(faults=[later, PAUSE, slow]))
@@ -82,8 +82,8 @@ def test_each_fault_has_its_recovery_and_the_slowest_is_judged():
     assert judged(run).estimate.value == found[0].took_s
 
 
-def test_the_time_that_a_target_takes_to_start_is_its_own():
-    """It was told to at second 21, and was there at 25."""
+def test_starting_up_counts_as_recovery_time():
+    """It was told to start at second 21, and was up at 25."""
     run = faulted(hurt_until_s=25, plan=faulted_plan(faults=[PAUSE | {"fault": "kill", "lasts": "1 s"}]))
     events = run.events.assign(time_s=[20.5, 25.01])
     (found,) = recoveries_from_faults(replace(run, events=events), "steady", ("balance",))
@@ -98,8 +98,8 @@ def test_the_time_that_a_target_takes_to_start_is_its_own():
         (60, [], "no fault of steady began"),
     ],
 )
-def test_what_was_not_seen_decides_nothing(lived_s, happens, reason):
-    """A run that was stopped soon after the fault, or without one."""
+def test_a_recovery_that_was_not_observed_decides_nothing(lived_s, happens, reason):
+    """A run stopped soon after the fault, or without one."""
     run = faulted(hurt_until_s=60)
     lived = run.generator[run.generator["second"] < lived_s]
     judgement = judged(replace(run, generator=lived, events=fault_events(faulted_plan(faults=happens))))
@@ -109,7 +109,7 @@ def test_what_was_not_seen_decides_nothing(lived_s, happens, reason):
 @pytest.mark.parametrize(
     ("good", "reason"), [(0.5, "steady before its first fault was not calm"), (0, "too little was")]
 )
-def test_without_a_calm_before_it_nothing_shows_a_recovery(good, reason):
+def test_without_calm_before_the_fault_recovery_is_unknown(good, reason):
     """Half of the requests failed, or none was sent."""
     run = faulted(hurt_until_s=ENDS_S)
     rows = run.intervals
@@ -119,8 +119,8 @@ def test_without_a_calm_before_it_nothing_shows_a_recovery(good, reason):
     assert (judgement.word, reason in judgement.reason) == (Word.INCONCLUSIVE, True), judgement.reason
 
 
-def test_why_there_is_no_recovery_is_told():
-    """In the report, where no threshold asks for it."""
+def test_the_report_says_why_recovery_is_unknown():
+    """Even if no threshold requires recovery."""
     run = faulted(hurt_until_s=ENDS_S)
     rows = run.intervals
     rows = rows[(rows["second"] >= BEGINS_S) | (rows["series"] != "good")]
@@ -128,7 +128,7 @@ def test_why_there_is_no_recovery_is_told():
     assert any(text.startswith("recovery in steady can't be determined: ") for text in told), told
 
 
-def test_a_retry_storm_is_told_in_plain_words():
+def test_a_retry_storm_is_described_in_plain_words():
     """Goodput doesn't come back, and retries keep the target down."""
     run = faulted(hurt_until_s=60)
     sent = run.intervals[run.intervals["series"] == "response"].groupby("second")["count"].sum()
@@ -157,7 +157,7 @@ def test_a_retry_storm_is_told_in_plain_words():
         ),
     ],
 )
-def test_a_plan_that_can_not_show_it_is_refused(changes, what):
+def test_a_plan_that_cant_show_recovery_is_refused(changes, what):
     """Before the run."""
     plan = faulted_plan(**changes)
     found = list(undecidable(plan, expected_requests(plan, plan_phases(plan)), where="x.yaml"))

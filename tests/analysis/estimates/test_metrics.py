@@ -1,4 +1,4 @@
-"""Metrics of runs whose truth is known."""
+"""Metrics of runs with a known truth."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def mixed(tmp_path_factory):
     return load_run(path)
 
 
-def test_every_metric_that_does_not_count_has_one_estimator():
-    """The words are in loadproof.scenario, which can import nothing of the analysis: this holds the two together."""
+def test_every_metric_that_isnt_a_count_has_an_estimator():
+    """Names are in loadproof.scenario, which can't import the analysis, so this test keeps both in step."""
     assert not ESTIMATORS.keys() & RUN_ESTIMATORS.keys()
     assert ESTIMATORS.keys() | RUN_ESTIMATORS.keys() == {name for name, kind in METRICS.items() if not kind.counted}
 
@@ -50,8 +50,8 @@ def test_every_metric_that_does_not_count_has_one_estimator():
         ("count", "failed", "> 10", "> 1000"),
     ],
 )
-def test_a_metric_that_counts_takes_one_line(mixed, monkeypatch, *, like, name, kept, broken):
-    """Then it is read and judged, as a whole and in windows."""
+def test_a_new_counting_metric_takes_one_line(mixed, monkeypatch, *, like, name, kept, broken):
+    """With it, thresholds on the metric are read and judged, as a whole and in windows."""
     failures = Counted(SENT.series, frozenset({Outcome.SERVER_ERROR}))
     monkeypatch.setitem(METRICS, name, replace(METRICS[like], counted=failures))
     counts = tally(rows_of(mixed, STEADY))
@@ -65,8 +65,8 @@ def test_a_metric_that_counts_takes_one_line(mixed, monkeypatch, *, like, name, 
 
 
 @pytest.mark.parametrize("name", [name for name, kind in METRICS.items() if kind.is_ratio and kind.counted.outcomes])
-def test_a_ratio_of_outcomes_counts_those_that_its_line_in_the_grammar_names(mixed, name):
-    """Of all that was sent."""
+def test_a_ratio_counts_the_outcomes_in_its_definition(mixed, name):
+    """As a share of all requests sent."""
     counts = tally(rows_of(mixed, STEADY))
     found = measured(mixed, f"{name} < 1 %")
     assert found.n == counts.sent
@@ -76,8 +76,8 @@ def test_a_ratio_of_outcomes_counts_those_that_its_line_in_the_grammar_names(mix
 
 
 @pytest.mark.parametrize("name", sorted(METRICS))
-def test_each_metric_can_do_what_the_grammar_lets_it(mixed, name):
-    """In windows it is a part of something; what is no ratio has no parts."""
+def test_each_metric_supports_what_the_grammar_allows(mixed, name):
+    """In windows it is a share of something; metrics other than ratios have no parts."""
     is_part = METRICS[name].in_windows and METRICS[name].dimension in {Dimension.RATIO, Dimension.MULTIPLE}
     if name in RUN_ESTIMATORS:
         return
@@ -87,15 +87,15 @@ def test_each_metric_can_do_what_the_grammar_lets_it(mixed, name):
             ratio_parts(Metric(name, quantile=0.5 if name == "p" else None), mixed.intervals)
 
 
-def test_ratios_have_all_sent_requests_below_the_line(mixed):
-    """Errors, throttled and rejected apart."""
+def test_the_denominator_of_ratios_is_all_requests_sent(mixed):
+    """Errors, throttled and rejected requests are counted separately."""
     assert measured(mixed, "error_ratio < 1 %").value == pytest.approx(0.05, abs=0.02)
     assert measured(mixed, "throttled_ratio < 1 %").value == pytest.approx(0.10, abs=0.03)
     assert measured(mixed, "rejected_ratio < 1 %").value == pytest.approx(0.02, abs=0.015)
 
 
 def test_goodput_counts_against_what_was_offered(mixed):
-    """Dropped arrivals are in the denominator of the phase that they belong to."""
+    """Dropped arrivals are in the denominator of their phase."""
     bursts = Scope(("bursts",), STEADY.endpoints)
     counts = tally(rows_of(mixed, bursts))
     assert counts.dropped == 50
@@ -106,7 +106,7 @@ def test_goodput_counts_against_what_was_offered(mixed):
 
 
 def test_quantiles_read_one_outcome_only(tmp_path):
-    """Fast refusals don't flatter: throttled answers are not in p(95) of ok."""
+    """Throttled answers aren't in p(95) of ok, so fast refusals don't improve it."""
     write_run(tmp_path, outcomes_of=outcomes(throttled=0.5))
     run = load_run(tmp_path)
     ok = measured(run, "p(95) < 1 s")
@@ -115,8 +115,8 @@ def test_quantiles_read_one_outcome_only(tmp_path):
     assert ok.n + throttled.n == sent.value
 
 
-def test_times_are_those_that_were_put_in(tmp_path):
-    """Median 20 ms, sigma 0.4: p95 is 38.6 ms; service time lies below response time by the lag."""
+def test_quantiles_match_the_simulated_times(tmp_path):
+    """Median 20 ms, sigma 0.4: p95 is 38.6 ms; service time is shorter than response time by the lag."""
     write_run(tmp_path, lag_ms=5)
     run = load_run(tmp_path)
     assert measured(run, "p(50) < 1 s").value == pytest.approx(0.020, rel=0.06)
@@ -138,8 +138,8 @@ def test_rates_are_per_second_of_the_phase(tmp_path):
         assert found.n == 30
 
 
-def test_the_spread_is_the_worst_burst(tmp_path):
-    """Read from the events; damaged details are left out."""
+def test_spread_is_that_of_the_worst_burst(tmp_path):
+    """Read from the events; damaged ones are left out."""
     write_run(tmp_path, spread_s=0.004)
     files.append_rows(tmp_path / files.EVENTS, [EventRow(36.0, "burst", "{"), EventRow(36.0, "burst", "{}")])
     run = load_run(tmp_path)
@@ -149,8 +149,8 @@ def test_the_spread_is_the_worst_burst(tmp_path):
 
 
 @pytest.mark.slow
-def test_what_was_not_there_is_none(tmp_path):
-    """Of an endpoint without requests there is no quantile, no ratio."""
+def test_metrics_without_samples_are_none(tmp_path):
+    """An endpoint without requests has no quantile and no ratio."""
     write_run(tmp_path)
     nobody = Scope(("steady",), ("nobody",))
     for text in ("p(95) < 1 s", "max < 1 s", "mean < 1 s", "error_ratio < 1 %", "goodput_ratio > 1 %"):
@@ -158,14 +158,14 @@ def test_what_was_not_there_is_none(tmp_path):
 
 
 def test_no_line_is_drawn_through_an_outage():
-    """Of ten seconds; one of two is no more than chance."""
+    """Of ten seconds; a gap of two may be chance."""
     table = pd.DataFrame({0.95: 0.02}, index=[0, 1, 2, 4, 5, 15, 16])
     broken = overtime.broken_at_gaps(table)
     assert broken.index[broken[0.95].isna()].to_numpy() == pytest.approx([5.001])
     assert overtime.broken_at_gaps(table[:1]).equals(table[:1])
 
 
-def test_series_over_time_add_up_to_the_whole(tmp_path):
+def test_series_over_time_add_up_to_the_total(tmp_path):
     """Every request is in one second, and in one outcome."""
     write_run(tmp_path, plan=scenario(), outcomes_of=outcomes(timeout=0.1))
     run = load_run(tmp_path)

@@ -1,4 +1,4 @@
-"""Recovery: found when it came, to the second; never where it did not; silent on noise."""
+"""Recovery is found to the second, never where there was none, and without false alarms on noise."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from simulation.traffic import poisson, run_of
 
 
 def test_errors_count_as_well_as_slowness():
-    """And what was lost is told."""
+    """And lost requests are reported."""
     found = recovery_in(spiked(slow_until_s=50, good_from_s=56), "after", ("balance",))
     assert found.took_s == 6
     assert found.lost == pytest.approx(20 * 200 + 6 * 50, rel=0.1)
 
 
-def test_a_few_errors_are_no_recovery():
-    """One of ten answers is more than one in a hundred."""
+def test_a_few_remaining_errors_prevent_recovery():
+    """One answer in ten is more than one in a hundred."""
     found = recovery_in(spiked(slow_until_s=50, good_from_s=57, failing=0.1), "after", ("balance",))
     assert found.took_s == pytest.approx(7, abs=1)
 
 
 def test_a_second_without_arrivals_is_calm():
-    """Poisson arrivals leave some out, which hurts nobody."""
+    """Poisson arrivals leave some seconds empty, which hurts nobody."""
     run = spiked(slow_until_s=0)
     empty = run.intervals[~run.intervals["second"].isin([51, 54, 58])]
     assert recovery_in(replace(run, intervals=empty), "after", ("balance",)).took_s == 0
@@ -47,13 +47,13 @@ def test_a_pause_between_two_waves_is_no_recovery():
 
 
 def test_a_target_that_stays_down_never_recovers():
-    """As long as was looked."""
+    """As long as it was observed."""
     found = recovery_in(spiked(slow_until_s=110), "after", ("balance",))
     assert (found.took_s, found.looked_s) == (None, 60)
 
 
 def test_users_who_all_wait_are_not_calm():
-    """In the closed model a frozen target is sent nothing, which is no recovery."""
+    """In the closed model a frozen target gets no requests, which doesn't count as recovery."""
     phases = [{"name": phase["name"], "duration": phase["duration"], "users": 50} for phase in PHASES]
     phases[1]["users"] = 200
     plan = scenario(phases=phases, thresholds=[RECOVERY, {"expect": "goodput_ratio >= 1 %"}])
@@ -63,15 +63,15 @@ def test_users_who_all_wait_are_not_calm():
     assert recovery_in(replace(run, manifest=closed, intervals=frozen), "after", ("balance",)).took_s == 21
 
 
-def test_a_phase_that_ended_too_soon_tells_nothing():
-    """Of a run that was stopped a few seconds after the spike."""
+def test_a_phase_that_ended_too_soon_shows_nothing():
+    """The run was stopped a few seconds after the spike."""
     run = spiked(slow_until_s=50)
     cut = run.generator[run.generator["second"] < 55]
     assert recovery_in(replace(run, generator=cut), "after", ("balance",)) is None
 
 
 @pytest.mark.parametrize(("longer_ms", "took_s"), [(0.0, 0), (3.0, 0), (30.0, None)])
-def test_a_difference_that_nobody_notices_is_none(longer_ms, took_s):
+def test_a_difference_too_small_to_notice_is_ignored(longer_ms, took_s):
     """However steady the target was before: 1 % of the deadline of half a second."""
     at_s = np.arange(0, 110, 0.02)
     response_s = 0.02 + np.where(at_s >= 50, longer_ms / 1000, 1e-5 * (at_s.astype(int) % 2))
@@ -83,7 +83,7 @@ def test_a_difference_that_nobody_notices_is_none(longer_ms, took_s):
     [(53, Word.PASS, "3 s"), (65, Word.FAIL, "beyond the limit"), (110, Word.FAIL, "not within 50 s")],
 )
 def test_a_threshold_on_recovery_is_judged(slow_until_s, word, reason):
-    """Never is worse than any limit."""
+    """Never recovering violates any limit."""
     run = spiked(slow_until_s=slow_until_s)
     judgement = judge_threshold(run.manifest.scenario.thresholds[0], run)
     assert (judgement.word, reason in judgement.reason) == (word, True), judgement.reason
@@ -91,8 +91,8 @@ def test_a_threshold_on_recovery_is_judged(slow_until_s, word, reason):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("good", [0.57, 0.85])
-def test_as_bad_as_before_is_no_recovery(good):
-    """Where the calm phase itself was broken, nothing tells of a recovery: INCONCLUSIVE, and not 'at once'."""
+def test_being_as_bad_as_before_is_no_recovery(good):
+    """If the calm phase itself was broken, the result is INCONCLUSIVE, not 'at once'."""
     random = np.random.default_rng(2)
     plan = spike_plan()
     at_s = poisson(random, plan)
@@ -107,7 +107,7 @@ def test_as_bad_as_before_is_no_recovery(good):
 
 
 @pytest.mark.slow
-def test_the_next_step_leads_to_the_recovery():
+def test_the_next_step_points_to_the_recovery():
     """Not to an endpoint that is as fast as ever."""
     verdict = verdict_on_run(spiked(slow_until_s=65))
     assert verdict.next_step.startswith("Look at Recovery in the report")
@@ -117,8 +117,8 @@ def test_the_next_step_leads_to_the_recovery():
     ("slow_until_s", "limit", "step"),
     [(61, "10 s", "Recovery took as long as the limit"), (110, "55 s", "Let the phase after the trigger last longer")],
 )
-def test_the_next_step_after_an_undecided_recovery_is_what_decides_it(slow_until_s, limit, step):
-    """The phase before was calm and long enough, so nobody is to look for what was wrong with it."""
+def test_the_next_step_after_an_undecided_recovery_would_decide_it(slow_until_s, limit, step):
+    """The phase before was calm and long enough, so it isn't blamed."""
     run = spiked(slow_until_s=slow_until_s)
     threshold = {"phase": "after", "expect": f"recovery <= {limit}"}
     plan = run.manifest.scenario.model_copy(update={"all_thresholds": [Threshold.model_validate(threshold)]})
@@ -128,8 +128,8 @@ def test_the_next_step_after_an_undecided_recovery_is_what_decides_it(slow_until
     assert verdict.next_step.startswith(step)
 
 
-def test_without_a_calm_before_there_is_nothing_to_judge():
-    """Too few seconds of it, or none."""
+def test_without_calm_before_there_is_nothing_to_judge():
+    """Too few calm seconds, or none."""
     run = spiked(slow_until_s=50)
     late = run.intervals[run.intervals["second"] >= 27]
     assert recovery_in(replace(run, intervals=late), "after", ("balance",)) is None
@@ -146,7 +146,7 @@ def test_without_a_calm_before_there_is_nothing_to_judge():
         (RECOVERY, PHASES, None),
     ],
 )
-def test_a_plan_that_can_not_show_it_is_refused(threshold, phases, what):
+def test_a_plan_that_cant_show_recovery_is_refused(threshold, phases, what):
     """Before the run."""
     plan = spike_plan(phases=phases, thresholds=[threshold, {"expect": "goodput_ratio >= 1 %"}])
     found = list(undecidable(plan, expected_requests(plan, plan_phases(plan)), where="x.yaml"))
@@ -154,8 +154,8 @@ def test_a_plan_that_can_not_show_it_is_refused(threshold, phases, what):
 
 
 @pytest.mark.parametrize(("rps", "is_refused"), [(1, True), (2, False)])
-def test_recovery_at_a_request_a_second_is_refused_before_the_run(rps, is_refused):
-    """With one in five requests failing, five of twelve such runs were seen as recovered at once."""
+def test_recovery_at_one_request_per_second_is_refused_before_the_run(rps, is_refused):
+    """With one in five requests failing, five of twelve such runs looked as if they had recovered at once."""
     phases = [phase | {"rate": f"{rps} rps"} for phase in PHASES]
     plan = spike_plan(phases=phases)
     problems = undecidable(plan, expected_requests(plan, plan_phases(plan)), where="x.yaml")

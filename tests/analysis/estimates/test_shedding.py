@@ -1,4 +1,4 @@
-"""Refusals are graceful when they are fast and honest, and each way of not being so is told."""
+"""Refusals are graceful if they are fast and honest, and every way of failing that is reported."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ GRACEFUL = Shedding(refused=1000, p95_s=0.002, slow_s=0.05, kept=100, broken=0, 
     ],
     ids=str,
 )
-def test_each_fault_alone_is_seen(changes, fault):
+def test_each_fault_alone_is_detected(changes, fault):
     """At its limit, and beyond it."""
     shedding = replace(GRACEFUL, **changes)
     assert list(shedding.faults()) == ([fault] if fault else [])
@@ -41,8 +41,8 @@ def test_each_fault_alone_is_seen(changes, fault):
     assert (fault or "gracefully") in str(shedding)
 
 
-def test_what_was_not_tested_is_not_called_kept():
-    """Nobody came back after the promised moment."""
+def test_untested_promises_are_not_called_kept():
+    """Nobody came back after the promised time."""
     assert "no Retry-After was tested" in str(replace(GRACEFUL, kept=0))
 
 
@@ -50,8 +50,8 @@ def test_what_was_not_tested_is_not_called_kept():
     ("workers", "clients", "tested"),
     [(1, "shared", (7, 3)), (2, "source-address", (7, 3)), (2, "shared", (0, 0))],
 )
-def test_promises_are_counted_where_one_worker_sees_all_of_a_client(workers, clients, tested):
-    """Of a client that several workers share, none knows what the others used up."""
+def test_promises_only_count_if_one_worker_sees_all_of_a_client(workers, clients, tested):
+    """If several workers share a client, none knows what the others used up."""
     plan = open_scenario(clients=clients, mix={"balance": {"share": "100 %"}})
     at_s = np.linspace(10, 20, 500, endpoint=False)
     refused = np.arange(500) % 5 > 0
@@ -73,8 +73,8 @@ def test_promises_are_counted_where_one_worker_sees_all_of_a_client(workers, cli
 
 
 @pytest.mark.parametrize(("served_s", "slow_s"), [(0.02, 0.05), (0.2, 0.2)])
-def test_fast_is_as_fast_as_what_was_served(served_s, slow_s):
-    """Or a tenth of the deadline of half a second."""
+def test_refusals_are_fast_if_no_slower_than_served_requests(served_s, slow_s):
+    """Or within a tenth of the deadline of half a second."""
     plan = open_scenario(mix={"balance": {"share": "100 %"}})
     refused = np.arange(100) % 2 > 0
     at_s = np.linspace(0, 10, 100, endpoint=False)
@@ -84,7 +84,7 @@ def test_fast_is_as_fast_as_what_was_served(served_s, slow_s):
     assert found.is_graceful is (slow_s > 0.1)
 
 
-def test_nobody_refused_is_nothing_to_judge():
+def test_without_refusals_there_is_nothing_to_judge():
     """None, not zeros."""
     plan = open_scenario(mix={"balance": {"share": "100 %"}})
     run = run_of(plan, np.array([1.0]), np.array([0.01]))

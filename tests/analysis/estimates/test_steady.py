@@ -1,4 +1,4 @@
-"""When a run had settled, where the truth is known."""
+"""When a run settled, where the truth is known."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ PHASES = [
 PLAN = open_scenario(phases=PHASES, mix={"balance": {"share": "100 %"}}, thresholds=[{"expect": "goodput > 1 rps"}])
 
 
-def test_only_what_thresholds_read_has_to_last():
-    """A phase that nobody judges may be as short as it likes."""
+def test_only_phases_that_thresholds_read_have_to_be_long():
+    """Other phases may be as short as you like."""
     phases = [{"name": name, "duration": "60 s", "rate": "50 rps"} for name in ("stairs", "steady")]
     expected = [{"phase": "steady", "expect": "goodput > 1 rps"}]
     plan = open_scenario(phases=phases, mix={"balance": {"share": "100 %"}}, thresholds=expected)
@@ -28,8 +28,8 @@ def test_only_what_thresholds_read_has_to_last():
 
 
 @pytest.mark.parametrize(("slow_s", "too_late"), [(0, False), (15, False), (50, True)])
-def test_a_slow_start_is_seen_to_its_end(slow_s, too_late):
-    """Within two batches; and whether the warm-up had ended too early."""
+def test_the_end_of_a_slow_start_is_found(slow_s, too_late):
+    """Within two batches; and whether the warm-up ended too early."""
     random = np.random.default_rng(3)
     at_s = poisson(random, PLAN)
     response_s = random.lognormal(np.log(np.where(at_s < slow_s, 0.2, 0.02)), 0.4)
@@ -38,8 +38,8 @@ def test_a_slow_start_is_seen_to_its_end(slow_s, too_late):
     assert found.is_too_late == too_late
 
 
-def test_what_grows_all_the_time_never_settles():
-    """Which is a legal answer."""
+def test_response_times_that_keep_growing_never_settle():
+    """Which is a valid result."""
     random = np.random.default_rng(3)
     at_s = poisson(random, PLAN)
     found = settling(run_of(PLAN, at_s, random.lognormal(np.log(0.02 + at_s / 100), 0.2)))
@@ -47,7 +47,7 @@ def test_what_grows_all_the_time_never_settles():
 
 
 def test_without_a_warm_up_there_is_nothing_to_check():
-    """Nor with one of another load."""
+    """Nor with a warm-up at a different load."""
     at_s, response_s = np.linspace(0, 239, 12_000), np.full(12_000, 0.02)
     for first in ({**PHASES[0], "warm_up": False}, {**PHASES[0], "rate": "20 rps"}):
         plan = open_scenario(

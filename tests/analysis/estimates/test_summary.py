@@ -1,4 +1,4 @@
-"""The table at a glance: in one pass, and as if each of its rows had been counted by itself."""
+"""The summary table: one pass gives the same rows as counting each by itself."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.commands import ROOT
 
 
 def test_the_summary_has_each_phase_and_endpoint(tmp_path):
-    """And all endpoints together first."""
+    """With all endpoints together first."""
     write_run(tmp_path)
     rows = summary(load_run(tmp_path))
     assert [(row.phase.name, row.endpoint) for row in rows[:3]] == [
@@ -40,7 +40,7 @@ def test_the_summary_has_each_phase_and_endpoint(tmp_path):
 
 
 def assert_counted_one_by_one(run, endpoints):
-    """Each row has what its own cells say."""
+    """Each row has the counts of its own cells."""
     shown = run.endpoints if endpoints is None else endpoints
     rows = summary(run, endpoints)
     assert [(row.phase, row.endpoint) for row in rows] == [
@@ -61,15 +61,15 @@ def assert_counted_one_by_one(run, endpoints):
 @pytest.mark.slow
 @pytest.mark.parametrize("run", sorted((ROOT / "tests/golden").iterdir()), ids=lambda path: path.name)
 @pytest.mark.parametrize("block", [500, 10**6])
-def test_one_pass_counts_what_each_row_would_count_alone(run, block, monkeypatch):
-    """Of runs as they were recorded, in however many blocks."""
+def test_one_pass_gives_the_same_counts_as_one_row_at_a_time(run, block, monkeypatch):
+    """For real runs, in however many blocks."""
     monkeypatch.setattr(cellsums, "_BLOCK_ROWS", block)
     assert_counted_one_by_one(load_run(run), None)
 
 
 @pytest.mark.slow
-def test_endpoints_that_are_not_shown_are_in_the_row_of_all(tmp_path):
-    """In whatever order they are asked for."""
+def test_hidden_endpoints_count_in_the_total_row(tmp_path):
+    """In whatever order endpoints are requested."""
     write_run(tmp_path, plan=scenario(), outcomes_of=outcomes(throttled=0.1, timeout=0.1), dropped=50)
     run = load_run(tmp_path)
     assert_counted_one_by_one(run, ("health", "balance"))
@@ -77,8 +77,8 @@ def test_endpoints_that_are_not_shown_are_in_the_row_of_all(tmp_path):
     assert busiest(run, 1) == ["balance"]
 
 
-def test_of_nothing_there_is_nothing_at_a_glance(tmp_path):
-    """A run that recorded no request has rows all the same."""
+def test_a_run_without_requests_has_empty_rows(tmp_path):
+    """It has rows all the same."""
     write_run(tmp_path)
     run = load_run(tmp_path)
     empty = run.with_intervals(run.intervals[:0])
@@ -88,8 +88,8 @@ def test_of_nothing_there_is_nothing_at_a_glance(tmp_path):
 
 @pytest.mark.long
 @pytest.mark.slow
-def test_many_endpoints_need_no_table_of_all_their_buckets():
-    """A hundred of them, in five phases: all the histograms at once would be 51 MB."""
+def test_many_endpoints_dont_need_a_table_of_all_buckets():
+    """A hundred of them in five phases: all histograms at once would take 51 MB."""
     names = tuple(f"endpoint-{number}" for number in range(100))
     spans = plan_phases(scenario(phases=[{"name": f"step-{n}", "duration": "10 s", "users": 10} for n in range(5)]))
     random, n = np.random.default_rng(1), 20_000

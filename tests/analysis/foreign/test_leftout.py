@@ -1,4 +1,4 @@
-"""Request logs with lines that can't be read, or not whole: never a PASS that these could turn, nor a FAIL."""
+"""Request logs with unreadable or incomplete lines: never a PASS, nor a FAIL, that these could change."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HEAD = "seconds,name,response_ms,status"
 
 
 def log_of(tmp_path, bad: str, *, bads: int, good: int = 10_000, name: str = "/pay", end: str = ""):
-    """So many good requests of /pay and, evenly among them, bad lines; `{}` is the second."""
+    """Good requests of /pay with bad lines spread evenly among them; `{}` is the second."""
     every = good // bads if bads else good + 1
     lines = [HEAD]
     for number in range(good):
@@ -35,7 +35,7 @@ def verdict_of(tmp_path, log, **threshold):
 
 
 def test_a_refusal_without_a_time_is_a_refusal(tmp_path):
-    """91 of some 10,000; they had been left out, and the ratio was 0."""
+    """91 of some 10,000; they used to be left out, and the ratio was 0."""
     verdict = verdict_of(tmp_path, log_of(tmp_path, "{},/pay,,429", bads=91), expect="throttled_ratio < 0.5 %")
     assert verdict.word == "FAIL"
     assert verdict.judgements[0].estimate.value == pytest.approx(91 / 10_091)
@@ -61,8 +61,8 @@ def test_a_refusal_without_a_time_is_a_refusal(tmp_path):
         ("{},/pay,20,200.5", 10_000, 67, "error_ratio < 0.7 %"),
     ],
 )
-def test_what_could_not_be_read_passes_nothing_that_it_could_turn(tmp_path, bad, good, bads, expect):
-    """However few they are, where the limit is as fine."""
+def test_unreadable_lines_prevent_a_pass_that_they_could_change(tmp_path, bad, good, bads, expect):
+    """However few they are, if the limit is that tight."""
     log = log_of(tmp_path, bad, bads=bads, good=good)
     verdict = verdict_of(tmp_path, log, expect=expect)
     assert verdict.word == "INCONCLUSIVE", verdict.reason
@@ -88,14 +88,14 @@ def test_what_could_not_be_read_passes_nothing_that_it_could_turn(tmp_path, bad,
         ("{},/other,20,500", "p(99.9) < 1 s"),
     ],
 )
-def test_what_it_could_not_turn_passes(tmp_path, bad, expect):
-    """Nobody is to cry wolf for a stray line."""
+def test_unreadable_lines_dont_prevent_a_pass_that_they_cant_change(tmp_path, bad, expect):
+    """A stray line is no reason for an alarm."""
     verdict = verdict_of(tmp_path, log_of(tmp_path, bad, bads=50), expect=expect)
     assert verdict.word == "PASS", verdict.reason
 
 
 def test_a_line_of_another_endpoint_is_not_held_against_this_one(tmp_path):
-    """If its name can be read, and is that of another."""
+    """If its name can be read, and is another's."""
     log = log_of(tmp_path, "{},/other,,200", bads=100, end="1,/other,20,-1\n" * 100)
     assert verdict_of(tmp_path, log, endpoint="/pay", expect="max < 1 s").word == "PASS"
     assert verdict_of(tmp_path, log, endpoint="/pay", expect="error_ratio < 0.5 %").word == "PASS"
@@ -103,8 +103,8 @@ def test_a_line_of_another_endpoint_is_not_held_against_this_one(tmp_path):
     assert verdict_of(tmp_path, log, expect="max < 1 s").word == "INCONCLUSIVE"
 
 
-def test_a_fail_that_unread_lines_could_turn_is_none(tmp_path):
-    """Of 200 lines that could be read, 100 failed; of 20,000 others nobody knows."""
+def test_unreadable_lines_prevent_a_fail_that_they_could_change(tmp_path):
+    """Of 200 readable lines 100 failed; nothing is known about 20,000 others."""
     log = log_of(tmp_path, "{},/pay,20,500", bads=100, good=100, end="?\n" * 20_000)
     assert verdict_of(tmp_path, log, expect="error_ratio < 5 %").word == "INCONCLUSIVE"
     log = log_of(tmp_path, "{},/pay,20,500", bads=100, good=100, end="?\n" * 20)
@@ -129,7 +129,7 @@ def test_a_fail_that_unread_lines_could_turn_is_none(tmp_path):
     ],
 )
 def test_a_status_is_one_number(tmp_path, status, outcomes):
-    """Of nginx's list of upstreams the last; a cell that may mean several is not guessed at."""
+    """The last one of nginx's list of upstreams; an ambiguous cell is not guessed at."""
     log = log_of(tmp_path, f"{{}},/bad,20,{status}", bads=10, good=100)
     rows = log.traffic.intervals
     assert set(rows.loc[rows["endpoint"] == "/bad", "outcome"]) == outcomes
@@ -137,8 +137,8 @@ def test_a_status_is_one_number(tmp_path, status, outcomes):
 
 
 @pytest.mark.parametrize("twice", ["status", "name", "seconds", "response_ms"])
-def test_two_columns_of_one_name_are_refused(tmp_path, twice):
-    """Nobody knows which of them counts."""
+def test_two_columns_with_the_same_name_are_refused(tmp_path, twice):
+    """It is unclear which of them counts."""
     path = tmp_path / "requests.csv"
     path.write_text(f"{HEAD},{twice}\n1,/pay,5,200,500\n")
     with pytest.raises(InputError, match=f"several columns are called '{twice}'"):
@@ -146,8 +146,8 @@ def test_two_columns_of_one_name_are_refused(tmp_path, twice):
 
 
 @pytest.mark.slow
-def test_an_outage_of_which_nobody_wrote_a_time_is_one(tmp_path):
-    """Each line has a status, and none a time; where a text stands instead, it is refused."""
+def test_an_outage_without_times_is_an_outage(tmp_path):
+    """Each line has a status, but no time; if there is a text instead, the log is refused."""
     log = log_of(tmp_path, "", bads=0, good=1, end="1,/pay,,504\n" * 1000)
     assert verdict_of(tmp_path, log, expect="error_ratio < 1 %").word == "FAIL"
     path = tmp_path / "requests.csv"
@@ -163,7 +163,7 @@ def test_an_outage_of_which_nobody_wrote_a_time_is_one(tmp_path):
 
 
 def test_lines_without_a_second_may_all_belong_to_the_worst_window(tmp_path):
-    """130 that were torn; ten seconds have 8 % of errors, and one second elsewhere is the quietest of all."""
+    """130 were torn; ten seconds have 8 % errors, and a second elsewhere has the fewest requests of all."""
     lines = [HEAD]
     for second in range(60):
         requests, failed = (30 if second == 55 else 100), (8 if 20 <= second < 30 else 0)

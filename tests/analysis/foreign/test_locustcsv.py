@@ -1,4 +1,4 @@
-"""Locust's CSVs as they are found: of all versions, cut, torn, mixed up, and not Locust's at all."""
+"""Locust's CSVs as they occur: from all versions, cut, torn, mixed up, and not Locust's at all."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def refusal(prefix) -> str:
 
 
 @pytest.mark.parametrize("version", ["1.0.3-names", "2.47-names"])
-def test_names_with_commas_quotes_and_newlines_are_read_whole(version):
-    """From Locust 1.0, which does not escape them, as from today's."""
+def test_names_with_commas_quotes_and_newlines_are_read_correctly(version):
+    """From Locust 1.0, which doesn't escape them, as from current versions."""
     run = load_locust_run(CAPTURES / version / "run")
     assert sorted(entry.name for entry in run.entries) == NAMES
     assert {failure.name for failure in run.failures} == set(NAMES[:2])
@@ -63,8 +63,8 @@ def test_names_with_commas_quotes_and_newlines_are_read_whole(version):
         ("2.47-ramp-brief", False, True),
     ],
 )
-def test_what_the_historys_percentiles_are_is_seen_in_the_files(version, full_history, cumulative):
-    """Versions differ: Locust 1.0 always writes those of the last ten seconds, later ones with full history only."""
+def test_what_the_historys_percentiles_cover_is_read_from_the_files(version, full_history, cumulative):
+    """Versions differ: Locust 1.0 always writes those of the last ten seconds, later ones only with full history."""
     run = load_locust_run(CAPTURES / version / "run")
     assert (run.full_history, run.cumulative) == (full_history, cumulative)
 
@@ -73,15 +73,15 @@ def test_what_the_historys_percentiles_are_is_seen_in_the_files(version, full_hi
     ("value_ms", "low_ms", "high_ms"),
     [(0, 0, 0.5), (26, 25.5, 26.5), (100, 99.5, 105), (110, 105, 115), (1000, 995, 1050), (10_000, 9950, 10_500)],
 )
-def test_rounding_is_locusts_own(value_ms, low_ms, high_ms):
+def test_rounding_is_like_locusts(value_ms, low_ms, high_ms):
     """Two digits, whole milliseconds below 100."""
     estimate = rounded(value_ms, 1)
     assert (estimate.low, estimate.high) == pytest.approx((low_ms / 1000, high_ms / 1000))
 
 
 @given(st.floats(min_value=0, max_value=100_000))
-def test_what_locust_rounds_lies_in_the_interval(time_ms):
-    """Against Locust's rule, written down anew. Source: locust/stats.py 2.47, bucket_response_time."""
+def test_a_time_lies_in_the_interval_of_its_rounded_value(time_ms):
+    """Rounded by a copy of Locust's rule. Source: locust/stats.py 2.47, bucket_response_time."""
     digits = 0 if time_ms < 100 else -1 if time_ms < 1000 else -2 if time_ms < 10_000 else -3
     estimate = rounded(round(time_ms, digits), 1)
     assert estimate.low - 1e-9 <= time_ms / 1000 <= estimate.high + 1e-9
@@ -90,7 +90,7 @@ def test_what_locust_rounds_lies_in_the_interval(time_ms):
 
 @pytest.mark.parametrize("name", ["stats", "stats_history", "failures", "exceptions"])
 def test_one_of_the_four_files_is_enough(tmp_path, name):
-    """The others are told as missing."""
+    """The others are reported as missing."""
     shutil.copy(CAPTURES / "2.15.1-all-failed" / f"run_{name}.csv", tmp_path)
     if name == "exceptions":
         write(tmp_path / "run", name, EXCEPTIONS, [[3, "boom", "", "local"]])
@@ -99,8 +99,8 @@ def test_one_of_the_four_files_is_enough(tmp_path, name):
     assert (run.total is None) == (name in {"failures", "exceptions"})
 
 
-def test_totals_come_from_the_history_where_there_is_no_other_place(tmp_path):
-    """With percentiles only where those are of the whole run."""
+def test_totals_come_from_the_history_if_there_is_no_other_file(tmp_path):
+    """With percentiles only if those cover the whole run."""
     for version, quantiles in (("2.47-ramp-brief", 11), ("2.47-ramp", 0)):
         shutil.copy(CAPTURES / version / "run_stats_history.csv", tmp_path)
         run = load_locust_run(tmp_path / "run")
@@ -109,7 +109,7 @@ def test_totals_come_from_the_history_where_there_is_no_other_place(tmp_path):
         assert "the totals are those of the history's last row" in run.damage
 
 
-def test_none_of_the_files_is_one_clear_error(tmp_path):
+def test_no_files_at_all_give_one_clear_error(tmp_path):
     """With the names that were looked for."""
     text = refusal(tmp_path / "nothing")
     assert "none of nothing_stats.csv, nothing_stats_history.csv" in text
@@ -128,7 +128,7 @@ def test_none_of_the_files_is_one_clear_error(tmp_path):
     ],
 )
 def test_a_file_that_is_not_locusts_is_named_with_what_was_found(tmp_path, content):
-    """Not guessed at."""
+    """Its content is not guessed at."""
     (tmp_path / "run_stats.csv").write_bytes(content)
     text = refusal(tmp_path / "run")
     assert "run_stats.csv: not a stats file of Locust 1.0 or later" in text
@@ -136,12 +136,12 @@ def test_a_file_that_is_not_locusts_is_named_with_what_was_found(tmp_path, conte
 
 
 def test_the_wrong_one_of_the_four_is_refused(tmp_path):
-    """A history under the name of the totals."""
+    """A history under the totals' name."""
     shutil.copy(CAPTURES / "2.47-ramp" / "run_stats_history.csv", tmp_path / "run_stats.csv")
     assert "not a stats file" in refusal(tmp_path / "run")
 
 
-def test_a_directory_in_the_place_of_a_file_is_refused(tmp_path):
+def test_a_directory_in_place_of_a_file_is_refused(tmp_path):
     """Without a traceback."""
     (tmp_path / "run_stats.csv").mkdir()
     assert "can't be read" in refusal(tmp_path / "run")
@@ -150,8 +150,8 @@ def test_a_directory_in_the_place_of_a_file_is_refused(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("version", ["1.0.3-names", "2.47-names"])
 @pytest.mark.parametrize("name", ["stats", "stats_history", "failures"])
-def test_a_file_cut_anywhere_is_read_to_its_last_whole_line(tmp_path, version, name):
-    """Each number that is read is one that was written."""
+def test_a_file_cut_anywhere_is_read_to_its_last_complete_line(tmp_path, version, name):
+    """Each number that is read had been written."""
     for file in (CAPTURES / version).glob("run_*.csv"):
         shutil.copy(file, tmp_path)
     path = tmp_path / f"run_{name}.csv"
@@ -169,8 +169,8 @@ def test_a_file_cut_anywhere_is_read_to_its_last_whole_line(tmp_path, version, n
 
 @pytest.mark.slow
 @given(st.binary(max_size=400), st.integers(0, 2000))
-def test_garbage_in_the_middle_costs_lines_and_nothing_else(tmp_path_factory, garbage, at):
-    """No exception, no number that is not finite."""
+def test_garbage_in_the_middle_only_costs_lines(tmp_path_factory, garbage, at):
+    """No exception, and only finite numbers."""
     directory = tmp_path_factory.mktemp("torn")
     for name in ("stats", "stats_history"):
         content = (CAPTURES / "2.47-names" / f"run_{name}.csv").read_bytes()
@@ -186,10 +186,10 @@ def test_garbage_in_the_middle_costs_lines_and_nothing_else(tmp_path_factory, ga
 @pytest.mark.parametrize("ending", ["\n", "\r\n", "\r\r\n", "\r", "\n\n\r", "\r\n\r\n\n"])
 @pytest.mark.parametrize("version", ["1.0.3", "1.0.3-names", "2.47-names", "2.47-ramp"])
 def test_lines_may_end_in_any_way(tmp_path, version, ending):
-    """Locust on Windows writes CR CR LF; what an editor or a transfer makes of it is as good."""
+    """Locust on Windows writes CR CR LF; what an editor or a transfer turns that into is fine, too."""
     truth = load_locust_run(CAPTURES / version / "run")
     for path in (CAPTURES / version).glob("run_*.csv"):
-        # A name with a line break in it keeps its own.
+        # A name with a line break in it keeps that one.
         text = path.read_bytes().decode().replace("\r\n", "\n").replace("health\n<b>", "health\0<b>")
         text = text.replace("\n", ending).replace("\0", "\n")
         (tmp_path / path.name).write_bytes(text.encode())
@@ -206,14 +206,14 @@ def test_lines_may_end_in_any_way(tmp_path, version, ending):
 
 @pytest.mark.parametrize("name", ["", "NA", "null", "nan", "None", "N/A", "-", "0", "Aggregated"])
 def test_no_name_is_left_out(tmp_path, name):
-    """Not one that another program takes for a missing value."""
+    """Not even one that other programs take for a missing value."""
     rows = [stats_row(name, failures=900), stats_row("/b"), total_row(2000)]
     run = load_locust_run(write_stats(tmp_path / "run", rows))
     assert [(entry.name, entry.failures) for entry in run.entries] == [(name, 900), ("/b", 0)]
 
 
-def test_a_quote_that_is_never_closed_costs_its_own_line(tmp_path):
-    """Not the failing endpoint behind it; and what is missing is seen in the row of all."""
+def test_a_quote_that_is_never_closed_only_costs_its_own_line(tmp_path):
+    """Not the failing endpoint after it; and the total row shows what is missing."""
     total = total_row(2100, failures=900)
     prefix = write_stats(
         tmp_path / "run", [stats_row("/a"), stats_row("Q", requests=100), stats_row("/b", failures=900), total]
@@ -228,8 +228,8 @@ def test_a_quote_that_is_never_closed_costs_its_own_line(tmp_path):
 
 @pytest.mark.parametrize("content", [b"?", b"GET,/x,many,0\n", b'GET,"/x,1,0\n', b"x\n" * 50, b"N/A," * 21 + b"N/A\n"])
 @pytest.mark.parametrize("name", ["stats", "stats_history"])
-def test_a_file_from_which_no_row_came_is_refused(tmp_path, name, content):
-    """'Nothing readable' is not 'nothing there'."""
+def test_a_file_without_a_readable_row_is_refused(tmp_path, name, content):
+    """'Nothing readable' is different from 'nothing there'."""
     header = STATS if name == "stats" else HISTORY
     (tmp_path / f"run_{name}.csv").write_bytes(",".join(header).encode() + b"\n" + content)
     text = refusal(tmp_path / "run")
@@ -237,7 +237,7 @@ def test_a_file_from_which_no_row_came_is_refused(tmp_path, name, content):
 
 
 def test_headers_alone_are_refused(tmp_path):
-    """Locust had written nothing yet, and a report on it would say that there was nothing."""
+    """Locust had not written anything yet, and a report would say that there was nothing."""
     assert "it has no row" in refusal(write_stats(tmp_path / "run", []))
     (tmp_path / "run_stats.csv").write_bytes(b"")
     assert "each file is empty" in refusal(tmp_path / "run")
@@ -252,7 +252,7 @@ def test_headers_alone_are_refused(tmp_path):
     st.booleans(),
 )
 def test_whatever_bytes_a_file_has_it_gives_rows_or_a_reason(tmp_path_factory, pieces, name, headed):
-    """Never another exception, and never a run without requests for a file with rows."""
+    """Never another exception, and never a run without requests for a file that has rows."""
     directory = tmp_path_factory.mktemp("any")
     path = directory / f"run_{name}.csv"
     path.write_bytes((HEADERS[name] if headed else b"") + b"".join(pieces))
@@ -272,7 +272,7 @@ def test_whatever_bytes_a_file_has_it_gives_rows_or_a_reason(tmp_path_factory, p
         st.binary(min_size=1, max_size=6).filter(lambda name: not set(name) & set(b'",\r\n')), min_size=1, unique=True
     )
 )
-def test_names_keep_their_identity_byte_for_byte(tmp_path_factory, names):
+def test_names_stay_distinct_byte_for_byte(tmp_path_factory, names):
     """As many endpoints as there were, each with its own failures, whatever the code page."""
     directory = tmp_path_factory.mktemp("pages")
     rows = [ROW.replace(b"/x,1000,7", b"/%b,1000,%d" % (name, number)) for number, name in enumerate(names)]
@@ -283,7 +283,7 @@ def test_names_keep_their_identity_byte_for_byte(tmp_path_factory, names):
     assert all(entry.name.encode() for entry in run.entries)
 
 
-def test_na_cells_and_odd_numbers_are_no_data(tmp_path):
+def test_na_cells_and_odd_numbers_count_as_missing(tmp_path):
     """N/A, infinities, negative and absurd numbers."""
     odd = stats_row("/odd")
     odd[5], odd[7], odd[9], odd[-1] = "inf", "-3", "1e300", "nan"
@@ -294,8 +294,8 @@ def test_na_cells_and_odd_numbers_are_no_data(tmp_path):
     assert 1.0 not in odd.quantiles
 
 
-def test_percentile_columns_of_ones_own_are_taken_as_they_are(tmp_path):
-    """Locust lets anybody choose them."""
+def test_custom_percentile_columns_are_read(tmp_path):
+    """Locust lets users choose them."""
     header = [*STATS[:11], "42%", "97.5%"]
     row = [*stats_row("/x")[:11], 10, 90]
     run = load_locust_run(write(tmp_path / "run", "stats", header, [row]))
@@ -315,7 +315,7 @@ def test_a_missing_aggregated_row_is_added_up(tmp_path):
 
 @pytest.mark.parametrize("name", ["stats", "failures", "exceptions"])
 def test_several_runs_in_one_file_of_totals_are_refused(tmp_path, name):
-    """Which of two rows of an endpoint counts, and whether failures add up, nobody knows."""
+    """It is unclear which of an endpoint's two rows counts, and whether failures add up."""
     write_stats(tmp_path / "run", [stats_row("/a"), total_row()])
     path = tmp_path / f"run_{name}.csv"
     rows = {"stats": ROW, "failures": b"GET,/a,no,3\r\n", "exceptions": b"3,no,Traceback,n\r\n"}[name]
@@ -323,8 +323,8 @@ def test_several_runs_in_one_file_of_totals_are_refused(tmp_path, name):
     assert f"{path}: several runs in one file: its first line appears again" in refusal(tmp_path / "run")
 
 
-def test_several_runs_in_one_history_are_told_apart_with_or_without_their_headers(tmp_path):
-    """By their counters; a header is neither a line that was lost nor an endpoint."""
+def test_several_runs_in_one_history_are_separated_with_or_without_headers(tmp_path):
+    """By their counters; a header is neither a lost line nor an endpoint."""
     for name, start_s in (("first", 0.0), ("second", 4000.0)):
         write_history(tmp_path / name, users=lambda _: 10, rate_rps=lambda _: 10, seconds=30)
         text = (tmp_path / f"{name}_stats_history.csv").read_text()
@@ -338,7 +338,7 @@ def test_several_runs_in_one_history_are_told_apart_with_or_without_their_header
 
 
 def test_an_empty_run_is_a_run(tmp_path):
-    """Files with a header, or not even that."""
+    """Files with only a header, or without even that."""
     write(tmp_path / "run", "stats", STATS, [total_row(0)])
     write(tmp_path / "run", "stats_history", HISTORY, [])
     (tmp_path / "run_failures.csv").write_text("")
@@ -347,7 +347,7 @@ def test_an_empty_run_is_a_run(tmp_path):
     assert "the failures file is empty" in run.damage
 
 
-def test_percentiles_that_are_all_zero_are_no_times(tmp_path):
+def test_percentiles_that_are_all_zero_are_not_times(tmp_path):
     """Nothing ended in those ten seconds."""
     prefix = write_history(tmp_path / "run", users=lambda _: 5, rate_rps=lambda s: 50 if s < 20 else 0, seconds=40)
     path = tmp_path / "run_stats_history.csv"

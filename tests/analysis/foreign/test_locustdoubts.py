@@ -1,4 +1,4 @@
-"""Locust's CSVs that contradict each other, or lack what another has: never a PASS that it could turn."""
+"""Locust's CSVs that contradict each other, or lack what another has: never a PASS that this could change."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ERRORS, TIMES = "error_ratio < 1 %", "p(95) < 200 ms"
 
 
 def told(second: int, requests: int, failures: int = 0, *, p95_ms: int = 40) -> list:
-    """A row of it: ten seconds' percentiles, below the longest time so far."""
+    """A row of the history: percentiles of ten seconds, below the longest time so far."""
     totals = Totals(requests, failures, mean_ms=p95_ms / 2, longest_ms=p95_ms * 2.0)
     return history_row(second, totals, quantiles_ms(p95_ms))
 
@@ -36,7 +36,7 @@ def steady(seconds: int) -> list[list]:
 
 
 def words(tmp_path, thresholds, *, rows=(), history=(), failures=(), exceptions=()):
-    """Of these files, and their verdict: `thresholds` are pairs of an endpoint (None: all) and what is expected."""
+    """The verdict on these files; `thresholds` are pairs of an endpoint (None: all) and an expectation."""
     prefix = tmp_path / "run"
     if rows:
         write_stats(prefix, rows)
@@ -76,14 +76,14 @@ OUT_OF_DATE = [*steady(10), *(told(10 + n, 1000 + 100 * n, 100 * n, p95_ms=5_000
         ("/a", "count >= 10000", "PASS", ""),
     ],
 )
-def test_a_history_that_goes_on_to_failures_passes_nothing(tmp_path, endpoint, expect, word, why):
-    """A run that was killed before its totals were written."""
+def test_a_history_that_continues_with_failures_prevents_a_pass(tmp_path, endpoint, expect, word, why):
+    """The run was killed before its totals were written."""
     found, reason = judged(tmp_path, endpoint, expect, rows=GOOD, history=KILLED)
     assert (found, why in reason) == (word, True), reason
 
 
 @pytest.mark.parametrize("endpoint", [None, "/a"])
-def test_totals_that_are_out_of_date_pass_nothing(tmp_path, endpoint):
+def test_outdated_totals_prevent_a_pass(tmp_path, endpoint):
     """1,000 requests there, 7,000 in the history; with full history the endpoint's own rows decide."""
     rows = [stats_row("/a"), total_row(1000)]
     assert (
@@ -95,8 +95,8 @@ def test_totals_that_are_out_of_date_pass_nothing(tmp_path, endpoint):
     assert judged(tmp_path, endpoint, ERRORS, rows=rows, history=both)[0] == "FAIL"
 
 
-def test_a_history_that_went_on_slowly_turns_a_throughput(tmp_path):
-    """Requests per second are of the time that the totals know."""
+def test_a_history_that_continues_slowly_changes_the_throughput(tmp_path):
+    """The totals' requests per second only cover the time until then."""
     history = [*steady(10), *(told(10 + n, 1000 + n) for n in range(1, 91))]
     rows = [stats_row("/a"), total_row(1000)]
     rows[0][9] = rows[1][9] = 100.0
@@ -109,12 +109,12 @@ def test_a_history_that_went_on_slowly_turns_a_throughput(tmp_path):
     "expect", [ERRORS, TIMES, "max < 1 s", "mean < 100 ms", "throughput >= 50 rps", "count >= 5000"]
 )
 @pytest.mark.parametrize("seconds", [95, 99, 100, 101, 102])
-def test_healthy_files_of_neighbouring_moments_pass(tmp_path, endpoint, expect, seconds):
-    """The history a second or more behind the totals, or ahead of them."""
+def test_healthy_files_from_slightly_different_moments_pass(tmp_path, endpoint, expect, seconds):
+    """With the history a second or more behind the totals, or ahead of them."""
     assert judged(tmp_path, endpoint, expect, rows=GOOD, history=steady(seconds))[0] == "PASS"
 
 
-def test_a_history_behind_its_totals_with_more_failures_passes_nothing(tmp_path):
+def test_a_history_behind_its_totals_with_more_failures_prevents_a_pass(tmp_path):
     """Counters only grow."""
     word, reason = judged(tmp_path, None, ERRORS, rows=GOOD, history=[told(90, 9_000, 900)])
     assert (word, "900 failures more than the stats file" in reason) == ("INCONCLUSIVE", True)
@@ -125,8 +125,8 @@ def test_a_history_behind_its_totals_with_more_failures_passes_nothing(tmp_path)
 @pytest.mark.parametrize("history", [[], steady(100)])
 @pytest.mark.parametrize("endpoint", [None, "/a"])
 @pytest.mark.parametrize("expect", [ERRORS, TIMES])
-def test_failures_that_the_totals_deny_pass_nothing(tmp_path, endpoint, expect, history):
-    """900 of them in the file of failures, none in that of the totals; one more is written in between."""
+def test_failures_missing_from_the_totals_prevent_a_pass(tmp_path, endpoint, expect, history):
+    """900 in the failures file, none in the totals; one more may be written in between."""
     failures = [["GET", "/a", "HTTPError('500')", 900]]
     word, reason = judged(tmp_path, endpoint, expect, rows=GOOD, history=history, failures=failures)
     assert (word, "the failures file has 900 failures, the stats file 0" in reason) == ("INCONCLUSIVE", True), reason
@@ -134,16 +134,16 @@ def test_failures_that_the_totals_deny_pass_nothing(tmp_path, endpoint, expect, 
     assert judged(tmp_path, endpoint, expect, rows=GOOD, history=history, failures=failures)[0] == "PASS"
 
 
-def test_failures_of_another_endpoint_are_its_own(tmp_path):
-    """And the totals'."""
+def test_failures_of_another_endpoint_dont_count_for_this_one(tmp_path):
+    """But they do for the totals."""
     failures = [["GET", "/b", "HTTPError('500')", 900]]
     verdict = words(tmp_path, [("/a", ERRORS), (None, ERRORS)], rows=GOOD, failures=failures)
     assert [judgement.word for judgement in verdict.judgements] == ["PASS", "INCONCLUSIVE"]
 
 
 @pytest.mark.parametrize("expect", [ERRORS, TIMES])
-def test_two_rows_of_one_endpoint_that_differ_pass_nothing(tmp_path, expect):
-    """Whichever stands first; an older state of the same row does no harm."""
+def test_two_different_rows_of_one_endpoint_prevent_a_pass(tmp_path, expect):
+    """Whichever comes first; an older state of the same row does no harm."""
     good, bad = stats_row("/a"), stats_row("/a", failures=900)
     rows = [good, bad, total_row(2000, 900)]
     word, reason = judged(tmp_path, "/a", expect, rows=rows)
@@ -156,8 +156,8 @@ def test_two_rows_of_one_endpoint_that_differ_pass_nothing(tmp_path, expect):
 
 
 @pytest.mark.parametrize("expect", [ERRORS, TIMES, "max < 1 s", "mean < 100 ms"])
-def test_without_the_row_of_all_nothing_of_all_passes(tmp_path, expect):
-    """Locust ends its file with it: what else is missing, only a history can tell, and of percentiles not even that."""
+def test_without_the_total_row_no_threshold_on_all_endpoints_passes(tmp_path, expect):
+    """Locust writes it last, so only a history can show what else is missing, and for percentiles not even that."""
     word, reason = judged(tmp_path, None, expect, rows=GOOD[:1])
     assert word == "INCONCLUSIVE"
     assert ("other rows may be missing" in reason) == (expect != TIMES)
@@ -169,20 +169,20 @@ def test_without_the_row_of_all_nothing_of_all_passes(tmp_path, expect):
     assert "added up from the rows of each endpoint" in verdict.judgements[0].reason
 
 
-def test_a_lost_row_may_be_of_the_same_name(tmp_path):
+def test_a_lost_row_may_have_the_same_name(tmp_path):
     """With another method."""
     rows = [stats_row("/a"), stats_row("/a", method="POST", failures=1100), total_row(2000, 900)]
     verdict = words(tmp_path, [("/a", ERRORS), ("/a", "count >= 500")], rows=rows)
     assert [judgement.word for judgement in verdict.judgements] == ["INCONCLUSIVE", "PASS"]
 
 
-def test_failures_of_all_that_no_row_has_are_somebodys(tmp_path):
-    """All together have no more requests than the rows, and 900 failures more."""
+def test_failures_that_only_the_total_has_prevent_a_pass(tmp_path):
+    """All endpoints together have no more requests than the rows, but 900 more failures."""
     assert judged(tmp_path, "/a", ERRORS, rows=[stats_row("/a"), total_row(1000, 900)])[0] == "INCONCLUSIVE"
 
 
-def test_percentiles_that_fall_pass_nothing(tmp_path):
-    """A row that contradicts itself."""
+def test_falling_percentiles_prevent_a_pass(tmp_path):
+    """The row contradicts itself."""
     row = stats_row("/a")
     row[15] = 5_000
     word, reason = judged(tmp_path, "/a", TIMES, rows=[row, total_row(1000)])
@@ -190,8 +190,8 @@ def test_percentiles_that_fall_pass_nothing(tmp_path):
 
 
 @pytest.mark.parametrize(("raised", "word"), [(99_999, "INCONCLUSIVE"), (11, "INCONCLUSIVE"), (10, "PASS")])
-def test_exceptions_of_the_users_code_weaken_a_pass_as_in_a_run_of_our_own(tmp_path, raised, word):
-    """From 1 % of the requests on; they end what was to be sent."""
+def test_exceptions_in_users_code_weaken_a_pass_as_in_our_own_runs(tmp_path, raised, word):
+    """From 1 % of the requests on: they cut short what should have been sent."""
     rows = [stats_row("/a"), total_row(1000)]
     verdict = words(tmp_path, [(None, TIMES)], rows=rows, exceptions=[[raised, "KeyError('x')", "", "local"]])
     assert verdict.word == word
@@ -199,8 +199,8 @@ def test_exceptions_of_the_users_code_weaken_a_pass_as_in_a_run_of_our_own(tmp_p
     assert words(tmp_path, [(None, "max < 1 ms")], rows=rows).word == "FAIL"
 
 
-def test_two_columns_of_one_name_are_refused(tmp_path):
-    """Nobody knows which of them counts."""
+def test_two_columns_with_the_same_name_are_refused(tmp_path):
+    """It is unclear which of them counts."""
     write(tmp_path / "run", "stats", [*STATS, "Failure Count"], [[*stats_row("/a", failures=900), 0]])
     with pytest.raises(InputError, match="several columns of the stats file are called 'Failure Count'"):
         load_locust_run(tmp_path / "run")

@@ -14,12 +14,12 @@ from loadproof.scenario.expectation import parse_expectation
 from simulation.locustcsvs import HISTORY, PERCENTILES, Totals, history_row, measured_row, stats_row, write, write_stats
 
 SECOND = st.tuples(st.integers(0, 20), st.integers(0, 20), st.sampled_from((5, 400, 7000)))
-"""Fast requests, slow ones, and how slow these are (ms)."""
+"""Numbers of fast and slow requests, and how slow the latter are (ms)."""
 
 
 @pytest.mark.slow
 @given(st.lists(SECOND, min_size=12, max_size=40), st.booleans())
-def test_what_locust_writes_of_one_run_leaves_room(tmp_path_factory, seconds, cumulative):
+def test_what_locust_writes_about_one_run_leaves_room(tmp_path_factory, seconds, cumulative):
     """Whatever came when: windows of ten seconds, or everything since the start."""
     times = [[3.0] * fast + [float(ms)] * slow for fast, slow, ms in seconds]
     everything = [time for second in times for time in second] or [3.0]
@@ -40,7 +40,7 @@ def test_what_locust_writes_of_one_run_leaves_room(tmp_path_factory, seconds, cu
 
 
 def denied(tmp_path, *, requests: int, every_s: int, rows: int = 20) -> bool:
-    """Whether 4 s at p90 in each row, 100 requests a second, leaves no room for 40 ms at p95 of that many."""
+    """Whether 4 s at p90 in each row, at 100 requests a second, leaves no room for 40 ms at p95 of all requests."""
     told = [history_row(n, Totals(100 * n, 0, 20.0, 6000.0), [4000] * 11) for n in range(1, every_s * rows, every_s)]
     total = ["", "Aggregated", *stats_row("/a", requests=requests)[2:]]
     prefix = write_stats(tmp_path / "run", [total])
@@ -48,8 +48,8 @@ def denied(tmp_path, *, requests: int, every_s: int, rows: int = 20) -> bool:
     return percentile_denied(parse_expectation("p(95) < 1 s"), run) is not None
 
 
-def test_a_history_of_a_small_part_leaves_room_for_the_rest(tmp_path):
-    """What it doesn't cover may have been fast: after its end, or in between if it has few rows."""
+def test_a_history_of_a_small_part_leaves_room_for_the_other_requests(tmp_path):
+    """Requests that it doesn't cover may have been fast: after its end, or in between if it has few rows."""
     assert denied(tmp_path, requests=2000, every_s=1)
     assert not denied(tmp_path, requests=40_000, every_s=1)
     assert not denied(tmp_path, requests=40_000, every_s=20)

@@ -1,4 +1,4 @@
-"""Rows of Locust's that contradict themselves pass nothing; rows as Locust writes them never do."""
+"""Rows of Locust's statistics that contradict themselves never pass; rows as Locust writes them never do that."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EXPECTED = ("error_ratio < 1 %", "p(90) < 200 ms", "mean < 1 min", "throughput >
 
 
 def changed(**cells) -> list:
-    """A row of 2,000 requests with a p95 of 40 ms, and these cells instead."""
+    """A row of 2,000 requests with a p95 of 40 ms, with these cells changed."""
     row = stats_row("/a", requests=2000)
     for name, value in cells.items():
         row[STATS.index(name)] = value
@@ -42,8 +42,8 @@ def changed(**cells) -> list:
     ],
 )
 @pytest.mark.parametrize("endpoint", [None, "/a"])
-def test_a_row_that_contradicts_itself_passes_nothing(tmp_path, cells, what, endpoint):
-    """Not even what the columns at odds are not needed for; and the report says so without thresholds."""
+def test_a_row_that_contradicts_itself_prevents_a_pass(tmp_path, cells, what, endpoint):
+    """Even of thresholds that don't read those columns; and the report mentions it without thresholds."""
     row = changed(**cells)
     rows = [row, ["", "Aggregated", *row[2:]]]
     run = load_locust_run(written(tmp_path / "run", rows))
@@ -54,15 +54,15 @@ def test_a_row_that_contradicts_itself_passes_nothing(tmp_path, cells, what, end
     assert any("contradicts itself in 2 rows" in sentence and what in sentence for sentence in run.damage)
 
 
-def test_the_sum_of_rows_that_contradict_themselves_passes_nothing(tmp_path):
-    """Where there is no row for all endpoints."""
+def test_a_sum_of_rows_that_contradict_themselves_prevents_a_pass(tmp_path):
+    """If there is no row for all endpoints."""
     run = load_locust_run(written(tmp_path / "run", [changed(**{"Failures/s": 40.0})]))
     judgement = verdict_on_csvs((FileThreshold(expect="error_ratio < 1 %"),), run).judgements[0]
     assert "its row contradicts itself: Failures/s is 40" in judgement.reason
 
 
-def test_another_endpoints_row_is_another_matter(tmp_path):
-    """What contradicts itself there says nothing about this one, or about all together."""
+def test_another_endpoints_contradictions_dont_matter(tmp_path):
+    """They say nothing about this endpoint, or about all together."""
     rows = [changed(), changed(**{"Name": "/b", "Failures/s": 40.0}), total_row(4000)]
     run = load_locust_run(written(tmp_path / "run", rows))
     verdict = verdict_on_csvs(
@@ -97,7 +97,7 @@ def test_what_locust_writes_never_contradicts_itself(times_ms, copies, failed, t
 
 
 @pytest.mark.parametrize("version", sorted(path.name for path in (ROOT / "tests/captures").glob("[0-9]*")))
-def test_files_of_all_versions_contradict_nothing(version):
+def test_files_of_all_versions_dont_contradict_themselves(version):
     """As they were captured."""
     run = load_locust_run(ROOT / "tests/captures" / version / "run")
     assert not any(entry.contradictions for entry in (*run.entries, run.total))

@@ -1,4 +1,4 @@
-"""Thresholds on Locust's CSVs: what can be judged, how, and what is refused with its reason."""
+"""Thresholds on Locust's CSVs: what can be judged, how, and what is refused with the reason."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def run(tmp_path):
 
 
 def judged(tmp_path, run, *thresholds: str):
-    """Each a line of YAML."""
+    """Each threshold is a line of YAML."""
     file = tmp_path / "thresholds.yaml"
     file.write_text("thresholds:\n" + "".join(f"  - {{{threshold}}}\n" for threshold in thresholds), encoding="utf-8")
     return verdict_on_csvs(read_csv_thresholds(file, run), run)
@@ -65,13 +65,13 @@ def refused(tmp_path, run, *thresholds: str) -> list[str]:
         ("endpoint: /broken, expect: p(95) < 2 ms", "INCONCLUSIVE"),
     ],
 )
-def test_one_threshold_one_word(tmp_path, run, threshold, word):
-    """INCONCLUSIVE where the limit lies in the rounding, where there is no data, where there are only failures."""
+def test_each_threshold_has_its_word(tmp_path, run, threshold, word):
+    """INCONCLUSIVE if the limit lies within the rounding, without data, and if there are only failures."""
     assert judged(tmp_path, run, threshold).word == word
 
 
-def test_a_total_that_tells_of_fewer_failures_than_its_endpoints_passes_nothing(tmp_path):
-    """Nobody knows which of them is right; an endpoint's own row is another matter."""
+def test_a_total_with_fewer_failures_than_its_endpoints_prevents_a_pass(tmp_path):
+    """It is unclear which is right; an endpoint's own row is not affected."""
     rows = [stats_row("/x", requests=1000, failures=900), total_row()]
     run = load_locust_run(write_stats(tmp_path / "run", rows))
     assert judged(tmp_path, run, "expect: error_ratio < 1 %").word == "INCONCLUSIVE"
@@ -79,13 +79,13 @@ def test_a_total_that_tells_of_fewer_failures_than_its_endpoints_passes_nothing(
 
 
 def test_a_few_requests_without_an_error_decide_nothing(tmp_path):
-    """Wilson's interval: none in 100 may well be 3 %."""
+    """By Wilson's interval, none in 100 may well be 3 %."""
     run = load_locust_run(write_stats(tmp_path / "run", [stats_row("/x", requests=100)]))
     assert judged(tmp_path, run, "expect: error_ratio < 1 %").word == "INCONCLUSIVE"
 
 
 def test_a_few_requests_show_no_percentile(tmp_path):
-    """As in a run of our own: of one request every percentile is its time."""
+    """As in our own runs: with a single request every percentile is its time."""
     run = load_locust_run(write_stats(tmp_path / "run", [stats_row("/x", requests=1)]))
     few = judged(tmp_path, run, "endpoint: /x, expect: p(95) < 60 s")
     assert few.word == "INCONCLUSIVE"
@@ -95,7 +95,7 @@ def test_a_few_requests_show_no_percentile(tmp_path):
 
 
 def test_times_are_marked_as_without_sampling_error(tmp_path, run):
-    """And with few samples, or many failures, that is said too."""
+    """Few samples, or many failures, are mentioned too."""
     verdict = judged(
         tmp_path,
         run,
@@ -112,7 +112,7 @@ def test_times_are_marked_as_without_sampling_error(tmp_path, run):
 
 
 def test_fail_beats_inconclusive_beats_pass(tmp_path, run):
-    """One word for all."""
+    """There is one word for all thresholds."""
     good, thin, bad = "expect: p(95) < 1 s", "endpoint: /never, expect: max < 1 s", "expect: error_ratio < 0.1 %"
     assert judged(tmp_path, run, good, thin, bad).word == "FAIL"
     assert judged(tmp_path, run, good, thin).word == "INCONCLUSIVE"
@@ -154,14 +154,14 @@ def test_fail_beats_inconclusive_beats_pass(tmp_path, run):
         ("endpoint: 7, expect: p(95) < 1 s", "endpoint"),
     ],
 )
-def test_what_cannot_be_judged_is_refused_with_its_reason(tmp_path, run, threshold, message):
-    """Never guessed."""
+def test_undecidable_thresholds_are_refused_with_the_reason(tmp_path, run, threshold, message):
+    """Nothing is guessed."""
     (problem,) = refused(tmp_path, run, threshold)
     assert message in problem
     assert "thresholds.yaml:2:" in problem
 
 
-def test_all_that_is_wrong_is_told_at_once(tmp_path, run):
+def test_all_errors_are_reported_at_once(tmp_path, run):
     """With line and column."""
     problems = refused(tmp_path, run, "endpoint: /balence, expect: goodput_ratio > 1 %", "expect: p(12) < 1 s")
     assert len(problems) == 3
@@ -170,7 +170,7 @@ def test_all_that_is_wrong_is_told_at_once(tmp_path, run):
 
 @pytest.mark.slow
 def test_thousands_of_names_are_not_all_listed(tmp_path):
-    """Some, and how many more."""
+    """Only some, and how many more."""
     run = load_locust_run(write_stats(tmp_path / "run", [stats_row(f"/item/{i}") for i in range(3000)]))
     (problem,) = refused(tmp_path, run, "endpoint: zzz, expect: max < 1 s")
     assert "and 2,995 more" in problem

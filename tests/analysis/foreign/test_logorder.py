@@ -1,4 +1,4 @@
-"""A log whose times begin again may be several runs, of which one violated what all of them together keep."""
+"""A log whose times begin again may be several runs, one of which violated what all of them together meet."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ JOINED = {
 
 @pytest.mark.parametrize("rows", [250_000, 300])
 @pytest.mark.parametrize("lines", JOINED.values(), ids=JOINED)
-def test_runs_that_were_joined_pass_nothing(tmp_path, monkeypatch, lines, rows):
-    """One of them may have violated what they keep together; in one chunk or in many."""
+def test_joined_runs_never_pass(tmp_path, monkeypatch, lines, rows):
+    """One of them may have violated what they meet together; in one chunk or in many."""
     monkeypatch.setattr(requestlog, "_CHUNK_ROWS", rows)
     for expect in ("count >= 1500", "error_ratio < 1 %", "p(95) < 1 s"):
         verdict = verdict_of(tmp_path, lines, expect)
@@ -56,14 +56,14 @@ def test_runs_that_were_joined_pass_nothing(tmp_path, monkeypatch, lines, rows):
     assert "its times begin again" in log_facts(log_of(tmp_path, lines))
 
 
-def test_two_runs_have_no_throughput_together(tmp_path):
-    """Of 50 requests per second each, 100 were judged."""
+def test_two_joined_runs_have_no_common_throughput(tmp_path):
+    """Of 50 requests per second each, 100 used to be judged."""
     verdict = verdict_of(tmp_path, JOINED["two runs"], "throughput >= 90 rps")
     assert verdict.word == "INCONCLUSIVE", verdict.reason
 
 
-def test_what_joined_runs_violate_together_one_of_them_did(tmp_path):
-    """A FAIL stays one."""
+def test_joined_runs_can_fail(tmp_path):
+    """What they violate together, one of them violated."""
     assert verdict_of(tmp_path, [*run_lines(), *run_lines(failed=500)], "error_ratio < 1 %").word == "FAIL"
 
 
@@ -92,15 +92,15 @@ def test_lines_of_one_run_may_come_in_any_order(tmp_path, monkeypatch, lines, ro
 
 
 @pytest.mark.parametrize(("pause_s", "is_told"), [(3600, True), (61, True), (30, False)])
-def test_a_pause_that_lowers_rates_is_told(tmp_path, pause_s, is_told):
-    """Two runs of 50 requests per second, an hour apart, are a log of 0.5."""
+def test_a_pause_that_lowers_rates_is_reported(tmp_path, pause_s, is_told):
+    """Two runs at 50 requests per second, an hour apart, make a log with 0.5."""
     log = log_of(tmp_path, [*run_lines(start_s=1.7e9), *run_lines(start_s=1.7e9 + 20 + pause_s)])
     assert any("no request began for" in note for note in log.notes) == is_told
     assert ("after 20 s; rates include that pause" in log_facts(log)) == is_told
 
 
-def test_a_line_that_ends_within_its_status_is_none(tmp_path):
-    """A 2 is no answer that was wrong, but the beginning of a 200."""
+def test_a_line_that_ends_within_its_status_is_left_out(tmp_path):
+    """A 2 is not a wrong answer, but the beginning of a 200."""
     path = tmp_path / "requests.csv"
     path.write_text("\n".join([HEAD, *run_lines()])[:-2])
     log = read_log(path)

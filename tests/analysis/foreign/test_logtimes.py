@@ -1,4 +1,4 @@
-"""The unit of a log's times: named, recognised, or unclear and then refused with its remedy."""
+"""The unit of a log's times: named, recognised, or unclear and then refused with a remedy."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def test_a_column_that_names_its_unit_is_read_in_it(tmp_path, factor, start_s):
 
 
 @pytest.mark.parametrize("infinite", ["1e999", "-inf"])
-def test_what_is_beyond_all_numbers_is_no_time(tmp_path, infinite):
-    """However many there are, side by side: it costs its lines, and tells nothing of the unit."""
+def test_an_infinite_time_is_no_time(tmp_path, infinite):
+    """However many there are, next to each other: they only cost their lines, and don't affect the unit."""
     times = [f"{1_700_000_000_000 + 10 * number}" for number in range(1000)]
     log = logged(tmp_path, [infinite, *times, *[infinite] * 1500])
     assert (log.requests, log.traffic.measured_s, log.traffic.start_unix_s) == (1000, 10.0, 1_700_000_000)
@@ -46,7 +46,7 @@ def test_what_is_beyond_all_numbers_is_no_time(tmp_path, infinite):
 @pytest.mark.parametrize("factor", [1000, 10**6, 10**9])
 @pytest.mark.parametrize("decimals", [0, 1])
 def test_a_smaller_unit_since_the_start_is_unclear_and_refused(tmp_path, factor, decimals):
-    """20 s in milliseconds look like six hours: any verdict would be on another load."""
+    """20 s in milliseconds look like six hours: any verdict would be about another load."""
     text = refusal(tmp_path, [f"{second * factor:.{decimals}f}" for second in SECONDS])
     assert "the unit of `seconds` is unclear" in text
     assert "rename that column to its unit: time_s, time_ms, time_us or time_ns" in text
@@ -66,7 +66,7 @@ def test_a_smaller_unit_since_the_start_is_unclear_and_refused(tmp_path, factor,
         (SECONDS, "seconds"),
     ],
 )
-def test_long_and_sparse_logs_are_read_where_their_unit_is_known(tmp_path, times, column):
+def test_long_and_sparse_logs_are_read_if_their_unit_is_known(tmp_path, times, column):
     """Under an hour, dense enough, named, since 1970, or in ISO 8601."""
     assert logged(tmp_path, times, column).requests == len(times)
 
@@ -83,8 +83,8 @@ def test_two_units_in_one_log_are_refused(tmp_path, every, column, rows_each):
 
 
 @pytest.mark.slow
-def test_lines_in_any_order_are_one_unit(tmp_path, monkeypatch):
-    """Sorted by something else, or by several workers one after another, chunk by chunk."""
+def test_lines_in_any_order_are_read_in_one_unit(tmp_path, monkeypatch):
+    """Sorted by something else, or from several workers one after another, chunk by chunk."""
     monkeypatch.setattr(requestlog, "_CHUNK_ROWS", 700)
     shuffled = [number / 1000 for number in range(1, 50_001)]
     random.Random(1).shuffle(shuffled)
@@ -92,7 +92,7 @@ def test_lines_in_any_order_are_one_unit(tmp_path, monkeypatch):
     assert logged(tmp_path, [second for worker in range(8) for second in SECONDS]).requests == 16_000
 
 
-def test_several_columns_of_times_are_refused_and_seconds_comes_first(tmp_path):
-    """A log's own further columns may be called anything."""
+def test_several_time_columns_are_refused_unless_one_is_seconds(tmp_path):
+    """A log's other columns may have any name."""
     assert "several columns are times: time_s and time_ms" in refusal(tmp_path, ["1,1000"], "time_s,time_ms")
     assert logged(tmp_path, ["1,2000"], "seconds,time_ms").requests == 1

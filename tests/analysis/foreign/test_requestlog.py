@@ -1,4 +1,4 @@
-"""Anyone's log of requests, however long, broken or hostile."""
+"""Request logs from any tool, however long, broken or hostile."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HOSTILE = "<script>alert(1)</script>"
 
 
 def log_of(path, n: int = 20_000, *, seed: int = 1):
-    """Ten minutes of two names; 2 % of /pay answer 500, and 1 % nothing."""
+    """Ten minutes of two names; 2 % of /pay answer 500, and 1 % don't answer."""
     random = np.random.default_rng(seed)
     name = random.choice(["/balance", "/pay"], n)
     failed = random.choice([500, 0], n, p=[2 / 3, 1 / 3])
@@ -74,7 +74,7 @@ def test_every_request_is_counted_in_its_place(logged, monkeypatch):
 
 @pytest.mark.slow
 def test_a_large_log_is_read_more_coarsely(logged, monkeypatch):
-    """To less than two percent, and it says so."""
+    """To less than two percent, and the report says so."""
     table, log = logged
     monkeypatch.setattr(logcells, "_MOST_FINE_CELLS", 1000)
     coarse = read_log(log.path)
@@ -98,7 +98,7 @@ def test_a_large_log_is_read_more_coarsely(logged, monkeypatch):
     ],
 )
 def test_thresholds_are_judged(logged, tmp_path, threshold, word):
-    """As a scenario's are."""
+    """Like a scenario's."""
     file = tmp_path / "thresholds.yaml"
     file.write_text(f"thresholds: [{threshold}]")
     verdict = verdict_on_log(read_log_thresholds(file, logged[1]), logged[1])
@@ -106,7 +106,7 @@ def test_thresholds_are_judged(logged, tmp_path, threshold, word):
 
 
 def test_an_outage_in_a_log_is_a_fail_that_names_it(tmp_path):
-    """By the clock of the log, for other logs of that time."""
+    """By the log's clock, so that other logs of that time can be checked."""
     path, file = tmp_path / "requests.csv", tmp_path / "thresholds.yaml"
     seconds = np.arange(0, 60, 0.05)
     status = np.where((seconds >= 20) & (seconds < 22), 500, 200)
@@ -119,8 +119,8 @@ def test_an_outage_in_a_log_is_a_fail_that_names_it(tmp_path):
     assert "An outage began 20 s into the run (22:13:40 UTC) and lasted 2 s: 40 of 40" in verdict.next_step
 
 
-def test_thresholds_that_a_log_can_not_answer_are_refused_together(logged, tmp_path):
-    """And names that it does not have."""
+def test_thresholds_that_a_log_cant_answer_are_refused_together(logged, tmp_path):
+    """And so are names that it doesn't have."""
     file = tmp_path / "thresholds.yaml"
     file.write_text(
         "thresholds: [{expect: goodput_ratio >= 99 %}, {endpoint: /bay, expect: max < 1 s},"
@@ -164,7 +164,7 @@ def test_a_threshold_that_decides_nothing_is_refused(logged, tmp_path, threshold
         ("seconds,name,response_ms,status\n1,a,5,200\n4000000000,a,5,200\n", "more than a year"),
     ],
 )
-def test_what_is_no_log_is_told(tmp_path, text, what):
+def test_a_file_that_is_no_log_is_refused(tmp_path, text, what):
     """In one line."""
     path = tmp_path / "requests.csv"
     if text is not None:
@@ -173,7 +173,7 @@ def test_what_is_no_log_is_told(tmp_path, text, what):
         read_log(path)
 
 
-def test_broken_lines_cost_themselves_only(tmp_path):
+def test_broken_lines_only_cost_themselves(tmp_path):
     """And are counted."""
     path = tmp_path / "requests.csv"
     path.write_bytes(
@@ -200,8 +200,8 @@ WITH_COMMA = ['"2025-06-15 15:06:40,250"', '"2025-06-15 15:06:42,500"']
 
 @pytest.mark.parametrize("ending", ["\n", "\r\n", "\r\r\n", "\r"])
 @pytest.mark.parametrize("unit", WRITTEN)
-def test_times_are_read_in_the_unit_that_they_are_in(tmp_path, unit, ending):
-    """Which is told, if it is another than seconds; whatever ends the lines."""
+def test_times_are_read_in_their_own_unit(tmp_path, unit, ending):
+    """It is reported unless it is seconds; whatever ends the lines."""
     path = tmp_path / "requests.csv"
     lines = ["response_ms,status,seconds,name", *(f"5,200,{at},a" for at in WRITTEN[unit]), ""]
     path.write_bytes(ending.join(lines).encode())
@@ -226,7 +226,7 @@ def test_a_comma_before_the_fraction_of_a_second_is_iso_8601_too(tmp_path):
         (b"time,path\n1,a\n", "name the columns seconds, name, response_ms, status in its first line"),
     ],
 )
-def test_the_remedy_for_other_files_is_theirs(tmp_path, content, remedy):
+def test_other_files_get_a_fitting_remedy(tmp_path, content, remedy):
     """By what they look like."""
     path = tmp_path / "requests.csv"
     path.write_bytes(content)
@@ -284,8 +284,8 @@ def test_a_limit_that_would_be_kept_only_in_milliseconds_is_undecided(tmp_path, 
     assert (verdict.word, "--response-unit" in verdict.next_step) == (word, word == "INCONCLUSIVE")
 
 
-def test_texts_as_status_are_no_answers(tmp_path):
-    """As JMeter writes what got none; a status with its phrase is one."""
+def test_texts_as_status_count_as_no_answer(tmp_path):
+    """As JMeter writes for requests without an answer; a status with its phrase is a status."""
     path = tmp_path / "requests.csv"
     path.write_text(
         "seconds,name,response_ms,status\n1,a,5,200 OK\n1,a,5,Non HTTP response code: java.net.X\n1,a,5,503\n"
@@ -297,7 +297,7 @@ def test_texts_as_status_are_no_answers(tmp_path):
 
 @pytest.mark.parametrize("name", ["", "NA", "null", "nan", "None", "N/A", "-", "0", "True", "x\0y"])
 def test_no_name_is_left_out(tmp_path, name):
-    """Not one that another program takes for a missing value."""
+    """Not even one that other programs take for a missing value."""
     path = tmp_path / "requests.csv"
     path.write_text(f"seconds,name,response_ms,status\n1,{name},5,500\n2,x,5,200\n")
     log = read_log(path)
@@ -307,8 +307,8 @@ def test_no_name_is_left_out(tmp_path, name):
     assert verdict_on_log(read_log_thresholds(file, log), log).judgements[0].estimate.value == 1.0
 
 
-def test_a_quote_that_is_never_closed_costs_its_own_line(tmp_path):
-    """In the first line or the last, and never the program."""
+def test_a_quote_that_is_never_closed_only_costs_its_own_line(tmp_path):
+    """In the first line or the last, and it never crashes the program."""
     path = tmp_path / "requests.csv"
     good = '1,"a, ""b""",5,200\n2,a,5,500\n'
     for text in (f'0,"a,5,200\n{good}', f'{good}3,"a,5,200\n', f'1,a"b,5,200\n{good}3,"a\n', f'{good}"'):
@@ -318,8 +318,8 @@ def test_a_quote_that_is_never_closed_costs_its_own_line(tmp_path):
         assert {'a, "b"', "a"} <= set(log.written)
 
 
-def test_names_keep_their_identity_byte_for_byte(tmp_path):
-    """Two of a code page that is not UTF-8, and the one that fails is found by its own."""
+def test_names_stay_distinct_byte_for_byte(tmp_path):
+    """Two in a code page other than UTF-8, and the one that fails is found by its own name."""
     path, file = tmp_path / "requests.csv", tmp_path / "thresholds.yaml"
     path.write_bytes("seconds,name,response_ms,status\n1,/查询,5,200\n2,/付款,5,500\n".encode("gbk"))
     log = read_log(path)
@@ -330,8 +330,8 @@ def test_names_keep_their_identity_byte_for_byte(tmp_path):
 
 
 @pytest.mark.parametrize("expect", ["error_ratio < 5 %", "p(95) < 500 ms", "max < 500 ms"])
-def test_lines_that_were_left_out_may_not_hide_a_failure(tmp_path, expect):
-    """Many tools write no time where no answer came."""
+def test_lines_left_out_dont_hide_a_failure(tmp_path, expect):
+    """Many tools write no time if there was no answer."""
     path, file = tmp_path / "requests.csv", tmp_path / "thresholds.yaml"
     lines = [f"{number},a,5,200" if number % 10 else f"{number},a,,timeout" for number in range(2000)]
     path.write_text("\n".join(["seconds,name,response_ms,status", *lines]))
@@ -365,7 +365,7 @@ _PIECES = [
 @pytest.mark.slow
 @given(st.lists(st.sampled_from(_PIECES), max_size=30), st.booleans())
 def test_whatever_bytes_a_log_has_it_gives_requests_or_a_reason(tmp_path_factory, pieces, headed):
-    """Never another exception, and never 'no request' of a log with requests."""
+    """Never another exception, and never 'no request' for a log with requests."""
     path = tmp_path_factory.mktemp("any") / "requests.csv"
     path.write_bytes((b"seconds,name,response_ms,status\n" if headed else b"") + b"".join(pieces))
     try:
@@ -379,8 +379,8 @@ def test_whatever_bytes_a_log_has_it_gives_requests_or_a_reason(tmp_path_factory
 
 
 @pytest.mark.parametrize("column", range(4))
-def test_numbers_of_hundreds_of_digits_are_none(tmp_path, column):
-    """They cost their line; as a status, a time, a name, they are one more."""
+def test_numbers_with_hundreds_of_digits_are_invalid(tmp_path, column):
+    """They only cost their line, whether as a status, a time or a name."""
     cells = ["2", "a", "5", "200"]
     cells[column] = "9" * 400
     path = tmp_path / "requests.csv"
@@ -390,7 +390,7 @@ def test_numbers_of_hundreds_of_digits_are_none(tmp_path, column):
 
 @pytest.mark.slow
 def test_hostile_names_are_text(tmp_path):
-    """In the page and in every other file."""
+    """On the page and in every other file."""
     path = tmp_path / "requests.csv"
     path.write_text(f"seconds,name,response_ms,status\n1,{HOSTILE},5,200\n2,{HOSTILE},5,500\n")
     log = read_log(path)
@@ -418,7 +418,7 @@ def test_the_command_reports_and_judges(logged, tmp_path):
 
 @pytest.mark.slow
 def test_without_thresholds_there_is_no_verdict(logged, tmp_path):
-    """And no word, but facts."""
+    """Only facts, and no word."""
     done = in_process("report", "--log", logged[1].path, "--out", tmp_path / "out")
     assert (done.returncode, done.stderr) == (0, "")
     assert "20,000 requests" in done.stdout
@@ -426,7 +426,7 @@ def test_without_thresholds_there_is_no_verdict(logged, tmp_path):
 
 
 def test_a_log_and_something_else_are_refused(logged):
-    """Exactly one source."""
+    """There has to be exactly one source."""
     path = logged[1].path
     for source in ([], [path, "--log", path]):
         done = in_process("report", *source)

@@ -1,4 +1,4 @@
-"""Bytes of any country to text, and back to the row that somebody means."""
+"""Bytes in any encoding become text, and back to the row that somebody means."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ def test_a_text_is_shown_as_it_was_written(text, page):
 
 
 @pytest.mark.parametrize("page", ["gbk", "cp949", "big5", "cp932", "utf-8"])
-def test_somebody_who_writes_utf_8_can_name_it(page):
-    """Whatever it is shown as."""
+def test_a_name_written_in_utf_8_finds_it(page):
+    """However it is shown."""
     assert could_be("/大小", cell("/大小", page))
     assert not could_be("/大小", cell("/小大", page))
 
 
 @given(st.lists(st.binary(max_size=8), unique=True))
 def test_no_two_texts_become_one(raw):
-    """And each can be written out."""
+    """And each can be encoded."""
     cells = [one.decode("latin-1") for one in raw]
     texts = Texts(cells)
     shown = [texts.of(one) for one in cells]
@@ -52,7 +52,7 @@ def test_no_two_texts_become_one(raw):
 
 @pytest.mark.parametrize("endpoint", ["/付款", "GET /付款"])
 def test_a_threshold_finds_the_row_that_it_names(tmp_path, endpoint):
-    """Its failures are its own, though another name has as many bytes."""
+    """With its own failures, although another name has as many bytes."""
     rows = [stats_row("/查询"), stats_row("/付款", requests=500, failures=400)]
     lines = [",".join(map(str, row)) for row in (STATS, *rows, total_row(1500, failures=400))]
     (tmp_path / "run_stats.csv").write_bytes("\r\r\n".join([*lines, ""]).encode("gbk"))

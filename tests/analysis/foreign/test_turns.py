@@ -11,7 +11,7 @@ from simulation.locustcsvs import write_history
 
 
 def ramp(second: float) -> float:
-    """A user more every three seconds."""
+    """One more user every three seconds."""
     return 1 + second / 3
 
 
@@ -30,8 +30,8 @@ def kinds(degradation):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("cumulative", [False, True])
-def test_throughput_that_stops_growing_is_found_where_it_does(tmp_path, cumulative):
-    """At 40 users, whatever the percentiles are."""
+def test_where_throughput_stops_growing_is_found(tmp_path, cumulative):
+    """At 40 users, whatever the percentiles cover."""
     found = turns(tmp_path, users=ramp, rate_rps=saturating, noise=0.03, cumulative=cumulative)
     assert kinds(found) == ["throughput"]
     assert abs(found.turns[0].users - 40) <= 8
@@ -39,15 +39,15 @@ def test_throughput_that_stops_growing_is_found_where_it_does(tmp_path, cumulati
     assert "throughput stopped growing at about" in found.turns[0].what
 
 
-def test_throughput_that_falls_behind_the_knee_is_found(tmp_path):
+def test_throughput_that_falls_beyond_the_knee_is_found(tmp_path):
     """Congestion, not only saturation."""
     found = turns(tmp_path, users=ramp, rate_rps=lambda s: 200 - abs(ramp(s) - 40) * (5 if ramp(s) < 40 else 1))
     assert kinds(found) == ["throughput"]
 
 
 @pytest.mark.parametrize(("cumulative", "word"), [(False, "p95"), (True, "the mean response time")])
-def test_times_that_double_are_found_where_they_do(tmp_path, cumulative, word):
-    """Level at first, then growing by itself every 20 s from second 150 on; since the start, by the mean of windows."""
+def test_where_response_times_double_is_found(tmp_path, cumulative, word):
+    """Flat, then growing every 20 s from second 150 on; by windows' means if percentiles are since the start."""
     found = turns(
         tmp_path,
         users=ramp,
@@ -61,8 +61,8 @@ def test_times_that_double_are_found_where_they_do(tmp_path, cumulative, word):
     assert found.turns[0].what.startswith(f"{word} more than doubled")
 
 
-def test_failures_that_begin_are_found_where_they_do(tmp_path):
-    """Also under a load that never changes."""
+def test_where_failures_begin_is_found(tmp_path):
+    """Even under a constant load."""
     found = turns(
         tmp_path, users=lambda _: 20, rate_rps=lambda _: 100, error_ratio=lambda s: 0.002 if s < 200 else 0.06
     )
@@ -76,8 +76,8 @@ def test_failures_that_begin_are_found_where_they_do(tmp_path):
 @pytest.mark.parametrize(
     "rate_rps", [lambda s: 5 * ramp(s), lambda _: 100.0, lambda s: 100 + 0.2 * s], ids=["growing", "flat", "slowly"]
 )
-def test_noise_stays_silent(tmp_path, rate_rps, seed):
-    """Growing load without an end to it, a rate that never followed users, failures as ever: 24 histories, no turn."""
+def test_noise_has_no_turning_points(tmp_path, rate_rps, seed):
+    """Growing load without saturation, a rate that never followed users, constant failures: 24 histories, no turn."""
     found = turns(
         tmp_path, users=ramp, rate_rps=rate_rps, noise=0.08, error_ratio=lambda _: 0.02, p95_ms=lambda _: 8, seed=seed
     )
@@ -85,15 +85,15 @@ def test_noise_stays_silent(tmp_path, rate_rps, seed):
     assert found.looked
 
 
-def test_a_load_that_hardly_changed_says_nothing_of_load(tmp_path):
-    """Times that double by themselves are no answer to users."""
+def test_a_load_that_hardly_changed_shows_nothing_about_load(tmp_path):
+    """Times that double by themselves are no reaction to users."""
     found = turns(tmp_path, users=lambda _: 20, rate_rps=lambda _: 100, p95_ms=lambda s: 40 if s < 150 else 400)
     assert found.turns == ()
     assert "hardly changed" in found.extent
 
 
-def test_too_short_a_history_says_so(tmp_path):
-    """Instead of a guess."""
+def test_a_history_that_is_too_short_says_so(tmp_path):
+    """Instead of guessing."""
     found = turns(tmp_path, users=ramp, rate_rps=saturating, seconds=45)
     assert (found.turns, found.looked) == ((), False)
     assert found.extent == "The history is too short: 5 x 10 s with requests; 6 x 10 s are needed."
@@ -102,8 +102,8 @@ def test_too_short_a_history_says_so(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("since_s", [0, 2, 7])
 @pytest.mark.parametrize("share", [0.05, 0.7, 0.99])
-def test_failures_from_the_start_are_never_told_as_begun(tmp_path, since_s, share):
-    """No load is known without them; that all fail later on is no beginning."""
+def test_failures_from_the_start_are_never_reported_as_beginning(tmp_path, since_s, share):
+    """No load without them is known; and if all requests fail later on, that is no beginning."""
     found = turns(
         tmp_path,
         users=lambda s: 30 * s,
@@ -117,16 +117,16 @@ def test_failures_from_the_start_are_never_told_as_begun(tmp_path, since_s, shar
     assert "failures" not in found.looked_for or kinds(found) == ["failures"]
 
 
-def test_failures_of_the_second_ten_seconds_began_there(tmp_path):
-    """Though all of it is at low load; and 'before' is before."""
+def test_failures_in_the_second_ten_seconds_began_there(tmp_path):
+    """Although all of it is at low load; and 'before' only means earlier windows."""
     found = turns(tmp_path, users=ramp, rate_rps=saturating, error_ratio=lambda s: float(s >= 20), seconds=200)
     failed = next(turn for turn in found.turns if turn.kind == "failures")
     assert 18 <= failed.at_s <= 20
     assert failed.what == "failures began: 100 % of the requests, 0 % before"
 
 
-def test_failures_that_rise_again_are_set_beside_what_was_before(tmp_path):
-    """Not beside what came later at the same load."""
+def test_failures_that_rise_again_are_compared_with_earlier_ones(tmp_path):
+    """Not with later ones at the same load."""
     found = turns(
         tmp_path,
         users=lambda s: 200 - s / 2,
@@ -139,8 +139,8 @@ def test_failures_that_rise_again_are_set_beside_what_was_before(tmp_path):
 
 
 @pytest.mark.parametrize("cumulative", [False, True])
-def test_a_ramp_shorter_than_a_window_says_that_it_cannot_look(tmp_path, cumulative):
-    """And shows the rise all the same."""
+def test_a_ramp_shorter_than_a_window_says_that_it_shows_nothing(tmp_path, cumulative):
+    """And still shows the rise."""
     word = "the mean response time" if cumulative else "p95"
     for ramp_s, told in ((15, "Low load was too short"), (4, "The load rose from")):
         found = turns(
@@ -158,15 +158,15 @@ def test_a_ramp_shorter_than_a_window_says_that_it_cannot_look(tmp_path, cumulat
         assert f"{word} went from " in text
 
 
-def test_throughput_that_never_followed_users_is_not_told_as_growing(tmp_path):
-    """Its end may lie below the lowest load."""
+def test_throughput_that_never_followed_users_is_not_reported_as_growing(tmp_path):
+    """Its limit may be below the lowest load."""
     found = turns(tmp_path, users=ramp, rate_rps=lambda _: 100)
     assert "throughput" not in found.looked_for
     assert any(note.startswith("Throughput did not grow with users: ") for note in found.notes)
 
 
-def test_the_last_ten_seconds_alone_are_told(tmp_path):
-    """Too short for a turn, and no silence either."""
+def test_a_change_in_only_the_last_ten_seconds_is_reported(tmp_path):
+    """Too short for a turning point, but worth a note."""
     found = turns(
         tmp_path,
         users=ramp,
@@ -178,14 +178,14 @@ def test_the_last_ten_seconds_alone_are_told(tmp_path):
     assert sum("nly in the last 10 s" in note for note in found.notes) == 2
 
 
-def test_a_target_that_stood_still_is_told(tmp_path):
-    """It answered nothing, and is in no ratio."""
+def test_a_target_that_stood_still_is_reported(tmp_path):
+    """It answered nothing, so no ratio includes it."""
     found = turns(tmp_path, users=lambda _: 20, rate_rps=lambda s: 0 if 100 <= s < 150 else 50)
     assert any("no request ended at all" in note for note in found.notes)
 
 
-def test_two_runs_in_one_history_are_told_and_the_last_is_looked_at(tmp_path):
-    """As a web UI leaves them; totals that were only set back are one run."""
+def test_two_runs_in_one_history_are_reported_and_the_last_is_examined(tmp_path):
+    """As a web UI leaves them; totals that were only reset belong to one run."""
     prefix = write_history(tmp_path / "run", users=ramp, rate_rps=saturating, error_ratio=lambda _: 1.0, seconds=100)
     other = write_history(tmp_path / "other", users=ramp, rate_rps=lambda s: 5 * ramp(s), seconds=100)
     late = [line.replace("17954136", "17954138", 1) for line in _lines(other)[1:]]
@@ -197,15 +197,15 @@ def test_two_runs_in_one_history_are_told_and_the_last_is_looked_at(tmp_path):
     assert not any("from the start" in note for note in found.notes)
 
 
-def test_totals_that_were_only_set_back_are_one_run(tmp_path):
-    """Locust's --reset-stats, when all users are there."""
+def test_totals_that_were_only_reset_are_one_run(tmp_path):
+    """Locust's --reset-stats, once all users have started."""
     prefix = write_history(tmp_path / "run", users=ramp, rate_rps=lambda _: 50, seconds=90, restart_s=30)
     assert not any("runs" in one for one in load_locust_run(prefix).damage)
     write_history(tmp_path / "run", users=lambda s: ramp(s % 30), rate_rps=lambda _: 50, seconds=90, restart_s=30)
     assert any("2 runs" in one for one in load_locust_run(prefix).damage)
 
 
-def test_windows_count_from_the_totals(tmp_path):
+def test_windows_are_derived_from_the_totals(tmp_path):
     """Every request once, in the window in which it ended."""
     run = load_locust_run(write_history(tmp_path / "run", users=ramp, rate_rps=lambda _: 50, seconds=61))
     table = windows(run)
@@ -214,7 +214,7 @@ def test_windows_count_from_the_totals(tmp_path):
     assert (table["throughput_rps"] - 50).abs().max() < 12
 
 
-def test_totals_that_were_set_back_make_no_negative_counts(tmp_path):
+def test_totals_that_were_reset_give_no_negative_counts(tmp_path):
     """Locust's --reset-stats, and a second test in its web UI."""
     prefix = write_history(tmp_path / "run", users=ramp, rate_rps=lambda _: 50, seconds=60)
     other = write_history(tmp_path / "other", users=ramp, rate_rps=lambda _: 50, seconds=60)

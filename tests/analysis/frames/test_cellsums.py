@@ -1,4 +1,4 @@
-"""Sums of cells are the same however many blocks they are added up in."""
+"""Sums of cells are the same, however many blocks they are added up in."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def rows(tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 1000, 10**6])
-def test_blocks_change_no_sum(rows, monkeypatch, size):
-    """Of one column, of two, of seconds, of a histogram."""
+def test_sums_dont_depend_on_block_size(rows, monkeypatch, size):
+    """For one column, for two, for seconds, for a histogram."""
     some = rows[:50] if size == 1 else rows
     monkeypatch.setattr(cellsums, "_BLOCK_ROWS", size)
     for columns in (["series"], ["second", "outcome"]):
@@ -41,8 +41,8 @@ def test_blocks_change_no_sum(rows, monkeypatch, size):
     assert cellsums.histogram(some, "response").sum() == some.loc[some["series"] == "response", "count"].sum()
 
 
-def test_no_rows_have_no_sums(rows):
-    """But a histogram of zeros."""
+def test_no_rows_give_no_sums(rows):
+    """Except a histogram of zeros."""
     assert cellsums.sums_by(rows[:0], "series", "outcome").empty
     assert cellsums.histogram(rows[:0], "response").tolist() == [0] * BUCKETS
     assert cellsums.counts_by(rows[:0], "series", "outcome") == cellsums.series_counts(rows[:0]) == {}
@@ -51,14 +51,14 @@ def test_no_rows_have_no_sums(rows):
 
 @pytest.mark.parametrize("kind", ["category", "object"])
 def test_rows_are_chosen_by_their_values(kind):
-    """Whether a column is coded or not; a row without a value is not among any."""
+    """Whether a column is categorical or not; a row without a value never matches."""
     column = pd.Series(["a", "b", None, "a"], dtype=kind)
     assert cellsums.among(column, ("a", "c")).tolist() == [True, False, False, True]
     assert cellsums.among(column[:0], ("a",)).tolist() == []
 
 
-def test_sums_by_key_are_those_of_all_blocks_together(monkeypatch):
-    """However often they are merged in between; a part of them is numbered from its own beginning."""
+def test_keyed_sums_cover_all_blocks(monkeypatch):
+    """However often they are merged in between; keys within a part are relative to its start."""
     monkeypatch.setattr(cellsums, "_BLOCK_ROWS", 40)
     random = np.random.default_rng(1)
     keys, counts = random.integers(0, 100, 1000), random.integers(1, 5, 1000)

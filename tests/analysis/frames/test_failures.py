@@ -1,4 +1,4 @@
-"""What Locust wrote of failures, in the words of whoever failed."""
+"""Failures and exceptions, as Locust wrote them."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ from simulation.rundirs import write_run
         ("", ""),
     ],
 )
-def test_a_reason_is_no_python(error, reason):
-    """Where it is an exception of one text; anything else stays as it is."""
+def test_a_reason_has_no_python_around_it(error, reason):
+    """If it is an exception with a single text; anything else stays unchanged."""
     assert reason_of(error) == reason
 
 
 @pytest.mark.slow
 @given(st.text())
-def test_any_text_of_an_exception_comes_back(text):
-    """Quotes, backslashes and line breaks, too."""
+def test_any_exception_text_is_recovered(text):
+    """Including quotes, backslashes and line breaks."""
     assert reason_of(repr(ValueError(text))) == text
     reason_of(text)
 
 
 def test_the_report_has_the_reasons(tmp_path):
-    """The most frequent first."""
+    """Most frequent first."""
     path = write_run(tmp_path / "run")
     text = "Method,Name,Error,Occurrences\nGET,health,UnexpectedAnswerError('status 500'),20\nGET,health,x,3\n"
     (path / files.LOCUST_FAILURES).write_text(text)
@@ -52,7 +52,7 @@ def test_the_report_has_the_reasons(tmp_path):
 
 @pytest.mark.slow
 def test_a_failure_has_an_example_from_the_runs_events(tmp_path):
-    """Of its endpoint and error; an unreadable event is left out."""
+    """By endpoint and error; an unreadable event is left out."""
     path = write_run(tmp_path / "run")
     text = "Method,Name,Error,Occurrences\nGET,health,UnexpectedAnswerError('status 500'),20\nGET,health,x,3\n"
     (path / files.LOCUST_FAILURES).write_text(text)
@@ -87,14 +87,14 @@ def test_a_failure_has_an_example_from_the_runs_events(tmp_path):
     ],
 )
 def test_the_place_of_an_exception_is_in_the_users_own_code(tmp_path, within, place):
-    """Where what it called raised it, nobody who wrote it can do anything."""
+    """Not in the library code that raised it, which users can't change."""
     traceback = f' File ""/srv/own.py"", line 1, in look\n File ""{within}"", line 2, in f\n'
     (tmp_path / files.LOCUST_EXCEPTIONS).write_text(f'Count,Message,Traceback,Nodes\n3,no,"{traceback}",local\n')
     assert raised_in(tmp_path)[0].place == place
 
 
-def test_what_nobody_wrote_is_raised_where_it_is(tmp_path):
-    """There is no other place."""
+def test_an_exception_outside_users_code_keeps_its_place(tmp_path):
+    """There is no better one."""
     row = '3,no," File ""/usr/lib/python3.11/json/decoder.py"", line 2, in f\n",local\n'
     (tmp_path / files.LOCUST_EXCEPTIONS).write_text(f"Count,Message,Traceback,Nodes\n{row}")
     assert raised_in(tmp_path)[0].place == "decoder.py, line 2, in f"

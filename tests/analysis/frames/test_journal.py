@@ -1,4 +1,4 @@
-"""A run's journal as a frame: by the master's clock, with the doubt about it; and its requests by kind."""
+"""A run's journal as a frame, by the master's clock and with the doubt about it; and its requests by kind."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def run_with(path, *members: bytes, generator=(HEALTHY,)):
 
 
 def test_times_are_by_the_masters_clock(tmp_path):
-    """As far as each worker's skew was known at last; a clock that nobody compared says next to nothing."""
+    """By each worker's last known skew; a clock that was never compared has a huge doubt."""
     skewed = HEALTHY._replace(worker="2", clock_skew_s=0.1, clock_doubt_s=math.inf)
     known = skewed._replace(second=1, clock_skew_s=0.001, clock_doubt_s=0.0000201)
     run = run_with(
@@ -51,8 +51,8 @@ def test_times_are_by_the_masters_clock(tmp_path):
     assert journal["retry_after"].tolist() == ["", "Sun, 06", "", ""]
 
 
-def test_what_was_noted_is_found_by_its_words(tmp_path):
-    """As it was; a word that nobody noted is None, and so is what is no note."""
+def test_noted_values_are_found_by_their_words(tmp_path):
+    """Unchanged; None if the word was not noted, or the note is invalid."""
     broken = ROWS[3]._replace(noted="5"), ROWS[3]._replace(noted="{")
     journal = load_journal(run_with(tmp_path, packed(journal_lines([*ROWS, *broken]))))
     noted = noted_frame(journal[::-1], ["amount", "key", "event"])
@@ -82,8 +82,8 @@ def test_requests_are_counted_by_kind(tmp_path):
     }
 
 
-def test_damage_is_told_and_the_rest_is_read(tmp_path):
-    """A torn end, and lines in the middle that are no rows."""
+def test_damage_is_reported_and_the_rest_is_read(tmp_path):
+    """A torn end, and invalid lines in the middle."""
     lines = journal_lines(ROWS)
     bad = ["1,2,3\n", lines.splitlines()[0].replace("2100", "soon") + "\n", '1,"unclosed\n']
     run = run_with(tmp_path, packed(lines), packed(lines + "".join(bad) + lines))

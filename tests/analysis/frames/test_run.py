@@ -1,4 +1,4 @@
-"""Loading run directories, whole and damaged."""
+"""Loading run directories, complete and damaged."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from simulation.rundirs import write_run
 from tests.profiles import simulations
 
 
-def test_a_whole_run_has_its_columns_and_no_damage(tmp_path):
-    """Numbers are numbers, equal keys are added up."""
+def test_a_complete_run_has_its_columns_and_no_damage(tmp_path):
+    """Numbers are numbers, and equal keys are added up."""
     write_run(tmp_path)
     rows = [IntervalRow(1, "warm-up", "health", "ok", "response", 7, 2)] * 3
     append_intervals(tmp_path / files.INTERVALS, rows)
@@ -33,7 +33,7 @@ def test_a_whole_run_has_its_columns_and_no_damage(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [files.INTERVALS, files.GENERATOR, files.TARGET, files.EVENTS])
-def test_a_missing_file_is_told_and_the_rest_is_read(tmp_path, name):
+def test_a_missing_file_is_reported_and_the_rest_is_read(tmp_path, name):
     """A killed run may lack any of them."""
     write_run(tmp_path)
     (tmp_path / name).unlink()
@@ -44,7 +44,7 @@ def test_a_missing_file_is_told_and_the_rest_is_read(tmp_path, name):
 
 @pytest.mark.slow
 def test_a_service_without_metrics_lacks_nothing(tmp_path):
-    """Of somebody's own service nobody promised /metrics; only the embedded target has them for sure."""
+    """Your own service need not have /metrics; only the embedded target is certain to have them."""
     write_run(tmp_path)
     (tmp_path / files.TARGET).unlink()
     manifest = read_manifest(tmp_path)
@@ -54,8 +54,8 @@ def test_a_service_without_metrics_lacks_nothing(tmp_path):
     assert verdict_on_run(run).findings == ()
 
 
-def test_lines_that_make_no_sense_are_left_out_and_counted(tmp_path):
-    """Garbage, too few columns, letters for numbers."""
+def test_garbage_lines_are_left_out_and_counted(tmp_path):
+    """Garbage, too few columns, letters in place of numbers."""
     write_run(tmp_path)
     before = len(load_run(tmp_path).generator)
     with (tmp_path / files.GENERATOR).open("a") as file:
@@ -65,7 +65,7 @@ def test_lines_that_make_no_sense_are_left_out_and_counted(tmp_path):
     assert run.damage == ("generator.csv: 4 unreadable lines were left out",)
 
 
-def test_cells_that_cannot_be_are_left_out_and_counted(tmp_path):
+def test_impossible_cells_are_left_out_and_counted(tmp_path):
     """An unknown series or outcome, a bucket beyond the last, a negative count."""
     write_run(tmp_path)
     before = int(load_run(tmp_path).intervals["count"].sum())
@@ -77,15 +77,15 @@ def test_cells_that_cannot_be_are_left_out_and_counted(tmp_path):
     assert run.damage == ("intervals.csv.gz: 4 unreadable lines were left out",)
 
 
-def test_no_manifest_is_no_run(tmp_path):
-    """The one file without which nothing can be said."""
+def test_a_directory_without_a_manifest_is_no_run(tmp_path):
+    """The only file that the analysis can't do without."""
     with pytest.raises(RunDirectoryError):
         load_run(tmp_path)
 
 
 @pytest.mark.slow
 def test_random_damage_never_raises(tmp_path):
-    """Bytes flipped and files cut at random: a verdict all the same."""
+    """Bytes flipped and files cut at random still give a verdict."""
     chance = random.Random(4)
     write_run(tmp_path)
     names = [files.INTERVALS, files.GENERATOR, files.TARGET, files.EVENTS]
@@ -99,7 +99,7 @@ def test_random_damage_never_raises(tmp_path):
         verdict_on_run(load_run(tmp_path))
 
 
-def test_the_shutdown_that_older_records_have_as_one_more_last_second_is_none(tmp_path):
+def test_a_second_row_for_the_last_second_in_older_records_is_merged(tmp_path):
     """Its counts belong to the run, its CPU does not."""
     run = write_run(tmp_path / "run")
     last = load_run(run).generator.iloc[-1]
@@ -111,8 +111,8 @@ def test_the_shutdown_that_older_records_have_as_one_more_last_second_is_none(tm
     assert (rows["sent"].iloc[-1], rows["abandoned"].iloc[-1]) == (last["sent"] + 2, 1)
 
 
-def test_the_last_second_counts_for_as_long_as_it_was(tmp_path):
-    """One that is whole but for when its process woke is whole."""
+def test_the_last_second_counts_for_its_actual_length(tmp_path):
+    """A second that is only off by jitter counts as whole."""
     run = write_run(tmp_path / "run", lived_s=20)
     assert load_run(run).measured_s == 20
     row = GeneratorRow(20, "local", 0.3, 0.0, 0.001, 0.001, 100, 3, 0, 0, 0, length_s=0.4)
@@ -124,7 +124,7 @@ def test_the_last_second_counts_for_as_long_as_it_was(tmp_path):
 
 
 def test_a_file_without_the_newest_columns_is_read_with_their_defaults(tmp_path):
-    """A baseline of an earlier version stays readable."""
+    """Baselines of earlier versions stay readable."""
     run = write_run(tmp_path / "run")
     path = run / files.GENERATOR
     newest = len(GeneratorRow._field_defaults)

@@ -1,4 +1,4 @@
-"""A broken window ends the run: at once, in order, and never before."""
+"""A violated window ends the run: at once, cleanly, and never too early."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ PLAN = open_scenario(
 
 
 def watched(tmp_path, failing: range = range(0), *, response_s: float = 0.2, plan: Scenario = PLAN) -> list[str | None]:
-    """What is said after each second, as the file grows: an answer is in it once it came, under its intended start."""
+    """What the watch says after each second, as the file grows: answers appear when they come, by intended start."""
     at_s = poisson(np.random.default_rng(1), plan)
     outcome = np.where(np.isin(at_s.astype(int), failing), "server_error", "ok")
     watch = AbortWatch(tmp_path, plan, plan_phases(plan))
@@ -48,12 +48,12 @@ def watched(tmp_path, failing: range = range(0), *, response_s: float = 0.2, pla
 
 
 @pytest.mark.slow
-def test_it_is_said_when_the_first_broken_window_has_ended(tmp_path):
-    """And not for a threshold without `abort`, which every window breaks here."""
+def test_a_violated_window_is_reported_once_it_is_complete(tmp_path):
+    """But not for a threshold without `abort`, which every window violates here."""
     errors = PLAN.model_copy(update={"all_thresholds": [PLAN.thresholds[0], PLAN.thresholds[2]]})
     said = watched(tmp_path, range(30, 60), plan=errors)
     first = next(number for number, one in enumerate(said) if one)
-    # A window of errors is complete when the last of its answers had its time.
+    # A window of errors is complete once the last of its answers has had its time.
     latest_s = PLAN.timeouts.connect + PLAN.timeouts.total
     assert 30 + latest_s < first <= 33 + latest_s + 1
     assert said[first].startswith("all endpoints · all phases: error_ratio < 5 % for 5 s was violated from ")
@@ -62,20 +62,20 @@ def test_it_is_said_when_the_first_broken_window_has_ended(tmp_path):
 
 @pytest.mark.slow
 def test_a_healthy_run_goes_on(tmp_path):
-    """To its end; a window that is not over yet has few requests, and breaks nothing."""
+    """To its end; a window that isn't over yet has few requests, and violates nothing."""
     assert not any(watched(tmp_path))
 
 
 @pytest.mark.slow
-def test_a_healthy_run_of_slow_answers_goes_on(tmp_path):
+def test_a_healthy_run_with_slow_answers_goes_on(tmp_path):
     """Answers that take 2 s, well within their deadline, are missing from a window that has just ended."""
     plan = PLAN.model_copy(update={"deadline": 5.0, "all_thresholds": PLAN.thresholds[1:2]})
     assert not any(watched(tmp_path, response_s=2.0, plan=plan))
 
 
 @pytest.mark.parametrize(("failing", "word"), [(range(10, 20), Word.FAIL), (range(0), Word.INCONCLUSIVE)])
-def test_the_final_word_of_a_run_that_was_ended_is_from_the_whole_record(failing, word):
-    """A window that is not broken there is no failure for good."""
+def test_the_verdict_of_an_aborted_run_is_from_its_complete_record(failing, word):
+    """If no window is violated there, the run doesn't FAIL."""
     at_s = poisson(np.random.default_rng(1), PLAN)
     outcome = np.where(np.isin(at_s.astype(int), failing), "server_error", "ok")
     run = run_of(PLAN, at_s, np.full(at_s.size, 0.2), outcome)
@@ -83,8 +83,8 @@ def test_the_final_word_of_a_run_that_was_ended_is_from_the_whole_record(failing
     assert [finding.word for finding in findings_in(ended) if "ended early" in finding.what] == [word]
 
 
-def test_a_member_is_read_once_and_when_it_is_whole(tmp_path):
-    """The file may be seen while it is written to."""
+def test_a_member_is_read_once_and_only_when_complete(tmp_path):
+    """The file may be read while it is being written."""
     path = tmp_path / files.INTERVALS
     tail = IntervalsTail(path)
     assert tail.read() == b""
@@ -98,8 +98,8 @@ def test_a_member_is_read_once_and_when_it_is_whole(tmp_path):
 
 
 @pytest.mark.parametrize("expect", ["throughput >= 60 rps for 1 s", "goodput >= 60 rps for 1 s"])
-def test_a_worker_that_reports_a_little_later_ends_no_healthy_run(tmp_path, expect):
-    """A second is looked at shortly after its end; what it had is in the file half a second later."""
+def test_a_slightly_late_report_doesnt_end_a_healthy_run(tmp_path, expect):
+    """A second is looked at shortly after its end; its counts arrive in the file half a second later."""
     phases = [{"name": "steady", "duration": "6 s", "rate": "300 rps"}]
     goals = [{"expect": expect, "abort": True}, {"expect": "goodput_ratio >= 50 %"}]
     plan = open_scenario(phases=phases, mix={"balance": {"share": "100 %"}}, thresholds=goals, deadline="100 ms")

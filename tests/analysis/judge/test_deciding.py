@@ -127,8 +127,8 @@ def test_a_threshold_on_known_counts(expect, word, answers, reason):
     assert (found.word, (found.in_this_run, found.next_time), found.reason) == (word, answers, reason)
 
 
-def test_a_rate_needs_so_many_seconds():
-    """Whose spread is the only noise of what was counted."""
+def test_a_rate_says_how_many_seconds_it_needs():
+    """The spread between seconds is the only noise of a count."""
     found = judged("goodput >= 89.5 rps", UNSTEADY)
     low, high = found.estimate.low, found.estimate.high
     needed = int(((high - low) / 2 / (90.1 - 89.5)) ** 2 * 20) + 1
@@ -139,8 +139,8 @@ def test_a_rate_needs_so_many_seconds():
     )
 
 
-def test_a_quantile_needs_as_many_samples_as_its_share_beyond_the_limit():
-    """6 % of the answers took longer, where 5 % may."""
+def test_a_quantile_says_how_many_samples_it_needs():
+    """6 % of the answers took longer, and 5 % may."""
     run = failing([0] * 20, "p(95) < 200 ms")
     rows = run.intervals[run.intervals["series"] == "response"]
     slow = rows.assign(bucket=bucket_of(300_000), count=6)
@@ -159,8 +159,8 @@ def test_a_quantile_needs_as_many_samples_as_its_share_beyond_the_limit():
         (0, "0 s"),
     ],
 )
-def test_a_recovery_needs_a_calm_before(failed, reason):
-    """Where there was none, it is said why nothing can be judged."""
+def test_a_recovery_needs_calm_before(failed, reason):
+    """If there was none, the reason says why nothing can be judged."""
     phases = [{"name": name, "duration": "20 s", "rate": f"{rps} rps"} for name, rps in STAIRS.items()]
     thresholds = [{"phase": "after", "expect": "recovery <= 5 s"}, {"expect": "goodput_ratio >= 1 %"}]
     plan = open_scenario(phases=phases, mix={"balance": {"share": "100 %"}}, thresholds=thresholds)
@@ -182,7 +182,7 @@ STAIRS = {"calm": 100, "spike": 200, "after": 100}
     ],
 )
 def test_a_rate_isnt_uncertain_because_the_load_was_planned_to_vary(phase, counts):
-    """A target that answers all of a ramp, or of bursts, keeps the rate that they have on average."""
+    """A target that answers everything in a ramp, or in bursts, has their average rate."""
     is_open, least = "rate" in phase, "60 rps" if "rate" in phase else "19 rps"
     changes = {"phases": [{"name": "one"} | phase], "thresholds": [{"expect": f"goodput >= {least}"}]}
     plan = open_scenario(**changes) if is_open else scenario(**changes)

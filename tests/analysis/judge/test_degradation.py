@@ -1,4 +1,4 @@
-"""What a run shows of its target beside its thresholds, and which of it is worth a word."""
+"""What a run shows about its target besides its thresholds, and what is worth a note."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from simulation.traffic import poisson, queue, run_of, run_of_seconds
 
 
 @pytest.mark.slow
-def test_recovery_is_looked_for_only_where_load_became_less():
-    """Not on the way up, where each step has calmer ones before it."""
+def test_recovery_is_only_looked_for_after_the_load_falls():
+    """Not on the way up, although each step has calmer ones before it."""
     found = degradation_of(served(stairs([50, 100, 150, 50], seconds=20), capacity_rps=400))
     assert [recovery.phase for recovery in found.recoveries] == ["at-50-2"]
     assert list(notes(found)) == []
@@ -28,7 +28,7 @@ def test_recovery_is_looked_for_only_where_load_became_less():
 
 @pytest.mark.parametrize(("slow", "until_s", "told"), [(1.0, 0, []), (8.0, 66, ["at-100-3"]), (8.0, 90, ["at-100-3"])])
 def test_a_fault_at_the_same_load_is_recovered_from(slow, until_s, told):
-    """Where it hurt; and it is metastable where it never came back."""
+    """If it hurt; it is metastable if it never recovered."""
     plan = stairs([100, 100, 100], seconds=30)
     random = np.random.default_rng(1)
     at_s = poisson(random, plan)
@@ -41,7 +41,7 @@ def test_a_fault_at_the_same_load_is_recovered_from(slow, until_s, told):
 
 
 @pytest.mark.slow
-def test_a_queue_that_does_not_drain_is_metastable_and_its_collapse_is_told():
+def test_a_queue_that_doesnt_drain_is_reported_as_metastable_and_collapsed():
     """With what to look for."""
     found = degradation_of(served(stairs([50, 150, 400, 90], seconds=20), capacity_rps=100))
     told = [finding.what for finding in notes(found)]
@@ -51,8 +51,8 @@ def test_a_queue_that_does_not_drain_is_metastable_and_its_collapse_is_told():
 
 
 @pytest.mark.slow
-def test_nothing_is_concluded_where_the_generator_was_late():
-    """No collapse, no metastable state, no slow refusals, no law, no drift, and no capacity: it measured itself."""
+def test_nothing_is_concluded_if_the_generator_was_late():
+    """No collapse, metastable state, slow refusals, law, drift or capacity: it measured itself."""
     plan = stairs([20, 50, 80, 120, 200, 80], seconds=20)
     random = np.random.default_rng(1)
     at_s = poisson(random, plan)
@@ -81,8 +81,8 @@ def test_nothing_is_concluded_where_the_generator_was_late():
 
 
 @pytest.mark.slow
-def test_what_decides_spoils_the_phase_that_it_was_in():
-    """One long standstill of the event loop is too few seconds by themselves, and yet no load as it was planned."""
+def test_a_deciding_disturbance_spoils_its_phase():
+    """One long standstill of the event loop is only a few seconds, and yet the load was not as planned."""
     run = served(stairs([50, 60, 70], seconds=20), capacity_rps=400)
     second = run.generator["second"]
     stood = replace(run, generator=run.generator.assign(loop_delay_s=np.where(second == 25, 1.5, 0.0)))
@@ -92,8 +92,8 @@ def test_what_decides_spoils_the_phase_that_it_was_in():
 
 
 @pytest.mark.slow
-def test_a_warm_up_that_was_too_short_is_told():
-    """With when it had settled."""
+def test_a_warm_up_that_was_too_short_is_reported():
+    """With when the run settled."""
     phases = [
         {"name": "warm-up", "warm_up": True, "duration": "10 s", "rate": "50 rps"},
         {"name": "steady", "duration": "190 s", "rate": "50 rps"},
@@ -108,7 +108,7 @@ def test_a_warm_up_that_was_too_short_is_told():
 
 @pytest.mark.slow
 def test_the_view_has_a_chart_and_a_sentence_for_each():
-    """Of a long run that had everything."""
+    """For a long run that had everything."""
     run = served(stairs([50, 100, 200, 300, 50], seconds=130), capacity_rps=150)
     view = degradation_view(run, degradation_of(run))
     assert view["curve"]["text"][0].startswith("Capacity: every goal held up to ")
@@ -116,8 +116,8 @@ def test_the_view_has_a_chart_and_a_sentence_for_each():
     assert len(view["drifts"]) == 5
 
 
-def test_what_was_planned_is_told_beside_what_was_offered():
-    """Arrivals are tasks: where each sends two requests, twice as many are offered."""
+def test_planned_arrivals_are_shown_next_to_offered_requests():
+    """Arrivals are tasks: if each sends two requests, twice as many are offered."""
     plan = stairs([30, 40], seconds=20)
     at_s = np.repeat(poisson(np.random.default_rng(1), plan), 2)
     run = run_of(plan, at_s, np.full(at_s.size, 0.02))
@@ -127,14 +127,14 @@ def test_what_was_planned_is_told_beside_what_was_offered():
 
 
 @pytest.mark.slow
-def test_where_every_goal_held_no_capacity_is_claimed():
-    """Only that it held as far as was looked."""
+def test_if_every_goal_held_no_capacity_is_claimed():
+    """Only that they held as far as was tested."""
     run = served(stairs([50, 60], seconds=20), capacity_rps=400)
     view = degradation_view(run, degradation_of(run))
     assert view["curve"]["text"][0].startswith("Every goal held up to ")
 
 
-def test_a_burn_rate_is_in_its_interval():
+def test_a_burn_rate_lies_in_its_interval():
     """One in a hundred is ten times what an objective of 99.9 % allows."""
     plan = stairs([200, 210], seconds=20)
     at_s = poisson(np.random.default_rng(1), plan)
@@ -149,8 +149,8 @@ def test_a_burn_rate_is_in_its_interval():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("seconds", "drifts"), [(119, 0), (120, 4)])
-def test_what_may_drift_lasts_two_minutes(seconds, drifts):
-    """Of quantiles and errors; of a phase in which the generator was late, nothing is said."""
+def test_drift_is_reported_from_two_minutes_on(seconds, drifts):
+    """For quantiles and errors; not for a phase in which the generator was late."""
     plan = stairs([20], seconds=seconds)
     run = run_of_seconds(plan, {("balance", "ok"): np.full(seconds, 20)})
     assert len(degradation_of(run).drifts) == drifts
@@ -158,8 +158,8 @@ def test_what_may_drift_lasts_two_minutes(seconds, drifts):
     assert degradation_of(late).drifts == ()
 
 
-def test_settling_is_told_of_a_phase_in_which_the_target_was_measured():
-    """Not where the generator was late."""
+def test_settling_is_only_reported_if_the_target_was_measured():
+    """Not if the generator was late."""
     warm_up = {"name": "warm-up", "warm_up": True, "duration": "10 s", "rate": "20 rps"}
     phases = [warm_up, {"name": "steady", "duration": "60 s", "rate": "20 rps"}]
     plan = open_scenario(phases=phases, mix={"balance": {"share": "100 %"}}, thresholds=[{"expect": "goodput > 1 rps"}])
@@ -168,8 +168,8 @@ def test_settling_is_told_of_a_phase_in_which_the_target_was_measured():
     assert degradation_of(replace(run, generator=run.generator.assign(cpu_ratio=1.0))).settling is None
 
 
-def test_refusals_of_the_warm_up_say_nothing():
-    """Nor do those of a phase in which the generator was late."""
+def test_refusals_in_the_warm_up_dont_count():
+    """Nor do refusals in a phase in which the generator was late."""
     phases = [
         {"name": "warm-up", "warm_up": True, "duration": "10 s", "rate": "20 rps"},
         {"name": "steady", "duration": "10 s", "rate": "20 rps"},
@@ -185,16 +185,16 @@ def test_refusals_of_the_warm_up_say_nothing():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("late", "phases"), [(range(0), ["at-50-2"]), (range(20, 40), []), (range(40, 60), [])])
-def test_no_recovery_is_told_of_a_phase_in_which_the_generator_was_late(late, phases):
-    """Neither of the one that hurt nor of the one after it."""
+def test_no_recovery_is_reported_if_the_generator_was_late(late, phases):
+    """Neither in the phase that hurt nor in the one after it."""
     run = run_of_seconds(stairs([50, 100, 50], seconds=20), {("balance", "ok"): np.repeat([50, 100, 50], 20)})
     busy = run.generator["second"].isin(late)
     found = degradation_of(replace(run, generator=run.generator.assign(cpu_ratio=np.where(busy, 1.0, 0.0))))
     assert [recovery.phase for recovery in found.recoveries] == phases
 
 
-def test_seconds_are_alike_only_where_the_target_was_measured():
-    """Slow for half of a phase: its seconds go together, unless that was the generator's doing."""
+def test_correlated_seconds_are_only_reported_if_the_target_was_measured():
+    """Slow for half of a phase: its seconds are correlated, unless that was the generator's doing."""
     plan = stairs([50], seconds=40)
     at_s = np.arange(0, 40, 0.02)
     run = run_of(plan, at_s, np.where(at_s < 20, 0.02, 0.1))

@@ -1,4 +1,4 @@
-"""What disturbs a measurement, at its limit and just beyond it; and which of it decides, and for which phase."""
+"""What disturbs a measurement, at its limit and just beyond it; and whether it decides, and for which phase."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CLOSED = [{"name": "steady", "duration": "40 s", "users": 10}, {"name": "after",
 
 
 def calm(*thresholds: dict[str, str], **changes: Any):
-    """50 requests a second of 20 ms each, and a generator that had nothing to do."""
+    """50 requests a second of 20 ms each, and an idle generator."""
     content = {"phases": PHASES, "mix": {"balance": {"share": "100 %"}}, "thresholds": list(thresholds or GOALS)}
     plan = open_scenario(**content | changes)
     return run_of_seconds(plan, {("balance", "ok"): np.full(85, 50)})
@@ -52,8 +52,8 @@ def told(run) -> list[tuple[str, str]]:
     return [(str(finding.word), finding.what) for finding in disturbances.disturbances(run)]
 
 
-def test_a_calm_run_has_none():
-    """And no phase that is not what was planned."""
+def test_a_calm_run_has_no_disturbances():
+    """And no disturbed phase."""
     assert found(calm()) == []
     assert told(calm()) == []
     assert disturbed_phases(calm()) == frozenset()
@@ -106,8 +106,8 @@ def test_a_calm_run_has_none():
     ],
     ids=str,
 )
-def test_what_is_seen_in_seconds_is_told_from_its_limit_on(seconds, columns, what, harmful):
-    """None of it decides by itself; outside of warm-up, and with the seconds in which it may have done harm."""
+def test_disturbances_of_seconds_are_reported_from_their_limit_on(seconds, columns, what, harmful):
+    """None of them decides by itself; warm-up is left out, and harmful seconds are listed."""
     every = found(disturbed(seconds, **columns))
     assert [(text, decides) for text, decides, _ in every] == ([] if what is None else [(what, False)])
     assert [len(spoiled) for _, _, spoiled in every] == ([] if what is None else [harmful])
@@ -126,8 +126,8 @@ def test_what_is_seen_in_seconds_is_told_from_its_limit_on(seconds, columns, wha
     ],
     ids=str,
 )
-def test_what_decides_by_itself_is_told_beyond_its_limit(seconds, columns, what):
-    """Whatever the thresholds say; a clock's skew by its last and best guess."""
+def test_disturbances_that_decide_are_reported_beyond_their_limit(seconds, columns, what):
+    """Whatever the thresholds are; a clock's skew is its last and best estimate."""
     every = found(disturbed(seconds, **columns))
     assert [(text, decides) for text, decides, _ in every] == ([] if what is None else [(what, True)])
 
@@ -146,8 +146,8 @@ def test_a_gap_in_the_record_is_a_frozen_process(missing, what):
     [(range(2), None), (range(3), "first 3 s"), (range(83, 85), None), (range(82, 85), "last 3 s")],
 )
 @pytest.mark.parametrize("ending", ["completed", "aborted"])
-def test_a_whole_run_is_recorded_from_its_beginning_to_its_end(missing, which, ending):
-    """A generator that had stood still there for half of a closed run got PASS; what ended a run ends its record."""
+def test_a_completed_run_is_recorded_from_beginning_to_end(missing, which, ending):
+    """A generator that stood still for half of a closed run used to get PASS; an aborted run may end early."""
     run = calm()
     run = replace(run, manifest=run.manifest.model_copy(update={"ending": ending}))
     every = found(replace(run, generator=run.generator[~run.generator["second"].isin(missing)]))
@@ -155,15 +155,15 @@ def test_a_whole_run_is_recorded_from_its_beginning_to_its_end(missing, which, e
     assert every == ([(f"the generator left no record of the {which}", True, frozenset())] if is_told else [])
 
 
-def test_each_worker_is_looked_at_for_itself():
-    """Two workers who are busy for two seconds each are not one that is busy for four."""
+def test_each_worker_is_checked_separately():
+    """Two workers busy for two seconds each don't make one that is busy for four."""
     run = disturbed(range(9, 11), cpu_ratio=1.0)
     other = disturbed(range(11, 13), cpu_ratio=1.0).generator.assign(worker="2")
     assert found(replace(run, generator=pd.concat([run.generator, other]))) == []
 
 
 def with_lag(run, lag_s: float, seconds: range):
-    """Requests of these seconds were sent so late."""
+    """The run with requests of these seconds sent this late."""
     rows = run.intervals[(run.intervals["series"] == "response") & run.intervals["second"].isin(seconds)]
     lags = rows.assign(series="lag", bucket=bucket_of(round(lag_s * 1e6)))
     return replace(run, intervals=pd.concat([run.intervals, lags]))
@@ -182,8 +182,8 @@ def with_lag(run, lag_s: float, seconds: range):
     ],
     ids=str,
 )
-def test_start_lag_may_be_a_quarter_of_the_tightest_time_that_a_threshold_allows(thresholds, limit):
-    """Of response times in that phase; 50 ms where none is limited."""
+def test_start_lag_may_be_a_quarter_of_the_tightest_limit_on_times(thresholds, limit):
+    """On response times in that phase; 50 ms if there is none."""
     run = with_lag(calm(*thresholds), 0.3, range(5, 45))
     assert [text for text, _, _ in found(run)] == [
         f"phase steady: p99 start lag 300 ms, more than {limit}",
@@ -191,14 +191,14 @@ def test_start_lag_may_be_a_quarter_of_the_tightest_time_that_a_threshold_allows
 
 
 @pytest.mark.parametrize(("lag_s", "is_told"), [(0.098, False), (0.102, True)])
-def test_start_lag_at_its_limit_is_none(lag_s, is_told):
-    """Beyond it, it is."""
+def test_start_lag_at_its_limit_is_accepted(lag_s, is_told):
+    """Beyond it, it is a disturbance."""
     assert bool(found(with_lag(calm(), lag_s, range(5, 45)))) == is_told
 
 
 @pytest.mark.parametrize(("followed", "is_told"), [(0, False), (1_800, True), (2_000, False)])
-def test_start_lag_is_that_of_turns_and_arrivals(followed, is_told):
-    """What follows in a journey is due when it begins: 15 late ones are 7.5 % of 200 arrivals, whatever they sent."""
+def test_start_lag_only_counts_turns_and_arrivals(followed, is_told):
+    """Later requests of a journey are due when they begin: 15 late ones are 7.5 % of 200 arrivals."""
     run = calm()
     cell = run.intervals[run.intervals["series"] == "response"].iloc[[5]]
     lags = [cell.assign(series="lag", bucket=bucket_of(us), count=n) for us, n in ((10, 1985), (300_000, 15))]
@@ -216,7 +216,7 @@ def test_start_lag_is_that_of_turns_and_arrivals(followed, is_told):
 
 
 def test_start_lag_that_no_second_explains_decides_for_its_phase():
-    """Where the record says in which seconds, they are weighed; of those of its own phase."""
+    """If the record shows in which seconds of the phase it happened, those are weighed instead."""
     run = with_lag(calm(), 0.3, range(5, 45))
     assert [(decides, seconds) for _, decides, seconds in found(run)] == [(True, frozenset())]
     assert disturbed_phases(run) == {"steady"}
@@ -236,8 +236,8 @@ def test_one_in_a_hundred_may_be_late(late, is_told):
 @pytest.mark.parametrize(
     ("workers", "in_flight", "is_told"), [(1, 10, False), (1, 9, True), (2, 5, False), (2, 4, True), (3, 3, True)]
 )
-def test_a_worker_drops_only_when_its_share_is_in_flight(workers, in_flight, is_told):
-    """Ten may be, shared out and rounded up."""
+def test_a_worker_only_drops_if_its_share_is_in_flight(workers, in_flight, is_told):
+    """Ten in all, divided and rounded up."""
     run = disturbed(range(9, 10), calm(max_in_flight=10), dropped=1200, in_flight=in_flight)
     run = replace(run, manifest=run.manifest.model_copy(update={"workers": workers}))
     every = found(run)
@@ -245,8 +245,8 @@ def test_a_worker_drops_only_when_its_share_is_in_flight(workers, in_flight, is_
 
 
 @pytest.mark.parametrize(("unsent", "decides"), [(2, False), (3, True)])
-def test_wants_of_more_than_one_request_in_a_thousand_decide(unsent, decides):
-    """Of 2,000 and those; by phase, and the seconds of fewer are weighed."""
+def test_more_than_one_unsent_request_in_a_thousand_decides(unsent, decides):
+    """Out of 2,000 plus these; by phase. If there are fewer, their seconds are weighed."""
     run = calm()
     cell = run.intervals[run.intervals["series"] == "response"].iloc[[5]]
     rows = cell.assign(outcome="", series=WANTS["files"], bucket=0, count=unsent)
@@ -260,7 +260,7 @@ def test_wants_of_more_than_one_request_in_a_thousand_decide(unsent, decides):
 
 @pytest.mark.parametrize(("missing", "what"), [(20, None), (21, "phase steady: 1,979 of 2,000 planned arrivals were")])
 def test_one_planned_arrival_in_a_hundred_may_be_missing(missing, what):
-    """Not more; and only a run that was to reach its end has to have them all."""
+    """Not more; and only a completed run has to have them all."""
     run = calm()
     at = run.intervals.index[(run.intervals["series"] == "response") & (run.intervals["second"] == 5)]
     run.intervals.loc[at, "count"] -= missing
@@ -278,14 +278,14 @@ def with_bursts(run, *bursts: tuple[float, float, int]):
     return replace(run, events=pd.DataFrame({"time_s": times_s, "kind": "burst", "detail": details}))
 
 
-def test_a_burst_that_is_spread_was_none():
-    """Beyond 50 ms, unless its users still waited for answers, which is the target's doing."""
+def test_a_burst_that_is_spread_out_is_no_burst():
+    """Beyond 50 ms, unless its users were still waiting for answers, which is the target's doing."""
     run = with_bursts(calm(), (10.0, 0.05, 0), (11.0, 0.051, 0), (12.0, 0.08, 1))
     assert found(run) == [("burst 2: 10 sends spread over 51 ms: not a simultaneous load", True, frozenset())]
 
 
 def crowd(present_ms: float = 10_000, late_ms: float = 0, *, seconds: range = range(40), ending: str = "completed"):
-    """Ten users in two phases of 40 s; in these seconds so much of their time was there, and late."""
+    """Ten users in two phases of 40 s; in these seconds they were present, and late, for this long."""
     thresholds = [{"expect": "goodput_ratio >= 50 %"}]
     plan = scenario(phases=CLOSED, mix={"balance": {"share": "100 %", "every": "1 s"}}, thresholds=thresholds)
     run = run_of_seconds(plan, {("balance", "ok"): np.full(80, 10)})
@@ -320,16 +320,16 @@ NOT_READY = "mostly because users were not ready for their turn: their own code 
     ],
     ids=lambda value: str(value)[:9] if isinstance(value, str) else "",
 )
-def test_user_seconds_are_lost_beyond_one_in_a_hundred(run, lost, why):
-    """Absent and late ones together; of a run that was to reach its end."""
+def test_more_than_one_lost_user_second_in_a_hundred_is_reported(run, lost, why):
+    """Absent and late ones together; for a run that should have completed."""
     every = found(run)
     what = f"phase steady: {lost} of the planned user-seconds were lost, {why}"
     assert [(text, decides) for text, decides, _ in every] == ([] if lost is None else [(what, True)])
     assert disturbed_phases(run) == (frozenset() if lost is None else {"steady"})
 
 
-def test_users_too_many_at_one_time_do_not_stand_in_for_others():
-    """Whoever ought to be gone and waits for an answer is no substitute."""
+def test_surplus_users_at_one_time_dont_make_up_for_missing_ones():
+    """A user that should be gone and still waits for an answer is no substitute."""
     run = crowd(12_000, seconds=range(20))
     few = crowd(8_000, seconds=range(20, 40)).user_times
     mixed = pd.concat([run.user_times[run.user_times["second"] < 20], few[few["second"] >= 20]])
@@ -361,8 +361,8 @@ def test_a_phase_is_disturbed_by_more_than_a_twentieth_of_its_seconds(seconds, p
         (({"expect": "goodput_ratio >= 50 %", "phase": "after"},), range(10, 20), "PASS"),
     ],
 )
-def test_what_could_turn_no_threshold_is_a_note(thresholds, seconds, word):
-    """Too much of a phase that a threshold reads could; of one that none reads it couldn't."""
+def test_disturbances_that_cant_change_a_verdict_are_notes(thresholds, seconds, word):
+    """Too many seconds of a phase that a threshold reads could change it; of another phase they couldn't."""
     run = disturbed(seconds, calm(*thresholds), loop_delay_s=0.5)
     times = f"{len(seconds)} times"
     what = f"worker local: the event loop stalled {times}, for up to 500 ms"
@@ -379,15 +379,15 @@ def test_what_could_turn_no_threshold_is_a_note(thresholds, seconds, word):
         "p(90) < 1 s for 10 s",
     ],
 )
-def test_a_second_that_is_left_out_takes_nothing_from_a_rate(expect):
-    """The target answered everything in it as well; that its answers aren't weighed is no fewer answers."""
+def test_leaving_out_a_second_doesnt_lower_a_rate(expect):
+    """The target answered everything in it; not weighing those answers doesn't mean fewer of them."""
     run = calm({"expect": expect}, {"expect": "goodput_ratio >= 50 %"})
     ((word, _),) = told(disturbed(range(20, 21), run, loop_delay_s=0.3))
     assert word == "PASS"
 
 
-def test_what_a_disturbed_second_made_of_a_rate_or_of_a_group_could_turn_it():
-    """A window that had nothing but for it; and a group's time is weighed like a request's."""
+def test_a_disturbed_second_can_change_a_rate_or_a_group():
+    """A window that had nothing because of it; and a group's time is weighed like a request's."""
     run = calm({"expect": "goodput >= 35 rps for 4 s"}, {"expect": "goodput_ratio >= 50 %"})
     silent = np.full(85, 50)
     silent[20] = 0
@@ -405,7 +405,7 @@ def test_what_a_disturbed_second_made_of_a_rate_or_of_a_group_could_turn_it():
     assert word == "INVALID"
 
 
-def test_a_note_without_seconds_is_told_as_it_is():
+def test_a_note_without_seconds_says_nothing_about_thresholds():
     """Nothing was weighed."""
     what = "10% of the machine's CPU time was stolen in 1 s"
     assert told(disturbed(range(9, 10), steal_ratio=0.1)) == [("PASS", what)]
@@ -413,7 +413,7 @@ def test_a_note_without_seconds_is_told_as_it_is():
 
 @pytest.mark.parametrize("second", [9, 10, 11])
 def test_seconds_around_a_disturbed_one_are_weighed_with_it(second):
-    """Who was to be answered in it was sent before it, and who was late was sent after it."""
+    """A request to be answered in it was sent before it, and a late one was sent after it."""
     run = calm({"expect": "error_ratio < 1 %"}, {"expect": "goodput_ratio >= 50 %"})
     failed = np.zeros(85, dtype=int)
     failed[second] = 50
@@ -423,7 +423,7 @@ def test_seconds_around_a_disturbed_one_are_weighed_with_it(second):
 
 
 @pytest.mark.parametrize("second", [8, 12])
-def test_seconds_further_away_are_not(second):
+def test_seconds_further_away_are_not_weighed(second):
     """What happened there stays the target's."""
     run = calm({"expect": "error_ratio < 1 %"}, {"expect": "goodput_ratio >= 50 %"})
     failed = np.zeros(85, dtype=int)
@@ -446,8 +446,8 @@ def test_seconds_further_away_are_not(second):
     ],
     ids=str,
 )
-def test_a_row_tells_of_all_seconds_that_it_reaches_into(row, seconds):
-    """But for jitter; a damaged length is no longer than a minute."""
+def test_a_row_covers_all_seconds_that_it_extends_into(row, seconds):
+    """Except for jitter; a damaged length counts as a minute at most."""
     assert seconds_of_rows(pd.DataFrame([row])) == seconds
 
 
@@ -464,13 +464,13 @@ def test_a_row_tells_of_all_seconds_that_it_reaches_into(row, seconds):
     ],
     ids=str,
 )
-def test_what_decides_spoils_the_phases_that_it_was_in(disturbance, spoils):
-    """All of them where nobody knows."""
+def test_deciding_disturbances_spoil_their_phases(disturbance, spoils):
+    """All phases if it is unknown."""
     assert [disturbance.spoils(span) for span in calm().manifest.phases[1:]] == spoils
 
 
-def test_where_somebodys_locustfile_runs_it_may_be_what_blocks():
-    """Nothing of ours stops the event loop for so long."""
+def test_with_a_locustfile_the_remedy_mentions_blocking_code():
+    """Nothing of ours stops the event loop for that long."""
     run = crowd(10_000)
     of_locustfile = run.manifest.scenario.model_copy(update={"locustfile": "own.py"})
     run = replace(run, manifest=run.manifest.model_copy(update={"scenario": of_locustfile}))

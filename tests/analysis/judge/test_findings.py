@@ -1,4 +1,4 @@
-"""What a run's record tells beside its thresholds: word for word, at each limit."""
+"""What a run's record shows besides its thresholds: word for word, at each limit."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BACKGROUND = f"stop what the locustfile leaves running in the background; if the
 
 
 def calm(*, seconds: int = 40, thresholds: list[dict[str, object]] | None = None, **manifest: Any):
-    """50 requests a second, 2,000 in all, of which none was in flight at the end."""
+    """50 requests a second, 2,000 in all, none in flight at the end."""
     content = {"phases": PHASES, "mix": {"balance": {"share": "100 %"}}}
     plan = open_scenario(**content, thresholds=thresholds or [{"expect": "goodput_ratio >= 50 %"}])
     run = run_of_seconds(plan, {("balance", "ok"): np.where(np.arange(40) < seconds, 50, 0)})
@@ -71,14 +71,14 @@ def with_cells(run, **counted: int):
         ("running", "INCONCLUSIVE", "cut off after 20 s of 40 s: the run never finished", "let it run to the end"),
     ],
 )
-def test_each_ending_is_told_with_how_far_it_came(ending, word, what, remedy):
-    """And with what is known of it."""
+def test_each_ending_is_reported_with_how_far_the_run_came(ending, word, what, remedy):
+    """And with what is known about it."""
     assert told(calm(seconds=20, ending=ending, ending_detail="x"))[0] == (word, what, remedy)
     assert told(calm(seconds=20, ending=ending))[0][1] == what.replace(" (x)", "")
 
 
-def test_what_the_users_own_code_ended_is_not_looked_for_in_a_log():
-    """The place is told already."""
+def test_an_end_by_users_own_code_doesnt_point_to_a_log():
+    """The finding already names the place."""
     ended = "Locust ended with code 1, ended by own.py, line 9, in done: os._exit(1); see generator.log"
     word, what, remedy = told(calm(seconds=20, ending="generator_died", ending_detail=ended))[0]
     assert (word, ended in what) == ("INVALID", True)
@@ -103,8 +103,8 @@ OTHER = [{"expect": "goodput >= 10 rps for 5 s", "abort": True}, {"expect": "goo
         (OTHER, "INCONCLUSIVE", "; in the complete record that window is not violated", "run it again, to the end"),
     ],
 )
-def test_a_run_that_was_ended_for_a_window_fails_if_the_window_is_broken(thresholds, word, more, remedy):
-    """One of those that end a run, and in the whole record."""
+def test_an_aborted_run_fails_if_its_window_is_violated(thresholds, word, more, remedy):
+    """By a threshold with `abort`, and in the complete record."""
     found = told(calm(thresholds=thresholds, seconds=20, ending="aborted", ending_detail="x"))[0]
     assert found == (word, f"ended early, after 20 s of 40 s (x){more}", remedy)
 
@@ -126,7 +126,7 @@ def test_a_run_that_was_ended_for_a_window_fails_if_the_window_is_broken(thresho
         ("generator_died", {"intervals", "generator"}, ["no request was recorded"]),
     ],
 )
-def test_a_record_that_is_missing_proves_nothing(ending, empty, whats):
+def test_a_missing_record_proves_nothing(ending, empty, whats):
     """Unless the run was cut short."""
     run = calm(ending=ending)
     run = replace(run, **{name: getattr(run, name).iloc[:0] for name in empty})
@@ -134,8 +134,8 @@ def test_a_record_that_is_missing_proves_nothing(ending, empty, whats):
     assert found == [("INVALID", what, RESTART) for what in whats]
 
 
-def test_what_set_up_sent_is_told_where_no_task_sent_anything():
-    """Somebody's users may wait for a login that failed."""
+def test_setup_requests_are_reported_if_no_task_sent_anything():
+    """Users may be waiting for a login that failed."""
     run = calm()
     run = replace(run, setup=cell(run, series="response", count=7), intervals=run.intervals.iloc[:0])
     what = "no request was recorded but 7 of users' on_start and on_stop"
@@ -153,7 +153,7 @@ def test_damage_is_a_note():
 
 @pytest.mark.parametrize("difference", [1, -1])
 def test_every_request_is_accounted_for(difference):
-    """Of those that were sent, neither fewer nor more."""
+    """Neither fewer nor more than were sent."""
     run = calm()
     sent = run.generator["sent"].where(run.generator["second"] != 3, 50 + difference)
     what = f"{2000 + difference:,} requests were sent, 2,000 are accounted for"
@@ -161,8 +161,8 @@ def test_every_request_is_accounted_for(difference):
 
 
 @pytest.mark.parametrize("ending", ["interrupted", "terminated", "aborted", "running", "generator_died", "disk_full"])
-def test_of_a_run_that_was_cut_short_no_account_is_asked(ending):
-    """What was in flight went with it."""
+def test_a_run_cut_short_need_not_account_for_its_requests(ending):
+    """Those in flight went with it."""
     run = calm(ending=ending)
     assert DEFECT not in str(told(replace(run, generator=run.generator.assign(sent=1))))
 
@@ -170,8 +170,8 @@ def test_of_a_run_that_was_cut_short_no_account_is_asked(ending):
 @pytest.mark.parametrize(
     ("series", "setup"), [("want_ports", False), ("abandoned", False), ("want_ports", True), ("abandoned", True)]
 )
-def test_what_was_unsent_or_cut_off_is_accounted_for(series, setup):
-    """In the plan, and in set-up."""
+def test_unsent_and_abandoned_requests_are_accounted_for(series, setup):
+    """Both planned ones and setup."""
     run = calm()
     rows = cell(run, series=series, count=1)
     run = replace(run, setup=rows) if setup else replace(run, intervals=pd.concat([run.intervals, rows]))
@@ -183,8 +183,8 @@ def test_what_was_unsent_or_cut_off_is_accounted_for(series, setup):
 @pytest.mark.parametrize(
     ("workers", "abandoned", "is_told"), [(1, 5, False), (1, 6, True), (2, 10, False), (2, 11, True)]
 )
-def test_no_more_are_cut_off_than_were_in_flight(workers, abandoned, is_told):
-    """Of all workers together, each at its most."""
+def test_no_more_requests_are_abandoned_than_were_in_flight(workers, abandoned, is_told):
+    """The maxima of all workers added up."""
     run = with_cells(calm(), abandoned=abandoned)
     idle = run.generator.assign(sent=0, worker="2")
     rows = [run.generator, *([idle] if workers == 2 else [])]
@@ -207,8 +207,8 @@ def test_no_more_are_cut_off_than_were_in_flight(workers, abandoned, is_told):
         ),
     ],
 )
-def test_what_users_sent_outside_of_the_plan_is_told(ended, word, what):
-    """Where more than one in a hundred of it failed, what came after it may not be what was meant."""
+def test_requests_outside_the_plan_are_reported(ended, word, what):
+    """If more than one in a hundred failed, what users sent afterwards may not be what was intended."""
     run = calm()
     rows = pd.concat([cell(run, series="response", count=count, outcome=outcome) for outcome, count in ended.items()])
     generator = run.generator.assign(sent=np.where(run.generator["second"] == 3, 150, 50))
@@ -218,7 +218,7 @@ def test_what_users_sent_outside_of_the_plan_is_told(ended, word, what):
 
 
 @pytest.mark.parametrize(("spread_s", "late", "is_told"), [(0.05, 3, False), (0.06, 3, True), (0.05, 0, False)])
-def test_a_burst_whose_users_still_waited_is_the_targets_doing(spread_s, late, is_told):
+def test_a_burst_with_waiting_users_is_the_targets_fault(spread_s, late, is_told):
     """The pace before it was too much."""
     detail = json.dumps({"burst": 2, "sent": 10, "spread_s": spread_s, "peak_in_flight": 9, "late": late})
     events = pd.DataFrame({"time_s": [10.0], "kind": ["burst"], "detail": [detail]})
@@ -228,15 +228,15 @@ def test_a_burst_whose_users_still_waited_is_the_targets_doing(spread_s, late, i
 
 
 @pytest.mark.parametrize(("repeated", "is_told"), [(2, False), (3, True)])
-def test_repetitions_above_one_in_a_thousand_are_told(repeated, is_told):
-    """Of 2,000; a note."""
+def test_more_than_one_repeated_request_in_a_thousand_is_reported(repeated, is_told):
+    """Out of 2,000; as a note."""
     what = "3 of 2,000 requests were sent twice: the target closed their connection"
     remedy = "let the target keep idle connections open for longer, or close them first: timeouts.keep_alive_idle"
     assert told(with_cells(calm(), **{REPEATED: repeated})) == ([("PASS", what, remedy)] if is_told else [])
 
 
 @pytest.mark.parametrize(("surplus", "is_told"), [(0, False), (1, True)])
-def test_bytes_beyond_an_answer_are_told(surplus, is_told):
+def test_surplus_bytes_after_an_answer_are_reported(surplus, is_told):
     """However few: the next answer could have been taken for another request's."""
     what = "the target sent extra bytes after its response to 1 of 2,000 requests: "
     what += "each of these connections had to be closed"
@@ -245,8 +245,8 @@ def test_bytes_beyond_an_answer_are_told(surplus, is_told):
 
 
 @pytest.mark.parametrize(("times", "word"), [(20, "PASS"), (21, "INCONCLUSIVE")])
-def test_exceptions_of_the_users_own_code_are_told(times, word):
-    """More than one for a hundred requests is another load than was meant, unless a listener raised them."""
+def test_exceptions_in_users_own_code_are_reported(times, word):
+    """More than one in a hundred requests changes the load, unless listeners raised them."""
     raised = (
         RaisedException(times=times - 1, message="no", place="a.py, line 1"),
         RaisedException(times=1, message="", place=""),
@@ -264,8 +264,8 @@ def test_exceptions_of_the_users_own_code_are_told(times, word):
 @pytest.mark.parametrize(
     ("redis", "samples", "is_told"), [(True, [0, 0], False), (True, [0, 1234], True), (False, [0, 1234], False)]
 )
-def test_a_redis_that_was_lost_is_told_where_limits_were_to_be_shared(redis, samples, is_told):
-    """They weren't, for as long; a Redis that a target of somebody's own lost is none of our business."""
+def test_a_lost_redis_is_reported_if_limits_should_be_shared(redis, samples, is_told):
+    """They weren't during that time; a Redis of your own target is your own business."""
     facts = RedisFacts(address="redis://127.0.0.1:1/0", started_by_run=True) if redis else None
     run = calm()
     manifest = run.manifest.model_copy(update={"target": run.manifest.target.model_copy(update={"redis": facts})})
@@ -277,8 +277,8 @@ def test_a_redis_that_was_lost_is_told_where_limits_were_to_be_shared(redis, sam
         assert remedy.startswith("check redis.log")
 
 
-def test_faults_on_purpose_are_told_in_one_line():
-    """Whatever is in them."""
+def test_deliberate_faults_are_reported_in_one_line():
+    """Whatever they contain."""
     run = calm()
     target = run.manifest.target.model_copy(update={"faults": "a\nb"})
     ((word, what, remedy),) = told(replace(run, manifest=run.manifest.model_copy(update={"target": target})))

@@ -1,4 +1,4 @@
-"""Thresholds on groups of requests: they read what was timed as one, and nothing else reads it."""
+"""Thresholds on groups of requests read what was timed as one, and nothing else reads it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ OK_A_SECOND, FAILED_A_SECOND = 18, 2
 
 
 def run_with_groups(path, *thresholds: dict) -> Run:
-    """Requests of 20 ms, all right; groups of 400 ms, of which one in ten failed."""
+    """Requests of 20 ms, all ok; groups of 400 ms, one in ten of them failed."""
     plan = scenario(**PLAN, thresholds=[*thresholds, {"expect": "goodput_ratio >= 99 %"}])
     write_run(path, plan=plan)
     bucket = bucket_of(400_000)
@@ -71,7 +71,7 @@ def run_with_groups(path, *thresholds: dict) -> Run:
     ],
 )
 def test_a_threshold_on_a_group_reads_the_group(tmp_path, expect, word):
-    """Its requests, which are all right, tell nothing of it."""
+    """Not its requests, which are all ok."""
     run = run_with_groups(tmp_path)
     found = judge_threshold(Threshold(endpoint="checkout", expect=expect), run)
     assert found.word is word, found.reason
@@ -79,7 +79,7 @@ def test_a_threshold_on_a_group_reads_the_group(tmp_path, expect, word):
 
 @pytest.mark.slow
 def test_nothing_else_reads_a_group(tmp_path):
-    """Neither totals nor tables of requests; they are as if there were none."""
+    """Neither totals nor tables of requests: they are as if there were no groups."""
     (tmp_path / "without").mkdir()
     without = write_run(tmp_path / "without", plan=scenario(**PLAN, thresholds=[{"expect": "goodput_ratio >= 99 %"}]))
     run = run_with_groups(tmp_path / "with")
@@ -92,8 +92,8 @@ def test_nothing_else_reads_a_group(tmp_path):
 @pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.drawn
-def test_what_failed_of_a_group_is_the_reason_and_where_to_look(tmp_path):
-    """In verdict.json and on the page, too."""
+def test_a_groups_failures_are_the_reason_and_the_place_to_look(tmp_path):
+    """In verdict.json and on the page as well."""
     run = run_with_groups(tmp_path, {"endpoint": "checkout", "expect": "error_ratio < 1 %"})
     verdict = verdict_on_run(run)
     assert verdict.word is Word.FAIL
@@ -105,8 +105,8 @@ def test_what_failed_of_a_group_is_the_reason_and_where_to_look(tmp_path):
     assert "<h3>By group</h3>" in page
 
 
-def test_a_group_is_drawn_as_one(tmp_path, monkeypatch):
-    """Over time, and up to its slowest, as far as there were so many of it; beside the requests, which took 20 ms."""
+def test_a_group_is_drawn_as_a_whole(tmp_path, monkeypatch):
+    """Over time, and up to the slowest of as many as there were; next to the requests, which took 20 ms."""
     drawn = []
     monkeypatch.setattr(Drawing, "svg", lambda drawing, *_: drawn.append(drawing.figure))
     run = run_with_groups(tmp_path)

@@ -1,4 +1,4 @@
-"""Each rule of health bites, and stays silent when it should."""
+"""Each rule of health fires when it should, and stays silent otherwise."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from loadproof.scenario.targetway import TlsSettings
 from simulation.rundirs import open_scenario, outcomes, scenario, write_run
 
 
-def test_faults_on_purpose_are_a_finding(tmp_path):
-    """The word is about what was measured; the note says that it was not the API as it is."""
+def test_deliberate_faults_are_a_finding(tmp_path):
+    """The word is about what was measured; the note says that it wasn't the API as it is."""
     path = write_run(tmp_path)
     manifest = read_manifest(path)
     target = manifest.target.model_copy(update={"faults": '{"health": {"delay_ms": 5}}'})
@@ -39,7 +39,7 @@ PAUSE = Pause(fault="pause", phase="steady", at="1 s", lasts="1 s")
 
 
 def faulty_run(path, *happened: tuple[str, dict[str, object]], fault: Fault = PAUSE):
-    """A run with this planned fault, and these events of it."""
+    """A run with this planned fault, and these events about it."""
     write_run(path, plan=scenario().model_copy(update={"faults": [fault]}))
     named = {"number": 0, "fault": fault.fault, "of": "target"}
     events = [EventRow(1.0, kind, json.dumps(named | detail)) for kind, detail in happened]
@@ -67,15 +67,15 @@ def test_a_planned_fault_that_came_and_went_is_a_note(tmp_path):
     ],
 )
 def test_a_planned_fault_that_did_not_happen_proves_nothing(tmp_path, happened, what):
-    """Whoever reads PASS would think that the target bears it."""
+    """A PASS would look as if the target had withstood it."""
     verdict = faulty_run(tmp_path, *happened)
     assert verdict.word is Word.INVALID
     assert what in [finding.what for finding in verdict.findings]
 
 
 @pytest.mark.slow
-def test_a_target_that_does_not_come_back_after_its_crash_fails(tmp_path):
-    """That is its answer to the fault, and no failure of ours to undo it."""
+def test_a_target_that_doesnt_come_back_after_a_crash_fails(tmp_path):
+    """That is its reaction to the fault, not our failure to undo it."""
     lost = {"reason": "did not get ready", "is_targets": True}
     verdict = faulty_run(tmp_path, ("fault_begun", {}), ("fault_failed", lost))
     assert verdict.word is Word.FAIL
@@ -83,8 +83,8 @@ def test_a_target_that_does_not_come_back_after_its_crash_fails(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_backup_that_failed_is_the_targets_and_another_command_is_not(tmp_path):
-    """One is what the target promises; without the other, nothing has happened to it."""
+def test_a_failed_backup_is_the_targets_fault_but_another_command_isnt(tmp_path):
+    """A backup is what the target promises; without the other command, nothing happened to it."""
     timed = {"phase": "steady", "lasts": "1 s"}
     failed = {"reason": "it exited with 1", "is_targets": True}
     verdict = faulty_run(
@@ -102,7 +102,7 @@ def test_a_backup_that_failed_is_the_targets_and_another_command_is_not(tmp_path
 
 
 @pytest.mark.slow
-def test_a_generator_that_nobody_watched_proves_nothing(tmp_path):
+def test_a_generator_without_a_record_proves_nothing(tmp_path):
     """Its whole record is lost."""
     path = write_run(tmp_path)
     (path / files.GENERATOR).unlink()
@@ -113,7 +113,7 @@ def test_a_generator_that_nobody_watched_proves_nothing(tmp_path):
 
 @pytest.mark.slow
 def test_a_healthy_run_passes_without_findings(tmp_path):
-    """Silence is the rule."""
+    """No rule fires."""
     verdict = verdict_on_run(load_run(write_run(tmp_path)))
     assert verdict.word is Word.PASS
     assert verdict.findings == ()
@@ -151,7 +151,7 @@ def test_a_healthy_run_passes_without_findings(tmp_path):
     ],
     ids=str,
 )
-def test_a_rule_bites(tmp_path, knobs, word, what):
+def test_a_rule_fires(tmp_path, knobs, word, what):
     """With its numbers and a remedy; a note decides nothing."""
     verdict = verdict_on_run(load_run(write_run(tmp_path, **knobs)))
     found = [finding for finding in verdict.findings if what in finding.what]
@@ -161,7 +161,7 @@ def test_a_rule_bites(tmp_path, knobs, word, what):
         assert verdict.word is word
 
 
-def test_a_target_that_died_before_second_0_is_its_own_death(tmp_path):
+def test_a_target_that_died_before_second_0_fails(tmp_path):
     """It answered no request, because it was gone before the first."""
     verdict = verdict_on_run(load_run(write_run(tmp_path, ending="target_died", lived_s=0)))
     assert verdict.word is Word.FAIL, verdict.findings
@@ -186,14 +186,14 @@ def test_a_target_that_died_before_second_0_is_its_own_death(tmp_path):
     ids=str,
 )
 def test_a_rule_stays_silent_below_its_limit(tmp_path, knobs):
-    """A busy second is no verdict."""
+    """One busy second decides nothing."""
     assert verdict_on_run(load_run(write_run(tmp_path, **knobs))).findings == ()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("slow_ms", "word"), [(20.0, Word.PASS), (3000.0, Word.INVALID)])
-def test_a_disturbance_decides_when_a_threshold_turns_on_its_seconds(tmp_path, slow_ms, word):
-    """One second of 30, too few to decide by themselves: what was slow in it makes the difference, or does not."""
+def test_a_disturbance_decides_if_its_seconds_change_a_threshold(tmp_path, slow_ms, word):
+    """One second of 30, too few to decide by themselves: its slow requests make the difference, or don't."""
     path = write_run(tmp_path, loop_delay_s=0.4, disturbed=range(20, 21))
     cell = (20, "steady", "balance", "ok")
     rows = [(*cell, "response", bucket_of(round(slow_ms * 1000)), 100), (*cell, "good", 0, 100 if slow_ms < 500 else 0)]
@@ -204,8 +204,8 @@ def test_a_disturbance_decides_when_a_threshold_turns_on_its_seconds(tmp_path, s
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("repeated", "is_told"), [(1, False), (50, True)])
-def test_requests_that_were_sent_twice_are_told(tmp_path, repeated, is_told):
-    """Beside what became of them, above one in a thousand."""
+def test_requests_sent_twice_are_reported(tmp_path, repeated, is_told):
+    """Besides their outcomes, above one in a thousand."""
     path = write_run(tmp_path)
     append_intervals(path / files.INTERVALS, [IntervalRow(12, "steady", "balance", "ok", REPEATED, 0, repeated)])
     run = load_run(path)
@@ -215,8 +215,8 @@ def test_requests_that_were_sent_twice_are_told(tmp_path, repeated, is_told):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("untold", "word"), [(1, Word.INCONCLUSIVE), (500, Word.INVALID)])
-def test_what_nobody_said_of_a_request_is_never_passed_over(tmp_path, untold, word):
-    """A few may be all that a threshold on few errors allows."""
+def test_unreported_outcomes_are_never_ignored(tmp_path, untold, word):
+    """A few may be all that a threshold on rare errors allows."""
     path = write_run(tmp_path)
     append_intervals(path / files.INTERVALS, [IntervalRow(12, "steady", "balance", "", UNREPORTED, 0, untold)])
     verdict = verdict_on_run(load_run(path))
@@ -233,8 +233,8 @@ def test_what_nobody_said_of_a_request_is_never_passed_over(tmp_path, untold, wo
 @pytest.mark.parametrize(
     ("share", "word"), [(0.001, Word.PASS), (0.5, Word.PASS), (0.6, Word.INCONCLUSIVE), (1, Word.INVALID)]
 )
-def test_answers_of_others_are_no_pass_of_the_target(tmp_path, share, word):
-    """A locustfile of whole URLs loads whom they name, whichever target was given."""
+def test_answers_from_other_hosts_dont_pass_for_the_target(tmp_path, share, word):
+    """A locustfile with whole URLs loads the hosts in them, whatever the target is."""
     path = write_run(tmp_path)
     times = int(share * tally(load_run(path).intervals).sent)
     append_intervals(path / files.INTERVALS, [IntervalRow(12, "steady", "balance", "", ELSEWHERE, 0, times)])
@@ -250,8 +250,8 @@ def test_answers_of_others_are_no_pass_of_the_target(tmp_path, share, word):
 @pytest.mark.parametrize(
     ("want", "told"), [("ports", "no free port"), ("files", "no file left to open"), ("memory", "no memory")]
 )
-def test_what_the_generators_machine_lacked_is_its_own(tmp_path, want, told, unsent, word):
-    """No request of the target's; very few of them are weighed by their seconds."""
+def test_what_the_generators_machine_lacked_is_not_the_targets_fault(tmp_path, want, told, unsent, word):
+    """Such requests never reached the target; if there are very few, their seconds are weighed."""
     path = write_run(tmp_path)
     append_intervals(path / files.INTERVALS, [IntervalRow(12, "steady", "balance", "", WANTS[want], 0, unsent)])
     row = GeneratorRow(12, "2", 0.3, 0.0, 0.001, 0.001, users=1, in_flight=1, sent=unsent, dropped=0, abandoned=0)
@@ -266,8 +266,8 @@ def test_what_the_generators_machine_lacked_is_its_own(tmp_path, want, told, uns
 
 
 @pytest.mark.slow
-def test_what_was_not_sent_has_a_row_of_the_page(tmp_path):
-    """Beside the outcomes, and none of them."""
+def test_unsent_requests_have_a_column_on_the_page(tmp_path):
+    """Next to the outcomes, but none of them."""
     path = write_run(tmp_path)
     append_intervals(path / files.INTERVALS, [IntervalRow(12, "steady", "balance", "", WANTS["ports"], 0, 1)])
     run = load_run(path)
@@ -276,7 +276,7 @@ def test_what_was_not_sent_has_a_row_of_the_page(tmp_path):
 
 @pytest.mark.slow
 def test_planned_arrivals_that_were_never_offered_are_the_generators_fault(tmp_path):
-    """Sent late or dropped, each is offered; nothing else explains a missing one."""
+    """Arrivals sent late or dropped were offered; nothing else explains a missing one."""
     plan = open_scenario()
     whole = verdict_on_run(load_run(write_run(tmp_path / "whole", plan=plan)))
     assert "planned arrivals were offered" not in str(whole.findings)
@@ -288,8 +288,8 @@ def test_planned_arrivals_that_were_never_offered_are_the_generators_fault(tmp_p
     assert "planned arrivals" not in str(verdict_on_run(load_run(cut_short)).findings)
 
 
-def test_half_an_arrival_is_none(tmp_path):
-    """A short phase of 12.5 arrivals has twelve of them."""
+def test_half_an_arrival_doesnt_count(tmp_path):
+    """A short phase of 12.5 arrivals has twelve."""
     phases = [{"name": "short", "duration": "1500 ms", "rate": "10 rps", "ramp": "500 ms"}]
     plan = open_scenario(phases=phases, mix={"balance": {"share": "100 %"}})
     run = load_run(write_run(tmp_path, plan=plan))
@@ -299,7 +299,7 @@ def test_half_an_arrival_is_none(tmp_path):
 
 @pytest.mark.slow
 def test_dropping_while_users_are_free_is_the_generators_fault(tmp_path):
-    """With fewer in flight than allowed, it was not for want of answers."""
+    """With fewer in flight than allowed, slow answers can't be the reason."""
     path = write_run(tmp_path, plan=open_scenario())
     row = GeneratorRow(12, "2", 0.3, 0.0, 0.001, 0.001, users=1, in_flight=999, sent=0, dropped=4, abandoned=0)
     files.append_rows(path / files.GENERATOR, [row])
@@ -318,8 +318,8 @@ RAISED = """Count,Message,Traceback,Nodes
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("times", "word"), [(5, Word.PASS), (500, Word.INCONCLUSIVE)])
-def test_what_the_users_own_code_raised_is_told(tmp_path, times, word):
-    """With the most frequent one and its place, also in the report; too much of it was not the load that was meant."""
+def test_exceptions_in_users_own_code_are_reported(tmp_path, times, word):
+    """With the most frequent one and its place, in the report too; too many of them mean a different load."""
     path = write_run(tmp_path)
     (path / files.LOCUST_EXCEPTIONS).write_text(RAISED.format(times=times))
     run = load_run(path)
@@ -372,7 +372,7 @@ def test_the_exit_code_is_the_verdicts_or_the_signals(tmp_path, knobs, code):
 
 @pytest.mark.slow
 def test_every_verdict_says_what_to_do_next(tmp_path):
-    """And names the threshold that decided, with its numbers."""
+    """And names the deciding threshold, with its numbers."""
     verdict = verdict_on_run(load_run(write_run(tmp_path, median_ms={"balance": 400.0})))
     assert verdict.word is Word.FAIL
     assert verdict.reason.startswith("Balance · steady: p(95) is ")
@@ -382,8 +382,8 @@ def test_every_verdict_says_what_to_do_next(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("tls", "is_told"), [(None, False), ({}, False), ({"verify": False}, True)])
-def test_a_certificate_that_nobody_verified_is_a_note(tmp_path, tls, is_told):
-    """Whoever answered was measured; the word is the same."""
+def test_an_unverified_certificate_is_a_note(tmp_path, tls, is_told):
+    """Any server could have answered; the word is the same."""
     path = write_run(tmp_path)
     manifest = read_manifest(path)
     settings = None if tls is None else TlsSettings(**tls)

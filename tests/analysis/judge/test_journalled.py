@@ -1,4 +1,4 @@
-"""A journal that has other requests than the intervals is a bug of ours, unless a crash tore it."""
+"""A journal with other requests than the intervals is a bug of ours, unless a crash tore it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROW = JournalRow("local", "127.1.0.1", "balance", "steady", 0, 0, 0, 200, "ok", 
 
 
 def journalled_run(path, *, without: int = 0, more=(), record="requests", **knobs) -> Run:
-    """With each request that its intervals have, but for so many."""
+    """A run whose journal has each request of its intervals, except this many."""
     write_run(path, plan=scenario(record=record), **knobs)
     append_intervals(path / files.INTERVALS, more)
     run = load_run(path)
@@ -34,8 +34,8 @@ def journalled_run(path, *, without: int = 0, more=(), record="requests", **knob
 
 
 @pytest.mark.slow
-def test_the_same_requests_in_both_are_no_finding(tmp_path):
-    """Set-up, and what ended without an outcome, included."""
+def test_the_same_requests_in_both_give_no_finding(tmp_path):
+    """Including setup, and requests that ended without an outcome."""
     ends = (ABANDONED, WANTS["ports"])
     more = [IntervalRow(20, "steady", "balance", "", end, 0, 2) for end in ends]
     more.append(IntervalRow(0, SETUP, "health", "ok", "response", 9, 3))
@@ -49,7 +49,7 @@ def test_the_same_requests_in_both_are_no_finding(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("ending", ["completed", "target_died"])
 def test_a_journal_that_lacks_a_request_is_a_bug_of_ours(tmp_path, ending):
-    """It was there to the end."""
+    """The run completed, or its target died."""
     verdict = verdict_on_run(journalled_run(tmp_path, without=1, ending=ending))
     assert verdict.word is Word.INVALID
     (finding,) = [one for one in verdict.findings if files.JOURNAL in one.what]
@@ -62,8 +62,8 @@ def test_a_journal_that_lacks_a_request_is_a_bug_of_ours(tmp_path, ending):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("ending", ["running", "generator_died", "disk_full", "terminated"])
-def test_a_run_that_was_cut_off_between_its_files_has_no_bug(tmp_path, ending):
-    """A report is in one of them, and was not yet in the other."""
+def test_a_run_cut_off_between_its_files_is_no_bug(tmp_path, ending):
+    """The last report was in one of them, but not yet in the other."""
     findings = verdict_on_run(journalled_run(tmp_path, without=100, ending=ending)).findings
     (finding,) = [one for one in findings if files.JOURNAL in one.what]
     assert finding.word is Word.PASS
@@ -72,8 +72,8 @@ def test_a_run_that_was_cut_off_between_its_files_has_no_bug(tmp_path, ending):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("ending", ["running", "completed"])
-def test_a_torn_journal_is_damage_and_no_bug(tmp_path, ending):
-    """Whoever needs what is missing has to say so."""
+def test_a_torn_journal_is_damage_and_not_a_bug(tmp_path, ending):
+    """Audits that need the missing rows have to say so."""
     run = journalled_run(tmp_path, ending=ending)
     content = (tmp_path / files.JOURNAL).read_bytes()
     (tmp_path / files.JOURNAL).write_bytes(content[:-100])
@@ -91,7 +91,7 @@ def test_a_torn_journal_is_damage_and_no_bug(tmp_path, ending):
         ("completed", None, Word.PASS),
     ],
 )
-def test_a_journal_that_is_missing_is_told_where_one_was_asked_for(tmp_path, ending, record, word):
+def test_a_missing_journal_is_reported_if_it_was_requested(tmp_path, ending, record, word):
     """A completed run has written it."""
     run = journalled_run(tmp_path, ending=ending, record=record)
     (tmp_path / files.JOURNAL).unlink()
@@ -103,7 +103,7 @@ def test_a_journal_that_is_missing_is_told_where_one_was_asked_for(tmp_path, end
 
 @pytest.mark.slow
 def test_damaged_intervals_are_not_held_against_the_journal(tmp_path):
-    """Their own damage is told."""
+    """Their own damage is reported."""
     run = journalled_run(tmp_path)
     append_intervals(tmp_path / files.INTERVALS, [(20, "steady", "balance", "no such", "response", 5, 1)])
     run = load_run(run.path)

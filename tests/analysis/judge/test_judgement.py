@@ -1,4 +1,4 @@
-"""An interval to a word and a sentence, at the limit and on both sides of it."""
+"""An interval becomes a word and a sentence, at the limit and on both sides of it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ BELOW = Threshold.model_validate({"expect": "p(95) < 200 ms"})
     ],
 )
 def test_pass_needs_both_answers_and_fail_one(in_this_run, next_time, word):
-    """What was only just missed, or is unsure, is neither."""
+    """If one was just missed, or is unsure, it is neither."""
     assert word_of(in_this_run, next_time) is word
 
 
@@ -58,7 +58,7 @@ def test_pass_needs_both_answers_and_fail_one(in_this_run, next_time, word):
     ],
 )
 def test_the_question_that_decided_is_named(word, in_this_run, next_time, decided_by):
-    """Only where one of the two did."""
+    """Only if one of the two did."""
     judgement = Judgement(BELOW, word, None, "", in_this_run, next_time)
     assert judgement.decided_by == decided_by
 
@@ -72,8 +72,8 @@ def test_the_question_that_decided_is_named(word, in_this_run, next_time, decide
         (0.199, 0.3, Compliance.UNSURE),
     ],
 )
-def test_an_interval_is_on_a_side_with_both_its_ends(low, high, side):
-    """An end that is the limit is beyond it where the limit itself is."""
+def test_an_interval_is_on_one_side_if_both_ends_are(low, high, side):
+    """An end at the limit is beyond it if the limit itself is."""
     assert side_of(Estimate(low, low, high, 1), BELOW.expectation, beyond=Compliance.MISSED) is side
 
 
@@ -88,7 +88,7 @@ def test_an_interval_is_on_a_side_with_both_its_ends(low, high, side):
     ],
 )
 def test_an_estimate_becomes_a_word_with_its_numbers(interval, n, word, reason):
-    """Few samples keep nothing from failing."""
+    """Too few samples don't prevent a FAIL."""
     found = judge_estimate(BELOW, Estimate(*interval, n), needed=200)
     assert (found.word, found.reason, found.estimate.n) == (word, reason, n)
     warned = judge_estimate(BELOW, Estimate(*interval, n, warnings=("added up", "no sampling error known")), needed=200)
@@ -114,7 +114,7 @@ def test_an_estimate_becomes_a_word_with_its_numbers(interval, n, word, reason):
         ),
     ],
 )
-def test_beside_a_baseline_the_difference_is_told_and_nothing_decided(before, is_given, wanting, reason):
+def test_a_single_baseline_run_shows_the_difference_and_decides_nothing(before, is_given, wanting, reason):
     """However large it is."""
     candidate = Estimate(0.1, 0.09, 0.11, 200)
     found = judge_beside(BELOW, candidate, before, is_given=is_given)
@@ -133,8 +133,8 @@ def test_beside_a_baseline_the_difference_is_told_and_nothing_decided(before, is
         (math.nan, 1, ", too close for a longer run to decide"),
     ],
 )
-def test_how_many_samples_would_decide_is_told_up_to_a_hundred_times_as_many(needed, n, text):
-    """And never fewer than there were, which did not."""
+def test_the_samples_needed_are_shown_up_to_a_hundred_times_as_many(needed, n, text):
+    """And never fewer than there were, because those did not decide."""
     assert deciding_text(needed, n, "about {} samples") == text
 
 
@@ -148,6 +148,6 @@ def test_how_many_samples_would_decide_is_told_up_to_a_hundred_times_as_many(nee
         (Estimate(0.1, 0.1, 0.1, 5), "100 ms"),
     ],
 )
-def test_what_was_seen_is_told_with_its_interval(estimate, text):
-    """Open where the samples gave no upper end."""
+def test_a_value_is_shown_with_its_interval(estimate, text):
+    """Open if the samples give no upper bound."""
     assert seen_text(estimate, parse_expectation("p(95) < 200 ms")) == text

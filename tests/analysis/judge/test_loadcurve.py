@@ -1,4 +1,4 @@
-"""The load curve of simulated servers whose capacity is known."""
+"""The load curve of simulated servers with a known capacity."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from simulation.traffic import autocorrelated, poisson, queue, run_of
 
 @pytest.fixture(scope="module")
 def curve() -> LoadCurve:
-    """Of one run up the stairs."""
+    """Of one run up the steps."""
     plan = stairs()
     return load_curve(served(plan))
 
 
 @pytest.mark.slow
-def test_past_its_capacity_a_queue_answers_too_late(curve):
+def test_beyond_its_capacity_a_queue_answers_too_late(curve):
     """Goodput collapses, while throughput stays."""
     assert curve.collapse is not None
     assert curve.rising[-1].past is Past.LATE
@@ -43,8 +43,8 @@ def test_past_its_capacity_a_queue_answers_too_late(curve):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("ended", "past"), [("throttled", Past.SHED), ("server_error", Past.FAILED)])
-def test_shedding_is_told_from_failure(ended, past):
-    """Either keeps its goodput; who failed is no better for it."""
+def test_shedding_is_distinguished_from_failure(ended, past):
+    """Both keep their goodput; failing doesn't look better for it."""
     plan = stairs()
     random = np.random.default_rng(1)
     at_s = poisson(random, plan)
@@ -67,8 +67,8 @@ def test_shedding_is_told_from_failure(ended, past):
         ({Outcome.OK: 8_000}, 8_000, 2_000, Past.UNSENT),
     ],
 )
-def test_what_became_of_the_rest(curve, ended, good, dropped, past):
-    """By what most of it was."""
+def test_the_fate_of_the_load_beyond_goodput(curve, ended, good, dropped, past):
+    """By what happened to most of it."""
     tally = Tally({outcome: ended.get(outcome, 0) for outcome in Outcome}, good=good, dropped=dropped, abandoned=0)
     assert replace(curve.rising[0], tally=tally, goodput_ratio=ratio_estimate(good, tally.offered)).past is past
 
@@ -78,7 +78,7 @@ def test_what_became_of_the_rest(curve, ended, good, dropped, past):
     [((100, 200, 170), 2), ((100, 200, 185), None), ((200, 100, 100), 1), ((5, 5, 5), None), ((100, 50, 400), 1)],
 )
 def test_a_tenth_less_goodput_under_more_load_is_a_collapse(curve, goodputs, collapsed):
-    """The first step at which it is seen."""
+    """At the first step that shows it."""
     steps = tuple(replace(step, goodput_rps=rps) for step, rps in zip(curve.rising, goodputs, strict=False))
     found = collapse_in(steps)
     assert (found and found.step) == (None if collapsed is None else steps[collapsed])
@@ -87,14 +87,14 @@ def test_a_tenth_less_goodput_under_more_load_is_a_collapse(curve, goodputs, col
 
 
 def test_less_goodput_under_the_same_load_is_no_collapse(curve):
-    """It may be anything else."""
+    """It may have any other cause."""
     before, step = curve.rising[:2]
     step = replace(step, load=before.load, goodput_rps=before.goodput_rps / 2)
     assert collapse_in((before, step)) is None
 
 
 def test_users_who_wait_show_a_collapse_too():
-    """Though they offer the less, the slower the target is; and capacity is told in users."""
+    """Although they offer less, the slower the target is; and capacity is given in users."""
     users = {"u10": (10, 100), "u20": (20, 180), "u40": (40, 60)}
     phases = [{"name": name, "duration": "20 s", "users": count} for name, (count, _) in users.items()]
     mix = {"balance": {"share": "100 %", "every": "100 ms"}}
@@ -107,8 +107,8 @@ def test_users_who_wait_show_a_collapse_too():
     assert (curve.is_closed, [step.load for step in curve.rising]) == (True, [10, 20, 40])
 
 
-def test_a_law_is_found_again(curve):
-    """The parameters by which throughputs were made, within what was tested."""
+def test_a_known_law_is_recovered(curve):
+    """The parameters that generated the throughputs, and the range tested."""
     n = np.array([1, 2, 4, 8, 16, 32])
     made = 100 * n / (1 + 0.05 * (n - 1) + 0.001 * n * (n - 1))
     steps = tuple(
@@ -122,8 +122,8 @@ def test_a_law_is_found_again(curve):
 
 
 @pytest.mark.slow
-def test_a_step_at_which_the_generator_was_late_tells_nothing():
-    """It is INVALID, and capacity is told without it; no threshold reads it, so that the run is not."""
+def test_a_step_with_a_late_generator_shows_nothing():
+    """It is INVALID, and capacity is given without it; no threshold reads it, so the run isn't INVALID."""
     thresholds = [{"phase": "at-50", "expect": "goodput_ratio >= 98 %"}, {"phase": "at-50", "expect": "p(95) < 400 ms"}]
     plan = stairs(thresholds=thresholds)
     run = served(plan)
@@ -142,8 +142,8 @@ def test_a_step_at_which_the_generator_was_late_tells_nothing():
 
 
 @pytest.mark.slow
-def test_a_steps_intervals_are_those_of_a_threshold_on_it():
-    """Seconds that are alike tell less, here as there; as if independent, they would be far narrower."""
+def test_a_steps_intervals_equal_those_of_a_threshold_on_it():
+    """Both allow for correlated seconds; as if independent, they would be far narrower."""
     plan = stairs([50, 60])
     random = np.random.default_rng(3)
     at_s = poisson(random, plan)
@@ -158,8 +158,8 @@ def test_a_steps_intervals_are_those_of_a_threshold_on_it():
         assert step.goodput_ratio.high - step.goodput_ratio.low > 1.5 * (alone.high - alone.low)
 
 
-def test_no_second_of_the_next_step_is_charged_to_this_one():
-    """A phase that ends within a second shares it; neither has it in its load curve."""
+def test_no_second_of_the_next_step_counts_for_this_one():
+    """A phase that ends within a second shares it with the next; neither has it in its load curve."""
     phases = [{"name": f"at-{rate}", "duration": "10500 ms", "rate": f"{rate} rps"} for rate in (20, 400)]
     plan = stairs(phases=phases)
     at_s = np.concatenate([np.arange(0, 10.5, 1 / 20), np.arange(10.5, 21, 1 / 400)])
@@ -168,8 +168,8 @@ def test_no_second_of_the_next_step_is_charged_to_this_one():
     assert [high.throughput_rps, high.goodput_rps, high.offered_rps] == pytest.approx([400] * 3, rel=1e-3)
 
 
-def test_a_phase_has_one_throughput_wherever_it_is_told():
-    """Of a queue that answers 80 a second of 100, and the rest in the calm after it: threshold, table, curve, file."""
+def test_a_phase_has_the_same_throughput_everywhere():
+    """A queue answers 80 of 100 a second, and the rest in the calm after it: threshold, table, curve, file."""
     phases = [
         {"name": "calm", "duration": "20 s", "rate": "20 rps"},
         {"name": "high", "duration": "20 s", "rate": "100 rps"},
@@ -193,7 +193,7 @@ def test_a_phase_has_one_throughput_wherever_it_is_told():
 
 @pytest.mark.slow
 def test_no_more_are_in_flight_than_may_be():
-    """What a queue answers after the step is in flight in it only for as long as the step lasts."""
+    """Requests answered after the step only count as in flight while the step lasts."""
     phases = [
         {"name": "low", "duration": "10 s", "rate": "20 rps"},
         {"name": "high", "duration": "10 s", "rate": "40 rps"},
@@ -220,8 +220,8 @@ def test_a_late_first_second_of_the_next_phase_excuses_nothing():
     assert finding.word is Word.INVALID
 
 
-def test_a_disturbed_second_is_of_each_phase_that_it_is_a_part_of():
-    """And of no other."""
+def test_a_disturbed_second_counts_for_each_phase_that_it_overlaps():
+    """And for no other."""
     phases = [{"name": f"at-{rate}", "duration": "10500 ms", "rate": f"{rate} rps"} for rate in (20, 400)]
     first, second = plan_phases(stairs(phases=phases))
     for number, is_spoiled in ((9, [True, False]), (10, [True, True]), (11, [False, True])):
@@ -236,8 +236,8 @@ def test_one_load_is_no_curve():
 
 
 @pytest.mark.slow
-def test_what_was_after_the_most_load_is_told_apart():
-    """Going back is for recovery to judge, and moves no capacity."""
+def test_steps_after_the_highest_load_are_separate():
+    """Going back down shows recovery, and doesn't change capacity."""
     phases = [
         {"name": name, "duration": "40 s", "rate": f"{rate} rps"}
         for name, rate in (("low", 50), ("high", 150), ("back", 50))
@@ -250,8 +250,8 @@ def test_what_was_after_the_most_load_is_told_apart():
     assert curve.broke is None
 
 
-def test_goals_of_other_phases_count_where_a_step_has_none():
-    """But its own go before them."""
+def test_goals_of_other_phases_count_if_a_step_has_none():
+    """But its own take precedence."""
     thresholds = [
         {"phase": "at-50", "expect": "p(95) < 10 ms"},
         {"phase": "at-100", "expect": "p(95) < 100 ms"},
@@ -265,7 +265,7 @@ def test_goals_of_other_phases_count_where_a_step_has_none():
 
 @pytest.mark.slow
 def test_without_goals_no_step_is_said_to_hold():
-    """Nor to break."""
+    """Nor to fail."""
     plan = stairs(thresholds=[{"expect": "goodput >= 1 rps"}])
     curve = load_curve(served(plan))
     assert (curve.held, curve.broke) == (None, None)

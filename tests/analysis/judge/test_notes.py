@@ -1,4 +1,4 @@
-"""What is worth a word beside the thresholds, word for word and with its remedy."""
+"""What is worth a note besides the thresholds, word for word and with its remedy."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ ALIKE = Alike("steady", correlation=0.5, lasted_s=20)
     ],
     ids=lambda value: value[0][0][:24] if isinstance(value, list) and value else "",
 )
-def test_what_is_worth_a_word_is_a_note_with_its_remedy(degradation, told):
+def test_a_note_has_its_remedy(degradation, told):
     """None of them decides."""
     assert [(note.what, note.remedy) for note in notes(degradation)] == told
     assert all(note.word is Word.PASS for note in notes(degradation))

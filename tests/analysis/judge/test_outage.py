@@ -32,7 +32,7 @@ OUTAGE = [0] * 5 + [150, 150, 24] + [0] * 4
     ["error_ratio < 1 %", "goodput_ratio >= 99 %", "burn_rate(99) < 1 x", "goodput >= 148 rps"],
 )
 def test_an_outage_of_two_seconds_is_a_fail(expect):
-    """However unsure it is whether the next run has one, too."""
+    """However uncertain it is whether the next run has one, too."""
     run = run_with(OUTAGE, expect)
     found = judge_threshold(run.manifest.scenario.thresholds[0], run)
     assert (found.word, found.in_this_run, found.next_time) == (Word.FAIL, Compliance.BROKEN, Compliance.UNSURE)
@@ -42,7 +42,7 @@ def test_an_outage_of_two_seconds_is_a_fail(expect):
 
 @pytest.mark.parametrize(("outcome", "expect"), [("throttled", "throttled_ratio"), ("rejected", "rejected_ratio")])
 def test_refusals_are_judged_like_failures(outcome, expect):
-    """Whatever became of the requests."""
+    """Whatever the outcome of the requests."""
     run = run_with(OUTAGE, f"{expect} < 1 %", outcome=outcome)
     assert verdict_on_run(run).word is Word.FAIL
 
@@ -58,8 +58,8 @@ def test_errors_in_the_second_half_are_a_fail_that_names_when_they_began():
     assert "longer" not in verdict.next_step
 
 
-def test_an_outage_is_told_with_its_phase_where_there_are_several():
-    """And that it lasted until that ended."""
+def test_an_outage_is_reported_with_its_phase_if_there_are_several():
+    """And that it lasted until that phase ended."""
     phases = [{"name": name, "duration": "20 s", "rate": f"{RPS} rps"} for name in ("calm", "after")]
     thresholds = [{"expect": "error_ratio < 1 %"}]
     plan = open_scenario(phases=phases, mix={"balance": {"share": "100 %"}}, thresholds=thresholds)
@@ -70,7 +70,7 @@ def test_an_outage_is_told_with_its_phase_where_there_are_several():
 
 
 def test_an_outage_within_the_limit_is_named_too():
-    """What was kept may not be kept again: that is INCONCLUSIVE, and a longer run isn't the remedy."""
+    """The limit was met but may not be next time: that is INCONCLUSIVE, and a longer run won't help."""
     verdict = verdict_on_run(run_with([0] * 30 + [50] + [0] * 29, "error_ratio < 1 %"))
     (judgement,) = verdict.judgements
     assert (verdict.word, judgement.in_this_run, judgement.next_time) == (
@@ -84,8 +84,8 @@ def test_an_outage_within_the_limit_is_named_too():
     assert "would decide" not in judgement.reason
 
 
-def test_a_limit_missed_by_little_is_no_fail():
-    """1.3 % where 1 % may, in 12 s."""
+def test_a_narrowly_missed_limit_is_no_fail():
+    """1.3 % in 12 s, and 1 % may fail."""
     failed = [2] * 11 + [1]
     found = judge_one("error_ratio < 1 %", failed)
     assert found.word is Word.INCONCLUSIVE
@@ -97,8 +97,8 @@ def judge_one(expect, failed):
     return judge_threshold(run.manifest.scenario.thresholds[0], run)
 
 
-def test_few_requests_break_nothing_by_chance():
-    """2 of 27 are more than twice 1 % by Wilson's interval, and by chance in one run of ten at 2 %."""
+def test_few_requests_dont_fail_by_chance():
+    """2 of 27 are more than twice 1 % by Wilson's interval, but happen by chance in one run of ten at 2 %."""
     plan = counted_plan("error_ratio < 1 %", seconds=27, rps=RPS)
     failed = np.zeros(27, dtype=int)
     failed[[3, 20]] = 1
@@ -126,16 +126,16 @@ def test_a_p95_far_beyond_its_limit_is_a_fail_and_one_a_little_beyond_is_not(slo
         assert "requests took longer than 38.6 ms" in verdict.next_step
 
 
-def test_a_narrow_p95_a_little_beyond_its_limit_is_no_fail():
-    """A third of the answers take longer than the limit, by 2 %: many, and no matter."""
+def test_a_certain_p95_slightly_beyond_its_limit_is_no_fail():
+    """A third of the answers take longer than the limit, but only by 2 %."""
     plan = counted_plan("p(95) < 20 ms", seconds=60, rps=RPS)
     at_s = np.arange(0, 60, 1 / RPS)
     took_s = np.where((at_s >= 20) & (at_s < 40), 0.0204, 0.0190)
     assert judge_threshold(plan.thresholds[0], run_of(plan, at_s, took_s)).word is Word.INCONCLUSIVE
 
 
-def test_what_is_spread_over_a_run_is_no_outage():
-    """It is how the target is; the worst place is named instead."""
+def test_failures_spread_over_a_run_are_no_outage():
+    """That is the target's normal behaviour; the worst place is named instead."""
     run = run_with([15] * 30, "error_ratio < 1 %")
     scope = Scope.of(run.manifest.scenario.thresholds[0], run.manifest.scenario)
     assert outage_of(misses_of(run.manifest.scenario.thresholds[0].expectation, run, scope), run) is None

@@ -1,4 +1,4 @@
-"""Where an outage begins and ends, at the limits of what is one, and word for word."""
+"""Where an outage begins and ends, at the limits of what counts as one, and word for word."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def outage_text(run) -> str:
         ([0, 60, 0, 0, 0, 20, 0, 0, 0, 20], (1, 10)),
     ],
 )
-def test_an_outage_is_where_most_of_what_was_wrong_crowds(failed, seconds):
-    """In up to nine tenths of the seconds, holding half of it, and by no chance."""
+def test_an_outage_is_where_most_misses_cluster(failed, seconds):
+    """In up to nine tenths of the seconds, with at least half of them, and not by chance."""
     outage = outage_in(failing(failed))
     assert (outage and (outage.start_s, outage.end_s)) == seconds
 
@@ -59,7 +59,7 @@ def test_an_outage_is_where_most_of_what_was_wrong_crowds(failed, seconds):
         ([1.0, -1.0, 2.0], range(3), (2, 3)),
     ],
 )
-def test_the_worst_stretch_is_of_seconds_that_follow_one_another(excess, numbers, stretch):
+def test_the_worst_stretch_has_consecutive_seconds(excess, numbers, stretch):
     """The shortest and first of those with the largest sum."""
     assert _worst_stretch(np.array(excess), np.array(list(numbers))) == stretch
 
@@ -99,8 +99,8 @@ def test_the_worst_stretch_is_of_seconds_that_follow_one_another(excess, numbers
     ],
     ids=["middle", "end", "dropped", "timeout"],
 )
-def test_an_outage_is_told_in_one_sentence(run, text):
-    """When it began, how long it lasted, what became of how many, and of which endpoint nearly all of them were."""
+def test_an_outage_is_described_in_one_sentence(run, text):
+    """When it began, how long it lasted, how its requests ended, and the endpoint of nearly all of them."""
     if "dropped" in text:
         kinds = run.intervals["series"].where(run.intervals["outcome"] != "dropped", "dropped")
         run = replace(
@@ -110,8 +110,8 @@ def test_an_outage_is_told_in_one_sentence(run, text):
 
 
 @pytest.mark.parametrize(("other", "where"), [(5, ", of balance"), (6, "")])
-def test_an_endpoint_is_named_if_nine_in_ten_were_its_own(other, where):
-    """Of those that were wrong; and the kinds are told where there are several, the most frequent first."""
+def test_an_endpoint_is_named_if_it_has_nine_misses_in_ten(other, where):
+    """If there are several kinds of misses, the most frequent comes first."""
     hurt = np.repeat([0, 1, 0], [10, 5, 10])
     plan = failing(hurt).manifest.scenario
     counted = {
@@ -127,7 +127,7 @@ def test_an_endpoint_is_named_if_nine_in_ten_were_its_own(other, where):
 
 
 def test_slow_answers_are_a_slow_stretch():
-    """Of those that ended as they should."""
+    """If they ended as they should."""
     run = failing([0] * 25, "p(95) < 200 ms")
     slow = run.intervals["second"].between(10, 14) & (run.intervals["series"] == "response")
     bucket = run.intervals["bucket"].where(~slow, 1700)
@@ -139,8 +139,8 @@ def test_slow_answers_are_a_slow_stretch():
 
 
 @pytest.mark.parametrize(("failed", "seconds"), [([0, 33, 0], (1, 2)), ([0, 32, 0], None)])
-def test_chance_may_crowd_failures_into_any_stretch(failed, seconds):
-    """Three seconds have six of them; 32 of 100 where 20 may be come by chance in one run of 53."""
+def test_failures_may_cluster_by_chance(failed, seconds):
+    """Three seconds have six stretches; 32 of 100 where 20 may fail happen by chance in one run of 53."""
     outage = outage_in(failing(failed, "error_ratio < 10 %"))
     assert (outage and (outage.start_s, outage.end_s)) == seconds
 
@@ -154,8 +154,8 @@ def test_chance_may_crowd_failures_into_any_stretch(failed, seconds):
         ("ok", "ok, but too late"),
     ],
 )
-def test_what_was_no_goodput_is_told_by_what_became_of_it(outcome, told):
-    """Refused, never sent, or right and too late."""
+def test_lost_goodput_is_described_by_its_outcome(outcome, told):
+    """Refused, never sent, or correct but too late."""
     run = failing([0] * 10 + [50] * 5 + [0] * 10, "goodput_ratio >= 99 %", outcome="timeout")
     is_bad = run.intervals["outcome"] == "timeout"
     cells = run.intervals.assign(outcome=run.intervals["outcome"].where(~is_bad, outcome))

@@ -1,4 +1,4 @@
-"""Planned load that never existed, word for word with its remedy; and seconds at the edges of what was planned."""
+"""Planned load that was never generated, word for word with its remedy; and seconds at the edges of the plan."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ def with_cell(run, series: str, count: int):
         ("memory", "no memory", "give it more memory (`ulimit -v`, the container's limit, net.core.wmem_max)"),
     ],
 )
-def test_what_the_generators_machine_lacks_is_told_with_how_to_get_it(want, lacking, remedy):
-    """What a port, a file or memory was missing for was never sent."""
+def test_what_the_generators_machine_lacks_is_reported_with_a_remedy(want, lacking, remedy):
+    """Requests that had no port, file or memory were never sent."""
     what = f"phase steady: 8 of 2,008 requests were not sent: the generator's machine had {lacking}"
     assert found(with_cell(open_run(), WANTS[want], 8)) == [(what, True, remedy)]
 
@@ -66,15 +66,15 @@ EMPTY = "have each task send a request before it returns, and set its pace in th
 @pytest.mark.parametrize(
     ("run", "turns"), [(open_run(), "arrivals"), (closed_run([{**STEADY[0], "users": 50}], seconds=40), "turns")]
 )
-def test_turns_without_a_request_are_told_beyond_one_in_a_hundred(run, turns, empty, is_told):
-    """Of 2,000 that sent one; with what the user's task should do."""
+def test_more_than_one_turn_in_a_hundred_without_a_request_is_reported(run, turns, empty, is_told):
+    """Out of 2,000 that sent one; with what the user's task should do."""
     told = f"phase steady: 21 of 2,021 {turns} of balance sent nothing"
     assert found(with_cell(run, SENT_NOTHING, empty)) == ([(told, True, EMPTY)] if is_told else [])
 
 
 @pytest.mark.parametrize(("at_end", "is_named"), [("stop", True), ("again", False)])
 def test_a_feeder_that_may_have_run_out_is_named(at_end, is_named):
-    """Workers share its rows evenly, and turns not always: an arrival then sends nothing, and a user leaves."""
+    """Workers share its rows evenly, but not always the turns: then an arrival sends nothing, or a user leaves."""
     fed = {"feeders": {"customers": {"file": "customers.csv", "at_end": at_end}}, "thresholds": GOODPUT}
     plan = open_scenario(phases=STEADY, mix=ALONE, **fed)
     run = run_of_seconds(plan, {("balance", "ok"): np.full(40, 50)})
@@ -96,12 +96,12 @@ def test_turns_without_a_request_spoil_their_phase():
 
 
 def test_journeys_that_began_under_another_name_sent_something():
-    """Their kind of user has no request of its own: 21 of 4,021."""
+    """Their kind of user has no request of its own name: 21 of 4,021."""
     assert found(with_cell(with_cell(open_run(), SENT_NOTHING, 21), SET_OUT, 2000)) == []
 
 
 def test_users_of_a_phase_that_begins_within_a_second_are_planned_from_there():
-    """Twenty instead of two from 10.5 s on: of 200 user-seconds, the first ten were lost."""
+    """Twenty instead of two from 10.5 s on: the first ten of 200 user-seconds were lost."""
     phases = [
         {"name": "few", "duration": "10500 ms", "users": 2},
         {"name": "many", "duration": "9500 ms", "users": 20},
@@ -115,7 +115,7 @@ def test_users_of_a_phase_that_begins_within_a_second_are_planned_from_there():
     assert decides
 
 
-def test_users_of_a_locustfile_that_nobody_saw_are_missing():
+def test_locustfile_users_without_any_record_are_missing():
     """Their requests came from somewhere else; runs without a locustfile may be older than such records."""
     run = closed_run([{**STEADY[0], "users": 50}], seconds=40)
     run = replace(run, user_times=run.user_times.iloc[:0])
@@ -126,7 +126,7 @@ def test_users_of_a_locustfile_that_nobody_saw_are_missing():
     assert decides
 
 
-def test_the_most_that_was_stolen_is_told():
+def test_the_highest_steal_is_reported():
     """Of any second."""
     run = open_run()
     second = run.generator["second"]
@@ -136,7 +136,7 @@ def test_the_most_that_was_stolen_is_told():
 
 
 def test_what_comes_after_the_last_planned_second_disturbs_nothing():
-    """The generator still waits for answers then."""
+    """The generator is still waiting for answers then."""
     run = open_run()
     after = run.generator.iloc[[-1]].assign(second=40, steal_ratio=0.5)
     last = after.assign(second=39)
@@ -146,7 +146,7 @@ def test_what_comes_after_the_last_planned_second_disturbs_nothing():
 
 @pytest.mark.parametrize(("seconds", "phases"), [([9], frozenset()), ([9, 10], {"steady"})])
 def test_one_second_disturbs_no_phase_however_short(seconds, phases):
-    """Two do, where they are more than a twentieth of it."""
+    """Two do, if they are more than a twentieth of it."""
     run = open_run([{**STEADY[0], "duration": "15 s"}], seconds=15)
     delays = np.where(run.generator["second"].isin(seconds), 0.5, 0.0)
     assert disturbed_phases(replace(run, generator=run.generator.assign(loop_delay_s=delays))) == phases

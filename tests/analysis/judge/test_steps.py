@@ -1,4 +1,4 @@
-"""Steps of a load curve made by hand: what became of the rest, what held, what broke, and the law through them."""
+"""Hand-made steps of a load curve: what happened to the rest, what held, what failed, and the law through them."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def curve_of(*steps: Step) -> LoadCurve:
         ("III", None, None),
     ],
 )
-def test_a_load_was_held_if_all_below_it_were(words, held, broke):
-    """And broke where the first goal did not hold for sure."""
+def test_a_load_held_if_all_lower_ones_did(words, held, broke):
+    """It failed at the first step with a goal that certainly didn't hold."""
     kinds = {"P": Word.PASS, "F": Word.FAIL, "I": Word.INCONCLUSIVE}
     curve = curve_of(*(step(100 * number, word=kinds[kind]) for number, kind in enumerate(words, 1)))
     place = {each.phase: number for number, each in enumerate(curve.rising)}
@@ -72,8 +72,8 @@ def test_a_load_was_held_if_all_below_it_were(words, held, broke):
         ({Outcome.OK: 1000}, 1000, 0, None),
     ],
 )
-def test_what_most_of_the_rest_became(ended, good, dropped, past):
-    """Refused is nine tenths of it; unsent or late is half."""
+def test_what_happened_to_most_of_the_rest(ended, good, dropped, past):
+    """Refused if nine tenths were; unsent or late if half were."""
     tally = Tally(dict.fromkeys(Outcome, 0) | ended, good=good, dropped=dropped, abandoned=0)
     found = step(tally=tally, goodput_ratio=Estimate(0.8, 0.7, 0.9, 1000))
     assert found.past is past
@@ -83,13 +83,13 @@ def test_what_most_of_the_rest_became(ended, good, dropped, past):
 
 
 @pytest.mark.parametrize(("goodput_rps", "collapsed"), [(90.0, False), (89.9, True)])
-def test_more_than_a_tenth_of_the_peak_is_a_collapse(goodput_rps, collapsed):
-    """Exactly a tenth is none."""
+def test_losing_more_than_a_tenth_of_the_peak_is_a_collapse(goodput_rps, collapsed):
+    """Exactly a tenth is not."""
     found = collapse_in((step(100), step(200, goodput_rps=goodput_rps)))
     assert (found is not None) == collapsed
 
 
-def test_a_law_needs_four_loads_that_differ():
+def test_a_law_needs_four_different_loads():
     """And something in flight at each."""
     steps = [step(load) for load in (50, 100, 150, 200)]
     assert scalability(tuple(steps)) is not None
@@ -101,7 +101,7 @@ def test_a_law_needs_four_loads_that_differ():
 
 
 def test_two_loads_make_a_curve_of_whole_seconds():
-    """Per second of what each step lasted; a ramp is left out, and warm-up."""
+    """Rates are over each step's own duration, without ramp and warm-up."""
     phases = [
         {"name": "warm", "warm_up": True, "duration": "5 s", "rate": "10 rps"},
         {"name": "low", "duration": "10 s", "rate": "50 rps"},
@@ -119,8 +119,8 @@ def test_two_loads_make_a_curve_of_whole_seconds():
     assert curve.is_closed is False
 
 
-def test_a_step_that_was_cut_off_counts_the_seconds_that_it_had():
-    """And not those that were planned."""
+def test_a_step_cut_off_counts_its_actual_seconds():
+    """Not the planned ones."""
     phases = [
         {"name": "low", "duration": "10 s", "rate": "50 rps"},
         {"name": "high", "duration": "10 s", "rate": "100 rps"},
@@ -132,8 +132,8 @@ def test_a_step_that_was_cut_off_counts_the_seconds_that_it_had():
 
 
 @pytest.mark.parametrize(("contention", "crosstalk"), [(3.0, 0.0), (0.0, 3.0)])
-def test_no_law_has_more_than_all_of_its_work_in_line(contention, crosstalk):
-    """A share, as its readers know it: whatever fits better beyond 1."""
+def test_no_law_has_a_share_above_one(contention, crosstalk):
+    """Contention and crosstalk are shares, even if a value above 1 would fit better."""
     steps = [
         step(n, in_flight=n, throughput_rps=100 * n / (1 + contention * (n - 1) + crosstalk * n * (n - 1)))
         for n in (1.0, 2.0, 4.0, 8.0, 16.0)
@@ -143,8 +143,8 @@ def test_no_law_has_more_than_all_of_its_work_in_line(contention, crosstalk):
 
 
 @pytest.mark.slow
-def test_a_steps_intervals_are_those_of_its_seconds_at_full_load():
-    """Its ramp tells nothing of how much they are alike: as if that had been a phase of its own."""
+def test_a_steps_intervals_only_use_seconds_at_full_load():
+    """Its ramp doesn't affect their correlation: as if the flat part were a separate phase."""
     low, high = {"name": "low", "duration": "10 s", "rate": "50 rps"}, {"name": "high", "rate": "100 rps"}
     apart = [low, {**low, "name": "ramp"}, {**high, "duration": "20 s"}]
     together = [low, {**high, "duration": "30 s", "ramp": "10 s"}]

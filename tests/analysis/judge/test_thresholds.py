@@ -1,4 +1,4 @@
-"""The truth table of thresholds: for every kind, each state it can end in."""
+"""The truth table of thresholds: for every kind, each state that it can end in."""
 
 from __future__ import annotations
 
@@ -68,13 +68,13 @@ def mixed(tmp_path_factory):
     ids=lambda value: value["expect"] if isinstance(value, dict) else str(value),
 )
 def test_each_threshold_ends_as_it_should(mixed, threshold, word, reason):
-    """The whole interval on one side decides; what straddles doesn't."""
+    """If the whole interval is on one side, it decides; if it straddles the limit, it doesn't."""
     found = judge_threshold(Threshold.model_validate({"phase": "steady"} | threshold), mixed)
     assert (found.word, reason in found.reason) == (word, True), found.reason
 
 
 def test_an_empty_run_passes_nothing(tmp_path):
-    """No data is never a pass, whatever is expected."""
+    """Without data there is never a PASS, whatever is expected."""
     write_run(tmp_path, lived_s=0)
     run = load_run(tmp_path)
     for text in ("p(95) < 1 h", "error_ratio < 99 %", "goodput_ratio > 1 %", "goodput > 1 rps", "max < 1 h"):
@@ -95,12 +95,12 @@ def test_an_empty_run_passes_nothing(tmp_path):
         ("max < 1 s", 1),
     ],
 )
-def test_the_samples_that_a_threshold_needs_are_known_before(text, needed):
-    """By which a perfect target could pass."""
+def test_the_samples_that_a_threshold_needs_are_known_in_advance(text, needed):
+    """With that many a perfect target could pass."""
     assert samples_needed(parse_expectation(text)) == needed
 
 
-def test_what_cannot_be_decided_is_refused_before_the_run():
+def test_an_undecidable_threshold_is_refused_before_the_run():
     """30 webhooks have no 99 % quantile."""
     plan = scenario(
         thresholds=[
@@ -124,7 +124,7 @@ def test_exactly_enough_samples_are_enough(n, word):
 
 @pytest.mark.parametrize(("expect", "word"), [("p(10) < 1 s", Word.PASS), ("p(9) < 1 s", Word.INCONCLUSIVE)])
 def test_a_low_quantile_needs_ten_samples_below_it(expect, word):
-    """Of a hundred answers, which all are fast."""
+    """In a hundred answers that are all fast."""
     plan = open_scenario(
         phases=[{"name": "steady", "duration": "10 s", "rate": "10 rps"}],
         mix={"balance": {"share": "100 %"}},
@@ -135,8 +135,8 @@ def test_a_low_quantile_needs_ten_samples_below_it(expect, word):
 
 
 @pytest.mark.parametrize(("limit", "word"), [("p(95) < 1 s", Word.PASS), ("p(95) < 50 ms", Word.INCONCLUSIVE)])
-def test_a_limit_far_from_all_answers_needs_no_upper_end(limit, word):
-    """Of seconds so alike that order statistics leave the interval open; near them nobody knows."""
+def test_a_limit_far_from_all_answers_needs_no_upper_bound(limit, word):
+    """Seconds are so correlated that order statistics leave the interval open; close to the answers it stays open."""
     phases = [{"name": "steady", "duration": "30 s", "rate": "10 rps"}]
     thresholds = [{"expect": limit}, {"expect": "goodput_ratio >= 50 %"}]
     plan = open_scenario(phases=phases, mix={"balance": {"share": "100 %"}}, thresholds=thresholds)
@@ -156,7 +156,7 @@ def test_a_limit_far_from_all_answers_needs_no_upper_end(limit, word):
     ],
 )
 def test_nobody_is_told_to_wait_for_millions_of_samples(limit, reason):
-    """How many would decide is said up to a hundred times what was seen; beyond it that the target is on its limit."""
+    """The samples needed are shown up to a hundred times the actual ones; beyond, the target is at its limit."""
     phases = [{"name": "steady", "duration": "100 s", "rate": "50 rps"}]
     thresholds = [{"expect": f"error_ratio < {limit}"}]
     plan = open_scenario(phases=phases, mix={"balance": {"share": "100 %"}}, thresholds=thresholds)
@@ -171,7 +171,7 @@ def test_nobody_is_told_to_wait_for_millions_of_samples(limit, reason):
 
 
 def test_an_end_that_is_the_limit_is_not_shown_as_an_estimate():
-    """It says that the value lies below the limit, in every table, and no bar is drawn up to it."""
+    """All tables say that the value is below the limit, and no bar is drawn up to it."""
     phases = [{"name": "steady", "duration": "30 s", "rate": "10 rps"}]
     thresholds = [{"expect": "p(95) < 200 ms"}, {"expect": "goodput_ratio >= 50 %"}]
     plan = open_scenario(phases=phases, mix={"balance": {"share": "100 %"}}, thresholds=thresholds)
@@ -185,7 +185,7 @@ def test_an_end_that_is_the_limit_is_not_shown_as_an_estimate():
     assert "(below 200 ms)" in judgement.reason
 
 
-def test_a_quantile_far_beyond_its_limit_for_few_too_many_is_only_missed():
+def test_a_quantile_far_beyond_its_limit_is_only_missed_if_few_answers_are():
     """Five times the limit, for 7 % where 5 % may: a FAIL needs twice what is allowed."""
     threshold = Threshold.model_validate({"expect": "p(95) < 100 ms"})
     plan = counted_plan("p(95) < 100 ms", seconds=60)
@@ -196,7 +196,7 @@ def test_a_quantile_far_beyond_its_limit_for_few_too_many_is_only_missed():
 
 
 @pytest.mark.parametrize(("slower", "word"), [(1.0, Word.PASS), (2.0, Word.FAIL)])
-def test_what_drifts_within_a_phase_is_judged(slower, word):
+def test_a_drift_within_a_phase_is_judged(slower, word):
     """From its first to its last part, over four minutes."""
     plan = counted_plan("drift(p(50)) < 20 %", seconds=240)
     at_s = np.arange(0, 240, 0.01)

@@ -1,4 +1,4 @@
-"""Answers that loadproof doesn't read make INVALID exactly where a word hangs on what was in them."""
+"""Answers that loadproof can't read give INVALID exactly if a verdict depends on their content."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from simulation.rundirs import outcomes, scenario, write_run
 
 
 def run_with(path, *, unread: int, wrong: int = 0, answer_s: float = 0.02, endpoint: str = "balance", **knobs: object):
-    """A run in one of whose seconds there are these answers more, all of them `invalid`."""
+    """A run with this many additional answers in one of its seconds, all of them `invalid`."""
     made = write_run(path, lost=unread + wrong, **knobs)
     cell, bucket = (12, "steady", endpoint, "invalid"), bucket_of(round(answer_s * 1e6))
     rows = [(*cell, "response", bucket, unread + wrong), (*cell, UNREAD, bucket, unread)]
@@ -44,8 +44,8 @@ def found(verdict):
     ],
     ids=["few", "many", "wrong", "few-of-wrong", "many-of-wrong", "many-and-slow", "many-of-failing"],
 )
-def test_the_word_is_that_of_both_ends_or_invalid(tmp_path, plan, words):
-    """All of them right, and none: a target that fails either way fails, and one that passes either way passes."""
+def test_the_word_is_the_same_for_both_extremes_or_invalid(tmp_path, plan, words):
+    """All of them correct, and none: a target that fails either way fails, one that passes either way passes."""
     verdict = verdict_on_run(run_with(tmp_path, **plan))
     assert (verdict.word, found(verdict)) == words, verdict.reason
     if verdict.word is Word.INVALID:
@@ -53,8 +53,8 @@ def test_the_word_is_that_of_both_ends_or_invalid(tmp_path, plan, words):
 
 
 @pytest.mark.slow
-def test_what_was_slow_and_not_read_could_have_broken_a_quantile(tmp_path):
-    """The ratios hold, and with these among the right answers the p95 would not."""
+def test_slow_unread_answers_could_have_violated_a_quantile(tmp_path):
+    """Ratios hold, but with these among the correct answers the p95 would not."""
     thresholds = [
         {"endpoint": "balance", "phase": "steady", "expect": "p(95) < 200 ms"},
         {"expect": "goodput_ratio >= 10 %"},
@@ -67,16 +67,16 @@ def test_what_was_slow_and_not_read_could_have_broken_a_quantile(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("answer_s", "word"), [(0.02, Word.INVALID), (0.499, Word.INVALID), (0.51, Word.FAIL)])
-def test_goodput_hangs_on_what_was_not_read_if_it_came_in_time(tmp_path, answer_s, word):
-    """Beyond the deadline of 500 ms it would have been none, whatever was in it."""
+def test_goodput_depends_on_unread_answers_that_came_in_time(tmp_path, answer_s, word):
+    """Beyond the deadline of 500 ms they can't be goodput, whatever they contain."""
     plan = scenario(thresholds=[{"expect": "goodput_ratio >= 98 %"}])
     verdict = verdict_on_run(run_with(tmp_path, unread=500, answer_s=answer_s, plan=plan))
     assert verdict.word is word, verdict.reason
 
 
 @pytest.mark.slow
-def test_what_was_not_read_is_told_with_what_names_the_limit(tmp_path):
-    """And, where nothing depends on it, that nothing does."""
+def test_unread_answers_are_reported_with_where_the_limit_is_named(tmp_path):
+    """And, if so, that no threshold depends on them."""
     (finding,) = unread_findings(run_with(tmp_path, unread=1))
     assert finding.what == (
         "a limit of loadproof: 1 answer that it can't read counts as invalid, although it may be right; "

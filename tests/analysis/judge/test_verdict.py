@@ -42,7 +42,7 @@ GOODPUT = "goodput_ratio >= 50 %"
 
 
 def run_with(*expects: str, **per_second: int):
-    """Half a minute of seconds that are alike: so many of each outcome, of `balance`; 50 good ones of `health`."""
+    """Half a minute of identical seconds: this many of each outcome for `balance`, and 50 ok ones for `health`."""
     plan = counted_plan(*expects or [GOODPUT], seconds=30)
     counted = {("balance", outcome): np.full(30, count) for outcome, count in per_second.items()}
     return run_of_seconds(plan, {("health", "ok"): np.full(30, 50), **counted})
@@ -54,22 +54,22 @@ def judged(expect: str, word: Word, reason: str, in_this_run: Compliance | None 
 
 
 @pytest.mark.parametrize(("others", "more"), [(0, ""), (1, " (and 1 more threshold)"), (2, " (and 2 more thresholds)")])
-def test_the_first_that_decides_is_told_and_how_many_more(others, more):
-    """With its scope, what was seen, and what was expected."""
+def test_the_first_deciding_threshold_is_named_and_how_many_more_there_are(others, more):
+    """With its scope, the value, and what was expected."""
     _, judgement = judged("p(95) < 20 ms", Word.FAIL, "100 ms, beyond the limit")
     text = "all endpoints · all phases: p(95) is 100 ms, beyond the limit (expected p(95) < 20 ms)"
     assert deciding_reason([judgement] * (others + 1)) == text + more
 
 
-def test_a_reason_without_a_value_is_not_one():
-    """It read 'error_ratio is no samples'."""
+def test_a_reason_without_a_value_doesnt_name_the_metric():
+    """It used to read 'error_ratio is no samples'."""
     _, judgement = judged("error_ratio < 1 %", Word.INCONCLUSIVE, "no samples: nothing to judge")
     text = "all endpoints · all phases: no samples: nothing to judge (expected error_ratio < 1 %)"
     assert deciding_reason([replace(judgement, estimate=None)]) == text
 
 
-def test_a_pass_of_one_threshold_says_so():
-    """It is not all of one."""
+def test_a_pass_of_a_single_threshold_says_so():
+    """Rather than 'all 1 thresholds'."""
     assert verdict_on_run(run_with(GOODPUT, ok=50)).reason == "The threshold was met, and the generator kept up."
 
 
@@ -100,14 +100,14 @@ NOISE = "; one run on each side can't tell a change from noise."
         ([SAME, BETTER], f"p95 fell by 20 %, and 1 more changed by 5% or more{NOISE}"),
     ],
 )
-def test_beside_a_baseline_the_worst_change_is_told(moves, text):
-    """Or the best, where none is worse; and how many more there are."""
+def test_with_a_baseline_the_worst_change_is_reported(moves, text):
+    """Or the best, if none is worse; and how many more there are."""
     assert _beside(moves, run_with(ok=50)) == f"Compared with 20261123T060000Z-synthetic: {text}"
 
 
 @pytest.mark.parametrize(("moves", "is_weighed"), [([], False), ([BETTER], False), ([SAME], False), ([WORSE], True)])
-def test_what_became_worse_is_weighed_before_it_is_a_baseline(moves, is_weighed):
-    """A pass, beside a better run."""
+def test_a_pass_that_got_worse_should_be_checked_before_it_is_a_baseline(moves, is_weighed):
+    """Compared with a better run."""
     told_next = _next_after_pass(moves)
     if is_weighed:
         assert told_next == (
@@ -131,8 +131,8 @@ LOOK = "Look at balance in steady, where p95 is 100 ms. "
         (None, "Make more runs of each release, alternately"),
     ],
 )
-def test_a_threshold_on_the_baseline_is_decided_by_what_it_lacks(wanting, step):
-    """Never by a longer run."""
+def test_the_next_step_for_a_threshold_on_the_baseline_is_what_it_lacks(wanting, step):
+    """Never a longer run."""
     threshold, judgement = judged("p(95) <= 1.1 * baseline", Word.INCONCLUSIVE, "x")
     assert _next_step([(threshold, replace(judgement, wanting=wanting))], run_with(ok=50)).startswith(step)
 
@@ -150,15 +150,15 @@ def test_a_threshold_on_the_baseline_is_decided_by_what_it_lacks(wanting, step):
     ],
 )
 def test_each_reason_has_its_next_step(expect, word, reason, answer, step):
-    """Never more load where the target has missed its limit already."""
+    """Never more load if the target has already missed its limit."""
     plan = counted_plan(GOODPUT, seconds=30)
     at_s = np.arange(0, 30, 0.02)
     run = run_of(plan, at_s, np.full(at_s.size, 0.1))
     assert _next_step([judged(expect, word, reason, answer)], run).startswith(step)
 
 
-def test_a_window_is_looked_at_where_it_was_violated():
-    """Elsewhere `health` is worse: 1 in 5 of it failed before, too, which the threshold allows."""
+def test_the_next_step_points_into_the_violated_window():
+    """Elsewhere `health` is worse: 1 in 5 of its requests had failed before, which the threshold allows."""
     plan = counted_plan("error_ratio < 30 % for 2 s", seconds=30)
     failed = np.repeat([0, 50, 0], [20, 2, 8])
     counted = {("balance", "server_error"): failed, ("balance", "ok"): 50 - failed}
@@ -171,8 +171,8 @@ def test_a_window_is_looked_at_where_it_was_violated():
     )
 
 
-def test_windows_with_too_few_requests_get_none_by_a_longer_run():
-    """More per second, or longer windows."""
+def test_windows_with_too_few_requests_dont_ask_for_a_longer_run():
+    """But for more requests per second, or longer windows."""
     plan = counted_plan("error_ratio < 1 % for 1 s", seconds=30)
     verdict = verdict_on_run(run_of_seconds(plan, {("balance", "ok"): np.full(30, 100)}))
     assert verdict.word is Word.INCONCLUSIVE
@@ -180,7 +180,7 @@ def test_windows_with_too_few_requests_get_none_by_a_longer_run():
     assert verdict.next_step.startswith("Send more per second, or judge longer windows;")
 
 
-def test_what_a_damaged_directory_lacks_is_no_matter_of_a_longer_run(tmp_path):
+def test_a_damaged_directory_doesnt_ask_for_a_longer_run(tmp_path):
     """Without its events there are no bursts to judge."""
     path = write_run(tmp_path / "run")
     (path / files.EVENTS).unlink()
@@ -196,8 +196,8 @@ def test_what_a_damaged_directory_lacks_is_no_matter_of_a_longer_run(tmp_path):
         ({"ok": 40, "dropped": 10}, "where 300 of 1,500 requests could not even be sent."),
     ],
 )
-def test_the_worst_place_is_told_with_what_most_requests_ended_in(per_second, place):
-    """Of the endpoint where most is wrong."""
+def test_the_worst_place_is_named_with_its_most_frequent_outcome(per_second, place):
+    """The endpoint with the most failures."""
     run = run_with(**per_second)
     if "dropped" in per_second:
         dropped = run.intervals["outcome"] == "dropped"
@@ -208,8 +208,8 @@ def test_the_worst_place_is_told_with_what_most_requests_ended_in(per_second, pl
     assert step.startswith("Look at balance in steady, where "), step
 
 
-def test_what_did_not_end_ok_is_worse_than_what_was_slow():
-    """By what its share of what was offered is at least; nothing of nothing."""
+def test_failures_are_worse_than_slowness():
+    """By the lower bound of their share of the offered load; nothing offered is nothing bad."""
     rows = {row.endpoint: row for row in summary(run_with(ok=40, server_error=10))}
     bad, p95_s = badness(rows["balance"])
     assert (bad, p95_s) == (pytest.approx(0.18, abs=0.001), pytest.approx(0.02, rel=0.01))
@@ -220,7 +220,7 @@ def test_what_did_not_end_ok_is_worse_than_what_was_slow():
 
 @pytest.mark.parametrize("word", [Word.PASS, Word.FAIL, Word.INCONCLUSIVE])
 def test_a_verdict_that_cannot_be_written_is_invalid(word):
-    """For nobody could look at the evidence; what was found stays."""
+    """Because nobody could look at the evidence; the findings stay."""
     note = Finding(Word.PASS, "a note", "nothing")
     verdict = unwritten(Verdict(word, "Before.", "Do.", (), (note,)), "the disk is full", "free some space")
     assert (verdict.word, verdict.reason, verdict.next_step) == (
@@ -243,7 +243,7 @@ def test_an_invalid_verdict_keeps_its_reason_when_it_cannot_be_written():
     [("error_ratio < 1 %", True), ("error_ratio < 5 % for 5 s", False), ("p(95) <= 1.1 * baseline", False)],
 )
 def test_an_outage_is_named_by_a_threshold_on_the_whole_phase(expect, names_it):
-    """A window's reason has its time already; beside a baseline there is no limit to go by."""
+    """A window's reason already has its time; for a threshold on the baseline there is no limit to go by."""
     run = with_outage(expect)
     threshold = run.manifest.scenario.thresholds[0]
     step = outage_step(judge_threshold(threshold, run), run, Scope.of(threshold, run.manifest.scenario))
@@ -262,8 +262,8 @@ def with_outage(expect: str):
     return failing([0] * 10 + [50] * 5 + [0] * 15, expect)
 
 
-def test_what_holds_is_no_part_of_what_decided():
-    """Neither of the reason nor of the next step, and it isn't counted."""
+def test_thresholds_that_hold_are_not_among_the_deciding_ones():
+    """They are in neither the reason nor the next step, and aren't counted."""
     thresholds = [{"endpoint": "health", "expect": GOODPUT}, {"endpoint": "balance", "expect": "error_ratio < 1 %"}]
     phases = [{"name": "steady", "duration": "30 s", "rate": "100 rps"}]
     plan = open_scenario(phases=phases, mix=BOTH, thresholds=[*thresholds, {"expect": GOODPUT}])

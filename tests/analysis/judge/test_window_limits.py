@@ -1,4 +1,4 @@
-"""Which window decides, on either side of a limit, and what is told of it."""
+"""Which window decides, on either side of a limit, and what is reported about it."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def window_of(failed, expect: str, until_s: float = 1e9, run=None):
         ([80] * 5 + [0] * 5, 25, (0, 5, Word.FAIL)),
     ],
 )
-def test_the_first_window_that_is_broken_decides_once_it_is_over(failed, until_s, window):
-    """Else the worst of those that don't pass, or of all."""
+def test_the_first_violated_window_decides_once_it_is_over(failed, until_s, window):
+    """Otherwise the worst of those that don't pass, or of all."""
     found = window_of(failed, "error_ratio < 15 % for 5 s", until_s)
     assert (found and (found.start_s, found.end_s, found.word)) == window
     assert found is None or found.when == f"from {window[0]} s to {window[1]} s"
@@ -68,8 +68,8 @@ def test_either_side_of_a_limit_can_be_the_good_one(expect, word):
 
 
 @pytest.mark.parametrize("expect", ["error_ratio < 15 %", "error_ratio < 99 %", "goodput_ratio >= 99 %"])
-def test_an_empty_window_passes_nothing_and_is_no_failure(expect):
-    """It is the one that decides where no other fails."""
+def test_an_empty_window_neither_passes_nor_fails(expect):
+    """It decides if no other window fails."""
     run = failing([0] * 20)
     silent = run.intervals[~run.intervals["second"].between(5, 12)]
     found = window_of([0] * 20, f"{expect} for 5 s", run=replace(run, intervals=silent))
@@ -98,8 +98,8 @@ def test_a_windows_reason_has_its_value_and_its_seconds(failed, expect, reason):
     assert reason in judgement.reason, judgement.reason
 
 
-def test_a_burn_rates_interval_is_turned_round():
-    """The higher the goodput ratio, the less is burnt."""
+def test_a_burn_rates_interval_is_reversed():
+    """The higher the goodput ratio, the lower the burn rate."""
     judgement = judge_windows(
         Threshold.model_validate({"expect": "burn_rate(90) < 5 x for 5 s"}),
         failing([10] * 20),
@@ -110,7 +110,7 @@ def test_a_burn_rates_interval_is_turned_round():
 
 
 def test_a_quantiles_window_is_shown_as_a_time():
-    """It is judged as a share of answers, and nobody asked for that."""
+    """It is judged as a share of answers, but nobody specified that."""
     threshold = Threshold.model_validate({"expect": "p(90) < 200 ms for 5 s"})
     judgement = judge_windows(threshold, failing([0] * 20), Scope(("steady",), ("balance", "health")))
     assert judgement.estimate.value == pytest.approx(0.02, rel=0.01)
@@ -118,8 +118,8 @@ def test_a_quantiles_window_is_shown_as_a_time():
     assert judgement.reason == "at worst 20 ms from 0 s to 5 s (20 ms to 20.1 ms)"
 
 
-def test_windows_are_of_the_whole_seconds_of_each_phase():
-    """A second that two phases share is in no window of either."""
+def test_windows_have_whole_seconds_of_one_phase():
+    """A second shared by two phases is in no window of either."""
     phases = [{"name": name, "duration": "10500 ms", "rate": "100 rps"} for name in ("first", "second")]
     plan = open_scenario(phases=phases, mix=BOTH, thresholds=[{"expect": "error_ratio < 15 %"}])
     first, second = plan_phases(plan)

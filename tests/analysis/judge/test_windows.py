@@ -1,4 +1,4 @@
-"""Thresholds on windows: a short disturbance breaks them, noise doesn't, and the first broken window is told."""
+"""Thresholds on windows: a short disturbance violates them, noise doesn't, and the first violated window is named."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_each_state_of_each_kind(expect, disturbance, word, reason):
     ],
 )
 def test_a_window_that_makes_no_sense_is_refused(threshold, what):
-    """With what would."""
+    """With a remedy."""
     text = f"""
 name: windows
 model: open
@@ -90,8 +90,8 @@ thresholds: [{threshold}, {{expect: goodput_ratio >= 99 %}}]
         ("p(90) < 1 s for 10 s", None),
     ],
 )
-def test_what_no_target_could_pass_is_refused_before_the_run(expect, what):
-    """By the confidence that all windows together need; and what is not refused, a perfect target passes."""
+def test_a_threshold_that_no_target_could_pass_is_refused_before_the_run(expect, what):
+    """At the confidence that all windows together need; and a perfect target passes whatever isn't refused."""
     plan = minute_plan(expect)
     problems = list(undecidable(plan, expected_requests(plan, plan_phases(plan)), where="x.yaml"))
     assert [what in problem.what for problem in problems] == ([True] if what else [])
@@ -100,7 +100,7 @@ def test_what_no_target_could_pass_is_refused_before_the_run(expect, what):
 
 
 def test_a_window_with_too_few_samples_is_refused_before_the_run():
-    """What the whole phase would give counts for nothing."""
+    """However many samples the whole phase has."""
     plan = minute_plan("p(99) < 1 s for 5 s")
     (problem,) = undecidable(plan, expected_requests(plan, plan_phases(plan)), where="x.yaml")
     assert "samples a window" in problem.what

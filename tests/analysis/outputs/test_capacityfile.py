@@ -52,7 +52,7 @@ def result(found: Found, why: str = "", half: Estimate | None = None, lower=None
     ],
 )
 def test_a_load_comes_with_its_interval(half, text):
-    """In three digits, or whole."""
+    """With three digits, or as a whole number."""
     assert load_text(half) == text
 
 
@@ -79,26 +79,26 @@ def test_a_load_comes_with_its_interval(half, text):
     ],
 )
 def test_the_result_is_one_sentence(result, text):
-    """Whatever it is."""
+    """Whatever the result is."""
     assert sentence_of(result) == text
 
 
 @pytest.mark.parametrize(("from_rps", "longer"), [(100.0, ""), (2.5, " and longer trials (--trial 20)")])
-def test_a_lower_start_is_one_that_can_be_searched(from_rps, longer):
-    """A trial of few requests a second has to be longer, or it would be refused."""
+def test_a_suggested_lower_start_can_be_searched(from_rps, longer):
+    """With few requests a second a trial has to be longer, or the search would be refused."""
     step = capacity_next_step(two_goals(from_rps=from_rps), result(Found.TOO_HIGH))
     assert step == f"Start lower with --from{longer}, or check with `loadproof run` why the goals fail at this load."
 
 
 @pytest.mark.parametrize("is_quick", [True, False])
 def test_only_a_quick_search_is_told_to_leave_quick_out(is_quick):
-    """Another one may come to nothing but bounds, too."""
+    """A full search may also end with nothing but bounds."""
     step = capacity_next_step(two_goals(is_quick=is_quick), result(Found.ROUGH, lower=900.0, upper=1000.0))
     assert ("leave out --quick" in step) is is_quick
 
 
 def test_every_ending_has_its_exit_code():
-    """Of all that there are."""
+    """All endings there are."""
     codes = {
         found: Gated("x", result=concluded_capacity(two_goals(), result(found))).exit_code(lenient=False)
         for found in Found
@@ -117,8 +117,8 @@ def test_every_ending_has_its_exit_code():
         (Found.DIED, HELD, "failure"),
     ],
 )
-def test_a_ci_job_gets_a_test_case_and_an_annotation_of_what_went_wrong(found, case, kind):
-    """And none of what did not; what was found is in the suite's output."""
+def test_a_ci_job_gets_a_test_case_and_an_annotation_for_what_went_wrong(found, case, kind):
+    """And none for what didn't; the result is in the suite's output."""
     concluded = concluded_capacity(two_goals(), result(found, "because of <this>"))
     suite = ElementTree.fromstring(concluded.junit)
     assert suite.get("name") == "loadproof.capacity.simulated"
@@ -134,7 +134,7 @@ def test_a_ci_job_gets_a_test_case_and_an_annotation_of_what_went_wrong(found, c
     assert suite.findtext("system-out").startswith("It sustains 975 rps (957 to 993).")
 
 
-def test_every_output_says_what_was_found_how_and_what_comes_after():
+def test_every_output_has_the_result_its_method_and_the_next_step():
     """Terminal and Markdown alike: the estimate, each goal's attributes, what breaks first, and 20 % beyond."""
     search = two_goals(ceiling_rps=4000.0, others=["recovery <= 10 s"])
     capacity = capacity_of(search, FOUND)
@@ -152,8 +152,8 @@ def test_every_output_says_what_was_found_how_and_what_comes_after():
     assert "Min load 100 rps, max load 4,000 rps; the first 2 s of each trial are discarded" in markdown
 
 
-def test_what_was_not_reached_is_not_left_out():
-    """No knee where every load was served, and no silence where the trial beyond it measured the generator only."""
+def test_results_that_were_not_reached_are_mentioned():
+    """No knee if every load was served; and a note if the trial beyond it only measured the generator."""
     search = two_goals()
     held = capacity_of(search, [one for one in FOUND if one.load_rps == 900])
     assert held.found is Found.TOO_LOW
@@ -165,8 +165,8 @@ def test_what_was_not_reached_is_not_left_out():
 
 
 @pytest.mark.parametrize("trials", [[], FOUND[:1], FOUND], ids=["none", "one", "all"])
-def test_capacity_json_is_as_its_schema_says(trials):
-    """However little there is to say."""
+def test_capacity_json_matches_its_schema(trials):
+    """However little there is to report."""
     search = two_goals()
     content = json.loads(capacity_json(search, trials, capacity_of(search, trials)))
     jsonschema_rs.validate(capacity_schema(), content)
@@ -191,7 +191,7 @@ def test_the_page_draws_every_valid_trial(tmp_path):
 
 
 def with_strict(one: Trial) -> Trial:
-    """With the goals of the page's search."""
+    """A trial with the goals of the page's search."""
     losses = [
         loss.model_copy(update={"goal": goal, "allowed": allowed})
         for loss, (goal, allowed) in zip(one.losses, (("p(95) < 20 ms", 0.05), ("max < 1 s", 0.0)), strict=True)

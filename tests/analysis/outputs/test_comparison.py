@@ -38,7 +38,7 @@ def compared(n=5, **slower):
 
 @pytest.fixture(scope="module")
 def worse():
-    """What no threshold names regressed, too."""
+    """A row that no threshold names regressed, too."""
     return compared(balance=0.3, health=0.3)
 
 
@@ -59,8 +59,8 @@ def shown(comparison, width=110):
 
 
 @pytest.mark.parametrize("n", [1, 5])
-def test_the_json_is_what_its_schema_says(n):
-    """Of single runs, too, of which almost nothing is known."""
+def test_the_json_matches_its_schema(n):
+    """Including single runs, about which almost nothing is known."""
     content = json.loads(written(compared(n))[COMPARE])
     jsonschema_rs.validate(comparison_schema(), content)
     row = next(each for each in content["rows"] if each["named"] and each["metric"] == "p(95)")
@@ -76,7 +76,7 @@ def test_the_committed_schema_is_the_current_one():
     assert committed == comparison_schema()
 
 
-def test_the_word_and_the_numbers_that_decide_stand_everywhere(worse):
+def test_the_word_and_the_deciding_numbers_are_in_every_output(worse):
     """In the terminal, the summary, the page and the file for programs."""
     texts = written(worse)
     reason = conclusion_of(worse).reason
@@ -90,7 +90,7 @@ def test_the_word_and_the_numbers_that_decide_stand_everywhere(worse):
         assert percent in text
 
 
-def test_the_terminal_shows_what_decides_and_counts_the_rest(worse):
+def test_the_terminal_shows_deciding_rows_and_counts_the_rest(worse):
     """A hundred rows help nobody."""
     lines = shown(worse)
     assert f"{EXPECT}: " in lines
@@ -98,8 +98,8 @@ def test_the_terminal_shows_what_decides_and_counts_the_rest(worse):
     assert lines.count("goodput_ratio") == 1
 
 
-def test_what_decides_has_a_case_each_and_the_rest_one(worse):
-    """Their names stay from run to run."""
+def test_each_deciding_row_has_a_case_and_the_rest_share_one(worse):
+    """Case names are stable from run to run."""
     cases = cases_of(worse)
     assert cases["balance · steady: p(95)"] == ["failure"]
     assert cases[f"balance · all phases: {EXPECT}"] == ["failure"]
@@ -112,7 +112,7 @@ def test_what_decides_has_a_case_each_and_the_rest_one(worse):
 
 
 def test_annotations_name_what_is_worse(worse):
-    """An undecided one is a warning, if that may pass."""
+    """An undecided row is a warning if INCONCLUSIVE may pass."""
     commands = list(concluded_comparison(worse).annotations(lenient=False))
     assert commands[0].startswith("::error title=synthetic%3A FAIL::Worse: p(95) of balance")
     assert any("nothing else regressed: " in command and "health" in command for command in commands)
@@ -123,7 +123,7 @@ def test_annotations_name_what_is_worse(worse):
 
 @pytest.mark.drawn
 def test_the_page_draws_shifts_and_runs_and_marks_the_margin(worse):
-    """Each chart with a description; nothing comes from elsewhere."""
+    """Each chart has a description; nothing is loaded from elsewhere."""
     page = written(worse)[files.REPORT]
     assert page.count('aria-label="By how much each percentile') >= 2
     assert 'aria-label="p(95) of each run of baseline and candidate' in page
@@ -143,7 +143,7 @@ def test_names_in_runs_are_only_shown():
 
 @pytest.mark.parametrize("width", [30, 40, 60])
 def test_a_narrow_terminal_loses_no_column(worse, width):
-    """What a row is of, and how much it changed, take more lines then."""
+    """A row's name and its change take more lines instead."""
     rows = [line.split("│")[1:-1] for line in shown(worse, width).splitlines() if line.startswith("│")]
     texts = ["".join(cell.strip() for cell in column) for column in zip(*rows, strict=True)]
     assert len(texts) == 5

@@ -1,4 +1,4 @@
-"""Several verdicts to one, for a CI server."""
+"""Several verdicts combined into one, for a CI server."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ THIN = scenario(thresholds=[{"endpoint": "webhooks", "expect": "p(99) < 200 ms"}
 
 @pytest.fixture(scope="module")
 def gated(tmp_path_factory) -> dict[str, Gated]:
-    """One scenario of each kind of end."""
+    """One scenario for each kind of end."""
     path = tmp_path_factory.mktemp("gated")
     written = {
         "pass": write_run(path / "pass"),
@@ -62,7 +62,7 @@ def gated(tmp_path_factory) -> dict[str, Gated]:
     ],
 )
 def test_the_worst_decides(gated, names, lenient, code):
-    """INCONCLUSIVE is not green, unless it was said to be."""
+    """INCONCLUSIVE is not green, unless requested."""
     chosen = [gated[name] for name in names]
     assert worst_exit_code(chosen, lenient=lenient) is code
     assert json.loads(gate_json(chosen, lenient=lenient))["exit_code"] == code
@@ -92,8 +92,8 @@ def test_every_scenario_is_in_every_summary(gated):
     assert [int(suite.get("errors")) > 0 for suite in suites] == [False, False, True, True, True, True]
 
 
-def test_github_is_told_what_did_not_pass(gated):
-    """A line each, errors, or warnings for what was said to be green."""
+def test_github_gets_annotations_for_what_did_not_pass(gated):
+    """One line each: errors, or warnings for what counts as green."""
     assert list(github_annotations([gated["pass"]], lenient=False)) == []
     (failed, *_) = github_annotations([gated["fail"]], lenient=False)
     assert failed.startswith("::error title=fail%3A FAIL::")
@@ -105,15 +105,15 @@ def test_github_is_told_what_did_not_pass(gated):
 
 
 def test_hostile_text_stays_on_its_line():
-    """Neither a new line nor a new command."""
+    """It starts neither a new line nor a new command."""
     (line,) = github_annotations([Gated("a,b:c\n::error::x", trouble="one\n::error::two")], lenient=False)
     assert "\n" not in line
     assert line.count("::") == 4
 
 
 @pytest.mark.parametrize("word", Word)
-def test_lenient_is_lenient_with_inconclusive_only(word):
-    """Anything else is what it is, of a report without a run, too."""
+def test_lenient_only_accepts_inconclusive(word):
+    """Any other word keeps its exit code, even for a report without a run."""
     found = Gated("log", verdict=Verdict(word, "", "", (), ()))
     assert found.exit_code(lenient=False) is EXIT_CODES[word]
     assert found.exit_code(lenient=True) is (ExitCode.PASS if word is Word.INCONCLUSIVE else EXIT_CODES[word])
@@ -121,8 +121,8 @@ def test_lenient_is_lenient_with_inconclusive_only(word):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["run directory", "csvs", "log"])
-def test_any_report_can_tell_ci_and_take_inconclusive_for_green(tmp_path, kind):
-    """An annotation, the summary on the workflow's page, and the exit code that was asked for."""
+def test_any_report_can_annotate_ci_and_accept_inconclusive(tmp_path, kind):
+    """An annotation, the summary on the workflow's page, and the exit code requested."""
     thresholds = tmp_path / "thresholds.yaml"
     thresholds.write_text("thresholds: [{expect: p(99.9) < 10 s}]")
     arguments = {

@@ -1,4 +1,4 @@
-"""The outputs on Locust's CSVs: the same words everywhere, bounded, inert, and silent on what can't be known."""
+"""The outputs for Locust's CSVs: the same words everywhere, bounded, inert, and silent about what can't be known."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def texts(found) -> list[str]:
 
 @pytest.fixture
 def hostile(tmp_path):
-    """Every text that somebody else may have chosen."""
+    """A run in which every text may have been chosen by somebody else."""
     prefix = write_stats(tmp_path / "run", [stats_row(HOSTILE, method=HOSTILE, failures=9), total_row()])
     write(prefix, "failures", FAILURES, [[HOSTILE, HOSTILE, HOSTILE, 9]])
     write(prefix, "exceptions", EXCEPTIONS, [[3, HOSTILE, HOSTILE, HOSTILE]])
@@ -59,7 +59,7 @@ def test_every_output_says_the_same_word(tmp_path):
 
 
 def test_without_thresholds_there_is_a_report_and_no_verdict(tmp_path):
-    """Null, and said."""
+    """Null, and a sentence that says so."""
     verdict, summary, junit, terminal, page = texts(examined(write_stats(tmp_path / "run", [stats_row("/x")])))
     assert json.loads(verdict)["verdict"] is None
     assert ElementTree.fromstring(junit).get("tests") == "0"
@@ -90,7 +90,7 @@ def test_nothing_is_loaded_from_anywhere(hostile):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("cumulative", [False, True])
-def test_what_the_files_cannot_show_is_said_everywhere(tmp_path, cumulative):
+def test_every_output_says_what_the_files_cant_show(tmp_path, cumulative):
     """Generator, coordinated omission, rounding, failures, percentiles since the start."""
     prefix = write_history(tmp_path / "run", users=lambda s: s, rate_rps=lambda s: s, seconds=90, cumulative=cumulative)
     verdict, summary, _, _, page = texts(examined(prefix))
@@ -101,7 +101,7 @@ def test_what_the_files_cannot_show_is_said_everywhere(tmp_path, cumulative):
 
 
 @pytest.mark.slow
-def test_what_could_not_be_looked_at_is_said_everywhere(tmp_path):
+def test_every_output_says_what_could_not_be_examined(tmp_path):
     """And 'no turning point found' nowhere."""
     found = examined(
         write_history(tmp_path / "run", users=lambda s: min(1000, 70 * s), rate_rps=lambda _: 200, seconds=90)
@@ -113,7 +113,7 @@ def test_what_could_not_be_looked_at_is_said_everywhere(tmp_path):
 
 
 @pytest.mark.slow
-def test_two_runs_and_exceptions_of_the_locustfile_are_told_everywhere(tmp_path):
+def test_every_output_reports_two_runs_and_exceptions_of_the_locustfile(tmp_path):
     """In the terminal and the summary, too."""
     prefix = write_history(tmp_path / "run", users=lambda s: s % 60, rate_rps=lambda _: 20, seconds=120, restart_s=60)
     write(prefix, "exceptions", EXCEPTIONS, [[number, f"KeyError{number}", "", "local"] for number in range(1, 30)])
@@ -128,7 +128,7 @@ def test_two_runs_and_exceptions_of_the_locustfile_are_told_everywhere(tmp_path)
 @pytest.mark.long
 @pytest.mark.slow
 def test_thousands_of_endpoints_are_cut_to_the_worst(tmp_path):
-    """And it is said how many were left out."""
+    """And the number left out is given."""
     rows = [stats_row(f"/item/{number}", failures=number % 7, p95_ms=10 + number % 90) for number in range(5000)]
     verdict, summary, _, _, page = texts(examined(write_stats(tmp_path / "run", rows)))
     assert len(page.encode()) < 100_000
@@ -142,8 +142,8 @@ def test_thousands_of_endpoints_are_cut_to_the_worst(tmp_path):
 @pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.drawn
-def test_hours_of_history_make_a_small_page_in_a_moment(tmp_path):
-    """Two hours, a row a second."""
+def test_hours_of_history_quickly_make_a_small_page(tmp_path):
+    """Two hours with one row a second."""
     prefix = write_history(tmp_path / "run", users=lambda s: 1 + s / 100, rate_rps=lambda s: s / 50, seconds=2 * 3600)
     begin_s = time.process_time()
     page = render_csv_page(examined(prefix))
@@ -162,7 +162,7 @@ def test_long_texts_are_cut(tmp_path):
 
 
 def test_an_empty_run_gives_a_report(tmp_path):
-    """No requests, and no chart of them."""
+    """Without requests, and without charts."""
     write(tmp_path / "run", "stats_history", HISTORY, [])
     prefix = write_stats(tmp_path / "run", [total_row(0)])
     for found in (examined(prefix), examined(prefix, {"expect": "p(95) < 1 s"})):
@@ -184,7 +184,7 @@ def test_a_run_where_everything_failed_never_passes_by_its_times(tmp_path):
 
 
 @pytest.mark.slow
-def test_timestamps_from_anywhere_give_a_report(tmp_path):
+def test_any_timestamps_give_a_report(tmp_path):
     """Year 0, far future, backwards, twice."""
     prefix = write_history(tmp_path / "run", users=lambda _: 5, rate_rps=lambda _: 50, seconds=40)
     path = tmp_path / "run_stats_history.csv"

@@ -1,4 +1,4 @@
-"""Verdicts to what a webhook and a chat are told."""
+"""What a webhook and a chat get to know about verdicts."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def told(*gated, is_gate=False, lenient=False, report=REPORT):
 
 
 @pytest.mark.slow
-def test_one_verdict_is_told_with_word_reason_target_counts_and_report(failed):
+def test_a_single_verdict_has_word_reason_target_counts_and_report(failed):
     notice = told(failed)
     assert (notice["type"], notice["format"], notice["word"], notice["exit_code"]) == (
         "loadproof.verdict",
@@ -67,14 +67,14 @@ def test_counts_add_up_to_what_was_sent(failed):
 
 
 @pytest.mark.slow
-def test_a_gate_is_told_by_its_worst_word_with_all_below(passed, failed):
+def test_a_gate_has_its_worst_word_and_all_scenarios_below(passed, failed):
     notice = told(passed, failed, is_gate=True)
     assert (notice["type"], notice["word"], notice["exit_code"]) == ("loadproof.gate", "FAIL", 1)
     assert notice["reason"].startswith("bad: ")
     assert [(each["scenario"], each["word"]) for each in notice["scenarios"]] == [("good", "PASS"), ("bad", "FAIL")]
 
 
-def test_what_was_not_measured_is_told_so(passed):
+def test_a_scenario_that_was_not_measured_is_reported_as_such(passed):
     notice = told(passed, DOWN, is_gate=True)
     assert (notice["word"], notice["exit_code"]) == ("NOT MEASURED", 2)
     assert notice["scenarios"][1]["counts"] is None
@@ -83,7 +83,7 @@ def test_what_was_not_measured_is_told_so(passed):
     assert alone["report"] is None
 
 
-def test_of_csvs_there_is_a_word_and_no_counts(failed):
+def test_csvs_have_a_word_and_no_counts(failed):
     notice = told(Gated("run", verdict=failed.verdict))
     assert (notice["word"], notice["counts"], notice["target"]) == ("FAIL", None, None)
 
@@ -107,7 +107,7 @@ def test_the_text_of_a_gate_begins_with_its_word(passed, failed):
 
 
 def test_the_text_is_inert_and_of_bounded_length():
-    """Names and reasons come from files that anybody may have written."""
+    """Names and reasons come from files that anyone could have written."""
     hostile = Gated("\x1b[31mred\nline", trouble="x" * 10_000)
     text = notice_text([hostile] * 50, None, is_gate=True, lenient=False)
     assert "\x1b" not in text
@@ -116,7 +116,7 @@ def test_the_text_is_inert_and_of_bounded_length():
 
 
 @pytest.mark.slow
-def test_the_worst_word_is_told_whatever_the_order(passed, thin):
-    """Where both let the gate pass, too."""
+def test_the_worst_word_is_reported_whatever_the_order(passed, thin):
+    """Even if both let the gate pass."""
     for order in ((passed, thin), (thin, passed)):
         assert told(*order, is_gate=True, lenient=True)["word"] == "INCONCLUSIVE"

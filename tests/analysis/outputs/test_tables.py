@@ -1,4 +1,4 @@
-"""What is written beside the report: the same words everywhere, and inert whatever the names are."""
+"""The outputs besides the report: the same words everywhere, and inert whatever the names are."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def failing(tmp_path):
 
 @pytest.fixture
 def hostile(tmp_path):
-    """A run directory that somebody else made, with everything in it meant to be read as something else."""
+    """A run directory made by somebody else, in which every text tries to be read as something else."""
     path = write_run(tmp_path / "run", ending="target_died")
     manifest = read_manifest(path)
     host = {"system": HOSTILE}
@@ -59,7 +59,7 @@ def test_every_output_says_the_same_word(failing):
 
 @pytest.mark.slow
 def test_every_output_gives_both_answers_and_says_which_decided(failing):
-    """Whether it was kept in this run, and would be the next time."""
+    """Whether it was met in this run, and would be next time."""
     run, verdict = failing
     (errors,) = (one for one in json.loads(verdict_json(run, verdict))["thresholds"] if "error_ratio" in one["expect"])
     assert (errors["in_this_run"], errors["next_time"], errors["decided_by"]) == ("violated", "violated", "in this run")
@@ -70,7 +70,7 @@ def test_every_output_gives_both_answers_and_says_which_decided(failing):
     assert row["answers"] == ("violated (decided)", "violated")
 
 
-def test_junit_has_a_case_a_threshold_and_calls_inconclusive_an_error(tmp_path):
+def test_junit_has_one_case_per_threshold_and_calls_inconclusive_an_error(tmp_path):
     """CI shows thin evidence as an error, not as a failure."""
     run = load_run(write_run(tmp_path / "run", ending="interrupted", lived_s=8))
     verdict = verdict_on_run(run)
@@ -103,7 +103,7 @@ NAMES = [
     ids=str,
 )
 def test_junit_cases_keep_their_names_whatever_was_measured(tmp_path, knobs, broken):
-    """A CI server follows a case from run to run by its name; numbers are in the messages, notes in no case at all."""
+    """A CI server tracks a case from run to run by its name; numbers are in the messages, notes in no case at all."""
     run = load_run(write_run(tmp_path / "run", **knobs))
     suite = ElementTree.fromstring(junit_xml(run, verdict_on_run(run)))
     assert [case.get("name") for case in suite.findall("testcase")] == NAMES
@@ -127,13 +127,13 @@ def test_junit_times_are_seconds_of_the_load_that_was_read(failing):
 
 
 def test_the_summary_says_when_and_against_what(failing):
-    """It is pasted into places where nothing else tells."""
+    """It gets pasted into places that don't say so."""
     told = "Run 20261123T060000Z-synthetic, 2026-11-23 06:00:00 UTC, against the embedded target http://127.0.0.1:8000,"
     assert f"{told} by loadproof at revision 0123456789ab." in tables.summary_markdown(*failing).replace("\\", "")
 
 
-def test_a_note_is_no_pass(tmp_path):
-    """In JSON and Markdown it is tagged as what it is."""
+def test_a_note_is_not_tagged_as_pass(tmp_path):
+    """In JSON and Markdown it is tagged as a note."""
     run = load_run(write_run(tmp_path / "run", steal=0.2))
     verdict = verdict_on_run(run)
     assert [finding["word"] for finding in json.loads(verdict_json(run, verdict))["findings"]] == ["NOTE"]
@@ -142,7 +142,7 @@ def test_a_note_is_no_pass(tmp_path):
 
 @pytest.mark.slow
 def test_verdict_json_has_value_interval_limit_and_n(failing):
-    """All that a program needs to decide otherwise."""
+    """Everything that a program needs to decide differently."""
     run, verdict = failing
     for one in json.loads(verdict_json(run, verdict))["thresholds"]:
         assert {"expect", "scope", "word", "reason", "unit", "limit", "value", "low", "high", "n"} <= set(one)
@@ -171,7 +171,7 @@ def test_hostile_text_is_inert_in_every_output(hostile):
 
 @pytest.mark.slow
 def test_rich_markup_in_a_run_is_shown_as_it_is(tmp_path):
-    """`[red]` is text here."""
+    """`[red]` is plain text here."""
     path = write_run(tmp_path / "run", ending="target_died")
     manifest = read_manifest(path)
     write_manifest(path, manifest.model_copy(update={"ending_detail": "[bold]exit[/bold]"}))
@@ -180,14 +180,14 @@ def test_rich_markup_in_a_run_is_shown_as_it_is(tmp_path):
 
 @given(st.text())
 def test_markdown_cells_hold_any_text(text):
-    """One line, and each meaningful character behind a backslash."""
+    """On one line, with a backslash before each meaningful character."""
     cell = markdown(text)
     assert cell.isprintable()
     assert all(cell[index - 1] == "\\" for index, character in enumerate(cell) if character in "|<>`[]")
 
 
 @given(st.text())
-def test_escaped_text_is_printable_and_keeps_what_was(text):
+def test_escaped_text_is_printable_and_keeps_printable_characters(text):
     """Nothing that is printable changes."""
     assert escaped(text).isprintable()
     if text.isprintable():
@@ -196,7 +196,7 @@ def test_escaped_text_is_printable_and_keeps_what_was(text):
 
 @pytest.mark.slow
 def test_outputs_are_the_same_bytes_for_the_same_run(tmp_path):
-    """Another time, another process: no clock in them."""
+    """At another time, in another process: they contain no clock."""
     run = load_run(write_run(tmp_path / "run"))
     once, again = ([write(run, verdict_on_run(run)) for write in _WRITERS] for _ in range(2))
     assert once == again
@@ -213,8 +213,8 @@ def _printed(verdict):
 
 
 @pytest.mark.parametrize("name", ["fail", "interrupted", "invalid", "pass"])
-def test_verdicts_keep_to_their_published_schema(name):
-    """As a validator that knows nothing of us reads it."""
+def test_verdicts_match_their_published_schema(name):
+    """According to an independent validator."""
     schema = json.loads((ROOT / "reports/verdict.schema.json").read_text(encoding="utf-8"))
     verdict = json.loads((ROOT / "tests/golden" / name / files.VERDICT).read_text(encoding="utf-8"))
     validator = jsonschema_rs.Draft202012Validator(schema)
@@ -224,7 +224,7 @@ def test_verdicts_keep_to_their_published_schema(name):
 
 @pytest.mark.parametrize(("requests", "offered"), [(1, "30.0 rps"), (2, "60.0 rps (30.0 arrivals)")])
 def test_requests_beyond_the_arrivals_are_named_as_such(requests, offered):
-    """Of tasks of two requests, at 30 arrivals a second."""
+    """For tasks of two requests, at 30 arrivals a second."""
     phases = [{"name": "steady", "duration": "20 s", "rate": "30 rps"}]
     plan = open_scenario(phases=phases, mix={"balance": {"share": "100 %"}})
     at_s = np.repeat(np.arange(0, 20, 1 / 30), requests)

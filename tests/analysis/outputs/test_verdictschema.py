@@ -1,4 +1,4 @@
-"""verdict.json of Locust's CSVs and of request logs, as a validator that knows nothing of us reads it."""
+"""verdict.json of Locust's CSVs and of request logs, checked by an independent validator."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def errors(verdict) -> list[str]:
 
 
 def check(path):
-    """It fits, and would not if anything were missing."""
+    """It matches, and wouldn't if anything were missing."""
     verdict = json.loads(path.read_text(encoding="utf-8"))
     assert errors(verdict) == []
     for key in verdict:
@@ -28,13 +28,13 @@ def check(path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", CAPTURES, ids=lambda path: path.parent.name)
-def test_verdicts_on_csvs_keep_to_the_published_schema(path):
-    """Of every Locust, with thresholds and without."""
+def test_verdicts_on_csvs_match_the_published_schema(path):
+    """For every Locust version, with thresholds and without."""
     check(path)
 
 
-def test_the_schema_knows_what_the_percentiles_of_locust_are():
-    """Their names are those of the file's columns, and are in no list."""
+def test_the_schema_covers_locusts_percentiles():
+    """Their names come from the file's columns, and are in no list."""
     (verdict,) = (json.loads(path.read_text(encoding="utf-8")) for path in CAPTURES[:1])
     assert verdict["all"]["p95_s"].keys() == {"value", "low", "high", "n"}
     verdict["all"]["p95_s"] = 0.2
@@ -43,7 +43,7 @@ def test_the_schema_knows_what_the_percentiles_of_locust_are():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("limit_ms", "code"), [(None, 0), (1, 1), (1000, 0)])
-def test_verdicts_on_csvs_keep_to_it_whatever_the_word(tmp_path, limit_ms, code):
+def test_verdicts_on_csvs_match_it_whatever_the_word(tmp_path, limit_ms, code):
     """From the command line."""
     prefix = write_history(tmp_path / "run", users=lambda s: s, rate_rps=lambda s: s, error_ratio=lambda _: 0.5)
     write_stats(prefix, [stats_row("/a"), stats_row("/none", requests=0), stats_row("Aggregated", method="")])
@@ -53,7 +53,7 @@ def test_verdicts_on_csvs_keep_to_it_whatever_the_word(tmp_path, limit_ms, code)
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("limit_ms", "code"), [(None, 0), (1, 1), (1000, 0)])
-def test_verdicts_on_logs_keep_to_the_published_schema(tmp_path, limit_ms, code):
+def test_verdicts_on_logs_match_the_published_schema(tmp_path, limit_ms, code):
     """PASS, FAIL and none."""
     path = tmp_path / "log.csv"
     lines = [f"{number},a,5,{'timeout' if number == 3 else 200}" for number in range(900)]

@@ -20,7 +20,7 @@ from tests.hostile import HOSTILE
 
 pytestmark = pytest.mark.browser
 OFTEN = {(1280, "light", True), (1280, "dark", False), (400, "light", False), (400, "dark", True)}
-"""Of width, scheme and script: each two together."""
+"""Width, scheme and script, so that every pair of values occurs."""
 SETTINGS = [
     pytest.param(*setting, marks=() if setting in OFTEN else pytest.mark.long)
     for setting in itertools.product((1280, 400), ("light", "dark"), (True, False))
@@ -58,7 +58,7 @@ def report_of(path: Path) -> Path:
 
 @pytest.fixture
 def opened(chromium):
-    """Open a file in a new context; nothing may be requested but the file, and nothing may go wrong."""
+    """Open a file in a new context; nothing but the file may be requested, and nothing may go wrong."""
     contexts = []
 
     def open_file(file: Path, **options: object):
@@ -78,7 +78,7 @@ def opened(chromium):
 
 
 @pytest.mark.parametrize(("width", "scheme", "script"), SETTINGS)
-def test_the_report_is_whole_in_every_setting(opened, page_file, width, scheme, script):
+def test_the_report_is_complete_in_every_setting(opened, page_file, width, scheme, script):
     """Wide or narrow, light or dark, with and without JavaScript: no sideways scrolling, no request, all charts."""
     page = opened(page_file, viewport={"width": width, "height": 900}, color_scheme=scheme, java_script_enabled=script)
     assert page.requested == [page_file.as_uri()]
@@ -88,7 +88,7 @@ def test_the_report_is_whole_in_every_setting(opened, page_file, width, scheme, 
     body = page.locator("body").bounding_box()
     assert body["width"] <= width
     for figure in page.locator("figure").all():
-        # On a narrow screen a chart scrolls inside its figure: shrunk, its labels could not be read.
+        # On a narrow screen a chart scrolls inside its figure: if it shrank, its labels would be unreadable.
         box = figure.bounding_box()
         assert 0 <= box["x"] <= box["x"] + box["width"] <= width
         assert box["height"] > 150
@@ -156,7 +156,7 @@ def test_it_prints_on_a4(opened, page_file, tmp_path):
 
 
 def test_values_are_shown_under_the_pointer(opened, page_file):
-    """With the second and each line's name; gone when the pointer leaves."""
+    """With the second and each line's name; they disappear when the pointer leaves."""
     page = opened(page_file)
     figure = page.locator("figure").first
     figure.locator("svg").hover()
@@ -170,7 +170,7 @@ def test_values_are_shown_under_the_pointer(opened, page_file):
 
 
 def test_endpoints_can_be_hidden(opened, page_file):
-    """And shown again; their values go with them."""
+    """And shown again; their values disappear with them."""
     page = opened(page_file)
     figure = page.locator("figure.toggles")
     line = figure.locator("#endpoints-series-0")
@@ -184,7 +184,7 @@ def test_endpoints_can_be_hidden(opened, page_file):
 
 
 def test_every_chart_has_a_text_equivalent(opened, page_file):
-    """For those who don't see it."""
+    """For screen readers."""
     page = opened(page_file)
     for chart in page.locator("figure svg").all():
         assert chart.get_attribute("role") == "img"

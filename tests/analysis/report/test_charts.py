@@ -1,4 +1,4 @@
-"""What charts claim: nothing between or below the loads that were tested, numbers that people read on every axis."""
+"""What charts claim: nothing between or below the loads tested, and readable numbers on every axis."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ def curve() -> LoadCurve:
 
 @pytest.fixture
 def figure(monkeypatch):
-    """The figure of the last chart that was drawn, before it became a text."""
+    """The figure of the last chart drawn, before it became a text."""
     drawn: list[Figure] = []
     monkeypatch.setattr(Drawing, "svg", lambda drawing, *_: drawn.append(drawing.figure))
     return drawn
 
 
 @pytest.mark.slow
-def test_what_was_lost_is_drawn_at_the_loads_that_were_tested_only(curve, figure):
-    """As bars: an area from 120 to 300 requests a second would tell of loads that nobody sent."""
+def test_losses_are_only_drawn_at_the_loads_tested(curve, figure):
+    """As bars: an area from 120 to 300 requests a second would show loads that nobody sent."""
     lost_chart(curve)
     (axes,) = figure[0].axes
     assert not [part for part in axes.collections if isinstance(part, PolyCollection)]
@@ -55,8 +55,8 @@ def test_what_was_lost_is_drawn_at_the_loads_that_were_tested_only(curve, figure
     assert [label.get_text() for label in axes.get_xticklabels()] == ["20", "50", "80", "120", "300"]
 
 
-def test_capacity_is_shaded_between_two_steps_only(curve, figure):
-    """Where the first step broke already, nothing was tested below it."""
+def test_capacity_is_only_shaded_between_two_steps(curve, figure):
+    """If the first step already failed, nothing was tested below it."""
     load_curve_chart(curve)
     broken = replace(curve, rising=tuple(replace(step, word=Word.FAIL) for step in curve.rising))
     load_curve_chart(broken)
@@ -69,7 +69,7 @@ def test_capacity_is_shaded_between_two_steps_only(curve, figure):
 
 @pytest.mark.parametrize("tested", [(2.0, 7.0), (0.4, 300.0), (1.0, 90_000.0)])
 def test_no_axis_shows_tex(curve, tested):
-    """Within a decade, where Matplotlib names the ticks in between, and over many."""
+    """Within a decade, where Matplotlib labels the minor ticks, and over many."""
     steps = tuple(
         replace(step, in_flight=float(n)) for step, n in zip(curve.rising, np.geomspace(*tested, 5), strict=True)
     )
@@ -81,8 +81,8 @@ def test_no_axis_shows_tex(curve, tested):
 @pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.drawn
-def test_charts_over_time_read_the_table_that_they_are_handed(tmp_path):
-    """And nothing else of what was sent: cells may be tens of millions, and a page has many charts."""
+def test_charts_over_time_only_read_the_table_they_are_given(tmp_path):
+    """Not the cells: there may be tens of millions, and a page has many charts."""
     run = load_run(write_run(tmp_path, outcomes_of=outcomes(timeout=0.1)))
     seconds, answers = over_time(run), answered(run.intervals)
     drawn = [
@@ -101,8 +101,8 @@ def test_charts_over_time_read_the_table_that_they_are_handed(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.drawn
-def test_long_names_leave_the_plot_its_room():
-    """Names of requests are often whole paths."""
+def test_long_names_leave_room_for_the_plot():
+    """Request names are often whole paths."""
     with chart("endpoints", "p95 response time") as (axes, drawing):
         for number in range(7):
             axes.plot([0, 1], [0, 1], label=f"GET /competitions/{number}/clubs/{'of-a-very-long-name-' * 4}")
@@ -129,8 +129,8 @@ def test_no_chart_of_a_page_shows_tex(tmp_path):
     assert "mathdefault" not in page
 
 
-def test_the_load_is_named_by_what_was_planned(curve, figure):
-    """Arrivals of users' tasks, each of which may send several requests."""
+def test_the_load_axis_is_labelled_with_the_planned_load(curve, figure):
+    """Arrivals are users' tasks, each of which may send several requests."""
     load_curve_chart(curve)
     assert figure[0].axes[0].get_xlabel() == "planned arrivals per second"
     assert degradationcharts.lost_chart(curve) is None
@@ -140,8 +140,8 @@ def test_the_load_is_named_by_what_was_planned(curve, figure):
 @pytest.mark.slow
 @pytest.mark.drawn
 @pytest.mark.parametrize("times_ms", [[], [0.0], [0.0, 0.0]])
-def test_times_of_nothing_are_drawn_without_a_warning(times_ms):
-    """Of a run that ended at once, or of a client that tells no times: no logarithm has a place for them."""
+def test_times_of_zero_are_drawn_without_a_warning(times_ms):
+    """From a run that ended at once, or a client that reports no times: a log scale has no place for them."""
     with chart("few", "response time") as (axes, drawing):
         axes.plot(range(len(times_ms)), times_ms, label="p95")
         log_durations(axes)
@@ -152,8 +152,8 @@ def test_times_of_nothing_are_drawn_without_a_warning(times_ms):
 
 @pytest.mark.slow
 @pytest.mark.drawn
-def test_a_time_of_nothing_beside_others_leaves_them_their_logarithm():
-    """It is beneath the axis."""
+def test_a_time_of_zero_doesnt_prevent_a_log_scale_for_others():
+    """It is below the axis."""
     with chart("few", "response time") as (axes, drawing):
         axes.plot([1, 2, 3], [0.0, 1.0, 1000.0], label="p95")
         log_durations(axes)

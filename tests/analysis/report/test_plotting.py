@@ -1,4 +1,4 @@
-"""Charts are drawn the same whatever the environment asks of matplotlib."""
+"""Charts are drawn the same, whatever the environment configures for matplotlib."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def drawn_here() -> str:
 @pytest.mark.drawn
 @pytest.mark.process
 @pytest.mark.parametrize("backend", ["foo", "module://matplotlib_inline.backend_inline"])
-def test_neither_a_backend_nor_a_style_of_somebodys_is_drawn_with(tmp_path, backend):
-    """One that is not there, that of a notebook; settings named by a variable, and those at home."""
+def test_charts_ignore_the_users_backend_and_style(tmp_path, backend):
+    """A backend that isn't installed, or a notebook's; settings named by a variable, and those at home."""
     (tmp_path / "mine").write_text(RC)
     (tmp_path / ".config/matplotlib").mkdir(parents=True)
     (tmp_path / ".config/matplotlib/matplotlibrc").write_text(RC)

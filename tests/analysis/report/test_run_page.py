@@ -1,4 +1,4 @@
-"""The report as a file: complete in itself, bounded, the same bytes each time, and inert."""
+"""The report as a file: self-contained, bounded, reproducible, and inert."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def rendered(path):
 
 @pytest.fixture(scope="module")
 def failed(tmp_path_factory) -> Path:
-    """A run of which some answers came too late, some were wrong, and some refused."""
+    """A run in which some answers came too late, some were wrong, and some refused."""
     ended = outcomes(timeout=0.02, throttled=0.05, invalid=0.01)
     return write_run(tmp_path_factory.mktemp("failed"), outcomes_of=ended)
 
@@ -48,7 +48,7 @@ def page(failed) -> str:
 
 @pytest.fixture(scope="module")
 def died(tmp_path_factory) -> str:
-    """The page of a run in which everything was late and the target died, with names that try to be more than text."""
+    """The page of a run in which everything was late and the target died, with names that try to be markup."""
     path = write_run(tmp_path_factory.mktemp("died"), ending="target_died", lived_s=20, lag_ms=12.0)
     update = {"ending_detail": HOSTILE, "run_id": HOSTILE, "command": HOSTILE, "host": {HOSTILE: HOSTILE}}
     write_manifest(path, read_manifest(path).model_copy(update=update))
@@ -57,7 +57,7 @@ def died(tmp_path_factory) -> str:
 
 
 def test_nothing_is_loaded_from_anywhere(page):
-    """No URL in an attribute or a style; a policy forbids it, and any script but the one that it names."""
+    """No URL in an attribute or a style; a policy forbids it, and any script except its own."""
     assert not re.search(r"""(?:src|href)\s*=\s*["'](?!#)""", page)
     assert "url(http" not in page
     assert "@import" not in page
@@ -70,7 +70,7 @@ def test_nothing_is_loaded_from_anywhere(page):
 
 
 def test_no_chart_shows_tex(page):
-    """Neither an axis nor a legend; those of load curves have a longer test."""
+    """Neither an axis nor a legend; load curves have a longer test."""
     assert page.count("<figure") >= 3
     assert "mathdefault" not in page
 
@@ -84,7 +84,7 @@ def test_the_verdict_its_reason_and_the_next_step_come_first(page):
 
 
 def test_the_header_says_when_against_what_and_by_which_revision(page):
-    """A page that is passed on stands for itself."""
+    """A page that is passed on has to speak for itself."""
     header = page[page.index("<header") : page.index("</header>")]
     assert "2026-11-23 06:00:00 UTC · http://127.0.0.1:8000 · loadproof at revision 0123456789ab" in header
 
@@ -140,7 +140,7 @@ def damage(file: Path, how: str) -> None:
     ],
 )
 def test_damaged_files_are_judged_by_what_is_left(tmp_path, name, how, word, told):
-    """It is said what is missing, and no damage of what decides lets a run pass."""
+    """The report says what is missing, and no damage to deciding files lets a run pass."""
     path = write_run(tmp_path / "run")
     damage(path / name, how)
     run = load_run(path)
@@ -171,35 +171,35 @@ def test_a_run_cut_short_at_any_time_does_not_pass(tmp_path, lived_s, ending):
 
 
 def test_a_run_that_sent_nothing_gives_a_report(tmp_path):
-    """Other runs that were cut short are among the golden ones."""
+    """Other runs cut short are among the golden ones."""
     text = rendered(write_run(tmp_path / "run", lived_s=0.0, ending="interrupted"))
     assert '<p class="word">INCONCLUSIVE</p>' in text
     assert "No response was <code>ok</code>." in text
 
 
 def test_a_run_where_everything_failed_gives_a_report(tmp_path):
-    """No ok answer, so no response time to draw."""
+    """Without ok answers there is no response time to draw."""
     text = rendered(write_run(tmp_path / "run", outcomes_of=outcomes(connection=1.0)))
     assert '<p class="word">FAIL</p>' in text
     assert "No response was <code>ok</code>." in text
 
 
-def test_what_the_target_held_is_told_from_the_first_measured_second_to_the_last(page):
-    """Memory, descriptors, threads where it tells them; warm-up is left out."""
+def test_the_targets_resources_are_shown_from_the_first_to_the_last_measured_second(page):
+    """Memory, descriptors, and threads if it reports them; warm-up is left out."""
     row = re.search(r"<td>memory, MiB</td>(.*?)</tr>", page)[1]
     assert re.findall(r">([\d.]+)<", row) == ["57.3", "57.6", "57.6"]
     assert "open descriptors" in page
     assert "<td>threads</td>" not in page
 
 
-def test_how_late_requests_began_is_told(died):
-    """Two quantiles, and how many were late by more than one would like."""
+def test_the_start_lag_of_requests_is_reported(died):
+    """Two quantiles, and how many requests were too late."""
     told = re.search(r"Start lag was 12 ms at p50 and 12 ms at p99; ([\d,]+) of ([\d,]+) requests", died)
     assert told is not None
     assert told[1] == told[2] != "0"
 
 
-def test_what_came_between_is_marked(died, page):
+def test_mishaps_are_marked_in_charts(died, page):
     """A target that died, in every chart over time."""
     assert died.count("target died</text>") >= 4
     assert "target died</text>" not in page
@@ -217,15 +217,15 @@ def test_what_came_between_is_marked(died, page):
         ("goodput_ratio >= 99 %", Estimate(0.995, 0.993, 0.997, 5000), True),
     ],
 )
-def test_bars_are_drawn_where_there_is_a_limit_to_compare_with(expect, estimate, is_drawn):
-    """Not of an open interval, nor for a drift below zero, nor beside a baseline; limit and interval are in it."""
+def test_bars_are_only_drawn_if_there_is_a_limit_to_compare_with(expect, estimate, is_drawn):
+    """Not for an open interval, a drift below zero, or a limit on the baseline; a bar has limit and interval."""
     mark = threshold_row(Judgement(Threshold(expect=expect), Word.INCONCLUSIVE, estimate, ""))["mark"]
     assert (mark is not None) == is_drawn
     assert mark is None or 0 <= mark["low"] < mark["high"] <= 100 >= mark["limit"] >= 0
 
 
 def test_each_threshold_has_its_bar(failed, page):
-    """That has an interval to draw."""
+    """If it has an interval to draw."""
     assert page.count('<svg class="mark"') == len(load_run(failed).manifest.scenario.thresholds)
 
 
@@ -233,6 +233,6 @@ def test_each_threshold_has_its_bar(failed, page):
     "template", sorted((ROOT / "analysis/report/templates").glob("*.html")), ids=lambda each: each.name
 )
 def test_no_colour_is_explained_by_how_dark_it_is(template):
-    """In dark mode what is darker is less."""
+    """In dark mode, darker means less."""
     text = template.read_text(encoding="utf-8")
     assert not re.search(r"\b(dark|light|bright)er\b", text)
