@@ -18,7 +18,7 @@ from loadproof.analysis.frames.cellsums import KeyedSums, blocks, sums_by
 from loadproof.histogram import BUCKETS
 from loadproof.outcome import Outcome
 from loadproof.plan.phases import expected_arrivals
-from loadproof.rundir.rows import PARTS, REPEATED, WANTS
+from loadproof.rundir.rows import PARTS, REPEATED, RETRIED, SURPLUS, WANTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from loadproof.plan.phases import PhaseSpan
 
 _TIMES: Final = ("response", "service", *PARTS)
-_SERIES: Final = (*_TIMES, "good", "dropped", "abandoned", REPEATED, *WANTS.values())
+_SERIES: Final = (*_TIMES, "good", "dropped", "abandoned", REPEATED, RETRIED, SURPLUS, *WANTS.values())
 _OUTCOMES: Final = {str(outcome): number for number, outcome in enumerate(Outcome)}
 
 

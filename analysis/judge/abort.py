@@ -52,7 +52,7 @@ class AbortWatch:
                 threshold,
                 Scope.of(threshold, scenario),
                 [span for span in spans if span.name in scenario.phases_of(threshold)],
-                np.zeros((2, self._seconds), dtype=np.int64),
+                np.zeros((3, self._seconds), dtype=np.int64),
             )
             for threshold in scenario.thresholds
             if threshold.abort

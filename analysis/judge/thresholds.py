@@ -18,6 +18,7 @@ from loadproof.analysis.estimates.scope import Scope, rows_of, times_of
 from loadproof.analysis.estimates.seconds import Noise, Seconds, share_of
 from loadproof.analysis.judge.judgement import (
     NOTHING_TO_JUDGE,
+    TOO_CLOSE,
     Compliance,
     Judgement,
     Wanting,
@@ -99,6 +100,7 @@ def _judge_twice(threshold: Expected, traffic: Traffic, scope: Scope) -> Judgeme
         if estimate is not None
     )
     if estimator_of(expectation.metric).is_seen:
+        sampled = _as_recorded(sampled, expectation)
         only = side_of(sampled, expectation, beyond=Compliance.BROKEN)
         return Judgement(threshold, word_of(only, None), sampled, _seen_reason(sampled, expectation), only)
     in_this_run = side_of(sampled, expectation, beyond=Compliance.MISSED)
@@ -127,8 +129,18 @@ def is_far_beyond(expectation: Expectation, sampled: Estimate, misses: Misses | 
     return metric.quantile is None or (misses is not None and misses.are_far_too_many)
 
 
+def _as_recorded(seen: Estimate, expectation: Expectation) -> Estimate:
+    """With the lower end of its bucket if the limit is in it: the longest time may be on either side."""
+    if not expectation.metric.kind.reads_times:
+        return seen
+    low = float(LOWER_US[bucket_of(round(seen.value * 1e6))]) * 1e-6
+    return replace(seen, low=low) if expectation.holds(low) is not expectation.holds(seen.value) else seen
+
+
 def _seen_reason(estimate: Estimate, expectation: Expectation) -> str:
     seen = seen_text(estimate, expectation)
+    if expectation.holds(estimate.low) is not expectation.holds(estimate.high):
+        return f"{seen}, {TOO_CLOSE}"
     return seen if expectation.holds(estimate.value) else f"{seen}, beyond the limit"
 
 

@@ -18,7 +18,7 @@ from loadproof.analysis.estimates.scope import times_of
 from loadproof.analysis.frames.cellsums import histogram
 from loadproof.analysis.judge.judgement import Compliance, Judgement, deciding_text, interval_text, lacking_text
 from loadproof.analysis.word import Word
-from loadproof.histogram import UPPER_US
+from loadproof.histogram import LOWER_US, UPPER_US
 from loadproof.plan.evidence import confidence_of_each, poisson_bounds, samples_needed, windows_in
 from loadproof.scenario.expectation import COMPARISONS
 from loadproof.units import Dimension, format_duration, format_quantity
@@ -97,11 +97,13 @@ def _undecided(expectation: Expectation, share: Estimate, z: float) -> str:
 
 
 def count_seconds(expectation: Expectation, rows: pd.DataFrame, scope: Scope, *, seconds: int) -> NDArray[np.int64]:
-    """Hits and samples in each second; shape (2, seconds). Counts from disjoint parts of the rows add up."""
-    share = _share(expectation, rows, scope)
+    """Certain hits, possible hits and samples in each second; shape (3, seconds).
+
+    Counts from disjoint parts of the rows add up.
+    """
     counted = [
         np.bincount(part["second"], weights=part["count"], minlength=seconds)[:seconds]
-        for part in (share.hits, share.sizes)
+        for part in _share(expectation, rows, scope)
     ]
     return np.array(counted).astype(np.int64)
 
@@ -117,16 +119,17 @@ def deciding_window(
     starts = np.concatenate([_starts(span, length, until_s) for span in spans])
     if not starts.size:
         return None
-    sums = np.concatenate([np.zeros((2, 1), dtype=np.int64), np.cumsum(counted, axis=1)], axis=1)
-    hits, sizes = sums[:, starts + length] - sums[:, starts]
+    sums = np.concatenate([np.zeros((3, 1), dtype=np.int64), np.cumsum(counted, axis=1)], axis=1)
+    hits, most, sizes = sums[:, starts + length] - sums[:, starts]
     if expectation.metric.dimension is Dimension.RATE:
         # How many requests arrive is chance, and not due to the target.
         sizes, value = np.full(starts.size, length), hits / length
         low, high = (bound / length for bound in poisson_bounds(hits, precision_of(expectation, spans).z))
     else:
         n = np.maximum(sizes, 1)
-        value = np.minimum(hits, n) / n
-        low, high = wilson(value, n.astype(float), precision_of(expectation, spans).z)
+        value, highest = (np.minimum(each, n) / n for each in (hits, most))
+        z = precision_of(expectation, spans).z
+        low, high = wilson(value, n.astype(float), z)[0], wilson(highest, n.astype(float), z)[1]
     limit, holds = _limit(expectation)
     ends = np.array([holds(low, limit), holds(high, limit)])
     fails, passes = ~ends.any(axis=0) & (sizes > 0), ends.all(axis=0) & (sizes > 0)
@@ -155,21 +158,25 @@ def _starts(span: PhaseSpan, length: int, until_s: float) -> NDArray[np.int64]:
 
 
 class _Share(NamedTuple):
-    """The rows counted, and the rows they are a share of; the same for a rate."""
+    """The rows counted for certain and possibly, and the rows they are a share of; the same for a rate."""
 
     hits: pd.DataFrame
+    most: pd.DataFrame
     sizes: pd.DataFrame
 
 
 def _share(expectation: Expectation, rows: pd.DataFrame, scope: Scope) -> _Share:
     metric = expectation.metric
     if metric.quantile is not None:
-        times = times_of(rows, scope)
-        return _Share(times[UPPER_US[times["bucket"]] * 1e-6 <= expectation.limit], times)
+        times, limit_us = times_of(rows, scope), expectation.limit * 1e6
+        # A time in the limit's own bucket may be on either side of it.
+        ends_us = UPPER_US[times["bucket"]], LOWER_US[times["bucket"]]
+        return _Share(times[ends_us[0] <= limit_us], times[ends_us[1] < limit_us], times)
     estimator = estimator_of(metric)
     if isinstance(estimator, Rate):
-        return _Share(*[counted_in(rows, estimator.counted)] * 2)
-    return _Share(*ratio_parts(metric, rows))
+        return _Share(*[counted_in(rows, estimator.counted)] * 3)
+    hits, sizes = ratio_parts(metric, rows)
+    return _Share(hits, hits, sizes)
 
 
 def _limit(expectation: Expectation) -> tuple[float, Callable[[Any, Any], Any]]:

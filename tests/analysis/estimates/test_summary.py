@@ -19,7 +19,9 @@ from loadproof.analysis.frames.run import load_run
 from loadproof.analysis.frames.traffic import PlainTraffic
 from loadproof.outcome import Outcome
 from loadproof.plan.phases import plan_phases
-from loadproof.rundir.rows import PARTS
+from loadproof.rundir import files
+from loadproof.rundir.intervals import append_intervals
+from loadproof.rundir.rows import PARTS, REPEATED, RETRIED, SURPLUS
 from simulation.rundirs import outcomes, scenario, write_run
 from tests.commands import ROOT
 
@@ -56,6 +58,15 @@ def assert_counted_one_by_one(run, endpoints):
             counts = histogram(cells, series, Outcome.OK)
             assert times == {quantile: quantile_estimate(counts, quantile) for quantile in QUANTILES}, series
         assert row.parts.keys() == set(PARTS)
+
+
+def test_the_summary_counts_whatever_a_tally_does(tmp_path):
+    """Repeated, surplus and retried requests among them."""
+    path = write_run(tmp_path)
+    cell = (12, "steady", "balance", "ok")
+    append_intervals(path / files.INTERVALS, [(*cell, series, 0, 7) for series in (REPEATED, SURPLUS, RETRIED)])
+    (row,) = (row for row in summary(load_run(path)) if (row.phase.name, row.endpoint) == ("steady", "balance"))
+    assert (row.tally.repeated, row.tally.surplus, row.tally.retried) == (7, 7, 7)
 
 
 @pytest.mark.slow

@@ -112,7 +112,7 @@ def test_a_group_that_ended_with_an_unread_answer_may_have_gone_on(tmp_path, unr
         (12, "steady", "checkout", "ok", "good", 0, 1000),
     ]
     append_intervals(made / files.INTERVALS, [row for row in answers + groups if row[-1]])
-    (threshold,) = verdict_on_run(load_run(made)).thresholds
+    (threshold,) = verdict_on_run(load_run(made)).judgements
     (finding,) = unread_findings(load_run(made))
     assert (threshold.word, finding.word) == {
         Word.INVALID: (Word.FAIL, Word.INVALID),

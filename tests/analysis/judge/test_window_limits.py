@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from loadproof.analysis.estimates.scope import Scope
@@ -15,6 +16,7 @@ from loadproof.scenario.expectation import parse_expectation
 from loadproof.scenario.scenario import Threshold
 from simulation.countedseconds import BOTH, failing
 from simulation.rundirs import open_scenario
+from simulation.traffic import run_of_seconds
 
 
 def window_of(failed, expect: str, until_s: float = 1e9, run=None):
@@ -135,3 +137,15 @@ def test_a_window_that_does_not_pass_decides_before_a_worse_one_that_does():
     thin = run.intervals.assign(count=run.intervals["count"].where(~few, 20))
     found = window_of([0] * 10, "error_ratio < 5.5 % for 5 s", run=replace(run, intervals=thin))
     assert (found.start_s, found.word) == (5, Word.INCONCLUSIVE)
+
+
+@pytest.mark.parametrize(
+    ("took_s", "word"),
+    [(0.198, Word.PASS), (0.1998, Word.INCONCLUSIVE), (0.2003, Word.INCONCLUSIVE), (0.202, Word.FAIL)],
+)
+def test_times_in_the_limits_own_bucket_neither_pass_nor_fail_a_window(took_s, word):
+    """They are recorded as between 199.7 and 200.7 ms."""
+    plan = open_scenario(phases=[{"name": "steady", "duration": "25 s", "rate": "80 rps"}])
+    counts = dict.fromkeys([("balance", "ok"), ("health", "ok")], np.full(25, 40))
+    run = run_of_seconds(plan, counts, took_s=took_s)
+    assert window_of([0] * 25, "p(95) < 200 ms for 10 s", run=run).word is word

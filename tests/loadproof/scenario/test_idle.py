@@ -197,7 +197,13 @@ def test_keys_without_effect_are_reported_together_with_all_other_errors(tmp_pat
     mix = {"refunds": {"share": "100 %", "every": "1 s"}}
     thresholds = [GOOD, {"expect": "error_ratio <= 0 %"}, {"expect": "p(95) < 0 ms"}, {"expect": "count >= 0"}]
     text = refused("check", scenario_file(tmp_path, mix=mix, thresholds=thresholds, arrivals="poisson", deadline="1 h"))
-    for message in (KEPT_BY_NONE, BROKEN_BY_NONE, "arrivals: no effect", "deadline: no answer", "mix.refunds: no such"):
+    for message in (
+        KEPT_BY_NONE,
+        BROKEN_BY_NONE,
+        "arrivals: no effect",
+        "deadline: no response",
+        "mix.refunds: no such",
+    ):
         assert message in text
     assert text.count(KEPT_BY_NONE) == 2
 
