@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from loadproof.httpuser.user import HttpUser as HttpUser
 
-__version__ = "0.3.0.dev0"
+__version__ = "0.3.0"
 
 
 def __getattr__(name: str) -> object:

@@ -43,5 +43,6 @@ class Leaker(ApiUser):
             event = {"request_type": "GET", "response_time": 1, "response_length": 1, "context": {}}
             self.environment.events.request.fire(**event, name=f"own {SECRETS[1]}", exception=f"own {text}")
             if Leaker.times % 10 == 2:
-                subprocess.run(["echo", "printed by a child:", *SECRETS], check=True)
+                # Not as arguments, which any list of processes shows.
+                subprocess.run(["cat"], input=f"printed by a child: {' '.join(SECRETS)}\n", text=True, check=True)
             raise RuntimeError(text)

@@ -129,19 +129,19 @@ def is_far_beyond(expectation: Expectation, sampled: Estimate, misses: Misses | 
     return metric.quantile is None or (misses is not None and misses.are_far_too_many)
 
 
-def _as_recorded(seen: Estimate, expectation: Expectation) -> Estimate:
+def _as_recorded(longest: Estimate, expectation: Expectation) -> Estimate:
     """With the lower end of its bucket if the limit is in it: the longest time may be on either side."""
     if not expectation.metric.kind.reads_times:
-        return seen
-    low = float(LOWER_US[bucket_of(round(seen.value * 1e6))]) * 1e-6
-    return replace(seen, low=low) if expectation.holds(low) is not expectation.holds(seen.value) else seen
+        return longest
+    low = float(LOWER_US[bucket_of(round(longest.value * 1e6))]) * 1e-6
+    return replace(longest, low=low) if expectation.holds(low) is not expectation.holds(longest.value) else longest
 
 
 def _seen_reason(estimate: Estimate, expectation: Expectation) -> str:
-    seen = seen_text(estimate, expectation)
+    text = seen_text(estimate, expectation)
     if expectation.holds(estimate.low) is not expectation.holds(estimate.high):
-        return f"{seen}, {TOO_CLOSE}"
-    return seen if expectation.holds(estimate.value) else f"{seen}, beyond the limit"
+        return f"{text}, {TOO_CLOSE}"
+    return text if expectation.holds(estimate.value) else f"{text}, beyond the limit"
 
 
 def _reason(judged: Judgement, sampled: Estimate, misses: Misses | None, traffic: Traffic, scope: Scope) -> str:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 
 
-class EntryJson(JsonModel):
+class GatedJson(JsonModel):
     """A scenario, or its comparison with a baseline; `verdict` is null if nothing was measured, `reason` says why.
 
     `run` is the name of its directory, next to gate.json; null without a run.
@@ -36,7 +36,7 @@ class GateJson(JsonModel):
     format: int
     exit_code: int
     inconclusive: Literal["pass", "fail"]
-    scenarios: list[EntryJson]
+    scenarios: list[GatedJson]
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ def apportion_in_turn(totals: Iterable[int], shares: Mapping[str, float]) -> lis
 def _whole(total: int, exact: Mapping[str, float]) -> dict[str, int]:
     """Whole numbers that add up to `total`, near these, none below 0."""
     counts = {name: max(math.floor(value), 0) for name, value in exact.items()}
-    while (left := total - sum(counts.values())) != 0:
+    while counts and (left := total - sum(counts.values())) != 0:
         step = 1 if left > 0 else -1
         may_change = [name for name in counts if counts[name] + step >= 0]
         name = max(may_change, key=lambda name: step * (exact[name] - counts[name]))

@@ -136,4 +136,4 @@ def test_a_target_whose_first_answer_is_too_large_is_not_called_down(tmp_path):
         target.write_text(f"base_url: {url}\n")
         done = in_process("run", scenario_file(tmp_path, **PLAN), "--target", target, "--out", tmp_path / "out")
     assert done.returncode == 2
-    assert "its answer to GET /health has headers of more than 65,536 bytes" in done.stderr
+    assert "its response to GET /health has headers of more than 65,536 bytes" in done.stderr

@@ -123,7 +123,7 @@ def test_payments_before_one_in_it_have_to_be_in_it_too(by_id):
     without = replace(shown, listings=lists, payment_reads=reads, closing={"a": 954, "b": 1_046})
     found = audit_backup(record(tried(without)), one_in=ONE_IN)
     assert {one.promise for one in found.evidence if one.word is Word.FAIL} == {THERE}
-    assert "acknowledged 0.150 s before 1 from a to b was sent, which is there" in found.offences[0].what
+    assert "acknowledged 0.150 s before 1 from a to b was sent, which is in it" in found.offences[0].what
     assert audit_backup(record(tried(without), doubt_us=200_000), one_in=ONE_IN).offences == ()
 
 

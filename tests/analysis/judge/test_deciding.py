@@ -81,7 +81,12 @@ def judged(expect: str, failed=STEADY):
         ("max < 21 ms", Word.PASS, (KEPT, None), "20.1 ms"),
         ("max < 19 ms", Word.FAIL, (BROKEN, None), "20.1 ms, beyond the limit"),
         # It was recorded as between 20 and 20.1 ms.
-        ("max < 20.05 ms", Word.INCONCLUSIVE, (UNSURE, None), "too close for a longer run to decide"),
+        (
+            "max < 20.05 ms",
+            Word.INCONCLUSIVE,
+            (UNSURE, None),
+            "20.1 ms (20 ms to 20.1 ms), too close for a longer run to decide",
+        ),
         ("goodput >= 90 rps", Word.PASS, (KEPT, KEPT), "90 rps"),
         ("p(95) < 21 ms", Word.PASS, (KEPT, KEPT), "20 ms (20 ms to 20.1 ms)"),
         (

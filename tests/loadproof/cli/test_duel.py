@@ -64,7 +64,7 @@ def test_a_scenario_without_a_threshold_on_time_has_nothing_to_compare(tmp_path)
     """Even though each run would have a verdict."""
     file = scenario_file(tmp_path, thresholds=[{"phase": "steady", "expect": "goodput_ratio >= 90 %"}])
     text = refused("duel", file, "--baseline", URL, "--candidate", OTHER, "--out", tmp_path / "reports")
-    assert "quick: no threshold on time, so nothing to compare; add what matters, like" in text
+    assert "quick: no threshold on time, so nothing to compare; add the one that matters, like" in text
     assert not (tmp_path / "reports").exists()
 
 
@@ -168,7 +168,10 @@ def test_a_duel_is_only_resumed_on_the_same_machine(tmp_path):
     planned = PLANNED.model_copy(update={"sides": {"baseline": URL, "candidate": OTHER}})
     write_duel(tmp_path, planned.model_copy(update={"runs": (run,)}))
     text = refused("duel", "--resume", tmp_path)
-    assert f"--resume {tmp_path}: the duel was begun on another machine (a machine), got '{machine()}'; go on" in text
+    assert (
+        f"--resume {tmp_path}: the duel was begun on another machine (a machine), got '{machine()}'; resume it there"
+        in text
+    )
     assert read_duel(tmp_path).runs == (run,)
     assert on_this_machine(PLANNED, tmp_path).machine == machine()
 
