@@ -24,7 +24,7 @@ from loadproof.generator.ownlook import looks_of
 from loadproof.generator.targetterms import hand_terms
 from loadproof.http.origin import Origin
 from loadproof.plan.pacing import Due
-from loadproof.recording.norecorder import NoRecorder
+from loadproof.recording.requestlistener import RequestListener
 from loadproof.rundir.manifest import Manifest
 from loadproof.users.post import THIS_PROCESS
 from loadproof.users.tokenkeeper import token_keeper
@@ -42,7 +42,7 @@ _LEFT_S: Final = 0.1
 """How long to wait for a server that closes the connection after its answer."""
 
 
-class _Noting(NoRecorder):
+class _Noting(RequestListener):
     outcome = ""
 
     def finished(

@@ -8,12 +8,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import astuple
 from typing import TYPE_CHECKING, Final
 
-from loadproof.histogram import bucket_of
-from loadproof.outcome import DROPPED, ERRORS, SETUP, Outcome
-from loadproof.plan.pacing import Due
-from loadproof.plan.phases import phase_at
+from loadproof.outcome import ERRORS, SETUP, Outcome
 from loadproof.recording.cells import cells_of
 from loadproof.recording.clock import SYSTEM_CLOCK
+from loadproof.recording.counting import Counting
 from loadproof.recording.examples import Examples, Seen
 from loadproof.recording.generatorrows import GeneratorRows
 from loadproof.recording.journalrows import MOST_HELD, JournalRows
@@ -21,24 +19,13 @@ from loadproof.recording.reports import BurstSeen, SecondReport
 from loadproof.recording.second import Second, tables_of
 from loadproof.recording.usertime import UserTime
 from loadproof.rundir.rows import (
-    ABANDONED,
-    ELSEWHERE,
-    FOLLOWED,
-    NEVER_SENT,
-    REPEATED,
-    RETRIED,
-    SENT_NOTHING,
-    SET_OUT,
-    SURPLUS,
-    UNREAD,
-    UNREPORTED,
-    WANTS,
     IntervalRow,
 )
 from loadproof.scenario.masking import NOTHING_SECRET
 
 if TYPE_CHECKING:
     from loadproof.http.messages import Request, Timing
+    from loadproof.plan.pacing import Due
     from loadproof.plan.phases import PhaseSpan
     from loadproof.recording.clock import Clock
     from loadproof.recording.journalrows import EndedRequest
@@ -50,8 +37,8 @@ _PROBE_S: Final = 0.05
 """How often the event loop's delay is measured."""
 
 
-class Recorder:
-    """One per process that sends. Every request started ends in exactly one of `finished`, `unsent` and `abandoned`."""
+class Recorder(Counting):
+    """One per process that sends."""
 
     def __init__(
         self,
@@ -68,7 +55,7 @@ class Recorder:
 
         `journals`: senders also call `ended` for each request.
         """
-        self._spans = spans
+        super().__init__(spans)
         self._phases = [span.name for span in spans]
         self._phase_ends_s = [span.end_s for span in spans]
         self._deadline_s = deadline_s
@@ -76,29 +63,19 @@ class Recorder:
         self._worker = worker
         self._clock = clock
         self.start_s = clock.now_s()
-        """Second 0 of the run, in monotonic seconds."""
         self._statistics: LocustStatistics | None = None
-        self.feeds_locust = False
-        """Locust's statistics get successful requests from here, without an event for each."""
         self.journals = journals
-        self.only_counts = False
-        """A successful request only needs a call of `finished`."""
         self._journal_rows = JournalRows(worker, spans, mask=mask, let_others_run=self._let_others_run)
-        self._second = Second()
         self._bursts: dict[int, BurstSeen] = {}
-        self._in_flight = 0
         self._closes: list[Callable[[], None]] = []
         self._strangers = 0
         """Requests in flight that other clients than ours have sent."""
-        self.yielding = 0
-        """Users that have their answer but let others run before they continue: they are not free yet."""
         self._generator_rows = GeneratorRows(worker, spans[-1].end_s, clock.vitals)
         self._examples = Examples(mask)
         self.user_time = UserTime(spans)
 
     @property
     def in_flight(self) -> int:
-        """Our own requests in flight, to wait for at the end; other clients' users go on until they are stopped."""
         return self._in_flight - self._strangers
 
     def feed(self, statistics: LocustStatistics) -> None:
@@ -111,7 +88,6 @@ class Recorder:
         self.only_counts = self.feeds_locust and not self.journals
 
     def started(self, burst: int | None = None) -> None:
-        """A request was started."""
         second = self._second
         second.sent += 1
         self._in_flight += 1
@@ -136,7 +112,6 @@ class Recorder:
         self._strangers -= 1
 
     def finished(self, endpoint: str, method: str, outcome: Outcome, due: Due, timing: Timing, body_bytes: int) -> None:
-        """The answer's last byte arrived, or the request failed. `due` is in seconds from the run's start."""
         self._in_flight -= 1
         rows = self._second.setup_rows if due.is_setup else self._second.rows
         # In the order of Moments: creating one would be an extra call per request.
@@ -155,12 +130,10 @@ class Recorder:
             self._bursts[due.burst].saw(timing.sent_s - self.start_s, late=due.late)
 
     def grouped(self, group: str, outcome: Outcome, due: Due, *, began_s: float, sent_s: float, ended_s: float) -> None:
-        """A group of requests, each recorded separately, has ended with this outcome; times are monotonic."""
         row = (due.at_s, began_s, sent_s, 0.0, 0.0, ended_s, 0.0)
         self._second.group_rows[group, "", outcome].extend(row)
 
     def ended(self, request: EndedRequest) -> None:
-        """Journal how a request ended; called in addition to the method that counts it, without yielding in between."""
         second = self._second
         if len(second.journal) < MOST_HELD:
             second.journal.append(request)
@@ -168,77 +141,7 @@ class Recorder:
             second.unjournalled += 1
 
     def failed(self, endpoint: str, request: Request, answer: Seen | None, error: BaseException) -> None:
-        """Keep an example of this kind of error; called in addition to `finished`."""
         self._examples.see(endpoint, request, answer, error)
-
-    def abandoned(self, endpoint: str, due: Due) -> None:
-        """Our own stop cut off the request."""
-        self._in_flight -= 1
-        self._second.abandoned += 1
-        self._count(endpoint, due, ABANDONED)
-
-    def sent_nothing(self, endpoint: str, due: Due) -> None:
-        """The task that had this turn ended without sending a request."""
-        self._count(endpoint, due, SENT_NOTHING)
-
-    def set_out(self, kind: str, due: Due) -> None:
-        """A journey of this kind of user begins with a request of another name."""
-        self._count(kind, due, SET_OUT)
-
-    def followed(self, endpoint: str, due: Due) -> None:
-        """A request that is not the first of its turn begins: it doesn't count as a turn or arrival."""
-        self._second.followed += 1
-        self._count(endpoint, due, FOLLOWED)
-
-    def retried(self, endpoint: str, due: Due) -> None:
-        """A request is retried after a failure; called in addition to `followed`."""
-        self._count(endpoint, due, RETRIED)
-
-    def unsent(self, endpoint: str, want: str, due: Due) -> None:
-        """A request was started, but this machine lacked the means to send it; `want` is a key of rundir's WANTS."""
-        self._in_flight -= 1
-        self._count(endpoint, due, WANTS[want])
-
-    def dropped(self, endpoint: str, *, intended_s: float) -> None:
-        """An arrival found no free user and was never sent."""
-        second = self._second
-        second.dropped += 1
-        second.peak_in_flight = max(second.peak_in_flight, self._in_flight + self.yielding)
-        self._count(endpoint, Due(intended_s), NEVER_SENT, DROPPED)
-
-    def dropped_group(self, group: str, *, intended_s: float) -> None:
-        """A group that the dropped arrival would have begun; called in addition to `dropped`."""
-        self._count(group, Due(intended_s), NEVER_SENT, DROPPED)
-
-    def repeated(self, endpoint: str, outcome: Outcome, due: Due) -> None:
-        """The transport sent the request a second time, and it ended with this outcome."""
-        self._count(endpoint, due, REPEATED, outcome)
-
-    def surplus(self, endpoint: str, outcome: Outcome, due: Due) -> None:
-        """Unrequested bytes followed its answer, or the previous answer, and ended the connection."""
-        self._count(endpoint, due, SURPLUS, outcome)
-
-    def unread(self, endpoint: str, due: Due, timing: Timing) -> None:
-        """Loadproof can't read this kind of answer, which counts as invalid; recorded with its response time."""
-        bucket = bucket_of(round(1e6 * (timing.ended_s - self.start_s - due.at_s)))
-        self._count(endpoint, due, UNREAD, Outcome.INVALID, bucket)
-
-    def unreported(self, endpoint: str, due: Due) -> None:
-        """A client that isn't ours sent it and got an answer, but never reported an outcome."""
-        self._count(endpoint, due, UNREPORTED)
-
-    def elsewhere(self, endpoint: str, due: Due) -> None:
-        """The request went to another host than the target; called in addition to what records its outcome."""
-        self._count(endpoint, due, ELSEWHERE)
-
-    def retry_after(self, endpoint: str, *, intended_s: float, became: str) -> None:
-        """Whether a refusal's Retry-After was kept; `became` is one of rundir's four counters."""
-        self._count(endpoint, Due(intended_s), became, Outcome.THROTTLED)
-
-    def _count(self, endpoint: str, due: Due, series: str, outcome: str = "", bucket: int = 0) -> None:
-        """Add one to a counter without moments, in the second and phase of the request's turn."""
-        phase = SETUP if due.is_setup else phase_at(self._spans, due.at_s).name
-        self._second.cells[max(0, int(due.at_s)), phase, endpoint, outcome, series, bucket] += 1
 
     def probe_event_loop(self) -> None:
         """Measure forever how late a short timer fires; runs in its own greenlet."""

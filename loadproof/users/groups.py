@@ -11,8 +11,7 @@ if TYPE_CHECKING:
 
     from loadproof.http.messages import Timing
     from loadproof.plan.pacing import Due
-    from loadproof.recording.norecorder import NoRecorder
-    from loadproof.recording.recorder import Recorder
+    from loadproof.recording.requestlistener import RequestListener
 
 
 class _Open:
@@ -33,7 +32,7 @@ class Groups:
     Requests in between that don't belong to it, or that are repeated, only add their time.
     """
 
-    def __init__(self, groups: Mapping[str, tuple[str, ...]], recorder: Recorder | NoRecorder) -> None:
+    def __init__(self, groups: Mapping[str, tuple[str, ...]], recorder: RequestListener) -> None:
         """`groups` maps a group's name to the names of its requests, in order."""
         self.names = tuple(groups)
         self._groups = groups

@@ -7,11 +7,11 @@ only Locust's own statistics are recorded.
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from loadproof.recording.clock import SYSTEM_CLOCK
-from loadproof.recording.norecorder import NoRecorder
 from loadproof.recording.recorder import Recorder
+from loadproof.recording.requestlistener import RequestListener
 from loadproof.users.workload import REFERENCE, Workload, masks_of
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Post:
     def workload(self) -> Workload:
         """The assigned workload, or plain Locust's."""
         if self._workload is None:
-            recorder, run_id = NoRecorder(), secrets.token_hex()
+            recorder, run_id = RequestListener(), secrets.token_hex()
             self._workload = Workload(
                 None,
                 seed=0,
@@ -49,10 +49,11 @@ class Post:
     @property
     def recorder(self) -> Recorder:
         """The recorder of the assigned run; plain Locust has none."""
-        recorder: Recorder = self.workload().recorder  # type: ignore[assignment]  # runs have a real one
-        return recorder
+        return cast("Recorder", self.workload().recorder)
 
-    def assign(self, manifest: Manifest, *, rank: int, workers: int, recorder: NoRecorder | None = None) -> Workload:
+    def assign(
+        self, manifest: Manifest, *, rank: int, workers: int, recorder: RequestListener | None = None
+    ) -> Workload:
         """Make this process the worker with this rank (from 0) in the run; `recorder` replaces the usual one."""
         (mask,) = masks_of(manifest.target)
         self._workload = Workload(

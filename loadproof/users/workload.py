@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from loadproof.recording.clock import Clock
-    from loadproof.recording.norecorder import NoRecorder
-    from loadproof.recording.recorder import Recorder
+    from loadproof.recording.requestlistener import RequestListener
     from loadproof.scenario.masking import Masker
     from loadproof.scenario.scenario import Scenario
     from loadproof.users.clients import Connect
@@ -46,7 +45,7 @@ class Workload:
         scenario: Scenario | None,
         *,
         seed: int,
-        recorder: Recorder | NoRecorder,
+        recorder: RequestListener,
         run_id: str,
         masks: Sequence[Masker],
         target: TargetFacts = REFERENCE,

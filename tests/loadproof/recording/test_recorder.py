@@ -23,9 +23,9 @@ from loadproof.outcome import Outcome
 from loadproof.plan.pacing import Due
 from loadproof.recording import recorder as recorder_module
 from loadproof.recording.announcements import announcement_of
-from loadproof.recording.norecorder import NoRecorder
 from loadproof.recording.recorder import Recorder
 from loadproof.recording.reports import SecondReport
+from loadproof.recording.requestlistener import RequestListener
 from loadproof.recording.runwriter import RunWriter
 from loadproof.rundir.manifest import write_manifest
 from loadproof.rundir.rows import ABANDONED, WANTS
@@ -50,7 +50,7 @@ def new_recorder(worker: str = "1") -> Recorder:
 
 
 def finish(
-    recorder: Recorder | NoRecorder, due: Due, *, sent_s: float, ended_s: float, endpoint="health", outcome=Outcome.OK
+    recorder: RequestListener, due: Due, *, sent_s: float, ended_s: float, endpoint="health", outcome=Outcome.OK
 ) -> None:
     timing = Timing()
     timing.sent_s, timing.ended_s = sent_s, ended_s
@@ -245,7 +245,7 @@ def test_a_full_disk_is_an_oserror_of_the_writer(tmp_path):
 
 def test_without_a_run_directory_nothing_is_recorded():
     """In plain Locust: the same calls, no effect."""
-    recorder = NoRecorder()
+    recorder = RequestListener()
     recorder.started(1)
     finish(recorder, Due(1.0), sent_s=1.0, ended_s=1.0)
     recorder.abandoned("health", Due(1.0))

@@ -17,7 +17,7 @@ from loadproof.http.connection import Connection
 from loadproof.http.headers import UnsendableHeaderError
 from loadproof.http.messages import RequestTimeouts
 from loadproof.http.origin import Origin
-from loadproof.recording.norecorder import NoRecorder
+from loadproof.recording.requestlistener import RequestListener
 from loadproof.scenario.operations import Endpoints
 from loadproof.users.post import Post
 from loadproof.users.user import expect
@@ -33,7 +33,7 @@ LONG = b"9" * 5000
 PAYMENT = {"id": "pay_1", "debit": "acct-000001", "credit": "acct-000002", "amount": 1, "currency": "EUR"}
 
 
-class Noting(NoRecorder):
+class Noting(RequestListener):
     def __init__(self) -> None:
         self.outcomes: list[str] = []
         self.promises: list[str] = []

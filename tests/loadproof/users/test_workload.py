@@ -18,8 +18,8 @@ from loadproof.http.connection import Connection
 from loadproof.http.messages import ConnectionFailedError, Request, Timing
 from loadproof.plan.clients import make_client, marks_of
 from loadproof.plan.pacing import Due
-from loadproof.recording.norecorder import NoRecorder
 from loadproof.recording.recorder import Recorder
+from loadproof.recording.requestlistener import RequestListener
 from loadproof.rundir.manifest import TargetFacts
 from loadproof.users.habits import habits_of
 from loadproof.users.post import Post
@@ -211,7 +211,7 @@ def test_a_process_has_its_assigned_workload_or_plain_locusts():
     plain = post.workload()
     assert post.workload() is plain
     assert (plain.is_of_run, plain.seed, plain.rank, plain.workers) == (False, 0, 0, 1)
-    assert isinstance(plain.recorder, NoRecorder)
+    assert isinstance(plain.recorder, RequestListener)
     assert plain.monotonic_s == post.clock.now_s
     connect = object()
     assert Post(connect=connect).workload().clients._connect is connect
