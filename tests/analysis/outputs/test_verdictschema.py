@@ -36,7 +36,7 @@ def test_verdicts_on_csvs_match_the_published_schema(path):
 def test_the_schema_covers_locusts_percentiles():
     """Their names come from the file's columns, and are in no list."""
     (verdict,) = (json.loads(path.read_text(encoding="utf-8")) for path in CAPTURES[:1])
-    assert verdict["all"]["p95_s"].keys() == {"value", "low", "high", "n"}
+    assert verdict["all"]["p95_s"].keys() == {"value", "low", "high", "n", "confidence"}
     verdict["all"]["p95_s"] = 0.2
     assert errors(verdict)
 
