@@ -91,11 +91,14 @@ def imitates(command: Command, _: Server) -> None:
         return
     with zmq.Context() as context, context.socket(zmq.DEALER) as stranger:
         stranger.setsockopt(zmq.LINGER, 0)
+        stranger.setsockopt(zmq.SNDTIMEO, 2000)
         stranger.setsockopt(zmq.IDENTITY, b"stranger")
         stranger.connect(f"tcp://127.0.0.1:{port}")
         for frame in _frames():
             time.sleep(0.2)
-            stranger.send(frame)
+            # Once it has been turned away, there may be nobody to send to.
+            with contextlib.suppress(zmq.Again):
+                stranger.send(frame)
         time.sleep(0.5)
     with socket.create_connection(("127.0.0.1", port), 2) as plain:
         plain.sendall(b"GET / HTTP/1.1\r\n\r\n" + os.urandom(300))
