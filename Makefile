@@ -152,8 +152,8 @@ check: lint ## Lint, types, `make test` and `make test-quiet` with coverage.
 	@$(BIN)/coverage combine --quiet $(COVERED)/* && $(BIN)/coverage report
 
 check-all: lint ## Lint, types, all tests with all simulations, without coverage, and mutation.
-	@LOADPROOF_SIMULATIONS=all $(MAKE) --no-print-directory test test-quiet
-	@$(MAKE) --no-print-directory test-long mutation
+	@LOADPROOF_SIMULATIONS=all $(MAKE) --no-print-directory test test-quiet test-long
+	@$(MAKE) --no-print-directory mutation
 
 mutation: $(VENV)/developed ## Plant faults in the code that judges and counts, MUTATION_S seconds per part (default: 120): do the tests notice?
 	@$(BIN)/python -m bench.mutation --seconds $(MUTATION_S); code=$$?; $(BIN)/python -m bench.tables; exit $$code

@@ -195,6 +195,15 @@ def verdict_of(run: Path) -> dict[str, Any]:
     return json.loads((run / files.VERDICT).read_text())
 
 
+CODES = {"PASS": 0, "FAIL": 1, "INCONCLUSIVE": 3, "INVALID": 4}
+"""As the README has them."""
+
+
+def code_of(run: Path) -> int:
+    """The exit code of a run's verdict, whatever that is."""
+    return CODES[verdict_of(run)["verdict"]]
+
+
 @dataclass(frozen=True)
 class FinishedRun:
     path: Path

@@ -39,7 +39,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_report_header() -> str:
-    return f"simulations: {'all' if profiles.IS_FULL else 'a quarter'}"
+    return f"simulations: {'all' if profiles.IS_FULL else 'a quarter, and few examples of properties'}"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

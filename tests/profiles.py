@@ -1,4 +1,4 @@
-"""How many simulations a test run makes: a quarter of them in `make test`, all in `make check-all`.
+"""How many simulations a test run makes: all in `make check-all`, a quarter and few examples in `make test`.
 
 Bounds of a statistical claim are computed from the number of simulations made, never hard-coded for one number.
 """
@@ -23,9 +23,9 @@ IS_FULL: Final = os.environ.get("LOADPROOF_SIMULATIONS") == "all"
 _FALSE_ALARM: Final = 0.01
 """How often a bound on a simulated count is broken by chance, over all seeds. Each test has one seed: no flakiness."""
 
-settings.register_profile("quarter", max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("few", max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("all", max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("all" if IS_FULL else "quarter")
+settings.load_profile("all" if IS_FULL else "few")
 costly: Final = settings(max_examples=400 if IS_FULL else 10)
 """For properties whose examples take 50 ms or more each: fewer of them in `make test`."""
 

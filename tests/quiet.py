@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import time
@@ -16,7 +17,8 @@ from loadproof.analysis.frames.run import load_run
 from loadproof.analysis.judge.disturbances import disturbances
 from loadproof.analysis.judge.health import findings_in
 from loadproof.analysis.word import Word
-from tests.commands import verdict_of
+from loadproof.rundir import files
+from loadproof.rundir.trials import CAPACITY
 
 TRIES: Final = 2
 QUIET_RATIO: Final = 0.1
@@ -54,23 +56,30 @@ def _cores() -> set[int]:
     return os.sched_getaffinity(0)
 
 
-def run_when_quiet(run_once: Callable[[], Path]) -> Path:
+def run_when_quiet(run_once: Callable[[], Path], *, wanted: Callable[[Path], bool] | None = None) -> Path:
     """The run directory of the first try that could be measured; skips the test if none could.
 
-    `run_once` makes a run in a new directory. On a quiet machine the test fails instead: then it wasn't the machine.
+    `run_once` makes a run in a new directory; `wanted` says whether that needed a quieter machine, by default as
+    `wanted_quiet` does. On a quiet machine the test fails instead: then it wasn't the machine.
     """
     used = []
     for _ in range(TRIES):
         others = OthersUse()
         run = run_once()
-        if not wanted_quiet(run):
+        if not (wanted or wanted_quiet)(run):
             return run
         used.append(others.ratio())
-    reason = f"{TRIES} runs were INVALID: {verdict_of(run)['reason']}"
+    reason = f"{TRIES} runs were INVALID: {_reason(run)}"
     told = f"others used {min(used):.0%} of the cores"
     if min(used) < QUIET_RATIO:
         pytest.fail(f"{reason} But this machine is quiet: {told}")
     pytest.skip(f"{SKIPPED}: {reason} For {told}")
+
+
+def _reason(run: Path) -> str:
+    file = next(run / name for name in (files.VERDICT, CAPACITY) if (run / name).exists())
+    told = json.loads(file.read_text())
+    return str(told.get("reason", told.get("found")))
 
 
 def wanted_quiet(run: Path) -> bool:

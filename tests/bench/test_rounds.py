@@ -151,7 +151,7 @@ def test_tls_has_its_own_rows_and_goals(results, monkeypatch):
     (run,) = serving.read_results("throughput")["runs"]
     assert run["tls_rounds_rps"] == {"loadproof": [100.0, 100.0], "k6": [40.0, 40.0]}
     assert run["repeated"]["k6 over TLS"] == 0
-    plain, over_tls = performance.throughput().split("Over TLS:")
+    plain, over_tls = performance.throughput().split("Over TLS.")
     assert "| wrk | 0.25 | 0.25 |" in plain
     assert "| k6 | 2.50 | 2.5 | 40 | 40 (2) |" in over_tls
     assert "wrk" not in over_tls

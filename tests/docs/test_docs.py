@@ -256,6 +256,15 @@ def test_decisions_are_numbered_without_gaps_and_have_their_parts():
         assert "## Why" in text
 
 
+def test_all_simulations_are_made_by_every_part_of_check_all():
+    """Also by the long tests, which no other command runs."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    recipe = re.search(r"^check-all:.*\n((?:\t.*\n)+)", makefile, re.MULTILINE)[1]
+    testing = [line for line in recipe.splitlines() if " test" in line]
+    assert [line for line in testing if "LOADPROOF_SIMULATIONS=all" not in line] == []
+    assert {"test", "test-quiet", "test-long"} <= set(" ".join(testing).split())
+
+
 def test_continuous_integration_runs_the_tests_and_the_main_job_and_each_night_the_rest():
     """As CONTRIBUTING describes it."""
     script = (ROOT / ".ci/run").read_text(encoding="utf-8").splitlines()

@@ -43,6 +43,6 @@ def drilled(
 
 @pytest.mark.parametrize("drill", [flood, redis], ids=lambda drill: drill.__name__)
 def test_every_promise_is_kept(drill, tmp_path, monkeypatch, capsys):
-    """And loadproof passes each of its runs, if the machine is quiet enough to measure."""
+    """And the target meets each threshold, if the machine is quiet enough to measure."""
     run = run_when_quiet(drilled(drill, tmp_path, monkeypatch, capsys))
-    assert verdict_of(run)["verdict"] == "PASS"
+    assert {threshold["word"] for threshold in verdict_of(run)["thresholds"]} == {"PASS"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -15,7 +16,7 @@ from loadproof.run import lane
 from loadproof.rundir import files
 from loadproof.rundir.duel import DUEL, read_duel
 from loadproof.rundir.manifest import read_manifest
-from tests.commands import Background, in_process, only_run, scenario_file
+from tests.commands import CODES, Background, in_process, only_run, scenario_file
 
 pytestmark = [pytest.mark.process, pytest.mark.long, pytest.mark.timeout(600)]
 
@@ -77,6 +78,11 @@ def test_a_slower_release_has_regressed(slower):
     assert "so far: balance p(50) +" in done.stdout
 
 
+def code_of(duel: Path) -> int:
+    """The exit code of the comparison's verdict, which is chance between equal releases."""
+    return CODES[json.loads((duel / "compare.json").read_text())["verdict"]]
+
+
 def test_a_duet_makes_the_runs_of_a_pair_at_the_same_time(tmp_path, monkeypatch):
     """Here on the same two cores, with the same arrivals."""
     whole = lane.Lane(frozenset({0, 1}), frozenset({0, 1}))
@@ -85,8 +91,8 @@ def test_a_duet_makes_the_runs_of_a_pair_at_the_same_time(tmp_path, monkeypatch)
     monkeypatch.setattr(lane, "_LEAD_S", 20.0)
     monkeypatch.setattr(lane, "_APART_S", 5.0)
     done = in_process(*asked(tmp_path, "--looks", "4", "--baseline", api(20), "--aa", "--duet"))
-    assert done.returncode in {ExitCode.PASS, ExitCode.FAIL, ExitCode.INCONCLUSIVE}, done.stdout + done.stderr
     path = only_run(tmp_path / "reports")
+    assert done.returncode == code_of(path), done.stdout + done.stderr
     duel = read_duel(path)
     assert (duel.is_duet, duel.kind, duel.pairs, len(duel.counted)) == (True, "aa", 4, 8)
     manifests = [read_manifest(path / run.run) for run in duel.counted]
@@ -120,7 +126,7 @@ def test_an_interrupted_duel_leaves_nothing_running_and_can_be_resumed(tmp_path,
     assert read_duel(record.parent).ending in {"interrupted", "terminated"}
     if number == signal.SIGINT:
         done = in_process("duel", "--resume", record.parent)
-        assert done.returncode in {ExitCode.PASS, ExitCode.FAIL, ExitCode.INCONCLUSIVE}, done.stdout + done.stderr
+        assert done.returncode == code_of(record.parent), done.stdout + done.stderr
         assert read_duel(record.parent).pairs == 4
 
 

@@ -151,7 +151,6 @@ def test_reporting_again_gives_the_same_bytes(healthy):
     assert {name: (healthy.path / name).read_bytes() for name in names} == before
 
 
-@pytest.mark.long
 def test_a_run_with_three_workers_is_complete(three_workers):
     """Every worker's requests have outcomes, Locust's statistics agree, and clocks aren't mixed up."""
     run = load_run(three_workers.path)

@@ -6,15 +6,13 @@ import json
 import subprocess
 import sys
 
-import jinja2
 import pytest
 
 from loadproof.analysis.judge.verdict import EXIT_CODES
-from loadproof.analysis.report import page
 from loadproof.analysis.word import Word
 from loadproof.rundir import files
 from simulation.rundirs import outcomes, scenario, write_run
-from tests.commands import ROOT, in_process, loadproof, only_run, scenario_file
+from tests.commands import ROOT, loadproof, only_run, scenario_file
 
 pytestmark = pytest.mark.process
 
@@ -46,10 +44,14 @@ def test_the_program_ends_with_2_when_nothing_was_measured():
     assert "nowhere.yaml: can't be read" in done.stderr
 
 
-def test_a_bug_ends_with_exit_code_70_and_a_traceback(tmp_path, monkeypatch):
+def test_a_bug_ends_with_exit_code_70_and_a_traceback(tmp_path):
     """A missing template is our mistake, not the user's."""
-    monkeypatch.setattr(page.TEMPLATES, "loader", jinja2.DictLoader({}))
-    done = in_process("report", write_run(tmp_path))
+    code = (
+        "import jinja2; from loadproof.analysis.report import page; page.TEMPLATES.loader = jinja2.DictLoader({}); "
+        "from loadproof.cli import app; app.main()"
+    )
+    command = [sys.executable, "-c", code, "report", write_run(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 70, done.stderr
     assert "Traceback" in done.stderr
     assert "TemplateNotFound" in done.stderr

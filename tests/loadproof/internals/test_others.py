@@ -129,7 +129,7 @@ def test_private_parts_of_others_are_used_in_one_file_each():
 
 
 @pytest.mark.parametrize(
-    "name", ["gevent", "limits", "locust", "pytest", "pytest-xdist", "slowapi", "uvicorn[standard]"]
+    "name", ["gevent", "limits", "locust", "pytest", "pytest-xdist", "requests", "slowapi", "uvicorn[standard]"]
 )
 def test_libraries_used_beyond_their_promises_are_capped_below_the_next_version(name):
     """For private parts, and for behaviour that a new version may change."""
@@ -138,7 +138,7 @@ def test_libraries_used_beyond_their_promises_are_capped_below_the_next_version(
     )
 
 
-LIBRARIES = {"gevent", "greenlet", "limits", "locust", "slowapi", "uvicorn", "zmq"}
+LIBRARIES = {"gevent", "greenlet", "limits", "locust", "requests", "slowapi", "uvicorn", "zmq"}
 PRIVATE = re.compile(r"(?:\w+\.)*_[A-Za-z]\w*(?:\.\w+)*(?<!\.csv)")
 """A private name, or a path with one, as `getattr` and the like take them; dunders are public, file names excluded."""
 ABOUT_TEXT = {"TypeVar", "endswith", "removeprefix", "removesuffix", "startswith"}
