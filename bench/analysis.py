@@ -162,7 +162,8 @@ def main(names: list[str]) -> None:
             cases.append({"case": name, "times": times, "took_s": took_s, "peak_mb": peak_mb})
             sys.stderr.write(f"{name} x {times}: {took_s:.1f} s, {peak_mb:.0f} MB\n")
         cases[-1 if name != next(iter(CASES)) else -len(TIMES)]["goal"] = f"{goal_s} s, {goal_mb} MB"
-    write_results("analysis", {**machine(), "command": "make bench-analysis", "cases": cases})
+        # After each case, so that a later one that fails loses none.
+        write_results("analysis", {**machine(), "command": "make bench-analysis", "cases": cases})
 
 
 if __name__ == "__main__":

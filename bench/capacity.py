@@ -147,13 +147,17 @@ def main() -> None:
     slots = SlotServer(np.random.default_rng(1), SLOTS, SERVICE_S, LIMIT_S, warm_up_s=2.0)
     truth = half_rps(slots.losses, 10.0, low=150.0, high=250.0)
     for _ in range(times or 10):
-        made = results.get("real", {}).get("searches", [])
+        real = results.get("real", {})
+        made, failed = real.get("searches", []), real.get("failed", [])
         try:
             made = [*made, real_search(len(made) + 1)]
         except Unmeasured as error:
             sys.stderr.write(f"not found: {error}\n")
-            continue
-        results |= {"real": {**machine(), "command": "make bench-capacity", "truth_rps": truth, "searches": made}}
+            # Coverage of only those that succeeded would be too good.
+            failed = [*failed, str(error)]
+        command = "make bench-capacity"
+        real = {**machine(), "command": command, "truth_rps": truth, "searches": made, "failed": failed}
+        results |= {"real": real}
         write_results("capacity", results)
 
 

@@ -53,8 +53,9 @@ def capacity_real() -> str:
     truth, searches = real["truth_rps"], real["searches"]
     covered = sum(search["low"] <= truth <= search["high"] for search in searches)
     values = ", ".join(f"{search['value']:.1f} ({search['low']:.1f} to {search['high']:.1f})" for search in searches)
+    lost = f" {len(real['failed'])} more found nothing." if real.get("failed") else ""
     what = f"A real server with slots, whose trials half hold at {truth:.1f} rps by simulation"
-    return f"{conditions(real)} {what}: covered in {of_times(covered, len(searches))} searches. Found: {values}."
+    return f"{conditions(real)} {what}: covered in {of_times(covered, len(searches))} searches. Found: {values}.{lost}"
 
 
 def of_times(count: int, times: int) -> str:
