@@ -70,6 +70,11 @@ def format_duration(seconds: float) -> str:
     return f"{_digits(seconds / 60)} min"
 
 
+def three_digits(value: float) -> str:
+    """A number of any size to read: '1,520', '975', '12.3'."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:,.3g}"
+
+
 def format_quantity(value: float, dimension: Dimension) -> str:
     """A value in SI units (s, 1/s, 0-1) with three significant digits and its unit; '–' for NaN.
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 from loadproof.analysis.audit.audit import audited
 from loadproof.analysis.audit.backupcontents import Contents
 from loadproof.analysis.audit.ledger import explained
+from loadproof.analysis.audit.ledgerrecord import CROSSED
 from loadproof.analysis.audit.promise import Promise, range_text
 from loadproof.outcome import Said
 from loadproof.plan.evidence import needed_to_see
@@ -254,6 +255,8 @@ def _sum(contents: Contents, promise: Promise) -> None:
         promise.lacks(record.blind_spot)
     elif record.opening.keys() != record.closing.keys():
         promise.lacks("different accounts were read before the load and in the backup")
+    elif record.crosses(record.opening.keys()):
+        promise.lacks(CROSSED)
     else:
         if not contents.orders:
             promise.lacks(_EMPTY)

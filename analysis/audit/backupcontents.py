@@ -43,6 +43,9 @@ class Contents:
 
     @property
     def open_stories(self) -> list[KeyStory]:
-        """Stories that may or may not be in the backup."""
-        stories = [] if self.is_listed else self.stories.values()
+        """Stories that may or may not be in the backup, because nobody looked for them.
+
+        None if accounts were listed: only those are added up, and their lists have all of their payments.
+        """
+        stories = [] if self.books.accounts else self.stories.values()
         return [story for story in stories if self.orders_of(story) is None and story.said is not Said.REFUSED]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
+from loadproof.analysis.audit.ledgerrecord import CROSSED
 from loadproof.analysis.audit.promise import Promise, range_text
 from loadproof.outcome import Said
 
@@ -93,6 +94,9 @@ def _sums(record: LedgerRecord) -> Promise:
     if promise.lacking or not record.snapshots:
         return promise
     first = record.snapshots[0]
+    if record.crosses(first.balances.keys()):
+        promise.lacks(CROSSED)
+        return promise
     total = sum(first.balances.values())
     paying = [moment for attempt in record.attempts for moment in (attempt.sent_us, attempt.ended_us)] or [0]
     for snapshot in record.snapshots:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+
+from loadproof.outcome import Said
 
 if TYPE_CHECKING:
-    from loadproof.outcome import Said
+    from collections.abc import Set as AbstractSet
 
+CROSSED: Final = "the run also pays to or from accounts that are not in the target file, so the sum may change"
 Row = Mapping[str, Any]
 """The row of the journal, or the observation, that shows something."""
 
@@ -150,6 +153,11 @@ class LedgerRecord:
         if not self.is_exclusive:
             return "the target file doesn't say `exclusive_accounts: true`, so others may move money there"
         return "" if self.is_whole else "the journal doesn't have all requests"
+
+    def crosses(self, accounts: AbstractSet[str]) -> bool:
+        """Whether a payment that may have been made is between one of these accounts and another one."""
+        orders = (attempt.order for attempt in self.attempts if attempt.said is not Said.REFUSED)
+        return any((order.debit in accounts) is not (order.credit in accounts) for order in orders)
 
     @property
     def unread_text(self) -> str:

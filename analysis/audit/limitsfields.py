@@ -109,7 +109,7 @@ def _wrong(line: Line, row: int, noted: dict[str, str], allowed: _Allowed) -> It
         if remaining and limit.penalties is None:
             yield f"RateLimit says r={remaining} in a refusal"
     elif line.is_admitted[row] and remaining is not None:
-        least, most = allowed.left.least[row], allowed.left.most[row]
+        least, most = int(allowed.left.least[row]), int(allowed.left.most[row])
         if not least <= remaining <= most:
             yield f"RateLimit says r={remaining}; {least} to {most} can be left"
     if "t" in state:
@@ -118,17 +118,23 @@ def _wrong(line: Line, row: int, noted: dict[str, str], allowed: _Allowed) -> It
 
 def _wrong_reset(line: Line, row: int, reset_s: int, allowed: _Allowed) -> Iterator[str]:
     """Check a reset time; it may be off by a second, because it is rounded."""
-    if line.sent[row] + (reset_s - 1) * SECOND_US > allowed.latest[row] or (
+    # It may not fit into numpy's integers.
+    sent, ended, soonest = int(line.sent[row]), int(line.ended[row]), int(allowed.soonest[row])
+    if sent + (reset_s - 1) * SECOND_US > int(allowed.latest[row]) or (
         line.is_admitted[row] and reset_s > _longest_s(line.limit) + 1
     ):
         yield f"RateLimit says t={reset_s}, more than a second too long"
-    elif line.ended[row] + (reset_s + 1) * SECOND_US < allowed.soonest[row] - line.slack_us:
+    elif ended + (reset_s + 1) * SECOND_US < soonest - line.slack_us:
         yield f"RateLimit says t={reset_s}, more than a second too short"
 
 
 def _misplaced(line: Line, noted: Mapping[int, dict[str, str]]) -> Iterator[tuple[int, str]]:
     left = {row: _own(fields, _STATE, line.limit).get("r") for row, fields in noted.items()}
-    told = np.array([(row, r) for row, r in left.items() if r is not None and line.is_admitted[row]], dtype=np.int64)
+    # More can't be left, which is another offence.
+    most = line.limit.amount
+    told = np.array(
+        [(row, min(r, most)) for row, r in left.items() if r is not None and line.is_admitted[row]], dtype=np.int64
+    )
     rows, numbers = told.reshape(-1, 2).T
     for at in np.flatnonzero(misplaced(line, rows, numbers)):
         yield int(rows[at]), f"RateLimit says r={numbers[at]}, as if a window had begun where no other one did"

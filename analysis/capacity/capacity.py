@@ -16,6 +16,7 @@ from loadproof.analysis.capacity.classification import (
     conditional_throughput,
 )
 from loadproof.analysis.capacity.halfpoint import half_point
+from loadproof.units import three_digits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -131,9 +132,9 @@ def _found(search: Search, trials: Sequence[Trial], together: GoalCapacity) -> t
         return Found.FOUND, ""
     if together.lower_rps is None:
         which = f": {', '.join(goals)}" if (goals := _missed_lowest(trials)) else ""
-        return Found.TOO_HIGH, f"goals already fail at the lower end, {search.from_rps:,.4g} rps{which}"
+        return Found.TOO_HIGH, f"goals already fail at the lower end, {three_digits(search.from_rps)} rps{which}"
     if together.upper_rps is None:
-        what = f"every goal still holds at the upper end, {together.lower_rps:,.4g} rps"
+        what = f"every goal still holds at the upper end, {three_digits(together.lower_rps)} rps"
         return Found.TOO_LOW, f"{what}{_why_no_more(search, trials, together.lower_rps)}"
     return Found.ROUGH, ""
 

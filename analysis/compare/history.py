@@ -265,7 +265,10 @@ class _Series:
         )
         events = tuple(self._event(change, smallest) for change in points.changes)
         odd = tuple(self.runs[place] for place in points.odd)
-        usual = np.delete(scaled, points.odd)
+        # The level that the latest run follows, not that of long before.
+        bounds = [place for change in points.changes for place in (change.first, change.until) if place is not None]
+        places = np.arange(max(bounds, default=0), scaled.size)
+        usual = scaled[places[~np.isin(places, points.odd)]]
         is_odd_now = scaled.size - 1 in points.odd and usual.size > 0
         is_worse_now = is_odd_now and self._is_worse(float(scaled[-1] - np.median(usual)), smallest)
         return RowHistory(self.row, self.metric, self.runs, self.values, events, odd, is_worse_now)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from loadproof.analysis.foreign.requestlog import RequestLog
     from loadproof.analysis.foreign.thresholdfile import FileThreshold
-    from loadproof.scenario.expectation import Metric
+    from loadproof.scenario.expectation import Expectation, Metric
     from loadproof.scenario.metrics import Kind
 
 
@@ -140,7 +140,8 @@ def _judge_threshold(threshold: FileThreshold, log: RequestLog) -> _Judged:
     left_out = left_out_of(log, scope.endpoints, with_untimed=is_time, window_s=window_s)
     if not left_out.count:
         return _Judged(judgement)
-    other = judge_scope(threshold, left_out.added(traffic, _bad_rows(metric) if is_kept else _GOOD_ROWS), scope)
+    rows = _bad_rows(threshold.expectation) if is_kept else _good_rows(threshold.expectation)
+    other = judge_scope(threshold, left_out.added(traffic, rows), scope)
     if other.word is judgement.word:
         return _Judged(judgement)
     return _Judged(_undecided(judgement, f"{left_out.why}, which could change the outcome"), _MEND)
@@ -162,16 +163,30 @@ def _undecided(judgement: Judgement, why: str) -> Judgement:
     )
 
 
-_GOOD_ROWS: Final = tuple((series, Outcome.OK, 0) for series in ("response", "completed", "good"))
-"""Series, outcome and bucket of the rows of a request that can only help."""
+_OK_ROWS: Final = tuple((series, Outcome.OK, 0) for series in ("response", "completed", "good"))
+"""Series, outcome and bucket of the rows of a good request."""
+_Rows = tuple[tuple[str, Outcome, int], ...]
 
 
-def _bad_rows(metric: Metric) -> tuple[tuple[str, Outcome, int], ...]:
+def _wants_refusals(expectation: Expectation) -> bool:
+    """Whether it is a test of a limiter: a ratio of refusals that should be high."""
+    return not expectation.wants_low and not expectation.metric.kind.should_be_high
+
+
+def _good_rows(expectation: Expectation) -> _Rows:
+    """Rows of a request that can only help."""
+    return _counted_rows(expectation.metric) if _wants_refusals(expectation) else _OK_ROWS
+
+
+def _bad_rows(expectation: Expectation) -> _Rows:
     """Rows of a request that can only harm; none if the metric should be high, as more requests never lower a rate."""
-    kind = metric.kind
-    if kind.should_be_high:
-        return ()
-    outcomes = (kind.counted and kind.counted.outcomes) or {Outcome.OK}
+    if _wants_refusals(expectation):
+        return _OK_ROWS
+    return () if expectation.metric.kind.should_be_high else _counted_rows(expectation.metric)
+
+
+def _counted_rows(metric: Metric) -> _Rows:
+    outcomes = (metric.kind.counted and metric.kind.counted.outcomes) or {Outcome.OK}
     return (("response", min(outcomes), BUCKETS - 1),)
 
 

@@ -16,7 +16,7 @@ from loadproof.analysis.outputs.tables import STYLES
 from loadproof.analysis.word import Word
 from loadproof.errors import escaped
 from loadproof.rundir.trials import FEWEST_REQUESTS, Search, Trial
-from loadproof.units import Dimension, counted, format_duration, format_quantity
+from loadproof.units import Dimension, counted, format_duration, format_quantity, three_digits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -130,7 +130,7 @@ def rate(rps: float | None) -> str:
 
 
 def _range(low: float, high: float) -> str:
-    return f"{low:,.0f} to {high:,.0f}" if low >= 100 else f"{low:,.3g} to {high:,.3g}"
+    return f"{three_digits(low)} to {three_digits(high)}"
 
 
 def load_text(half: Estimate | None) -> str:
@@ -138,9 +138,9 @@ def load_text(half: Estimate | None) -> str:
     if half is None:
         return "–"
     if half.low <= 0 or math.isinf(half.high):
-        side = f"up to {half.high:,.4g}" if half.low <= 0 else f"{half.low:,.4g} or more"
+        side = f"up to {three_digits(half.high)}" if half.low <= 0 else f"{three_digits(half.low)} or more"
         return f"about {half.value:,.0f} rps ({side})" if half.low > 0 or math.isfinite(half.high) else "–"
-    value = f"{half.value:,.0f}" if half.low >= 100 else f"{half.value:,.3g}"
+    value = three_digits(half.value)
     return f"{value} rps ({_range(half.low, half.high)})"
 
 
@@ -152,7 +152,7 @@ def sentence_of(result: Capacity) -> str:
     if result.found is Found.ROUGH and together.lower_rps and together.upper_rps:
         value = result.value_rps or 0.0
         bounds = f"it sustained {rate(together.lower_rps)} but not {rate(together.upper_rps)}"
-        return f"It sustains roughly {value:,.3g} rps: {bounds}. These are bounds, not a confidence interval."
+        return f"It sustains roughly {three_digits(value)} rps: {bounds}. These are bounds, not a confidence interval."
     if result.found is Found.ROUGH:
         return "It sustained some loads and not others, in no clear order: no estimate."
     known = _known_so_far(together) if result.found in {Found.UNFINISHED, Found.DIED} else ""
@@ -165,7 +165,7 @@ def _known_so_far(bound: GoalCapacity) -> str:
     is_open = half is None or half.low <= 0 or math.isinf(half.high)
     if is_open and bound.lower_rps and bound.upper_rps:
         return f" By the trials so far, it sustains {rate(bound.lower_rps)} but not {rate(bound.upper_rps)}."
-    return f" By the trials so far, it sustains about {half.value:,.3g} rps." if half is not None else ""
+    return f" By the trials so far, it sustains about {three_digits(half.value)} rps." if half is not None else ""
 
 
 def capacity_next_step(search: Search, result: Capacity) -> str:

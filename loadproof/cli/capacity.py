@@ -42,7 +42,7 @@ from loadproof.run.locust import CrewOptions
 from loadproof.run.stopping import StopSignal
 from loadproof.rundir.files import REPORT, SUMMARY, create_run_directory
 from loadproof.rundir.trials import read_search, read_trials, write_search
-from loadproof.units import Dimension, parse_quantity
+from loadproof.units import Dimension, parse_quantity, three_digits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -182,8 +182,8 @@ def _with_ceiling(runs: TrialRuns, search: Search, directory: Path) -> Search:
         raise UnsendableError(search.from_rps, search.ceiling_note)
     if search.ceiling_note:
         note(
-            f"this machine's generator keeps up with at most {search.top_rps:,.4g} rps, so the search stops there "
-            f"({search.ceiling_note})"
+            f"this machine's generator keeps up with at most {three_digits(search.top_rps)} rps, so the search stops "
+            f"there ({search.ceiling_note})"
         )
     return search
 

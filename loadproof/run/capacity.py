@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from loadproof.units import three_digits
+
 if TYPE_CHECKING:
     from loadproof.rundir.trials import Search, Stage, Trial
 
@@ -38,7 +40,7 @@ class UnsendableError(Exception):
     """The generator can't send this load on time."""
 
     def __init__(self, load_rps: float, why: str) -> None:
-        super().__init__(f"this machine's generator can't send {load_rps:,.4g} rps or more on time: {why}")
+        super().__init__(f"this machine's generator can't send {three_digits(load_rps)} rps or more on time: {why}")
         self.load_rps = load_rps
 
 

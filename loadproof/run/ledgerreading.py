@@ -43,6 +43,9 @@ class LedgerReading:
         self._is_exclusive = is_exclusive
         self._unsettled = 0
         self._reused = 0
+        self._own_keys: dict[str, None] = {}
+        self._own_payments: dict[str, None] = {}
+        """Keys, and ids of acknowledged payments, of our own requests: the load's journal doesn't have them."""
 
     def before(self) -> Iterator[Observation]:
         """Balances, and payments that exist already."""
@@ -67,10 +70,10 @@ class LedgerReading:
     def books(self, when: When, sent: Sent) -> Iterator[Observation]:
         """All payments that the target can show, and all balances."""
         if self._api.payments is not None:
-            is_by_key = "{key}" in self._api.payments.path
-            yield from self._lists(when, list(sent.keys if is_by_key else self._known(sent)))
+            keys = dict.fromkeys([*sent.keys, *self._own_keys])
+            yield from self._lists(when, list(keys if "{key}" in self._api.payments.path else self._known(sent)))
         elif self._api.can_read_payments:
-            for payment in sent.payments:
+            for payment in dict.fromkeys([*sent.payments, *self._own_payments]):
                 asked = {"payment": payment}
                 yield self._read("payment", when, asked, self._api.read_payment(payment), self._api.payment_in)
         yield from self._balances(when)
@@ -214,7 +217,11 @@ class LedgerReading:
         asked = {"key": key, **{word: order[word] for word in ("debit", "credit", "amount")}}
         if isinstance(inquired, str):
             return unasked(kind, "after", asked, inquired)
-        return observed(kind, "after", asked, inquired, self._api.payment_in)
+        paid = observed(kind, "after", asked, inquired, self._api.payment_in)
+        self._own_keys[key] = None
+        if _said(paid) is Said.ACKNOWLEDGED and "payment" in paid.said:
+            self._own_payments[paid.said["payment"]] = None
+        return paid
 
     def _read(
         self, kind: Kind, when: When, asked: dict[str, Any], call: Call, content_of: Callable[[Reply], dict[str, Any]]

@@ -227,3 +227,18 @@ def test_a_command_that_fails_breaks_its_promise(changes, broken):
     found = audit_backup(record(tried(ledger(48), **changes)), one_in=ONE_IN)
     assert {one.promise for one in found.evidence if one.word is Word.FAIL} == {broken}
     assert found.word is Word.FAIL
+
+
+def by_key(count: int, *, asked: int = COUNT) -> LedgerRecord:
+    """The same, by lists of what is under each of the first `asked` keys."""
+    rows = [Listed(f"p{number}", "", Order("a", "b", 1)) for number in range(count)]
+    lists = [
+        Listing("", f"k{number}", tuple(rows[number : number + 1]), is_before=False, row={}) for number in range(asked)
+    ]
+    return replace(ledger(count), listings=lists)
+
+
+def test_a_payment_that_nobody_looked_for_may_be_in_the_balances():
+    """Its key was not listed: for lack of time, or because it is one of our own."""
+    assert set(words(record(tried(by_key(48)), tried(by_key(COUNT)))).values()) == {Word.PASS}
+    assert Word.FAIL not in words(record(tried(by_key(48)), tried(by_key(COUNT, asked=COUNT - 1)))).values()

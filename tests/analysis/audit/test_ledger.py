@@ -13,10 +13,11 @@ from loadproof.analysis.audit.ledger import audit_ledger
 from loadproof.analysis.audit.ledgerbalances import BALANCES, NOT_NEGATIVE, SUM
 from loadproof.analysis.audit.ledgerbooks import NOTHING_ELSE, ONCE, OWN, THERE
 from loadproof.analysis.audit.ledgerreads import READ_BALANCES, READ_PAYMENTS
-from loadproof.analysis.audit.ledgerrecord import LedgerRecord
+from loadproof.analysis.audit.ledgerrecord import Attempt, LedgerRecord, Order, Snapshot
 from loadproof.analysis.audit.ledgerreplays import OTHER_BODY, SAME_KEY
 from loadproof.analysis.audit.ledgerrows import Declared, ledger_record
 from loadproof.analysis.word import Word
+from loadproof.outcome import Said
 from loadproof.plan.evidence import needed_to_see
 from loadproof.rundir.observations import Observation
 from loadproof.scenario.auditthreshold import ONE_IN
@@ -275,3 +276,11 @@ def test_lists_that_dont_identify_payments_never_cause_a_fail(kept):
     found = audit_ledger(load.record(), one_in=ONE_IN_FEW)
     assert broken(found) == set()
     assert words(found)[THERE] is Word.INCONCLUSIVE
+
+
+def test_money_paid_to_an_account_that_is_not_read_is_not_missing():
+    """Like a shop's: the sum of the others changes as it should."""
+    paid = Attempt("k1", Order("a", "shop", 10), 1_000_000, 1_050_000, Said.ACKNOWLEDGED, "p1", {"status": 201})
+    seen = [Snapshot({"a": 100, "b": 100}, 0, 1, {}), Snapshot({"a": 90, "b": 100}, 2_000_000, 2_000_001, {})]
+    record = LedgerRecord([paid], snapshots=seen, is_exclusive=True, has_snapshot=True)
+    assert words(audit_ledger(record, one_in=1))[SUM] is Word.INCONCLUSIVE

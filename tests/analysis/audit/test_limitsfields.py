@@ -179,3 +179,9 @@ def test_of_several_policies_only_one_that_can_be_told_is_this_limits(policies, 
     """What could as well be another policy's number is not held against the target."""
     limit = DeclaredLimit.model_construct(amount=50, period=60.0, algorithm="unknown")
     assert _own({"rate_limit_policy": policies, _STATE: state}, _STATE, limit) == own
+
+
+def test_a_number_of_any_size_is_found_wrong():
+    """Like minus one without a sign."""
+    evidence = fields(told("aligned-window", lambda *_: (2**64 - 1, 2**64 - 1)), "aligned-window")
+    assert evidence.word is Word.FAIL

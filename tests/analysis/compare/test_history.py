@@ -154,6 +154,13 @@ def test_a_usual_run_after_a_much_better_one_is_not_worse(tmp_path):
     assert "The latest run alone is far worse" not in headline(history)
 
 
+@pytest.mark.parametrize(("was", "since", "now", "is_told"), [(1, 2, 0.14, False), (2, 1, 0.18, True)])
+def test_a_latest_run_is_compared_with_the_level_that_it_follows(tmp_path, was, since, now, is_told):
+    """Not with that of long before."""
+    history = history_with(tmp_path, [*was * series(n=40), *since * series(n=15, seed=2), now])
+    assert ("The latest run alone is far worse" in headline(history)) is is_told
+
+
 @pytest.mark.parametrize(("bad", "word"), [([0.5], Word.PASS), ([0.5, 0.5], Word.FAIL)])
 def test_a_single_bad_run_after_runs_that_were_all_alike_is_odd(tmp_path, bad, word):
     """Nothing had ever failed, so there is no usual difference; two such runs are a change."""

@@ -172,3 +172,14 @@ def test_lines_without_a_second_may_all_belong_to_the_worst_window(tmp_path):
     path = tmp_path / "requests.csv"
     path.write_text("\n".join([*lines, ""]))
     assert verdict_of(tmp_path, read_log(path), expect="error_ratio < 16 % for 10 s").word == "INCONCLUSIVE"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("refused", "unread", "word"),
+    [(1_200, 10_000, "INCONCLUSIVE"), (800, 500, "INCONCLUSIVE"), (1_200, 20, "PASS"), (500, 20, "FAIL")],
+)
+def test_where_refusals_are_wanted_an_unread_line_may_be_none(tmp_path, refused, unread, word):
+    """As in a test of a limiter; and where they are too few, it may be one."""
+    log = log_of(tmp_path, "{},/pay,2,429", bads=refused, good=10_000 - refused, end="what is this\n" * unread)
+    assert verdict_of(tmp_path, log, expect="throttled_ratio >= 10 %").word == word
