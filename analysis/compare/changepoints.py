@@ -30,6 +30,8 @@ FEWEST: Final = 20
 """Runs; with fewer, noise and change can't be told apart."""
 FEWEST_AFTER: Final = 2
 """Runs at a new level before it counts as one; a single run is odd at most."""
+USUAL_AFTER: Final = 10
+"""Runs after which a better level is the usual one: losing it is then a change of its own, whatever was before."""
 _LENGTHS: Final = (2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 18, 22, 27, 33, 40, 49, 60)
 """Approximate lengths, in runs, of changes that went away; the exact end is determined afterwards."""
 _FALLS: Final = 1.5
@@ -180,8 +182,8 @@ def best_p(values: ArrayLike, *, floor: float = 0.0) -> float:
     return p_of_score(float(found.max()), series.size)
 
 
-def changes_in(values: ArrayLike, *, limit: float = 0.05, floor: float = 0.0) -> ChangePoints:
-    """All changes of one series whose p-value is at most `limit`, in order.
+def changes_in(values: ArrayLike, *, limit: float = 0.05, floor: float = 0.0, better: int = 0) -> ChangePoints:
+    """All changes of one series whose p-value is at most `limit`, in order; `better` is the sign of a good shift.
 
     Finds the likeliest change, then the likeliest in what remains, until that looks like noise. Then places each step
     again with all others known.
@@ -202,7 +204,7 @@ def changes_in(values: ArrayLike, *, limit: float = 0.05, floor: float = 0.0) ->
         bounds |= {run: min(p, bounds.get(run, 1.0)) for run in ends}
         base = _base(series.size, odd, bounds)
     steps = _placed(series, odd, bounds, floor)
-    return ChangePoints(tuple(_told(series, odd, steps, floor)), odd)
+    return ChangePoints(tuple(_told(series, odd, steps, floor, better)), odd)
 
 
 def odd_runs(series: Floats, *, floor: float = 0.0) -> tuple[int, ...]:
@@ -252,7 +254,9 @@ def _placed(series: Floats, odd: Sequence[int], bounds: dict[int, float], floor:
     return steps
 
 
-def _told(series: Floats, odd: Sequence[int], steps: Sequence[_Step], floor: float) -> Iterator[LevelChange]:
+def _told(
+    series: Floats, odd: Sequence[int], steps: Sequence[_Step], floor: float, better: int
+) -> Iterator[LevelChange]:
     """The change that each step makes: it went away once the level is back by more than half of the step."""
     jumps = _jumps(series, odd, [step.first for step in steps], floor)
     levels = np.concatenate([[0.0], np.cumsum([shift for shift, _ in jumps])])
@@ -263,7 +267,8 @@ def _told(series: Floats, odd: Sequence[int], steps: Sequence[_Step], floor: flo
         left = np.sign(shift) * (levels[number + 2 :] - levels[number])
         back = np.flatnonzero(left < abs(shift) / 2)
         until = number + 1 + int(back[0]) if back.size else None
-        if until is not None and left[back[0]] > -abs(shift) / 2:
+        was_usual = until is not None and np.sign(shift) == better and steps[until].first - step.first > USUAL_AFTER
+        if until is not None and left[back[0]] > -abs(shift) / 2 and not was_usual:
             # If the level is the same as before, this step only ends a change and is not another one.
             returns.add(until)
         ended = None if until is None else steps[until].first

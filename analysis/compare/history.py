@@ -259,7 +259,7 @@ class _Series:
     def searched(self, limit: float, smallest: float) -> RowHistory:
         scaled = self.scaled
         points = (
-            changes_in(scaled, limit=limit, floor=self.floor)
+            changes_in(scaled, limit=limit, floor=self.floor, better=1 if self.metric.kind.should_be_high else -1)
             if limit
             else ChangePoints((), odd_runs(scaled, floor=self.floor))
         )

@@ -154,6 +154,17 @@ def test_a_usual_run_after_a_much_better_one_is_not_worse(tmp_path):
     assert "The latest run alone is far worse" not in headline(history)
 
 
+def test_losing_an_improvement_that_had_become_usual_is_a_regression(tmp_path):
+    """That it was as slow once before is no excuse; but a few lucky runs are no new level to be kept."""
+    at = np.arange(60)
+    lost = history_with(tmp_path / "lost", series(n=60) / np.where((at >= 20) & (at < 55), 1.25, 1.0))
+    assert [one.row for one in lost.latest_regressions] == [P95]
+    assert concluded_history(lost).word is Word.FAIL
+    brief = history_with(tmp_path / "brief", series(n=60) / np.where((at >= 48) & (at < 55), 1.25, 1.0))
+    assert row_of(brief).trend is Trend.WENT_AWAY
+    assert concluded_history(brief).word is Word.PASS
+
+
 @pytest.mark.parametrize(("was", "since", "now", "is_told"), [(1, 2, 0.14, False), (2, 1, 0.18, True)])
 def test_a_latest_run_is_compared_with_the_level_that_it_follows(tmp_path, was, since, now, is_told):
     """Not with that of long before."""

@@ -25,6 +25,7 @@ from loadproof.rundir.journal import append_journal, journal_lines, noted_text, 
 from loadproof.rundir.manifest import Manifest, TargetFacts, write_manifest
 from loadproof.rundir.members import packed
 from loadproof.rundir.observations import read_observations
+from loadproof.scenario.operations import PaymentReadOperation
 from loadproof.scenario.targetfile import TargetFile
 from payments_api.settings import DEVELOPMENT_SECRET
 from simulation.rundirs import scenario
@@ -190,3 +191,29 @@ def test_the_reference_api_keeps_its_promises_and_shows_its_ledger_only_to_an_au
     assert DEVELOPMENT_SECRET.removeprefix("whsec_") not in "".join(map(str, seen))
     for path in ("accounts", "payments/acct-000001", "effects/evt_1"):
         assert requests.get(f"{shared_target.url}/audit/{path}", timeout=5).status_code == 404
+
+
+@pytest.mark.parametrize("way", ["by key", "by id"])
+def test_the_audits_own_payments_are_looked_for_however_they_are_shown(tmp_path, way):
+    """Otherwise no target that shows them like this could pass."""
+    with bank_server() as (bank, target):
+        by_account, answer = bank.get, target.endpoints.payments.answer
+
+        def get(path: str) -> tuple[int, Any]:
+            name = path.rpartition("/")[2]
+            if path.startswith("/under/"):
+                return 200, {"data": {"list": [bank.keys[name]] if name in bank.keys else []}}
+            if path.startswith("/paid/"):
+                row = next((row for row in bank.rows if row["ref"] == name), None)
+                return (200, row) if row else (404, {})
+            return by_account(path)
+
+        bank.get = get
+        changes = {
+            "by key": {"payments": target.endpoints.payments.model_copy(update={"path": "/under/{key}"})},
+            "by id": {"payments": None, "transaction": PaymentReadOperation(path="/paid/{id}", answer=answer)},
+        }[way]
+        shown = target.model_copy(update={"endpoints": target.endpoints.model_copy(update=changes)})
+        found = judged(run_against(shown, tmp_path, audits=["ledger"]))
+    undecided = {promise for promise, word in words(found).items() if word is not Word.PASS}
+    assert undecided == NEEDS_LOAD | ({READ_PAYMENTS} if way == "by id" else set())
