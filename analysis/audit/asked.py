@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 _INCOMPLETE: Final = frozenset({"running", "generator_died", "disk_full"})
 """Endings that may have lost rows of the journal."""
+_LEAST_STEP_S: Final = 0.01
+"""Smaller differences between the clocks come from reading one after the other."""
 _OUR_DOUBT_US: Final = 5_000
 _DRIFT: Final = 500e-6
 """How fast a wall clock under adjustment drifts from a monotonic one. Source: adjtimex(2), ADJ_FREQUENCY."""
@@ -84,7 +86,14 @@ def _clocks_doubt_us(journal: pd.DataFrame) -> int:
 def _our_doubt_us(run: Run, journal: pd.DataFrame) -> int:
     """How far times of the run's own process may be off relative to the journal's, in µs."""
     drift_us = round(1e6 * _DRIFT * run.manifest.phases[-1].end_s)
-    return _clocks_doubt_us(journal) + _OUR_DOUBT_US + drift_us
+    return _clocks_doubt_us(journal) + _OUR_DOUBT_US + drift_us + _stepped_us(run)
+
+
+def _stepped_us(run: Run) -> int:
+    """How far the wall clock was set during the run, in µs: it times our own questions, but not the load."""
+    steps_s = run.generator["clock_step_s"].abs()
+    by_worker_s = steps_s.where(steps_s > _LEAST_STEP_S, 0.0).groupby(run.generator["worker"]).sum()
+    return round(1e6 * float(by_worker_s.max())) if len(by_worker_s) else 0
 
 
 def ledger_audit(run: Run, journal: pd.DataFrame) -> Audited:

@@ -34,7 +34,8 @@ class MetricsSampler(threading.Thread):
         super().__init__(name="metrics-sampler", daemon=True)
         self._asker = Asker(manifest.target, manifest.scenario, longest_s=_TIMEOUT_S)
         self._path = run / files.TARGET
-        self._start_unix_s = manifest.start_unix_s
+        self._zero_s = time.monotonic() - (time.time() - manifest.start_unix_s)
+        """Second 0 by the monotonic clock: the wall clock may be set during the run."""
         self._stopped = threading.Event()
         self.trouble: str | None = None
         """Why sampling ended early: its file could not be written."""
@@ -60,7 +61,7 @@ class MetricsSampler(threading.Thread):
             answer = self._asker.ask("GET", _PATH, follow_redirects=True)
             if answer.status != _OK:
                 return []
-            time_s = time.time() - self._start_unix_s
+            time_s = time.monotonic() - self._zero_s
             return [
                 TargetRow(time_s, sample.name, sample.value)
                 for family in text_string_to_metric_families(answer.body.decode())

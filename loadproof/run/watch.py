@@ -94,6 +94,8 @@ class Watch:
         self._judging = Beside(broken) if broken else None
         self._sampler: MetricsSampler | None = None
         """Set once the run has begun."""
+        self._zero_s: float | None = None
+        """Second 0 by the monotonic clock; None until the run has begun."""
         patience_s = stop_patience_s(manifest.scenario)
         self._course = Course(
             generator,
@@ -169,6 +171,8 @@ class Watch:
 
     def _begin(self, begun: Begun) -> None:
         self._manifest = self._manifest.model_copy(update=asdict(begun))
+        # From here on without the wall clock, which somebody may set.
+        self._zero_s = self._around.now_s() - self._now_s()
         self._keep(lambda: write_manifest(self._path, self._manifest))
         self._course.begin()
         self._faults.begin(self._manifest.start_unix_s, self._note)
@@ -193,6 +197,9 @@ class Watch:
             self._course.stop_unrecorded(str(error))
 
     def _now_s(self) -> float:
+        """Since second 0."""
+        if self._zero_s is not None:
+            return self._around.now_s() - self._zero_s
         return self._around.unix_s() - self._manifest.start_unix_s
 
     def _stop(self, ending: Ending, detail: str, *, in_s: float = 0.0) -> None:
