@@ -18,6 +18,7 @@ from loadproof.http.messages import Request
 from loadproof.scenario.operations import Operation, without_fragment
 from loadproof.scenario.targetauth import fixed_headers
 from loadproof.scenario.targetheaders import resolved_headers
+from loadproof.scenario.usermix import EVADES, USER_AGENT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,6 +36,11 @@ _UPDATE_ID_DIGITS: Final = 13
 
 With half as many, ids repeat within a long run.
 """
+_OURS: Final = frozenset(
+    {"key", "payment", "debit", "credit", "amount", "account", "balance", "event", "duplicate"}
+    | {"rate_limit", "rate_limit_policy", "answer_date", USER_AGENT, EVADES}
+)
+"""What is noted about our own operations, and taken by audits for what it says."""
 _AS_WRITTEN: Final = string.punctuation
 """Characters that a path may contain unescaped, including the '%' of what is already escaped."""
 
@@ -97,6 +103,8 @@ class Api:
         `note` is added to its row in the journal, under keys of your choice: values, or functions that find them in
         the reply.
         """
+        if taken := sorted(_OURS.intersection(map(str, note or {}))):
+            raise ValueError(f"note: audits read {', '.join(taken)} as loadproof's own; choose other keys")
         if query:
             path = f"{path}{'&' if '?' in path else '?'}{urlencode(query, doseq=True)}"
         written = quote(without_fragment(path), safe=_AS_WRITTEN)

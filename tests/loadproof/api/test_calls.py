@@ -261,3 +261,10 @@ def test_each_call_follows_redirects_where_the_target_file_says_so():
         one = api(**told, webhooks={"follow_redirects": follows, "signature": "stripe"})
         calls = one.ask_health(), one.read_balance("a"), one.deliver("evt_00000001", {})
         assert {call.request.follow_redirects for call in calls} == {follows}
+
+
+@pytest.mark.parametrize("word", ["event", "rate_limit", "key", "balance"])
+def test_a_note_can_not_be_taken_for_ours(word):
+    """Audits would read it as what loadproof itself sent or was told."""
+    with pytest.raises(ValueError, match=f"audits read {word} as loadproof's own"):
+        api().call("POST", "/track", note={word: "purchase"})
