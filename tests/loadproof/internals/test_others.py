@@ -138,7 +138,7 @@ def test_libraries_used_beyond_their_promises_are_capped_below_the_next_version(
     )
 
 
-LIBRARIES = {"gevent", "greenlet", "limits", "locust", "requests", "slowapi", "uvicorn", "zmq"}
+LIBRARIES = {"gevent", "greenlet", "limits", "locust", "slowapi", "uvicorn", "zmq"}
 PRIVATE = re.compile(r"(?:\w+\.)*_[A-Za-z]\w*(?:\.\w+)*(?<!\.csv)")
 """A private name, or a path with one, as `getattr` and the like take them; dunders are public, file names excluded."""
 ABOUT_TEXT = {"TypeVar", "endswith", "removeprefix", "removesuffix", "startswith"}
