@@ -15,7 +15,14 @@ import numpy as np
 from loadproof.analysis.frames.cellsums import among, histogram
 from loadproof.analysis.judge import planned
 from loadproof.analysis.judge.calmed import calmed, misses_seconds, without
-from loadproof.analysis.judge.disturbance import LESS_LOAD, Disturbance, in_phase, measured_phases, seconds_of_rows
+from loadproof.analysis.judge.disturbance import (
+    LESS_LOAD,
+    Disturbance,
+    in_phase,
+    measured_phases,
+    reaches,
+    seconds_of_rows,
+)
 from loadproof.analysis.judge.finding import Finding
 from loadproof.analysis.judge.thresholds import judge_threshold
 from loadproof.analysis.word import Word
@@ -236,11 +243,10 @@ def _stolen(run: Run) -> Iterator[Disturbance]:
 
 
 def _measured_seconds(run: Run) -> pd.DataFrame:
-    """The generator's rows outside of warm-up."""
-    seconds = run.generator["second"].to_numpy()
-    inside = np.zeros(len(seconds), dtype=bool)
+    """The generator's rows that are not entirely in warm-up, or after the plan."""
+    inside = np.zeros(len(run.generator), dtype=bool)
     for span in measured_phases(run):
-        inside |= (seconds >= math.ceil(span.start_s)) & (seconds <= span.end_s - 1)
+        inside |= reaches(run.generator, span)
     return run.generator[inside]
 
 

@@ -501,3 +501,22 @@ def test_each_disturbance_has_its_remedy():
         Word.INVALID,
         Word.PASS,
     }
+
+
+def test_a_stall_that_begins_in_warm_up_reaches_into_the_phase_after_it():
+    """Its row is the warm-up's last; the seconds that are missing are too few to be called frozen."""
+    run = calm()
+    rows = run.generator[~run.generator["second"].isin([5, 6])]
+    is_stalled = rows["second"] == 4
+    stalled = rows.assign(loop_delay_s=np.where(is_stalled, 2.8, 0.0), length_s=np.where(is_stalled, 2.9, 1.0))
+    what = "worker local: the event loop stalled once, for up to 2.8 s"
+    assert [(text, decides) for text, decides, _ in found(replace(run, generator=stalled))] == [(what, True)]
+
+
+def test_a_second_that_two_phases_share_is_looked_at():
+    """It is measured, whichever phase it belongs to."""
+    phases = [{"name": name, "duration": "10500 ms", "rate": "50 rps"} for name in ("first", "second")]
+    plan = open_scenario(phases=phases, mix={"balance": {"share": "100 %"}}, thresholds=[*GOALS])
+    run = run_of_seconds(plan, {("balance", "ok"): np.full(21, 50)})
+    stalled = found(disturbed(range(10, 11), run, loop_delay_s=1.2))
+    assert [decides for text, decides, _ in stalled if "stalled" in text] == [True]
