@@ -44,6 +44,11 @@ def measured_phases(run: Run) -> list[PhaseSpan]:
     return [span for span in run.phases if not span.warm_up]
 
 
+def measured_names(run: Run) -> frozenset[str]:
+    """Names of the phases that are judged: all except warm-up."""
+    return frozenset(span.name for span in measured_phases(run))
+
+
 def in_phase(span: PhaseSpan, seconds: frozenset[int]) -> list[int]:
     """Seconds that overlap the phase; a second shared by two phases belongs to both."""
     return [second for second in seconds if span.start_s < second + 1 and second < span.end_s]

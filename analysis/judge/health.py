@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from loadproof.analysis.estimates.scope import tally
 from loadproof.analysis.frames.bursts import bursts
 from loadproof.analysis.frames.faults import faults_in
+from loadproof.analysis.judge.disturbance import measured_names
 from loadproof.analysis.judge.disturbances import disturbances
 from loadproof.analysis.judge.finding import Finding
 from loadproof.analysis.judge.journalled import MAY_BE_TORN, journalled
@@ -144,7 +145,7 @@ def _set_up(run: Run) -> Iterator[Finding]:
 
 def _late_bursts(run: Run) -> Iterator[Finding]:
     """Bursts spread out by the target: users were still waiting for its answers at that instant."""
-    for burst in bursts(run):
+    for burst in bursts(run, measured_names(run)):
         if burst.spread_s > BURST_SPREAD_S and burst.late:
             what = f"burst {burst.number}: {burst.sent} sends spread over {format_duration(burst.spread_s)}"
             what += f", {counted(burst.late, 'user was', 'users were')} still waiting for an answer"

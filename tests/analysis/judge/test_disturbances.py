@@ -520,3 +520,20 @@ def test_a_second_that_two_phases_share_is_looked_at():
     run = run_of_seconds(plan, {("balance", "ok"): np.full(21, 50)})
     stalled = found(disturbed(range(10, 11), run, loop_delay_s=1.2))
     assert [decides for text, decides, _ in stalled if "stalled" in text] == [True]
+
+
+def test_bursts_in_warm_up_disturb_nothing():
+    """Nor do arrivals that were dropped in it; it lasts 5 s."""
+    assert found(with_bursts(calm(), (2.0, 0.08, 0))) == []
+    few = calm(max_in_flight=10)
+    assert found(disturbed(range(2, 3), few, dropped=5, in_flight=1)) == []
+    assert found(disturbed(range(5, 6), few, dropped=5, in_flight=1))
+
+
+def test_what_was_unsent_in_warm_up_decides_nothing():
+    """However much it was."""
+    run = calm()
+    cell = run.intervals[run.intervals["phase"] == "warm-up"].iloc[[0]]
+    rows = cell.assign(outcome="", series=WANTS["files"], bucket=0, count=50)
+    every = found(replace(run, intervals=pd.concat([run.intervals, rows])))
+    assert [decides for what, decides, _ in every if "phase warm-up: 50 of " in what] == [False]

@@ -321,3 +321,15 @@ def test_a_rate_is_not_known_before_the_phase_with_most_load(ramp):
     for ending, word in (("interrupted", "INCONCLUSIVE"), ("completed", "FAIL")):
         ended = replace(cut, manifest=run.manifest.model_copy(update={"ending": ending}))
         assert judge_threshold(plan.thresholds[0], ended).word == word
+
+
+def test_a_late_burst_in_warm_up_is_nobodys_fault():
+    """Thresholds don't read it."""
+    run = calm()
+    warm = [span.model_copy(update={"warm_up": True}) for span in run.manifest.phases]
+    detail = json.dumps({"burst": 1, "sent": 10, "spread_s": 0.3, "peak_in_flight": 9, "late": 9})
+    events = pd.DataFrame({"time_s": [10.0], "kind": ["burst"], "detail": [detail]})
+    for phases, tellings in ((run.manifest.phases, 1), (warm, 0)):
+        manifest = run.manifest.model_copy(update={"phases": phases})
+        of_bursts = [what for _, what, _ in told(replace(run, manifest=manifest, events=events)) if "burst" in what]
+        assert len(of_bursts) == tellings
