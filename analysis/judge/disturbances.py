@@ -28,6 +28,7 @@ from loadproof.analysis.judge.thresholds import judge_threshold
 from loadproof.analysis.word import Word
 from loadproof.histogram import value_at_rank
 from loadproof.rundir.rows import FOLLOWED
+from loadproof.scenario.metrics import GOOD
 from loadproof.units import format_duration
 
 if TYPE_CHECKING:
@@ -207,16 +208,24 @@ def _lag_counts(run: Run, span: PhaseSpan) -> tuple[NDArray[np.int64], int]:
 
 
 def _lag_limit_s(run: Run, span: PhaseSpan) -> float:
+    """A share of the tightest limit on times in this phase.
+
+    What is late because of us is no goodput either, so the deadlines of goodput count, too; but for them a lag is
+    accepted that needs no excuse where nothing limits times.
+    """
     scenario = run.manifest.scenario
+    read = [threshold for threshold in scenario.thresholds if span.name in scenario.phases_of(threshold)]
     limits = [
         threshold.expectation.limit
-        for threshold in scenario.thresholds
-        if span.name in scenario.phases_of(threshold)
-        and threshold.series == "response"
+        for threshold in read
+        if threshold.series == "response"
         and threshold.expectation.metric.kind.reads_times
         and not threshold.expectation.of_baseline
     ]
-    return LAG_SHARE * min(limits) if limits else LAG_WITHOUT_LIMIT_S
+    groups = [scenario.group_of(threshold) for threshold in read if threshold.expectation.metric.kind.counted == GOOD]
+    deadlines_s = [group.deadline if group else scenario.deadline for group in groups]
+    limit_s = LAG_SHARE * min(limits) if limits else LAG_WITHOUT_LIMIT_S
+    return min([limit_s, *(max(LAG_SHARE * deadline_s, LAG_WITHOUT_LIMIT_S) for deadline_s in deadlines_s)])
 
 
 def _clocks(run: Run) -> Iterator[Disturbance]:
