@@ -62,12 +62,15 @@ def _are_apart(was: Estimate, now: Estimate) -> bool:
 
 
 def changes(run: Run, baseline: Run) -> list[SummaryPair]:
-    """Pairs for each measured phase: all endpoints together, then each endpoint."""
+    """Pairs for each measured phase: all endpoints together, then each endpoint that both runs have.
+
+    A locustfile's may differ from run to run.
+    """
     before = {(row.phase.name, row.endpoint): row for row in summary(baseline)}
     return [
         SummaryPair(candidate=row, baseline=before[row.phase.name, row.endpoint])
         for row in summary(run)
-        if not row.phase.warm_up
+        if not row.phase.warm_up and (row.phase.name, row.endpoint) in before
     ]
 
 

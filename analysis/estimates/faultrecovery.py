@@ -165,7 +165,9 @@ def _fewest_in_step(run: Run, endpoints: tuple[str, ...]) -> float:
     instead of 1.33 on average.
     """
     scenario = run.manifest.scenario
-    kinds = [mix for kind, mix in scenario.mix.items() if not set(endpoints).isdisjoint(scenario.requests_of(kind))]
+    groups = scenario.groups
+    names = {name for one in endpoints for name in (groups[one].requests if one in groups else (one,))}
+    kinds = [mix for kind, mix in scenario.mix.items() if not names.isdisjoint(scenario.requests_of(kind))]
     turns = [(mix.share / mix.every, mix.every) for mix in kinds if mix.every]
     usual = sum(rate for rate, _ in turns)
     fewest = sum(rate * math.floor(CALM_SECONDS / every) * every / CALM_SECONDS for rate, every in turns)

@@ -101,7 +101,7 @@ def recovery_in(run: Run, phase: str, endpoints: tuple[str, ...]) -> Recovery | 
     if calm is None or len(became) < CALM_SECONDS:
         return None
     first = calm.first_in(became)
-    end_s = after.start_s + (first if first is not None else len(became))
+    end_s = int(became.index[-1]) + 1 if first is None else int(became.index[first])
     last_of_trigger = _seconds(run, rows, spans[place - 1]).tail(CALM_SECONDS)
     return Recovery(
         before=before.name,
@@ -109,7 +109,8 @@ def recovery_in(run: Run, phase: str, endpoints: tuple[str, ...]) -> Recovery | 
         phase=phase,
         began_s=before.end_s,
         ended_s=after.start_s,
-        took_s=None if first is None else float(first),
+        # Only whole seconds are compared, and the phase may begin within one.
+        took_s=None if first is None else end_s - after.start_s,
         looked_s=len(became),
         p95_bound_s=calm.p95_bound_s,
         drained_s=_drained_s(run, spans[compared + 1 : place], endpoints),

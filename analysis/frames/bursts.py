@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ class ObservedBurst:
     """Users still waiting for an earlier answer at that instant."""
 
 
-def bursts(traffic: Traffic, phases: Sequence[str] | None = None) -> list[ObservedBurst]:
+def bursts(traffic: Traffic, phases: Collection[str] | None = None) -> list[ObservedBurst]:
     """The bursts observed in these phases, or in all; unreadable ones are left out."""
     spans = [span for span in traffic.phases if phases is None or span.name in phases]
     known = []

@@ -9,6 +9,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import NDArray
 
     from loadproof.analysis.frames.run import Run
     from loadproof.plan.phases import PhaseSpan
@@ -43,9 +44,25 @@ def measured_phases(run: Run) -> list[PhaseSpan]:
     return [span for span in run.phases if not span.warm_up]
 
 
+def measured_names(run: Run) -> frozenset[str]:
+    """Names of the phases that are judged: all except warm-up."""
+    return frozenset(span.name for span in measured_phases(run))
+
+
 def in_phase(span: PhaseSpan, seconds: frozenset[int]) -> list[int]:
     """Seconds that overlap the phase; a second shared by two phases belongs to both."""
     return [second for second in seconds if span.start_s < second + 1 and second < span.end_s]
+
+
+def reaches(rows: pd.DataFrame, span: PhaseSpan) -> NDArray[np.bool_]:
+    """Which of these rows overlap the phase, if only because the process stalled; shape (rows,).
+
+    A second shared by two phases belongs to both.
+    """
+    begins_s = rows["second"].to_numpy(dtype=np.float64)
+    ends_s = begins_s + rows["length_s"].to_numpy(dtype=np.float64).clip(1.0, _LONGEST_S) - _JITTER_S
+    overlaps: NDArray[np.bool_] = (begins_s < span.end_s) & (ends_s > span.start_s)
+    return overlaps
 
 
 def seconds_of_rows(rows: pd.DataFrame) -> frozenset[int]:

@@ -15,12 +15,20 @@ import numpy as np
 from loadproof.analysis.frames.cellsums import among, histogram
 from loadproof.analysis.judge import planned
 from loadproof.analysis.judge.calmed import calmed, misses_seconds, without
-from loadproof.analysis.judge.disturbance import LESS_LOAD, Disturbance, in_phase, measured_phases, seconds_of_rows
+from loadproof.analysis.judge.disturbance import (
+    LESS_LOAD,
+    Disturbance,
+    in_phase,
+    measured_phases,
+    reaches,
+    seconds_of_rows,
+)
 from loadproof.analysis.judge.finding import Finding
 from loadproof.analysis.judge.thresholds import judge_threshold
 from loadproof.analysis.word import Word
 from loadproof.histogram import value_at_rank
 from loadproof.rundir.rows import FOLLOWED
+from loadproof.scenario.metrics import GOOD
 from loadproof.units import format_duration
 
 if TYPE_CHECKING:
@@ -200,16 +208,24 @@ def _lag_counts(run: Run, span: PhaseSpan) -> tuple[NDArray[np.int64], int]:
 
 
 def _lag_limit_s(run: Run, span: PhaseSpan) -> float:
+    """A share of the tightest limit on times in this phase.
+
+    What is late because of us is no goodput either, so the deadlines of goodput count, too; but for them a lag is
+    accepted that needs no excuse where nothing limits times.
+    """
     scenario = run.manifest.scenario
+    read = [threshold for threshold in scenario.thresholds if span.name in scenario.phases_of(threshold)]
     limits = [
         threshold.expectation.limit
-        for threshold in scenario.thresholds
-        if span.name in scenario.phases_of(threshold)
-        and threshold.series == "response"
+        for threshold in read
+        if threshold.series == "response"
         and threshold.expectation.metric.kind.reads_times
         and not threshold.expectation.of_baseline
     ]
-    return LAG_SHARE * min(limits) if limits else LAG_WITHOUT_LIMIT_S
+    groups = [scenario.group_of(threshold) for threshold in read if threshold.expectation.metric.kind.counted == GOOD]
+    deadlines_s = [group.deadline if group else scenario.deadline for group in groups]
+    limit_s = LAG_SHARE * min(limits) if limits else LAG_WITHOUT_LIMIT_S
+    return min([limit_s, *(max(LAG_SHARE * deadline_s, LAG_WITHOUT_LIMIT_S) for deadline_s in deadlines_s)])
 
 
 def _clocks(run: Run) -> Iterator[Disturbance]:
@@ -236,11 +252,10 @@ def _stolen(run: Run) -> Iterator[Disturbance]:
 
 
 def _measured_seconds(run: Run) -> pd.DataFrame:
-    """The generator's rows outside of warm-up."""
-    seconds = run.generator["second"].to_numpy()
-    inside = np.zeros(len(seconds), dtype=bool)
+    """The generator's rows that are not entirely in warm-up, or after the plan."""
+    inside = np.zeros(len(run.generator), dtype=bool)
     for span in measured_phases(run):
-        inside |= (seconds >= math.ceil(span.start_s)) & (seconds <= span.end_s - 1)
+        inside |= reaches(run.generator, span)
     return run.generator[inside]
 
 

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Final
 from loadproof.analysis.estimates.scope import tally
 from loadproof.analysis.frames.bursts import bursts
 from loadproof.analysis.frames.faults import faults_in
+from loadproof.analysis.judge.disturbance import measured_names
 from loadproof.analysis.judge.disturbances import disturbances
 from loadproof.analysis.judge.finding import Finding
 from loadproof.analysis.judge.journalled import MAY_BE_TORN, journalled
 from loadproof.analysis.judge.owncode import FIX_USERS, MOST_RAISED, raised, sent_elsewhere, unreported, wrong_names
-from loadproof.analysis.judge.thresholds import judge_threshold
+from loadproof.analysis.judge.thresholds import CUT_SHORT, judge_threshold
 from loadproof.analysis.judge.unread import unread
 from loadproof.analysis.word import Word
 from loadproof.errors import printable
@@ -29,8 +30,6 @@ from loadproof.units import counted, format_duration
 if TYPE_CHECKING:
     from loadproof.analysis.frames.run import Run
 
-_CUT_SHORT: Final = frozenset({"interrupted", "terminated", "aborted", "running"})
-"""Endings after which few requests, or none, are to be expected."""
 _MANY_REPEATED_RATIO: Final = 0.001
 _LEAVE_THE_END: Final = "remove that: loadproof ends the run itself, and ending it earlier loses the last requests"
 _RESTORE: Final = "restore the run directory as the run left it, or run again"
@@ -85,7 +84,7 @@ def _aborted(run: Run, what: str) -> Finding:
 
 def _nothing_recorded(run: Run) -> Iterator[Finding]:
     # If the target died before the first request, that is its own fault.
-    lost, was_cut = _damage_of(run, files.INTERVALS), run.manifest.ending in _CUT_SHORT
+    lost, was_cut = _damage_of(run, files.INTERVALS), run.manifest.ending in CUT_SHORT
     # If nothing was sent, the file doesn't exist.
     is_lost = lost and (run.generator["sent"].sum() > 0 or (run.path / files.INTERVALS).exists())
     if run.intervals.empty and not was_cut and is_lost:
@@ -146,7 +145,7 @@ def _set_up(run: Run) -> Iterator[Finding]:
 
 def _late_bursts(run: Run) -> Iterator[Finding]:
     """Bursts spread out by the target: users were still waiting for its answers at that instant."""
-    for burst in bursts(run):
+    for burst in bursts(run, measured_names(run)):
         if burst.spread_s > BURST_SPREAD_S and burst.late:
             what = f"burst {burst.number}: {burst.sent} sends spread over {format_duration(burst.spread_s)}"
             what += f", {counted(burst.late, 'user was', 'users were')} still waiting for an answer"

@@ -9,10 +9,19 @@ import functools
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Final, cast
 
+import numpy as np
+
 from loadproof.analysis.estimates.scope import tally
 from loadproof.analysis.frames.bursts import bursts
 from loadproof.analysis.frames.cellsums import among, sums_by
-from loadproof.analysis.judge.disturbance import LESS_LOAD, Disturbance, measured_phases, seconds_of_rows
+from loadproof.analysis.judge.disturbance import (
+    LESS_LOAD,
+    Disturbance,
+    measured_names,
+    measured_phases,
+    reaches,
+    seconds_of_rows,
+)
 from loadproof.outcome import DROPPED
 from loadproof.plan.clients import users_allowed
 from loadproof.plan.pacing import BURST_SPREAD_S
@@ -48,7 +57,8 @@ def _dropped_while_free(run: Run) -> Iterator[Disturbance]:
     """A worker may only drop an arrival if it has its full share of requests in flight."""
     scenario, workers = run.manifest.scenario, max(run.manifest.workers, 1)
     allowed = {str(rank + 1): users_allowed(scenario, rank, workers) for rank in range(workers)}
-    dropping = run.generator[run.generator["dropped"] > 0]
+    measured = np.any([reaches(run.generator, span) for span in measured_phases(run)], axis=0)
+    dropping = run.generator[measured & (run.generator["dropped"] > 0)]
     of_each = dropping["worker"].astype(str).map(allowed).fillna(max(allowed.values()))
     wrong = dropping[dropping["in_flight"] < of_each]
     if len(wrong):
@@ -66,7 +76,7 @@ def _own_want(run: Run) -> Iterator[Disturbance]:
         unsent, begun = int(rows["count"].sum()), counts.offered + counts.unsent
         lacking, remedy = _LACKING[str(series)]
         what = f"phase {phase}: {unsent:,} of {begun:,} requests were not sent: the generator's machine had {lacking}"
-        decides = unsent > _FEW_UNSENT * begun
+        decides = unsent > _FEW_UNSENT * begun and phase in measured_names(run)
         yield Disturbance(what, remedy, seconds_of_rows(rows.assign(length_s=1.0)), decides, frozenset({str(phase)}))
 
 
@@ -87,7 +97,7 @@ def _not_offered(run: Run) -> Iterator[Disturbance]:
 
 def _empty_turns(run: Run) -> Iterator[Disturbance]:
     """A turn or arrival whose task sends nothing is planned load that was never generated."""
-    measured = {span.name for span in measured_phases(run)}
+    measured = measured_names(run)
     for (phase, endpoint), counts in _counted(run).items():
         empty, others = counts[SENT_NOTHING], _turns_in(counts) + counts[SET_OUT]
         if phase in measured and empty > LOST_SHARE * (empty + others):
@@ -158,7 +168,7 @@ def _running_out(run: Run) -> str:
 
 def _spread_bursts(run: Run) -> Iterator[Disturbance]:
     """Bursts that were spread out although no user was waiting for the target; docs/validity.md covers the others."""
-    for burst in bursts(run):
+    for burst in bursts(run, measured_names(run)):
         if burst.spread_s > BURST_SPREAD_S and not burst.late:
             what = f"burst {burst.number}: {burst.sent} sends spread over {format_duration(burst.spread_s)}"
             yield Disturbance(f"{what}: not a simultaneous load", f"{_NO_PAUSE} {LESS_LOAD}", decides=True)

@@ -56,6 +56,8 @@ RUN_ESTIMATORS: Final[dict[str, Callable[[Metric, Run, Scope], Estimate | None]]
 """Estimators by metric name, for metrics that need more than a scope's rows."""
 _FAR: Final = 1.5
 """In multiples of the limit; a time that misses it by less may be due to a noisy minute."""
+CUT_SHORT: Final = frozenset({"interrupted", "terminated", "aborted", "running"})
+"""Endings after which few requests, or none, are to be expected, and that are not the target's fault."""
 
 
 def judge_threshold(threshold: Threshold, run: Run, baseline: Run | None = None) -> Judgement:
@@ -69,7 +71,7 @@ def judge_threshold(threshold: Threshold, run: Run, baseline: Run | None = None)
     scope = Scope.of(threshold, run.manifest.scenario)
     own = RUN_ESTIMATORS.get(expectation.metric.name)
     if not expectation.of_baseline and (own is None or expectation.window_s is not None):
-        return judge_scope(threshold, run, scope)
+        return _without_the_rest(judge_scope(threshold, run, scope), run, scope)
     estimate = estimate_of(expectation.metric, run, scope)
     if estimate is None:
         wanting = Wanting.SAMPLES if expectation.of_baseline else None
@@ -79,6 +81,30 @@ def judge_threshold(threshold: Threshold, run: Run, baseline: Run | None = None)
         return judge_estimate(threshold, estimate, needed=samples_needed(expectation))
     before = estimate_of(expectation.metric, baseline, scope) if baseline else None
     return judge_beside(threshold, estimate, before, is_given=baseline is not None)
+
+
+def _without_the_rest(judged: Judgement, run: Run, scope: Scope) -> Judgement:
+    """INCONCLUSIVE instead of FAIL if all that is too little may be in the part of the plan that was cut off."""
+    expectation = judged.threshold.expectation
+    is_total = expectation.metric.kind.is_total and expectation.window_s is None
+    if (
+        judged.word is not Word.FAIL
+        or expectation.wants_low
+        or not is_total
+        or not _lacks_load(run, expectation, scope)
+    ):
+        return judged
+    reason = f"{judged.reason}; but not all of the load that it reads was sent"
+    return replace(judged, word=Word.INCONCLUSIVE, reason=reason, in_this_run=Compliance.UNSURE, next_time=None)
+
+
+def _lacks_load(run: Run, expectation: Expectation, scope: Scope) -> bool:
+    """Whether a run was cut off before a total was known: the rate of one phase of constant load soon is."""
+    read = [span for span in run.phases if span.name in scope.phases]
+    if run.manifest.ending not in CUT_SHORT or run.measured_s >= max(span.end_s for span in read):
+        return False
+    is_even = len(read) == 1 and not read[0].ramp_s and not read[0].bursts_s
+    return not (is_even and expectation.metric.dimension is Dimension.RATE)
 
 
 def judge_scope(threshold: Expected, traffic: Traffic, scope: Scope) -> Judgement:

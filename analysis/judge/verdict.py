@@ -269,6 +269,9 @@ def _worst_place(threshold: Threshold, run: Run, window_s: tuple[int, int] | Non
         phases = tuple(span.name for span in run.phases if span.start_s <= start_s < span.end_s)
         when = f" from {format_duration(start_s)} to {format_duration(end_s)}"
     rows = [row for row in summary(read) if row.endpoint in scope.endpoints and row.phase.name in phases]
+    if not rows:
+        # Only a locustfile's requests are unknown beforehand.
+        return f"why {' + '.join(scope.endpoints) or 'a request'} was never sent"
     worst = max(rows, key=badness)
     place = f"{worst.endpoint} in {worst.phase.name}{when}"
     wrong = {outcome: count for outcome, count in worst.tally.outcomes.items() if outcome is not Outcome.OK}

@@ -26,6 +26,10 @@ _OFFSETS: Final = (0.0, 0.25, 0.5, 0.75, 0.999)
 """Fractions of their pace at which closed-model users start; these represent all of them."""
 _LOOK_AT_LEAST: Final = 100_000
 """The fewest arrivals to process at once."""
+_JITTER_S: Final = 0.05
+"""The first of a user's turns in a window may be late by this much, so that one more of them falls into it."""
+_ROUNDING_S: Final = 1e-6
+"""Turns exactly a period apart may seem closer by less than this."""
 
 
 @dataclass(frozen=True)
@@ -39,18 +43,27 @@ class ExceededLimit:
 
 
 def exceeded_limits(
-    scenario: Scenario, spans: Sequence[PhaseSpan], limits: Mapping[str, Written], seed: int
+    scenario: Scenario,
+    spans: Sequence[PhaseSpan],
+    limits: Mapping[str, Written],
+    seed: int,
+    *,
+    jitter_s: float = _JITTER_S,
 ) -> list[ExceededLimit]:
     """The declared limits that a client of this plan would exceed, each with its busiest window.
 
     Each turn sends each of its kind's requests once. A single shared address, or a limit of all clients together, makes
-    all users one client.
+    all users one client. Without jitter, only limits that are exceeded even if each user sends exactly on time.
     """
     exceeded = []
+    # The open model's arrivals are planned one by one.
+    more_s = jitter_s - _ROUNDING_S if scenario.model == "closed" else 0.0
     for endpoint, written in limits.items():
         limit = declared(written)
         plan = scenario.model_copy(update={"clients": "shared"}) if limit.key == "global" else scenario
-        of_kinds = {kind: _busiest_of(kind, plan, spans, limit.period, seed) for kind in plan.spenders_of(endpoint)}
+        of_kinds = {
+            kind: _busiest_of(kind, plan, spans, limit.period + more_s, seed) for kind in plan.spenders_of(endpoint)
+        }
         # In the closed model each client is of one kind, unless all look like one; in the open model most are shared.
         together = [
             count

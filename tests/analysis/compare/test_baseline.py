@@ -187,3 +187,16 @@ def test_a_run_of_another_scenario_is_no_baseline(pair, tmp_path):
     with pytest.raises(RunDirectoryError, match="another scenario's run"):
         load_baseline(other, PLAN)
     assert load_baseline(pair[1].path, PLAN).manifest.run_id == read_manifest(pair[1].path).run_id
+
+
+def test_a_request_that_only_the_candidate_sent_is_not_compared(pair):
+    """A locustfile's requests are whatever it sent; this was an exception."""
+    candidate, baseline = pair
+    fewer = PLAN.model_copy(update={"mix": {name: mix for name, mix in PLAN.mix.items() if name != "webhooks"}})
+    older = replace(
+        baseline,
+        manifest=baseline.manifest.model_copy(update={"scenario": fewer}),
+        intervals=baseline.intervals[baseline.intervals["endpoint"] != "webhooks"],
+    )
+    assert {change.candidate.endpoint for change in changes(candidate, older)} == {None, *fewer.mix}
+    assert verdict_on_run(candidate, older).beside

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from loadproof.analysis.estimates.faultrecovery import recoveries_from_faults
+from loadproof.analysis.estimates.faultrecovery import _fewest_in_step, recoveries_from_faults
 from loadproof.analysis.judge.degradation import degradation_of, notes
 from loadproof.analysis.judge.thresholds import judge_threshold
 from loadproof.analysis.word import Word
@@ -17,7 +17,7 @@ from loadproof.plan.phases import expected_requests, plan_phases
 from loadproof.rundir.rows import RETRIED
 from simulation.faulted import BEGINS_S, ENDS_S, PAUSE, RECOVERY, fault_events, faulted, faulted_plan, happened
 from simulation.rundirs import scenario
-from simulation.traffic import poisson
+from simulation.traffic import poisson, run_of_seconds
 
 STEADY = {"name": "steady", "duration": "60 s", "rate": "50 rps"}
 
@@ -162,3 +162,14 @@ def test_a_plan_that_cant_show_recovery_is_refused(changes, what):
     plan = faulted_plan(**changes)
     found = list(undecidable(plan, expected_requests(plan, plan_phases(plan)), where="x.yaml"))
     assert [what in problem.what for problem in found] == ([True] if what else []), found
+
+
+def test_users_of_a_group_are_in_step_too():
+    """Three turns of 3 s in ten seconds are 0.9 of the usual ones, for its requests as for the group."""
+    mix = {"balance": {"share": "100 %", "every": "3 s", "requests": ["balance", "cart"]}}
+    groups = {"checkout": {"requests": ["balance", "cart"], "deadline": "1 s"}}
+    phases = [{"name": "steady", "duration": "60 s", "users": 150}]
+    thresholds = [{"expect": "goodput_ratio >= 1 %"}]
+    plan = scenario(phases=phases, mix=mix, groups=groups, faults=[PAUSE], thresholds=thresholds)
+    run = run_of_seconds(plan, {("balance", "ok"): np.full(60, 50)})
+    assert _fewest_in_step(run, ("balance",)) == _fewest_in_step(run, ("checkout",)) == pytest.approx(0.9)

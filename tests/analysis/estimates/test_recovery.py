@@ -160,3 +160,13 @@ def test_recovery_at_one_request_per_second_is_refused_before_the_run(rps, is_re
     plan = spike_plan(phases=phases)
     problems = undecidable(plan, expected_requests(plan, plan_phases(plan)), where="x.yaml")
     assert bool([problem for problem in problems if "10 s as before need 20" in problem.what]) is is_refused
+
+
+def test_recovery_counts_from_where_the_trigger_ended_even_within_a_second():
+    """It ended at 50.5 s; from second 55 on all is well again."""
+    plan = spike_plan(phases=[PHASES[0], PHASES[1] | {"duration": "20500 ms"}, PHASES[2]])
+    random = np.random.default_rng(2)
+    at_s = poisson(random, plan)
+    slow = (at_s >= 30) & (at_s < 55)
+    run = run_of(plan, at_s, random.lognormal(np.log(np.where(slow, 0.2, 0.02)), 0.4))
+    assert recovery_in(run, "after", ("balance",)).took_s == 4.5

@@ -15,7 +15,7 @@ from loadproof.analysis.word import Word
 from loadproof.plan.phases import plan_phases
 from loadproof.rundir import files
 from loadproof.rundir.intervals import IntervalsTail, append_intervals
-from simulation.rundirs import open_scenario
+from simulation.rundirs import open_scenario, scenario
 from simulation.traffic import poisson, run_of
 
 if TYPE_CHECKING:
@@ -113,3 +113,38 @@ def test_a_slightly_late_report_doesnt_end_a_healthy_run(tmp_path, expect):
         rows = run_of(plan, at_s[ended], np.full(ended.sum(), 0.001)).intervals
         append_intervals(tmp_path / files.INTERVALS, rows.to_numpy().tolist())
     assert not any(said)
+
+
+@pytest.mark.parametrize(
+    ("threshold", "outcome", "is_violated"),
+    [
+        ({"expect": "goodput >= 20 rps for 5 s"}, "ok", False),
+        ({"endpoint": "/cart", "expect": "goodput >= 20 rps for 5 s"}, "ok", False),
+        ({"expect": "error_ratio < 50 % for 5 s"}, "server_error", True),
+        ({"endpoint": "/cart", "expect": "error_ratio < 50 % for 5 s"}, "server_error", True),
+    ],
+)
+def test_a_locustfiles_requests_are_watched_although_their_names_come_later(tmp_path, threshold, outcome, is_violated):
+    """A good run was ended after its first window, and a bad one never."""
+    plan = scenario(
+        locustfile="own.py",
+        phases=[{"name": "steady", "duration": "20 s", "users": 50}],
+        thresholds=[{**threshold, "abort": True}, {"expect": "goodput_ratio >= 1 %"}],
+    )
+    watch, said = AbortWatch(tmp_path, plan, plan_phases(plan)), []
+    for second in range(20):
+        cell = (second, "steady", "GET /cart", outcome)
+        rows = [(*cell, "response", 5, 50), (*cell, "completed", 0, 50)]
+        good = [(*cell, "good", 0, 50)] if outcome == "ok" else []
+        append_intervals(tmp_path / files.INTERVALS, [*rows, *good])
+        said.append(watch.broken(second + 1.4))
+    assert any(said) is is_violated
+
+
+def test_what_users_send_in_on_start_counts_for_nothing(tmp_path):
+    """It is not part of the planned load, and not judged in the end either."""
+    goals = [{"expect": "throughput >= 20 rps for 5 s", "abort": True}, {"expect": "goodput_ratio >= 50 %"}]
+    plan = open_scenario(phases=[{"name": "steady", "duration": "20 s", "rate": "50 rps"}], thresholds=goals)
+    rows = [(second, "setup", "balance", "ok", "completed", 0, 50) for second in range(20)]
+    append_intervals(tmp_path / files.INTERVALS, rows)
+    assert AbortWatch(tmp_path, plan, plan_phases(plan)).broken(20)

@@ -12,6 +12,7 @@ import pytest
 
 from loadproof.analysis.frames.failures import RaisedException
 from loadproof.analysis.judge.health import findings_in
+from loadproof.analysis.judge.thresholds import judge_threshold
 from loadproof.rundir.manifest import RedisFacts
 from loadproof.rundir.rows import LISTENER_RAISED, REPEATED, SURPLUS
 from simulation.rundirs import open_scenario
@@ -285,3 +286,50 @@ def test_deliberate_faults_are_reported_in_one_line():
     assert what.startswith("the embedded target was made to fail on purpose: FAULTS='a")
     assert "\n" not in what
     assert (word, remedy) == ("PASS", "unset FAULTS to measure the API as it is")
+
+
+@pytest.mark.parametrize(
+    ("ending", "expect", "word"),
+    [
+        ("interrupted", "count >= 1500", "INCONCLUSIVE"),
+        ("running", "count >= 1500", "INCONCLUSIVE"),
+        ("aborted", "count >= 1500", "INCONCLUSIVE"),
+        ("completed", "count >= 1500", "FAIL"),
+        ("target_died", "count >= 1500", "FAIL"),
+        ("interrupted", "count >= 900", "PASS"),
+        ("interrupted", "count <= 900", "FAIL"),
+        ("interrupted", "goodput >= 60 rps", "FAIL"),
+    ],
+)
+def test_what_was_cut_off_is_not_missing_through_the_target(ending, expect, word):
+    """A count may still have been reached; the rate of a steady phase would have stayed what it was."""
+    run = calm(thresholds=[{"expect": expect}, {"expect": "goodput_ratio >= 50 %"}], seconds=20, ending=ending)
+    judged = judge_threshold(run.manifest.scenario.thresholds[0], run)
+    assert judged.word == word
+    assert judged.reason.endswith("; but not all of the load that it reads was sent") is (word == "INCONCLUSIVE")
+
+
+@pytest.mark.parametrize("ramp", [{}, {"ramp": "20 s"}])
+def test_a_rate_is_not_known_before_the_phase_with_most_load(ramp):
+    """Nor before the end of a ramp."""
+    low = {"name": "low", "warm_up": bool(ramp), "duration": "20 s", "rate": "10 rps"}
+    high = {"name": "high", "duration": "20 s", "rate": "100 rps", **ramp}
+    thresholds = [{"expect": "goodput >= 40 rps"}, {"expect": "goodput_ratio >= 50 %"}]
+    plan = open_scenario(phases=[low, high], mix={"balance": {"share": "100 %"}}, thresholds=thresholds)
+    run = run_of_seconds(plan, {("balance", "ok"): np.where(np.arange(40) < 25, 10, 0)})
+    cut = replace(run, generator=run.generator[run.generator["second"] < 25])
+    for ending, word in (("interrupted", "INCONCLUSIVE"), ("completed", "FAIL")):
+        ended = replace(cut, manifest=run.manifest.model_copy(update={"ending": ending}))
+        assert judge_threshold(plan.thresholds[0], ended).word == word
+
+
+def test_a_late_burst_in_warm_up_is_nobodys_fault():
+    """Thresholds don't read it."""
+    run = calm()
+    warm = [span.model_copy(update={"warm_up": True}) for span in run.manifest.phases]
+    detail = json.dumps({"burst": 1, "sent": 10, "spread_s": 0.3, "peak_in_flight": 9, "late": 9})
+    events = pd.DataFrame({"time_s": [10.0], "kind": ["burst"], "detail": [detail]})
+    for phases, tellings in ((run.manifest.phases, 1), (warm, 0)):
+        manifest = run.manifest.model_copy(update={"phases": phases})
+        of_bursts = [what for _, what, _ in told(replace(run, manifest=manifest, events=events)) if "burst" in what]
+        assert len(of_bursts) == tellings

@@ -273,3 +273,14 @@ def test_thresholds_that_hold_are_not_among_the_deciding_ones():
     assert verdict.reason.startswith("Balance · all phases: error_ratio is ")
     assert verdict.reason.endswith("(expected error_ratio < 1 %).")
     assert verdict.next_step.startswith("Look at balance in steady, where 750 of 1,500 requests ended in server_error.")
+
+
+@pytest.mark.parametrize("expect", ["throughput >= 1 rps", "count >= 1", "goodput >= 5 rps for 5 s"])
+def test_a_request_that_was_never_sent_has_no_worst_place(expect):
+    """A locustfile's users may never get that far; this was an exception."""
+    phases = [{"name": "steady", "duration": "30 s", "rate": "50 rps"}]
+    thresholds = [{"endpoint": "pay", "expect": expect}, {"expect": GOODPUT}]
+    plan = open_scenario(phases=phases, mix={"balance": {"share": "100 %"}}, thresholds=thresholds)
+    verdict = verdict_on_run(run_of_seconds(plan, {("balance", "ok"): np.full(30, 50)}))
+    assert verdict.word is Word.FAIL
+    assert verdict.next_step.startswith("Look at why pay was never sent. Then fix the target")

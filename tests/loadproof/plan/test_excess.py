@@ -107,3 +107,15 @@ def test_a_kind_with_its_own_clients_can_exceed_a_limit_by_itself():
     plan = open_scenario(mix=mix, client_count=10_000)
     (excess,) = exceeded_limits(plan, plan_phases(plan), {"balance": "100/min", "health": "1/min"}, 1)
     assert (excess.endpoint, excess.sent) == ("balance", 670)
+
+
+def test_a_pace_exactly_at_the_limit_has_no_room_for_jitter():
+    """Ten times 6 s are a minute only if no turn is a moment late."""
+    phases = [{"name": "steady", "duration": "5 min", "users": 10}]
+    plan = scenario(
+        phases=phases, mix={"balance": {"share": "100 %", "every": "6 s"}}, thresholds=[{"expect": "goodput > 1 rps"}]
+    )
+    (excess,) = exceeded_limits(plan, plan_phases(plan), {"balance": "10/min"}, seed=1)
+    assert excess.sent == 11
+    assert exceeded_limits(plan, plan_phases(plan), {"balance": "11/min"}, seed=1) == []
+    assert exceeded_limits(plan, plan_phases(plan), {"balance": "10/min"}, seed=1, jitter_s=0) == []

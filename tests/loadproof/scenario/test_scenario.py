@@ -224,3 +224,22 @@ def test_mutated_yaml_never_ends_in_a_traceback(tmp_path, seed):
             assert error.problems
             assert all(str(problem).isprintable() for problem in error.problems)
     assert min(accepted, refused) > 20
+
+
+@pytest.mark.parametrize("expect", ["drift(p(95)) < 10 %", "recovery <= 10 s"])
+def test_a_locustfiles_drift_needs_a_single_phase_too(tmp_path, expect):
+    """It was that of the first phase, however much the second one drifted."""
+    path = tmp_path / "own.yaml"
+    text = f"""
+name: own
+model: closed
+locustfile: own.py
+deadline: 1 s
+phases: [{{name: load, duration: 120 s, users: 5}}, {{name: soak, duration: 600 s, users: 5}}]
+thresholds: [{{expect: {expect}}}, {{expect: goodput_ratio >= 99 %}}]
+"""
+    path.write_text(text)
+    (problem,) = problems_of(path)
+    assert "needs a single phase" in problem
+    path.write_text(text.replace(f"{{expect: {expect}", f"{{phase: soak, expect: {expect}"))
+    assert load_scenario(path).locustfile == "own.py"
