@@ -170,7 +170,7 @@ class Watch:
     def _begin(self, begun: Begun) -> None:
         self._manifest = self._manifest.model_copy(update=asdict(begun))
         self._keep(lambda: write_manifest(self._path, self._manifest))
-        self._course.begin()
+        self._course.begin(begun.start_unix_s - self._around.unix_s())
         self._faults.begin(self._manifest.start_unix_s, self._note)
         self._sampler = self._around.sampler(self._path, self._manifest)
         self._sampler.start()
