@@ -23,6 +23,7 @@ from loadproof.generator.messages import Begin, ClockTime, End, Ended, Measured,
 from loadproof.generator.writing import Writing
 from loadproof.internals.locust import send_statistics
 from loadproof.recording.announcements import WorkerLost
+from loadproof.recording.clock import UnsetClock
 from loadproof.recording.reports import SecondReport
 from loadproof.recording.skew import Skew
 from loadproof.rundir.manifest import Manifest
@@ -106,6 +107,8 @@ class MasterCrew:
         """Longer than in a single process: workers also create payloads and obtain tokens before they have users."""
         self._post = post
         self._clock = post.clock
+        self._unset = UnsetClock(post.clock)
+        """Of the moment when second 0 was set: a wall clock that is set later moves no phase, and is no skew."""
         self.writing = Writing(environment, writer, post)
         self._heard_s: dict[str, float] = {}
         """Time of the last message, by client id, of workers that were assigned a share."""
@@ -135,6 +138,7 @@ class MasterCrew:
 
     def begin(self, start_unix_s: float) -> int:
         """Send every connected worker its share; returns the number of workers."""
+        self._unset = UnsetClock(self._clock)
         ids = sorted(worker.id for worker in self._runner.clients.ready)
         text, digest = self._manifest.model_dump_json(), digest_of(self._environment)
         # A worker reports only after its locustfile's listeners have returned.
@@ -177,7 +181,7 @@ class MasterCrew:
         self._miss_reports(client_id, before=measured.number)
         self._reports[client_id] = measured.number
         skew = self._skews[client_id]
-        skew.back(self._clock.unix_s() - measured.now_unix_s)
+        skew.back(self._unset.unix_s() - measured.now_unix_s)
         skew.out(measured.clock_took_s)
         report = SecondReport(**measured.report)
         if report.generator is not None:
@@ -204,7 +208,7 @@ class MasterCrew:
         while True:
             self._clock.sleep(1)
             for worker in list(self._at_work):
-                send(self._runner, ClockTime(self._clock.unix_s()), worker)
+                send(self._runner, ClockTime(self._unset.unix_s()), worker)
             for worker, rank in list(self._at_work.items()):
                 if self._clock.now_s() - self._heard_s[worker] > _OVERDUE_S:
                     del self._at_work[worker]
@@ -220,6 +224,8 @@ class WorkerCrew:
         self._runner = cast("WorkerRunner", environment.runner)
         self._post = post
         self._clock = post.clock
+        self._unset = UnsetClock(post.clock)
+        """As the master's, of this machine."""
         self._measuring = Measuring(environment, self._report, post)
         self._clock_took_s = math.inf
         self._run_id = ""
@@ -237,13 +243,14 @@ class WorkerCrew:
         if manifest.run_id == self._run_id:
             return
         self._run_id = manifest.run_id
+        self._unset = UnsetClock(self._clock)
         take_likes(self._environment, manifest.scenario)
         problems = [*refusals(manifest), *copy_problems(manifest, begin.digest, self._environment)]
         if problems:
             self._refuse(problems)
             return
         work = self._post.assign(manifest, rank=begin.rank, workers=begin.workers)
-        work.begin(begin.start_unix_s - self._clock.unix_s())
+        work.begin(begin.start_unix_s - self._unset.unix_s())
         try:
             keep_token(self._environment, self._post)
         except TargetError as error:
@@ -259,14 +266,14 @@ class WorkerCrew:
         self._runner.quit()
 
     def _hear_clock(self, clock: ClockTime, _: str) -> None:
-        self._clock_took_s = min(self._clock_took_s, self._clock.unix_s() - clock.unix_s)
+        self._clock_took_s = min(self._clock_took_s, self._unset.unix_s() - clock.unix_s)
 
     def _report(self, report: SecondReport) -> None:
         self._reports += 1
         measured = Measured(
             number=self._reports,
             report=vars(report),
-            now_unix_s=self._clock.unix_s(),
+            now_unix_s=self._unset.unix_s(),
             clock_took_s=self._clock_took_s,
         )
         send(self._runner, measured)

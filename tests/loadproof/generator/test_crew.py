@@ -183,6 +183,28 @@ def test_clock_skew_is_reported_as_far_as_it_is_certain(tmp_path_factory, ahead_
         assert run.wire.failures == []
 
 
+@pytest.mark.parametrize("number", [0, None])
+def test_a_clock_that_is_set_during_the_run_moves_no_phase(tmp_path, number):
+    """A worker's, or the master's: second 0 was fixed before, and nothing is timed by it."""
+    with closing(Distributed(tmp_path, 0.0, 0.0)) as run:
+        run.begin()
+        run.time.advance_to(6.0)
+        (run.master if number is None else run.workers[number]).clock.ahead_s = 1.0
+        run.time.advance_to(9.0)
+        rows = run.run().generator
+        assert rows["clock_skew_s"].abs().max() < 0.01
+        assert (rows["clock_doubt_s"] >= 0).all()
+
+
+def test_a_clock_set_right_after_second_0_was_fixed_hides_no_skew(tmp_path):
+    """Its phases stay early."""
+    with closing(Distributed(tmp_path, 0.7)) as run:
+        run.begin()
+        run.workers[0].clock.ahead_s = 0.0
+        run.time.advance_to(8.0)
+        assert run.run().generator["clock_skew_s"].iloc[-1] == pytest.approx(0.7, abs=0.01)
+
+
 def test_a_worker_whose_clock_is_ahead_begins_early_by_as_much(tmp_path):
     """Second 0 is given in wall clock time; with the skew in the run directory, a journal has a single clock."""
     with closing(Distributed(tmp_path, 0.0, 0.7, plan=scenario(record="requests"))) as run:
