@@ -154,11 +154,19 @@ class MasterCrew:
         """Tell the workers to end, and wait until they have ended, are lost, or their time is up."""
         for worker in list(self._at_work):
             send(self._runner, End(self._plan_is_over()), worker)
-        timeouts = self._manifest.scenario.timeouts
-        until_s = self._clock.now_s() + timeouts.connect + timeouts.total + _OVERDUE_S
+        until_s = self._clock.now_s() + self._longest_end_s() + _OVERDUE_S
         while self._at_work and self._clock.now_s() < until_s:
             self._clock.sleep(_END_LOOK_S)
         self._miss_ends()
+
+    def _longest_end_s(self) -> float:
+        """How long a worker may take to end, in s, if its target hangs."""
+        timeouts = self._manifest.scenario.timeouts
+        if not self._plan_is_over():
+            # The parent, which has stopped the run, doesn't wait any longer.
+            return timeouts.connect + timeouts.total
+        # It waits for answers; then Locust waits for the `on_stop` of users without a turn, and then for the others.
+        return timeouts.total + 1 + 2 * timeouts.stop_s
 
     def _miss_ends(self) -> None:
         """Announce the workers whose last report has not arrived, and stop waiting for them."""

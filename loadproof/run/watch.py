@@ -98,7 +98,7 @@ class Watch:
         self._course = Course(
             generator,
             now_s=self._around.now_s,
-            longest_s=generator.wait_s + manifest.phases[-1].end_s + 2 * patience_s,
+            longest_s=generator.wait_s + manifest.phases[-1].end_s + 3 * patience_s,
             stop_patience_s=patience_s,
         )
         self._plan_is_over = False

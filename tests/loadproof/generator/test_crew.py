@@ -384,13 +384,36 @@ def test_a_worker_without_a_token_refuses_its_share(tmp_path, monkeypatch, capsy
 
 @pytest.mark.slow
 def test_the_master_waits_only_so_long_for_the_end_message(three):
-    """The scenario's timeouts plus six seconds, for a worker that keeps reporting but never ends."""
+    """In a run that was stopped, the scenario's timeouts plus six seconds, even if it keeps reporting."""
     three.begin()
     three.time.advance_to(7.5)
     stuck = three.workers[0]
     stuck.runner.stop = lambda: stuck.clock.sleep(1e6)
     timeouts = three.manifest.scenario.timeouts
     assert three.end() == pytest.approx(timeouts.connect + timeouts.total + 6, abs=0.06)
+    assert lost(three) == ["worker 1 did not report its end"]
+
+
+@pytest.mark.slow
+def test_a_worker_may_take_as_long_to_end_as_its_users_may(three):
+    """After the plan, with a target that hangs: first for their answers, then in `on_stop`, then in their turns."""
+    three.begin()
+    slow = three.workers[0]
+    slow.send_each([44.95], answer_s=1e6)
+    slow.runner.stop = lambda: slow.clock.sleep(2 * three.manifest.scenario.timeouts.stop_s)
+    three.time.advance_to(2 + 45)
+    three.end()
+    assert lost(three) == []
+
+
+@pytest.mark.slow
+def test_a_worker_that_never_ends_is_not_waited_for_forever(three):
+    """Though the plan is over, and it keeps reporting."""
+    three.begin()
+    three.workers[0].runner.stop = lambda: three.workers[0].clock.sleep(1e6)
+    three.time.advance_to(2 + 45)
+    timeouts = three.manifest.scenario.timeouts
+    assert three.end() == pytest.approx(timeouts.total + 1 + 2 * timeouts.stop_s + 6, abs=0.06)
     assert lost(three) == ["worker 1 did not report its end"]
 
 
