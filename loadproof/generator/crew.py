@@ -83,6 +83,9 @@ class LocalCrew:
         """Nothing to send; returns the number of processes that generate load."""
         return 1
 
+    def hurry(self) -> None:
+        """Nothing to do: it waits for nobody."""
+
     def end(self) -> None:
         """Nothing to do: Locust stops the users of its own process."""
 
@@ -110,6 +113,8 @@ class MasterCrew:
         self._unset = UnsetClock(post.clock)
         """Of the moment when second 0 was set: a wall clock that is set later moves no phase, and is no skew."""
         self.writing = Writing(environment, writer, post)
+        self._waits_until_s = math.inf
+        """When the last reports have to be there."""
         self._heard_s: dict[str, float] = {}
         """Time of the last message, by client id, of workers that were assigned a share."""
         self._at_work: dict[str, str] = {}
@@ -154,19 +159,24 @@ class MasterCrew:
         """Tell the workers to end, and wait until they have ended, are lost, or their time is up."""
         for worker in list(self._at_work):
             send(self._runner, End(self._plan_is_over()), worker)
-        until_s = self._clock.now_s() + self._longest_end_s() + _OVERDUE_S
-        while self._at_work and self._clock.now_s() < until_s:
+        if self._plan_is_over():
+            # With a target that hangs, a worker waits for answers; then Locust waits for the `on_stop` of users without
+            # a turn, and then for the others.
+            timeouts = self._manifest.scenario.timeouts
+            self._wait_at_most(timeouts.total + 1 + 2 * timeouts.stop_s)
+        else:
+            self.hurry()
+        while self._at_work and self._clock.now_s() < self._waits_until_s:
             self._clock.sleep(_END_LOOK_S)
         self._miss_ends()
 
-    def _longest_end_s(self) -> float:
-        """How long a worker may take to end, in s, if its target hangs."""
+    def hurry(self) -> None:
+        """The parent has stopped the run, and doesn't wait as long for us as we would for workers."""
         timeouts = self._manifest.scenario.timeouts
-        if not self._plan_is_over():
-            # The parent, which has stopped the run, doesn't wait any longer.
-            return timeouts.connect + timeouts.total
-        # It waits for answers; then Locust waits for the `on_stop` of users without a turn, and then for the others.
-        return timeouts.total + 1 + 2 * timeouts.stop_s
+        self._wait_at_most(timeouts.connect + timeouts.total)
+
+    def _wait_at_most(self, seconds: float) -> None:
+        self._waits_until_s = min(self._waits_until_s, self._clock.now_s() + seconds + _OVERDUE_S)
 
     def _miss_ends(self) -> None:
         """Announce the workers whose last report has not arrived, and stop waiting for them."""

@@ -66,8 +66,9 @@ class PlanShape(LoadTestShape):
         test_start.add_listener(self._begin)
 
     def end_early(self) -> None:
-        """End the run at the next tick."""
+        """End the run at the next tick; if it is ending already, within the time that is left then."""
         self._ends_early = True
+        self._crew.hurry()
 
     def tick(self) -> tuple[int, float, list[type[User]]] | None:
         """Users, spawn rate per second and classes; None once everything is sent and answered.

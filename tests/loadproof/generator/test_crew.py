@@ -417,6 +417,17 @@ def test_a_worker_that_never_ends_is_not_waited_for_forever(three):
     assert lost(three) == ["worker 1 did not report its end"]
 
 
+@pytest.mark.slow
+def test_a_run_that_is_stopped_while_it_ends_is_ended_sooner(three):
+    """Its parent kills it otherwise, and the last rows are lost."""
+    three.begin()
+    three.workers[0].runner.stop = lambda: three.workers[0].clock.sleep(1e6)
+    three.time.advance_to(2 + 45)
+    three.time.call_at(2 + 47, three.crew.hurry)
+    timeouts = three.manifest.scenario.timeouts
+    assert three.end() == pytest.approx(2 + timeouts.connect + timeouts.total + 6, abs=0.06)
+
+
 def test_the_end_waits_for_a_worker_that_is_gone_until_it_is_lost(three):
     """It has six seconds to report."""
     three.begin()
