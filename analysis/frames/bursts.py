@@ -19,7 +19,7 @@ class ObservedBurst:
     at_s: float
     sent: int
     spread_s: float
-    """From the first send to the last, in s."""
+    """From the first request's beginning, to connect or to send, to the last one's, in s."""
     peak_in_flight: int
     late: int
     """Users still waiting for an earlier answer at that instant."""

@@ -23,6 +23,7 @@ from loadproof.generator.messages import Begin, ClockTime, End, Ended, Measured,
 from loadproof.generator.writing import Writing
 from loadproof.internals.locust import send_statistics
 from loadproof.recording.announcements import WorkerLost
+from loadproof.recording.clock import UnsetClock
 from loadproof.recording.reports import SecondReport
 from loadproof.recording.skew import Skew
 from loadproof.rundir.manifest import Manifest
@@ -82,6 +83,9 @@ class LocalCrew:
         """Nothing to send; returns the number of processes that generate load."""
         return 1
 
+    def hurry(self) -> None:
+        """Nothing to do: it waits for nobody."""
+
     def end(self) -> None:
         """Nothing to do: Locust stops the users of its own process."""
 
@@ -106,7 +110,11 @@ class MasterCrew:
         """Longer than in a single process: workers also create payloads and obtain tokens before they have users."""
         self._post = post
         self._clock = post.clock
+        self._unset = UnsetClock(post.clock)
+        """Of the moment when second 0 was set: a wall clock that is set later moves no phase, and is no skew."""
         self.writing = Writing(environment, writer, post)
+        self._waits_until_s = math.inf
+        """When the last reports have to be there."""
         self._heard_s: dict[str, float] = {}
         """Time of the last message, by client id, of workers that were assigned a share."""
         self._at_work: dict[str, str] = {}
@@ -135,6 +143,7 @@ class MasterCrew:
 
     def begin(self, start_unix_s: float) -> int:
         """Send every connected worker its share; returns the number of workers."""
+        self._unset = UnsetClock(self._clock)
         ids = sorted(worker.id for worker in self._runner.clients.ready)
         text, digest = self._manifest.model_dump_json(), digest_of(self._environment)
         # A worker reports only after its locustfile's listeners have returned.
@@ -150,11 +159,24 @@ class MasterCrew:
         """Tell the workers to end, and wait until they have ended, are lost, or their time is up."""
         for worker in list(self._at_work):
             send(self._runner, End(self._plan_is_over()), worker)
-        timeouts = self._manifest.scenario.timeouts
-        until_s = self._clock.now_s() + timeouts.connect + timeouts.total + _OVERDUE_S
-        while self._at_work and self._clock.now_s() < until_s:
+        if self._plan_is_over():
+            # With a target that hangs, a worker waits for answers; then Locust waits for the `on_stop` of users without
+            # a turn, and then for the others.
+            timeouts = self._manifest.scenario.timeouts
+            self._wait_at_most(timeouts.total + 1 + 2 * timeouts.stop_s)
+        else:
+            self.hurry()
+        while self._at_work and self._clock.now_s() < self._waits_until_s:
             self._clock.sleep(_END_LOOK_S)
         self._miss_ends()
+
+    def hurry(self) -> None:
+        """The parent has stopped the run, and doesn't wait as long for us as we would for workers."""
+        timeouts = self._manifest.scenario.timeouts
+        self._wait_at_most(timeouts.connect + timeouts.total)
+
+    def _wait_at_most(self, seconds: float) -> None:
+        self._waits_until_s = min(self._waits_until_s, self._clock.now_s() + seconds + _OVERDUE_S)
 
     def _miss_ends(self) -> None:
         """Announce the workers whose last report has not arrived, and stop waiting for them."""
@@ -177,7 +199,7 @@ class MasterCrew:
         self._miss_reports(client_id, before=measured.number)
         self._reports[client_id] = measured.number
         skew = self._skews[client_id]
-        skew.back(self._clock.unix_s() - measured.now_unix_s)
+        skew.back(self._unset.unix_s() - measured.now_unix_s)
         skew.out(measured.clock_took_s)
         report = SecondReport(**measured.report)
         if report.generator is not None:
@@ -204,7 +226,7 @@ class MasterCrew:
         while True:
             self._clock.sleep(1)
             for worker in list(self._at_work):
-                send(self._runner, ClockTime(self._clock.unix_s()), worker)
+                send(self._runner, ClockTime(self._unset.unix_s()), worker)
             for worker, rank in list(self._at_work.items()):
                 if self._clock.now_s() - self._heard_s[worker] > _OVERDUE_S:
                     del self._at_work[worker]
@@ -220,6 +242,8 @@ class WorkerCrew:
         self._runner = cast("WorkerRunner", environment.runner)
         self._post = post
         self._clock = post.clock
+        self._unset = UnsetClock(post.clock)
+        """As the master's, of this machine."""
         self._measuring = Measuring(environment, self._report, post)
         self._clock_took_s = math.inf
         self._run_id = ""
@@ -237,13 +261,14 @@ class WorkerCrew:
         if manifest.run_id == self._run_id:
             return
         self._run_id = manifest.run_id
+        self._unset = UnsetClock(self._clock)
         take_likes(self._environment, manifest.scenario)
         problems = [*refusals(manifest), *copy_problems(manifest, begin.digest, self._environment)]
         if problems:
             self._refuse(problems)
             return
         work = self._post.assign(manifest, rank=begin.rank, workers=begin.workers)
-        work.begin(begin.start_unix_s - self._clock.unix_s())
+        work.begin(begin.start_unix_s - self._unset.unix_s())
         try:
             keep_token(self._environment, self._post)
         except TargetError as error:
@@ -259,14 +284,14 @@ class WorkerCrew:
         self._runner.quit()
 
     def _hear_clock(self, clock: ClockTime, _: str) -> None:
-        self._clock_took_s = min(self._clock_took_s, self._clock.unix_s() - clock.unix_s)
+        self._clock_took_s = min(self._clock_took_s, self._unset.unix_s() - clock.unix_s)
 
     def _report(self, report: SecondReport) -> None:
         self._reports += 1
         measured = Measured(
             number=self._reports,
             report=vars(report),
-            now_unix_s=self._clock.unix_s(),
+            now_unix_s=self._unset.unix_s(),
             clock_took_s=self._clock_took_s,
         )
         send(self._runner, measured)

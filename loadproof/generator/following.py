@@ -174,7 +174,8 @@ class Following:
             if is_of_task and now_s < life.leaves_s and now_s >= work.spans[-1].end_s and is_stopping(life.user):
                 # Otherwise its task would go on for as long as Locust waits for it.
                 raise StopUser
-        asked = AskedRequest(method, now_s, life, is_of_task, lambda: self._names.of(method, name()))
+        # Masked like the names in events, and only made if no event comes.
+        asked = AskedRequest(method, now_s, life, is_of_task, lambda: self._names.of(method, work.mask(name())))
         self._asking.begin(current, asked)
         try:
             answer = send()

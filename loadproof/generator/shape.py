@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _CALLS_EVERY_S: Final = 1.0
 """How often Locust calls `tick`. Source: locust/runners.py 2.47, Runner.start_shape's worker."""
+_LATE_S: Final = _CALLS_EVERY_S / 2
+"""In a ramp, with a change every second, one that is later than this is closer to the next one."""
 _LONGEST_NAP_S: Final = 0.1
 """An early end is noticed at least this often."""
 _SLOWER_WORKER: Final = 1.5
@@ -46,6 +48,8 @@ class PlanShape(LoadTestShape):
         """When the number of users changes, and when the run ends, in s."""
         self._workers = 0
         """Number of workers in the run, without those that connected later."""
+        self._told_until_s = 0.0
+        """Locust has been told of all changes up to here, in s."""
         self._listeners: EventHook | None = None
         self._asked_s = math.nan
         """When Locust first called `tick`."""
@@ -62,8 +66,9 @@ class PlanShape(LoadTestShape):
         test_start.add_listener(self._begin)
 
     def end_early(self) -> None:
-        """End the run at the next tick."""
+        """End the run at the next tick; if it is ending already, within the time that is left then."""
         self._ends_early = True
+        self._crew.hurry()
 
     def tick(self) -> tuple[int, float, list[type[User]]] | None:
         """Users, spawn rate per second and classes; None once everything is sent and answered.
@@ -125,13 +130,19 @@ class PlanShape(LoadTestShape):
         return min(1 + users / _SET_UPS_A_SECOND, _LONGEST_SET_UP_S) if users else 0.0
 
     def _await_change(self) -> None:
-        """If the number of users changes, or the last phase ends, before the next call, wait until then."""
+        """If the number of users changes, or the last phase ends, before the next call, wait until then.
+
+        A change that has just passed, because Locust took its time, is made at once. One that has long passed is made
+        with the next one, if that comes soon: otherwise all that follow would be as late.
+        """
         work = self.post.workload()
         now_s = work.now_s()
-        moment_s = next((at_s for at_s in self._changes if now_s < at_s <= now_s + _CALLS_EVERY_S), now_s)
+        from_s, until_s = max(self._told_until_s, now_s - _LATE_S), now_s + _CALLS_EVERY_S
+        moment_s = next((at_s for at_s in self._changes if from_s < at_s <= until_s), now_s)
         while now_s < moment_s and not self._ends_early:
             self.post.clock.sleep(min(moment_s - now_s, _LONGEST_NAP_S))
             now_s = work.now_s()
+        self._told_until_s = max(self._told_until_s, now_s)
 
     def _is_over(self) -> bool:
         if not self._begun:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import socket
 import time
 from collections.abc import Callable
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 _ADDRESSES_LAST_S: Final = 60.0
 """How long a name's addresses are reused; asking the resolver for each connection would put load on it too."""
+_NO_ADDRESS: Final = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
+"""The resolver has answered: there is none."""
 
 LOCALHOST: Final = "localhost"
 Address = tuple[Any, ...]
@@ -95,13 +98,20 @@ class Origin:
         """
         host, port = (self.way.proxy.host, self.way.proxy.port) if self.way.proxy else (self.host, self.port)
         now_s = time.monotonic()
-        if self._known and now_s - self._known[0][0] < _ADDRESSES_LAST_S:
-            return self._known[0][1]
+        known_s, known = self._known[0] if self._known else (-math.inf, [])
+        if now_s - known_s < _ADDRESSES_LAST_S:
+            return known
+        if known:
+            # Others reuse them meanwhile: a resolver that is slow or fails is not the target's failure.
+            self._known[:] = [(now_s, known)]
         try:
             infos = resolve(host, port, type=socket.SOCK_STREAM)
         except UnicodeError:
             raise OSError("not a host name") from None
-        except OSError:
+        except OSError as error:
+            if known and error.errno not in _NO_ADDRESS:
+                return known
+            self._known.clear()
             if host != LOCALHOST:
                 raise
             infos = []

@@ -196,7 +196,8 @@ class HttpSession(TermsSession):
         asked = with_params(url, params) if params else url
         if asked is None:
             return None
-        key: Any = (method, asked)
+        # A path leads elsewhere once a task has changed `base_url`.
+        key: Any = (method, self.base_url, asked)
         if headers or cookies or auth:
             key = (*key, tuple((headers or {}).items()), tuple((cookies or {}).items()), auth)
         form = writer.forms.get(key)

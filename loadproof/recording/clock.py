@@ -49,3 +49,14 @@ class SystemClock:
 
 
 SYSTEM_CLOCK: Final = SystemClock()
+
+
+class UnsetClock:
+    """Unix time as a clock's machine had it when this was made: setting its wall clock later changes nothing."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._epoch_s = clock.unix_s() - clock.now_s()
+
+    def unix_s(self) -> float:
+        return self._clock.now_s() + self._epoch_s

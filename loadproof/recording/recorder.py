@@ -127,7 +127,8 @@ class Recorder(Counting):
             )
         )
         if due.burst is not None:
-            self._bursts[due.burst].saw(timing.sent_s - self.start_s, late=due.late)
+            # When it began: a connection that the target is slow to accept doesn't spread the burst.
+            self._bursts[due.burst].saw(timing.began_s - self.start_s, late=due.late)
 
     def grouped(self, group: str, outcome: Outcome, due: Due, *, began_s: float, sent_s: float, ended_s: float) -> None:
         row = (due.at_s, began_s, sent_s, 0.0, 0.0, ended_s, 0.0)

@@ -43,9 +43,10 @@ class BurstSeen:
     late: int = 0
     peak_in_flight: int = 0
 
-    def saw(self, sent_s: float, *, late: bool) -> None:
-        self.first_s = min(self.first_s, sent_s)
-        self.last_s = max(self.last_s, sent_s)
+    def saw(self, began_s: float, *, late: bool) -> None:
+        """A request began to connect or to send then."""
+        self.first_s = min(self.first_s, began_s)
+        self.last_s = max(self.last_s, began_s)
         self.sent += 1
         self.late += late
 

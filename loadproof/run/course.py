@@ -31,10 +31,13 @@ class Course:
         self.ending: Ending = "completed"
         self.detail = ""
 
-    def begin(self) -> None:
-        """The generator is ready: restart its time limit, so that starting doesn't count."""
+    def begin(self, ahead_s: float) -> None:
+        """The generator is ready, and second 0 is `ahead_s` from now: restart its time limit there.
+
+        Neither starting counts, nor what it still has to do before second 0.
+        """
         if self.is_whole and not self.is_stopped:
-            self._kill_at_s = self._now_s() + self._longest_s
+            self._kill_at_s = self._now_s() + max(0.0, ahead_s) + self._longest_s
 
     @property
     def is_whole(self) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 import os
 import signal
 import subprocess
@@ -208,8 +207,7 @@ def _shown_by(crew: CrewOptions) -> list[str]:
 
 
 def _run_options(manifest: Manifest, crew: CrewOptions) -> list[str]:
-    timeouts = manifest.scenario.timeouts
-    stop_timeout_s = math.ceil(timeouts.connect + timeouts.total) + 1
+    stop_timeout_s = manifest.scenario.timeouts.stop_s
     return [*_host_option(manifest, crew), "--stop-timeout", str(stop_timeout_s), *_tag_options(manifest)]
 
 

@@ -100,7 +100,7 @@ class Watch:
         self._course = Course(
             generator,
             now_s=self._around.now_s,
-            longest_s=generator.wait_s + manifest.phases[-1].end_s + 2 * patience_s,
+            longest_s=generator.wait_s + manifest.phases[-1].end_s + 3 * patience_s,
             stop_patience_s=patience_s,
         )
         self._plan_is_over = False
@@ -174,7 +174,7 @@ class Watch:
         # From here on without the wall clock, which somebody may set.
         self._zero_s = self._around.now_s() - self._now_s()
         self._keep(lambda: write_manifest(self._path, self._manifest))
-        self._course.begin()
+        self._course.begin(begun.start_unix_s - self._around.unix_s())
         self._faults.begin(self._manifest.start_unix_s, self._note)
         self._sampler = self._around.sampler(self._path, self._manifest)
         self._sampler.start()

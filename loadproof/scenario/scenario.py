@@ -5,6 +5,7 @@ Who generates load, how much, for how long, and what is expected.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Final, Literal
 
@@ -79,6 +80,11 @@ class Timeouts(Strict):
     keep_alive_idle: Duration | None = Field(
         None, description="Close connections that were idle for this long; set it below the target's own idle timeout."
     )
+
+    @property
+    def stop_s(self) -> int:
+        """How long users that are told to stop may take to finish what they are doing, in whole seconds."""
+        return math.ceil(self.connect + self.total) + 1
 
 
 class Threshold(Strict):

@@ -226,7 +226,7 @@ class TurnTaker(User):
             own_s = 0.0
         self._time.overran(self.endpoint, self._would_send, free_s, until_s - own_s, until_s, self._every_s)
         if self.workload.has_bursts:
-            self._time.missed_bursts(self._would_send[0], MISSED, begun_s, until_s, took_last=took_burst)
+            self._miss_bursts(MISSED, begun_s, until_s, took_last=took_burst)
 
     def _without_thought(self, own_s: float) -> float:
         """The user's own share of an overrun, without the pauses that are not to blame.
@@ -266,8 +266,13 @@ class TurnTaker(User):
         self._keep_waiting(BACKED_OFF, self._held_since_s, until_s)
         # The skipped turn may itself be a burst.
         after_s = math.nextafter(self._held_since_s, -math.inf)
-        self._time.missed_bursts(self._would_send[0], BACKED_OFF, after_s, until_s, took_last=False)
+        self._miss_bursts(BACKED_OFF, after_s, until_s, took_last=False)
         self._held_since_s = None
+
+    def _miss_bursts(self, why: str, after_s: float, until_s: float, *, took_last: bool) -> None:
+        """Each weighs as much as a turn."""
+        for name in self._would_send:
+            self._time.missed_bursts(name, why, after_s, until_s, took_last=took_last)
 
     def _choose_task(self) -> Callable[[Self], None]:
         tasks: list[Callable[[Self], None]] = type(self).tasks  # type: ignore[assignment]  # no task sets

@@ -11,7 +11,7 @@ from loadproof.api.api import Api
 from loadproof.api.guises import Guise
 from loadproof.api.payloads import make_payloads
 from loadproof.api.signing import DEVELOPMENT_SECRET
-from loadproof.plan.pacing import Due, next_due
+from loadproof.plan.pacing import NEVER, Due, next_due
 from loadproof.plan.phases import phase_at, plan_phases, step_ahead, steps_of
 from loadproof.recording.clock import SYSTEM_CLOCK
 from loadproof.rundir.manifest import TargetFacts
@@ -163,7 +163,12 @@ class Workload:
         return next_due(self.spans, previous_s=previous_s, now_s=now_s, every_s=every_s, offset_s=offset_s)
 
     def due_from(self, from_s: float, every_s: float, *, offset_s: float) -> Due:
-        """When a user held back until `from_s` sends next: then, or at the next burst in a phase that has bursts."""
+        """When a user held back until `from_s` sends next: then, or at the next burst in a phase that has bursts.
+
+        Never after the plan's end, though the run may wait for others' answers by then.
+        """
+        if from_s >= self.spans[-1].end_s:
+            return NEVER
         if not self.has_bursts or not phase_at(self.spans, from_s).bursts_s:
             return Due(from_s)
         return next_due(self.spans, previous_s=from_s, now_s=from_s, every_s=every_s, offset_s=offset_s)

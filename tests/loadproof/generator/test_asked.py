@@ -12,6 +12,7 @@ from locust import constant, task
 from locust.contrib.fasthttp import FastHttpUser
 
 from loadproof.httpuser.user import HttpUser
+from loadproof.scenario.operations import DEFAULT_SECRET_VARIABLE
 from tests.servers import read_request, serving
 
 pytestmark = pytest.mark.slow
@@ -73,6 +74,26 @@ def test_a_request_given_up_by_a_gevent_timeout_is_a_timeout_with_any_client(fol
 
         follow(User)
     assert [row.outcome for row in follow.journal if row.request == "GET /slow"] == ["timeout"]
+
+
+def test_a_request_that_no_event_ends_shows_no_secret_in_its_name(follow, monkeypatch):
+    """Names in events are masked; this one comes from the call."""
+    secret = "whsec_c2VjcmV0c2VjcmV0"
+    monkeypatch.setenv(DEFAULT_SECRET_VARIABLE, secret)
+    with serving(slow(0.5)) as url:
+
+        class User(HttpUser):
+            host = url
+            wait_time = constant(10)
+
+            @task
+            def ask(self):
+                with gevent.Timeout(0.1, False):
+                    self.client.get(f"/hook?key={secret}")
+
+        follow(User)
+    timeouts = [row.request for row in follow.journal if row.outcome == "timeout"]
+    assert timeouts == [f"GET /hook?key=${{{DEFAULT_SECRET_VARIABLE}}}"]
 
 
 @pytest.mark.parametrize("base", [HttpUser, FastHttpUser])

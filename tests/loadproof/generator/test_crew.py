@@ -183,6 +183,28 @@ def test_clock_skew_is_reported_as_far_as_it_is_certain(tmp_path_factory, ahead_
         assert run.wire.failures == []
 
 
+@pytest.mark.parametrize("number", [0, None])
+def test_a_clock_that_is_set_during_the_run_moves_no_phase(tmp_path, number):
+    """A worker's, or the master's: second 0 was fixed before, and nothing is timed by it."""
+    with closing(Distributed(tmp_path, 0.0, 0.0)) as run:
+        run.begin()
+        run.time.advance_to(6.0)
+        (run.master if number is None else run.workers[number]).clock.ahead_s = 1.0
+        run.time.advance_to(9.0)
+        rows = run.run().generator
+        assert rows["clock_skew_s"].abs().max() < 0.01
+        assert (rows["clock_doubt_s"] >= 0).all()
+
+
+def test_a_clock_set_right_after_second_0_was_fixed_hides_no_skew(tmp_path):
+    """Its phases stay early."""
+    with closing(Distributed(tmp_path, 0.7)) as run:
+        run.begin()
+        run.workers[0].clock.ahead_s = 0.0
+        run.time.advance_to(8.0)
+        assert run.run().generator["clock_skew_s"].iloc[-1] == pytest.approx(0.7, abs=0.01)
+
+
 def test_a_worker_whose_clock_is_ahead_begins_early_by_as_much(tmp_path):
     """Second 0 is given in wall clock time; with the skew in the run directory, a journal has a single clock."""
     with closing(Distributed(tmp_path, 0.0, 0.7, plan=scenario(record="requests"))) as run:
@@ -362,7 +384,7 @@ def test_a_worker_without_a_token_refuses_its_share(tmp_path, monkeypatch, capsy
 
 @pytest.mark.slow
 def test_the_master_waits_only_so_long_for_the_end_message(three):
-    """The scenario's timeouts plus six seconds, for a worker that keeps reporting but never ends."""
+    """In a run that was stopped, the scenario's timeouts plus six seconds, even if it keeps reporting."""
     three.begin()
     three.time.advance_to(7.5)
     stuck = three.workers[0]
@@ -370,6 +392,40 @@ def test_the_master_waits_only_so_long_for_the_end_message(three):
     timeouts = three.manifest.scenario.timeouts
     assert three.end() == pytest.approx(timeouts.connect + timeouts.total + 6, abs=0.06)
     assert lost(three) == ["worker 1 did not report its end"]
+
+
+@pytest.mark.slow
+def test_a_worker_may_take_as_long_to_end_as_its_users_may(three):
+    """After the plan, with a target that hangs: first for their answers, then in `on_stop`, then in their turns."""
+    three.begin()
+    slow = three.workers[0]
+    slow.send_each([44.95], answer_s=1e6)
+    slow.runner.stop = lambda: slow.clock.sleep(2 * three.manifest.scenario.timeouts.stop_s)
+    three.time.advance_to(2 + 45)
+    three.end()
+    assert lost(three) == []
+
+
+@pytest.mark.slow
+def test_a_worker_that_never_ends_is_not_waited_for_forever(three):
+    """Though the plan is over, and it keeps reporting."""
+    three.begin()
+    three.workers[0].runner.stop = lambda: three.workers[0].clock.sleep(1e6)
+    three.time.advance_to(2 + 45)
+    timeouts = three.manifest.scenario.timeouts
+    assert three.end() == pytest.approx(timeouts.total + 1 + 2 * timeouts.stop_s + 6, abs=0.06)
+    assert lost(three) == ["worker 1 did not report its end"]
+
+
+@pytest.mark.slow
+def test_a_run_that_is_stopped_while_it_ends_is_ended_sooner(three):
+    """Its parent kills it otherwise, and the last rows are lost."""
+    three.begin()
+    three.workers[0].runner.stop = lambda: three.workers[0].clock.sleep(1e6)
+    three.time.advance_to(2 + 45)
+    three.time.call_at(2 + 47, three.crew.hurry)
+    timeouts = three.manifest.scenario.timeouts
+    assert three.end() == pytest.approx(2 + timeouts.connect + timeouts.total + 6, abs=0.06)
 
 
 def test_the_end_waits_for_a_worker_that_is_gone_until_it_is_lost(three):

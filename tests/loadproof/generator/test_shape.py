@@ -39,6 +39,9 @@ class Crew:
         self.in_flight = 0
         self.ended = 0
 
+    def hurry(self) -> None:
+        pass
+
     def begin(self, start_unix_s: float) -> int:
         self.start_unix_s = start_unix_s
         return 3
@@ -50,7 +53,8 @@ class Crew:
 class Shaped:
     """A shape called as Locust calls it: once a second, until it returns None."""
 
-    def __init__(self, plan: Any, *, took_s: float = 0.0, listeners: Any = None) -> None:
+    def __init__(self, plan: Any, *, took_s: float = 0.0, once_s: float = 0.0, listeners: Any = None) -> None:
+        """Making or ending users takes `took_s`; the first time after second 0, `once_s`."""
         self.time = FakeTime()
         self.clock = self.time.clock(up_s=50.0)
         post = Post(self.clock)
@@ -66,10 +70,10 @@ class Shaped:
         if listeners is not None:
             self.shape.begin_after(listeners)
         self.ticks: list[tuple[float, Any]] = []
-        self.running = gevent.spawn(self._call, took_s)
+        self.running = gevent.spawn(self._call, took_s, once_s)
 
-    def _call(self, took_s: float) -> None:
-        """Source: locust/runners.py 2.47, Runner.shape_worker; making or ending users takes `took_s`."""
+    def _call(self, took_s: float, once_s: float) -> None:
+        """Source: locust/runners.py 2.47, Runner.shape_worker."""
         last = None
         while True:
             began_s = self.time.now_s
@@ -78,8 +82,9 @@ class Shaped:
             if tick is None:
                 return
             if tick != last:
-                self.clock.sleep(took_s)
-                last = tick
+                is_first = last is not None and once_s > 0
+                self.clock.sleep(once_s if is_first else took_s)
+                once_s, last = 0.0 if is_first else once_s, tick
             self.clock.sleep(max(1 - (self.time.now_s - began_s), 0))
 
     def finish(self) -> list[tuple[float, int]]:
@@ -103,6 +108,21 @@ def test_users_change_when_the_plan_says(took_s):
         (pytest.approx(5.8, abs=1e-6), 5),
     ]
     assert shaped.ticks[-1][0] == pytest.approx(6.8, abs=1e-6)
+
+
+def test_no_step_is_skipped_even_if_each_takes_locust_more_than_a_second():
+    """It comes as late as Locust is, but it comes."""
+    phases = [{"name": "rising", "duration": "6 s", "ramp": "4 s", "users": 40}]
+    shaped = Shaped(scenario(phases=phases, thresholds=[{"expect": "goodput_ratio >= 98 %"}]), took_s=1.02)
+    assert [users for _, users in shaped.finish()] == [5, 15, 25, 35, 40]
+
+
+def test_a_ramp_is_on_time_again_after_one_change_that_took_long():
+    """The change that it took the time of comes with the next one; all others when they are planned."""
+    phases = [{"name": "rising", "duration": "9 s", "ramp": "8 s", "users": 80}]
+    shaped = Shaped(scenario(phases=phases, thresholds=[{"expect": "goodput_ratio >= 98 %"}]), once_s=1.7)
+    made_s = [at_s + MADE_AHEAD_S for at_s, _ in shaped.finish()[1:]]
+    assert made_s == pytest.approx([1.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0], abs=1e-6)
 
 
 def test_users_are_created_before_second_0():

@@ -453,6 +453,16 @@ def base_url_changed(client):
 
 
 @client_style
+def base_url_switched_for_the_same_path(client):
+    first = client.base_url
+    seen = [all_of(client.get("/json"))]
+    client.base_url = f"{first}/api"
+    seen.append(all_of(client.get("/json")))
+    client.base_url = first
+    return [*seen, all_of(client.get("/json"))]
+
+
+@client_style
 def nothing_but_truth(client):
     return [bool(client.get(path)) for path in ("/", "/missing", "/302", "http://127.0.0.1:1/")]
 

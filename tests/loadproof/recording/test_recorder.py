@@ -53,7 +53,7 @@ def finish(
     recorder: RequestListener, due: Due, *, sent_s: float, ended_s: float, endpoint="health", outcome=Outcome.OK
 ) -> None:
     timing = Timing()
-    timing.sent_s, timing.ended_s = sent_s, ended_s
+    timing.began_s, timing.sent_s, timing.ended_s = sent_s, sent_s, ended_s
     recorder.finished(endpoint, "GET", outcome, due, timing, 10)
 
 
@@ -201,6 +201,19 @@ def test_requests_sent_in_the_first_moments_are_not_lost(tmp_path):
     reports.append(recorder.take(1.0, 1))
     run = written(tmp_path / "run", reports)
     assert (run.generator["sent"].sum(), tally(run.intervals).sent) == (1, 1)
+
+
+def test_a_burst_that_the_target_accepts_late_was_not_spread_by_its_senders(tmp_path):
+    """A dropped SYN comes again after a second."""
+    recorder = new_recorder()
+    for connect_s in (0.001, 1.02):
+        recorder.started(burst=1)
+        timing = Timing()
+        timing.began_s, timing.connect_s, timing.sent_s = 37.5, connect_s, 37.5 + connect_s
+        timing.ended_s = timing.sent_s + 0.01
+        recorder.finished("health", "GET", Outcome.OK, Due(37.5, burst=1), timing, 10)
+    (burst,) = bursts(written(tmp_path / "run", [recorder.take(45.0, 0, last=True)]))
+    assert burst.spread_s == 0
 
 
 def test_bursts_of_all_workers_are_merged(tmp_path):

@@ -48,8 +48,15 @@ def test_the_time_limit_restarts_when_the_plan_begins(stage, stopped):
     stage.until(60.0)
     if stopped:
         stage.course.stop("interrupted", "SIGINT")
-    stage.course.begin()
+    stage.course.begin(0.0)
     assert stage.until(300.0)[-1] == (70.0 if stopped else 160.0, "gone")
+
+
+def test_the_time_limit_counts_from_second_0(stage):
+    """Workers may need minutes for their locustfile's listeners."""
+    stage.until(60.0)
+    stage.course.begin(50.0)
+    assert stage.until(300.0)[-1] == (210.0, "gone")
 
 
 def test_a_generator_is_stopped_once_and_then_given_time_to_end(stage):

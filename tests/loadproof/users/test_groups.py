@@ -209,3 +209,15 @@ def test_a_group_of_a_user_that_stops_when_throttled_ends_throttled_despite_retr
         (row.outcome, row.count) for row in rows(played, 2.0) if (row.endpoint, row.series) == ("checkout", "response")
     ]
     assert ends == [(Outcome.THROTTLED, 1)]
+
+
+def test_a_missed_burst_weighs_as_much_as_a_missed_turn():
+    """All of the journey, and the groups it begins."""
+    phases = [
+        {"name": "steady", "duration": "4 s", "users": 1},
+        {"name": "bursts", "users": 1, "burst": {"times": 4, "every": "2 s"}},
+    ]
+    one = played("cart", "pay", phases=phases, takes_s=lambda number: 5.0 if number == 6 else 0.1)
+    live(one, 12.0)
+    counted = cells(one, 12.0)
+    assert [counted[name][MISSED] for name in ("cart", "pay", "checkout")] == [1, 1, 1]

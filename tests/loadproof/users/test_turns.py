@@ -296,6 +296,13 @@ def test_a_user_asked_to_wait_sends_at_a_burst_and_not_between_two():
     assert counted["backed_off"] == 1
 
 
+def test_a_user_asked_to_stay_away_beyond_the_end_stays_away():
+    """The plan is over by then, though others may still wait for answers."""
+    played = PlayedUser(statuses=[429], headers={"retry-after": "31"}, expect_throttling=True)
+    played.live(40.0)
+    assert played.sent_s == [0.5]
+
+
 def test_a_burst_that_a_late_refusal_cost_a_user_is_missed():
     """The answer to the first burst comes after the second one, and says to wait."""
     phases = [{"name": "bursts", "users": 1, "burst": {"times": 4, "every": "5 s"}}]
