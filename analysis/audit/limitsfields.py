@@ -132,10 +132,10 @@ def _misplaced(line: Line, noted: Mapping[int, dict[str, str]]) -> Iterator[tupl
     left = {row: _own(fields, _STATE, line.limit).get("r") for row, fields in noted.items()}
     # More can't be left, which is another offence.
     most = line.limit.amount
-    told = np.array(
+    admitted = np.array(
         [(row, min(r, most)) for row, r in left.items() if r is not None and line.is_admitted[row]], dtype=np.int64
     )
-    rows, numbers = told.reshape(-1, 2).T
+    rows, numbers = admitted.reshape(-1, 2).T
     for at in np.flatnonzero(misplaced(line, rows, numbers)):
         yield int(rows[at]), f"RateLimit says r={numbers[at]}, as if a window had begun where no other one did"
 
