@@ -78,6 +78,9 @@ class Entries:
         urls = {heard.url, heard.answered_by} if heard else ()
         recorder.started()
         recorder.finished(endpoint, asked.method, outcome, due, timing, heard.body_bytes if heard else 0)
+        if not (is_first or due.is_setup):
+            # Due when it began: its start lag of zero says nothing about how late turns are.
+            recorder.followed(endpoint, due)
         if any(is_elsewhere(url, work.target.base_url) for url in urls):
             recorder.elsewhere(endpoint, due)
         if outcome is Outcome.INVALID and heard and heard.is_unread:

@@ -246,6 +246,9 @@ def test_late_turns_of_a_paced_user_count_as_late_answers(tmp_path):
     cells = load_run(path).intervals
     lags = cells[cells["series"] == "lag"].groupby("endpoint", observed=True)["bucket"].max()
     assert lags["GET /first"] > lags["GET /second"] == 0
+    counts = cells.groupby(["endpoint", "series"], observed=True)["count"].sum()
+    assert counts["GET /second", "followed"] == counts["GET /second", "lag"]
+    assert ("GET /first", "followed") not in counts.index
 
 
 SHAPED = """

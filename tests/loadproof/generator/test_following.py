@@ -51,6 +51,22 @@ def test_requests_that_a_custom_client_reports_are_counted_and_setup_is_separate
     assert 500 <= counted["steady", "User", "present_ms"] <= 700
 
 
+def test_only_the_first_request_of_a_task_says_how_late_turns_are(follow):
+    """The others are due when they begin, and would dilute the start lag."""
+
+    class User(Calling):
+        @task
+        def ask(self):
+            self.call("first")
+            self.call("second")
+            self.call("third")
+
+    counted = follow(User)
+    assert counted["steady", "RPC first", "followed"] == 0
+    for request in ("RPC second", "RPC third"):
+        assert counted["steady", request, "followed"] == counted["steady", request, "lag"] >= 1
+
+
 def test_a_greenlets_request_sent_while_its_user_was_at_work_is_not_setup(follow):
     """Its answer may come when its user is leaving or gone: it still belongs to the plan, failures above all."""
 
