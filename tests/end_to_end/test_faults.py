@@ -48,8 +48,9 @@ def test_faults_are_injected_into_the_embedded_target_and_undone(tmp_path):
     assert p50_s[1] >= 0.2 > p50_s[0]
     cells = run.intervals[run.intervals["series"] == "service"]
     refused_in = set(cells[cells["outcome"] == Outcome.CONNECTION]["second"])
-    assert refused_in
-    assert min(refused_in) == 4
+    assert 4 in refused_in
+    # A request that was on its way when the kill came was due before it.
+    assert min(refused_in) >= 3
     # A new ledger would know none of the payments, and reading them back would fail.
     assert not (cells["outcome"] == Outcome.INVALID).any()
     assert run.manifest.target.behind != run.manifest.target.base_url
