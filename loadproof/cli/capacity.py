@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -68,7 +67,6 @@ def _rate(text: str) -> float:
         raise typer.BadParameter(f"{text!r} is not a rate: write it like 500, or '500 rps'") from None
 
 
-_rate_option: Final = functools.partial(load_option, parser=_rate, metavar="RPS")
 FromOption = Annotated[
     float | None,
     load_option(
