@@ -98,5 +98,9 @@ def running_target(*arguments: str, stderr: int | None = None, **settings: str) 
             yield Target(line.removeprefix(_READY), process)
         finally:
             process.terminate()
-            process.wait(_LONGEST_END_S)
-            process.stdout.close()
+            try:
+                process.wait(_LONGEST_END_S)
+            finally:
+                process.kill()  # an API that hangs would outlive the tests; one that has ended isn't signalled
+                process.wait()
+                process.stdout.close()
