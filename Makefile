@@ -283,9 +283,11 @@ $(VENV)/installed: pyproject.toml requirements.lock
 		--constraint requirements.lock --editable '.[all]'
 	@touch $@
 
-$(VENV)/developed: $(VENV)/installed
+$(VENV)/developed: $(VENV)/installed tests/quietkeys.py
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 		--constraint requirements.lock --editable '.[dev]'
+	@# Coverage imports its plugin in each process that it traces, wherever that was started.
+	@cp tests/quietkeys.py "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 	@touch $@
 
 # A command that starts the reference API with this delay in ms.
