@@ -12,6 +12,7 @@ from loadproof.http.messages import Timing
 from loadproof.httpuser.response import LazyResponse
 from loadproof.outcome import MISSED, Outcome
 from loadproof.plan.pacing import Due
+from loadproof.recording.journalrows import EndedRequest
 from loadproof.rundir.journal import LONGEST
 from loadproof.rundir.rows import ABANDONED, UNREPORTED, WANTS
 from loadproof.users.noting import said_of_limits
@@ -119,11 +120,12 @@ class Entries:
         """Journal the request, in addition to counting it; notes come from its answer only, never from its user."""
         recorder, work = self._post.recorder, self._post.workload()
         if recorder.journals:
-            ended_s = work.now_s() if ended_s is None else ended_s
-            moments_s = work.start_s + began_s, work.start_s + ended_s
-            status, retry_after, limits = answered
-            told = status, outcome, retry_after, is_repeated, None, limits
-            recorder.ended(("shared", endpoint, due, *moments_s, *told))
+            sent_s = work.start_s + began_s
+            ended_s = work.start_s + (work.now_s() if ended_s is None else ended_s)
+            status, asked, said = answered
+            recorder.ended(
+                EndedRequest("shared", endpoint, due, sent_s, ended_s, status, outcome, asked, is_repeated, None, said)
+            )
 
     def _due(self, asked: AskedRequest) -> tuple[Due, bool]:
         """When the request was due, and whether it is the first of its task.

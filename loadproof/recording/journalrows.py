@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from loadproof.outcome import SETUP
 from loadproof.rundir.journal import header_text, journal_lines, noted_text, quoted
@@ -18,13 +18,28 @@ if TYPE_CHECKING:
     from loadproof.scenario.masking import Masker
 
 Words = Mapping[str, Any]
-EndedRequest = tuple[str, str, "Due", float, float, int, str, str, bool, Words | None, Words | None]
-"""Client, request name, due, sent and ended in monotonic seconds, status, outcome, Retry-After, repeated, the call's
-note, and what was found in the answer: a plain tuple, as creating anything else would cost an extra call."""
 MOST_HELD: Final = 100_000
 """Requests that a process holds, about 70 MB: more than it can send between two reports."""
 _AT_ONCE: Final = 100
 """Rows written before other greenlets run: about a millisecond."""
+
+
+class EndedRequest(NamedTuple):
+    """A request as its user saw it end; `sent_s` and `ended_s` are monotonic."""
+
+    client: str
+    name: str
+    due: Due
+    sent_s: float
+    ended_s: float
+    status: int
+    outcome: str
+    retry_after: str
+    is_repeated: bool
+    note: Words | None
+    """What the call noted of it."""
+    found: Words | None
+    """What was found in the answer."""
 
 
 class JournalRows:
@@ -51,26 +66,25 @@ class JournalRows:
         worker, phases, ends_s = self._worker, self._phases, self._ends_s
         texts = self._texts(requests)
         for ended, (retry_after, noted) in zip(requests, texts, strict=True):
-            client, request, due, sent_s, ended_s, status, outcome, _, is_repeated, *_ = ended
-            at_s = due.at_s
+            at_s = ended.due.at_s
             yield (
                 worker,
-                client,
-                request,
-                SETUP if due.is_setup else phases[bisect_right(ends_s, at_s)],
+                ended.client,
+                ended.name,
+                SETUP if ended.due.is_setup else phases[bisect_right(ends_s, at_s)],
                 round(1e6 * at_s),
-                round(1e6 * (sent_s - start_s)),
-                round(1e6 * (ended_s - start_s)),
-                status,
-                outcome,
+                round(1e6 * (ended.sent_s - start_s)),
+                round(1e6 * (ended.ended_s - start_s)),
+                ended.status,
+                ended.outcome,
                 quoted(retry_after) if retry_after else "",
-                is_repeated,
+                ended.is_repeated,
                 quoted(noted),
             )
 
     def _texts(self, requests: Sequence[EndedRequest]) -> list[tuple[str, str]]:
         """Retry-After and notes, masked: searched together first, and one by one only if there is a secret in them."""
-        said = [(request[7], _words(request)) for request in requests]
+        said = [(request.retry_after, _words(request)) for request in requests]
         if not self._mask.knows_nothing:
             texts: set[str] = set()
             for asked, words in said:
@@ -94,7 +108,7 @@ class JournalRows:
 
 def _words(request: EndedRequest) -> Words:
     """The call's note and what was found in the answer, merged."""
-    note, found = request[9:]
+    note, found = request.note, request.found
     return {**note, **found} if note and found else note or found or {}
 
 

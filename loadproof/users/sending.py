@@ -20,6 +20,7 @@ from loadproof.http.messages import (
     WantError,
 )
 from loadproof.outcome import Outcome
+from loadproof.recording.journalrows import EndedRequest
 from loadproof.rundir.journal import LONGEST
 from loadproof.rundir.rows import ABANDONED, WANTS
 from loadproof.users.judging import checked
@@ -243,7 +244,7 @@ class Sender(TurnTaker):
                 asked = headers["retry-after"][:longest]
         seen_as, sent_s, ended_s, is_repeated = self._seen_as, timing.sent_s, timing.ended_s, timing.is_repeated
         self._recorder.ended(
-            (seen_as, name, due, sent_s, ended_s, status, outcome, asked, is_repeated, call.note, noted)
+            EndedRequest(seen_as, name, due, sent_s, ended_s, status, outcome, asked, is_repeated, call.note, noted)
         )
 
     def _let_others_run(self) -> None:

@@ -23,6 +23,7 @@ from loadproof.outcome import Outcome
 from loadproof.plan.pacing import Due
 from loadproof.recording import recorder as recorder_module
 from loadproof.recording.announcements import announcement_of
+from loadproof.recording.journalrows import EndedRequest
 from loadproof.recording.recorder import Recorder
 from loadproof.recording.reports import SecondReport
 from loadproof.recording.requestlistener import RequestListener
@@ -66,7 +67,9 @@ def record(recorder: Recorder, one: tuple) -> None:
     sent_s = due_s + lag_s
     ended = {"abandoned": ABANDONED, "unsent": WANTS["ports"]}.get(kind, outcome)
     note = {"event": len(recorder._second.journal)}
-    recorder.ended(("me", endpoint, Due(due_s), sent_s, sent_s + service_s, 200, ended, "", False, note, None))
+    recorder.ended(
+        EndedRequest("me", endpoint, Due(due_s), sent_s, sent_s + service_s, 200, ended, "", False, note, None)
+    )
     if kind == "abandoned":
         recorder.abandoned(endpoint, Due(due_s))
     elif kind == "unsent":
