@@ -116,3 +116,8 @@ def _percent(ratio: float) -> str:
         if (float(text) < 100 or ratio >= 1) and (float(text) > 0 or ratio <= 0):
             return text.rstrip("0").rstrip(".") if float(text) else "0"
     return f"{percent:.6g}"
+
+
+def sentence(text: str) -> str:
+    """The text with a capital first letter; the rest is unchanged, because it may contain names."""
+    return text[:1].upper() + text[1:]

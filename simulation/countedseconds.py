@@ -44,3 +44,13 @@ def failing(
     plan = counted_plan(*expects or ["error_ratio < 1 %"], seconds=bad.size, rps=rps, mix=mix)
     counted = {("balance", "ok"): rps - bad, ("balance", outcome): bad}
     return run_of_seconds(plan, counted | ({("health", "ok"): np.full(bad.size, health)} if health else {}))
+
+
+def steady_run(*expects: str, **per_second: int) -> Run:
+    """Half a minute of identical seconds: this many of each outcome for `balance`, and 50 ok ones for `health`.
+
+    The default threshold is `goodput_ratio >= 50 %`.
+    """
+    plan = counted_plan(*expects or ["goodput_ratio >= 50 %"], seconds=30)
+    counted = {("balance", outcome): np.full(30, count) for outcome, count in per_second.items()}
+    return run_of_seconds(plan, {("health", "ok"): np.full(30, 50), **counted})

@@ -10,9 +10,10 @@ from loadproof.analysis.compare.comparedrow import ChangeWord, scale_of
 from loadproof.analysis.compare.equivalence import margin_on
 from loadproof.analysis.compare.power import MOST_RUNS
 from loadproof.analysis.compare.welch import Scale
-from loadproof.analysis.judge.verdict import deciding_reason, sentence
+from loadproof.analysis.judge.verdict import deciding_reason
 from loadproof.analysis.word import Word
 from loadproof.plan.interleaving import MOST_PAIRS, PER_BLOCK
+from loadproof.units import sentence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

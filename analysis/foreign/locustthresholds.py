@@ -17,13 +17,13 @@ from loadproof.analysis.inert import shortened
 from loadproof.analysis.judge.finding import Finding
 from loadproof.analysis.judge.judgement import NOTHING_TO_JUDGE, Judgement, judge_estimate
 from loadproof.analysis.judge.owncode import MOST_RAISED
-from loadproof.analysis.judge.verdict import PRECEDENCE, Verdict, all_hold, deciding_reason, sentence
-from loadproof.analysis.word import Word
+from loadproof.analysis.judge.verdict import Verdict, all_hold, deciding_reason
+from loadproof.analysis.word import Word, strongest
 from loadproof.errors import printable
 from loadproof.plan.evidence import samples_needed
 from loadproof.scenario.mistake import Mistake
 from loadproof.scenario.vacuous import Longest, vacuity, wrong_way
-from loadproof.units import Dimension
+from loadproof.units import Dimension, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,8 +56,8 @@ def verdict_on_csvs(thresholds: tuple[FileThreshold, ...], run: LocustRun) -> Ve
     """The verdict on these thresholds; never INVALID, because the CSVs don't show how the generator did."""
     judgements = tuple(judge_entries(threshold, run) for threshold in thresholds)
     findings = tuple(_raised(run))
-    words = {judgement.word for judgement in judgements} | {finding.word for finding in findings}
-    word = next(word for word in PRECEDENCE if word in words)
+    judged: tuple[Judgement | Finding, ...] = (*judgements, *findings)
+    word = strongest(each.word for each in judged)
     deciding = [judgement for judgement in judgements if judgement.word is word]
     if word is Word.PASS:
         reason = sentence(f"{all_hold(len(judgements))}; {unwatched_text('these files')}")

@@ -13,9 +13,10 @@ from loadproof.analysis.foreign.requestlog import in_seconds
 from loadproof.analysis.foreign.texts import could_be
 from loadproof.analysis.foreign.thresholdfile import read_thresholds
 from loadproof.analysis.judge.judgement import Compliance, Judgement
+from loadproof.analysis.judge.nextstep import outage_step
 from loadproof.analysis.judge.thresholds import judge_scope
-from loadproof.analysis.judge.verdict import PRECEDENCE, Verdict, all_hold, deciding_reason, outage_step, sentence
-from loadproof.analysis.word import Word
+from loadproof.analysis.judge.verdict import Verdict, all_hold, deciding_reason
+from loadproof.analysis.word import Word, strongest
 from loadproof.errors import printable
 from loadproof.histogram import BUCKETS
 from loadproof.outcome import Outcome
@@ -23,7 +24,7 @@ from loadproof.scenario.metrics import ANSWERED, SENT
 from loadproof.scenario.mistake import Mistake
 from loadproof.scenario.strict import nearest
 from loadproof.scenario.vacuous import vacuity, wrong_way
-from loadproof.units import Dimension
+from loadproof.units import Dimension, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,7 +85,7 @@ def verdict_on_log(thresholds: tuple[FileThreshold, ...], log: RequestLog) -> Ve
     """The verdict on these thresholds; never INVALID, because a log doesn't show how the generator did."""
     judged = [_judge_threshold(threshold, log) for threshold in thresholds]
     judgements = tuple(each.judgement for each in judged)
-    word = next(word for word in PRECEDENCE if word in {judgement.word for judgement in judgements})
+    word = strongest(judgement.word for judgement in judgements)
     deciding = [judgement for judgement in judgements if judgement.word is word]
     if word is Word.PASS:
         reason = f"{all_hold(len(judgements))}; {unwatched_text('a log')}"

@@ -8,7 +8,7 @@ from loadproof.analysis.compare.comparedrow import ChangeWord
 from loadproof.analysis.compare.conclusion import VERDICTS, conclusion_of, interval_of, signed_text
 from loadproof.analysis.outputs.concluded import Concluded
 from loadproof.analysis.outputs.junit import TRUSTED, Case
-from loadproof.analysis.word import Word
+from loadproof.analysis.word import Word, strongest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,8 +39,7 @@ def _cases(comparison: Comparison) -> Iterator[Case]:
     message = " | ".join(f"{_name(row)} {_change(row)}" for row in others)
     yield Case(NOTHING_ELSE, Word.FAIL if others else Word.PASS, message, 0.0)
     findings = [finding for finding in comparison.findings if not finding.is_note]
-    words = {finding.word for finding in findings}
-    word = next((each for each in (Word.INVALID, Word.FAIL, Word.INCONCLUSIVE) if each in words), Word.PASS)
+    word = strongest((Word.PASS, *(finding.word for finding in findings)))
     yield Case(TRUSTED, word, " | ".join(f"{finding.what}; {finding.remedy}" for finding in findings), 0.0)
 
 

@@ -10,13 +10,13 @@ from rich.table import Table
 from rich.text import Text
 
 from loadproof.analysis.inert import markdown
-from loadproof.analysis.judge.verdict import EXIT_CODES, PRECEDENCE, exit_code
+from loadproof.analysis.judge.verdict import EXIT_CODES, exit_code
 from loadproof.analysis.outputs.annotations import workflow_command
 from loadproof.analysis.outputs.comparisonresults import concluded_comparison
 from loadproof.analysis.outputs.comparisontables import comparison_markdown
 from loadproof.analysis.outputs.junit import junit_xml
 from loadproof.analysis.outputs.tables import STYLES, summary_markdown
-from loadproof.analysis.word import Word
+from loadproof.analysis.word import PRECEDENCE, Word
 from loadproof.errors import ExitCode, escaped
 
 if TYPE_CHECKING:

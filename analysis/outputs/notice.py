@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from loadproof.analysis.estimates.summary import summary
 from loadproof.analysis.inert import shortened
-from loadproof.analysis.judge.verdict import PRECEDENCE
 from loadproof.analysis.outputs.gate import worst_exit_code
+from loadproof.analysis.word import PRECEDENCE
 from loadproof.errors import escaped
 from loadproof.outcome import Outcome
 

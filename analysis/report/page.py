@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 import jinja2
 from markupsafe import Markup
 
-from loadproof.analysis.judge.verdict import sentence
 from loadproof.analysis.outputs.tables import answers, audit_cells, cells
 from loadproof.errors import escaped
-from loadproof.units import format_duration
+from loadproof.units import format_duration, sentence
 
 if TYPE_CHECKING:
     from loadproof.analysis.audit.audit import Audited

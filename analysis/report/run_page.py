@@ -16,7 +16,7 @@ from loadproof.analysis.frames.bursts import bursts
 from loadproof.analysis.frames.cellsums import histogram
 from loadproof.analysis.frames.failures import failures
 from loadproof.analysis.judge.judgement import ONE_RUN_A_SIDE
-from loadproof.analysis.judge.verdict import badness
+from loadproof.analysis.judge.nextstep import badness
 from loadproof.analysis.outputs import tables
 from loadproof.analysis.outputs.dates import date_text
 from loadproof.analysis.outputs.selftesttext import selftest_note

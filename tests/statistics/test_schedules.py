@@ -15,8 +15,8 @@ from loadproof.analysis.frames.run import load_run
 from loadproof.analysis.judge.health import findings_in
 from loadproof.analysis.judge.journalled import MAY_BE_TORN, journalled
 from loadproof.analysis.judge.thresholds import judge_threshold
-from loadproof.analysis.judge.verdict import PRECEDENCE, verdict_on_run
-from loadproof.analysis.word import Word
+from loadproof.analysis.judge.verdict import verdict_on_run
+from loadproof.analysis.word import Word, strongest
 from loadproof.plan.arrivals import ArrivalPlan
 from loadproof.rundir.rows import ABANDONED
 from simulation.play import play
@@ -74,7 +74,7 @@ def word_of(run: Run) -> Word:
     """The verdict of a run, like `verdict_on_run` but without anything else that it works out."""
     words = {judge_threshold(threshold, run).word for threshold in run.manifest.scenario.thresholds}
     words |= {finding.word for finding in findings_in(run)}
-    return next(word for word in PRECEDENCE if word in words)
+    return strongest(words)
 
 
 def each_is_accounted_for(played: Played, run: Run, told: str) -> bool:
