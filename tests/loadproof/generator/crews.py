@@ -16,6 +16,7 @@ from loadproof.http.messages import Timing
 from loadproof.outcome import Outcome
 from loadproof.plan.pacing import Due
 from loadproof.recording.announcements import Announcement, announcement_of, line_of
+from loadproof.recording.journalrows import EndedRequest
 from loadproof.recording.runwriter import RunWriter
 from loadproof.rundir.manifest import Manifest, write_manifest
 from loadproof.users.post import Post
@@ -56,7 +57,7 @@ class Process:
         recorder.finished("balance", "GET", outcome, Due(due_s), timing, 10)
         if recorder.journals:
             moments = Due(due_s), timing.sent_s, timing.ended_s
-            recorder.ended(("shared", "balance", *moments, 200, outcome, "", False, None, None))
+            recorder.ended(EndedRequest("shared", "balance", *moments, 200, outcome, "", False, None, None))
 
     def send_each(self, times_s: list[float], **how: Any) -> gevent.Greenlet:
         """Send a request at each of these seconds of the run."""
