@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from loadproof.analysis.outputs.gate import gate_junit, gate_markdown, worst_exit_code
+from loadproof.analysis.outputs.gate import gate_junit, gate_markdown
 from loadproof.analysis.outputs.jsonmodel import JsonModel, by, from_
+from loadproof.analysis.outputs.judged import worst_exit_code
 from loadproof.rundir import files
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from loadproof.analysis.outputs.gate import Gated
+    from loadproof.analysis.outputs.judged import Judged
 
 FORMAT = 1
 
@@ -43,7 +44,7 @@ class GateJson(JsonModel):
 class _OfGate:
     """What GateJson is read from."""
 
-    scenarios: Sequence[Gated]
+    scenarios: Sequence[Judged]
     exit_code: int
     inconclusive: str
     format: int = FORMAT
@@ -55,12 +56,12 @@ def gate_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "gate.json"}
 
 
-def gate_json(gated: Sequence[Gated], *, lenient: bool) -> str:
+def gate_json(gated: Sequence[Judged], *, lenient: bool) -> str:
     code = worst_exit_code(gated, lenient=lenient)
     return GateJson.of(_OfGate(gated, int(code), "pass" if lenient else "fail")).text()
 
 
-def write_gate(path: Path, gated: Sequence[Gated], *, lenient: bool) -> None:
+def write_gate(path: Path, gated: Sequence[Judged], *, lenient: bool) -> None:
     """gate.json, summary.md and junit.xml; OutputError if the directory can't be written."""
     texts = {
         "gate.json": gate_json(gated, lenient=lenient),

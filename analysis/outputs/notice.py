@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from loadproof.analysis.estimates.summary import summary
 from loadproof.analysis.inert import shortened
-from loadproof.analysis.outputs.gate import worst_exit_code
+from loadproof.analysis.outputs.judged import worst_exit_code
 from loadproof.analysis.word import PRECEDENCE
 from loadproof.errors import escaped
 from loadproof.outcome import Outcome
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from loadproof.analysis.frames.run import Run
-    from loadproof.analysis.outputs.gate import Gated
+    from loadproof.analysis.outputs.judged import Judged
 
 NOTICE_FORMAT: Final = 1
 VERDICT: Final = "loadproof.verdict"
@@ -28,28 +28,28 @@ _LONGEST_REASON: Final = 600
 _SIGNS: Final = {"PASS": "✅", "FAIL": "❌", "INCONCLUSIVE": "⚠️", "INVALID": "🚫"}
 
 
-def notice_json(gated: Sequence[Gated], shown_at: Path | None, *, is_gate: bool, lenient: bool) -> str:
+def notice_json(judged: Sequence[Judged], shown_at: Path | None, *, is_gate: bool, lenient: bool) -> str:
     """One verdict at the top level, or a gate's worst one with all of them under `scenarios`.
 
     `counts` are the whole run's requests by outcome, warm-up included; null if there is no run.
     """
-    code = worst_exit_code(gated, lenient=lenient)
-    worst = _deciding(gated, lenient=lenient)
+    code = worst_exit_code(judged, lenient=lenient)
+    worst = _deciding(judged, lenient=lenient)
     at = str(shown_at) if shown_at else None
     content: dict[str, Any] = {"type": GATE if is_gate else VERDICT, "format": NOTICE_FORMAT, "exit_code": int(code)}
     if is_gate:
         content |= {"word": worst.word, "reason": f"{worst.scenario}: {worst.reason}", "report": at}
-        content["scenarios"] = [_verdict(entry) for entry in gated]
+        content["scenarios"] = [_verdict(entry) for entry in judged]
     else:
         content |= {**_verdict(worst), "report": at}
     return json.dumps(content)
 
 
-def notice_text(gated: Sequence[Gated], shown_at: Path | None, *, is_gate: bool, lenient: bool) -> str:
+def notice_text(judged: Sequence[Judged], shown_at: Path | None, *, is_gate: bool, lenient: bool) -> str:
     """A chat message as plain text; names and reasons are escaped."""
-    worst = _deciding(gated, lenient=lenient)
+    worst = _deciding(judged, lenient=lenient)
     lines = [f"{_SIGNS.get(worst.word, '❔')} loadproof gate: {worst.word}"] if is_gate else []
-    for entry in gated:
+    for entry in judged:
         target = f" against {entry.run.manifest.target.address}" if entry.run else ""
         lines.append(f"{_SIGNS.get(entry.word, '❔')} {entry.scenario}: {entry.word}{target}")
         lines.append(shortened(entry.reason, _LONGEST_REASON))
@@ -60,22 +60,22 @@ def notice_text(gated: Sequence[Gated], shown_at: Path | None, *, is_gate: bool,
     return shortened("\n".join(map(escaped, lines)), LONGEST_TEXT)
 
 
-def _deciding(gated: Sequence[Gated], *, lenient: bool) -> Gated:
+def _deciding(judged: Sequence[Judged], *, lenient: bool) -> Judged:
     """The worst entry among those with the gate's exit code."""
-    code = worst_exit_code(gated, lenient=lenient)
-    deciding = [entry for entry in gated if entry.exit_code(lenient=lenient) == code] or list(gated)
+    code = worst_exit_code(judged, lenient=lenient)
+    deciding = [entry for entry in judged if entry.exit_code(lenient=lenient) == code] or list(judged)
     return min(deciding, key=lambda entry: PRECEDENCE.index(entry.word) if entry.word in PRECEDENCE else -1)
 
 
-def _verdict(gated: Gated) -> dict[str, Any]:
+def _verdict(judged: Judged) -> dict[str, Any]:
     return {
-        "word": gated.word,
-        "reason": gated.reason,
-        "next_step": gated.decided.next_step if gated.decided else None,
-        "scenario": gated.scenario,
-        "target": gated.run.manifest.target.address if gated.run else None,
-        "run": gated.run.path.name if gated.run else None,
-        "counts": _counts(gated.run) if gated.run else None,
+        "word": judged.word,
+        "reason": judged.reason,
+        "next_step": judged.decided.next_step if judged.decided else None,
+        "scenario": judged.scenario,
+        "target": judged.run.manifest.target.address if judged.run else None,
+        "run": judged.run.path.name if judged.run else None,
+        "counts": _counts(judged.run) if judged.run else None,
     }
 
 

@@ -196,12 +196,12 @@ def _show(
 ) -> ExitCode:
     from loadproof.analysis.outputs.capacityfile import capacity_terminal
     from loadproof.analysis.outputs.capacityresults import concluded_capacity
-    from loadproof.analysis.outputs.gate import Gated
+    from loadproof.analysis.outputs.judged import Judged
     from loadproof.analysis.report.capacity_page import write_capacity
 
     write_capacity(directory, search, trials, result)
     console.print(capacity_terminal(search, result))
     judging.show_path(console, "report", directory / REPORT)
-    gated = Gated(search.scenario, result=concluded_capacity(search, result), ended_as=ended_as)
-    policy.tell_all([gated], summary=directory / SUMMARY, report=directory / REPORT)
-    return gated.exit_code(lenient=policy.is_lenient)
+    judged = Judged(search.scenario, result=concluded_capacity(search, result), ended_as=ended_as)
+    policy.tell_all([judged], summary=directory / SUMMARY, report=directory / REPORT)
+    return judged.exit_code(lenient=policy.is_lenient)

@@ -67,7 +67,7 @@ def compare(
     """Compare two releases by several runs of each."""
     require(JUDGE)
     from loadproof.analysis.compare.comparison import compare as compare_runs
-    from loadproof.analysis.outputs.gate import Gated
+    from loadproof.analysis.outputs.judged import Judged
 
     policy = Policy.of(inconclusive, annotate, notify)
 
@@ -78,9 +78,9 @@ def compare(
     comparison = replace(comparison, findings=(*comparison.findings, *left_out))
     directory = files.create_run_directory(out, f"compare-{comparison.scenario.name}")
     write_comparison(comparison, directory)
-    gated = Gated(comparison.scenario.name, comparison=comparison)
-    policy.tell_all([gated], summary=directory / files.SUMMARY, report=directory / files.REPORT)
-    raise typer.Exit(gated.exit_code(lenient=policy.is_lenient))
+    judged = Judged(comparison.scenario.name, comparison=comparison)
+    policy.tell_all([judged], summary=directory / files.SUMMARY, report=directory / files.REPORT)
+    raise typer.Exit(judged.exit_code(lenient=policy.is_lenient))
 
 
 def usable_sides(

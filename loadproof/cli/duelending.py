@@ -77,12 +77,12 @@ def conclude(
 
 def _shown(comparison: Comparison, path: Path, policy: Policy, *, ended_as: ExitCode | None = None) -> ExitCode:
     """Write and print the report, and send notifications; returns the exit code, `ended_as` if that is given."""
-    from loadproof.analysis.outputs.gate import Gated
+    from loadproof.analysis.outputs.judged import Judged
 
     write_comparison(comparison, path)
-    gated = Gated(comparison.scenario.name, comparison=comparison, ended_as=ended_as)
-    policy.tell_all([gated], summary=path / SUMMARY, report=path / REPORT)
-    return gated.exit_code(lenient=policy.is_lenient)
+    judged = Judged(comparison.scenario.name, comparison=comparison, ended_as=ended_as)
+    policy.tell_all([judged], summary=path / SUMMARY, report=path / REPORT)
+    return judged.exit_code(lenient=policy.is_lenient)
 
 
 def _code_of(duel: Duel) -> ExitCode:

@@ -43,7 +43,7 @@ from loadproof.run.stopping import StopSignal
 from loadproof.rundir.files import REPORT, SUMMARY, create_run_directory
 
 if TYPE_CHECKING:
-    from loadproof.analysis.outputs.gate import Gated
+    from loadproof.analysis.outputs.judged import Judged
     from loadproof.run.assignment import Assignment
 
 RUNS_BESIDE_BASELINE: Final = 5
@@ -118,9 +118,9 @@ def _run_all(
     policy: Policy,
     *,
     is_compared: bool,
-) -> tuple[list[Gated], OutputError | None]:
+) -> tuple[list[Judged], OutputError | None]:
     """The result of each, and the error if the gate's files could not be written."""
-    gated: list[Gated] = []
+    gated: list[Judged] = []
     unwritten: OutputError | None = None
     for done, assignment in enumerate(assignments):
         gated.append(_gated(assignment, directory, stop_signal, is_compared=is_compared))
@@ -130,20 +130,20 @@ def _run_all(
     return gated, unwritten
 
 
-def _told(gated: list[Gated], unwritten: OutputError | None, directory: Path, policy: Policy) -> ExitCode:
+def _told(gated: list[Judged], unwritten: OutputError | None, directory: Path, policy: Policy) -> ExitCode:
     """Report the result to CI and notification channels; returns the exit code."""
-    from loadproof.analysis.outputs import gate as gates
+    from loadproof.analysis.outputs.judged import worst_exit_code, worst_of
 
     outcomes = gated if unwritten is None else [*gated, _unwritten(unwritten)]
     policy.tell_all(outcomes, summary=directory / SUMMARY, report=directory / SUMMARY, is_gate=True)
-    code = gates.worst_exit_code(gated, lenient=policy.is_lenient)
+    code = worst_exit_code(gated, lenient=policy.is_lenient)
     if unwritten is None:
         return code
     console.print(Text(f"INVALID  {unwritten}"), soft_wrap=True)
-    return gates.worst_of([code, ExitCode.INVALID])
+    return worst_of([code, ExitCode.INVALID])
 
 
-def _show(gated: list[Gated], directory: Path) -> None:
+def _show(gated: list[Judged], directory: Path) -> None:
     from loadproof.analysis.outputs.gate import gate_table
 
     console.print(gate_table(gated))
@@ -153,7 +153,7 @@ def _show(gated: list[Gated], directory: Path) -> None:
     judging.show_path(console, "summary", directory / SUMMARY)
 
 
-def _write(directory: Path, gated: list[Gated], *, lenient: bool) -> OutputError | None:
+def _write(directory: Path, gated: list[Judged], *, lenient: bool) -> OutputError | None:
     """Write the gate's files so far; returns the error if that fails, so that the remaining scenarios still run."""
     from loadproof.analysis.outputs.gatefile import write_gate
 
@@ -164,25 +164,25 @@ def _write(directory: Path, gated: list[Gated], *, lenient: bool) -> OutputError
     return None
 
 
-def _unwritten(error: OutputError) -> Gated:
+def _unwritten(error: OutputError) -> Judged:
     """The error about the gate's own files as a result, for those who are only notified."""
-    from loadproof.analysis.outputs.gate import Gated
+    from loadproof.analysis.outputs.judged import Judged
 
-    return Gated("the gate's files", trouble=str(error), ended_as=ExitCode.INVALID)
+    return Judged("the gate's files", trouble=str(error), ended_as=ExitCode.INVALID)
 
 
-def _unrun(assignment: Assignment, stop_signal: StopSignal) -> Gated:
+def _unrun(assignment: Assignment, stop_signal: StopSignal) -> Judged:
     """A scenario that the gate has not reached, and won't reach after a stop signal."""
-    from loadproof.analysis.outputs.gate import Gated
+    from loadproof.analysis.outputs.judged import Judged
 
     code = stop_signal.exit_code if stop_signal else ExitCode.NOTHING_MEASURED
     trouble = f"not run: the gate was {stop_signal.ending}" if stop_signal else "not run yet"
-    return Gated(assignment.scenario.name, trouble=trouble, ended_as=code)
+    return Judged(assignment.scenario.name, trouble=trouble, ended_as=code)
 
 
-def _gated(assignment: Assignment, out: Path, stop_signal: StopSignal, *, is_compared: bool) -> Gated:
+def _gated(assignment: Assignment, out: Path, stop_signal: StopSignal, *, is_compared: bool) -> Judged:
     """Run and judge one scenario of a gate; if it can't be measured, the others still are."""
-    from loadproof.analysis.outputs.gate import Gated
+    from loadproof.analysis.outputs.judged import Judged
 
     if stop_signal:
         return _unrun(assignment, stop_signal)
@@ -194,5 +194,5 @@ def _gated(assignment: Assignment, out: Path, stop_signal: StopSignal, *, is_com
     except LoadproofError as error:
         trouble = "; ".join(map(str, error.problems))
         console.print(Text(trouble), soft_wrap=True)
-        return Gated(name, trouble=trouble, ended_as=error.exit_code)
-    return Gated(name, run, verdict)
+        return Judged(name, trouble=trouble, ended_as=error.exit_code)
+    return Judged(name, run, verdict)

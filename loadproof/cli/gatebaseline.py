@@ -19,7 +19,7 @@ from loadproof.units import counted
 if TYPE_CHECKING:
     from loadproof.analysis.compare.replicates import Replicate
     from loadproof.analysis.judge.judgement import Judgement
-    from loadproof.analysis.outputs.gate import Gated
+    from loadproof.analysis.outputs.judged import Judged
     from loadproof.run.assignment import Assignment
     from loadproof.scenario.scenario import Scenario
 
@@ -85,9 +85,9 @@ def open_judgements(scenario: Scenario) -> tuple[Judgement, ...]:
     )
 
 
-def beside_baseline(gated: Sequence[Gated], before: Mapping[str, Sequence[Path]], out: Path) -> list[Gated]:
+def beside_baseline(gated: Sequence[Judged], before: Mapping[str, Sequence[Path]], out: Path) -> list[Judged]:
     """The runs, with thresholds relative to the baseline judged on all of them; then each scenario's comparison."""
-    from loadproof.analysis.outputs.gate import Gated
+    from loadproof.analysis.outputs.judged import Judged
 
     judged, compared = list(gated), []
     for name, paths in before.items():
@@ -104,33 +104,33 @@ def beside_baseline(gated: Sequence[Gated], before: Mapping[str, Sequence[Path]]
                 judged[place] = _judged_again(judged[place], comparison)
             except LoadproofError as error:
                 # Without a word on the baseline, this run is not green; the others are judged all the same.
-                judged[place] = Gated(judged[place].scenario, trouble=str(error), ended_as=ExitCode.INVALID)
+                judged[place] = Judged(judged[place].scenario, trouble=str(error), ended_as=ExitCode.INVALID)
     return [*judged, *compared]
 
 
-def _compared(baseline: Sequence[Path], candidate: Sequence[Path], out: Path, name: str) -> Gated:
+def _compared(baseline: Sequence[Path], candidate: Sequence[Path], out: Path, name: str) -> Judged:
     from loadproof.analysis.compare.comparison import compare
-    from loadproof.analysis.outputs.gate import Gated
+    from loadproof.analysis.outputs.judged import Judged
 
     was, now, left_out = usable_sides(baseline, candidate)
     comparison = compare(was, now)
     comparison = replace(comparison, findings=(*comparison.findings, *left_out))
     write_comparison(comparison, files.create_run_directory(out, f"compare-{name}"))
-    return Gated(_title(name), comparison=comparison)
+    return Judged(_title(name), comparison=comparison)
 
 
-def _uncompared(name: str, error: LoadproofError) -> Gated:
-    from loadproof.analysis.outputs.gate import Gated
+def _uncompared(name: str, error: LoadproofError) -> Judged:
+    from loadproof.analysis.outputs.judged import Judged
 
     trouble = "; ".join(map(str, error.problems)) or "no runs"
-    return Gated(_title(name), trouble=trouble, ended_as=error.exit_code)
+    return Judged(_title(name), trouble=trouble, ended_as=error.exit_code)
 
 
 def _title(name: str) -> str:
     return f"{name} and its baseline"
 
 
-def _judged_again(entry: Gated, compared: Gated) -> Gated:
+def _judged_again(entry: Judged, compared: Judged) -> Judged:
     """The run with its thresholds relative to the baseline judged on all runs."""
     if entry.run is None or compared.comparison is None or not compared.comparison.judgements:
         return entry

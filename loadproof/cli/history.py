@@ -56,9 +56,9 @@ def history(
     least = None if smallest is None else _smallest(smallest)
     paths = _runs_of(scenario, _by_scenario(directory))
     from loadproof.analysis.compare.history import history_of
-    from loadproof.analysis.outputs.gate import Gated
     from loadproof.analysis.outputs.historyconclusion import concluded_history
     from loadproof.analysis.outputs.historyfile import history_terminal
+    from loadproof.analysis.outputs.judged import Judged
     from loadproof.analysis.report.history_page import history_files
 
     past = history_of(paths, smallest=least)
@@ -66,9 +66,9 @@ def history(
     files.write_all(history_files(past, written))
     console.print(history_terminal(past))
     judging.show_path(console, "report", written / files.REPORT)
-    gated = Gated(past.scenario, result=concluded_history(past))
-    policy.tell_all([gated], summary=written / files.SUMMARY, report=written / files.REPORT)
-    raise typer.Exit(gated.exit_code(lenient=policy.is_lenient))
+    judged = Judged(past.scenario, result=concluded_history(past))
+    policy.tell_all([judged], summary=written / files.SUMMARY, report=written / files.REPORT)
+    raise typer.Exit(judged.exit_code(lenient=policy.is_lenient))
 
 
 def _smallest(text: str) -> float:

@@ -65,13 +65,14 @@ def judge_and_tell(
     run_directory: Path, baseline: Baseline | None, console: Console, policy: Policy, *, ended: Manifest | None = None
 ) -> ExitCode:
     """Judge a run directory, show verdict and report, and send notifications; returns the exit code."""
-    from loadproof.analysis.outputs.gate import Gated
+    from loadproof.analysis.outputs.judged import Judged
 
     run, verdict = judge_and_show(run_directory, baseline, console, ended=ended)
-    gated = Gated(run.manifest.scenario.name, run, verdict)
+    judged = Judged(run.manifest.scenario.name, run, verdict)
     report = run_directory / files.REPORT
-    policy.tell_all([gated], summary=run_directory / files.SUMMARY, report=report if report.exists() else run_directory)
-    return gated.exit_code(lenient=policy.is_lenient)
+    shown = report if report.exists() else run_directory
+    policy.tell_all([judged], summary=run_directory / files.SUMMARY, report=shown)
+    return judged.exit_code(lenient=policy.is_lenient)
 
 
 def judge_and_show(
@@ -204,9 +205,9 @@ def _exit_code(name: str, verdict: Verdict | None, report_path: Path, policy: Po
     """The exit code of a report that may have no verdict."""
     if verdict is None:
         return ExitCode.PASS
-    from loadproof.analysis.outputs.gate import Gated
+    from loadproof.analysis.outputs.judged import Judged
 
-    gated = Gated(name, verdict=verdict)
+    judged = Judged(name, verdict=verdict)
     summary = report_path.with_name(report_path.name.replace(files.REPORT, files.SUMMARY))
-    policy.tell_all([gated], summary=summary, report=report_path)
-    return gated.exit_code(lenient=policy.is_lenient)
+    policy.tell_all([judged], summary=summary, report=report_path)
+    return judged.exit_code(lenient=policy.is_lenient)

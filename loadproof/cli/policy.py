@@ -15,7 +15,7 @@ from loadproof.run.notify import Channel, channels_of, tell
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from loadproof.analysis.outputs.gate import Gated
+    from loadproof.analysis.outputs.judged import Judged
     from loadproof.errors import LoadproofError
 
 
@@ -43,18 +43,18 @@ class Policy:
         return self.inconclusive == "pass"
 
     def tell_all(
-        self, gated: Sequence[Gated], *, summary: Path | None, report: Path | None, is_gate: bool = False
+        self, judged: Sequence[Judged], *, summary: Path | None, report: Path | None, is_gate: bool = False
     ) -> None:
         """Report to the CI server and send notifications; a failed notification changes no verdict."""
-        self.tell_ci(gated, summary)
+        self.tell_ci(judged, summary)
         if not self.channels:
             return
         from loadproof.analysis.outputs.notice import notice_json, notice_text
 
         problems = tell(
             self.channels,
-            content=notice_json(gated, report, is_gate=is_gate, lenient=self.is_lenient),
-            text=notice_text(gated, report, is_gate=is_gate, lenient=self.is_lenient),
+            content=notice_json(judged, report, is_gate=is_gate, lenient=self.is_lenient),
+            text=notice_text(judged, report, is_gate=is_gate, lenient=self.is_lenient),
         )
         for problem in problems:
             note(problem)
@@ -62,20 +62,19 @@ class Policy:
     def tell_trouble(self, name: str, error: LoadproofError) -> None:
         """Report that nothing could be measured."""
         if self.channels:
-            from loadproof.analysis.outputs.gate import Gated
+            from loadproof.analysis.outputs.judged import Judged
 
             trouble = "; ".join(map(str, error.problems))
-            gated = Gated(name, trouble=trouble, ended_as=error.exit_code)
-            self.tell_all([gated], summary=None, report=None)
+            judged = Judged(name, trouble=trouble, ended_as=error.exit_code)
+            self.tell_all([judged], summary=None, report=None)
 
-    def tell_ci(self, gated: Sequence[Gated], summary: Path | None) -> None:
+    def tell_ci(self, judged: Sequence[Judged], summary: Path | None) -> None:
         """Report each threshold that did not pass, and write the summary for the workflow's page."""
         if self.annotate is None:
             return
-        from loadproof.analysis.outputs.gate import github_annotations
-
-        for command in github_annotations(gated, lenient=self.is_lenient):
-            sys.stdout.write(f"{command}\n")
+        for entry in judged:
+            for command in entry.annotations(lenient=self.is_lenient):
+                sys.stdout.write(f"{command}\n")
         shown = os.environ.get("GITHUB_STEP_SUMMARY")
         if shown and summary:
             try:

@@ -17,7 +17,7 @@ from loadproof.analysis.audit.auditing import audits_of
 from loadproof.analysis.frames.run import load_run
 from loadproof.analysis.judge import journalled
 from loadproof.analysis.judge.verdict import verdict_on_run
-from loadproof.analysis.outputs.gate import Gated, github_annotations
+from loadproof.analysis.outputs.judged import Judged
 from loadproof.analysis.outputs.tables import terminal_view
 from loadproof.analysis.outputs.verdictschema import verdict_schema
 from loadproof.analysis.report.run_page import run_files
@@ -134,7 +134,7 @@ def test_every_output_has_the_audit_and_its_promises(tmp_path):
     console = Console(width=200, record=True)
     console.print(terminal_view(verdict))
     assert "limits: health: quota: " in console.export_text()
-    assert any("audit of limits" in line for line in github_annotations([Gated("x", run, verdict)], lenient=False))
+    assert any("audit of limits" in line for line in Judged("x", run, verdict).annotations(lenient=False))
 
 
 @pytest.mark.slow

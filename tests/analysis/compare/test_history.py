@@ -18,7 +18,6 @@ from loadproof.analysis.compare.history import RunHistory, Stretch, Trend, histo
 from loadproof.analysis.compare.replicates import Replicate, Row
 from loadproof.analysis.compare.sides import machine_of
 from loadproof.analysis.estimates.estimate import exact
-from loadproof.analysis.outputs.gate import Gated, github_annotations
 from loadproof.analysis.outputs.historyconclusion import ENOUGH, concluded_history, headline, history_step, run_text
 from loadproof.analysis.outputs.historyfile import (
     history_json,
@@ -26,6 +25,7 @@ from loadproof.analysis.outputs.historyfile import (
     history_schema,
     history_terminal,
 )
+from loadproof.analysis.outputs.judged import Judged
 from loadproof.analysis.outputs.junit import HELD
 from loadproof.analysis.report import history_page
 from loadproof.analysis.report.history_page import history_files, render_history
@@ -381,7 +381,7 @@ def test_every_output_says_whether_it_alarms(tmp_path, monkeypatch, values, brok
             "target gone": {HELD},
         }[word]
     )
-    lines = list(github_annotations([Gated("synthetic", result=concluded)], lenient=False))
+    lines = list(Judged("synthetic", result=concluded).annotations(lenient=False))
     assert bool(lines) is (verdict != "PASS")
     assert all(line.startswith(f"::error title=synthetic%3A {verdict}::") for line in lines)
 

@@ -23,7 +23,7 @@ from loadproof.analysis.outputs.capacityfile import (
     sentence_of,
 )
 from loadproof.analysis.outputs.capacityresults import concluded_capacity
-from loadproof.analysis.outputs.gate import Gated, github_annotations
+from loadproof.analysis.outputs.judged import Judged
 from loadproof.analysis.outputs.junit import HELD, TRUSTED
 from loadproof.analysis.report.capacity_page import write_capacity
 from loadproof.errors import ExitCode
@@ -100,7 +100,7 @@ def test_only_a_quick_search_is_told_to_leave_quick_out(is_quick):
 def test_every_ending_has_its_exit_code():
     """All endings there are."""
     codes = {
-        found: Gated("x", result=concluded_capacity(two_goals(), result(found))).exit_code(lenient=False)
+        found: Judged("x", result=concluded_capacity(two_goals(), result(found))).exit_code(lenient=False)
         for found in Found
     }
     assert codes[Found.FOUND] is codes[Found.ROUGH] is ExitCode.PASS
@@ -124,7 +124,7 @@ def test_a_ci_job_gets_a_test_case_and_an_annotation_for_what_went_wrong(found, 
     assert suite.get("name") == "loadproof.capacity.simulated"
     (broken,) = [each for each in suite if each.get("name") == case]
     assert [(child.tag, child.get("message")) for child in broken] == [(kind, "Not found: because of <this>.")]
-    (line,) = github_annotations([Gated("simulated", result=concluded)], lenient=False)
+    (line,) = Judged("simulated", result=concluded).annotations(lenient=False)
     assert line.startswith("::error title=simulated%3A ")
     assert line.endswith("::Not found: because of <this>.")
     held = concluded_capacity(two_goals(), result(Found.FOUND, half=Estimate(975.2, 957.1, 993.4, 21)))

@@ -12,14 +12,12 @@ import pytest
 from loadproof.analysis.frames.run import load_run
 from loadproof.analysis.judge.verdict import EXIT_CODES, Verdict, verdict_on_run
 from loadproof.analysis.outputs.gate import (
-    Gated,
     gate_junit,
     gate_markdown,
     gate_table,
-    github_annotations,
-    worst_exit_code,
 )
 from loadproof.analysis.outputs.gatefile import gate_json, gate_schema
+from loadproof.analysis.outputs.judged import Judged, worst_exit_code
 from loadproof.analysis.word import Word
 from loadproof.errors import ExitCode
 from simulation.rundirs import outcomes, scenario, write_run
@@ -29,7 +27,7 @@ THIN = scenario(thresholds=[{"endpoint": "webhooks", "expect": "p(99) < 200 ms"}
 
 
 @pytest.fixture(scope="module")
-def gated(tmp_path_factory) -> dict[str, Gated]:
+def gated(tmp_path_factory) -> dict[str, Judged]:
     """One scenario for each kind of end."""
     path = tmp_path_factory.mktemp("gated")
     written = {
@@ -41,9 +39,9 @@ def gated(tmp_path_factory) -> dict[str, Gated]:
     found = {}
     for name, directory in written.items():
         run = load_run(directory)
-        found[name] = Gated(name, run, verdict_on_run(run))
-    found["unmeasured"] = Gated("unmeasured", trouble="http://127.0.0.1:1: no HTTP answer")
-    found["never ran"] = Gated("never ran", trouble="not run", ended_as=ExitCode.TERMINATED)
+        found[name] = Judged(name, run, verdict_on_run(run))
+    found["unmeasured"] = Judged("unmeasured", trouble="http://127.0.0.1:1: no HTTP answer")
+    found["never ran"] = Judged("never ran", trouble="not run", ended_as=ExitCode.TERMINATED)
     return found
 
 
@@ -94,19 +92,19 @@ def test_every_scenario_is_in_every_summary(gated):
 
 def test_github_gets_annotations_for_what_did_not_pass(gated):
     """One line each: errors, or warnings for what counts as green."""
-    assert list(github_annotations([gated["pass"]], lenient=False)) == []
-    (failed, *_) = github_annotations([gated["fail"]], lenient=False)
+    assert list(gated["pass"].annotations(lenient=False)) == []
+    (failed, *_) = gated["fail"].annotations(lenient=False)
     assert failed.startswith("::error title=fail%3A FAIL::")
     assert "error_ratio < 1 %25" in failed
-    (thin,) = github_annotations([gated["inconclusive"]], lenient=True)
+    (thin,) = gated["inconclusive"].annotations(lenient=True)
     assert thin.startswith("::warning title=inconclusive%3A INCONCLUSIVE::")
-    (unmeasured,) = github_annotations([gated["unmeasured"]], lenient=False)
+    (unmeasured,) = gated["unmeasured"].annotations(lenient=False)
     assert unmeasured.endswith("::http://127.0.0.1:1: no HTTP answer")
 
 
 def test_hostile_text_stays_on_its_line():
     """It starts neither a new line nor a new command."""
-    (line,) = github_annotations([Gated("a,b:c\n::error::x", trouble="one\n::error::two")], lenient=False)
+    (line,) = Judged("a,b:c\n::error::x", trouble="one\n::error::two").annotations(lenient=False)
     assert "\n" not in line
     assert line.count("::") == 4
 
@@ -114,7 +112,7 @@ def test_hostile_text_stays_on_its_line():
 @pytest.mark.parametrize("word", Word)
 def test_lenient_only_accepts_inconclusive(word):
     """Any other word keeps its exit code, even for a report without a run."""
-    found = Gated("log", verdict=Verdict(word, "", "", (), ()))
+    found = Judged("log", verdict=Verdict(word, "", "", (), ()))
     assert found.exit_code(lenient=False) is EXIT_CODES[word]
     assert found.exit_code(lenient=True) is (ExitCode.PASS if word is Word.INCONCLUSIVE else EXIT_CODES[word])
 

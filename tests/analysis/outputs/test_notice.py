@@ -9,7 +9,7 @@ import pytest
 
 from loadproof.analysis.frames.run import load_run
 from loadproof.analysis.judge.verdict import verdict_on_run
-from loadproof.analysis.outputs.gate import Gated
+from loadproof.analysis.outputs.judged import Judged
 from loadproof.analysis.outputs.notice import LONGEST_TEXT, notice_json, notice_text
 from loadproof.errors import ExitCode
 from loadproof.outcome import Outcome
@@ -21,27 +21,27 @@ REPORT = Path("reports/run/report.html")
 @pytest.fixture(scope="module")
 def passed(tmp_path_factory):
     run = load_run(write_run(tmp_path_factory.mktemp("passed")))
-    return Gated("good", run, verdict_on_run(run))
+    return Judged("good", run, verdict_on_run(run))
 
 
 @pytest.fixture(scope="module")
 def failed(tmp_path_factory):
     run = load_run(write_run(tmp_path_factory.mktemp("failed"), outcomes_of=outcomes(server_error=0.2)))
-    return Gated("bad", run, verdict_on_run(run))
+    return Judged("bad", run, verdict_on_run(run))
 
 
 @pytest.fixture(scope="module")
 def thin(tmp_path_factory):
     thresholds = [{"endpoint": "webhooks", "expect": "p(99) < 200 ms"}, {"expect": "goodput_ratio >= 98 %"}]
     run = load_run(write_run(tmp_path_factory.mktemp("thin"), plan=scenario(thresholds=thresholds)))
-    return Gated("thin", run, verdict_on_run(run))
+    return Judged("thin", run, verdict_on_run(run))
 
 
-DOWN = Gated("down", trouble="http://127.0.0.1:1: no HTTP answer", ended_as=ExitCode.NOTHING_MEASURED)
+DOWN = Judged("down", trouble="http://127.0.0.1:1: no HTTP answer", ended_as=ExitCode.NOTHING_MEASURED)
 
 
-def told(*gated, is_gate=False, lenient=False, report=REPORT):
-    return json.loads(notice_json(gated, report, is_gate=is_gate, lenient=lenient))
+def told(*judged, is_gate=False, lenient=False, report=REPORT):
+    return json.loads(notice_json(judged, report, is_gate=is_gate, lenient=lenient))
 
 
 @pytest.mark.slow
@@ -84,7 +84,7 @@ def test_a_scenario_that_was_not_measured_is_reported_as_such(passed):
 
 
 def test_csvs_have_a_word_and_no_counts(failed):
-    notice = told(Gated("run", verdict=failed.verdict))
+    notice = told(Judged("run", verdict=failed.verdict))
     assert (notice["word"], notice["counts"], notice["target"]) == ("FAIL", None, None)
 
 
@@ -108,7 +108,7 @@ def test_the_text_of_a_gate_begins_with_its_word(passed, failed):
 
 def test_the_text_is_inert_and_of_bounded_length():
     """Names and reasons come from files that anyone could have written."""
-    hostile = Gated("\x1b[31mred\nline", trouble="x" * 10_000)
+    hostile = Judged("\x1b[31mred\nline", trouble="x" * 10_000)
     text = notice_text([hostile] * 50, None, is_gate=True, lenient=False)
     assert "\x1b" not in text
     assert len(text) <= LONGEST_TEXT

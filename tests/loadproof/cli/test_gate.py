@@ -13,7 +13,7 @@ from rich.console import Console
 from loadproof.analysis.frames.run import load_run
 from loadproof.analysis.judge.judgement import Wanting
 from loadproof.analysis.judge.verdict import deciding_reason, verdict_on_run
-from loadproof.analysis.outputs.gate import Gated
+from loadproof.analysis.outputs.judged import Judged
 from loadproof.cli import gate
 from loadproof.cli.gatebaseline import open_judgements
 from loadproof.run import environment
@@ -32,7 +32,7 @@ def test_paths_stay_whole_in_a_narrow_log(tmp_path, monkeypatch):
     monkeypatch.setattr(gate, "console", Console(file=output, width=40))
     run = load_run(write_run(tmp_path / "a directory of some length" / "run"))
     (run.path / files.REPORT).write_text("")
-    gate._show([Gated("quick", run, verdict_on_run(run)), Gated("none", trouble="it was down")], tmp_path)
+    gate._show([Judged("quick", run, verdict_on_run(run)), Judged("none", trouble="it was down")], tmp_path)
     lines = output.getvalue().splitlines()
     assert f"quick PASS: {run.path / files.REPORT}" in lines
     assert f"summary: {tmp_path / files.SUMMARY}" in lines
