@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Final
 
+from loadproof.analysis.word import PRECEDENCE, Word
+
 if TYPE_CHECKING:
     from bench.properties.rows import Row
 
-WORST_FIRST: Final = ("FAIL", "INCONCLUSIVE", "PASS")
 NOT_JUDGED: Final = "INCONCLUSIVE"
 
 
@@ -53,5 +54,5 @@ def cell_of(row: Row, verdicts: Mapping[str, Mapping[str, Any] | None]) -> Cell:
 
 
 def _worst(deciding: Sequence[Judged]) -> Cell:
-    worst = min(deciding, key=lambda judgement: WORST_FIRST.index(judgement.word))
+    worst = min(deciding, key=lambda judgement: PRECEDENCE.index(Word(judgement.word)))
     return Cell(worst.word, f"{worst.name}: {worst.reason}")

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,7 +21,10 @@ _MOST_S: Final = 400
 
 
 def play(played: Played, column: Column, *, is_quick: bool, keep: Path | None) -> dict[str, Any] | None:
-    """The content of verdict.json; None if there is none. `keep`: a directory for the run's files."""
+    """The content of verdict.json; None if there is none, for example because the run took too long.
+
+    `keep`: a directory for the run's files.
+    """
     with tempfile.TemporaryDirectory() as temporary:
         out = (keep or Path(temporary)) / f"{column.name}-{played.scenario}"
         changes = [option for change in (played.quick if is_quick else ()) for option in ("--set", change)]
@@ -32,10 +36,20 @@ def play(played: Played, column: Column, *, is_quick: bool, keep: Path | None) -
             stdout=subprocess.DEVNULL,
         )
         try:
-            process.wait(_MOST_S)
+            # A run that hangs has no verdict; the other cells still get theirs.
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_MOST_S)
         finally:
-            # SIGTERM, not SIGKILL: it has children to stop and a report to write.
-            process.terminate()
-            process.wait(60)
+            _end(process)
         verdicts = sorted(out.glob("*/verdict.json"))
         return json.loads(verdicts[-1].read_text()) if verdicts else None
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """By SIGTERM, because it has children to stop and a report to write; by SIGKILL if it doesn't heed it."""
+    process.terminate()
+    try:
+        process.wait(60)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

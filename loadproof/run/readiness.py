@@ -44,17 +44,20 @@ def address(
             if not chunk:
                 break
             *lines, unread = (unread + chunk).split(b"\n")
-            for line in lines:
+            for number, line in enumerate(lines, 1):
                 if line.startswith(prefix.encode()):
-                    threading.Thread(target=_keep, args=[output, log], daemon=True).start()
+                    rest = b"\n".join([*lines[number:], unread])
+                    threading.Thread(target=_keep, args=[rest, output, log], daemon=True).start()
                     return line.removeprefix(prefix.encode()).decode(errors="replace").strip()
                 append(log, line + b"\n")
+    append(log, unread)
     raise TargetError(Problem(what, "did not get ready", f"see {log}", got=_last_line(log)))
 
 
-def _keep(output: IO[bytes], log: Path) -> None:
-    """Copy later output to the log: a pipe that isn't read fills up and blocks its writer."""
+def _keep(rest: bytes, output: IO[bytes], log: Path) -> None:
+    """Copy the rest of what was read, and later output, to the log: a pipe that nobody reads blocks its writer."""
     with suppress(OSError, ValueError):
+        append(log, rest)
         while chunk := os.read(output.fileno(), _CHUNK_BYTES):
             append(log, chunk)
 

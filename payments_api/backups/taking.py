@@ -142,9 +142,9 @@ def _throw_out_old(place: Place, name: str, keep: Keep) -> int:
     # A backup without its payload must not count as the newest of its day, or a good one would be deleted.
     whole = [backup for backup in ours if backup.text + PAYLOAD_SUFFIX in sizes]
     old = to_delete(whole, keep) + [backup for backup in to_delete(ours, keep) if backup not in whole]
-    for backup in old:
-        if backup.text != name:
-            # The manifest goes first, so that nobody finds half a backup.
-            place.delete(backup.text + MANIFEST_SUFFIX)
-            place.delete(backup.text + PAYLOAD_SUFFIX)
-    return len(old)
+    deleted = [backup for backup in old if backup.text != name]
+    for backup in deleted:
+        # The manifest goes first, so that nobody finds half a backup.
+        place.delete(backup.text + MANIFEST_SUFFIX)
+        place.delete(backup.text + PAYLOAD_SUFFIX)
+    return len(deleted)

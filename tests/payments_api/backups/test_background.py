@@ -23,13 +23,7 @@ from payments_api.backups.mistakes import BackupError
 from payments_api.backups.options import BackupOptions
 from payments_api.backups.retention import Keep
 from tests.payments_api.backups.books import back_up, names, new_ledger, payload
-
-
-def eventually(holds: Callable[[], object], *, within_s: float = 90.0) -> None:
-    deadline_s = time.monotonic() + within_s
-    while not holds():
-        assert time.monotonic() < deadline_s, "never came true"
-        time.sleep(0.05)
+from tests.waiting import eventually
 
 
 def options(place: Path | str, timeout_s: int = 60) -> BackupOptions:

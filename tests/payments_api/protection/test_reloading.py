@@ -23,6 +23,7 @@ from payments_api.protection.options import Options
 from payments_api.protection.protection import Protection
 from payments_api.protection.reloading import ReloadedFile, Watcher, in_time
 from tests.addresses import session_from
+from tests.waiting import eventually
 
 
 class Listed:
@@ -44,13 +45,6 @@ class Listed:
     def look(self, **how: bool) -> int:
         self.file.check(**how)
         return len(self.file.value)
-
-
-def until(is_so) -> None:
-    deadline_s = time.monotonic() + 10
-    while not is_so():
-        assert time.monotonic() < deadline_s
-        time.sleep(0.01)
 
 
 @pytest.fixture
@@ -127,12 +121,12 @@ def test_the_watcher_checks_by_itself_until_stopped(listed):
     watcher = Watcher([listed.file], poll_s=0.01)
     watcher.start()
     listed.path.write_text("10.0.0.0/8\n::1\n")
-    until(lambda: len(listed.file.value) == 2)
+    eventually(lambda: len(listed.file.value) == 2)
     watcher.stop()
     assert "protection-lists" not in {thread.name for thread in threading.enumerate()}
     watcher.start()
     listed.path.write_text("10.0.0.0/8\n::1\n::2\n")
-    until(lambda: len(listed.file.value) == 3)
+    eventually(lambda: len(listed.file.value) == 3)
     watcher.stop()
 
 
@@ -143,14 +137,14 @@ def test_a_file_that_is_not_regular_is_reported_and_does_not_stop_the_watcher(li
     watcher.start()
     listed.path.unlink()
     make(listed.path)
-    until(lambda: listed.problems)
+    eventually(lambda: listed.problems)
     assert listed.problems[0][0] == "list-deny-not-reloaded"
     if listed.path.is_dir():
         listed.path.rmdir()
     else:
         listed.path.unlink()
     listed.path.write_text("10.0.0.0/8\n::1\n")
-    until(lambda: len(listed.file.value) == 2)
+    eventually(lambda: len(listed.file.value) == 2)
     watcher.stop()
 
 
@@ -168,17 +162,17 @@ def test_a_hanging_list_is_an_incident_until_it_answers_and_does_not_block_other
     watcher.start()
     for listed in (hanging, other):
         listed.path.write_text("::1\n::2\n")
-    until(lambda: hanging.problems)
+    eventually(lambda: hanging.problems)
     assert "no answer for 0.1 s" in hanging.problems[0][1]
-    until(lambda: len(other.file.value) == 2)
+    eventually(lambda: len(other.file.value) == 2)
     assert len(hanging.file.value) == 1
     gate.set()
-    until(lambda: len(hanging.file.value) == 2)
-    until(lambda: len(hanging.problems) == 2)
+    eventually(lambda: len(hanging.file.value) == 2)
+    eventually(lambda: len(hanging.problems) == 2)
     assert [name for name, _ in hanging.problems] == ["list-deny-not-reloaded", "list-deny-recovered"]
     gate.clear()
     hanging.path.write_text("::1\n")
-    until(lambda: len(hanging.problems) == 3)
+    eventually(lambda: len(hanging.problems) == 3)
     watcher.stop()
     assert not gate.is_set()
     gate.set()

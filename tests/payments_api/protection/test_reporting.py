@@ -12,16 +12,10 @@ from payments_api.protection.metrics import ProtectionMetrics
 from payments_api.protection.options import Options
 from payments_api.protection.protection import Protection
 from payments_api.protection.reporting import _MOST_WAITING, Reporter
+from tests.waiting import eventually
 
 NOWHERE = "redis://127.0.0.1:9/0"
 OPTIONS = Options(limiter="redis", redis_url=NOWHERE, limits={"other": "2/min"})
-
-
-def until(is_so) -> None:
-    deadline_s = time.monotonic() + 10
-    while not is_so():
-        assert time.monotonic() < deadline_s
-        time.sleep(0.01)
 
 
 def admitted_without_redis(on_problem) -> list[bool]:
@@ -82,9 +76,9 @@ def test_on_problem_may_raise_without_stopping_the_reloading_of_lists(tmp_path):
     async def reload() -> None:
         async with protection.running():
             deny.write_text("nonsense\n")
-            await asyncio.to_thread(until, lambda: told)
+            await asyncio.to_thread(eventually, lambda: told)
             deny.write_text("10.0.0.0/8\n::1\n")
-            await asyncio.to_thread(until, lambda: len(protection._deny.value) == 2)
+            await asyncio.to_thread(eventually, lambda: len(protection._deny.value) == 2)
 
     asyncio.run(reload())
     assert told == ["list-deny-not-reloaded", "list-deny-recovered"]
@@ -95,7 +89,7 @@ def test_on_problem_may_hang_and_further_reports_are_logged(caplog):
     gate, told = threading.Event(), []
     reporter = Reporter(lambda name, _: (told.append(name), gate.wait(10)))
     reporter("first", "")
-    until(lambda: told)
+    eventually(lambda: told)
     for number in range(_MOST_WAITING + 1):
         reporter(f"later-{number}", "")
     assert [record.getMessage() for record in caplog.records] == [f"later-{_MOST_WAITING}:  (nobody could be told)"]
