@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from locust import User
 from locust.exception import StopUser
 
-from loadproof.internals.locustusers import is_stopping
+from loadproof.internals.locustusers import is_stopping, set_aside
 from loadproof.outcome import BACKED_OFF, MISSED
 from loadproof.plan.pacing import BURST_SPREAD_S, Due
 from loadproof.users.post import THIS_PROCESS, Post
@@ -57,6 +57,8 @@ class TurnTaker(User):
         # Requests before the first turn, such as in `on_start`, belong to no turn.
         self._due_is_served = True
         self._is_setting_up = True
+        self._is_counted = False
+        """It is one of the users present."""
         self._is_set_up = False
         """It has reached its first turn."""
         self._answering_s = 0.0
@@ -101,8 +103,10 @@ class TurnTaker(User):
         """Like Locust's: starts the user's life in the closed model, from `on_start` to `on_stop`."""
         came_s = self.workload.now_s()
         self._time.came(self.endpoint, came_s)
+        self._is_counted = True
         self._due = Due(self.workload.first_step(came_s))
         self.on_start = functools.partial(self._set_up, self.on_start)  # type: ignore[method-assign]
+        self.on_stop = functools.partial(self._clear_up, self.on_stop)  # type: ignore[method-assign]
         life: Greenlet = super().start(group)
         life.rawlink(self._leave)
         return life
@@ -116,13 +120,23 @@ class TurnTaker(User):
             # Its turn was due, but nothing woke it before it ended: the whole process was stalled.
             self._time.late(self.endpoint, self._due.at_s, until_s)
         self._end_back_off(now_s)
-        self._time.left(self.endpoint, now_s)
+        self._let_go(now_s)
         self.workload.clients.leave(self.endpoint, self.identity)
 
     def stop(self, force: bool = False) -> bool:
         """Like Locust's; from here on, waiting makes it miss no more turns."""
         self._stopped_s = min(self._stopped_s, self.workload.now_s())
-        return bool(super().stop(force))
+        has_ended = bool(super().stop(force))
+        if not has_ended:
+            self._let_go(self._stopped_s)
+        return has_ended
+
+    def _let_go(self, now_s: float) -> None:
+        """It is no longer one of the users present, though it may have to finish its turn, or what `on_stop` does."""
+        if self._is_counted:
+            self._is_counted = False
+            self._time.left(self.endpoint, now_s)
+            set_aside(self)
 
     def _take_turns(self) -> None:
         """Run task after task at this user's pace, until Locust wants it to stop."""
@@ -157,6 +171,12 @@ class TurnTaker(User):
         except StopUser:
             if not self._has_given_up:
                 raise
+
+    def _clear_up(self, on_stop: Callable[[], None]) -> None:
+        if self._is_setting_up:
+            # Otherwise its own code has called it in the middle of a turn.
+            self._let_go(self.workload.now_s())
+        on_stop()
 
     @property
     def _has_given_up(self) -> bool:

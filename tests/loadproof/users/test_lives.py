@@ -119,6 +119,51 @@ def test_after_its_stop_a_late_answer_costs_a_user_no_turns():
     assert played.user._stopped_s == pytest.approx(5.0)
 
 
+def test_a_user_that_only_finishes_its_turn_keeps_no_other_from_coming():
+    """Locust starts as many as are missing in the group; at the end of the run it waits for all of them."""
+    played, group = PlayedUser(takes_s=lambda _: 20.0), Group()
+    life = played.user.start(group)
+    played.time.advance_to(5.0)
+    assert life in group
+    played.user.stop()
+    assert life not in group
+    assert not life.ready()
+    assert there(played) == 0
+    events = played.user.environment.events
+    events.test_stopping.fire(environment=played.user.environment)
+    assert life in group
+    life.kill(block=False)
+    played.time.advance_to(6.0)
+    assert not group
+    assert there(played) == 0
+
+
+def test_a_user_that_says_goodbye_keeps_no_other_from_coming():
+    """The answer to its last request takes 20 s."""
+    played, group = PlayedUser(takes_s=lambda number: 20.0 if number == 2 else 0.1), Group()
+    type(played.user).on_stop = ask
+    life = played.user.start(group)
+    played.time.advance_to(1.0)
+    gevent.spawn(played.user.stop, force=True)
+    played.time.advance_to(5.0)
+    assert played.sent_s == [0.5, 1.0]
+    assert life not in group
+    assert not life.ready()
+    assert there(played) == 0
+    played.time.advance_to(22.0)
+    assert life.ready()
+
+
+def test_a_user_whose_task_calls_its_own_on_stop_stays():
+    """It goes on after that."""
+    played, group = PlayedUser(task=lambda user: (user.on_stop(), ask(user))), Group()
+    life = played.user.start(group)
+    played.time.advance_to(5.0)
+    assert played.sent_s == [0.5, 2.5, 4.5]
+    assert life in group
+    assert there(played) == 1
+
+
 @pytest.mark.parametrize(
     ("status", "check", "outcome", "reason"),
     [
