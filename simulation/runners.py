@@ -69,6 +69,7 @@ class PlayedRunner(FakeRunner):
         self.users = Group()
         self._time = time
         self._has_begun = self._is_ending = False
+        self._spawning: gevent.Greenlet | None = None
 
     @property
     def user_count(self) -> int:
@@ -82,6 +83,15 @@ class PlayedRunner(FakeRunner):
         if not self._has_begun:
             self._has_begun = True
             self.environment.events.test_start.fire(environment=self.environment)
+
+    def soon_have_users(self, wanted: dict[str, int]) -> None:
+        """Like `have_users`, instead of what it still waits for."""
+        self._end_spawning()
+        self._spawning = gevent.spawn(self.have_users, wanted)
+
+    def _end_spawning(self) -> None:
+        if self._spawning is not None:
+            self._spawning.kill()
 
     def have_users(self, wanted: dict[str, int]) -> None:
         """Have this many users of each class: start missing ones and stop surplus ones."""
@@ -97,6 +107,8 @@ class PlayedRunner(FakeRunner):
     def stop(self) -> None:
         """Stop all users; they may finish what they are doing, up to Locust's stop timeout."""
         if not self.has_stopped:
+            self.environment.events.test_stopping.fire(environment=self.environment)
+            self._end_spawning()
             self._stop_users([greenlet.args[0] for greenlet in self.users if greenlet.args])
             self.has_stopped = True
 
@@ -113,8 +125,10 @@ class PlayedRunner(FakeRunner):
         ended = Event()
         gevent.spawn(lambda: (ending.join(), ended.set()))
         entry = self._time.call_at(self.awake_s(self._time.now_s + _STOP_TIMEOUT_S), ended.set)
-        ended.wait()
-        entry.cancel()
+        try:
+            ended.wait()
+        finally:
+            entry.cancel()
 
     def quit(self) -> None:
         """Stop and exit cleanly."""
@@ -144,7 +158,7 @@ class PlayedWorker(PlayedRunner):
         if msg.data["timestamp"] > self._newest_s and not self.has_stopped:
             self._newest_s = msg.data["timestamp"]
             self.begin()
-            gevent.spawn(self.have_users, msg.data["user_classes_count"])
+            self.soon_have_users(msg.data["user_classes_count"])
 
 
 class Leader(PlayedRunner):
@@ -189,7 +203,7 @@ class Leader(PlayedRunner):
         return [WorkerNode("local")]
 
     def give_out(self, wanted: dict[str, dict[str, int]]) -> None:
-        self.have_users(wanted["local"])
+        self.soon_have_users(wanted["local"])
 
 
 class PlayedMaster(Leader):

@@ -27,7 +27,7 @@ from loadproof.http.messages import Request
 from loadproof.httpuser.session import HttpSession
 from loadproof.internals.locustclients import body_read, follow_requests
 from loadproof.internals.locustevents import hear_requests
-from loadproof.internals.locustusers import follow_users, is_stopping
+from loadproof.internals.locustusers import follow_users, is_stopping, set_aside
 from loadproof.outcome import Outcome
 from loadproof.users.post import THIS_PROCESS
 from loadproof.users.tokenkeeper import Recorded
@@ -128,7 +128,8 @@ class Following:
                 self._post.recorder.user_time.late(kind, first_s, left_s)
 
     def _leave_by(self, life: Life, on_stop: Callable[[], None]) -> None:
-        life.leave(self._post.workload().now_s())
+        if life.leave(self._post.workload().now_s()):
+            set_aside(life.user)
         on_stop()
 
     def _enter_set(self, _: User, execute: Callable[[], None]) -> None:

@@ -79,10 +79,12 @@ class Life:
         stayed_s = now_s - self.due_s
         return stayed_s if self.set_up_s == math.inf and self.slow_s < stayed_s / 2 else 0.0
 
-    def leave(self, now_s: float) -> None:
+    def leave(self, now_s: float) -> bool:
         """Its `on_stop` begins; ignored if the user's own code calls it within a task or before the first one."""
-        if not self.is_in_turn and self.set_up_s < math.inf:
-            self.leaves_s = now_s
+        if self.is_in_turn or self.set_up_s == math.inf:
+            return False
+        self.leaves_s = now_s
+        return True
 
     def begin_turn(self, waited: Wait, now_s: float, user_time: UserTime) -> None:
         """A task begins. If a paced user didn't have to wait for it, answers may have cost it turns."""

@@ -6,18 +6,47 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakKeyDictionary
 
+from gevent.pool import Group
 from locust import User
 from locust.user.task import LOCUST_STATE_STOPPING, TaskSet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_ASIDE: Final[WeakKeyDictionary[Group, Group]] = WeakKeyDictionary()
+"""By the group in which Locust counts users: those that are leaving."""
+
 
 def is_stopping(user: User) -> bool:
     """Whether Locust wants this user to end at its next wait. Source: locust/user/users.py, User.stop."""
     return bool(user._state == LOCUST_STATE_STOPPING)
+
+
+def set_aside(user: User) -> None:
+    """Don't count a user that is leaving any more: Locust would start no other while this one still waits.
+
+    When the run stops, it is with the others again, so that Locust waits for it.
+
+    Source: locust/runners.py, user_classes_count and Runner.stop; gevent/pool.py, Group.
+    """
+    users, life = user.group, user.greenlet
+    if life not in users:
+        return
+    aside = _ASIDE.get(users)
+    if aside is None:
+        aside = _ASIDE[users] = Group()
+        user.environment.events.test_stopping.add_listener(functools.partial(_bring_back, users, aside))
+    aside.add(life)
+    users.discard(life)
+
+
+def _bring_back(users: Group, aside: Group, **_: object) -> None:
+    for life in list(aside):
+        aside.discard(life)
+        users.add(life)
 
 
 def last_pacing(user: User) -> tuple[float, float]:
@@ -45,10 +74,11 @@ def follow_users(
 ) -> None:
     """From now on, route each user's life through `live`, and each of its tasks through `take_turn`.
 
-    Each gets a function that runs it. `enter_set` is called for nested task sets, whose tasks are routed as well.
+    Each gets a function that runs it. `enter_set` is called for nested task sets, whose tasks are routed as well. Users
+    that are told to leave in the middle of a task are set aside.
 
-    Source: locust/user/users.py, User.run; locust/user/task.py, TaskSet.run, which only reaches tasks through
-    execute_next_task: a task set may override execute_task.
+    Source: locust/user/users.py, User.run and User.stop; locust/user/task.py, TaskSet.run, which only reaches tasks
+    through execute_next_task: a task set may override execute_task.
     """
     run: Callable[[User], None] = User.run
 
@@ -56,6 +86,15 @@ def follow_users(
         live(user, functools.partial(run, user))
 
     User.run = followed_run  # type: ignore[method-assign, misc]  # it is final for users' own classes
+    stop: Callable[[User, bool], bool] = User.stop
+
+    def stop_aside(user: User, force: bool = False) -> bool:
+        has_ended = bool(stop(user, force))
+        if not has_ended:
+            set_aside(user)
+        return has_ended
+
+    User.stop = stop_aside  # type: ignore[method-assign, assignment]
 
     execute: Callable[[TaskSet], None] = TaskSet.execute_next_task
 

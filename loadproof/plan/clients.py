@@ -8,6 +8,7 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
+from loadproof.plan.phases import falls_of, plan_phases, users_made_at
 from loadproof.scenario.scenario import HeaderClients
 
 if TYPE_CHECKING:
@@ -152,11 +153,22 @@ def highest_client_index(scenario: Scenario) -> int:
     """
     if scenario.model == "open":
         return scenario.client_total - 1
-    most = scenario.client_total if _has_one_level(scenario) else 2 * scenario.client_total
+    most = scenario.client_total
+    if leavers := _most_leaving(scenario):
+        most += max(most, leavers)
     return most * max(len(scenario.mix), 1) - 1
 
 
-def _has_one_level(scenario: Scenario) -> bool:
-    """Whether users only arrive, and none leaves before the end."""
-    levels = [phase.users or 0 for phase in scenario.phases]
-    return levels == sorted(levels)
+def _most_leaving(scenario: Scenario) -> int:
+    """Users of the closed model that may be leaving at a time: all told to while a journey's answers may take."""
+    spans = plan_phases(scenario)
+    falls = [(at_s, users_made_at(spans, at_s - 1e-6) - users_made_at(spans, at_s)) for at_s in falls_of(spans)]
+    longest = max((len(scenario.requests_of(kind)) for kind in scenario.mix), default=1)
+    most = leaving = first = 0
+    for at_s, users in falls:
+        leaving += users
+        while falls[first][0] <= at_s - longest * scenario.timeouts.stop_s:
+            leaving -= falls[first][1]
+            first += 1
+        most = max(most, leaving)
+    return most

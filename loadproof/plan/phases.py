@@ -136,6 +136,12 @@ def changes_of(spans: Sequence[PhaseSpan]) -> list[float]:
     return [at_s for at_s in moments if users_made_at(spans, at_s) != users_made_at(spans, at_s - 1e-6)] + steps[-1:]
 
 
+def falls_of(spans: Sequence[PhaseSpan]) -> list[float]:
+    """When `users_made_at` falls, in s."""
+    moments = steps_of(spans)[:-1]
+    return [at_s for at_s in moments if users_made_at(spans, at_s) < users_made_at(spans, at_s - 1e-6)]
+
+
 def step_ahead(spans: Sequence[PhaseSpan], steps: Sequence[float], time_s: float) -> float:
     """The step, in s, that a user created now is for: the next higher one within MADE_AHEAD_S, otherwise now."""
     now = users_asked_at(spans, time_s)

@@ -313,13 +313,12 @@ class Sender(TurnTaker):
         else:
             tracker.promise = RetryPromise(ended_s + asked_s, due.at_s)
         match self.workload.habits.when_throttled:
-            case "stop" if self._not_before_s == math.inf:
+            case "stop" if self._has_given_up:
                 # Another request of the same turn has reported it already.
                 raise StopUser
             case "stop":
                 # It remains one of the planned users, but takes no more turns.
-                self._held_since_s, self._not_before_s = self.workload.now_s(), math.inf
-                self._end_back_off(self.workload.spans[-1].end_s)
+                self._give_up()
                 raise StopUser
             case "honour":
                 # Jitter on top of what the server asked for: users come back no earlier, and not all at once.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from locust import User
+from locust.exception import StopUser
 
-from loadproof.internals.locustusers import is_stopping
+from loadproof.internals.locustusers import is_stopping, set_aside
 from loadproof.outcome import BACKED_OFF, MISSED
 from loadproof.plan.pacing import BURST_SPREAD_S, Due
 from loadproof.users.post import THIS_PROCESS, Post
@@ -55,6 +57,8 @@ class TurnTaker(User):
         # Requests before the first turn, such as in `on_start`, belong to no turn.
         self._due_is_served = True
         self._is_setting_up = True
+        self._is_counted = False
+        """It is one of the users present."""
         self._is_set_up = False
         """It has reached its first turn."""
         self._answering_s = 0.0
@@ -99,7 +103,10 @@ class TurnTaker(User):
         """Like Locust's: starts the user's life in the closed model, from `on_start` to `on_stop`."""
         came_s = self.workload.now_s()
         self._time.came(self.endpoint, came_s)
+        self._is_counted = True
         self._due = Due(self.workload.first_step(came_s))
+        self.on_start = functools.partial(self._set_up, self.on_start)  # type: ignore[method-assign]
+        self.on_stop = functools.partial(self._clear_up, self.on_stop)  # type: ignore[method-assign]
         life: Greenlet = super().start(group)
         life.rawlink(self._leave)
         return life
@@ -113,14 +120,23 @@ class TurnTaker(User):
             # Its turn was due, but nothing woke it before it ended: the whole process was stalled.
             self._time.late(self.endpoint, self._due.at_s, until_s)
         self._end_back_off(now_s)
-        if self._not_before_s < math.inf:
-            self._time.left(self.endpoint, now_s)
-            self.workload.clients.leave(self.endpoint, self.identity)
+        self._let_go(now_s)
+        self.workload.clients.leave(self.endpoint, self.identity)
 
     def stop(self, force: bool = False) -> bool:
         """Like Locust's; from here on, waiting makes it miss no more turns."""
         self._stopped_s = min(self._stopped_s, self.workload.now_s())
-        return bool(super().stop(force))
+        has_ended = bool(super().stop(force))
+        if not has_ended:
+            self._let_go(self._stopped_s)
+        return has_ended
+
+    def _let_go(self, now_s: float) -> None:
+        """It is no longer one of the users present, though it may have to finish its turn, or what `on_stop` does."""
+        if self._is_counted:
+            self._is_counted = False
+            self._time.left(self.endpoint, now_s)
+            set_aside(self)
 
     def _take_turns(self) -> None:
         """Run task after task at this user's pace, until Locust wants it to stop."""
@@ -137,6 +153,9 @@ class TurnTaker(User):
                     now_s = self.workload.now_s()
                 try:
                     self._take_turn()
+                except StopUser:
+                    if not self._has_given_up:
+                        raise
                 finally:
                     # Also after an error in the task, which Locust reports: the next turn still comes on time.
                     now_s = self.workload.now_s()
@@ -145,6 +164,24 @@ class TurnTaker(User):
             # What `on_stop` sends is outside the plan, like what `on_start` sends.
             self._is_setting_up = self._due_is_served = True
             raise
+
+    def _set_up(self, on_start: Callable[[], None]) -> None:
+        try:
+            on_start()
+        except StopUser:
+            if not self._has_given_up:
+                raise
+
+    def _clear_up(self, on_stop: Callable[[], None]) -> None:
+        if self._is_setting_up:
+            # Otherwise its own code has called it in the middle of a turn.
+            self._let_go(self.workload.now_s())
+        on_stop()
+
+    @property
+    def _has_given_up(self) -> bool:
+        """It was refused, and stops for good: it stays, without turns, because Locust would replace it."""
+        return self._not_before_s == math.inf
 
     def _take_turn(self, task: Callable[[Self], None] | None = None) -> None:
         """Run one task; requests that other greenlets send after it has ended belong to no turn."""
@@ -178,7 +215,7 @@ class TurnTaker(User):
 
     def _plan_next(self, now_s: float) -> None:
         begun_s = self._due.at_s
-        if self._held_since_s is not None:
+        if self._held_since_s is not None and not self._has_given_up:
             self._end_back_off(now_s)
         previous_s = begun_s
         if self._is_in_step and now_s < begun_s + _SOON * self._every_s and not self.workload.has_bursts:
@@ -195,11 +232,11 @@ class TurnTaker(User):
         self._answering_s = self._thought_s = 0.0
         self._waits.clear()
         self._accounted_s = self.workload.start_s + now_s
-        self._sent.clear()
+        if not self._has_given_up:
+            self._sent.clear()
         if due.at_s < self._not_before_s:
-            # A user that never comes back has already accounted for all its turns.
-            self._held_since_s = due.at_s if self._not_before_s < math.inf else None
-            self._held_until_s = self._not_before_s
+            if not self._has_given_up:
+                self._held_since_s, self._held_until_s = due.at_s, self._not_before_s
             due = self.workload.due_from(self._not_before_s, self._every_s, offset_s=self._offset_s)
         self._due = due
 
@@ -257,6 +294,17 @@ class TurnTaker(User):
 
     def _keep_waiting(self, why: str, from_s: float, until_s: float) -> None:
         self._time.kept_waiting(self._would_send, why, from_s, until_s, every_s=self._every_s)
+
+    def _give_up(self) -> None:
+        """Take no more turns. Those until the number of users falls are skipped for certain, later ones if it stays."""
+        now_s = self.workload.now_s()
+        if self._is_setting_up:
+            # No turn would have sent these.
+            self._sent.clear()
+        self._held_since_s, self._not_before_s = now_s, math.inf
+        stays_until_s = self.workload.stays_until(now_s)
+        self._end_back_off(stays_until_s)
+        self._held_since_s = stays_until_s
 
     def _end_back_off(self, now_s: float) -> None:
         """Account for the turns it skipped because it was asked to back off."""

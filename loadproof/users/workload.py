@@ -12,7 +12,7 @@ from loadproof.api.guises import Guise
 from loadproof.api.payloads import make_payloads
 from loadproof.api.signing import DEVELOPMENT_SECRET
 from loadproof.plan.pacing import NEVER, Due, next_due
-from loadproof.plan.phases import phase_at, plan_phases, step_ahead, steps_of
+from loadproof.plan.phases import falls_of, phase_at, plan_phases, step_ahead, steps_of
 from loadproof.recording.clock import SYSTEM_CLOCK
 from loadproof.rundir.manifest import TargetFacts
 from loadproof.scenario.feeder import read_rows
@@ -124,6 +124,14 @@ class Workload:
     def first_step(self, now_s: float) -> float:
         """When a closed-model user that is ready at `now_s` may start taking turns, in s."""
         return step_ahead(self.spans, self._steps, max(0.0, now_s))
+
+    def stays_until(self, now_s: float) -> float:
+        """Until when no closed-model user is told to leave, in s: the number of users falls, or the plan ends."""
+        return next((fall_s for fall_s in self._falls if fall_s > now_s), self.spans[-1].end_s)
+
+    @functools.cached_property
+    def _falls(self) -> list[float]:
+        return falls_of(self.spans)
 
     @property
     def feeders(self) -> tuple[str, ...]:

@@ -72,3 +72,12 @@ def test_users_that_stop_are_throttled_once(tmp_path):
     counts = tally(seen.intervals)
     assert counts.outcomes["throttled"] == 20
     assert counts.outcomes["ok"] == 5 * 20
+
+
+@pytest.mark.long
+def test_users_that_stopped_are_not_replaced_when_more_come(tmp_path):
+    """Each of the twenty is refused once."""
+    phases = [{"name": "few", "duration": "3 s", "users": 10}, {"name": "more", "duration": "3 s", "users": 20}]
+    counts = tally(run(tmp_path, settings=FEW, when_throttled="stop", phases=phases).intervals)
+    assert counts.outcomes["throttled"] == 20
+    assert counts.outcomes["ok"] == 5 * 20

@@ -36,6 +36,7 @@ def follow(monkeypatch):
     """Runs a user until the plan is over, and returns what was recorded about it."""
     for owner, name in (
         (locust.User, "run"),
+        (locust.User, "stop"),
         (TaskSet, "execute_next_task"),
         (HttpSession, "request"),
         (OurSession, "request"),

@@ -51,6 +51,26 @@ def test_requests_that_a_custom_client_reports_are_counted_and_setup_is_separate
     assert 500 <= counted["steady", "User", "present_ms"] <= 700
 
 
+@pytest.mark.parametrize("is_over", [False, True])
+def test_a_user_that_says_goodbye_keeps_no_other_from_coming(follow, is_over):
+    """Locust counts those in its group; a user whose own task calls `on_stop` stays."""
+    counted = []
+
+    class User(Calling):
+        @task
+        def ask(self):
+            self.call()
+            if not is_over:
+                self.on_stop()
+
+        def on_stop(self):
+            counted.append(self.greenlet in self.group)
+
+    follow(User)
+    assert counted[0] is not is_over
+    assert counted[-1] is False
+
+
 def test_only_the_first_request_of_a_task_says_how_late_turns_are(follow):
     """The others are due when they begin, and would dilute the start lag."""
 

@@ -76,6 +76,31 @@ def test_a_user_tells_whether_it_is_to_stop():
         user.stop(force=True)
 
 
+@pytest.mark.parametrize("is_followed", [False, True])
+def test_users_that_are_leaving_make_room_for_others(is_followed, monkeypatch):
+    """When the run stops, Locust waits for them; `set_aside`, and `follow_users` for users that know nothing of it."""
+    for owner, name in ((locust.User, "run"), (locust.User, "stop"), (locust.TaskSet, "execute_next_task")):
+        monkeypatch.setattr(owner, name, getattr(owner, name))
+    if is_followed:
+        locustusers.follow_users(*3 * [lambda _, then: then()])
+    environment = Environment(user_classes=[Waiting], stop_timeout=2)
+    runner = environment.create_local_runner()
+    with unchanged("Runner starts as many users as are missing in user_greenlets", "locustusers.py set_aside"):
+        runner.spawn_users({"Waiting": 2})
+        lives = list(runner.user_greenlets)
+        gevent.sleep(0.01)
+        for life in lives:
+            life.args[0].stop()
+            if not is_followed:
+                locustusers.set_aside(life.args[0])
+        assert runner.user_classes_count == {"Waiting": 0}
+        gevent.spawn_later(0.1, Waiting.go_on.set)
+        runner.quit()
+        assert [life.ready() and not isinstance(life.value, gevent.GreenletExit) for life in lives] == [True, True]
+        assert runner.user_count == 0
+    Waiting.go_on.clear()
+
+
 class Pausing(locust.User):
     """Sleeps by another clock than Locust's from the start."""
 
@@ -308,7 +333,7 @@ class Nested(locust.User):
 )
 def test_lives_tasks_and_requests_of_users_are_followed(session, base, monkeypatch):
     """Each once, around what it does, nested task sets included; `follow_users`, `follow_requests`."""
-    for owner, name in ((locust.User, "run"), (locust.TaskSet, "execute_next_task")):
+    for owner, name in ((locust.User, "run"), (locust.User, "stop"), (locust.TaskSet, "execute_next_task")):
         monkeypatch.setattr(owner, name, getattr(owner, name))
     for owner in (HttpSession, OurSession, FastHttpSession):
         monkeypatch.setattr(owner, "request", owner.request)

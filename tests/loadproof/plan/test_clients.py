@@ -114,6 +114,15 @@ def test_leaving_users_and_their_replacements_may_overlap():
     assert highest_client_index(scenario(phases=[steady, more, fewer], thresholds=goodput)) == 2 * 20 * 4 - 1
 
 
+def test_users_of_several_falls_may_be_leaving_at_a_time():
+    """As long as their answers may take, 13 s here; each fall is of 15 users."""
+    low, high = ({"name": name, "duration": "3 s", "users": users} for name, users in (("low", 5), ("high", 20)))
+    phases = [of | {"name": f"{of['name']}{number}"} for number in range(8) for of in (high, low)]
+    plan = scenario(phases=phases, thresholds=[{"expect": "goodput > 1 rps"}])
+    assert plan.timeouts.stop_s == 13
+    assert highest_client_index(plan) == (20 + 3 * 15) * 4 - 1
+
+
 @pytest.mark.slow
 def test_payloads_are_the_same_for_the_same_seed():
     """They are created before the load starts."""

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from loadproof.plan.pacing import NEVER, next_due
 from loadproof.plan.phases import (
     changes_of,
+    falls_of,
     most_requests_within,
     phase_at,
     plan_phases,
@@ -127,6 +128,7 @@ def test_users_of_a_higher_step_are_created_ahead_and_start_with_it():
     spans = plan_phases(scenario(phases=phases, thresholds=[{"expect": "goodput_ratio >= 90 %"}]))
     assert [users_made_at(spans, time_s) for time_s in (0, 3.4, 3.6, 7.9, 8.1)] == [10, 10, 50, 50, 10]
     assert changes_of(spans) == [3.5, 8.0, 12.0]
+    assert falls_of(spans) == [8.0]
     assert [step_ahead(spans, steps_of(spans), time_s) for time_s in (0, 3.4, 3.6, 4.1, 7.9)] == [0, 3.4, 4.0, 4.1, 7.9]
 
 

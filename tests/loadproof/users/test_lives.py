@@ -8,6 +8,7 @@ from gevent.pool import Group
 
 from tests import unpatched  # noqa: F401 - before locust
 
+from locust.exception import StopUser  # isort: skip
 from loadproof.outcome import Outcome  # isort: skip
 from loadproof.plan.pacing import Due
 from loadproof.rundir.rows import LATE_MS
@@ -32,13 +33,57 @@ def test_a_life_is_counted_from_its_start_to_its_end():
     assert there(played) == 0
 
 
-def test_a_user_that_stops_for_good_still_counts_as_present():
-    """It gave up its turns by choice, so no time is lost."""
+@pytest.mark.parametrize("in_set_up", [False, True])
+def test_a_user_that_stops_for_good_stays_without_turns(in_set_up):
+    """Locust would start another one in place of one that has ended."""
     played = PlayedUser(statuses=[429], when_throttled="stop", expect_throttling=True)
+    if in_set_up:
+        type(played.user).on_start = ask
     life = played.user.start(Group())
-    played.time.advance_to(3.0)
-    assert life.ready()
+    played.time.advance_to(20.0)
+    assert played.sent_s == [0.0 if in_set_up else 0.5]
+    assert not life.ready()
     assert there(played) == 1
+    life.kill(block=False)
+    played.time.advance_to(21.0)
+    assert there(played) == 0
+
+
+def test_a_user_that_ends_itself_in_its_setup_is_gone():
+    """Nobody refused it."""
+    played = PlayedUser()
+
+    def leave(_: object) -> None:
+        raise StopUser
+
+    type(played.user).on_start = leave
+    life = played.user.start(Group())
+    played.time.advance_to(1.0)
+    assert life.ready()
+
+
+@pytest.mark.parametrize(("leaves", "backed_off"), [(False, 15), (True, 5)])
+def test_turns_that_a_stopped_user_skips_end_when_it_is_told_to_leave(leaves, backed_off):
+    """At 0.6 s it is refused; at 10 s the number of users falls, and some other user may be chosen."""
+    phases = [{"name": "two", "duration": "10 s", "users": 2}, {"name": "one", "duration": "20 s", "users": 1}]
+    played = PlayedUser(statuses=[429], when_throttled="stop", expect_throttling=True, phases=phases)
+    life = played.user.start(Group())
+    played.time.advance_to(10.0)
+    counted = played.counted(10.0)
+    assert counted["backed_off"] == 5
+    if leaves:
+        played.user.stop(force=True)
+    played.time.advance_to(30.0)
+    life.kill(block=False)
+    played.time.advance_to(30.1)
+    assert (counted + played.counted(30.1))["backed_off"] == backed_off
+
+
+def test_skipped_turns_of_a_user_refused_in_its_setup_send_nothing_of_the_setup():
+    """Its setup's three requests belong to no turn."""
+    played = PlayedUser(statuses=[200, 200, 429], when_throttled="stop", expect_throttling=True)
+    type(played.user).on_start = lambda user: [ask(user) for _ in range(3)]
+    assert played.live(30.0)["backed_off"] == 15
 
 
 def test_a_turn_that_was_due_and_never_taken_is_lost():
@@ -72,6 +117,51 @@ def test_after_its_stop_a_late_answer_costs_a_user_no_turns():
     played.user.stop()
     played.time.advance_to(9.0)
     assert played.user._stopped_s == pytest.approx(5.0)
+
+
+def test_a_user_that_only_finishes_its_turn_keeps_no_other_from_coming():
+    """Locust starts as many as are missing in the group; at the end of the run it waits for all of them."""
+    played, group = PlayedUser(takes_s=lambda _: 20.0), Group()
+    life = played.user.start(group)
+    played.time.advance_to(5.0)
+    assert life in group
+    played.user.stop()
+    assert life not in group
+    assert not life.ready()
+    assert there(played) == 0
+    events = played.user.environment.events
+    events.test_stopping.fire(environment=played.user.environment)
+    assert life in group
+    life.kill(block=False)
+    played.time.advance_to(6.0)
+    assert not group
+    assert there(played) == 0
+
+
+def test_a_user_that_says_goodbye_keeps_no_other_from_coming():
+    """The answer to its last request takes 20 s."""
+    played, group = PlayedUser(takes_s=lambda number: 20.0 if number == 2 else 0.1), Group()
+    type(played.user).on_stop = ask
+    life = played.user.start(group)
+    played.time.advance_to(1.0)
+    gevent.spawn(played.user.stop, force=True)
+    played.time.advance_to(5.0)
+    assert played.sent_s == [0.5, 1.0]
+    assert life not in group
+    assert not life.ready()
+    assert there(played) == 0
+    played.time.advance_to(22.0)
+    assert life.ready()
+
+
+def test_a_user_whose_task_calls_its_own_on_stop_stays():
+    """It goes on after that."""
+    played, group = PlayedUser(task=lambda user: (user.on_stop(), ask(user))), Group()
+    life = played.user.start(group)
+    played.time.advance_to(5.0)
+    assert played.sent_s == [0.5, 2.5, 4.5]
+    assert life in group
+    assert there(played) == 1
 
 
 @pytest.mark.parametrize(

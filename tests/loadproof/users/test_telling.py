@@ -7,9 +7,7 @@ import pytest
 
 from tests import unpatched  # noqa: F401 - before locust
 
-from locust.exception import StopUser  # isort: skip
-
-from loadproof.plan.pacing import Due
+from loadproof.plan.pacing import Due  # isort: skip
 from loadproof.scenario.masking import Masker
 from loadproof.users.judging import UnexpectedAnswerError
 from loadproof.users.user import api_users, expect, sets_up
@@ -101,13 +99,10 @@ def test_requests_before_the_first_turn_and_after_the_last_are_setup():
     take = user._take_due
     user._take_due = lambda name, **how: dues.append(take(name, **how)) or dues[-1]
 
-    def live() -> None:
-        with pytest.raises(StopUser):
-            user._take_turns()
-
-    living = gevent.spawn(live)
+    living = gevent.spawn(user._take_turns)
     played.time.advance_to(10.0)
-    living.get()
+    living.kill(block=False)
+    played.time.advance_to(10.1)
     assert [(round(due.at_s, 3), due.is_setup) for due in dues] == [(0.5, False), (2.5, False)]
     assert take("health").is_setup
 
