@@ -9,6 +9,7 @@ docs/statistics.md shows the coverage that this gives.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -27,7 +28,10 @@ _BY_CHANCE: Final = 1.645
 _MOST_ALIKE: Final = 0.95
 _UNSEEN_ALIKE: Final = 0.9
 """The highest correlation of neighbours that too few seconds could leave unseen."""
+_UNSURE: Final = 3.0
+"""The relative error of the noise of a single second is hardly ever larger; as simulated."""
 _TAIL: Final = 0.025
+_CAUTIOUS_TAIL: Final = 0.005
 
 
 def design_effect(
@@ -69,11 +73,24 @@ def cautious_effect(
     if n < 2 or independent <= 0:
         return float(max(1, sizes.sum()))
     noise = independent / n
-    level = max(float(np.mean(residuals**2)) - noise, 0.0) + noise * math.sqrt(2 / n)
-    lags = np.arange(1, n)
-    part = float(n + 2 * ((n - lags) * _UNSEEN_ALIKE**lags).sum()) / n**2
-    unseen = level * part / (1 - part) * n / noise
+    unseen = _unseen_variance(float(np.mean(residuals**2)), noise, n) * n / noise
     return max(design_effect(sums, sizes, phases, variance=variance), 1 + unseen * _students(4 + n / 8) ** 2)
+
+
+def _unseen_variance(varies: float, noise: float, n: int) -> float:
+    """The variance of the mean of n seconds that is due to their level, if it is as correlated as can be unseen.
+
+    `varies` is the mean square of their residuals, and `noise` the part of it that is not the level's.
+    """
+    level = max(varies - noise, 0.0) + noise * math.sqrt(2 / n)
+    part = _part_in_mean(n)
+    return level * part / (1 - part)
+
+
+def _part_in_mean(n: int) -> float:
+    """The share of a level's variance that the mean of n seconds has, if it is as correlated as can be unseen."""
+    lags = np.arange(1, n)
+    return float(n + 2 * ((n - lags) * _UNSEEN_ALIKE**lags).sum()) / n**2
 
 
 def _residuals(
@@ -97,24 +114,73 @@ def half_width_of_mean(
 
     `planned` is the load of each second, in a unit of its phase: variation that follows it is not chance.
     """
-    if values.size < 2:
+    return _half_width(_Unplanned.of(values, phases, planned), 1 - _TAIL)
+
+
+def cautious_half_width_of_mean(
+    values: NDArray[np.int64], phases: NDArray[np.int64], planned: NDArray[np.float64] | None = None
+) -> float:
+    """Like `half_width_of_mean`, but of the 99 % interval, and with what `cautious_effect` allows for.
+
+    How much of the variation is noise of single requests has to be estimated: random arrivals vary as much as there are
+    of them, users at a fixed pace not at all.
+    """
+    left = _Unplanned.of(values, phases, planned)
+    shown, n = _half_width(left, 1 - _CAUTIOUS_TAIL), values.size
+    if not math.isfinite(shown):
+        return shown
+    varies, differs = float(np.mean(left.residuals**2)), float(np.mean(np.diff(left.residuals) ** 2)) / 2
+    noise = min(float(values.mean()), _noise_of(varies, differs, n))
+    unseen = left.scale * _unseen_variance(varies, noise, n)
+    return max(shown, normal_quantile(1 - _CAUTIOUS_TAIL) * math.sqrt(unseen) * _students(4 + left.free / 8))
+
+
+def _noise_of(varies: float, differs: float, n: int) -> float:
+    """The least noise of n seconds, from their mean square and half that of the differences between neighbours.
+
+    Both have all of the noise. Of a level, the first has what doesn't go into the mean, and the second what isn't
+    shared with the neighbour. The estimate's own error is below _UNSURE / sqrt(n) of it.
+    """
+    among, between = 1 - _part_in_mean(n), 1 - _UNSEEN_ALIKE
+    surely = 1 - _UNSURE / math.sqrt(n)
+    if among <= between or surely <= 0:
+        return 0.0
+    return min(max(0.0, (differs * among - varies * between) / (among - between)), varies) * surely
+
+
+def _half_width(left: _Unplanned, probability: float) -> float:
+    if left.free < 1:
         return math.inf
-    residuals, free, scale = np.zeros(values.size), 0, 1.0
-    for phase in np.unique(phases):
-        inside = phases == phase
-        residuals[inside] = values[inside] - values[inside].mean()
-        loaded, fitted = int(inside.sum()), 1
-        if planned is not None and np.ptp(planned[inside]) > 0:
-            residuals[inside] -= _following(residuals[inside], planned[inside])
-            loaded = int(np.count_nonzero(planned[inside]))
-            # Bursts have a level, in the few seconds in which they are; ramps a level and a slope.
-            fitted = 2 if loaded == inside.sum() else 1
-            scale = max(scale, loaded / max(loaded - fitted, 1))
-        free += loaded - fitted
-    if free < 1:
-        return math.inf
-    variance, freedom = sum_variance(residuals)
-    return t_quantile(1 - _TAIL, min(freedom, free)) * math.sqrt(scale * variance) / values.size
+    variance, freedom = sum_variance(left.residuals)
+    return t_quantile(probability, min(freedom, left.free)) * math.sqrt(left.scale * variance) / left.residuals.size
+
+
+@dataclass(frozen=True)
+class _Unplanned:
+    """How counts of seconds vary, apart from what was planned."""
+
+    residuals: NDArray[np.float64]
+    """Shape (seconds,)."""
+    free: int
+    """Their degrees of freedom; 0 for a single second."""
+    scale: float
+    """How many times larger their variance is than it seems, because a level and a slope were fitted."""
+
+    @staticmethod
+    def of(values: NDArray[np.int64], phases: NDArray[np.int64], planned: NDArray[np.float64] | None) -> _Unplanned:
+        residuals, free, scale = np.zeros(values.size), 0, 1.0
+        for phase in np.unique(phases):
+            inside = phases == phase
+            residuals[inside] = values[inside] - values[inside].mean()
+            loaded, fitted = int(inside.sum()), 1
+            if planned is not None and np.ptp(planned[inside]) > 0:
+                residuals[inside] -= _following(residuals[inside], planned[inside])
+                loaded = int(np.count_nonzero(planned[inside]))
+                # Bursts have a level, in the few seconds in which they are; ramps a level and a slope.
+                fitted = 2 if loaded == inside.sum() else 1
+                scale = max(scale, loaded / max(loaded - fitted, 1))
+            free += loaded - fitted
+        return _Unplanned(residuals, free, scale)
 
 
 def _following(residuals: NDArray[np.float64], planned: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 import numpy as np
 
-from loadproof.analysis.estimates.correlation import half_width_of_mean
+from loadproof.analysis.estimates.correlation import cautious_half_width_of_mean, half_width_of_mean
 from loadproof.analysis.estimates.estimate import (
     Estimate,
     exact,
@@ -158,10 +158,17 @@ class Rate(Estimator):
 
     def estimates(self, reading: Reading, noises: Sequence[Noise]) -> list[Estimate | None]:
         counted = reading.seconds.count(counted_in(reading.rows, self.counted))
-        planned = reading.seconds.planned(reading.traffic.phases)
-        half = half_width_of_mean(counted, reading.seconds.phases, planned)
-        # This run's requests were counted, not sampled.
-        return [rate_estimate(counted, 0.0 if noise is Noise.SAMPLING else half) for noise in noises]
+        of_seconds = counted, reading.seconds.phases, reading.seconds.planned(reading.traffic.phases)
+        return [rate_estimate(counted, _half_width(noise, *of_seconds)) for noise in noises]
+
+
+def _half_width(
+    noise: Noise, counted: NDArray[np.int64], phases: NDArray[np.int64], planned: NDArray[np.float64]
+) -> float:
+    if noise is Noise.SAMPLING:
+        return 0.0  # This run's requests were counted, not sampled.
+    half_width = cautious_half_width_of_mean if noise is Noise.UNSEEN else half_width_of_mean
+    return half_width(counted, phases, planned)
 
 
 @dataclass(frozen=True)

@@ -170,7 +170,7 @@ def _spread_bursts(run: Run) -> Iterator[Disturbance]:
     """Bursts that were spread out although no user was waiting for the target; docs/validity.md covers the others."""
     for burst in bursts(run, measured_names(run)):
         if burst.spread_s > BURST_SPREAD_S and not burst.late:
-            what = f"burst {burst.number}: {burst.sent} sends spread over {format_duration(burst.spread_s)}"
+            what = f"burst {burst.number}: {burst.sent:,} sends spread over {format_duration(burst.spread_s)}"
             yield Disturbance(f"{what}: not a simultaneous load", f"{_NO_PAUSE} {LESS_LOAD}", decides=True)
 
 

@@ -145,14 +145,25 @@ def _judge_twice(threshold: Expected, traffic: Traffic, scope: Scope) -> Judgeme
 def is_far_beyond(expectation: Expectation, sampled: Estimate, misses: Misses | None) -> bool:
     """Whether a run clearly violated a threshold: with more than twice the misses that it allows.
 
-    For times, the interval also has to be beyond 1.5 times the limit; for means that alone decides.
+    For times, the interval also has to be beyond 1.5 times the limit; for means that alone decides, and so does it for
+    rates whose misses aren't defined.
     """
     metric = expectation.metric
+    if metric.dimension is Dimension.RATE and misses is None:
+        least, most = _rate_by_chance(sampled)
+        return least > _FAR * expectation.limit if expectation.wants_low else most < expectation.limit / _FAR
     if metric.dimension is not Dimension.DURATION:
         return misses is not None and misses.are_far_too_many
     if not expectation.wants_low or sampled.low <= _FAR * expectation.limit:
         return False
     return metric.quantile is None or (misses is not None and misses.are_far_too_many)
+
+
+def _rate_by_chance(counted: Estimate) -> tuple[float, float]:
+    """The least and the highest rate of independent requests of which there may be so many: a score interval."""
+    middle = counted.value * counted.n + _Z**2 / 2
+    half = _Z * math.sqrt(counted.value * counted.n + _Z**2 / 4)
+    return (middle - half) / counted.n, (middle + half) / counted.n
 
 
 def _as_recorded(longest: Estimate, expectation: Expectation) -> Estimate:
@@ -193,7 +204,7 @@ def _reason(judged: Judgement, sampled: Estimate, misses: Misses | None, traffic
 def _by_how_much(expectation: Expectation, misses: Misses | None) -> str:
     """How far beyond the limit a run is that violated its threshold."""
     if misses is None:
-        return f"more than {_FAR:g} times the limit"
+        return f"more than {_FAR:g} times the limit" if expectation.wants_low else "less than two thirds of the limit"
     share, allowed = (format_quantity(ratio, Dimension.RATIO) for ratio in (misses.count / misses.n, misses.allowed))
     if expectation.metric.quantile is not None:
         return f"more than {_FAR:g} times the limit: {share} took longer than the limit ({allowed} allowed)"

@@ -30,13 +30,8 @@ def undecidable(scenario: Scenario, expected: Mapping[tuple[str, str], float], *
     for index, threshold in scenario.numbered_thresholds():
         place = f"{where} thresholds[{index}]"
         metric = threshold.expectation.metric
-        if metric.kind.of_one_phase:
-            if len(scenario.phases_of(threshold)) != 1:
-                remedy = "name one with `phase:`"
-                yield Problem(place, f"{metric.name} needs a single phase", remedy, got=threshold.scope)
-                continue
-            if metric.kind.from_disturbance:
-                yield from unrecoverable(scenario, threshold, where=place)
+        if metric.kind.from_disturbance:
+            yield from unrecoverable(scenario, threshold, where=place)
         z = z_of_threshold(scenario, threshold)
         samples = samples_expected(scenario, threshold, expected)
         if metric.kind.from_disturbance:

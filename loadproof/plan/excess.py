@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from loadproof.plan.phases import PhaseSpan
-    from loadproof.scenario.limits import Written
+    from loadproof.scenario.limits import DeclaredLimit, Written
     from loadproof.scenario.scenario import Scenario
 
 _OFFSETS: Final = (0.0, 0.25, 0.5, 0.75, 0.999)
@@ -34,12 +34,14 @@ _ROUNDING_S: Final = 1e-6
 
 @dataclass(frozen=True)
 class ExceededLimit:
-    """A client that the plan lets exceed a declared limit; `sent` counts requests within the limit's period."""
+    """A client that the plan lets exceed a declared limit."""
 
     endpoint: str
     limit: str
     """As text."""
     sent: int
+    """Requests within the limit's period, or within the time in which a bucket has only some tokens."""
+    within_s: float
 
 
 def exceeded_limits(
@@ -61,19 +63,42 @@ def exceeded_limits(
     for endpoint, written in limits.items():
         limit = declared(written)
         plan = scenario.model_copy(update={"clients": "shared"}) if limit.key == "global" else scenario
-        of_kinds = {
-            kind: _busiest_of(kind, plan, spans, limit.period + more_s, seed) for kind in plan.spenders_of(endpoint)
-        }
-        # In the closed model each client is of one kind, unless all look like one; in the open model most are shared.
-        together = [
-            count
-            for kind, count in of_kinds.items()
-            if plan.clients == "shared" or (plan.model == "open" and plan.mix[kind].clients is None)
-        ]
-        worst = max([sum(together), *of_kinds.values()])
-        if worst > limit.amount:
-            exceeded.append(ExceededLimit(endpoint, limit_text(written), worst))
+        for period_s, most in _allowances(limit):
+            worst = _busiest_client(plan, endpoint, spans, period_s + more_s, seed)
+            if worst > most:
+                exceeded.append(ExceededLimit(endpoint, _text_of(written, most), worst, period_s))
+                break
     return exceeded
+
+
+def _allowances(limit: DeclaredLimit) -> Iterator[tuple[float, int]]:
+    """Periods in s, with the most that a client may send in any window [t, t + period).
+
+    A bucket that holds fewer tokens than it gets in a period admits no more than these at once, and one more for each
+    token that it gets meanwhile: looked at for 1, 2, 4, … tokens.
+    """
+    yield limit.period, limit.amount
+    tokens = 1
+    while limit.size + tokens <= limit.amount:
+        yield tokens * limit.period / limit.amount, limit.size + tokens - 1
+        tokens *= 2
+
+
+def _text_of(written: Written, most: int) -> str:
+    limit = declared(written)
+    return limit_text(written) + (f", with no more than {limit.size} at once" if most < limit.amount else "")
+
+
+def _busiest_client(plan: Scenario, endpoint: str, spans: Sequence[PhaseSpan], period_s: float, seed: int) -> int:
+    """The most of this request that a client sends in any window of `period_s`."""
+    of_kinds = {kind: _busiest_of(kind, plan, spans, period_s, seed) for kind in plan.spenders_of(endpoint)}
+    # In the closed model each client is of one kind, unless all look like one; in the open model most are shared.
+    together = [
+        count
+        for kind, count in of_kinds.items()
+        if plan.clients == "shared" or (plan.model == "open" and plan.mix[kind].clients is None)
+    ]
+    return max([sum(together), *of_kinds.values()])
 
 
 def _busiest_of(kind: str, scenario: Scenario, spans: Sequence[PhaseSpan], period_s: float, seed: int) -> int:

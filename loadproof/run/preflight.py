@@ -33,6 +33,7 @@ from loadproof.scenario.strict import nearest
 from loadproof.scenario.targetauth import AUTHORIZATION
 from loadproof.scenario.targetheaders import FRAMING
 from loadproof.scenario.targetvariables import secret_variables, variable_problems
+from loadproof.units import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -163,7 +164,7 @@ def _plan_problems(
                 f"{where} mix.{kind}",
                 f"a client would exceed the declared limit of {excess.limit}{of}",
                 "send less often, add clients, or say `expect_throttling: true`",
-                got=f"{excess.sent} requests",
+                got=f"{excess.sent} requests in {format_duration(excess.within_s)}",
             )
 
 

@@ -113,15 +113,15 @@ def _threshold_contradictions(scenario: Scenario, threshold: Threshold) -> Itera
         elif phases[name].warm_up:
             yield Mistake(("phase",), "thresholds never read warm-up", name, "name a phase after it")
     expectation = threshold.expectation
-    metric = expectation.metric.name
+    metric, kind = expectation.metric.name, expectation.metric.kind
     yield from _window_contradictions(scenario, threshold, expectation)
     if expectation.of_baseline and metric not in _COMPARED:
         yield Mistake(
             ("expect",), "not comparable with a baseline", threshold.expect, f"one of {', '.join(sorted(_COMPARED))}"
         )
-    if expectation.metric.kind.of_bursts and not all(
-        phases[n].burst for n in scenario.phases_of(threshold) if n in phases
-    ):
+    if kind.of_one_phase and len(scenario.phases_of(threshold)) != 1:
+        yield Mistake(("expect",), f"{metric} needs a single phase", threshold.scope, "name one with `phase:`")
+    if kind.of_bursts and not all(phases[n].burst for n in scenario.phases_of(threshold) if n in phases):
         yield Mistake(("expect",), "only a phase of bursts has a spread", threshold.expect, "name a phase with `burst`")
     if vacuous := wrong_way(expectation, threshold.outcome) or vacuity(expectation, _longest(scenario, threshold)):
         yield Mistake(("expect",), vacuous.what, threshold.expect, vacuous.remedy)

@@ -53,16 +53,6 @@ def locustfile_contradictions(scenario: Scenario) -> Iterator[Mistake]:
         if phase.burst is not None:
             what = "a locustfile's users don't send at the same instant"
             yield Mistake(("phases", index, "burst"), what, None, "give the phase a `duration` instead")
-    yield from _of_several_phases(scenario)
-
-
-def _of_several_phases(scenario: Scenario) -> Iterator[Mistake]:
-    """Thresholds that need a single phase; those of other scenarios are checked with the plan."""
-    for index, threshold in scenario.numbered_thresholds():
-        metric = threshold.expectation.metric
-        if metric.kind.of_one_phase and len(scenario.phases_of(threshold)) != 1:
-            what, remedy = f"{metric.name} needs a single phase", "name one with `phase:`"
-            yield Mistake(("thresholds", index, "expect"), what, threshold.scope, remedy)
 
 
 @dataclass(frozen=True)

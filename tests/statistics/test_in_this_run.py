@@ -50,6 +50,40 @@ def test_a_target_within_its_limit_fails_at_most_one_run_in_a_hundred(phi):
     assert fails <= most_by_chance(times, 0.01)
 
 
+def word_of_rate(good, late, *, expect="goodput >= 50 rps"):
+    """The verdict for these numbers of good and of late answers per second; 60 are offered."""
+    plan = plan_of(expect, seconds=good.size, rps=60)
+    run = run_of_seconds(plan, {("balance", "ok"): good, ("balance", "timeout"): late})
+    return judge_threshold(plan.thresholds[0], run).word
+
+
+@pytest.mark.parametrize("phi", CORRELATIONS)
+def test_a_rate_exactly_at_its_limit_fails_at_most_one_run_in_a_hundred(phi):
+    """60 offered a second, 50 wanted, and answered on average; chance is only in the level."""
+    random = np.random.default_rng(16)
+    times, fails = simulations(400), 0
+    for number in range(times):
+        wandering = 50 + 4 * autocorrelated(random, LENGTHS_S[number % len(LENGTHS_S)], phi=phi)
+        good = np.clip(np.rint(wandering), 0, 60).astype(int)
+        # A rate within the limit can't FAIL, and would take long to judge.
+        fails += good.mean() < 50 and word_of_rate(good, 60 - good) is Word.FAIL
+    assert fails <= most_by_chance(times, 0.01)
+
+
+@pytest.mark.parametrize(("seconds", "below", "above"), [(10, 25, 80), (120, 40, 56)])
+@pytest.mark.parametrize("phi", [0.0, 0.5])
+def test_a_rate_away_from_its_limit_is_decided(phi, seconds, below, above):
+    """At once if it is half of what is wanted; throughput, too, which has no surplus by which to tell."""
+    random = np.random.default_rng(17)
+    for _ in range(simulations(24)):
+        wandering = 4 * autocorrelated(random, seconds, phi=phi)
+        good = np.rint(below + wandering).astype(int)
+        none = np.zeros_like(good)
+        assert word_of_rate(good, 60 - good) is Word.FAIL
+        assert word_of_rate(good, none, expect="throughput >= 50 rps") is Word.FAIL
+        assert word_of_rate(np.rint(above + wandering).astype(int), none) is Word.PASS
+
+
 def spread(random, sizes, budget):
     """Any requests fail."""
     return random.multivariate_hypergeometric(sizes.ravel(), budget).reshape(sizes.shape)

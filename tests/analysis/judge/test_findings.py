@@ -228,6 +228,16 @@ def test_a_burst_with_waiting_users_is_the_targets_fault(spread_s, late, is_told
     assert told(replace(calm(), events=events)) == ([("FAIL", what, remedy)] if is_told else [])
 
 
+@pytest.mark.parametrize(("late", "word"), [(10, "PASS"), (11, "FAIL")])
+def test_a_burst_that_few_users_are_late_for_is_what_was_planned(late, word):
+    """At most one in a hundred of a thousand, as much as may be missing of any load: a note."""
+    detail = json.dumps({"burst": 1, "sent": 1000, "spread_s": 0.8, "peak_in_flight": 990, "late": late})
+    events = pd.DataFrame({"time_s": [10.0], "kind": ["burst"], "detail": [detail]})
+    ((found, what, _),) = told(replace(calm(), events=events))
+    assert found == word
+    assert what == f"burst 1: 1,000 sends spread over 800 ms, {late} users were still waiting for an answer"
+
+
 @pytest.mark.parametrize(("repeated", "is_told"), [(2, False), (3, True)])
 def test_more_than_one_repeated_request_in_a_thousand_is_reported(repeated, is_told):
     """Out of 2,000; as a note."""

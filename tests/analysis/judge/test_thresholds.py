@@ -60,6 +60,8 @@ def mixed(tmp_path_factory):
         ({"expect": "goodput >= 25 rps"}, Word.PASS, "rps"),
         ({"expect": "goodput >= 50 rps"}, Word.FAIL, "beyond"),
         ({"expect": "throughput >= 39 rps"}, Word.INCONCLUSIVE, "straddles"),
+        ({"expect": "throughput >= 80 rps"}, Word.FAIL, "less than two thirds of the limit"),
+        ({"expect": "throughput < 20 rps"}, Word.FAIL, "more than 1.5 times the limit"),
         ({"expect": "count >= 1000"}, Word.PASS, "1,"),
         ({"expect": "count >= 10000"}, Word.FAIL, "beyond"),
         ({"expect": "spread <= 50 ms", "phase": "bursts"}, Word.PASS, "20 ms"),

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from loadproof.plan.arrivals import ArrivalPlan
 from loadproof.plan.excess import exceeded_limits
 from loadproof.plan.phases import plan_phases
+from loadproof.scenario.limits import DeclaredLimit
 from loadproof.scenario.loading import load_scenario
 from simulation.rundirs import open_scenario, scenario
 from tests.commands import ROOT
@@ -119,3 +120,38 @@ def test_a_pace_exactly_at_the_limit_has_no_room_for_jitter():
     assert excess.sent == 11
     assert exceeded_limits(plan, plan_phases(plan), {"balance": "11/min"}, seed=1) == []
     assert exceeded_limits(plan, plan_phases(plan), {"balance": "10/min"}, seed=1, jitter_s=0) == []
+
+
+def bucket(burst, **keys):
+    return DeclaredLimit(amount=600, period="1 min", algorithm="token-bucket", burst=burst, **keys)
+
+
+@pytest.mark.parametrize(("burst", "sent", "within_s"), [(99, 100, 0.1), (100, None, None), (None, None, None)])
+def test_a_burst_is_too_much_for_a_bucket_that_holds_less(burst, sent, within_s):
+    """However long it has to fill up again: a hundred users of one client at once, every 12 s."""
+    plan = scenario(
+        phases=[{"name": "bursts", "users": 100, "burst": {"times": 5, "every": "12 s"}}],
+        mix={"balance": {"share": "100 %"}},
+        clients="shared",
+        thresholds=[{"expect": "goodput_ratio >= 99 %"}],
+    )
+    found = exceeded_limits(plan, plan_phases(plan), {"balance": bucket(burst)}, seed=1)
+    assert [(excess.sent, excess.within_s) for excess in found] == ([(sent, within_s)] if sent else [])
+    for excess in found:
+        assert excess.limit == "600/min, token-bucket, with no more than 99 at once"
+    without = DeclaredLimit(amount=600, period="1 min", algorithm="moving-window")
+    assert exceeded_limits(plan, plan_phases(plan), {"balance": without}, seed=1) == []
+
+
+def test_a_burst_may_exceed_a_bucket_little_by_little():
+    """About twenty arrivals in two seconds, of which a bucket of 17 that gets one each second admits 18."""
+    phases = [
+        {"name": "rush", "duration": "2 s", "rate": "10 rps"},
+        {"name": "calm", "duration": "60 s", "rate": "0.1 rps"},
+    ]
+    plan = open_scenario(phases=phases, mix={"balance": {"share": "100 %"}}, client_count=1)
+    limit = DeclaredLimit(amount=60, period="1 min", algorithm="token-bucket", burst=17)
+    (excess,) = exceeded_limits(plan, plan_phases(plan), {"balance": limit}, seed=1)
+    assert (excess.within_s, excess.sent) == (2.0, 20)
+    roomy = limit.model_copy(update={"burst": 20})
+    assert exceeded_limits(plan, plan_phases(plan), {"balance": roomy}, seed=1) == []

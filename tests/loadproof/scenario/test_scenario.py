@@ -227,13 +227,14 @@ def test_mutated_yaml_never_ends_in_a_traceback(tmp_path, seed):
 
 
 @pytest.mark.parametrize("expect", ["drift(p(95)) < 10 %", "recovery <= 10 s"])
-def test_a_locustfiles_drift_needs_a_single_phase_too(tmp_path, expect):
-    """It was that of the first phase, however much the second one drifted."""
+@pytest.mark.parametrize("users", ["locustfile: own.py", "mix: {balance: {share: 100 %, every: 1 s}}"])
+def test_drift_and_recovery_need_a_single_phase(tmp_path, users, expect):
+    """They would be those of the first phase, however much the second one drifted."""
     path = tmp_path / "own.yaml"
     text = f"""
 name: own
 model: closed
-locustfile: own.py
+{users}
 deadline: 1 s
 phases: [{{name: load, duration: 120 s, users: 5}}, {{name: soak, duration: 600 s, users: 5}}]
 thresholds: [{{expect: {expect}}}, {{expect: goodput_ratio >= 99 %}}]
@@ -242,4 +243,4 @@ thresholds: [{{expect: {expect}}}, {{expect: goodput_ratio >= 99 %}}]
     (problem,) = problems_of(path)
     assert "needs a single phase" in problem
     path.write_text(text.replace(f"{{expect: {expect}", f"{{phase: soak, expect: {expect}"))
-    assert load_scenario(path).locustfile == "own.py"
+    assert load_scenario(path).phases_of(load_scenario(path).thresholds[0]) == ("soak",)
