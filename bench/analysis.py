@@ -28,7 +28,7 @@ from simulation.rundirs import manifest
 
 TIMES = (1, 3, 10)
 IMPORTS = "import " + ", ".join(
-    f"loadproof.analysis.{name}" for name in ("foreign.requestlog", "outputs.tables", "report.run_page")
+    f"loadproof.analysis.{name}" for name in ("foreign.logs.requestlog", "outputs.tables", "report.run_page")
 )
 VERDICTS = {ExitCode.PASS, ExitCode.FAIL, ExitCode.INCONCLUSIVE, ExitCode.INVALID}
 """With each of these verdicts a report was written."""

@@ -34,8 +34,8 @@ from bench.serving import (
     write_results,
 )
 from loadproof.analysis.capacity.capacity import Found, capacity_of
-from loadproof.cli.capacity import known_by
-from loadproof.run.capacity import Measure, TrialPlan
+from loadproof.cli.capacity.capacity import known_by
+from loadproof.run.experiments.capacity import Measure, TrialPlan
 from loadproof.rundir.trials import CAPACITY
 from simulation.trials import STEADY_RPS, LogisticTarget, SingleServer, SlotServer, half_rps, search_for
 

@@ -2,10 +2,10 @@
 
     python -m bench.rate [ROUNDS]        writes bench/results/rate.json
 
-Tool and server, loadproof/run/truthserver.py, run on separate cores. The server measures start lag: the time when it
-read a request − the time when the request was planned. k6 doesn't reveal its plan, so its n-th request is taken as
-planned n ms after an origin that makes the earliest one punctual, which can only flatter it. CPU time is measured for
-the entire command, and for loadproof also for the sending process alone, from its generator.csv.
+Tool and server, loadproof/run/experiments/truthserver.py, run on separate cores. The server measures start lag: the
+time when it read a request − the time when the request was planned. k6 doesn't reveal its plan, so its n-th request is
+taken as planned n ms after an origin that makes the earliest one punctual, which can only flatter it. CPU time is
+measured for the entire command, and for loadproof also for the sending process alone, from its generator.csv.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
     python -m bench.truth [ROUNDS]        writes bench/results/truth.json
 
-loadproof/run/truthserver.py, on a separate core, delays its answers by a seeded script. There are two truths:
+loadproof/run/experiments/truthserver.py, on a separate core, delays its answers by a seeded script. There are two
+truths:
 
 - service time: the server's own write − read, for the requests that this tool sent;
 - response time: write − intended start, for requests that arrive at the planned rate whatever the server does. Only an
@@ -138,7 +139,9 @@ def of_tolerance(error: dict[str, Any]) -> float:
 def truth_server(script: Script, seed: int, directory: Path) -> Iterator[tuple[str, Callable[[], NDArray[np.float64]]]]:
     """Run the server; yields its URL, and a function that stops it and returns its log."""
     path = directory / "log.npy"
-    command = pinned([sys.executable, "-m", "loadproof.run.truthserver", script.name, seed, path], SERVER_CORE)
+    command = pinned(
+        [sys.executable, "-m", "loadproof.run.experiments.truthserver", script.name, seed, path], SERVER_CORE
+    )
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
 

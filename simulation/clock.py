@@ -97,7 +97,7 @@ class FakeTime:
 
 
 class FakeClock:
-    """The clock of one machine, in simulated time; implements `loadproof.generator.alarm.AlarmClock`."""
+    """The clock of one machine, in simulated time; implements `loadproof.generator.dispatch.alarm.AlarmClock`."""
 
     def __init__(self, time: FakeTime, *, ahead_s: float, up_s: float, awake_s: Waking = float) -> None:
         self._time = time
@@ -131,7 +131,7 @@ class FakeClock:
 
 
 class FakeAlarm:
-    """Rings at the time set, or a nanosecond from now if that has passed; like `loadproof.generator.alarm.Alarm`."""
+    """Rings at the time set, or a nanosecond from now if that has passed; like `dispatch.alarm.Alarm`."""
 
     def __init__(self, time: FakeTime, clock: FakeClock, ring: Callable[[], None]) -> None:
         self._time = time

@@ -21,12 +21,12 @@ import gevent
 from locust.env import Environment
 
 from loadproof import variables
-from loadproof.generator.allotment import UserAllotment
-from loadproof.generator.crew import LocalCrew, MasterCrew, WorkerCrew
-from loadproof.generator.shape import PlanShape
+from loadproof.generator.crew.allotment import UserAllotment
+from loadproof.generator.crew.crew import LocalCrew, MasterCrew, WorkerCrew
+from loadproof.generator.dispatch.shape import PlanShape
 from loadproof.recording.runwriter import RunWriter
 from loadproof.run.locust import Generator
-from loadproof.run.stopping import StopSignal
+from loadproof.run.processes.stopping import StopSignal
 from loadproof.run.watch import Watch
 from loadproof.rundir.manifest import write_manifest
 from loadproof.users.post import Post

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from locust import User
 
-from loadproof.generator.dispatcher import ArrivalDispatcher
+from loadproof.generator.dispatch.dispatcher import ArrivalDispatcher
 from loadproof.internals.locustusers import wait_by
 from loadproof.users.user import ApiUser
 

@@ -21,7 +21,7 @@ from simulation.wire import FakeRunner
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from loadproof.generator.allotment import UserAllotment
+    from loadproof.generator.crew.allotment import UserAllotment
     from simulation.clock import FakeClock, FakeTime
     from simulation.wire import Wire
 

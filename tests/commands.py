@@ -78,7 +78,7 @@ def scenario_file(path: Path, **changes: object) -> Path:
 def in_process(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a command to its end in this process, but not its children; the working directory is the repository."""
     # Imported first, because the console reads its width only once, and not from this command's environment.
-    importlib.import_module("loadproof.cli.options")
+    importlib.import_module("loadproof.cli.console.options")
     command = ["loadproof", *map(str, arguments)]
     output, errors = io.StringIO(), io.StringIO()
     with (

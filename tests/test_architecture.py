@@ -131,7 +131,7 @@ MODULES = modules(PACKAGES)
 LOCUST = {"gevent", "greenlet", "locust", "zmq"}
 """Libraries that only Locust's own processes load, because some of them patch others."""
 OUTSIDE = (JUDGING, "loadproof.run", "loadproof.cli")
-CHILDREN = {f"loadproof.generator.{name}" for name in ("casting", "locust", "onelook")}
+CHILDREN = {f"loadproof.generator.{name}" for name in ("inspection.casting", "locust", "inspection.onelook")}
 """Modules that `loadproof.run` starts as children, by name."""
 
 
@@ -245,6 +245,22 @@ def test_every_package_has_its_place_in_the_order():
     halves = {name: half_of(name) for name in MODULES if name not in {"loadproof", JUDGING}}
     rooms = {f"{half}.{room_of(name)}" for name, half in halves.items() if half in {"loadproof", JUDGING}}
     assert rooms == ROOMS | GROUND | {"loadproof.__main__"}
+
+
+@pytest.mark.slow
+def test_rooms_inside_a_package_have_no_cycles():
+    """What lies at the top of a package is in no room: a room may use it, and be used by it."""
+    rooms: dict[str, set[str]] = {}
+    for name, file in MODULES.items():
+        home = name if file.name == "__init__.py" else name.rpartition(".")[0]
+        if home.removeprefix(f"{half_of(name)}.").count(".") == 1:
+            rooms.setdefault(home, set()).update(ours(name))
+    graph = {
+        room: {other for other in rooms if other != room and any(within(name, {other}) for name in names)}
+        for room, names in rooms.items()
+    }
+    assert len(graph) > 20
+    tuple(graphlib.TopologicalSorter(graph).static_order())
 
 
 @pytest.mark.slow

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from loadproof.analysis.audit.backup import audit_backup
-from loadproof.analysis.audit.backuprecord import BackupRecord, TriedBackup
-from loadproof.analysis.audit.ledger import audit_ledger
-from loadproof.analysis.audit.ledgerrows import PAYMENTS, Declared, ledger_record
+from loadproof.analysis.audit.backup.backup import audit_backup
+from loadproof.analysis.audit.backup.record import BackupRecord, TriedBackup
+from loadproof.analysis.audit.ledger.ledger import audit_ledger
+from loadproof.analysis.audit.ledger.rows import PAYMENTS, Declared, ledger_record
 from loadproof.analysis.audit.webhooks import audit_webhooks, webhook_record
 from loadproof.analysis.frames.journal import count_journal
 from loadproof.rundir import files
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from loadproof.analysis.audit.audit import Audited
-    from loadproof.analysis.audit.ledgerrecord import LedgerRecord
+    from loadproof.analysis.audit.ledger.record import LedgerRecord
     from loadproof.analysis.frames.run import Run
     from loadproof.rundir.commands import CommandRun
     from loadproof.rundir.observations import Observation, When

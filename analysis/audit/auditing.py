@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Final
 
 from loadproof.analysis.audit.asked import backup_audit, is_whole, ledger_audit, webhooks_audit
 from loadproof.analysis.audit.audit import Audited, audited
-from loadproof.analysis.audit.limits import audit_limits
-from loadproof.analysis.audit.limitsevasions import EVASIONS
-from loadproof.analysis.audit.limitslosses import losses_of
-from loadproof.analysis.audit.limitspromises import QUOTA
-from loadproof.analysis.audit.limitsrefusals import Before
+from loadproof.analysis.audit.limits.evasions import EVASIONS
+from loadproof.analysis.audit.limits.limits import audit_limits
+from loadproof.analysis.audit.limits.losses import losses_of
+from loadproof.analysis.audit.limits.promises import QUOTA
+from loadproof.analysis.audit.limits.refusals import Before
 from loadproof.analysis.frames.journal import load_journal
 from loadproof.analysis.word import Word
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from loadproof.analysis.audit.audit import audited
-from loadproof.analysis.audit.ledgerrows import unread_because
+from loadproof.analysis.audit.ledger.rows import unread_because
 from loadproof.analysis.audit.promise import Promise, overlap
 from loadproof.analysis.word import Word
 from loadproof.outcome import Outcome, Said, said_by, said_of_event
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from loadproof.analysis.audit.audit import Audited
-    from loadproof.analysis.audit.ledgerrecord import Row
+    from loadproof.analysis.audit.ledger.record import Row
     from loadproof.rundir.observations import Observation
 
 NAME: Final = "webhooks"

@@ -64,3 +64,8 @@ def read_thresholds(path: Path, refusals: Callable[[FileThreshold], Iterable[Mis
     if problems:
         raise InputError(problems)
     return tuple(thresholds)
+
+
+def unwatched_text(source: str) -> str:
+    """The clause on what no file of another tool records."""
+    return f"{source} can't show whether the generator kept up"

@@ -10,7 +10,7 @@ from loadproof.analysis.outputs.jsonmodel import JsonModel, by, from_
 from loadproof.analysis.outputs.runverdict import EstimateJson, RowJson, ThresholdJson
 
 if TYPE_CHECKING:
-    from loadproof.analysis.foreign.locustentries import Entry
+    from loadproof.analysis.foreign.locust.entries import Entry
 
 
 class CsvThresholdJson(ThresholdJson):

@@ -10,8 +10,9 @@ from rich.console import Group
 from rich.text import Text
 
 from loadproof.analysis.estimates.metrics import QUANTILES
-from loadproof.analysis.foreign.caveats import cannot_show, unwatched_text
-from loadproof.analysis.foreign.turns import find_turns
+from loadproof.analysis.foreign.locust.caveats import cannot_show
+from loadproof.analysis.foreign.thresholdfile import unwatched_text
+from loadproof.analysis.foreign.turns.turns import find_turns
 from loadproof.analysis.inert import markdown, shortened
 from loadproof.analysis.outputs.foreignverdict import CsvVerdictJson
 from loadproof.analysis.outputs.junit import junit_suite, threshold_cases
@@ -25,9 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from loadproof.analysis.foreign.locustcsv import LocustRun
-    from loadproof.analysis.foreign.locustentries import Entry
-    from loadproof.analysis.foreign.turns import TurnSearch
+    from loadproof.analysis.foreign.locust.entries import Entry
+    from loadproof.analysis.foreign.locust.locustcsv import LocustRun
+    from loadproof.analysis.foreign.turns.turns import TurnSearch
     from loadproof.analysis.judge.verdict import Verdict
 
 INTERVAL: Final = "interval"

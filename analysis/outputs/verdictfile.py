@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from loadproof.analysis.estimates.summary import SummaryRow
-    from loadproof.analysis.foreign.locustcsv import CsvException, LocustRun
-    from loadproof.analysis.foreign.locustentries import Entry
-    from loadproof.analysis.foreign.requestlog import RequestLog
-    from loadproof.analysis.foreign.turns import TurnSearch
+    from loadproof.analysis.foreign.locust.entries import Entry
+    from loadproof.analysis.foreign.locust.locustcsv import CsvException, LocustRun
+    from loadproof.analysis.foreign.logs.requestlog import RequestLog
+    from loadproof.analysis.foreign.turns.turns import TurnSearch
     from loadproof.analysis.frames.bursts import ObservedBurst
     from loadproof.analysis.frames.run import Run
     from loadproof.analysis.judge.judgement import Judgement

@@ -27,7 +27,7 @@ from loadproof.units import counted, format_duration
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from loadproof.analysis.foreign.locustcsv import LocustRun
+    from loadproof.analysis.foreign.locust.locustcsv import LocustRun
 
 _MOST_ROWS: Final = 50
 _LONGEST_MESSAGE: Final = 300

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from loadproof.analysis.estimates.summary import SummaryRow
-    from loadproof.analysis.foreign.requestlog import RequestLog
+    from loadproof.analysis.foreign.logs.requestlog import RequestLog
     from loadproof.analysis.judge.verdict import Verdict
 
 _MOST_ROWS: Final = 50

@@ -22,7 +22,7 @@ from bench.adversary.case import FAIL, Case, Check, Played
 from bench.adversary.scenarios import CLOSED, Scenario
 from bench.adversary.wire import Script, Server, serving
 from bench.serving import ROOT
-from loadproof.run.ports import free_port
+from loadproof.run.machine.ports import free_port
 
 MOST_S = 150
 WEBHOOK_SECRET = "whsec_bG9hZHByb29mLW9mLXRoZS1hZHZlcnNhcnk="  # noqa: S105 - for private servers only

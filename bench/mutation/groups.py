@@ -44,7 +44,7 @@ GROUPS: Final = {
     "users": Group(("loadproof/users/*.py",), ("tests/loadproof/users", *_WHOLE_RUNS), confirms=True),
     "crew": Group(
         (
-            *(f"loadproof/generator/{name}.py" for name in ("allotment", "crew", "measuring", "messages")),
+            *(f"loadproof/generator/crew/{name}.py" for name in ("allotment", "crew", "measuring", "messages")),
             "loadproof/run/course.py",
             "loadproof/run/listener.py",
         ),

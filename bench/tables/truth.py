@@ -7,7 +7,7 @@ from typing import Any
 from bench.ranges import Run, conditions, latest_run, over_runs, range_of, ratio
 from bench.serving import read_results
 from bench.tables.markdown import table
-from loadproof.run.truthserver import STOP_S
+from loadproof.run.experiments.truthserver import STOP_S
 
 
 def truth() -> str:

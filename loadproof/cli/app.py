@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 import traceback
 
-from loadproof.cli.memory import check_memory, is_want_of_memory, out_of_memory
-from loadproof.cli.terminal import take_outputs
+from loadproof.cli.console.memory import check_memory, is_want_of_memory, out_of_memory
+from loadproof.cli.console.terminal import take_outputs
 from loadproof.errors import ExitCode, LoadproofError
 
 

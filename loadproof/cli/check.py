@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import typer
 
-from loadproof.cli.options import (
+from loadproof.cli.assignment.preparing import RunOptions, allowed_target, prepare_all
+from loadproof.cli.assignment.running import look, tell_ignored_settings
+from loadproof.cli.console.options import (
     DEFAULT_LOCUSTFILES,
     CommandsOption,
     DryRunOption,
@@ -17,8 +19,6 @@ from loadproof.cli.options import (
     checked_locustfiles,
     overrides,
 )
-from loadproof.cli.preparing import RunOptions, allowed_target, prepare_all
-from loadproof.cli.running import look, tell_ignored_settings
 from loadproof.run.locust import CrewOptions
 from loadproof.scenario.targetfile import load_target
 

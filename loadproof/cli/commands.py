@@ -9,22 +9,9 @@ import typer
 from typer.core import TyperCommand
 
 from loadproof import __version__
-from loadproof.cli import (
-    capacity,
-    check,
-    compare,
-    duel,
-    elle,
-    gate,
-    history,
-    journal,
-    report,
-    run,
-    schema,
-    selftest,
-    ui,
-    worker,
-)
+from loadproof.cli import check, compare, elle, gate, history, journal, report, run, schema, selftest, ui, worker
+from loadproof.cli.capacity.capacity import capacity
+from loadproof.cli.duel.duel import duel
 
 
 class _Grouped(TyperCommand):
@@ -57,7 +44,7 @@ commands = typer.Typer(
     rich_markup_mode=None,
 )
 _OF_RUNS = (report.report, history.history, journal.journal, elle.elle)
-_WITH_RUNS = (check.check, run.run, gate.gate, compare.compare, duel.duel, capacity.capacity)
+_WITH_RUNS = (check.check, run.run, gate.gate, compare.compare, duel, capacity)
 for _command in (*_WITH_RUNS, *_OF_RUNS, selftest.selftest, worker.worker, ui.ui, schema.schema):
     commands.command(cls=_TwoSided if _command is compare.compare else _Grouped)(_command)
 

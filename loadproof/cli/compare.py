@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from loadproof.cli import judging
-from loadproof.cli.options import (
+from loadproof.cli.console.options import (
     DEFAULT_OUT,
     AnnotateOption,
     InconclusiveOption,
@@ -18,9 +18,9 @@ from loadproof.cli.options import (
     OutOption,
     console,
 )
-from loadproof.cli.policy import Policy
+from loadproof.cli.console.policy import Policy
 from loadproof.errors import InputError, InvalidRunError, Problem
-from loadproof.run.extras import JUDGE, require
+from loadproof.run.machine.extras import JUDGE, require
 from loadproof.rundir import files
 from loadproof.units import Dimension, parse_quantity
 

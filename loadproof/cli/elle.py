@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from loadproof.run.extras import JUDGE, require
+from loadproof.run.machine.extras import JUDGE, require
 from loadproof.rundir.manifest import read_manifest
 
 
@@ -24,7 +24,7 @@ def elle(
     """Print a run's payments for elle-cli, an independent checker."""
     require(JUDGE)
     from loadproof.analysis.audit.asked import ledger_of
-    from loadproof.analysis.audit.elle import write_history
+    from loadproof.analysis.audit.ledger.elle import write_history
     from loadproof.analysis.frames.journal import load_journal
     from loadproof.analysis.frames.run import load_run
 

@@ -9,8 +9,9 @@ import typer
 from rich.text import Text
 
 from loadproof.cli import judging
-from loadproof.cli.gatebaseline import baseline_runs, beside_baseline, check_comparable, open_judgements
-from loadproof.cli.options import (
+from loadproof.cli.assignment.preparing import RunOptions, allowed_target, prepare_all
+from loadproof.cli.assignment.running import run_into, tell_ignored_settings
+from loadproof.cli.console.options import (
     DEFAULT_LOCUSTFILES,
     DEFAULT_OUT,
     AnnotateOption,
@@ -33,13 +34,12 @@ from loadproof.cli.options import (
     output_option,
     overrides,
 )
-from loadproof.cli.policy import Policy
-from loadproof.cli.preparing import RunOptions, allowed_target, prepare_all
-from loadproof.cli.running import run_into, tell_ignored_settings
+from loadproof.cli.console.policy import Policy
+from loadproof.cli.gatebaseline import baseline_runs, beside_baseline, check_comparable, open_judgements
 from loadproof.errors import ExitCode, LoadproofError, OutputError
-from loadproof.run.extras import JUDGE, require
 from loadproof.run.locust import CrewOptions
-from loadproof.run.stopping import StopSignal
+from loadproof.run.machine.extras import JUDGE, require
+from loadproof.run.processes.stopping import StopSignal
 from loadproof.rundir.files import REPORT, SUMMARY, create_run_directory
 
 if TYPE_CHECKING:

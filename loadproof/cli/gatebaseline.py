@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from loadproof.cli import judging
 from loadproof.cli.compare import runs_below, usable_sides, write_comparison
-from loadproof.cli.terminal import note
+from loadproof.cli.console.terminal import note
 from loadproof.errors import ExitCode, InputError, InvalidRunError, LoadproofError, Problem
 from loadproof.run.assignment import new_manifest
 from loadproof.rundir import files

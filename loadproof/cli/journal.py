@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from loadproof.cli.terminal import note
+from loadproof.cli.console.terminal import note
 from loadproof.errors import ExitCode, Problem, RunDirectoryError
 from loadproof.rundir import files
 from loadproof.rundir.journal import HEADER, read_journal

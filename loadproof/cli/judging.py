@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from loadproof.cli.memory import is_want_of_memory, out_of_memory
+from loadproof.cli.console.memory import is_want_of_memory, out_of_memory
 from loadproof.errors import ExitCode, OutputError, escaped
 from loadproof.plan.phases import plan_phases
 from loadproof.rundir import files
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from loadproof.analysis.frames.run import Run
     from loadproof.analysis.judge.judgement import Judgement
     from loadproof.analysis.judge.verdict import Verdict
-    from loadproof.cli.policy import Policy
+    from loadproof.cli.console.policy import Policy
     from loadproof.run.watch import Broken
     from loadproof.rundir.manifest import Manifest
     from loadproof.scenario.scenario import Scenario
@@ -155,15 +155,15 @@ def show_path(console: Console, what: str, path: Path) -> None:
 
 def holds_csvs(directory: Path) -> bool:
     """Whether it isn't a run directory, but a directory that was passed to Locust's --csv."""
-    from loadproof.analysis.foreign.csvset import csv_set
+    from loadproof.analysis.foreign.locust.csvset import csv_set
 
     return not (directory / files.MANIFEST).exists() and csv_set(directory).exists
 
 
 def report_on_csvs(path: Path, thresholds: Path | None, out: Path | None, console: Console, policy: Policy) -> ExitCode:
     """Report on the CSVs with this prefix, with a verdict if there are thresholds; returns the exit code."""
-    from loadproof.analysis.foreign import locustthresholds
-    from loadproof.analysis.foreign.locustcsv import load_locust_run
+    from loadproof.analysis.foreign.locust.locustcsv import load_locust_run
+    from loadproof.analysis.foreign.locust.thresholds import read_csv_thresholds, verdict_on_csvs
     from loadproof.analysis.outputs import locust
     from loadproof.analysis.report.locust_page import write_csv_report
 
@@ -171,7 +171,7 @@ def report_on_csvs(path: Path, thresholds: Path | None, out: Path | None, consol
     directory = out or loaded.source.directory
     verdict = None
     if thresholds is not None:
-        verdict = locustthresholds.verdict_on_csvs(locustthresholds.read_csv_thresholds(thresholds, loaded), loaded)
+        verdict = verdict_on_csvs(read_csv_thresholds(thresholds, loaded), loaded)
     examined = locust.examine(loaded, verdict)
     report_path = write_csv_report(examined, directory)
     console.print(locust.terminal(examined))
@@ -186,8 +186,8 @@ def report_on_log(
 
     `unit` is that of its response times, if it is known.
     """
-    from loadproof.analysis.foreign.logthresholds import read_log_thresholds, verdict_on_log
-    from loadproof.analysis.foreign.requestlog import read_log
+    from loadproof.analysis.foreign.logs.requestlog import read_log
+    from loadproof.analysis.foreign.logs.thresholds import read_log_thresholds, verdict_on_log
     from loadproof.analysis.outputs.tables import terminal_view
     from loadproof.analysis.report import log_page
 

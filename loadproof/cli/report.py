@@ -8,10 +8,10 @@ from typing import Annotated, Literal
 import typer
 
 from loadproof.cli import judging
-from loadproof.cli.options import AnnotateOption, BaselineOption, InconclusiveOption, NotifyOption, console
-from loadproof.cli.policy import Policy
+from loadproof.cli.console.options import AnnotateOption, BaselineOption, InconclusiveOption, NotifyOption, console
+from loadproof.cli.console.policy import Policy
 from loadproof.errors import InputError, Problem
-from loadproof.run.extras import JUDGE, require
+from loadproof.run.machine.extras import JUDGE, require
 from loadproof.rundir.manifest import read_manifest
 
 

@@ -7,7 +7,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from loadproof.cli import judging
-from loadproof.cli.options import (
+from loadproof.cli.assignment.ownlocustfile import (
+    DeadlineOption,
+    DurationOption,
+    ExcludeTagsOption,
+    ExpectOption,
+    OwnLocustfile,
+    OwnLocustfileOption,
+    SpawnRateOption,
+    TagsOption,
+    UsersOption,
+)
+from loadproof.cli.assignment.preparing import RunOptions, allowed_target, prepare
+from loadproof.cli.assignment.running import look, run_into, tell_ignored_settings
+from loadproof.cli.console.options import (
     DEFAULT_LOCUSTFILES,
     DEFAULT_OUT,
     AnnotateOption,
@@ -34,27 +47,14 @@ from loadproof.cli.options import (
     overrides,
     target_option,
 )
-from loadproof.cli.ownlocustfile import (
-    DeadlineOption,
-    DurationOption,
-    ExcludeTagsOption,
-    ExpectOption,
-    OwnLocustfile,
-    OwnLocustfileOption,
-    SpawnRateOption,
-    TagsOption,
-    UsersOption,
-)
-from loadproof.cli.policy import Policy
-from loadproof.cli.preparing import RunOptions, allowed_target, prepare
-from loadproof.cli.running import look, run_into, tell_ignored_settings
+from loadproof.cli.console.policy import Policy
 from loadproof.errors import LoadproofError
-from loadproof.run.extras import JUDGE, require
 from loadproof.run.locust import CrewOptions
-from loadproof.run.ports import LOOPBACK, check_free_ports
-from loadproof.run.probe import probe
+from loadproof.run.machine.extras import JUDGE, require
+from loadproof.run.machine.ports import LOOPBACK, check_free_ports
+from loadproof.run.processes.stopping import StopSignal
 from loadproof.run.secret import shared_secret
-from loadproof.run.stopping import StopSignal
+from loadproof.run.target.probe import probe
 
 if TYPE_CHECKING:
     from pathlib import Path

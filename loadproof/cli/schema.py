@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from loadproof.run.extras import JUDGE, require
+from loadproof.run.machine.extras import JUDGE, require
 from loadproof.scenario.scenario import Scenario
 from loadproof.scenario.targetfile import TargetFile
 

@@ -14,14 +14,14 @@ from rich.text import Text
 
 from loadproof import __version__
 from loadproof.cli import judging
-from loadproof.cli.options import DEFAULT_OUT, console, output_option
+from loadproof.cli.console.options import DEFAULT_OUT, console, output_option
 from loadproof.errors import ExitCode, LoadproofError
 from loadproof.plan.phases import peak_rps
-from loadproof.run import environment, selftests
-from loadproof.run.extras import JUDGE, require
-from loadproof.run.selftest import ScriptedRun, Tried, perform
+from loadproof.run.experiments.selftest import ScriptedRun, Tried, perform
+from loadproof.run.machine import environment, selftests
+from loadproof.run.machine.extras import JUDGE, require
+from loadproof.run.processes.stopping import StopSignal
 from loadproof.run.shipped import SCENARIOS
-from loadproof.run.stopping import StopSignal
 from loadproof.rundir.files import create_run_directory, make_directory
 from loadproof.rundir.selftest import HitRate, SelfTest, Size
 from loadproof.scenario.loading import load_scenario

@@ -7,7 +7,10 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from loadproof.cli.options import (
+from loadproof.cli.assignment.ownlocustfile import OwnLocustfileOption, hosts_named_in
+from loadproof.cli.assignment.preparing import allowed_target
+from loadproof.cli.assignment.running import tell_faults, tell_ignored_settings
+from loadproof.cli.console.options import (
     DEFAULT_LOCUSTFILES,
     HostsOption,
     LocustfilesOption,
@@ -15,14 +18,11 @@ from loadproof.cli.options import (
     checked_locustfiles,
     console,
 )
-from loadproof.cli.ownlocustfile import OwnLocustfileOption, hosts_named_in
-from loadproof.cli.preparing import allowed_target
-from loadproof.cli.running import tell_faults, tell_ignored_settings
 from loadproof.errors import InputError, Problem
 from loadproof.run import webui
-from loadproof.run.extras import API, require
-from loadproof.run.ports import LOOPBACK, check_free_ports
-from loadproof.run.stopping import StopSignal
+from loadproof.run.machine.extras import API, require
+from loadproof.run.machine.ports import LOOPBACK, check_free_ports
+from loadproof.run.processes.stopping import StopSignal
 from loadproof.scenario.safety import allowed_hosts
 
 

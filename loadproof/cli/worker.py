@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from loadproof import variables
-from loadproof.cli.options import (
+from loadproof.cli.assignment.running import tell_ignored_settings
+from loadproof.cli.console.options import (
     DEFAULT_LOCUSTFILES,
     HostsOption,
     LocustfilesOption,
@@ -18,12 +19,11 @@ from loadproof.cli.options import (
     load_option,
     target_option,
 )
-from loadproof.cli.running import tell_ignored_settings
 from loadproof.errors import ExitCode
 from loadproof.run.locust import WorkerOptions, work_for
-from loadproof.run.ownlocustfile import brought
+from loadproof.run.preflight.ownlocustfile import brought
+from loadproof.run.processes.stopping import StopSignal
 from loadproof.run.secret import shared_secret
-from loadproof.run.stopping import StopSignal
 from loadproof.scenario.safety import permit
 
 

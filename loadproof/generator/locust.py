@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from locust.main import main
 
-from loadproof.generator.hostguard import HostGuard
-from loadproof.generator.lastwords import say_what_ended_it, say_who_leaves_at_once
-from loadproof.generator.leftovers import end_children
-from loadproof.generator.maskedoutput import mask_outputs
+from loadproof.generator.guards.hostguard import HostGuard
+from loadproof.generator.guards.lastwords import say_what_ended_it, say_who_leaves_at_once
+from loadproof.generator.guards.leftovers import end_children
+from loadproof.generator.guards.maskedoutput import mask_outputs
 from loadproof.internals.locust import ignore_setting_files
 from loadproof.users import entrance
 from loadproof.users.post import THIS_PROCESS

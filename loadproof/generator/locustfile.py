@@ -14,15 +14,15 @@ from locust.runners import MasterRunner, WorkerRunner
 
 from loadproof import variables
 from loadproof.errors import TargetError
-from loadproof.generator import dispatcher, shape
-from loadproof.generator.allotment import UserAllotment
-from loadproof.generator.crew import LocalCrew, MasterCrew, WorkerCrew
-from loadproof.generator.following import follow_strangers
-from loadproof.generator.lastwords import say_who_ends_it
-from loadproof.generator.measuring import look_for_garbage_rarely
-from loadproof.generator.raised import Raised
-from loadproof.generator.sockets import SocketKeys, watch_strangers
-from loadproof.generator.targetterms import hand_terms
+from loadproof.generator.crew.allotment import UserAllotment
+from loadproof.generator.crew.crew import LocalCrew, MasterCrew, WorkerCrew
+from loadproof.generator.crew.measuring import look_for_garbage_rarely
+from loadproof.generator.crew.sockets import SocketKeys, watch_strangers
+from loadproof.generator.dispatch import dispatcher, shape
+from loadproof.generator.foreign.following import follow_strangers
+from loadproof.generator.foreign.targetterms import hand_terms
+from loadproof.generator.guards.lastwords import say_who_ends_it
+from loadproof.generator.guards.raised import Raised
 from loadproof.internals.locust import keep_default_arguments, master_socket, prepare_sockets, take_stop_button
 from loadproof.internals.locustevents import end_with, mask_events, tell_exceptions
 from loadproof.recording.announcements import StopAsked, StrangerRefused
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from locust.env import Environment
     from locust.web import WebUI
 
-    from loadproof.generator.shape import PlanShape
+    from loadproof.generator.dispatch.shape import PlanShape
     from loadproof.rundir.manifest import Manifest
 
 # Locust loads this file before it creates its runner, and with it the sockets.

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from loadproof.http.tls import authorities
 from loadproof.plan.phases import plan_phases
-from loadproof.run import environment
-from loadproof.run.embedded import deliberate_faults
-from loadproof.run.reference import AUDITED, is_asked
+from loadproof.run.machine import environment
+from loadproof.run.target.embedded import deliberate_faults
+from loadproof.run.target.reference import AUDITED, is_asked
 from loadproof.rundir.manifest import USERS_CODE, Manifest, TargetFacts
 from loadproof.scenario.operations import Endpoints
 from loadproof.scenario.targetway import trust_of

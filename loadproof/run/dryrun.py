@@ -10,10 +10,10 @@ from pathlib import Path
 from loadproof import variables
 from loadproof.api import signing
 from loadproof.errors import Problem, TargetError
-from loadproof.generator.look import Look
-from loadproof.run import children
+from loadproof.generator.inspection.look import Look
 from loadproof.run.assignment import Assignment, new_manifest
-from loadproof.run.reference import reference_target
+from loadproof.run.processes import children
+from loadproof.run.target.reference import reference_target
 from loadproof.scenario.targetvariables import permissions_of
 
 
@@ -34,7 +34,7 @@ def dry_run(assignment: Assignment) -> list[Look]:
         crew = assignment.crew
         permitted = permissions_of(manifest.target, crew.hosts, crew.allowed_hosts)
         process = children.run_to_end(
-            children.python("loadproof.generator.onelook", str(crew.locustfiles.resolve())),
+            children.python("loadproof.generator.inspection.onelook", str(crew.locustfiles.resolve())),
             # An ordinary locustfile may open files relative to the user's working directory.
             directory=Path.cwd() if assignment.scenario.locustfile else directory,
             environment=children.environment_with(secret | permitted),

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Final
 import loadproof
 from loadproof import variables
 from loadproof.errors import ExitCode
-from loadproof.generator.leftovers import ending_leftovers
-from loadproof.run import children, ports
-from loadproof.run.maskedlog import mask_file
-from loadproof.run.openfiles import MOST_CONNECTIONS, allow_open_files
-from loadproof.run.ports import LOOPBACK
+from loadproof.generator.guards.leftovers import ending_leftovers
+from loadproof.run.machine import ports
+from loadproof.run.machine.openfiles import MOST_CONNECTIONS, allow_open_files
+from loadproof.run.machine.ports import LOOPBACK
+from loadproof.run.processes import children
+from loadproof.run.processes.maskedlog import mask_file
 from loadproof.run.secret import new_crew_secret
 from loadproof.rundir import files
 from loadproof.scenario.targetvariables import masker_of, permissions_of, secret_variables
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from socket import socket
 
-    from loadproof.run.stopping import StopSignal
+    from loadproof.run.processes.stopping import StopSignal
     from loadproof.rundir.manifest import Manifest
 
 LISTEN_PORT: Final = 5557

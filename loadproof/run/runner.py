@@ -13,16 +13,17 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from loadproof import variables
 from loadproof.api import signing
 from loadproof.errors import OutputError, Problem
-from loadproof.run import children, locust
+from loadproof.run import locust
 from loadproof.run.assignment import Assignment, new_manifest
-from loadproof.run.auditing import audited
-from loadproof.run.commands import commands_of
-from loadproof.run.faults import faults_of
-from loadproof.run.openfiles import allow_open_files, connections_needed
-from loadproof.run.reference import reference_target
-from loadproof.run.selftests import carry
+from loadproof.run.audits.auditing import audited
+from loadproof.run.faults.commands import commands_of
+from loadproof.run.faults.faults import faults_of
+from loadproof.run.machine.openfiles import allow_open_files, connections_needed
+from loadproof.run.machine.selftests import carry
+from loadproof.run.processes import children
+from loadproof.run.processes.stopping import UnheededStopError
 from loadproof.run.shipped import scenario_file
-from loadproof.run.stopping import UnheededStopError
+from loadproof.run.target.reference import reference_target
 from loadproof.run.watch import Broken, Watch, stop_patience_s, with_ending
 from loadproof.rundir import files
 from loadproof.rundir.manifest import Manifest, read_manifest, write_manifest
@@ -30,10 +31,10 @@ from loadproof.rundir.manifest import Manifest, read_manifest, write_manifest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from loadproof.run.embedded import EmbeddedTarget
-    from loadproof.run.faults import Faults
+    from loadproof.run.faults.faults import Faults
+    from loadproof.run.processes.stopping import StopSignal
     from loadproof.run.progress import Progress
-    from loadproof.run.stopping import StopSignal
+    from loadproof.run.target.embedded import EmbeddedTarget
     from loadproof.rundir.manifest import TargetFacts
 
 _WATCHING_NICENESS: Final = 10

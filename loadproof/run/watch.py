@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from loadproof.errors import OutputError
-from loadproof.generator.lastwords import said_in
+from loadproof.generator.guards.lastwords import said_in
 from loadproof.recording.announcements import (
     Begun,
     DiskFull,
@@ -22,19 +22,19 @@ from loadproof.recording.announcements import (
 )
 from loadproof.run.beside import Beside
 from loadproof.run.course import Course
-from loadproof.run.faults import Faults
+from loadproof.run.faults.faults import Faults
 from loadproof.run.listener import Listener
-from loadproof.run.targetmetrics import MetricsSampler
+from loadproof.run.target.metrics import MetricsSampler
 from loadproof.rundir import files
 from loadproof.rundir.manifest import Manifest, write_manifest
 from loadproof.rundir.rows import REDIS_DIED, EventRow
 
 if TYPE_CHECKING:
     from loadproof.recording.announcements import Announcement
-    from loadproof.run.embedded import EmbeddedTarget
     from loadproof.run.locust import Generator
+    from loadproof.run.processes.stopping import StopSignal
     from loadproof.run.progress import Progress
-    from loadproof.run.stopping import StopSignal
+    from loadproof.run.target.embedded import EmbeddedTarget
     from loadproof.rundir.manifest import Ending
     from loadproof.scenario.scenario import Scenario
 

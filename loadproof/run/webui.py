@@ -10,19 +10,19 @@ from urllib.parse import urlsplit
 
 from loadproof import variables
 from loadproof.api import signing
-from loadproof.generator.leftovers import ending_leftovers
-from loadproof.run import children
-from loadproof.run.embedded import embedded_target, targets_directory
+from loadproof.generator.guards.leftovers import ending_leftovers
 from loadproof.run.locust import MODULE
-from loadproof.run.openfiles import MOST_CONNECTIONS, allow_open_files
-from loadproof.run.ports import LOOPBACK
+from loadproof.run.machine.openfiles import MOST_CONNECTIONS, allow_open_files
+from loadproof.run.machine.ports import LOOPBACK
+from loadproof.run.processes import children
+from loadproof.run.target.embedded import embedded_target, targets_directory
 from loadproof.scenario.safety import permit
 from loadproof.scenario.targetvariables import permissions_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from loadproof.run.stopping import StopSignal
+    from loadproof.run.processes.stopping import StopSignal
     from loadproof.scenario.targetfile import TargetFile
 
 _STOP_POLL_S: Final = 0.2

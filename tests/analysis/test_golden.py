@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from loadproof.analysis.foreign.locustcsv import load_locust_run
-from loadproof.analysis.foreign.locustthresholds import read_csv_thresholds
-from loadproof.analysis.foreign.locustthresholds import verdict_on_csvs as decide_on_csvs
+from loadproof.analysis.foreign.locust.locustcsv import load_locust_run
+from loadproof.analysis.foreign.locust.thresholds import read_csv_thresholds
+from loadproof.analysis.foreign.locust.thresholds import verdict_on_csvs as decide_on_csvs
 from loadproof.analysis.frames.run import load_run
 from loadproof.analysis.judge.verdict import verdict_on_run
 from loadproof.analysis.outputs import locust

@@ -15,7 +15,7 @@ import yaml
 from loadproof.analysis.frames.journal import count_journal
 from loadproof.analysis.frames.run import load_run
 from loadproof.analysis.judge.journalled import count_intervals
-from loadproof.generator.leftovers import is_alive
+from loadproof.generator.guards.leftovers import is_alive
 from tests.commands import ROOT, found, in_process, only_run, verdict_of, word_of, words_of
 from tests.end_to_end.scriptedserver import scripted
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from loadproof.analysis.audit.backup import AT_REST, THERE, VERIFIED
+from loadproof.analysis.audit.backup.backup import AT_REST, THERE, VERIFIED
 from loadproof.rundir import files
 from loadproof.rundir.commands import read_commands
 from tests.commands import found, in_process, only_run, scenario_file
-from tests.loadproof.run.vaultserver import serving_vault, target_of
+from tests.loadproof.run.audits.vaultserver import serving_vault, target_of
 
 pytestmark = [pytest.mark.process, pytest.mark.long]
 BACKED_UP = {

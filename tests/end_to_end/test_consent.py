@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from loadproof.run.ports import free_port
+from loadproof.run.machine.ports import free_port
 from loadproof.rundir.manifest import read_manifest
 from tests.commands import ROOT, in_process, only_run, scenario_file
 from tests.servers import read_request, serving

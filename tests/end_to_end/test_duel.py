@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from loadproof.analysis.compare import replicates
-from loadproof.cli import duelasked, dueljudging
+from loadproof.cli.duel import arguments, referee
 from loadproof.errors import ExitCode
-from loadproof.run import lane
+from loadproof.run.experiments import lane
 from loadproof.rundir import files
 from loadproof.rundir.duel import DUEL, read_duel
 from loadproof.rundir.manifest import read_manifest
@@ -86,8 +86,8 @@ def code_of(duel: Path) -> int:
 def test_a_duet_makes_the_runs_of_a_pair_at_the_same_time(tmp_path, monkeypatch):
     """Here on the same two cores, with the same arrivals."""
     whole = lane.Lane(frozenset({0, 1}), frozenset({0, 1}))
-    monkeypatch.setattr(dueljudging, "lanes", lambda _: (whole, whole))
-    monkeypatch.setattr(duelasked, "LEAST_CORES", 2)
+    monkeypatch.setattr(referee, "lanes", lambda _: (whole, whole))
+    monkeypatch.setattr(arguments, "LEAST_CORES", 2)
     monkeypatch.setattr(lane, "_LEAD_S", 20.0)
     monkeypatch.setattr(lane, "_APART_S", 5.0)
     done = in_process(*asked(tmp_path, "--looks", "4", "--baseline", api(20), "--aa", "--duet"))
@@ -133,7 +133,7 @@ def test_an_interrupted_duel_leaves_nothing_running_and_can_be_resumed(tmp_path,
 def test_a_killed_duel_leaves_nothing_running(tmp_path):
     """SIGKILL in the middle of a run: the release, its overseer and the generator end by themselves."""
     duel = Background(*asked(tmp_path, "--looks", "4", "--baseline", api(), "--aa"))
-    duel.child("loadproof.run.overseer")
+    duel.child("loadproof.run.processes.overseer")
     duel.wait_for(tmp_path / "reports/*/*/*/events.csv")
     duel.children()
     assert len(duel.offspring) >= 3

@@ -11,7 +11,7 @@ from loadproof.analysis.estimates.overtime import answered, quantiles_over_time
 from loadproof.analysis.frames.faults import faults_in
 from loadproof.analysis.frames.run import load_run
 from loadproof.outcome import Outcome
-from loadproof.run.ports import free_port
+from loadproof.run.machine.ports import free_port
 from loadproof.rundir import files
 from tests.commands import ENDLESS, Background, found, in_process, only_run, scenario_file
 from tests.loadproof.cli.refusals import refused

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 import pytest
 import requests
 
-from loadproof.run.ports import free_port
+from loadproof.run.machine.ports import free_port
 from tests.commands import ROOT
 from tests.containers import IMAGE, docker, need_engine
 from tests.payments_api.backups.storage import Storage, running_storage

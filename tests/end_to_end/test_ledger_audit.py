@@ -9,7 +9,7 @@ import yaml
 
 from loadproof.rundir import files
 from tests.commands import code_of, in_process, only_run, scenario_file
-from tests.loadproof.run.bankserver import ACCOUNTS, bank_server
+from tests.loadproof.run.audits.bankserver import ACCOUNTS, bank_server
 
 pytestmark = [pytest.mark.process, pytest.mark.long]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from loadproof.run import embedded
+from loadproof.run.target import embedded
 from loadproof.rundir import files
 from loadproof.rundir.manifest import read_manifest
 from payments_api.settings import VARIABLES

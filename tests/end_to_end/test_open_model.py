@@ -12,7 +12,7 @@ import requests
 from loadproof.analysis.estimates.scope import tally
 from loadproof.analysis.frames.run import Run, load_run
 from loadproof.plan.arrivals import ArrivalPlan
-from loadproof.run.ports import free_port
+from loadproof.run.machine.ports import free_port
 from loadproof.rundir import files
 from tests.commands import Background, found, in_process, only_run, scenario_file, word_of
 from tests.end_to_end.notingserver import noting_requests

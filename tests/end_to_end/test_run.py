@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from drills.target import running_target
-from loadproof.run.ports import free_port
+from loadproof.run.machine.ports import free_port
 from tests.commands import GENERATOR, ROOT, Background
 
 pytestmark = pytest.mark.process

@@ -14,7 +14,7 @@ import psutil
 import pytest
 import zmq
 
-from loadproof.run.ports import free_port
+from loadproof.run.machine.ports import free_port
 
 from tests.unpatched import locust  # isort: skip # noqa: F401
 
@@ -37,7 +37,7 @@ MADE_UP = [(2, "steady", "balance", "ok", series, 0, 1000) for series in ("respo
 
 
 def results() -> dict[str, object]:
-    """One second of results from a worker that doesn't exist. Source: `generator/crew.py`."""
+    """One second of results from a worker that doesn't exist. Source: `generator/crew/crew.py`."""
     report = SecondReport("9", 3.0, 0, 0, 0, 0, cells=list(MADE_UP), generator=None, bursts=[])
     return {"report": vars(report), "now_unix_s": time.time(), "clock_took_s": 0.0}
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import pytest
 import requests
 
-from loadproof.run.ports import free_port
+from loadproof.run.machine.ports import free_port
 from tests.commands import ROOT, Background
 from tests.servers import Heard, serving
 

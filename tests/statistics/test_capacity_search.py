@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from loadproof.analysis.capacity.capacity import Found, capacity_of
-from loadproof.cli.capacity import known_by
-from loadproof.run.capacity import TrialPlan
+from loadproof.cli.capacity.capacity import known_by
+from loadproof.run.experiments.capacity import TrialPlan
 from simulation.trials import STEADY_RPS, LogisticTarget, SingleServer, half_rps, search_for
 from tests.profiles import most_by_chance, simulations
 

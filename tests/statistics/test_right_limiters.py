@@ -13,8 +13,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from loadproof.analysis.audit.limits import audit_limits
-from loadproof.analysis.audit.limitsrefusals import Before
+from loadproof.analysis.audit.limits.limits import audit_limits
+from loadproof.analysis.audit.limits.refusals import Before
 from loadproof.analysis.word import Word
 from loadproof.rundir.rows import ANSWER_DATE
 from loadproof.scenario.limits import DeclaredLimit

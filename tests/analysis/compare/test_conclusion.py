@@ -17,7 +17,7 @@ from loadproof.analysis.outputs.comparisonresults import concluded_comparison
 from loadproof.analysis.outputs.comparisontables import facts_of
 from loadproof.analysis.outputs.junit import TRUSTED
 from loadproof.analysis.word import Word
-from loadproof.run.duel import looks_problem
+from loadproof.run.experiments.duel import looks_problem
 from loadproof.rundir.duel import DuelRun
 from simulation.releases import PHASE, Noise, plan_of_releases, release
 from tests.planned import PLANNED

@@ -81,7 +81,7 @@ def test_a_failure_has_an_example_from_the_runs_events(tmp_path):
     [
         ("/venv/lib/python3.11/site-packages/requests/models.py", "own.py, line 1, in look"),
         ("/usr/lib/python3.11/json/decoder.py", "own.py, line 1, in look"),
-        ("/x/loadproof/generator/hostguard.py", "own.py, line 1, in look"),
+        ("/x/loadproof/generator/guards/hostguard.py", "own.py, line 1, in look"),
         ("<frozen importlib._bootstrap>", "own.py, line 1, in look"),
         ("/home/u/loadproof/shared.py", "shared.py, line 2, in f"),
     ],

@@ -9,8 +9,8 @@ from xml.etree import ElementTree
 import pytest
 from rich.console import Console
 
-from loadproof.analysis.foreign.locustcsv import load_locust_run
-from loadproof.analysis.foreign.locustthresholds import verdict_on_csvs
+from loadproof.analysis.foreign.locust.locustcsv import load_locust_run
+from loadproof.analysis.foreign.locust.thresholds import verdict_on_csvs
 from loadproof.analysis.foreign.thresholdfile import FileThreshold
 from loadproof.analysis.outputs import locust
 from loadproof.analysis.report.locust_page import render_csv_page

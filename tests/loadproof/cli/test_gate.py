@@ -16,7 +16,7 @@ from loadproof.analysis.judge.verdict import deciding_reason, verdict_on_run
 from loadproof.analysis.outputs.judged import Judged
 from loadproof.cli import gate
 from loadproof.cli.gatebaseline import open_judgements
-from loadproof.run import environment
+from loadproof.run.machine import environment
 from loadproof.rundir import files
 from loadproof.rundir.manifest import read_manifest, write_manifest
 from loadproof.scenario.loading import load_scenario

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from loadproof.cli import journal
-from loadproof.cli.terminal import UnreadOutput
+from loadproof.cli.console.terminal import UnreadOutput
 from loadproof.rundir import files
 from loadproof.rundir.journal import HEADER, append_journal, journal_lines, noted_text, quoted
 from loadproof.rundir.members import packed

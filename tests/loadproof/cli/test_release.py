@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from loadproof.cli.options import DEFAULT_LOCUSTFILES
-from loadproof.cli.preparing import RunOptions, prepare_all
+from loadproof.cli.assignment.preparing import RunOptions, prepare_all
+from loadproof.cli.console.options import DEFAULT_LOCUSTFILES
 from loadproof.errors import InputError, Problem
 from loadproof.run.assignment import new_manifest
 from loadproof.run.locust import CrewOptions

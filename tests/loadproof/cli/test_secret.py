@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from loadproof.run.ports import free_port
+from loadproof.run.machine.ports import free_port
 from tests.loadproof.cli.refusals import refused
 
 SHORT = "hunter2-hunter2"

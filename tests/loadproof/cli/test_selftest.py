@@ -23,9 +23,9 @@ from loadproof.analysis.report.run_page import render_run_page
 from loadproof.cli import selftest as command
 from loadproof.errors import ExitCode, OutputError
 from loadproof.plan.phases import peak_rps
-from loadproof.run import selftests
-from loadproof.run.selftest import ScriptedRun, Tried, perform
-from loadproof.run.stopping import StopSignal
+from loadproof.run.experiments.selftest import ScriptedRun, Tried, perform
+from loadproof.run.machine import selftests
+from loadproof.run.processes.stopping import StopSignal
 from loadproof.rundir.files import REPORT
 from loadproof.rundir.files import SELFTEST as SELFTEST_FILE
 from loadproof.rundir.manifest import read_manifest, write_manifest

@@ -11,7 +11,7 @@ from gevent.event import Event
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadproof.generator.alarm import SYSTEM_ALARM_CLOCK
+from loadproof.generator.dispatch.alarm import SYSTEM_ALARM_CLOCK
 from loadproof.recording.clock import SYSTEM_CLOCK
 from simulation.clock import FakeTime
 from simulation.wire import Wire
@@ -21,16 +21,16 @@ PAST_THE_CLOCK = re.compile(
     r"\btime\.(time|monotonic|sleep|perf_counter)\b|gevent\.(sleep|Timeout|spawn_later|with_timeout)|\.timer\("
 )
 KNOWN = {
-    "loadproof/generator/alarm.py": "the system's alarms",
-    "loadproof/generator/executor.py": "lets its users end, also when it was killed",
-    "loadproof/generator/beginnings.py": "somebody's own client tells the time of day at which it began",
-    "loadproof/generator/following.py": "knows a timeout of gevent's",
-    "loadproof/generator/heard.py": "knows a timeout of gevent's",
-    "loadproof/generator/leftovers.py": "processes that somebody's own code started take so long to end",
+    "loadproof/generator/dispatch/alarm.py": "the system's alarms",
+    "loadproof/generator/dispatch/executor.py": "lets its users end, also when it was killed",
+    "loadproof/generator/foreign/beginnings.py": "somebody's own client tells the time of day at which it began",
+    "loadproof/generator/foreign/following.py": "knows a timeout of gevent's",
+    "loadproof/generator/foreign/heard.py": "knows a timeout of gevent's",
+    "loadproof/generator/guards/leftovers.py": "processes that somebody's own code started take so long to end",
     "loadproof/generator/locustfile.py": "looks whether the parent process lives",
-    "loadproof/generator/ownlook.py": "a dry run of somebody's own users takes so long",
-    "loadproof/generator/paces.py": "Locust's pace is by that clock",
-    "loadproof/generator/sockets.py": "says of strangers at most once a second that they came",
+    "loadproof/generator/inspection/ownlook.py": "a dry run of somebody's own users takes so long",
+    "loadproof/generator/foreign/paces.py": "Locust's pace is by that clock",
+    "loadproof/generator/crew/sockets.py": "says of strangers at most once a second that they came",
     "loadproof/recording/clock.py": "the system's clock",
     "loadproof/recording/vitals.py": "the system's readings",
     "loadproof/recording/locustcsv.py": "lets others run between two files",
@@ -44,7 +44,7 @@ def test_nothing_bypasses_the_clock():
     found = {
         str(file.relative_to(ROOT))
         for room in rooms
-        for file in Path(ROOT, "loadproof", room).glob("*.py")
+        for file in Path(ROOT, "loadproof", room).rglob("*.py")
         if PAST_THE_CLOCK.search(file.read_text())
     }
     assert found == set(KNOWN)

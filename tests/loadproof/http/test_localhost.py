@@ -13,7 +13,7 @@ from loadproof.http.blocking import BlockingConnection
 from loadproof.http.connection import Connection
 from loadproof.http.messages import ConnectionFailedError, Request, Timing
 from loadproof.http.origin import Origin
-from loadproof.run.ports import free_port
+from loadproof.run.machine.ports import free_port
 from tests.commands import in_process, scenario_file
 from tests.loadproof.http.connections import OK, PATIENT, made
 from tests.servers import answering, read_request, serving

@@ -15,7 +15,7 @@ from loadproof.http.origin import Origin, Way
 from loadproof.http.proxy import Proxy
 from loadproof.http.tls import Trust
 from loadproof.internals.standard import core_of
-from loadproof.run.ports import free_port
+from loadproof.run.machine.ports import free_port
 from tests import proxies
 from tests.loadproof.http.connections import OK, PATIENT, made
 from tests.loadproof.http.tls import new_certificate, server_context, untrusted_serving

@@ -37,8 +37,8 @@ from locust.rpc.protocol import Message
 from locust.stats import PERCENTILES_TO_REPORT, StatsCSVFileWriter
 from locust.user import users
 
-from loadproof.generator.allotment import UserAllotment
-from loadproof.generator.shape import _CALLS_EVERY_S
+from loadproof.generator.crew.allotment import UserAllotment
+from loadproof.generator.dispatch.shape import _CALLS_EVERY_S
 from loadproof.httpuser.session import HttpSession as OurSession
 from loadproof.httpuser.user import HttpUser
 from loadproof.internals import locust as ours
@@ -174,7 +174,7 @@ def test_the_dispatcher_knows_its_classes_and_workers():
         dispatcher = UsersDispatcher(nodes, [Waiting])
         assert ours.planned_classes(dispatcher) == [Waiting]
         assert ours.worker_ids(dispatcher) == ["a", "b"]
-    with unchanged("a dispatch is new_dispatch and then an iteration", "generator/allotment.py"):
+    with unchanged("a dispatch is new_dispatch and then an iteration", "generator/crew/allotment.py"):
         allotment = UserAllotment(nodes, [Waiting])
         allotment.new_dispatch(target_user_count=3, spawn_rate=1.0)
         assert list(allotment) == [{"a": {"Waiting": 2}, "b": {"Waiting": 1}}]
@@ -276,27 +276,27 @@ def test_the_stop_button_calls_our_function(monkeypatch):
 
 
 def test_messages_pass_between_crews():
-    """Our own kinds, with content as msgpack returns it, to a worker by its id; `generator/crew.py`."""
-    with unchanged("Message(type, data, node_id) over msgpack: tuples arrive as lists", "generator/crew.py"):
+    """Our own kinds, with content as msgpack returns it, to a worker by its id; `generator/crew/crew.py`."""
+    with unchanged("Message(type, data, node_id) over msgpack: tuples arrive as lists", "generator/crew/crew.py"):
         message = Message.unserialize(Message("kind", {"a": (1, 2.5)}, "w").serialize())
         assert (message.type, message.data, message.node_id) == ("kind", {"a": [1, 2.5]}, "w")
     with unchanged(
-        "register_message(type, listener, concurrent), and listener(environment=, msg=)", "generator/crew.py"
+        "register_message(type, listener, concurrent), and listener(environment=, msg=)", "generator/crew/crew.py"
     ):
         heard: list[Any] = []
         local = Environment().create_local_runner()
         local.register_message("kind", lambda environment, msg: heard.append((environment, msg.data)), concurrent=False)
         local.send_message("kind", 5)
         assert heard == [(local.environment, 5)]
-    with unchanged("MasterRunner.clients.ready, and send_message(type, data, client_id)", "generator/crew.py"):
+    with unchanged("MasterRunner.clients.ready, and send_message(type, data, client_id)", "generator/crew/crew.py"):
         assert isinstance(runners.WorkerNodes.ready, property)
         parameters = list(inspect.signature(runners.MasterRunner.send_message).parameters)
         assert parameters == ["self", "msg_type", "data", "client_id"]
 
 
 def test_shapes_are_called_once_a_second():
-    """From before the first user until the first None; `generator/shape.py`."""
-    with unchanged(f"Runner.shape_worker calls tick() every {_CALLS_EVERY_S:g} s", "generator/shape.py"):
+    """From before the first user until the first None; `generator/dispatch/shape.py`."""
+    with unchanged(f"Runner.shape_worker calls tick() every {_CALLS_EVERY_S:g} s", "generator/dispatch/shape.py"):
         source = inspect.getsource(runners.Runner.shape_worker)
         assert "gevent.sleep(max(1 - shape_adjustment_time_ms, 0))" in source
         assert "shape_class.tick()" in source
@@ -427,7 +427,7 @@ def test_locusts_users_use_the_clients_they_are_given(monkeypatch):
     """Created from what their modules have under these names; `take_places`."""
     for module, name in ((users, "HttpSession"), (clients, "HttpSession"), (fasthttp, "FastHttpSession")):
         monkeypatch.setattr(module, name, getattr(module, name))
-    with unchanged("HttpUser.__init__ and FastHttpUser.__init__", "generator/targetterms.py"):
+    with unchanged("HttpUser.__init__ and FastHttpUser.__init__", "generator/foreign/targetterms.py"):
         own, own_fast = type("Own", (HttpSession,), {}), type("OwnFast", (FastHttpSession,), {})
         locustclients.take_places(own, own_fast)
         for base, client in ((locust.HttpUser, own), (FastHttpUser, own_fast)):
@@ -456,11 +456,11 @@ def test_a_listeners_exception_is_reported_and_the_next_one_is_called(monkeypatc
         hook = EventHook()
         # A bug of ours must not look like the locustfile's.
         mine = functools.partial(_stop, "bug", of=KeyError)
-        vars(mine)["__module__"] = "loadproof.generator.writing"
+        vars(mine)["__module__"] = "loadproof.generator.crew.writing"
         hook.add_listener(mine)
         with pytest.raises(KeyError, match="bug"):
             hook.fire()
-    with unchanged("the greenlet that makes users ends in locust_exception_handler's", "generator/raised.py"):
+    with unchanged("the greenlet that makes users ends in locust_exception_handler's", "generator/guards/raised.py"):
         runner = Environment(user_classes=[Refusing]).create_local_runner()
         runner.start(1, spawn_rate=1)
         with pytest.raises(KeyError):

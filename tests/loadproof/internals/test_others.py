@@ -41,7 +41,7 @@ def test_watchers_call_on_the_hub():
     hub, seen = gevent.get_hub(), []
     reader, writer = os.pipe()
     with unchanged(
-        "gevent", "loop.io(fd, 1).start(callback) calls on the hub", "http/connection.py, generator/alarm.py"
+        "gevent", "loop.io(fd, 1).start(callback) calls on the hub", "http/connection.py, generator/dispatch/alarm.py"
     ):
         watcher = hub.loop.io(reader, 1)
         watcher.start(lambda: seen.append(gevent.getcurrent()))
@@ -63,7 +63,7 @@ def test_timers_call_on_the_hub_and_need_not_keep_the_loop_running():
     """Once or repeatedly."""
     hub, once, again = gevent.get_hub(), [], []
     with unchanged(
-        "gevent", "loop.timer(after, repeat, ref=), start(callback, update=)", "generator/alarm.py, http/deadlines.py"
+        "gevent", "loop.timer(after, repeat, ref=), start(callback, update=)", "dispatch/alarm.py, http/deadlines.py"
     ):
         timers = [hub.loop.timer(0.001), hub.loop.timer(0.001, repeat=0.001, ref=False)]
         timers[0].start(lambda: once.append(gevent.getcurrent()), update=True)
@@ -94,7 +94,7 @@ def test_callbacks_switch_and_throw_but_never_wait():
         except BlockingSwitchOutError:
             seen.append("must not wait")
 
-    with unchanged("gevent", "run_callback, hub.switch and greenlets below the hub", "generator/executor.py, http/"):
+    with unchanged("gevent", "run_callback, hub.switch and greenlets below the hub", "dispatch/executor.py, http/"):
         users = [greenlet(live, hub), greenlet(live, hub)]
         for call, *arguments in (
             (users[0].switch, 1),

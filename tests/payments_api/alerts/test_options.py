@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from drills.faketelegram import CHAT, TOKEN
-from loadproof.run import embedded
+from loadproof.run.target import embedded
 from payments_api.alerts.options import ALERT_VARIABLES, AlertOptions
 from payments_api.settings import SettingsError, read_settings
 

@@ -88,7 +88,7 @@ def test_all_errors_are_reported_at_once():
 
 def test_an_embedded_target_inherits_no_backup_settings():
     """A run must not make backups because the environment has a place for some."""
-    from loadproof.run import embedded
+    from loadproof.run.target import embedded
 
     assert set(BACKUP_VARIABLES) <= set(VARIABLES)
     assert set(BACKUP_VARIABLES) <= embedded.NOT_INHERITED

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from loadproof.run.ports import free_port
+from loadproof.run.machine.ports import free_port
 from tests.commands import ROOT
 from tests.payments_api.backups.books import names
 from tests.sources import tree_of

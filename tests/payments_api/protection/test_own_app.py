@@ -14,7 +14,7 @@ import pytest
 import requests
 from prometheus_client import CollectorRegistry
 
-from loadproof.run.ports import free_port
+from loadproof.run.machine.ports import free_port
 from payments_api.protection.metrics import ProtectionMetrics
 from payments_api.protection.middleware import ProtectionMiddleware
 from payments_api.protection.options import Options

@@ -1,0 +1,1 @@
+"""Checks backups: that they end, restore, serve, and contain what was acknowledged."""

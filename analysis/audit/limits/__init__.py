@@ -1,0 +1,1 @@
+"""Checks declared limits: what was admitted, refused, promised and told."""

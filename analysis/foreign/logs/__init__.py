@@ -1,0 +1,1 @@
+"""Request logs, plain CSVs of any tool: read in chunks, and judged by thresholds."""

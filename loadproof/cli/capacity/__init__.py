@@ -1,0 +1,1 @@
+"""`loadproof capacity`: its settings, what may be resumed, its trials."""

@@ -1,0 +1,1 @@
+"""`loadproof duel`: its arguments, its runs and their referee, its ending."""

@@ -1,0 +1,1 @@
+"""Follows users written for plain Locust, and records what their clients report."""

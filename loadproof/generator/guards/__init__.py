@@ -1,0 +1,1 @@
+"""Guards against users' own code: other hosts, secrets in output, processes left behind, exceptions."""

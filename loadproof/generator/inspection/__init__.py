@@ -1,0 +1,1 @@
+"""Looks at locustfiles before a run: what is in them, and one answer of each kind."""

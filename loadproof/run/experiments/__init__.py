@@ -1,0 +1,1 @@
+"""Several runs with one question: duels, searches for capacity, self-tests."""

@@ -1,0 +1,183 @@
+"""Thresholds on Locust's CSVs: what can be judged, how, and what is refused with the reason."""
+
+from __future__ import annotations
+
+import pytest
+
+from loadproof.analysis.foreign.locust.locustcsv import load_locust_run
+from loadproof.analysis.foreign.locust.thresholds import read_csv_thresholds, verdict_on_csvs
+from loadproof.errors import InputError
+from simulation.locustcsvs import stats_row, total_row, write_stats
+
+ROWS = [
+    stats_row("/balance", requests=10_000, failures=40, p95_ms=190),
+    stats_row("/orders", requests=500, failures=5, p95_ms=40),
+    stats_row("/orders", method="POST", requests=500, p95_ms=80),
+    stats_row("/never", requests=0),
+    stats_row("/broken", requests=50, failures=50, p95_ms=3),
+    total_row(11_050, failures=95, p95_ms=190),
+]
+
+
+@pytest.fixture
+def run(tmp_path):
+    return load_locust_run(write_stats(tmp_path / "run", ROWS))
+
+
+def judged(tmp_path, run, *thresholds: str):
+    """Each threshold is a line of YAML."""
+    file = tmp_path / "thresholds.yaml"
+    file.write_text("thresholds:\n" + "".join(f"  - {{{threshold}}}\n" for threshold in thresholds), encoding="utf-8")
+    return verdict_on_csvs(read_csv_thresholds(file, run), run)
+
+
+def refused(tmp_path, run, *thresholds: str) -> list[str]:
+    with pytest.raises(InputError) as caught:
+        judged(tmp_path, run, *thresholds)
+    return [str(problem) for problem in caught.value.problems]
+
+
+@pytest.mark.parametrize(
+    ("threshold", "word"),
+    [
+        ("endpoint: /balance, expect: p(95) < 200 ms", "PASS"),
+        ("endpoint: /balance, expect: p(95) < 180 ms", "FAIL"),
+        ("endpoint: /balance, expect: p(95) < 190 ms", "INCONCLUSIVE"),
+        ("endpoint: /balance, expect: p(95) < 186 ms", "INCONCLUSIVE"),
+        ("endpoint: /balance, expect: p(95) <= 195 ms", "PASS"),
+        ("endpoint: /balance, expect: p(99.9) < 1 s", "PASS"),
+        ("endpoint: /balance, expect: p(100) < 1 s", "PASS"),
+        ("endpoint: /balance, expect: max < 300 ms", "FAIL"),
+        ("endpoint: /balance, expect: mean < 100 ms", "PASS"),
+        ("endpoint: /balance, expect: error_ratio < 1 %", "PASS"),
+        ("endpoint: /balance, expect: error_ratio < 0.2 %", "FAIL"),
+        ("endpoint: /balance, expect: error_ratio < 0.4 %", "INCONCLUSIVE"),
+        ("endpoint: /balance, expect: throughput >= 100 rps", "PASS"),
+        ("endpoint: /balance, expect: throughput >= 101 rps", "FAIL"),
+        ("endpoint: [/balance, /orders], expect: count >= 11000", "PASS"),
+        ("endpoint: /orders, method: POST, expect: p(95) < 100 ms", "PASS"),
+        ("method: POST, expect: error_ratio < 1 %", "PASS"),
+        ("expect: p(95) < 200 ms", "PASS"),
+        ("endpoint: /never, expect: p(95) < 200 ms", "INCONCLUSIVE"),
+        ("endpoint: /never, expect: count >= 1", "INCONCLUSIVE"),
+        ("endpoint: /never, expect: error_ratio < 1 %", "INCONCLUSIVE"),
+        ("endpoint: /broken, expect: p(95) < 200 ms", "INCONCLUSIVE"),
+        ("endpoint: /broken, expect: p(95) < 2 ms", "INCONCLUSIVE"),
+    ],
+)
+def test_each_threshold_has_its_word(tmp_path, run, threshold, word):
+    """INCONCLUSIVE if the limit lies within the rounding, without data, and if there are only failures."""
+    assert judged(tmp_path, run, threshold).word == word
+
+
+def test_a_total_with_fewer_failures_than_its_endpoints_prevents_a_pass(tmp_path):
+    """It is unclear which is right; an endpoint's own row is not affected."""
+    rows = [stats_row("/x", requests=1000, failures=900), total_row()]
+    run = load_locust_run(write_stats(tmp_path / "run", rows))
+    assert judged(tmp_path, run, "expect: error_ratio < 1 %").word == "INCONCLUSIVE"
+    assert judged(tmp_path, run, "endpoint: /x, expect: error_ratio < 1 %").word == "FAIL"
+
+
+def test_a_few_requests_without_an_error_decide_nothing(tmp_path):
+    """By Wilson's interval, none in 100 may well be 3 %."""
+    run = load_locust_run(write_stats(tmp_path / "run", [stats_row("/x", requests=100)]))
+    assert judged(tmp_path, run, "expect: error_ratio < 1 %").word == "INCONCLUSIVE"
+
+
+def test_a_few_requests_show_no_percentile(tmp_path):
+    """As in our own runs: with a single request every percentile is its time."""
+    run = load_locust_run(write_stats(tmp_path / "run", [stats_row("/x", requests=1)]))
+    few = judged(tmp_path, run, "endpoint: /x, expect: p(95) < 60 s")
+    assert few.word == "INCONCLUSIVE"
+    assert "1 sample, needs 200" in few.reason
+    enough = load_locust_run(write_stats(tmp_path / "run", [stats_row("/x", requests=200)]))
+    assert judged(tmp_path, enough, "endpoint: /x, expect: p(95) < 60 s").word == "PASS"
+
+
+def test_times_are_marked_as_without_sampling_error(tmp_path, run):
+    """Few samples, or many failures, are mentioned too."""
+    verdict = judged(
+        tmp_path,
+        run,
+        "endpoint: /balance, expect: p(95) < 200 ms",
+        "endpoint: /orders, method: GET, expect: p(99) < 200 ms",
+        "endpoint: /orders, expect: mean < 200 ms",
+        "endpoint: /balance, expect: error_ratio < 1 %",
+    )
+    reasons = [judgement.reason for judgement in verdict.judgements]
+    assert reasons[0] == "190 ms (185 ms to 195 ms); no sampling error known"
+    assert "fewer than 10 of its 500 samples lie beyond it" in reasons[1]
+    assert "sampling" in reasons[2]
+    assert "sampling" not in reasons[3]
+
+
+def test_fail_beats_inconclusive_beats_pass(tmp_path, run):
+    """There is one word for all thresholds."""
+    good, thin, bad = "expect: p(95) < 1 s", "endpoint: /never, expect: max < 1 s", "expect: error_ratio < 0.1 %"
+    assert judged(tmp_path, run, good, thin, bad).word == "FAIL"
+    assert judged(tmp_path, run, good, thin).word == "INCONCLUSIVE"
+    assert judged(tmp_path, run, good).word == "PASS"
+
+
+@pytest.mark.parametrize(
+    ("threshold", "message"),
+    [
+        ("expect: goodput_ratio >= 99 %", "don't show which answers were correct and in time"),
+        ("expect: goodput >= 10 rps", "don't show which answers were correct and in time"),
+        ("expect: throttled_ratio < 1 %", "don't tell a refusal from another failure"),
+        ("expect: rejected_ratio < 1 %", "don't tell a refusal from another failure"),
+        ("expect: spread < 50 ms", "don't show when a single request was sent"),
+        ("expect: recovery < 5 s", "don't show when a disturbance ended"),
+        ("expect: drift(p(95)) < 5 %", "meant to be steady"),
+        (
+            "expect: p(97) < 1 s",
+            "these CSVs have no such percentile of the entire run, got 'p(97) < 1 s'; they have p(50)",
+        ),
+        ("endpoint: /orders, expect: p(95) < 1 s", "a percentile over several rows can't be computed from theirs"),
+        ("endpoint: [/orders, /balance], expect: p(95) < 1 s", "a percentile over several rows"),
+        ("expect: p(95) < 1.1 * baseline", "an entire run"),
+        ("expect: p(95) < 1 s for 10 s", "an entire run"),
+        ("expect: throughput < 100 rps", "an upper limit on a value that should be high"),
+        ("expect: error_ratio > 5 %", "a lower limit on a value that should be low, got 'error_ratio > 5 %'; use <"),
+        ("expect: error_ratio <= 0 %", "can't be met, got 'error_ratio <= 0 %'; no number of samples proves"),
+        ("expect: error_ratio < 100 %", "can't be violated"),
+        ("expect: max < 0 ms", "can't be met"),
+        ("expect: count >= 0", "can't be violated"),
+        ("endpoint: [], expect: max < 1 s", "an empty list; name one, or leave it out for all"),
+        ("endpoint: /balence, expect: max < 1 s", "no such name in the CSVs, got '/balence'; did you mean '/balance'"),
+        ("endpoint: zzz, expect: max < 1 s", "there are '/balance', '/broken', '/never', '/orders'"),
+        ("endpoint: Aggregated, expect: max < 1 s", "leave `endpoint` out, for all together"),
+        ("endpoint: /balance, method: PUT, expect: max < 1 s", "'/balance' has no such method in the CSVs, got 'PUT'"),
+        ("method: PUT, expect: max < 1 s", "no such method in the CSVs, got 'PUT'; they have 'GET', 'POST'"),
+        ("expect: p(95) < 200", "expected a duration"),
+        ("expect: p(95) < 1 s, phase: steady", "unknown key"),
+        ("endpoint: 7, expect: p(95) < 1 s", "endpoint"),
+    ],
+)
+def test_undecidable_thresholds_are_refused_with_the_reason(tmp_path, run, threshold, message):
+    """Nothing is guessed."""
+    (problem,) = refused(tmp_path, run, threshold)
+    assert message in problem
+    assert "thresholds.yaml:2:" in problem
+
+
+def test_all_errors_are_reported_at_once(tmp_path, run):
+    """With line and column."""
+    problems = refused(tmp_path, run, "endpoint: /balence, expect: goodput_ratio > 1 %", "expect: p(12) < 1 s")
+    assert len(problems) == 3
+    assert "thresholds.yaml:3:" in problems[2]
+
+
+@pytest.mark.slow
+def test_thousands_of_names_are_not_all_listed(tmp_path):
+    """Only some, and how many more."""
+    run = load_locust_run(write_stats(tmp_path / "run", [stats_row(f"/item/{i}") for i in range(3000)]))
+    (problem,) = refused(tmp_path, run, "endpoint: zzz, expect: max < 1 s")
+    assert "and 2,995 more" in problem
+    assert len(problem) < 400
+
+
+def test_a_run_without_any_endpoint_is_inconclusive(tmp_path):
+    """It can't be told from a name that had no requests."""
+    run = load_locust_run(write_stats(tmp_path / "run", [total_row(0)]))
+    assert judged(tmp_path, run, "endpoint: /x, expect: max < 1 s", "expect: p(95) < 1 s").word == "INCONCLUSIVE"
