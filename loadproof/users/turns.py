@@ -96,6 +96,7 @@ class TurnTaker(User):
         """Run `task`, or a task chosen at random, for an arrival of the open model."""
         self._is_setting_up = False
         self._due = due
+        self._answering_s = 0.0
         self._waits.clear()
         self._take_turn(task)
 
