@@ -62,10 +62,10 @@ class Counting(RequestListener):
         self._in_flight -= 1
         self._count(endpoint, due, WANTS[want])
 
-    def dropped(self, endpoint: str, *, intended_s: float) -> None:
+    def dropped(self, endpoint: str, *, intended_s: float, kept: int = 0) -> None:
         second = self._second
         second.dropped += 1
-        second.peak_in_flight = max(second.peak_in_flight, self._in_flight + self.yielding)
+        second.peak_in_flight = max(second.peak_in_flight, self._in_flight + self.yielding + kept)
         self._count(endpoint, Due(intended_s), NEVER_SENT, DROPPED)
 
     def dropped_group(self, group: str, *, intended_s: float) -> None:

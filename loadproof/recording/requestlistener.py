@@ -32,6 +32,8 @@ class RequestListener:
     user_time = UserTime(())
     yielding = 0
     """Users that have their answer but let others run before they continue: they are not free yet."""
+    pausing = 0
+    """Users that think in the middle of a journey."""
 
     @property
     def in_flight(self) -> int:
@@ -71,8 +73,11 @@ class RequestListener:
     def unsent(self, endpoint: str, want: str, due: Due) -> None:
         """A request was started, but this machine lacked the means to send it; `want` is a key of rundir's WANTS."""
 
-    def dropped(self, endpoint: str, *, intended_s: float) -> None:
-        """An arrival found no free user and was never sent."""
+    def dropped(self, endpoint: str, *, intended_s: float, kept: int = 0) -> None:
+        """An arrival found no free user and was never sent.
+
+        Because of the target's late answers, `kept` users without a request in flight weren't free either.
+        """
 
     def dropped_group(self, group: str, *, intended_s: float) -> None:
         """A group that the dropped arrival would have begun; called in addition to `dropped`."""

@@ -59,12 +59,20 @@ class Sender(TurnTaker):
         self._connections = self.workload.clients.connections(self.identity, self.host or "")
         self._trackers: dict[str, PromiseTracker] = {}
         """By request name."""
+        self._latest = Timing()
+        """Of the request sent last, which may have ended."""
         self._back_offs_s: dict[str, float] = {}
         """By request name, for those throttled most recently: the longest random back-off after the next refusal."""
         self._retries = self.workload.habits.retries
         self._guise = self.workload.guise(self.endpoint)
         self._seen_as = self.workload.clients.seen_as(self.identity, self.host or "") if self._recorder.journals else ""
         """For the journal: how the target's limits identify this client."""
+
+    def is_held_up(self, now_s: float) -> bool:
+        """Whether this turn's answers, or the one it waits for, have taken longer than their deadlines allow."""
+        latest = self._latest
+        waiting_s = now_s - latest.began_s if latest.began_s and not latest.ended_s else 0.0
+        return self._answering_s + waiting_s > len(self._sent) * self.workload.habits.deadline_s
 
     def _send_patiently(self, send: Callable[[Tries], Reply | None], retries: Retries) -> Reply | None:
         """Send, and retry as often as the scenario allows; returns the last reply.
@@ -120,6 +128,7 @@ class Sender(TurnTaker):
             name, tracker = self._first_tracker(name, is_setup=is_setup)
         due = due or self._take_due(name, is_retry=tries is not None and tries.attempt > 0)
         recorder, timing = self._recorder, Timing()
+        self._latest = timing
         recorder.started(due.burst)
         tested = tracker.promise and tracker.take_due(self.workload.monotonic_s())
         try:

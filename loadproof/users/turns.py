@@ -96,6 +96,7 @@ class TurnTaker(User):
         """Run `task`, or a task chosen at random, for an arrival of the open model."""
         self._is_setting_up = False
         self._due = due
+        self._answering_s = 0.0
         self._waits.clear()
         self._take_turn(task)
 
@@ -205,10 +206,10 @@ class TurnTaker(User):
 
     def _plan_first_turn(self) -> None:
         """Start at a random point within the first pace, so that users who start together don't send together."""
-        now_s = self.workload.now_s()
+        now_s, asked = self.workload.now_s(), len(self._sent)
         self._account_setup(now_s)
         # If the target limits its clients, each request of the setup counts as a turn.
-        held_s = len(self._sent) * self._every_s if self.workload.is_limited(self.endpoint) else 0.0
+        held_s = asked * self._every_s if self.workload.is_limited(self.endpoint) else 0.0
         first_s = self.workload.first_step(now_s) + held_s + self._offset_s
         self._due = Due(first_s - self._every_s)
         self._plan_next(now_s)
@@ -281,6 +282,8 @@ class TurnTaker(User):
     def _account_setup(self, now_s: float) -> None:
         """Account for the setup: answers delay the first turn, but cost no turns if they arrive within the deadline."""
         self._is_setting_up, self._is_set_up = False, True
+        # Its requests belong to no turn, so missed turns aren't like them.
+        self._sent.clear()
         expected_s = self._due.at_s
         until_s, now_s = expected_s + self._answering_s, min(now_s, self._stopped_s)
         self._time.late(self.endpoint, until_s, now_s)

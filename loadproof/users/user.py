@@ -67,7 +67,11 @@ class ApiUser(Sender):
         open model, `max_in_flight` must.
         """
         self._thought_s += seconds
-        self.post.clock.sleep(seconds)
+        self._recorder.pausing += 1
+        try:
+            self.post.clock.sleep(seconds)
+        finally:
+            self._recorder.pausing -= 1
 
     def new_id(self) -> UUID:
         """An id drawn from this client's seeded choices that no other run has sent to this target."""

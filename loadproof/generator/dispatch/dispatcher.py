@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, ClassVar, Final
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 _AT_ONCE: Final = 32
 """Number of users set up at the same time."""
+_LOOKS_EVERY_S: Final = 0.05
+"""Thousands of arrivals may be dropped in a second, and looking at thousands of users takes time."""
 
 
 class ArrivalDispatcher(User):
@@ -47,6 +50,9 @@ class ArrivalDispatcher(User):
         self._free: list[defaultdict[int, list[ApiUser]]] = [defaultdict(list) for _ in self._classes]
         """By endpoint and client: users that aren't waiting for an answer."""
         self._made: list[Counter[int]] = [Counter() for _ in self._classes]
+        self._busy: set[ApiUser] = set()
+        self._is_kept, self._looked_s = False, -math.inf
+        """Whether the target keeps users that pause from other arrivals, and when that was found out."""
         self._setting_up: gevent.Greenlet | None = None
         self._executor = Executor(
             self._arrivals(),
@@ -113,6 +119,7 @@ class ArrivalDispatcher(User):
             user = self._new_user(arrival)
             # Setup time is part of no response time; the start lag before it still counts.
             due_s += self.workload.now_s() - began_s if self._sets_up[arrival.endpoint] else 0.0
+        self._busy.add(user)
         try:
             user.perform(Due(due_s))
         except (StopUser, RescheduleTask, RescheduleTaskImmediately):
@@ -123,6 +130,7 @@ class ArrivalDispatcher(User):
         except BaseException as error:  # noqa: BLE001 - reported as Locust does; an error only costs its own arrival
             self._report_error(user, error)
         finally:
+            self._busy.discard(user)
             free.append(user)
 
     def _new_user(self, arrival: Arrival) -> ApiUser:
@@ -147,6 +155,18 @@ class ArrivalDispatcher(User):
         """Count the arrival's first request as dropped, and the groups that would have begun with it."""
         recorder = self.workload.recorder
         first, *_ = self.workload.scenario.requests_of(self._plan.endpoints[arrival.endpoint])
-        recorder.dropped(first, intended_s=arrival.time_s)
+        recorder.dropped(first, intended_s=arrival.time_s, kept=self._kept_pausing())
         for name in self._groups.begun_by([first]):
             recorder.dropped_group(name, intended_s=arrival.time_s)
+
+    def _kept_pausing(self) -> int:
+        """How many users that pause the target keeps from other arrivals: all, or none.
+
+        If most journeys have waited for answers beyond their deadlines, that is why no user is free; otherwise
+        `max_in_flight` leaves too little room for pauses.
+        """
+        now_s, pausing = self.workload.monotonic_s(), self.workload.recorder.pausing
+        if pausing and now_s > self._looked_s + _LOOKS_EVERY_S:
+            held_up = sum(user.is_held_up(now_s) for user in self._busy)
+            self._is_kept, self._looked_s = 2 * held_up > len(self._busy), now_s
+        return pausing if self._is_kept else 0

@@ -216,6 +216,17 @@ def test_a_slow_setup_answer_costs_turns_only_until_the_first_turn():
     assert played.counted(8.0)["missed"] == 1
 
 
+def test_turns_missed_because_of_a_slow_setup_send_nothing_of_the_setup():
+    """Of 5 s, half a second was within the deadline; the setup has three requests."""
+    played = PlayedUser(takes_s=lambda number: 5.0 if number == 3 else 0.0, expect_throttling=True)
+    type(played.user).on_start = lambda user: [ask(user) for _ in range(3)]
+    life = played.user.start(Group())
+    played.time.advance_to(6.0)
+    assert played.counted(6.0)["missed"] == 2
+    life.kill(block=False)
+    played.time.advance_to(6.1)
+
+
 @pytest.mark.parametrize(
     ("headers", "outcome"), [({}, Outcome.SERVER_ERROR), ({"retry-after": "1"}, Outcome.THROTTLED)]
 )

@@ -203,6 +203,36 @@ def test_arrivals_that_find_all_allowed_users_busy_are_dropped_and_counted():
     assert worker.report() == Counter({DROPPED: len(list(worker.dispatcher._arrivals())) - 15})
 
 
+@pytest.mark.parametrize(
+    ("answer_s", "pause_s", "is_the_targets"), [(5.0, 2.0, True), (0.05, 20.0, False), (0.9, 6.0, False)]
+)
+def test_arrivals_dropped_while_users_pause_are_the_targets_if_it_made_most_journeys_late(
+    answer_s, pause_s, is_the_targets
+):
+    """Users that pause aren't free; but room for their pauses is the scenario's to leave."""
+
+    def shop(user: ApiUser) -> None:
+        user.send(user.api.ask_health(), lambda _: None)
+        user.pause(pause_s)
+        user.send(user.api.ask_health(), lambda _: None)
+
+    worker = Worker(answer_s=answer_s, max_in_flight=60, task=shop, deadline="1 s")
+    recorder: Any = worker.work.recorder
+    seen: list[bool] = []
+    drop = recorder.dropped
+
+    def dropped(name: str, **how: Any) -> None:
+        recorder._second.peak_in_flight = 0
+        drop(name, **how)
+        if recorder.pausing:
+            seen.append(recorder._second.peak_in_flight == 60)
+
+    recorder.dropped = dropped
+    worker.time.advance_to(20.4)
+    assert len(seen) > 10
+    assert set(seen) == {is_the_targets}
+
+
 def test_a_dropped_arrival_drops_its_first_request_and_the_groups_that_begin_with_it():
     """Requests that its journey never got to were never due."""
     mix = {
