@@ -13,9 +13,8 @@ import requests
 from markupsafe import Markup
 
 from drills.target import Target, running_target
-from tests import profiles
+from tests import profiles, quiet
 from tests.commands import FinishedRun, finished_run
-from tests.quiet import SKIPPED
 
 pytest_plugins = ["tests.collecting", "tests.greenlets"]
 
@@ -44,16 +43,20 @@ def pytest_report_header() -> str:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Check that few tests are marked quiet, all in the folder where the Makefile looks for them."""
-    quiet = [item.path for item in items if item.get_closest_marker("quiet")]
-    if len(quiet) > MOST_QUIET or any(path.parent.name != "end_to_end" for path in quiet):
+    marked = [item.path for item in items if item.get_closest_marker("quiet")]
+    if len(marked) > MOST_QUIET or any(path.parent.name != "end_to_end" for path in marked):
         raise pytest.UsageError(f"at most {MOST_QUIET} tests are marked quiet, all of them in tests/end_to_end")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    quiet.is_marked = item.get_closest_marker("quiet") is not None
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Say in the last line how many tests could not be measured."""
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     skipped = reporter.stats.get("skipped", []) if reporter else []
-    if restless := [report for report in skipped if SKIPPED in str(report.longrepr)]:
+    if restless := [report for report in skipped if quiet.SKIPPED in str(report.longrepr)]:
         reporter.write_line(f"{len(restless)} quiet tests skipped: this machine was too busy to measure")
 
 

@@ -56,12 +56,17 @@ def _cores() -> set[int]:
     return os.sched_getaffinity(0)
 
 
+is_marked = False
+"""Whether the test that runs has the mark `quiet`; set for each test."""
+
+
 def run_when_quiet(run_once: Callable[[], Path], *, wanted: Callable[[Path], bool] | None = None) -> Path:
     """The run directory of the first try that could be measured; skips the test if none could.
 
     `run_once` makes a run in a new directory; `wanted` says whether that needed a quieter machine, by default as
     `wanted_quiet` does. On a quiet machine the test fails instead: then it wasn't the machine.
     """
+    assert is_marked, "mark it `quiet`: it needs the machine to itself"
     used = []
     for _ in range(TRIES):
         others = OthersUse()

@@ -14,7 +14,7 @@ from drills import flood, redis
 from tests.commands import verdict_of
 from tests.quiet import TRIES, run_when_quiet, wanted_quiet
 
-pytestmark = [pytest.mark.process, pytest.mark.long, pytest.mark.timeout(TRIES * 170)]
+pytestmark = [pytest.mark.process, pytest.mark.long, pytest.mark.quiet, pytest.mark.timeout(TRIES * 170)]
 
 
 def drilled(

@@ -18,6 +18,12 @@ from simulation.rundirs import write_run
 from tests import quiet
 
 
+@pytest.fixture(autouse=True)
+def _marked(monkeypatch):
+    """As in a test with the mark."""
+    monkeypatch.setattr(quiet, "is_marked", True)
+
+
 def judged(tmp_path: Path, *starved: bool) -> Callable[[], Path]:
     """A function that returns one run after another, whose generators were starved or not."""
     kinds = iter(enumerate(starved))
@@ -86,3 +92,10 @@ def test_a_childs_time_counts_in_total_and_as_ours():
     subprocess.run([sys.executable, "-c", loop], check=True)
     for used_s, used_before_s in zip(quiet._used_s(), before, strict=True):
         assert used_s - used_before_s > 0.4
+
+
+def test_only_a_test_with_the_mark_may_need_quiet(tmp_path, monkeypatch):
+    """Without it, it would run beside others, and be skipped for ever."""
+    monkeypatch.setattr(quiet, "is_marked", False)
+    with pytest.raises(AssertionError, match="mark it `quiet`"):
+        quiet.run_when_quiet(judged(tmp_path, False))

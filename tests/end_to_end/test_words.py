@@ -59,7 +59,6 @@ def test_a_healthy_target_passes_in_the_open_model(tmp_path):
     assert (counts.sent, counts.dropped) == (200, 0)
 
 
-@pytest.mark.long
 def test_a_broken_target_fails(tmp_path):
     """The violated threshold is the reason."""
     faults = json.dumps({"balance": {"error_ratio": 0.5}})

@@ -129,6 +129,6 @@ def test_a_run_whose_reader_goes_away_ends_with_its_verdict(tmp_path):
     phases = [{"name": "steady", "duration": "2 s", "users": 10}]
     scenario_path = scenario_file(tmp_path, phases=phases, thresholds=[{"expect": "goodput_ratio >= 1 %"}])
     done = without_reader("run", scenario_path, "--out", tmp_path / "reports", reader="head -n 1")
-    word = Word(json.loads((only_run(tmp_path / "reports") / files.VERDICT).read_text())["verdict"])
-    assert word is not Word.FAIL
-    assert (done.returncode, done.stderr) == (EXIT_CODES[word], "")
+    verdict = json.loads((only_run(tmp_path / "reports") / files.VERDICT).read_text())
+    assert [threshold["word"] for threshold in verdict["thresholds"]] == [Word.PASS]
+    assert (done.returncode, done.stderr) == (EXIT_CODES[Word(verdict["verdict"])], "")
