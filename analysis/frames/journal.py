@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -63,6 +64,8 @@ class JournalCounts:
     by_kind: Counter[Kind] = field(default_factory=Counter)
     damage: tuple[str, ...] = ()
     """What was missing or unreadable, one sentence each."""
+    most_lost: float = 0.0
+    """The most requests that the damage can have cost; infinite if everything after some row is lost."""
 
 
 def count_journal(run: Run) -> JournalCounts:
@@ -75,7 +78,7 @@ def count_journal(run: Run) -> JournalCounts:
         skipped += unparsed
     torn = [f"{files.JOURNAL} is damaged: everything after its last complete row is lost"] if lines.is_torn else []
     unread = [f"{files.JOURNAL}: {left_out(skipped)}"] if skipped else []
-    counts.damage = (*torn, *unread)
+    counts.damage, counts.most_lost = (*torn, *unread), math.inf if torn else skipped
     return counts
 
 

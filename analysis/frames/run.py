@@ -159,7 +159,7 @@ def _apart(cells: pd.DataFrame, groups: list[str]) -> tuple[pd.DataFrame, pd.Dat
 
 
 def _naming(manifest: Manifest, intervals: pd.DataFrame) -> Manifest:
-    """With the names of the requests that a locustfile sent, in order of first appearance."""
+    """With the names of the requests that a locustfile sent."""
     sent = map(str, intervals["endpoint"].unique())
     return manifest.model_copy(update={"scenario": manifest.scenario.with_requests(sent)})
 

@@ -14,7 +14,7 @@ from loadproof.analysis.frames.faults import faults_in
 from loadproof.analysis.judge.disturbance import measured_names
 from loadproof.analysis.judge.disturbances import disturbances
 from loadproof.analysis.judge.finding import Finding
-from loadproof.analysis.judge.journalled import MAY_BE_TORN, journalled
+from loadproof.analysis.judge.journalled import MAY_BE_TORN, RESTORE, journalled
 from loadproof.analysis.judge.owncode import FIX_USERS, MOST_RAISED, raised, sent_elsewhere, unreported, wrong_names
 from loadproof.analysis.judge.planned import LOST_SHARE
 from loadproof.analysis.judge.thresholds import CUT_SHORT, judge_threshold
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 _MANY_REPEATED_RATIO: Final = 0.001
 _LEAVE_THE_END: Final = "remove that: loadproof ends the run itself, and ending it earlier loses the last requests"
-_RESTORE: Final = "restore the run directory as the run left it, or run again"
 _OUR_DEFECT: Final = "this is a bug in loadproof: keep the run directory and report it"
 
 
@@ -89,7 +88,7 @@ def _nothing_recorded(run: Run) -> Iterator[Finding]:
     # If nothing was sent, the file doesn't exist.
     is_lost = lost and (run.generator["sent"].sum() > 0 or (run.path / files.INTERVALS).exists())
     if run.intervals.empty and not was_cut and is_lost:
-        yield Finding(Word.INVALID, f"no request can be read: {lost}", _RESTORE)
+        yield Finding(Word.INVALID, f"no request can be read: {lost}", RESTORE)
     elif run.intervals.empty and not was_cut and run.manifest.ending != "target_died":
         of_setup = tally(run.setup).sent
         what = "no request was recorded" + (f" but {of_setup:,} of users' on_start and on_stop" if of_setup else "")
@@ -98,7 +97,7 @@ def _nothing_recorded(run: Run) -> Iterator[Finding]:
         lost = _damage_of(run, files.GENERATOR)
         what = "there is no record of the generator's health, so it may not have kept up"
         what += f" ({lost})" if lost else ""
-        yield Finding(Word.INVALID, what, _RESTORE if lost else "check generator.log, then run again")
+        yield Finding(Word.INVALID, what, RESTORE if lost else "check generator.log, then run again")
     for damage in run.damage:
         yield Finding.note(damage, "nothing to do if the run was cut off")
 
@@ -120,7 +119,7 @@ def _lost_requests(run: Run) -> Iterator[Finding]:
     if sent != accounted:
         remedy = f"stop what the locustfile leaves running in the background; if there is nothing, {_OUR_DEFECT}"
         what = f"{sent:,} requests were sent, {accounted:,} are accounted for"
-        yield Finding(Word.INVALID, f"{what}: {lost}" if lost else what, _RESTORE if lost else remedy)
+        yield Finding(Word.INVALID, f"{what}: {lost}" if lost else what, RESTORE if lost else remedy)
     most = int(run.generator.groupby("worker")["in_flight"].max().sum())
     if abandoned > most:
         cut_off = counted(abandoned, "request was", "requests were")

@@ -13,13 +13,14 @@ from loadproof.rundir import files
 from loadproof.rundir.rows import UNJUDGED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from loadproof.analysis.frames.journal import Kind
+    from loadproof.analysis.frames.journal import JournalCounts, Kind
     from loadproof.analysis.frames.run import Run
 
 MAY_BE_TORN: Final = frozenset({"interrupted", "terminated", "aborted", "running", "generator_died", "disk_full"})
 """Endings after which the last reports may be in only one of the two files, or in neither."""
+RESTORE: Final = "restore the run directory as the run left it, or run again"
 
 
 def journalled(run: Run) -> Iterator[Finding]:
@@ -36,18 +37,36 @@ def journalled(run: Run) -> Iterator[Finding]:
             yield Finding(word, f"{files.JOURNAL} is missing", "restore it, or run again")
         return
     for damage in journal.damage:
-        yield Finding.note(damage, "nothing to do if the run was cut off")
-    if journal.by_kind == counted or journal.damage or any(files.INTERVALS in damage for damage in run.damage):
+        yield Finding.note(_with_rest(damage, journal, counted), "nothing to do if the run was cut off")
+    if journal.by_kind == counted:
         return
     if lost := run.events[run.events["kind"] == files.UNJOURNALLED]["detail"].tolist():
         what = f"{files.JOURNAL} lacks {' and '.join(lost)}, which could not hold them from one report to the next"
         yield Finding(Word.INVALID, what, "send with more workers, or leave out `record`")
-    elif may_be_torn:
-        what = f"the run was cut off between two files: {_difference(journal.by_kind, counted)}"
-        yield Finding.note(what, "nothing to do")
-    else:
-        remedy = "this is a bug in loadproof: keep the run directory and report it"
-        yield Finding(Word.INVALID, _difference(journal.by_kind, counted), remedy)
+    elif differs := _unexplained(journal, counted, run.damage):
+        what = _difference(journal.by_kind, counted, min(differs))
+        if may_be_torn:
+            yield Finding.note(f"the run was cut off between two files: {what}", "nothing to do")
+        elif journal.damage or _is_damaged(run.damage):
+            yield Finding(Word.INVALID, f"{what}, which the damage doesn't explain", RESTORE)
+        else:
+            yield Finding(Word.INVALID, what, "this is a bug in loadproof: keep the run directory and report it")
+
+
+def _unexplained(journal: JournalCounts, counted: Counter[Kind], damage: Sequence[str]) -> Counter[Kind]:
+    """How many requests of each kind the two differ by, beyond what their damage explains: it only ever loses some."""
+    lacks = counted - journal.by_kind
+    if lacks.total() <= journal.most_lost:
+        lacks.clear()
+    return lacks if _is_damaged(damage) else lacks + (journal.by_kind - counted)
+
+
+def _is_damaged(damage: Sequence[str]) -> bool:
+    return any(files.INTERVALS in one for one in damage)
+
+
+def _with_rest(damage: str, journal: JournalCounts, counted: Counter[Kind]) -> str:
+    return f"{damage}; it has {journal.by_kind.total():,} requests, {files.INTERVALS} {counted.total():,}"
 
 
 def count_intervals(run: Run) -> Counter[Kind]:
@@ -61,8 +80,8 @@ def count_intervals(run: Run) -> Counter[Kind]:
     return counted
 
 
-def _difference(journal: Counter[Kind], counted: Counter[Kind]) -> str:
-    request, outcome, phase = kind = min(kind for kind in journal | counted if journal[kind] != counted[kind])
+def _difference(journal: Counter[Kind], counted: Counter[Kind], kind: Kind) -> str:
+    request, outcome, phase = kind
     return (
         f"{files.JOURNAL} has {journal.total():,} requests, {files.INTERVALS} {counted.total():,}; "
         f"of {request}, {outcome}, in {phase}: {journal[kind]:,} and {counted[kind]:,}"

@@ -192,9 +192,12 @@ class Scenario(Strict):
         return values
 
     def with_requests(self, sent: Iterable[str]) -> Scenario:
-        """For a locustfile: with what it sent, like 'GET /cart', as requests; '/cart' then means all its methods."""
+        """For a locustfile: with what it sent, like 'GET /cart', as requests; '/cart' then means all its methods.
+
+        In the order of their names: which one was sent first may differ from run to run.
+        """
         methods: dict[str, list[str]] = {}
-        for request in sent:
+        for request in sorted(sent, key=_path_and_method):
             methods.setdefault(request.partition(" ")[2], []).append(request)
         mix = {name: UserMix.model_construct(share=1.0, requests=requests) for name, requests in methods.items()}
         return self.model_copy(update={"mix": mix})
@@ -273,6 +276,11 @@ class Scenario(Strict):
     def phases_of(self, threshold: Threshold) -> tuple[str, ...]:
         """Names of the phases that it reads; all except warm-up if it names none."""
         return _names(threshold.phase) or tuple(phase.name for phase in self.phases if not phase.warm_up)
+
+
+def _path_and_method(request: str) -> tuple[str, str]:
+    method, _, path = request.partition(" ")
+    return path, method
 
 
 def _names(value: str | list[str] | None) -> tuple[str, ...]:

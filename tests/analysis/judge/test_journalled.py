@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pandas as pd
 import pytest
 
 from loadproof.analysis.frames.run import Run, load_run
@@ -79,7 +82,63 @@ def test_a_torn_journal_is_damage_and_not_a_bug(tmp_path, ending):
     (tmp_path / files.JOURNAL).write_bytes(content[:-100])
     (finding,) = [one for one in verdict_on_run(run).findings if files.JOURNAL in one.what]
     assert finding.word is Word.PASS
-    assert finding.what == "journal.csv.gz is damaged: everything after its last complete row is lost"
+    what = "journal.csv.gz is damaged: everything after its last complete row is lost; it has "
+    assert finding.what.startswith(what)
+    assert finding.what.endswith(" requests, intervals.csv.gz 1,567")
+
+
+def unreadable(path):
+    """A line of a journal that can't be read."""
+    append_journal(path / files.JOURNAL, packed("no row\n"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("ending", "word"), [("completed", Word.INVALID), ("running", Word.PASS)])
+def test_a_damaged_journal_can_only_have_lost_requests(tmp_path, ending, word):
+    """It may lack as many as lines can't be read; it can't have more of a kind than there were."""
+    run = journalled_run(tmp_path, without=1, ending=ending)
+    unreadable(tmp_path)
+    told = [one for one in verdict_on_run(run).findings if files.JOURNAL in one.what]
+    assert [one.word for one in told] == [Word.PASS]
+    append_journal(tmp_path / files.JOURNAL, packed(journal_lines([ROW._replace(request="health", phase="warm-up")])))
+    _, finding = [one for one in verdict_on_run(run).findings if files.JOURNAL in one.what]
+    assert finding.word is word
+    assert "of health, ok, in warm-up: " in finding.what
+    if word is Word.INVALID:
+        assert finding.what.endswith(", which the damage doesn't explain")
+
+
+@pytest.mark.slow
+def test_more_may_be_missing_than_a_damaged_line_explains(tmp_path):
+    """One line can't be read, and two requests are missing."""
+    run = journalled_run(tmp_path, without=2)
+    unreadable(tmp_path)
+    verdict = verdict_on_run(run)
+    assert verdict.word is Word.INVALID
+    _, finding = [one for one in verdict.findings if files.JOURNAL in one.what]
+    assert finding.remedy == "restore the run directory as the run left it, or run again"
+
+
+@pytest.mark.slow
+def test_what_a_process_could_not_hold_is_said_of_a_damaged_journal_too(tmp_path):
+    """Whatever else it lost."""
+    run = journalled_run(tmp_path, without=50)
+    unreadable(tmp_path)
+    run = replace(run, events=pd.DataFrame({"time_s": [9.0], "kind": [files.UNJOURNALLED], "detail": ["49 requests"]}))
+    assert "journal.csv.gz lacks 49 requests, which" in " ".join(one.what for one in verdict_on_run(run).findings)
+
+
+@pytest.mark.slow
+def test_damaged_intervals_can_only_have_lost_requests(tmp_path):
+    """A request that they have, and a whole journal hasn't, is missing there."""
+    run = replace(journalled_run(tmp_path, without=1), damage=("intervals.csv.gz: 1 unreadable line was left out",))
+    verdict = verdict_on_run(run)
+    assert verdict.word is Word.INVALID
+    assert any("99 and 100, which the damage doesn't explain" in one.what for one in verdict.findings)
+    (tmp_path / "more").mkdir()
+    more = replace(journalled_run(tmp_path / "more"), damage=run.damage)
+    append_journal(tmp_path / "more" / files.JOURNAL, packed(journal_lines([ROW])))
+    assert verdict_on_run(more).word is Word.PASS
 
 
 @pytest.mark.slow

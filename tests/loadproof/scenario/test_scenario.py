@@ -12,6 +12,7 @@ import yaml
 from loadproof.errors import InputError
 from loadproof.scenario.loading import load_scenario
 from loadproof.scenario.scenario import Scenario
+from simulation.rundirs import scenario
 from tests.commands import ROOT, SHIPPED
 from tests.profiles import IS_FULL
 
@@ -244,3 +245,12 @@ thresholds: [{{expect: {expect}}}, {{expect: goodput_ratio >= 99 %}}]
     assert "needs a single phase" in problem
     path.write_text(text.replace(f"{{expect: {expect}", f"{{phase: soak, expect: {expect}"))
     assert load_scenario(path).phases_of(load_scenario(path).thresholds[0]) == ("soak",)
+
+
+def test_a_locustfiles_requests_are_in_the_order_of_their_names():
+    """Whichever was sent first: tables and rows of a comparison are the same in every run."""
+    own = scenario(locustfile="own.py", thresholds=[{"endpoint": "/b", "expect": "goodput_ratio >= 99 %"}])
+    sent = ["POST /b", "GET /c", "PUT /a", "GET /b"]
+    for known in (own.with_requests(sent), own.with_requests(reversed(sent))):
+        assert list(known.endpoints) == ["PUT /a", "GET /b", "POST /b", "GET /c"]
+        assert list(known.endpoints_of(known.thresholds[0])) == ["GET /b", "POST /b"]
