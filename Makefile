@@ -122,24 +122,32 @@ SIDE_BY_SIDE = $(MAKE) --no-print-directory --jobs=$(JOBS) --keep-going
 # No coverage of simulations: they would take three times as long.
 TRACED = $(if $(COVERAGE),$(if $(filter statistics,$*),,--cov --cov-report= --cov-fail-under=0))
 COVERED := $(CURDIR)/.coverage-parts
+SLOWEST := $(CURDIR)/.slowest-tests
 
 part-%: $(VENV)/developed
+	@mkdir -p $(SLOWEST)
 	@bash -o pipefail -c 'COVERAGE_FILE=$(COVERED)/$* $(PYTEST) -q $(IN_$*) -m "$(MARKS)" $(TRACED) \
-		| awk "{print \"$*: \" \$$0; fflush()}"'
+		| awk -v part=$* -v slowest=$(SLOWEST)/$* -f tests/part.awk'
+
+# The parts side by side, then the slowest tests of all.
+define run-parts
+	@rm -rf $(SLOWEST)
+	@$(SIDE_BY_SIDE) $(1:%=part-%) MARKS="$(2)"; code=$$?; \
+		echo "the ten slowest:"; cat $(SLOWEST)/* 2>/dev/null | sort -rn | head -10; exit $$code
+endef
 
 test: $(VENV)/developed ## Run the tests except the long and the quiet ones, with a quarter of the simulations.
-	@$(SIDE_BY_SIDE) $(PARTS:%=part-%) MARKS="not quiet and not long"
+	$(call run-parts,$(PARTS),not quiet and not long)
 
 test-quiet: $(VENV)/developed ## Run the tests that need the machine to themselves, except the long ones; half a minute.
 	@COVERAGE_FILE=$(COVERED)/quiet $(PYTEST) tests/end_to_end -m "quiet and not long" $(TRACED)
 
 test-long: $(VENV)/developed ## Run the long tests: real runs with several processes, or of half a minute.
-	@$(SIDE_BY_SIDE) $(PARTS:%=part-%) MARKS="long and not quiet"
+	$(call run-parts,$(PARTS),long and not quiet)
 	@$(PYTEST) tests/end_to_end -m "long and quiet"
 
 test-fast: $(VENV)/developed ## Run the quick tests, which start no program, simulate nothing and open no browser; about a minute.
-	@$(SIDE_BY_SIDE) $(QUICK_PARTS:%=part-%) \
-		MARKS="not slow and not long and not process and not statistics and not browser"
+	$(call run-parts,$(QUICK_PARTS),not slow and not long and not process and not statistics and not browser)
 
 lint: $(VENV)/developed ## Check style and types.
 	@$(BIN)/ruff check
@@ -274,7 +282,7 @@ lock: ## Regenerate requirements.lock (needs uv).
 		pyproject.toml -o requirements.lock
 
 clean: ## Remove the virtual environment and all caches, but no run directories.
-	rm -rf $(VENV) build dist *.egg-info .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info .coverage* .slowest-tests .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/installed: pyproject.toml requirements.lock
 	@$(call create-venv)

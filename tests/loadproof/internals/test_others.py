@@ -109,7 +109,7 @@ def test_callbacks_switch_and_throw_but_never_wait():
 
 
 @pytest.mark.slow
-def test_private_parts_of_others_are_used_in_one_file_each():
+def test_private_parts_of_others_are_used_in_one_package():
     """Ruff's SLF001 finds them, also with mangled names, and is not silenced anywhere else.
 
     The mutants only change private parts of their own package.
