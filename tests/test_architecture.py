@@ -8,7 +8,8 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -23,37 +24,8 @@ JUDGING = "loadproof.analysis"
 """The name under which the package in `analysis/` is imported."""
 TOOLS = ("bench", "drills", "simulation", "tests")
 """Folders that import the product, but aren't imported by it."""
-GROUND = {f"loadproof.{word}" for word in ("errors", "histogram", "outcome", "units", "variables")}
-PURE = {"loadproof.scenario", "loadproof.plan", "loadproof.rundir", "loadproof.api"} | GROUND
-ENGINE = (
-    "internals",
-    "http",
-    "scenario",
-    "plan",
-    "api",
-    "rundir",
-    "recording",
-    "users",
-    "httpuser",
-    "generator",
-    "faults",
-    "run",
-    "cli",
-)
-JUDGE = (
-    "inert",
-    "word",
-    "frames",
-    "estimates",
-    "audit",
-    "judge",
-    "compare",
-    "capacity",
-    "foreign",
-    "outputs",
-    "report",
-)
-"""From the bottom up: a package never imports a later one."""
+GUIDE = "CONTRIBUTING.md"
+"""Its layout of the code lists packages, and their rooms, from the bottom up: these rules read it."""
 FRONT = [
     "from __future__ import annotations",
     "from typing import TYPE_CHECKING",
@@ -62,7 +34,33 @@ FRONT = [
     "def __getattr__(name: str) -> object:",
 ]
 """All that the top-level package contains: its version, and a name that is loaded on demand."""
-ROOMS = {f"loadproof.{room}" for room in ENGINE} | {f"{JUDGING}.{room}" for room in JUDGE}
+
+
+@dataclass(frozen=True)
+class Floor:
+    """A line of the layout: packages, rooms or modules on one level of the package that they are in."""
+
+    package: str
+    names: frozenset[str]
+    """Dotted."""
+    text: str
+
+
+def floors() -> Iterator[Floor]:
+    """The layout, line by line."""
+    above: list[str] = []
+    for line in (ROOT / GUIDE).read_text(encoding="utf-8").split("```")[3].strip().splitlines():
+        names, _, text = line.strip().partition("  ")
+        depth = (len(line) - len(line.lstrip())) // 4
+        package = ".".join(above := above[:depth])
+        package = package.replace("analysis", JUDGING, 1) if package.startswith("analysis") else package
+        yield Floor(package, frozenset(f"{package}.{name.strip('/')}" for name in names.split()), text.strip())
+        above.append(names.strip("/"))
+
+
+LAYOUT = tuple(floor for floor in floors() if floor.package)
+GROUND = set().union(*(floor.names for floor in LAYOUT if "the ground" in floor.text))
+PURE = GROUND.union(*(floor.names for floor in LAYOUT if floor.text.endswith("  pure")))
 
 
 @cache
@@ -98,11 +96,6 @@ def name_of(file: Path) -> str:
 def half_of(name: str) -> str:
     """The top-level package of a module; the analysis counts as one."""
     return JUDGING if within(name, {JUDGING}) else name.partition(".")[0]
-
-
-def room_of(name: str) -> str:
-    """The package directly below a half."""
-    return name.removeprefix(f"{half_of(name)}.").partition(".")[0]
 
 
 def top_level(names: frozenset[str] | set[str]) -> set[str]:
@@ -229,38 +222,29 @@ def test_no_module_imports_test_modules():
 
 
 def test_a_package_imports_only_packages_below_it():
-    """So dependencies go one way only."""
+    """So dependencies go one way only; rooms inside a package likewise."""
 
     def above(name: str) -> set[str]:
-        half, room = half_of(name), room_of(name)
-        order = JUDGE if half == JUDGING else ENGINE
-        higher = {f"{half}.{other}" for other in order[order.index(room) + 1 :]} if room in order else ROOMS
+        higher = {
+            other
+            for number, floor in enumerate(LAYOUT)
+            if within(name, floor.names)
+            for later in LAYOUT[number + 1 :]
+            if later.package == floor.package
+            for other in later.names
+        }
         return {other for other in ours(name) if within(other, higher)}
 
-    assert breaches(above, *(ROOMS | GROUND)) == {}
+    assert breaches(above, *PACKAGES) == {}
 
 
-def test_every_package_has_its_place_in_the_order():
-    """A new package is placed deliberately."""
-    halves = {name: half_of(name) for name in MODULES if name not in {"loadproof", JUDGING}}
-    rooms = {f"{half}.{room_of(name)}" for name, half in halves.items() if half in {"loadproof", JUDGING}}
-    assert rooms == ROOMS | GROUND | {"loadproof.__main__"}
-
-
-@pytest.mark.slow
-def test_rooms_inside_a_package_have_no_cycles():
-    """What lies at the top of a package is in no room: a room may use it, and be used by it."""
-    rooms: dict[str, set[str]] = {}
-    for name, file in MODULES.items():
-        home = name if file.name == "__init__.py" else name.rpartition(".")[0]
-        if home.removeprefix(f"{half_of(name)}.").count(".") == 1:
-            rooms.setdefault(home, set()).update(ours(name))
-    graph = {
-        room: {other for other in rooms if other != room and any(within(name, {other}) for name in names)}
-        for room, names in rooms.items()
-    }
-    assert len(graph) > 20
-    tuple(graphlib.TopologicalSorter(graph).static_order())
+def test_every_package_has_its_place_in_the_layout():
+    """So a new one is placed deliberately, with its rooms; in the two halves, modules at the top are placed, too."""
+    listed = set().union(*(floor.names for floor in LAYOUT))
+    halves = {"loadproof", JUDGING}
+    places = {name for name in MODULES if name.rpartition(".")[0] in halves}
+    places |= {name for name, file in MODULES.items() if file.name == "__init__.py"} - set(PACKAGES) - halves
+    assert places - {JUDGING, "loadproof.__main__"} == listed - {"loadproof.shipped"}
 
 
 @pytest.mark.slow

@@ -220,14 +220,6 @@ def test_the_picture_in_the_readme_shows_the_sample():
         assert picture.info["shows"] == fingerprint((SAMPLE / files.REPORT).read_text(encoding="utf-8"))
 
 
-def test_every_package_is_in_the_contributors_guide():
-    """In the layout of the code."""
-    layout = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split("```")[3]
-    listed = set(re.findall(r"^    (\w+)/", layout, re.MULTILINE))
-    packages = [path for half in ("loadproof", "analysis") for path in (ROOT / half).iterdir() if path.is_dir()]
-    assert {path.name for path in packages if not path.is_symlink()} - {"__pycache__"} <= listed
-
-
 def test_every_mark_is_in_the_contributors_guide():
     """With pytest's description."""
     table = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("## Tests")[2].partition("## Style")[0]
