@@ -99,6 +99,11 @@ NotifyOption = Annotated[
 ]
 
 
+def terminal_only() -> Console:
+    """The console if it is a terminal, otherwise a silent one: a log gets one line when a run is over."""
+    return console if console.is_terminal else Console(quiet=True)
+
+
 def address(text: str, where: str) -> tuple[str, int]:
     """HOST:PORT, or HOST with Locust's own port."""
     host, _, port = text.rpartition(":") if ":" in text else (text, "", str(LISTEN_PORT))
