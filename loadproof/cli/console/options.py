@@ -12,6 +12,7 @@ from rich.console import Console
 from loadproof.errors import InputError, Problem
 from loadproof.run.locust import LISTEN_PORT
 from loadproof.run.shipped import LOCUSTFILES
+from loadproof.units import Dimension, parse_quantity
 
 DEFAULT_OUT: Final = Path("reports")
 DEFAULT_LOCUSTFILES: Final = LOCUSTFILES
@@ -110,6 +111,14 @@ def address(text: str, where: str) -> tuple[str, int]:
     if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
         raise InputError(Problem(where, "not an address", f"write HOST:PORT, like 0.0.0.0:{LISTEN_PORT}", got=text))
     return host, int(port)
+
+
+def percentage(text: str, where: str) -> float:
+    """The ratio written like '5 %'; InputError about the option `where` if the text is none."""
+    try:
+        return parse_quantity(text, Dimension.RATIO)
+    except ValueError as error:
+        raise InputError(Problem(where, str(error), "write it like '5 %'", got=text)) from None
 
 
 def overrides(settings: list[str] | None) -> dict[str, str]:
