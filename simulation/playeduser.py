@@ -30,7 +30,7 @@ class Waiting(ApiUser):
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
-        self._offset_s = _FIRST_S
+        self._pacer.offset_s = _FIRST_S
 
     def wait(self) -> None:
         self.post.clock.sleep(self.wait_time())

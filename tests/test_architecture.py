@@ -124,7 +124,7 @@ MODULES = modules(PACKAGES)
 LOCUST = {"gevent", "greenlet", "locust", "zmq"}
 """Libraries that only Locust's own processes load, because some of them patch others."""
 OUTSIDE = (JUDGING, "loadproof.run", "loadproof.cli")
-CHILDREN = {f"loadproof.generator.{name}" for name in ("inspection.casting", "locust", "inspection.onelook")}
+CHILDREN = {f"loadproof.generator.{name}" for name in ("inspection.casting", "locust", "inspection.dryrunner")}
 """Modules that `loadproof.run` starts as children, by name."""
 
 

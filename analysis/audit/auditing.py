@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from loadproof.analysis.audit.asked import backup_audit, is_whole, ledger_audit, webhooks_audit
 from loadproof.analysis.audit.audit import Audited, audited
+from loadproof.analysis.audit.journalaudits import backup_audit, is_whole, ledger_audit, webhooks_audit
 from loadproof.analysis.audit.limits.evasions import EVASIONS
 from loadproof.analysis.audit.limits.limits import audit_limits
 from loadproof.analysis.audit.limits.losses import losses_of

@@ -13,11 +13,13 @@ from loadproof.errors import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
+    from typing import Self
 
     from loadproof.analysis.compare.comparison import Comparison
     from loadproof.analysis.frames.run import Run
     from loadproof.analysis.judge.verdict import Verdict
     from loadproof.analysis.outputs.concluded import Concluded
+    from loadproof.errors import LoadproofError
 
 NOT_MEASURED: Final = "NOT MEASURED"
 
@@ -36,6 +38,11 @@ class Judged:
     """A comparison of several runs with the baseline's, in place of a run."""
     result: Concluded | None = None
     """The result of a search or a history, in place of a run."""
+
+    @classmethod
+    def of_error(cls, scenario: str, error: LoadproofError) -> Self:
+        """What could not be measured, and why."""
+        return cls(scenario, trouble="; ".join(map(str, error.problems)), ended_as=error.exit_code)
 
     @property
     def concluded(self) -> Concluded | None:

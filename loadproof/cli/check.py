@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from loadproof.cli.assignment.preparing import RunOptions, allowed_target, prepare_all
-from loadproof.cli.assignment.running import look, tell_ignored_settings
+from loadproof.cli.assignment.running import show_dry_run, tell_ignored_settings
 from loadproof.cli.console.options import (
     DEFAULT_LOCUSTFILES,
     CommandsOption,
@@ -48,4 +48,4 @@ def check(
     )
     assignments = prepare_all(files, options)
     if dry_run:
-        raise typer.Exit(max(map(look, assignments)))
+        raise typer.Exit(max(map(show_dry_run, assignments)))

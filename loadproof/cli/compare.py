@@ -17,17 +17,15 @@ from loadproof.cli.console.options import (
     NotifyOption,
     OutOption,
     console,
+    percentage,
 )
 from loadproof.cli.console.policy import Policy
 from loadproof.errors import InputError, InvalidRunError, Problem
 from loadproof.run.machine.extras import JUDGE, require
 from loadproof.rundir import files
-from loadproof.units import Dimension, parse_quantity
 
 if TYPE_CHECKING:
     from loadproof.analysis.compare.comparison import Comparison
-    from loadproof.analysis.compare.replicates import Replicate
-    from loadproof.analysis.judge.finding import Finding
 
 DIVIDER: Final = "\x1f--"
 """Placeholder for `--` among the arguments, because click drops the original."""
@@ -66,16 +64,13 @@ def compare(
 ) -> None:
     """Compare two releases by several runs of each."""
     require(JUDGE)
-    from loadproof.analysis.compare.comparison import compare as compare_runs
     from loadproof.analysis.outputs.judged import Judged
 
     policy = Policy.of(inconclusive, annotate, notify)
 
     sides = _sides(runs or [], baseline or [], candidate or [])
     allowed = None if margin is None else _margin(margin)
-    was, now, left_out = usable_sides(*sides)
-    comparison = compare_runs(was, now, margin=allowed)
-    comparison = replace(comparison, findings=(*comparison.findings, *left_out))
+    comparison = comparison_of(*sides, margin=allowed)
     directory = files.create_run_directory(out, f"compare-{comparison.scenario.name}")
     write_comparison(comparison, directory)
     judged = Judged(comparison.scenario.name, comparison=comparison)
@@ -83,13 +78,11 @@ def compare(
     raise typer.Exit(judged.exit_code(lenient=policy.is_lenient))
 
 
-def usable_sides(
-    baseline: Sequence[Path], candidate: Sequence[Path]
-) -> tuple[list[Replicate], list[Replicate], list[Finding]]:
-    """The usable runs of both sides, and notes on those left out; InvalidRunError if a side has none left."""
+def comparison_of(baseline: Sequence[Path], candidate: Sequence[Path], *, margin: float | None = None) -> Comparison:
+    """Compare the usable runs of both sides, with notes on those left out; InvalidRunError if a side has none left."""
+    from loadproof.analysis.compare.comparison import compare as compare_runs
     from loadproof.analysis.compare.replicates import usable_replicates
     from loadproof.analysis.judge.finding import Finding
-    from loadproof.analysis.word import Word
 
     (was, was_refused), (now, now_refused) = (usable_replicates(paths) for paths in (baseline, candidate))
     errors = [*was_refused, *now_refused]
@@ -99,10 +92,12 @@ def usable_sides(
     problems = [problem for error in errors for problem in error.problems]
     if not was or not now:
         raise InvalidRunError(problems)
-    notes = [
-        Finding(Word.PASS, f"{each.where} is left out: {each.what} ({each.got})", each.remedy) for each in problems
+    left_out = [
+        Finding.note(f"{problem.where} is left out: {problem.what} ({problem.got})", problem.remedy)
+        for problem in problems
     ]
-    return was, now, notes
+    comparison = compare_runs(was, now, margin=margin)
+    return replace(comparison, findings=(*comparison.findings, *left_out))
 
 
 def write_comparison(comparison: Comparison, directory: Path) -> None:
@@ -171,10 +166,7 @@ def _runs_in(path: Path) -> list[Path]:
 
 
 def _margin(text: str) -> float:
-    try:
-        margin = parse_quantity(text, Dimension.RATIO)
-    except ValueError as error:
-        raise InputError(Problem("--margin", str(error), "write it like '5 %'", got=text)) from None
+    margin = percentage(text, "--margin")
     if not 0 < margin <= 1:
         raise InputError(Problem("--margin", "out of range", "write more than 0 % and at most 100 %", got=text))
     return margin

@@ -23,7 +23,7 @@ def elle(
 ) -> None:
     """Print a run's payments for elle-cli, an independent checker."""
     require(JUDGE)
-    from loadproof.analysis.audit.asked import ledger_of
+    from loadproof.analysis.audit.journalaudits import ledger_of
     from loadproof.analysis.audit.ledger.elle import write_history
     from loadproof.analysis.frames.journal import load_journal
     from loadproof.analysis.frames.run import load_run

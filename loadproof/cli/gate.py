@@ -192,7 +192,7 @@ def _gated(assignment: Assignment, out: Path, stop_signal: StopSignal, *, is_com
         later = open_judgements(assignment.scenario) if is_compared else ()
         run, verdict = judging.judge_and_show(run_directory, None, console, ended=ended, beside_runs=later)
     except LoadproofError as error:
-        trouble = "; ".join(map(str, error.problems))
-        console.print(Text(trouble), soft_wrap=True)
-        return Judged(name, trouble=trouble, ended_as=error.exit_code)
+        unmeasured = Judged.of_error(name, error)
+        console.print(Text(unmeasured.trouble), soft_wrap=True)
+        return unmeasured
     return Judged(name, run, verdict)

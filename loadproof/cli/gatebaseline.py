@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loadproof.cli import judging
-from loadproof.cli.compare import runs_below, usable_sides, write_comparison
+from loadproof.cli.compare import comparison_of, runs_below, write_comparison
 from loadproof.cli.console.terminal import note
 from loadproof.errors import ExitCode, InputError, InvalidRunError, LoadproofError, Problem
 from loadproof.run.assignment import new_manifest
@@ -109,12 +109,9 @@ def beside_baseline(gated: Sequence[Judged], before: Mapping[str, Sequence[Path]
 
 
 def _compared(baseline: Sequence[Path], candidate: Sequence[Path], out: Path, name: str) -> Judged:
-    from loadproof.analysis.compare.comparison import compare
     from loadproof.analysis.outputs.judged import Judged
 
-    was, now, left_out = usable_sides(baseline, candidate)
-    comparison = compare(was, now)
-    comparison = replace(comparison, findings=(*comparison.findings, *left_out))
+    comparison = comparison_of(baseline, candidate)
     write_comparison(comparison, files.create_run_directory(out, f"compare-{name}"))
     return Judged(_title(name), comparison=comparison)
 

@@ -17,13 +17,13 @@ from loadproof.cli.console.options import (
     NotifyOption,
     console,
     output_option,
+    percentage,
 )
 from loadproof.cli.console.policy import Policy
 from loadproof.errors import InputError, Problem, RunDirectoryError
 from loadproof.run.machine.extras import JUDGE, require
 from loadproof.rundir import files
 from loadproof.rundir.manifest import read_manifest
-from loadproof.units import Dimension, parse_quantity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,7 +53,7 @@ def history(
     """Show how a scenario's results changed over all of its runs."""
     require(JUDGE)
     policy = Policy.of(inconclusive, annotate, notify)
-    least = None if smallest is None else _smallest(smallest)
+    least = None if smallest is None else percentage(smallest, "--smallest")
     paths = _runs_of(scenario, _by_scenario(directory))
     from loadproof.analysis.compare.history import history_of
     from loadproof.analysis.outputs.historyconclusion import concluded_history
@@ -69,13 +69,6 @@ def history(
     judged = Judged(past.scenario, result=concluded_history(past))
     policy.tell_all([judged], summary=written / files.SUMMARY, report=written / files.REPORT)
     raise typer.Exit(judged.exit_code(lenient=policy.is_lenient))
-
-
-def _smallest(text: str) -> float:
-    try:
-        return parse_quantity(text, Dimension.RATIO)
-    except ValueError as error:
-        raise InputError(Problem("--smallest", str(error), "write it like '5 %'", got=text)) from None
 
 
 def _by_scenario(directory: Path) -> Mapping[str, list[Path]]:

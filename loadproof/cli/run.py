@@ -19,7 +19,7 @@ from loadproof.cli.assignment.ownlocustfile import (
     UsersOption,
 )
 from loadproof.cli.assignment.preparing import RunOptions, allowed_target, prepare
-from loadproof.cli.assignment.running import look, run_into, tell_ignored_settings
+from loadproof.cli.assignment.running import run_into, show_dry_run, tell_ignored_settings
 from loadproof.cli.console.options import (
     DEFAULT_LOCUSTFILES,
     DEFAULT_OUT,
@@ -149,4 +149,4 @@ def _look_once(assignment: Assignment) -> ExitCode:
     """Send one request of each kind, after checking that the target responds at all."""
     if assignment.target is not None:
         probe(assignment.target, assignment.scenario)
-    return look(assignment)
+    return show_dry_run(assignment)

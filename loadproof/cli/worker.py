@@ -21,7 +21,7 @@ from loadproof.cli.console.options import (
 )
 from loadproof.errors import ExitCode
 from loadproof.run.locust import WorkerOptions, work_for
-from loadproof.run.preflight.ownlocustfile import brought
+from loadproof.run.preflight.ownlocustfile import inspect_locustfile
 from loadproof.run.processes.stopping import StopSignal
 from loadproof.run.secret import shared_secret
 from loadproof.scenario.safety import permit
@@ -56,7 +56,7 @@ def worker(
     """Generate load for runs started on another machine. Serves one run after another until stopped."""
     host, port = address(master, "master")
     if locustfile is not None:
-        brought(locustfile)
+        inspect_locustfile(locustfile)
     allowed = permit(allow_host or [], allow_variable or [], allow_file or [], besides=True)
     environment = allowed | {variables.SECRET: shared_secret("worker")}
     stop_signal = StopSignal()

@@ -30,7 +30,7 @@ _NAMED: Final = re.compile(
 """The value after a name typical of secrets: in JSON, in headers, in a query."""
 
 
-class Seen(Protocol):
+class AnyAnswer(Protocol):
     """An answer, whichever client got it."""
 
     @property
@@ -61,7 +61,7 @@ class Examples:
         self._seen: set[tuple[str, str]] = set()
         self._new: list[Example] = []
 
-    def see(self, endpoint: str, request: Request, answer: Seen | None, error: BaseException) -> None:
+    def see(self, endpoint: str, request: Request, answer: AnyAnswer | None, error: BaseException) -> None:
         """Note a request that ended in an error."""
         kind = endpoint, str(error)
         if kind in self._seen or len(self._seen) >= MOST_KINDS:
@@ -77,7 +77,7 @@ class Examples:
         new, self._new = self._new, []
         return new
 
-    def _beginning(self, answer: Seen, request: Request) -> str:
+    def _beginning(self, answer: AnyAnswer, request: Request) -> str:
         try:
             read = answer.body[: _MOST_BYTES * (_READ_CHARACTERS + self._mask.reach)].decode("utf-8", "replace")
         except ValueError:

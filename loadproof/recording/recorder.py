@@ -12,7 +12,7 @@ from loadproof.outcome import ERRORS, SETUP, Outcome
 from loadproof.recording.cells import cells_of
 from loadproof.recording.clock import SYSTEM_CLOCK
 from loadproof.recording.counting import Counting
-from loadproof.recording.examples import Examples, Seen
+from loadproof.recording.examples import AnyAnswer, Examples
 from loadproof.recording.generatorrows import GeneratorRows
 from loadproof.recording.journalrows import MOST_HELD, JournalRows
 from loadproof.recording.reports import BurstSeen, SecondReport
@@ -141,7 +141,7 @@ class Recorder(Counting):
         else:
             second.unjournalled += 1
 
-    def failed(self, endpoint: str, request: Request, answer: Seen | None, error: BaseException) -> None:
+    def failed(self, endpoint: str, request: Request, answer: AnyAnswer | None, error: BaseException) -> None:
         self._examples.see(endpoint, request, answer, error)
 
     def probe_event_loop(self) -> None:

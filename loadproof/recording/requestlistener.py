@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from loadproof.http.messages import Request, Timing
     from loadproof.outcome import Outcome
     from loadproof.plan.pacing import Due
-    from loadproof.recording.examples import Seen
+    from loadproof.recording.examples import AnyAnswer
     from loadproof.recording.journalrows import EndedRequest
 
 
@@ -52,7 +52,7 @@ class RequestListener:
     def ended(self, request: EndedRequest) -> None:
         """Journal how a request ended; called in addition to the method that counts it, without yielding in between."""
 
-    def failed(self, endpoint: str, request: Request, answer: Seen | None, error: BaseException) -> None:
+    def failed(self, endpoint: str, request: Request, answer: AnyAnswer | None, error: BaseException) -> None:
         """Keep an example of this kind of error; called in addition to `finished`."""
 
     def abandoned(self, endpoint: str, due: Due) -> None:

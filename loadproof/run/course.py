@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from loadproof.run.locust import Generator
     from loadproof.rundir.manifest import Ending
 
-_FIRST_WORD: Final = frozenset({"interrupted", "terminated", "disk_full"})
+FINAL_ENDINGS: Final = frozenset({"interrupted", "terminated", "disk_full"})
 """Endings that no later event replaces."""
 
 
@@ -51,7 +51,7 @@ class Course:
 
     def becomes(self, ending: Ending, detail: str) -> None:
         """Record how the run ends; the generator isn't asked to stop."""
-        if self.ending not in _FIRST_WORD:
+        if self.ending not in FINAL_ENDINGS:
             self.ending, self.detail = ending, detail
 
     def stop(self, ending: Ending, detail: str, *, in_s: float = 0.0) -> None:
@@ -62,7 +62,7 @@ class Course:
 
     def stop_unrecorded(self, reason: str) -> None:
         """Stop the run because its directory can't be written."""
-        if self.ending in _FIRST_WORD:
+        if self.ending in FINAL_ENDINGS:
             return
         if self.is_stopped:
             self.becomes("disk_full", reason)

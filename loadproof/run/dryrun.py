@@ -10,14 +10,14 @@ from pathlib import Path
 from loadproof import variables
 from loadproof.api import signing
 from loadproof.errors import Problem, TargetError
-from loadproof.generator.inspection.look import Look
+from loadproof.generator.inspection.dryrequest import DryRequest
 from loadproof.run.assignment import Assignment, new_manifest
 from loadproof.run.processes import children
 from loadproof.run.target.reference import reference_target
 from loadproof.scenario.targetvariables import permissions_of
 
 
-def dry_run(assignment: Assignment) -> list[Look]:
+def dry_run(assignment: Assignment) -> list[DryRequest]:
     """Send as one client of the scenario; starts the embedded target if the assignment has no other."""
     secret = {variables.WEBHOOK_SECRET: signing.new_webhook_secret()}
     target = assignment.target
@@ -34,7 +34,7 @@ def dry_run(assignment: Assignment) -> list[Look]:
         crew = assignment.crew
         permitted = permissions_of(manifest.target, crew.hosts, crew.allowed_hosts)
         process = children.run_to_end(
-            children.python("loadproof.generator.inspection.onelook", str(crew.locustfiles.resolve())),
+            children.python("loadproof.generator.inspection.dryrunner", str(crew.locustfiles.resolve())),
             # An ordinary locustfile may open files relative to the user's working directory.
             directory=Path.cwd() if assignment.scenario.locustfile else directory,
             environment=children.environment_with(secret | permitted),
@@ -43,4 +43,4 @@ def dry_run(assignment: Assignment) -> list[Look]:
     if process.returncode:
         printed = process.stderr.strip()[-200:]
         raise TargetError(Problem("dry run", "ended early", "see what it printed last", got=printed))
-    return [Look(**json.loads(line)) for line in process.stdout.splitlines()]
+    return [DryRequest(**json.loads(line)) for line in process.stdout.splitlines()]

@@ -9,6 +9,7 @@ from contextlib import suppress
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Final, Self
 
+from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
@@ -19,8 +20,6 @@ from loadproof.units import format_duration
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
-
-    from rich.console import Console
 
     from loadproof.recording.announcements import Tick
 
@@ -38,7 +37,9 @@ class Progress:
     `thresholds_so_far` is called regularly in the background for the state of the thresholds.
     """
 
-    def __init__(self, console: Console, *, duration_s: float, thresholds_so_far: Callable[[], str]) -> None:
+    def __init__(
+        self, console: Console, *, duration_s: float, thresholds_so_far: Callable[[], str] = lambda: ""
+    ) -> None:
         self._console = console
         self._duration_s = duration_s
         self._judging = Beside[None, str](lambda _: thresholds_so_far())
@@ -50,6 +51,12 @@ class Progress:
         """Output still to be shown; None marks the end."""
         self._thread: threading.Thread | None = None
         self._has_failed = False
+
+    @classmethod
+    def silent(cls, duration_s: float) -> Self:
+        """Shows nothing, for a run that is part of something longer."""
+        # No terminal: there, a live line would also hide what others print.
+        return cls(Console(quiet=True, force_terminal=False), duration_s=duration_s)
 
     def __enter__(self) -> Self:
         return self

@@ -16,6 +16,7 @@ from loadproof.errors import OutputError, Problem
 from loadproof.run import locust
 from loadproof.run.assignment import Assignment, new_manifest
 from loadproof.run.audits.auditing import audited
+from loadproof.run.course import FINAL_ENDINGS
 from loadproof.run.faults.commands import commands_of
 from loadproof.run.faults.faults import faults_of
 from loadproof.run.machine.openfiles import allow_open_files, connections_needed
@@ -153,7 +154,7 @@ def _write_last(path: Path, manifest: Manifest) -> Manifest:
     try:
         write_manifest(path, manifest)
     except OutputError as error:
-        if manifest.ending not in {"interrupted", "terminated", "disk_full"}:
+        if manifest.ending not in FINAL_ENDINGS:
             return manifest.model_copy(update={"ending": "disk_full", "ending_detail": str(error)})
     return manifest
 

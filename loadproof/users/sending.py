@@ -72,7 +72,7 @@ class Sender(TurnTaker):
         """Whether this turn's answers, or the one it waits for, have taken longer than their deadlines allow."""
         latest = self._latest
         waiting_s = now_s - latest.began_s if latest.began_s and not latest.ended_s else 0.0
-        return self._answering_s + waiting_s > len(self._sent) * self.workload.habits.deadline_s
+        return self._turn.answering_s + waiting_s > len(self._turn.sent) * self.workload.habits.deadline_s
 
     def _send_patiently(self, send: Callable[[Tries], Reply | None], retries: Retries) -> Reply | None:
         """Send, and retry as often as the scenario allows; returns the last reply.
@@ -90,7 +90,7 @@ class Sender(TurnTaker):
 
     def _wait_before_retry_s(self, tries: Tries) -> float:
         """Seconds: its back-off, or what a Retry-After asks for if that is longer and users honour it."""
-        asked_s = self._not_before_s - self.workload.now_s()
+        asked_s = self._back_off.until_s - self.workload.now_s()
         back_off_s = tries.retries.wait_s(tries.attempt, self.random)
         return max(back_off_s, asked_s) if asked_s < math.inf else back_off_s
 
@@ -136,7 +136,7 @@ class Sender(TurnTaker):
         except BaseException as cut_off:
             self._end_cut_off(name, call, cut_off, due, timing)
             raise
-        self._count_answering(timing.began_s, timing.ended_s)
+        self._turn.add_answering(timing.began_s, timing.ended_s)
         # The usual case first: checking for everything else there may be to record would cost a call each.
         if error is None and reply is not None and recorder.only_counts and not timing.is_marked:
             recorder.finished(name, call.request.method, outcome, due, timing, reply.answer.size)
@@ -199,7 +199,7 @@ class Sender(TurnTaker):
     def _end_cut_off(self, name: str, call: Call, error: BaseException, due: Due, timing: Timing) -> None:
         """Record a request cut off by our own stop, or by the user's own code, which counts as a timeout."""
         now_s = self.workload.monotonic_s()
-        self._count_answering(timing.began_s or now_s, now_s)
+        self._turn.add_answering(timing.began_s or now_s, now_s)
         timing.began_s, timing.ended_s = timing.began_s or now_s, now_s
         timing.sent_s = timing.sent_s or timing.began_s
         if isinstance(error, GreenletExit) and self._is_to_end:
@@ -278,7 +278,7 @@ class Sender(TurnTaker):
             with self._not_free():
                 yield
         finally:
-            self._count_answering(began_s, self.workload.monotonic_s())
+            self._turn.add_answering(began_s, self.workload.monotonic_s())
 
     def _exchange(
         self, name: str, call: Call, check: Callable[[Reply], object], timing: Timing
@@ -322,7 +322,7 @@ class Sender(TurnTaker):
         else:
             tracker.promise = RetryPromise(ended_s + asked_s, due.at_s)
         match self.workload.habits.when_throttled:
-            case "stop" if self._has_given_up:
+            case "stop" if self._back_off.is_for_good:
                 # Another request of the same turn has reported it already.
                 raise StopUser
             case "stop":
@@ -333,5 +333,5 @@ class Sender(TurnTaker):
                 # Jitter on top of what the server asked for: users come back no earlier, and not all at once.
                 back_off_s = self._back_offs_s.get(name, _FIRST_BACK_OFF_S)
                 wait_s = (asked_s or 0.0) + self.random.uniform(0, back_off_s)
-                self._not_before_s = self.workload.now_s() + wait_s
+                self._back_off.until_s = self.workload.now_s() + wait_s
                 self._back_offs_s[name] = min(2 * back_off_s, _LONGEST_BACK_OFF_S)

@@ -144,7 +144,7 @@ class TokenKeeper(Sender):
     def _end(self, *_: object, **__: object) -> None:
         """Stop renewing, and release the users that wait for a token; runs before the users are stopped."""
         keeping, self._keeping = self._keeping, None
-        self._stopped_s = self.workload.now_s()
+        self._missed.stopped_s = self.workload.now_s()
         if keeping is not None:
             keeping.kill(block=False)
             self._attempt.set(False)

@@ -66,7 +66,7 @@ class ApiUser(Sender):
         It is part of the turn, so `every` must leave room for it and for answers that just meet their deadline; in the
         open model, `max_in_flight` must.
         """
-        self._thought_s += seconds
+        self._turn.paused_s += seconds
         self._recorder.pausing += 1
         try:
             self.post.clock.sleep(seconds)

@@ -12,7 +12,7 @@ import typer
 
 from loadproof.cli.console.options import load_option
 from loadproof.errors import InputError, Problem
-from loadproof.run.preflight.ownlocustfile import brought, hosts_of
+from loadproof.run.preflight.ownlocustfile import hosts_of, inspect_locustfile
 from loadproof.scenario.locustfile import LoadOptions, scenario_text, seconds_of
 from loadproof.scenario.safety import check_host
 
@@ -108,7 +108,7 @@ class OwnLocustfile:
         return ScenarioSource(scenario, settings | changes)
 
     def _text(self, file: Path, target: TargetFile | None) -> str:
-        locustfile = brought(file)
+        locustfile = inspect_locustfile(file)
         expect = [*(self.expect or ())]
         if not any(text.startswith("goodput_ratio") for text in expect):
             expect.append(_DEFAULT_EXPECTATION)
@@ -129,7 +129,7 @@ class OwnLocustfile:
         """The phases of its load shape; none if options are given that its inspection will refuse."""
         has_options = any(value is not None for value in (self.users, self.duration, self.spawn_rate))
         if has_options and locustfile.shape_takes_options:
-            locustfile = brought(file, shape_options=(self.users, self.spawn_rate, self._run_time()))
+            locustfile = inspect_locustfile(file, shape_options=(self.users, self.spawn_rate, self._run_time()))
         elif has_options and not locustfile.shape_error:
             remedy = "leave out --users, --duration and --spawn-rate: the shape sets them"
             raise InputError(Problem(file.name, "has a shape class of its own", remedy))
@@ -165,7 +165,7 @@ def hosts_named_in(locustfile: Path, allow_host: Sequence[str] | None) -> list[s
 
     `allow_host` is None if no load will be sent: then any host will do.
     """
-    hosts = hosts_of(brought(locustfile), locustfile.name)
+    hosts = hosts_of(inspect_locustfile(locustfile), locustfile.name)
     if allow_host is not None:
         for host in hosts:
             check_host(host, allow_host)

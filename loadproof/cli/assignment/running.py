@@ -13,7 +13,7 @@ from loadproof.cli.console.memory import is_want_of_memory, out_of_memory
 from loadproof.cli.console.options import console
 from loadproof.cli.console.terminal import note
 from loadproof.errors import ExitCode, Problem, TargetError, escaped
-from loadproof.generator.inspection.look import SENT_NOTHING, UNRECORDED
+from loadproof.generator.inspection.dryrequest import SENT_NOTHING, UNRECORDED
 from loadproof.outcome import Outcome
 from loadproof.run import runner
 from loadproof.run.dryrun import dry_run
@@ -112,12 +112,12 @@ def tell_closing(target: TargetFile | None, scenario: Scenario, *, keeps: bool) 
         note(closing_problem(scenario, target.base_url))
 
 
-def look(assignment: Assignment) -> ExitCode:
+def show_dry_run(assignment: Assignment) -> ExitCode:
     """Show each request of set-up and tasks with its response; FAIL if one is unexpected or a task sends nothing."""
     tell_faults(assignment.target)
-    looks = dry_run(assignment)
-    tell_closing(assignment.target, assignment.scenario, keeps=not any(sent.closes for sent in looks))
-    for sent in looks:
+    requests = dry_run(assignment)
+    tell_closing(assignment.target, assignment.scenario, keeps=not any(sent.closes for sent in requests))
+    for sent in requests:
         style = "green" if sent.outcome == Outcome.OK else "red"
         head = f"  {escaped(sent.request)}"
         if sent.outcome not in {SENT_NOTHING, UNRECORDED}:
@@ -126,4 +126,4 @@ def look(assignment: Assignment) -> ExitCode:
         console.print(Text.assemble((f"{sent.outcome:14}", style), f"{sent.endpoint:14}", head), soft_wrap=True)
         for text in filter(None, (sent.reason, sent.body)):
             console.print(Text(f"{'':14}{escaped(text)}"), soft_wrap=True)
-    return ExitCode.PASS if all(sent.outcome == Outcome.OK for sent in looks) else ExitCode.FAIL
+    return ExitCode.PASS if all(sent.outcome == Outcome.OK for sent in requests) else ExitCode.FAIL

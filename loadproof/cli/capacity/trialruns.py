@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from rich.console import Console
 from rich.text import Text
 
-from loadproof.cli.console.options import console
+from loadproof.cli.console.options import console, terminal_only
 from loadproof.errors import TargetError, escaped
 from loadproof.plan.trials import Goal, ceiling_of, trial_of
 from loadproof.run import runner
@@ -102,9 +101,7 @@ class TrialRuns:
         if assignment.target is not None:
             self._await(assignment.target, assignment.scenario)
         path = create_run_directory(self.directory / RUNS, assignment.scenario.name)
-        # In a log, a line per trial is enough.
-        shown = console if console.is_terminal else Console(quiet=True)
-        with Progress(shown, duration_s=assignment.scenario.duration_s, thresholds_so_far=str) as progress:
+        with Progress(terminal_only(), duration_s=assignment.scenario.duration_s) as progress:
             ended = runner.run(assignment, path, progress, self.stop_signal)
         if self.stop_signal:
             raise SearchStoppedError(f"the search was {self.stop_signal.ending}")

@@ -12,6 +12,7 @@ from rich.console import Console
 from loadproof.errors import InputError, Problem
 from loadproof.run.locust import LISTEN_PORT
 from loadproof.run.shipped import LOCUSTFILES
+from loadproof.units import Dimension, parse_quantity
 
 DEFAULT_OUT: Final = Path("reports")
 DEFAULT_LOCUSTFILES: Final = LOCUSTFILES
@@ -99,12 +100,25 @@ NotifyOption = Annotated[
 ]
 
 
+def terminal_only() -> Console:
+    """The console if it is a terminal, otherwise a silent one: a log gets one line when a run is over."""
+    return console if console.is_terminal else Console(quiet=True)
+
+
 def address(text: str, where: str) -> tuple[str, int]:
     """HOST:PORT, or HOST with Locust's own port."""
     host, _, port = text.rpartition(":") if ":" in text else (text, "", str(LISTEN_PORT))
     if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
         raise InputError(Problem(where, "not an address", f"write HOST:PORT, like 0.0.0.0:{LISTEN_PORT}", got=text))
     return host, int(port)
+
+
+def percentage(text: str, where: str) -> float:
+    """The ratio written like '5 %'; InputError about the option `where` if the text is none."""
+    try:
+        return parse_quantity(text, Dimension.RATIO)
+    except ValueError as error:
+        raise InputError(Problem(where, str(error), "write it like '5 %'", got=text)) from None
 
 
 def overrides(settings: list[str] | None) -> dict[str, str]:

@@ -64,9 +64,7 @@ class Policy:
         if self.channels:
             from loadproof.analysis.outputs.judged import Judged
 
-            trouble = "; ".join(map(str, error.problems))
-            judged = Judged(name, trouble=trouble, ended_as=error.exit_code)
-            self.tell_all([judged], summary=None, report=None)
+            self.tell_all([Judged.of_error(name, error)], summary=None, report=None)
 
     def tell_ci(self, judged: Sequence[Judged], summary: Path | None) -> None:
         """Report each threshold that did not pass, and write the summary for the workflow's page."""

@@ -6,9 +6,7 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from rich.console import Console
-
-from loadproof.cli.console.options import console
+from loadproof.cli.console.options import terminal_only
 from loadproof.cli.duel.ending import say
 from loadproof.errors import InvalidRunError, TargetError
 from loadproof.plan.interleaving import SIDES
@@ -100,9 +98,8 @@ class DuelReferee:
     def _run(self, release: Served, turn: Turn, duel: Duel) -> Performed | None:
         assignment, path = self._assigned(release, turn, duel)
         shown = f"run {len(duel.runs) + 1}, {turn.side}"
-        # A log gets one line, when the run is over.
         progress = Progress(
-            console if console.is_terminal else Console(quiet=True),
+            terminal_only(),
             duration_s=assignment.scenario.duration_s,
             thresholds_so_far=lambda: shown,
         )

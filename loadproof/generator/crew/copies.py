@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def digest_of(environment: Environment) -> str:
     """SHA-256 of the locustfiles this process has loaded, without our own, which is the first, and without imports."""
-    return sha256(b"\0".join(path.read_bytes() for path in _brought(environment))).hexdigest()
+    return sha256(b"\0".join(path.read_bytes() for path in _loaded_files(environment))).hexdigest()
 
 
 def copy_problems(manifest: Manifest, digest: str, environment: Environment) -> Iterator[Problem]:
@@ -32,12 +32,12 @@ def copy_problems(manifest: Manifest, digest: str, environment: Environment) -> 
             what, remedy = "it has no users of the master's mix", "start it with the --locustfiles of the master's run"
             yield Problem("worker", what, remedy, got=", ".join(missing))
     elif digest_of(environment) != digest:
-        files = ", ".join(path.name for path in _brought(environment))
+        files = ", ".join(path.name for path in _loaded_files(environment))
         remedy = f"start it with --locustfile and a copy of the master's {Path(manifest.scenario.locustfile).name}"
         yield Problem(
             "worker", "it has other users than its master, whose locustfile is another one", remedy, got=files
         )
 
 
-def _brought(environment: Environment) -> list[Path]:
+def _loaded_files(environment: Environment) -> list[Path]:
     return [Path(path) for path in (environment.parsed_locustfiles or ())[1:]]

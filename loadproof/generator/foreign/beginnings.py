@@ -21,22 +21,22 @@ class Beginnings:
     """One per process: if several requests report the same start, it is that of a connection, not their own."""
 
     def __init__(self) -> None:
-        self._told: deque[float] = deque(maxlen=_MOST)
+        self._reported_s: deque[float] = deque(maxlen=_MOST)
         """The last start times reported, in Unix time."""
 
     def began_s(self, heard: Heard, now_s: float, life: Life | None, *, is_of_task: bool) -> float:
         """When the request began, in seconds from the run's start; for a user at work, never within its setup."""
         took_s, start_time = heard.took_s or 0.0, heard.start_time
-        told_s = [now_s - took_s]
-        if start_time is not None and start_time not in self._told:
-            self._told.append(start_time)
-            told_s.insert(0, began_s(now_s, took_s, start_time))
+        candidates_s = [now_s - took_s]
+        if start_time is not None and start_time not in self._reported_s:
+            self._reported_s.append(start_time)
+            candidates_s.insert(0, began_s(now_s, took_s, start_time))
         if life is None:
-            return max(min(now_s, 0.0), told_s[0])
+            return max(min(now_s, 0.0), candidates_s[0])
         if not life.is_at_work(now_s, is_of_task=is_of_task):
-            return told_s[0]
+            return candidates_s[0]
         # A duration reported in the wrong unit must not move a request into the setup.
-        return next((at_s for at_s in told_s if life.is_at_work(at_s, is_of_task=is_of_task)), life.set_up_s)
+        return next((at_s for at_s in candidates_s if life.is_at_work(at_s, is_of_task=is_of_task)), life.set_up_s)
 
 
 def began_s(now_s: float, took_s: float, start_time: float | None) -> float:
@@ -44,5 +44,5 @@ def began_s(now_s: float, took_s: float, start_time: float | None) -> float:
     latest_s = now_s - took_s
     if start_time is None:
         return latest_s
-    told_s = now_s - (time.time() - start_time)
-    return told_s if -_CLOCKS_DIFFER_S <= latest_s - told_s < _LONGEST_S else latest_s
+    reported_s = now_s - (time.time() - start_time)
+    return reported_s if -_CLOCKS_DIFFER_S <= latest_s - reported_s < _LONGEST_S else latest_s

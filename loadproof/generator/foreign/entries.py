@@ -19,7 +19,7 @@ from loadproof.users.noting import said_of_limits
 
 if TYPE_CHECKING:
     from loadproof.generator.foreign.heard import Heard
-    from loadproof.generator.foreign.lives import AskedRequest, Life
+    from loadproof.generator.foreign.lives import ForeignRequest, Life
     from loadproof.http.messages import Want
     from loadproof.recording.recorder import Recorder
     from loadproof.users.post import Post
@@ -42,43 +42,43 @@ class Entries:
         self.is_begun = False
         """The run has begun and not ended; requests before and after it are setup."""
 
-    def add_unreported(self, asked: AskedRequest) -> None:
+    def add_unreported(self, request: ForeignRequest) -> None:
         """The request has ended, but its outcome or duration was not reported."""
-        due = Due(asked.began_s, is_setup=self._is_setup(asked))
-        self._post.recorder.unreported(asked.endpoint, due)
-        self._journal(asked.endpoint, UNREPORTED, due, asked.began_s)
+        due = Due(request.began_s, is_setup=self._is_setup(request))
+        self._post.recorder.unreported(request.endpoint, due)
+        self._journal(request.endpoint, UNREPORTED, due, request.began_s)
 
-    def add_abandoned(self, asked: AskedRequest) -> None:
+    def add_abandoned(self, request: ForeignRequest) -> None:
         """The end of the run cut off the request."""
-        due, _ = self._due(asked)
+        due, _ = self._due(request)
         self._post.recorder.started()
-        self._post.recorder.abandoned(asked.endpoint, due)
-        self._journal(asked.endpoint, ABANDONED, due, asked.began_s)
+        self._post.recorder.abandoned(request.endpoint, due)
+        self._journal(request.endpoint, ABANDONED, due, request.began_s)
 
-    def add_timeout(self, asked: AskedRequest) -> None:
+    def add_timeout(self, request: ForeignRequest) -> None:
         """The request is given up now."""
-        self.add(asked, Outcome.TIMEOUT, ended_s=self._post.workload().now_s())
+        self.add(request, Outcome.TIMEOUT, ended_s=self._post.workload().now_s())
 
-    def add_unsent(self, asked: AskedRequest, want: Want) -> None:
+    def add_unsent(self, request: ForeignRequest, want: Want) -> None:
         """This machine lacked the means to send the request: a port, a file or memory."""
-        due, _ = self._due(asked)
+        due, _ = self._due(request)
         self._post.recorder.started()
-        self._post.recorder.unsent(asked.endpoint, want, due)
-        self._journal(asked.endpoint, WANTS[want], due, asked.began_s)
+        self._post.recorder.unsent(request.endpoint, want, due)
+        self._journal(request.endpoint, WANTS[want], due, request.began_s)
 
-    def add(self, asked: AskedRequest, outcome: Outcome, *, ended_s: float, heard: Heard | None = None) -> None:
+    def add(self, request: ForeignRequest, outcome: Outcome, *, ended_s: float, heard: Heard | None = None) -> None:
         """A request with an outcome; `heard` is Locust's event for it, if there was one."""
-        life, endpoint, began_s = asked.life, asked.endpoint, asked.began_s
+        life, endpoint, began_s = request.life, request.endpoint, request.began_s
         recorder, work, timing = self._post.recorder, self._post.workload(), Timing()
         timing.began_s = timing.sent_s = work.start_s + began_s
         timing.ended_s = work.start_s + ended_s
-        due, is_first = self._due(asked)
+        due, is_first = self._due(request)
         # First of all: a foreign client's response object may raise anything.
         longest = LONGEST + work.mask.reach
         answered = _answered_with(heard.response, longest) if heard and recorder.journals else _UNANSWERED
         urls = {heard.url, heard.answered_by} if heard else ()
         recorder.started()
-        recorder.finished(endpoint, asked.method, outcome, due, timing, heard.body_bytes if heard else 0)
+        recorder.finished(endpoint, request.method, outcome, due, timing, heard.body_bytes if heard else 0)
         if not (is_first or due.is_setup):
             # Due when it began: its start lag of zero says nothing about how late turns are.
             recorder.followed(endpoint, due)
@@ -97,7 +97,7 @@ class Entries:
         life.answering_s += ended_s - began_s
         if life.set_up_s == math.inf:
             late_s = began_s + self._post.workload().habits.deadline_s
-            if asked.is_of_task and ended_s > late_s:
+            if request.is_of_task and ended_s > late_s:
                 life.slow_s += ended_s - began_s
                 self._usual[life.kind].stalls.append(Stall("", late_s, ended_s))
         if not due.is_setup:
@@ -122,26 +122,28 @@ class Entries:
         if recorder.journals:
             sent_s = work.start_s + began_s
             ended_s = work.start_s + (work.now_s() if ended_s is None else ended_s)
-            status, asked, said = answered
+            status, retry_after, limits = answered
             recorder.ended(
-                EndedRequest("shared", endpoint, due, sent_s, ended_s, status, outcome, asked, is_repeated, None, said)
+                EndedRequest(
+                    "shared", endpoint, due, sent_s, ended_s, status, outcome, retry_after, is_repeated, None, limits
+                )
             )
 
-    def _due(self, asked: AskedRequest) -> tuple[Due, bool]:
+    def _due(self, request: ForeignRequest) -> tuple[Due, bool]:
         """When the request was due, and whether it is the first of its task.
 
         A task's first request is due when its user's pace says so; all others are when they begin.
         """
-        is_setup, life, began_s = self._is_setup(asked), asked.life, asked.began_s
+        is_setup, life, began_s = self._is_setup(request), request.life, request.began_s
         if is_setup or life is None:
             return Due(began_s, is_setup=is_setup), False
         is_first, life.has_sent = not life.has_sent, True
         return Due(began_s - life.lag_s if is_first else began_s), is_first
 
-    def _is_setup(self, asked: AskedRequest) -> bool:
-        life, began_s = asked.life, asked.began_s
+    def _is_setup(self, request: ForeignRequest) -> bool:
+        life, began_s = request.life, request.began_s
         is_outside = not -EARLY_S <= began_s < self._post.workload().spans[-1].end_s or not self.is_begun
-        return is_outside or (life is not None and not life.is_at_work(began_s, is_of_task=asked.is_of_task))
+        return is_outside or (life is not None and not life.is_at_work(began_s, is_of_task=request.is_of_task))
 
     def _count_kept(self, life: Life, endpoint: str, began_s: float, ended_s: float) -> None:
         """Count what an unpaced user would usually have sent while an answer exceeded its deadline.

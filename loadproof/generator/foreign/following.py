@@ -17,11 +17,11 @@ from greenlet import GreenletExit
 from locust.contrib.fasthttp import FastHttpUser
 from locust.exception import StopTest, StopUser
 
-from loadproof.generator.foreign.asking import Asking
 from loadproof.generator.foreign.beginnings import Beginnings
 from loadproof.generator.foreign.entries import Entries
-from loadproof.generator.foreign.heard import Heard, Names, key_of, outcome_of, status_of, told_later
-from loadproof.generator.foreign.lives import AskedRequest, Life, Untold
+from loadproof.generator.foreign.heard import Heard, Names, event_to_come, key_of, outcome_of, status_of
+from loadproof.generator.foreign.inflight import InFlight
+from loadproof.generator.foreign.lives import ForeignRequest, Life, Unreported
 from loadproof.generator.foreign.paces import last_wait, pace_s
 from loadproof.http.messages import Request
 from loadproof.httpuser.session import HttpSession
@@ -62,8 +62,8 @@ class Following:
         self._names = Names()
         self._entries = Entries(post)
         self._lives: WeakKeyDictionary[greenlet, Life] = WeakKeyDictionary()
-        self._asking = Asking(post)
-        self._untold: dict[object, Untold] = {}
+        self._in_flight = InFlight(post)
+        self._unreported: dict[object, Unreported] = {}
         """Requests that were answered but not yet reported to Locust, by the key that their event will have."""
         self._beginnings = Beginnings()
         self._is_over = False
@@ -84,11 +84,11 @@ class Following:
 
     def _end(self) -> None:
         """Record the requests that are still waited for, in greenlets that were not stopped."""
-        for waiting, asked in self._asking.all_asked():
-            self._cut_off(waiting, asked)
-        for untold in self._untold.values():
-            self._entries.add_unreported(untold.asked)
-        self._untold.clear()
+        for waiting, request in self._in_flight.all():
+            self._cut_off(waiting, request)
+        for unreported in self._unreported.values():
+            self._entries.add_unreported(unreported.request)
+        self._unreported.clear()
         self._entries.end()
         self._is_over, self._entries.is_begun = True, False
 
@@ -155,14 +155,14 @@ class Following:
             execute()
         finally:
             life.end_turn(work.now_s(), longest_s=work.habits.timeouts.total, user_time=user_time)
-            if self._untold:
-                self._give_up_untold(life)
+            if self._unreported:
+                self._give_up_unreported(life)
 
-    def _give_up_untold(self, life: Life) -> None:
+    def _give_up_unreported(self, life: Life) -> None:
         """Record requests of an ended task that were never reported: all its `with` blocks have ended."""
-        own = [key for key, (asked, *_) in self._untold.items() if asked.life is life and asked.is_of_task]
+        own = [key for key, (request, *_) in self._unreported.items() if request.life is life and request.is_of_task]
         for key in own:
-            self._entries.add_unreported(self._untold.pop(key).asked)
+            self._entries.add_unreported(self._unreported.pop(key).request)
 
     def _send(self, method: str, name: Callable[[], str], send: Callable[[], Any]) -> Any:
         """Send a request of one of Locust's clients, and keep track of it even if it never ends or isn't reported."""
@@ -176,39 +176,39 @@ class Following:
                 # Otherwise its task would go on for as long as Locust waits for it.
                 raise StopUser
         # Masked like the names in events, and only made if no event comes.
-        asked = AskedRequest(method, now_s, life, is_of_task, lambda: self._names.of(method, work.mask(name())))
-        self._asking.begin(current, asked)
+        request = ForeignRequest(method, now_s, life, is_of_task, lambda: self._names.of(method, work.mask(name())))
+        self._in_flight.begin(current, request)
         try:
             answer = send()
         except BaseException as error:
-            self._give_up(current, asked, error)
+            self._give_up(current, request, error)
             raise
-        if self._asking.end(current, asked):
+        if self._in_flight.end(current, request):
             # With `catch_response`, Locust only learns of it at the end of the `with` block, if there is one.
-            told = told_later(answer)
-            self._untold[key_of(told)] = Untold(asked, work.now_s(), told.get("context"))
+            event = event_to_come(answer)
+            self._unreported[key_of(event)] = Unreported(request, work.now_s(), event.get("context"))
         return answer
 
-    def _known(self, heard: Heard) -> tuple[AskedRequest, float] | None:
+    def _known(self, heard: Heard) -> tuple[ForeignRequest, float] | None:
         """The request that this event reports, and when it was answered, if one of Locust's clients sent it."""
         current: Any = gevent.getcurrent()
-        asked = self._asking.last(current)
-        if asked is not None and heard.is_of(asked.method):
-            self._asking.end(current, asked)
-            return asked, self._post.workload().now_s()
-        untold = self._untold.pop(heard.key, None)
-        return None if untold is None else (untold.asked, untold.answered_s)
+        request = self._in_flight.last(current)
+        if request is not None and heard.is_of(request.method):
+            self._in_flight.end(current, request)
+            return request, self._post.workload().now_s()
+        unreported = self._unreported.pop(heard.key, None)
+        return None if unreported is None else (unreported.request, unreported.answered_s)
 
-    def _give_up(self, waiting: greenlet, asked: AskedRequest, error: BaseException) -> None:
+    def _give_up(self, waiting: greenlet, request: ForeignRequest, error: BaseException) -> None:
         """A request ended with an exception: given up by the user's code or by Locust, or never a valid request."""
-        if isinstance(error, GreenletExit) and (asked.is_of_task or self._is_leaving(asked.life)):
-            self._cut_off(waiting, asked)
-        elif not self._asking.end(waiting, asked):
+        if isinstance(error, GreenletExit) and (request.is_of_task or self._is_leaving(request.life)):
+            self._cut_off(waiting, request)
+        elif not self._in_flight.end(waiting, request):
             return
         elif isinstance(error, GreenletExit | gevent.Timeout | TimeoutError):
-            self._entries.add_timeout(asked)
+            self._entries.add_timeout(request)
         else:
-            self._entries.add_unreported(asked)
+            self._entries.add_unreported(request)
 
     def _is_leaving(self, life: Life | None) -> bool:
         """Whether the user was leaving, or the plan was over: a request killed then was cut off, not given up."""
@@ -216,15 +216,15 @@ class Following:
         leaves_s = math.inf if life is None else life.leaves_s
         return work.now_s() >= min(leaves_s, work.spans[-1].end_s)
 
-    def _cut_off(self, waiting: greenlet, asked: AskedRequest) -> None:
+    def _cut_off(self, waiting: greenlet, request: ForeignRequest) -> None:
         """The end of its user cut the request off: a timeout if it had exceeded the deadline, else abandoned."""
-        if not self._asking.end(waiting, asked):
+        if not self._in_flight.end(waiting, request):
             return
         work = self._post.workload()
-        if work.now_s() - asked.began_s > work.habits.deadline_s:
-            self._entries.add_timeout(asked)
+        if work.now_s() - request.began_s > work.habits.deadline_s:
+            self._entries.add_timeout(request)
         else:
-            self._entries.add_abandoned(asked)
+            self._entries.add_abandoned(request)
 
     def _hear_whatever(self, event: Mapping[str, Any]) -> None:
         """Like `_hear`, but whatever a client puts into an event, it must not raise, and no request gets lost."""
@@ -235,7 +235,7 @@ class Following:
         except Exception:  # noqa: BLE001 - a foreign client may have put anything into it
             _log.exception("a request event that can't be understood")
             now_s = self._post.workload().now_s()
-            unknown = AskedRequest("-", now_s, None, is_of_task=False, named=lambda: self._names.of("-", "-"))
+            unknown = ForeignRequest("-", now_s, None, is_of_task=False, named=lambda: self._names.of("-", "-"))
             self._entries.add_unreported(unknown)
 
     def _hear(self, heard: Heard) -> None:
@@ -243,30 +243,30 @@ class Following:
         now_s = self._post.workload().now_s()
         known, ended_s = self._known(heard) or (None, now_s)
         endpoint, outcome = self._names.of(heard.kind, heard.name), outcome_of(heard.response, heard.exception)
-        asked = self._told(heard, endpoint, now_s, known)
+        request = self._request_of(heard, endpoint, now_s, known)
         if heard.took_s or (heard.took_s is not None and known is None):
             # For a known request, a duration of zero means that somebody stopped the clock.
-            ended_s = min(now_s, asked.began_s + heard.took_s)
-        if outcome is Outcome.OK and heard.took_s is None and asked.began_s == now_s:
+            ended_s = min(now_s, request.began_s + heard.took_s)
+        if outcome is Outcome.OK and heard.took_s is None and request.began_s == now_s:
             # A success that took no time at all would flatter every quantile.
-            self._entries.add_unreported(asked)
+            self._entries.add_unreported(request)
         elif isinstance(outcome, Outcome):
-            self._entries.add(asked, outcome, ended_s=ended_s, heard=heard)
+            self._entries.add(request, outcome, ended_s=ended_s, heard=heard)
         else:
-            self._entries.add_unsent(asked, outcome)
+            self._entries.add_unsent(request, outcome)
         if heard.exception is not None:
             status = status_of(heard.response)
             answer = None if status is None else HeardAnswer(status, body_read(heard.response))
             self._post.recorder.failed(endpoint, Request(heard.kind, heard.url), answer, heard.exception)
 
-    def _told(self, heard: Heard, endpoint: str, now_s: float, known: AskedRequest | None) -> AskedRequest:
+    def _request_of(self, heard: Heard, endpoint: str, now_s: float, known: ForeignRequest | None) -> ForeignRequest:
         """The request that an event reports, known since it was sent or only since it has ended."""
         if known is not None:
             return replace(known, method=heard.kind, named=lambda: endpoint)
         life = self._life()
         is_of_task = life is not None and life.greenlet is gevent.getcurrent()
         began_s = self._beginnings.began_s(heard, now_s, life, is_of_task=is_of_task)
-        return AskedRequest(heard.kind, began_s, life, is_of_task, lambda: endpoint)
+        return ForeignRequest(heard.kind, began_s, life, is_of_task, lambda: endpoint)
 
 
 def follow_strangers(environment: Environment, ours: type[User]) -> None:

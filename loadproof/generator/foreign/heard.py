@@ -102,8 +102,8 @@ def _amount(value: Any) -> float | None:
 
 def is_elsewhere(url: str, base_url: str) -> bool:
     """Whether a request's URL has another host or port than the target's; False if it isn't an HTTP URL."""
-    asked, target = _address("/".join(url.split("/", 3)[:3])), _address(base_url)
-    return None not in {asked, target} and asked != target
+    requested, target = _address("/".join(url.split("/", 3)[:3])), _address(base_url)
+    return None not in {requested, target} and requested != target
 
 
 @functools.lru_cache(maxsize=MOST_NAMES)
@@ -118,7 +118,7 @@ def _address(url: str) -> tuple[str, int] | None:
     return host, 0 if origin.port in _USUAL_PORTS else origin.port
 
 
-def told_later(answer: Any) -> Mapping[str, Any]:
+def event_to_come(answer: Any) -> Mapping[str, Any]:
     """What Locust's event will contain for a request whose `with` block has not ended yet.
 
     Source: locust 2.47, request_meta of both clients' ResponseContextManager.
@@ -128,7 +128,7 @@ def told_later(answer: Any) -> Mapping[str, Any]:
 
 
 def key_of(event: Mapping[str, Any]) -> tuple[object, int]:
-    """A key that is the same for an event and for what `told_later` returned, as long as its context is referenced.
+    """A key that is the same for an event and for what `event_to_come` returned, as long as its context is referenced.
 
     Requests with the same start have different contexts. Source: locust 2.47, request of both clients.
     """

@@ -112,7 +112,7 @@ class Life:
 
 
 @dataclass(frozen=True, eq=False)
-class AskedRequest:
+class ForeignRequest:
     """A request that one of Locust's clients is sending, or that another client has reported."""
 
     method: str
@@ -128,10 +128,10 @@ class AskedRequest:
         return self.named()
 
 
-class Untold(NamedTuple):
+class Unreported(NamedTuple):
     """A request that has been answered but not yet reported by Locust's event."""
 
-    asked: AskedRequest
+    request: ForeignRequest
     answered_s: float
     context: object
     """Referenced, so that no other object gets its id."""

@@ -66,7 +66,7 @@ def cast(path: Path, options: CommonOptions) -> Iterator[Locustfile]:
             yield Locustfile(file.stem, error=traceback.format_exception_only(error)[-1].strip())
             continue
         if path.is_file():
-            yield _brought(file, users, shapes, options)
+            yield _own_locustfile(file, users, shapes, options)
         else:
             # An imported class belongs to the other file, unless its endpoint is this file's.
             own = (user for user in users.values() if file.stem in {user.__module__, getattr(user, "endpoint", None)})
@@ -81,7 +81,7 @@ def cast(path: Path, options: CommonOptions) -> Iterator[Locustfile]:
             )
 
 
-def _brought(file: Path, users: dict[str, Any], shapes: list[Any], options: CommonOptions) -> Locustfile:
+def _own_locustfile(file: Path, users: dict[str, Any], shapes: list[Any], options: CommonOptions) -> Locustfile:
     """A single locustfile written for Locust, which runs all its user classes."""
     users = startable(users)
     stages, shape_error = stages_of(shapes, users.values(), options)

@@ -16,7 +16,7 @@ from loadproof.http.messages import UNAUTHORIZED, RequestTimeoutError, Timing, T
 from loadproof.http.origin import Origin
 from loadproof.outcome import Outcome, classify
 from loadproof.plan.clients import highest_client_index, marks_named, seen_as
-from loadproof.run.target.asking import timeouts_of
+from loadproof.run.target.ownclient import timeouts_of
 from loadproof.run.target.tokens import NoAccessError, TokenHolder
 from loadproof.scenario.targetway import way_of
 from loadproof.users.retryafter import retry_after_s
@@ -71,7 +71,7 @@ class Inquirer:
         self._until_s = time.monotonic() + longest_s
         self._longest_s = longest_s
         self._stop_requested = stop_requested
-        # After the clients of the load and the one that `Asker` uses.
+        # After the clients of the load and the one that `OwnClient` uses.
         first = highest_client_index(scenario) + 2
         names = [seen_as(first + number, self._clients, self._origin.host) for number in range(_CLIENTS)]
         self._others = deque(dict.fromkeys(names))

@@ -16,8 +16,6 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from rich.console import Console
-
 from loadproof import variables
 from loadproof.run import runner
 from loadproof.run.processes import children
@@ -118,10 +116,8 @@ def main() -> None:
     stop_signal = StopSignal()
     with stop_signal.installed():
         threading.Thread(target=_heed_closing, args=[orders], daemon=True).start()
-        duration_s = assignment.scenario.duration_s
-        quiet = Progress(Console(quiet=True), duration_s=duration_s, thresholds_so_far=str)
-        with quiet:
-            runner.run(assignment, path, quiet, stop_signal)
+        with Progress.silent(assignment.scenario.duration_s) as silent:
+            runner.run(assignment, path, silent, stop_signal)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import signal
 import threading
@@ -14,12 +13,11 @@ from typing import TYPE_CHECKING, Final, Literal
 import numpy as np
 import psutil
 import yaml
-from rich.console import Console
 
 from loadproof import variables
 from loadproof.run import runner
 from loadproof.run.assignment import Assignment
-from loadproof.run.locust import CrewOptions
+from loadproof.run.locust import MODULE, CrewOptions
 from loadproof.run.processes.children import python, share_cores, start, stop
 from loadproof.run.progress import Progress
 from loadproof.run.servers import readiness
@@ -45,7 +43,6 @@ LIMIT_MS: Final = 100
 _WARM_UP_S: Final = 1
 _WAIT_S: Final = 30.0
 _LOG: Final = "truth.npy"
-_GENERATOR: Final = "loadproof.generator.locust"
 
 
 @dataclass(frozen=True)
@@ -108,7 +105,7 @@ def perform(trial: ScriptedRun, out: Path, stop_signal: StopSignal) -> Tried:
             crew=CrewOptions(LOCUSTFILES, 1),
             scenario_text=trial.text,
         )
-        silent = Progress(Console(file=io.StringIO()), duration_s=assignment.scenario.duration_s, thresholds_so_far=str)
+        silent = Progress.silent(assignment.scenario.duration_s)
         with silent, _disturbed(trial, run, pid):
             manifest = runner.run(assignment, run, silent, stop_signal)
     return Tried(trial, run, manifest, _log_of(run))
@@ -187,6 +184,6 @@ def _events(run: Path) -> str:
 def _generator() -> psutil.Process:
     """The generator's process; NoSuchProcess if it is gone already."""
     for child in psutil.Process().children(recursive=True):
-        if _GENERATOR in child.cmdline():
+        if MODULE in child.cmdline():
             return child
     raise psutil.NoSuchProcess(0)

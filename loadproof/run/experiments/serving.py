@@ -17,6 +17,7 @@ from loadproof.generator.guards.leftovers import ending_leftovers
 from loadproof.run.machine.ports import LOOPBACK, free_port
 from loadproof.run.processes import children, overseer
 from loadproof.run.processes.maskedlog import mask_file
+from loadproof.run.servers.readiness import last_line
 from loadproof.run.target.probe import probe, probe_within
 from loadproof.scenario.safety import check_base_url, check_host
 from loadproof.scenario.targetfile import TargetFile
@@ -136,17 +137,12 @@ def _await(release: Served, starting: Starting) -> None:
 def _unready(release: Served, error: TargetError, *, name: str, log: Path, port: int) -> TargetError:
     """The error to report: the command has ended, or listens elsewhere."""
     if (ended := release.ended()) is not None:
-        return TargetError(Problem(name, f"{ended} before it answered", f"see {log}", got=_last_line(log)))
+        return TargetError(Problem(name, f"{ended} before it answered", f"see {log}", got=last_line(log)))
     what = "; ".join(problem.what for problem in error.problems)
     remedy = (
         f"have it listen on {LOOPBACK}, on the port in ${_PORT} or in the place of {_IN_COMMAND} ({port} this time)"
     )
     return TargetError(Problem(name, f"its command runs, but doesn't answer: {what}", f"{remedy}; see {log}"))
-
-
-def _last_line(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return lines[-1] if lines else "no output"
 
 
 @contextmanager

@@ -24,7 +24,9 @@ _OF_AN_OLDER_LOCUST: Final = re.compile(
 """Source: locust 2.47, locust/util/deprecation.py."""
 
 
-def brought(path: Path, secret: tuple[str, ...] = (), shape_options: tuple[float | None, ...] = ()) -> Locustfile:
+def inspect_locustfile(
+    path: Path, secret: tuple[str, ...] = (), shape_options: tuple[float | None, ...] = ()
+) -> Locustfile:
     """What Locust finds in the file, as `found_in` does; InputError if it can't be loaded."""
     if not path.is_file() or path.suffix != ".py":
         what = "not a Python file" if path.exists() else "no such file"
@@ -52,7 +54,7 @@ def hosts_of(file: Locustfile, where: str) -> list[str]:
     return hosts
 
 
-def brought_problems(file: Locustfile, scenario: Scenario, where: str) -> Iterator[Problem]:
+def own_locustfile_problems(file: Locustfile, scenario: Scenario, where: str) -> Iterator[Problem]:
     """What would keep the locustfile from doing what the scenario says."""
     if not file.roles:
         yield Problem(where, "no user class in it", "derive one from HttpUser, and give it a @task")

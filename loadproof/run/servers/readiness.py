@@ -51,7 +51,7 @@ def address(
                     return line.removeprefix(prefix.encode()).decode(errors="replace").strip()
                 append(log, line + b"\n")
     append(log, unread)
-    raise TargetError(Problem(what, "did not get ready", f"see {log}", got=_last_line(log)))
+    raise TargetError(Problem(what, "did not get ready", f"see {log}", got=last_line(log)))
 
 
 def _keep(rest: bytes, output: IO[bytes], log: Path) -> None:
@@ -62,6 +62,7 @@ def _keep(rest: bytes, output: IO[bytes], log: Path) -> None:
             append(log, chunk)
 
 
-def _last_line(log: Path) -> str:
-    lines = log.read_text(errors="replace").strip().splitlines()
+def last_line(log: Path) -> str:
+    """The last line of a child's log; "no output" if it is empty."""
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     return lines[-1] if lines else "no output"

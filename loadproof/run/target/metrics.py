@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from prometheus_client.parser import text_string_to_metric_families
 
 from loadproof.http.messages import TransportError
-from loadproof.run.target.asking import Asker
+from loadproof.run.target.ownclient import OwnClient
 from loadproof.run.target.tokens import NoAccessError
 from loadproof.rundir import files
 from loadproof.rundir.rows import TargetRow
@@ -32,7 +32,7 @@ class MetricsSampler(threading.Thread):
 
     def __init__(self, run: Path, manifest: Manifest) -> None:
         super().__init__(name="metrics-sampler", daemon=True)
-        self._asker = Asker(manifest.target, manifest.scenario, longest_s=_TIMEOUT_S)
+        self._client = OwnClient(manifest.target, manifest.scenario, longest_s=_TIMEOUT_S)
         self._path = run / files.TARGET
         self._zero_s = time.monotonic() - (time.time() - manifest.start_unix_s)
         """Second 0 by the monotonic clock: the wall clock may be set during the run."""
@@ -41,7 +41,7 @@ class MetricsSampler(threading.Thread):
         """Why sampling ended early: its file could not be written."""
 
     def run(self) -> None:
-        with self._asker:
+        with self._client:
             is_last = False
             while not is_last:
                 # The last sample is taken after the last request.
@@ -58,7 +58,7 @@ class MetricsSampler(threading.Thread):
 
     def _sample(self) -> list[TargetRow]:
         try:
-            answer = self._asker.ask("GET", _PATH, follow_redirects=True)
+            answer = self._client.ask("GET", _PATH, follow_redirects=True)
             if answer.status != _OK:
                 return []
             time_s = time.monotonic() - self._zero_s

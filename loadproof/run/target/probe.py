@@ -10,7 +10,7 @@ from loadproof.errors import Problem, TargetError
 from loadproof.http.messages import RequestTimeoutError, TransportError, UnreadAnswerError, WantError
 from loadproof.http.origin import LOCALHOST, Origin
 from loadproof.http.tls import authorities
-from loadproof.run.target.asking import Asker, timeouts_of
+from loadproof.run.target.ownclient import OwnClient, timeouts_of
 from loadproof.run.target.tokens import NoAccessError, TokenHolder
 from loadproof.scenario.targetvariables import masker_of, secret_variables
 from loadproof.scenario.targetway import trust_of
@@ -86,10 +86,10 @@ def probe(target: TargetFile, scenario: Scenario, tokens: TokenHolder | None = N
     question = f"{method} {path}"
     remedy = "start the target, or correct its address"
     try:
-        with Asker(target, scenario, tokens=tokens) as asker:
-            status = asker.ask(method, path).status
+        with OwnClient(target, scenario, tokens=tokens) as client:
+            status = client.ask(method, path).status
             if status != _PROXY_REFUSES or target.proxy is None:
-                return asker.is_kept(within_s=_LEFT_S)
+                return client.is_kept(within_s=_LEFT_S)
         what = f"the proxy answers {question} with {status}"
         remedy = "give it user and password: http://${USER}:${PASSWORD}@…"
     except RequestTimeoutError as error:

@@ -28,7 +28,7 @@ KNOWN = {
     "loadproof/generator/foreign/heard.py": "knows a timeout of gevent's",
     "loadproof/generator/guards/leftovers.py": "processes that somebody's own code started take so long to end",
     "loadproof/generator/locustfile.py": "looks whether the parent process lives",
-    "loadproof/generator/inspection/ownlook.py": "a dry run of somebody's own users takes so long",
+    "loadproof/generator/inspection/owndryrun.py": "a dry run of somebody's own users takes so long",
     "loadproof/generator/foreign/paces.py": "Locust's pace is by that clock",
     "loadproof/generator/crew/sockets.py": "says of strangers at most once a second that they came",
     "loadproof/recording/clock.py": "the system's clock",

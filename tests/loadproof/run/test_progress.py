@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -51,6 +52,16 @@ def test_a_terminal_gets_one_live_line():
     text = "\n".join(lines_of([TICK, replace(TICK, now_s=4.0)], terminal=True))
     assert "steady · 81 s left" in text
     assert "\x1b[2K" in text
+
+
+def test_a_silent_progress_shows_nothing(monkeypatch, capsys):
+    """Nor does it take over a terminal, which would also hide what others print."""
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    with Progress.silent(85.0) as shown:
+        shown.show(TICK)
+        shown.say("hello")
+        sys.stdout.write("others\n")
+    assert capsys.readouterr().out == "others\n"
 
 
 @pytest.mark.parametrize(("rested_s", "asked"), [(199, []), (201, [1])])

@@ -116,7 +116,7 @@ def test_after_its_stop_a_late_answer_costs_a_user_no_turns():
     played.time.advance_to(5.0)
     played.user.stop()
     played.time.advance_to(9.0)
-    assert played.user._stopped_s == pytest.approx(5.0)
+    assert played.user._missed.stopped_s == pytest.approx(5.0)
 
 
 def test_a_user_that_only_finishes_its_turn_keeps_no_other_from_coming():
@@ -209,7 +209,7 @@ def test_a_slow_setup_answer_costs_turns_only_until_the_first_turn():
     """Any time after that belongs to another turn."""
     played = PlayedUser(takes_s=lambda number: 3.0 if number == 1 else 0.1, expect_throttling=True)
     user = played.user
-    user._due = user._due._replace(at_s=0.0)
+    user._pacer.due = user._pacer.due._replace(at_s=0.0)
     gevent.spawn(lambda: (ask(user), user._take_turns()))
     played.time.advance_to(8.0)
     # Of 3 s, half a second was within the deadline.
@@ -256,7 +256,7 @@ def test_setup_may_take_as_long_as_the_deadline():
     """Of an answer of 4 s, 2 s were within the deadline; time that the user's own code takes afterwards is ours."""
     played = PlayedUser(takes_s=lambda number: 4.0 if number == 1 else 0.1, expect_throttling=True, deadline="2 s")
     user = played.user
-    user._due = Due(0.0)
+    user._pacer.due = Due(0.0)
     gevent.spawn(lambda: (ask(user), user.clock.sleep(4.0), user._take_turns()))
     played.time.advance_to(12.0)
     assert played.counted(12.0) == {"missed": 1, LATE_MS: 4_000}

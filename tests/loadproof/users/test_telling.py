@@ -93,8 +93,8 @@ def test_requests_before_the_first_turn_and_after_the_last_are_setup():
     played = PlayedUser(statuses=[200, 429], when_throttled="stop", expect_throttling=True)
     user = played.user
     assert user._take_due("health").is_setup
-    user._sent.clear()
-    user._due = Due(0.0)
+    user._turn.sent.clear()
+    user._pacer.due = Due(0.0)
     dues: list[Due] = []
     take = user._take_due
     user._take_due = lambda name, **how: dues.append(take(name, **how)) or dues[-1]

@@ -130,7 +130,7 @@ def test_an_error_in_a_task_does_not_change_the_pace():
         raise ArithmeticError
 
     played = PlayedUser(task=wrong)
-    played.user._due = Due(played.work.first_step(0.0))
+    played.user._pacer.due = Due(played.work.first_step(0.0))
 
     def live() -> None:
         while True:
@@ -152,7 +152,7 @@ def test_setup_delays_the_first_turn_by_its_answers():
         ask(user)
         user.clock.sleep(1.0)
 
-    user._due = Due(played.work.first_step(0.0))
+    user._pacer.due = Due(played.work.first_step(0.0))
     gevent.spawn(lambda: (start(), user._take_turns()))
     played.time.advance_to(10.0)
     assert played.sent_s == [0, 4.0, 6.0, 8.0, 10.0]
@@ -164,7 +164,7 @@ def test_each_setup_request_counts_as_a_turn_if_the_target_limits_its_clients():
     for expect_throttling, first_s in ((True, 0.7), (False, 4.7)):
         played = PlayedUser(expect_throttling=expect_throttling)
         user = played.user
-        user._due = Due(played.work.first_step(0.0))
+        user._pacer.due = Due(played.work.first_step(0.0))
         gevent.spawn(lambda user=user: (ask_twice(user), user._take_turns()))
         played.time.advance_to(6.0)
         assert played.sent_s[:3] == pytest.approx([0, 0.1, first_s], abs=0.001)
@@ -206,14 +206,14 @@ def test_a_user_that_stops_during_an_arrival_takes_no_turns():
     gevent.spawn(perform)
     played.time.advance_to(1.0)
     assert stopped == [True]
-    assert played.user._not_before_s == math.inf
+    assert played.user._back_off.until_s == math.inf
 
 
 def test_a_wait_lasts_until_the_next_turn():
     """At least 0 s and at most an hour; the end wakes the user."""
     played = PlayedUser()
     for due_s, wait_s in ((5.0, 5.0), (-1.0, 0.0), (math.inf, 3600.0)):
-        played.user._due = Due(due_s)
+        played.user._pacer.due = Due(due_s)
         assert played.user.wait_time() == pytest.approx(wait_s)
 
 
@@ -279,7 +279,7 @@ def test_a_user_late_for_a_burst_because_of_a_pause_was_not_kept_from_it_by_the_
         task=thoughtful,
         takes_s=lambda number: takes_s if number == 2 else 0.1,
     )
-    played.user._offset_s = 0.9
+    played.user._pacer.offset_s = 0.9
     played.user.start(Group())
     played.time.advance_to(8.0)
     assert played.sent_s == [0.9, 3.9, pytest.approx(3.9 + pause_s + takes_s)]

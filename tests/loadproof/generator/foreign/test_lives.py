@@ -13,7 +13,7 @@ from locust.exception import StopUser
 from locust.user.task import TaskSet
 
 from loadproof.generator.foreign.entries import Entries
-from loadproof.generator.foreign.lives import AskedRequest
+from loadproof.generator.foreign.lives import ForeignRequest
 from loadproof.outcome import Outcome
 from loadproof.users.post import Post
 from simulation.rundirs import manifest, scenario
@@ -149,8 +149,8 @@ def test_requests_before_the_plan_begins_are_setup():
     entries = Entries(post)
     entries.is_begun = True
     for began_s in (-0.5, 0.1):
-        asked = AskedRequest("GET", began_s, None, is_of_task=False, named=lambda: "GET /prepare")
-        entries.add(asked, Outcome.INVALID, ended_s=began_s)
+        request = ForeignRequest("GET", began_s, None, is_of_task=False, named=lambda: "GET /prepare")
+        entries.add(request, Outcome.INVALID, ended_s=began_s)
     cells = work.recorder.take(0.2, 0, last=True).cells
     assert {(cell.phase, cell.count) for cell in cells if cell.series == "response"} == {("setup", 1), ("steady", 1)}
 

@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from drills.target import running_target
-from loadproof.analysis.audit.asked import ledger_audit, webhooks_audit
+from loadproof.analysis.audit.journalaudits import ledger_audit, webhooks_audit
 from loadproof.analysis.audit.ledger.balances import NOT_NEGATIVE, SUM
 from loadproof.analysis.audit.ledger.reads import READ_BALANCES, READ_PAYMENTS
 from loadproof.analysis.audit.ledger.replays import OTHER_BODY, SAME_KEY

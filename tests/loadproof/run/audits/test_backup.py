@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Self
 import pytest
 import requests
 
-from loadproof.analysis.audit.asked import backup_audit
 from loadproof.analysis.audit.backup.backup import AT_REST, BALANCES, OWN, RESTORES, SERVES, SUM, TAKEN, THERE
+from loadproof.analysis.audit.journalaudits import backup_audit
 from loadproof.analysis.frames.journal import load_journal
 from loadproof.analysis.frames.run import load_run
 from loadproof.analysis.word import Word

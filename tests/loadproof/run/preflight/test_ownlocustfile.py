@@ -8,7 +8,7 @@ import yaml
 from loadproof.cli.assignment.ownlocustfile import OwnLocustfile
 from loadproof.cli.assignment.preparing import RunOptions, prepare
 from loadproof.run.locust import CrewOptions
-from loadproof.run.preflight.ownlocustfile import brought, brought_problems
+from loadproof.run.preflight.ownlocustfile import inspect_locustfile, own_locustfile_problems
 from loadproof.run.shipped import LOCUSTFILES
 from loadproof.scenario.targetfile import TargetFile
 from loadproof.scenario.targetvariables import permissions_of
@@ -221,7 +221,7 @@ def test_a_locustfile_is_inspected_in_the_users_working_directory(tmp_path, monk
     (tmp_path / "shop_of_its_owner.py").write_text("ITEMS = 1")
     (tmp_path / "rows.csv").write_text("1")
     monkeypatch.chdir(tmp_path)
-    assert [role.name for role in brought(file).roles] == ["Fit"]
+    assert [role.name for role in inspect_locustfile(file).roles] == ["Fit"]
 
 
 @pytest.fixture(scope="module")
@@ -262,9 +262,9 @@ def test_a_shape_that_reads_options_gets_those_of_the_command_line(tmp_path):
     assert phases == [{"name": "stage-1", "duration": "4 s", "users": 3}]
     expected = [{"expect": "goodput_ratio >= 10 %"}]
     planned = scenario(locustfile="own.py", phases=phases, thresholds=expected)
-    assert not list(brought_problems(brought(tmp_path / "own.py"), planned, "own.py"))
+    assert not list(own_locustfile_problems(inspect_locustfile(tmp_path / "own.py"), planned, "own.py"))
     others = scenario(locustfile="own.py", phases=[phases[0] | {"name": "steady"}], thresholds=expected)
-    (problem,) = brought_problems(brought(tmp_path / "own.py"), others, "own.py")
+    (problem,) = own_locustfile_problems(inspect_locustfile(tmp_path / "own.py"), others, "own.py")
     assert problem.what == "has a shape class of its own"
 
 

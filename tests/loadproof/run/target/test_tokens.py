@@ -6,7 +6,7 @@ import pytest
 
 from loadproof.http.messages import RequestTimeouts
 from loadproof.run.target import tokens
-from loadproof.run.target.asking import Asker
+from loadproof.run.target.ownclient import OwnClient
 from loadproof.run.target.probe import probe, probe_within
 from loadproof.run.target.tokens import NoAccessError, TokenHolder
 from loadproof.scenario.targetfile import TargetFile
@@ -33,8 +33,8 @@ def test_requests_share_one_token_until_it_expires(secret_in):
     """However the server wants the secret to be sent."""
     with guarded() as server:
         found = target(server.url, secret_in=secret_in, scope="read", parameters={"resource": "urn:a"})
-        with Asker(found, scenario()) as asker:
-            assert [asker.ask("GET", "/health").status for _ in range(3)] == [200] * 3
+        with OwnClient(found, scenario()) as client:
+            assert [client.ask("GET", "/health").status for _ in range(3)] == [200] * 3
         assert server.counted("/token") == {200: 1}
         (form,) = server.forms
         assert (form["scope"], form["resource"]) == ("read", "urn:a")
@@ -42,13 +42,13 @@ def test_requests_share_one_token_until_it_expires(secret_in):
 
 def test_a_refused_token_is_replaced_but_not_repeatedly(monkeypatch):
     """A new token that is refused is kept for a while."""
-    with guarded() as server, Asker(target(server.url), scenario()) as asker:
-        asker.ask("GET", "/health")
+    with guarded() as server, OwnClient(target(server.url), scenario()) as client:
+        client.ask("GET", "/health")
         server.revoke()
-        assert [asker.ask("GET", "/health").status for _ in range(3)] == [401] * 3
+        assert [client.ask("GET", "/health").status for _ in range(3)] == [401] * 3
         assert server.counted("/token") == {200: 1}
         monkeypatch.setattr(tokens, "_APART_S", 0.0)
-        assert [asker.ask("GET", "/health").status for _ in range(3)] == [401, 200, 200]
+        assert [client.ask("GET", "/health").status for _ in range(3)] == [401, 200, 200]
         assert server.counted("/token") == {200: 2}
 
 
@@ -104,7 +104,7 @@ def test_tokens_are_requested_the_way_the_target_is_reached():
     proxy = Proxy()
     with guarded() as server, serving(proxy.script) as proxy_url:
         found = target(server.url).model_copy(update={"proxy": proxy_url})
-        with Asker(found, scenario(clients="shared")) as asker:
-            assert asker.ask("GET", "/health").status == 200
+        with OwnClient(found, scenario(clients="shared")) as client:
+            assert client.ask("GET", "/health").status == 200
         assert server.counted("/token") == {200: 1}
     assert [head.split()[1].removeprefix(server.url) for head in proxy.heads] == ["/token", "/health"]

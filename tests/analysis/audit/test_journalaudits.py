@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from loadproof.analysis.audit.asked import _our_doubt_us
+from loadproof.analysis.audit.journalaudits import _our_doubt_us
 from loadproof.analysis.frames.run import load_run
 from simulation.rundirs import write_run
 

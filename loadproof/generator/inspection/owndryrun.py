@@ -11,7 +11,7 @@ from locust.user.task import filter_tasks_by_tags
 from locust.util.load_locustfile import load_locustfile
 
 from loadproof.generator.foreign.heard import Heard, Names, outcome_of, status_of
-from loadproof.generator.inspection.look import SENT_NOTHING, Look
+from loadproof.generator.inspection.dryrequest import SENT_NOTHING, SHOWN_CHARACTERS, DryRequest
 from loadproof.generator.inspection.ownlocustfile import startable
 from loadproof.internals.locustclients import body_read
 
@@ -24,11 +24,10 @@ if TYPE_CHECKING:
 
 _LONGEST_S: Final = 3.0
 _MOST_REQUESTS: Final = 20
-_LOOK_S: Final = 0.05
-_SHOWN_CHARACTERS: Final = 160
+_CHECK_EVERY_S: Final = 0.05
 
 
-def looks_of(file: Path, base_url: str, scenario: Scenario, mask: Masker) -> Iterator[Look]:
+def dry_requests_of(file: Path, base_url: str, scenario: Scenario, mask: Masker) -> Iterator[DryRequest]:
     """The first request of each kind and outcome, from one user of each class.
 
     If the classes have several hosts and the target is one of them, each keeps its own; otherwise all use the target.
@@ -48,19 +47,18 @@ def looks_of(file: Path, base_url: str, scenario: Scenario, mask: Masker) -> Ite
             user.host = base_url
         heard.clear()
         _live(user(environment), heard)
-        looks = (_look_at(event, names, mask) for event in heard[:_MOST_REQUESTS])
-        yield from _first_of_each(looks)
+        yield from _first_of_each(_request_in(event, names, mask) for event in heard[:_MOST_REQUESTS])
         if not heard:
             why = f"none of its requests ended within {_LONGEST_S:g} s"
-            yield Look(user.__name__, user.__name__, SENT_NOTHING, None, 0.0, reason=why, body="")
+            yield DryRequest(user.__name__, user.__name__, SENT_NOTHING, None, 0.0, reason=why, body="")
 
 
-def _first_of_each(looks: Iterator[Look]) -> list[Look]:
+def _first_of_each(requests: Iterator[DryRequest]) -> list[DryRequest]:
     """Keep the first of equal requests, as a task that Locust picks again repeats them."""
-    first: dict[object, Look] = {}
-    for look in looks:
-        method = look.request.partition(" ")[0]
-        first.setdefault((method, look.endpoint, look.outcome, look.status), look)
+    first: dict[object, DryRequest] = {}
+    for sent in requests:
+        method = sent.request.partition(" ")[0]
+        first.setdefault((method, sent.endpoint, sent.outcome, sent.status), sent)
     return [*first.values()]
 
 
@@ -68,20 +66,20 @@ def _live(user: Any, heard: list[dict[str, Any]]) -> None:
     life = user.start(Group())
     with gevent.Timeout(_LONGEST_S, exception=False):
         while len(heard) < _MOST_REQUESTS and not life.ready():
-            gevent.sleep(_LOOK_S)
+            gevent.sleep(_CHECK_EVERY_S)
     life.kill()
 
 
-def _look_at(event: dict[str, Any], names: Names, mask: Masker) -> Look:
+def _request_in(event: dict[str, Any], names: Names, mask: Masker) -> DryRequest:
     response, exception = event.get("response"), event.get("exception")
-    body = body_read(response)[: 4 * (_SHOWN_CHARACTERS + mask.reach)].decode("utf-8", "replace")
-    body, _ = mask.beginning(body, _SHOWN_CHARACTERS)
-    return Look(
+    body = body_read(response)[: 4 * (SHOWN_CHARACTERS + mask.reach)].decode("utf-8", "replace")
+    body, _ = mask.beginning(body, SHOWN_CHARACTERS)
+    return DryRequest(
         endpoint=mask(str(event.get("name"))),
         request=mask(names.of(event.get("request_type"), event.get("url") or event.get("name"))),
         outcome=str(outcome_of(response, exception)),
         status=status_of(response),
         response_s=Heard.of(event).took_s or 0.0,
         reason=mask(str(exception or "")),
-        body=body[:_SHOWN_CHARACTERS],
+        body=body[:SHOWN_CHARACTERS],
     )

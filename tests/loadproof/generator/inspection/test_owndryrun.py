@@ -8,7 +8,7 @@ import pytest
 
 from tests.unpatched import locust  # isort: skip  # noqa: F401
 
-from loadproof.generator.inspection.ownlook import looks_of
+from loadproof.generator.inspection.owndryrun import dry_requests_of
 from loadproof.scenario.masking import Masker
 from simulation.rundirs import scenario
 from tests.end_to_end.scriptedserver import scripted
@@ -44,10 +44,10 @@ class Unused(HttpUser):
 def test_a_dry_run_only_runs_selected_tasks_of_users_in_the_run(chosen, tmp_path, monkeypatch):
     """Excluded tasks may send what must not be sent."""
     monkeypatch.setattr(sys, "path", [*sys.path])
-    (tmp_path / "tagged_look.py").write_text(TAGGED)
+    (tmp_path / "tagged.py").write_text(TAGGED)
     with scripted() as server:
-        plan = scenario(locustfile="tagged_look.py", **chosen)
-        looks = list(looks_of(tmp_path / "tagged_look.py", server.url, plan, Masker({})))
+        plan = scenario(locustfile="tagged.py", **chosen)
+        requests = list(dry_requests_of(tmp_path / "tagged.py", server.url, plan, Masker({})))
     # Sent twenty times, shown once.
-    assert [(look.endpoint, look.status) for look in looks] == [("/items", 200)]
+    assert [(sent.endpoint, sent.status) for sent in requests] == [("/items", 200)]
     assert set(server.served) == {"GET /items"}

@@ -8,10 +8,12 @@ from typing import Final
 SENT_NOTHING: Final = "sent nothing"
 UNRECORDED: Final = "unrecorded"
 """Instead of an outcome: for a task without a request, and for a request sent without `send`."""
+SHOWN_CHARACTERS: Final = 160
+"""How much of an answer's body is shown."""
 
 
 @dataclass(frozen=True)
-class Look:
+class DryRequest:
     """A request, its answer, and how it would be counted; or a task that sent nothing."""
 
     endpoint: str

@@ -20,8 +20,8 @@ from loadproof.generator.foreign.targetterms import hand_terms
 from loadproof.generator.guards.hostguard import HostGuard
 from loadproof.generator.guards.leftovers import end_children
 from loadproof.generator.guards.maskedoutput import mask_outputs
-from loadproof.generator.inspection.look import SENT_NOTHING, UNRECORDED, Look
-from loadproof.generator.inspection.ownlook import looks_of
+from loadproof.generator.inspection.dryrequest import SENT_NOTHING, SHOWN_CHARACTERS, UNRECORDED, DryRequest
+from loadproof.generator.inspection.owndryrun import dry_requests_of
 from loadproof.http.origin import Origin
 from loadproof.plan.pacing import Due
 from loadproof.recording.requestlistener import RequestListener
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from loadproof.scenario.masking import Masker
     from loadproof.users.sending import Sender
 
-_SHOWN_CHARACTERS: Final = 160
 _LEFT_S: Final = 0.1
 """How long to wait for a server that closes the connection after its answer."""
 
@@ -78,7 +77,7 @@ class _Hearing:
         return heard
 
 
-def _look(manifest: Manifest, locustfiles: Path) -> list[Look]:
+def _dry_run(manifest: Manifest, locustfiles: Path) -> list[DryRequest]:
     """Run the setup and each task of each user in the mix once; returns the requests they sent.
 
     For a single Locust file, returns what its users send first.
@@ -86,35 +85,36 @@ def _look(manifest: Manifest, locustfiles: Path) -> list[Look]:
     noting, environment = _Noting(), Environment()
     mask = THIS_PROCESS.assign(manifest, rank=0, workers=1, recorder=noting).mask
     hearing = _Hearing(environment, noting)
-    looks: list[Look] = []
+    requests: list[DryRequest] = []
     base_url = manifest.target.base_url
     if keeper := token_keeper(environment):
         keeper.obtain()
-        looks += _looks_at(hearing, keeper, keeper.base_url)
+        requests += _requests_of(hearing, keeper, keeper.base_url)
     if manifest.scenario.locustfile is not None:
         hand_terms()
-        return [*looks, *looks_of(locustfiles, base_url, manifest.scenario, mask)]
+        return [*requests, *dry_requests_of(locustfiles, base_url, manifest.scenario, mask)]
     for endpoint, mix in manifest.scenario.mix.items():
         user_class = _user_class(locustfiles / f"{mix.like or endpoint}.py", base_url)
         user = (like(user_class, endpoint) if mix.like else user_class)(environment)
         with suppress(StopUser):
             user.on_start()
-        looks += _looks_at(hearing, user, base_url)
+        requests += _requests_of(hearing, user, base_url)
         for task in dict.fromkeys(type(user).tasks):
             with suppress(StopUser):
                 user.perform(Due(user.workload.now_s()), task)
-            sent = _looks_at(hearing, user, base_url)
-            looks += sent or [_nothing(endpoint, f"{type(user).__name__}.{task.__name__}")]
-    return looks
+            sent = _requests_of(hearing, user, base_url)
+            requests += sent or [_nothing(endpoint, f"{type(user).__name__}.{task.__name__}")]
+    return requests
 
 
-def _looks_at(hearing: _Hearing, user: Sender, base_url: str) -> list[Look]:
+def _requests_of(hearing: _Hearing, user: Sender, base_url: str) -> list[DryRequest]:
     """All requests the user has just sent."""
     user.post.clock.sleep(_LEFT_S)
     closes = not user.workload.clients.connections(user.identity, base_url).are_kept
     base_path = Origin.of(base_url).base_path
-    looks = [_look_at(outcome, event, user.workload.mask, base_path=base_path) for outcome, event in hearing.take()]
-    return [replace(look, closes=look.status is not None and closes) for look in looks]
+    mask = user.workload.mask
+    requests = [_request_in(event, outcome, mask, base_path=base_path) for outcome, event in hearing.take()]
+    return [replace(sent, closes=sent.status is not None and closes) for sent in requests]
 
 
 def _user_class(file: Path, base_url: str) -> Any:
@@ -126,32 +126,32 @@ def _user_class(file: Path, base_url: str) -> Any:
     raise LookupError(file.stem)
 
 
-def _nothing(endpoint: str, task: str) -> Look:
-    return Look(endpoint, task, SENT_NOTHING, None, 0.0, reason="the task ended without a request", body="")
+def _nothing(endpoint: str, task: str) -> DryRequest:
+    return DryRequest(endpoint, task, SENT_NOTHING, None, 0.0, reason="the task ended without a request", body="")
 
 
-def _look_at(outcome: str, event: dict[str, Any], mask: Masker, *, base_path: str) -> Look:
+def _request_in(event: dict[str, Any], outcome: str, mask: Masker, *, base_path: str) -> DryRequest:
     if outcome == UNRECORDED:
         return _unrecorded(event, mask)
     answer, error = event["response"], event["exception"]
-    body = _text_of(answer)[: _SHOWN_CHARACTERS + mask.reach] if answer else ""
+    body = _text_of(answer)[: SHOWN_CHARACTERS + mask.reach] if answer else ""
     # Before cutting: half a secret wouldn't be found.
-    body, _ = mask.beginning(body, _SHOWN_CHARACTERS)
-    return Look(
+    body, _ = mask.beginning(body, SHOWN_CHARACTERS)
+    return DryRequest(
         endpoint=event["name"],
         request=mask(f"{event['request_type']} {base_path}{event['url']}"),
         outcome=outcome,
         status=answer.status if answer else None,
         response_s=event["response_time"] / 1000,
         reason=mask(str(error or "")),
-        body=body[:_SHOWN_CHARACTERS],
+        body=body[:SHOWN_CHARACTERS],
     )
 
 
-def _unrecorded(event: dict[str, Any], mask: Masker) -> Look:
+def _unrecorded(event: dict[str, Any], mask: Masker) -> DryRequest:
     """A request sent without `send` but reported to Locust; the fields of its event may be anything."""
     name, kind, took_ms = (event.get(key) for key in ("name", "request_type", "response_time"))
-    return Look(
+    return DryRequest(
         endpoint=mask(str(name)),
         request=mask(f"{kind} {name}"),
         outcome=UNRECORDED,
@@ -175,7 +175,7 @@ if __name__ == "__main__":
     HostGuard().install()
     # What users print is not part of the output.
     with redirect_stdout(sys.stderr):
-        looks = _look(Manifest.model_validate_json(sys.stdin.read()), Path(sys.argv[1]))
-    for look in looks:
-        output.write(json.dumps(asdict(look)) + "\n")
+        requests = _dry_run(Manifest.model_validate_json(sys.stdin.read()), Path(sys.argv[1]))
+    for sent in requests:
+        output.write(json.dumps(asdict(sent)) + "\n")
     end_children()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from loadproof.scenario.targetvariables import Target
 
 
-class Asker:
+class OwnClient:
     """A client of its own, so its requests don't count towards the limits of the load's clients.
 
     For a single thread; close it by leaving its context.
