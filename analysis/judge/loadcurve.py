@@ -236,8 +236,8 @@ def _held(run: Run, span: PhaseSpan, flat: range) -> tuple[Word, str]:
     scenario = run.manifest.scenario
     judgements = []
     for goal in goals(scenario, span.name):
-        read = run.of_groups if scenario.group_of(goal) else run
-        judgements.append(judge_scope(goal, _part(read, span, flat), Scope.of(goal, scenario)))
+        part = _part(run.read_by(goal), span, flat)
+        judgements.append(judge_scope(goal, part, Scope.of(goal, scenario)))
     for word in (Word.FAIL, Word.INCONCLUSIVE):
         for judgement in judgements:
             if judgement.word is word:

@@ -66,8 +66,9 @@ def judge_threshold(threshold: Threshold, run: Run, baseline: Run | None = None)
     Without samples the verdict is INCONCLUSIVE.
     """
     expectation = threshold.expectation
-    if run.manifest.scenario.group_of(threshold) is not None:
-        run, baseline = run.of_groups, baseline.of_groups if baseline else None
+    run = run.read_by(threshold)
+    if baseline is not None and run.is_of_groups:
+        baseline = baseline.of_groups
     scope = Scope.of(threshold, run.manifest.scenario)
     own = RUN_ESTIMATORS.get(expectation.metric.name)
     if not expectation.of_baseline and (own is None or expectation.window_s is not None):
