@@ -18,9 +18,8 @@ from typing import TYPE_CHECKING, Final
 from loadproof.analysis.audit.audit import audited
 from loadproof.analysis.audit.backup.contents import Contents
 from loadproof.analysis.audit.ledger.balances import Postings
-from loadproof.analysis.audit.ledger.ledger import explained
 from loadproof.analysis.audit.ledger.record import CROSSED
-from loadproof.analysis.audit.promise import Promise, range_text
+from loadproof.analysis.audit.promise import Promise, explain, range_text
 from loadproof.outcome import Said
 from loadproof.plan.evidence import needed_to_see
 
@@ -78,7 +77,7 @@ def audit_backup(record: BackupRecord, *, one_in: float) -> Audited:
         at_rest.lacks(_UNTRIED)
     promises += [there, own, balances, total, at_rest]
     for tried in record.tries:
-        explained(promises, tried.ledger.unread_text)
+        explain(promises, tried.ledger.unread)
     offences = [offence for promise in promises for offence in promise.offences]
     return audited(NAME, [promise.evidence for promise in promises], offences)
 
