@@ -170,9 +170,9 @@ def _naming(manifest: Manifest, intervals: pd.DataFrame) -> Manifest:
 
 
 def _one_row_a_second(generator: pd.DataFrame) -> pd.DataFrame:
-    """One row per worker and second. Older records have the shutdown as a second row of the last second.
+    """One row per worker and second.
 
-    Of that row only the counts are kept.
+    If the shutdown is a second row of the last second, only that row's counts are kept.
     """
     keys = ["worker", "second"]
     if not generator.duplicated(keys).any():

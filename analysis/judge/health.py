@@ -22,7 +22,6 @@ from loadproof.analysis.judge.unread import unread
 from loadproof.analysis.word import Word
 from loadproof.errors import printable
 from loadproof.outcome import Outcome
-from loadproof.plan.pacing import BURST_SPREAD_S
 from loadproof.rundir import files
 from loadproof.rundir.rows import ENDED_BY, REDIS_DIED
 from loadproof.scenario.faults import Backup
@@ -149,9 +148,9 @@ def _late_bursts(run: Run) -> Iterator[Finding]:
     FAIL if more of them than may be missing elsewhere: goodput doesn't count it, as they send when they can.
     """
     for burst in bursts(run, measured_names(run)):
-        if burst.spread_s > BURST_SPREAD_S and burst.late:
-            what = f"burst {burst.number}: {burst.sent:,} sends spread over {format_duration(burst.spread_s)}"
-            what += f", {counted(burst.late, 'user was', 'users were')} still waiting for an answer"
+        if burst.is_spread and burst.late:
+            waiting = counted(burst.late, "user was", "users were")
+            what = f"{burst.spread_text}, {waiting} still waiting for an answer"
             if burst.late > LOST_SHARE * burst.sent:
                 yield Finding(Word.FAIL, what, "the target is too slow for the pace before the burst")
             else:
