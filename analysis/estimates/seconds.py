@@ -42,6 +42,11 @@ def whole_seconds(traffic: Traffic, span: PhaseSpan) -> range:
     return range(math.ceil(span.start_s), int(min(span.end_s, traffic.measured_s)))
 
 
+def flat_seconds(traffic: Traffic, span: PhaseSpan) -> range:
+    """The measured whole seconds after a phase's ramp that no other phase shares."""
+    return range(math.ceil(span.start_s + span.ramp_s), int(min(span.end_s, traffic.measured_s)))
+
+
 @dataclass(frozen=True)
 class Seconds:
     """The measured whole seconds of given phases; shapes (seconds,)."""

@@ -105,7 +105,7 @@ def _could_turn(run: Run, seconds: frozenset[int]) -> bool:
     if not seconds:
         return False
     scenario = run.manifest.scenario
-    read = {phase for threshold in scenario.thresholds for phase in scenario.phases_of(threshold)}
+    read = scenario.phases_read
     for span in measured_phases(run):
         if span.name in read and _is_disturbed(span, seconds):
             return True
