@@ -23,7 +23,7 @@ from loadproof.analysis.judge.disturbance import (
     reaches,
     seconds_of_rows,
 )
-from loadproof.analysis.judge.finding import Finding
+from loadproof.analysis.judge.finding import CHECK_LOG, Finding
 from loadproof.analysis.judge.thresholds import judge_threshold
 from loadproof.analysis.word import Word
 from loadproof.histogram import value_at_rank
@@ -177,7 +177,7 @@ def _unrecorded(run: Run) -> Iterator[Disturbance]:
     for which, length_s in missing_s.items():
         if length_s >= FROZEN_SECONDS:
             what = f"the generator left no record of the {which} {format_duration(length_s)}"
-            yield Disturbance(what, "check generator.log, then run again", decides=True)
+            yield Disturbance(what, CHECK_LOG, decides=True)
 
 
 def _asleep(run: Run) -> Iterator[Disturbance]:

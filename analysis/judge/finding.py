@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from loadproof.analysis.word import Word
 
 if TYPE_CHECKING:
     from typing import Self
+
+REPORT_BUG: Final = "this is a bug in loadproof: keep the run directory and report it"
+RESTORE_RUN: Final = "restore the run directory as the run left it, or run again"
+CHECK_LOG: Final = "check generator.log, then run again"
+IF_CUT_OFF: Final = "nothing to do if the run was cut off"
+"""Remedies that several rules give."""
 
 
 @dataclass(frozen=True)
