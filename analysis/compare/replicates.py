@@ -49,6 +49,10 @@ class Row(NamedTuple):
     phase: str
     metric: str
 
+    @property
+    def text(self) -> str:
+        return f"{self.metric} of {self.endpoint} in {self.phase}"
+
 
 @dataclass(frozen=True)
 class RowSource:
