@@ -31,6 +31,11 @@ class Finding:
         """One that decides nothing."""
         return cls(Word.PASS, what, remedy, qualifies)
 
+    @classmethod
+    def depending(cls, what: str, remedy: str, *, matters: bool) -> Self:
+        """INVALID if a threshold's verdict may depend on it; otherwise a note that says that none does."""
+        return cls(Word.INVALID, what, remedy) if matters else cls.note(f"{what}; no threshold depends on it", remedy)
+
     @property
     def is_note(self) -> bool:
         return self.word is Word.PASS

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -82,6 +82,11 @@ def judge_threshold(threshold: Threshold, run: Run, baseline: Run | None = None)
         return judge_estimate(threshold, estimate, needed=samples_needed(expectation))
     before = estimate_of(expectation.metric, baseline, scope) if baseline else None
     return judge_beside(threshold, estimate, before, is_given=baseline is not None)
+
+
+def verdicts_differ(thresholds: Iterable[Threshold], run: Run, other: Run) -> bool:
+    """Whether any of these thresholds gets another word on the other run."""
+    return any(judge_threshold(one, run).word is not judge_threshold(one, other).word for one in thresholds)
 
 
 def _without_the_rest(judged: Judgement, run: Run, scope: Scope) -> Judgement:
