@@ -34,7 +34,7 @@ from loadproof.analysis.judge.outage import outage_of
 from loadproof.analysis.judge.windows import judge_windows
 from loadproof.analysis.word import Word
 from loadproof.histogram import LOWER_US, UPPER_US, bucket_of
-from loadproof.plan.evidence import samples_needed
+from loadproof.plan.evidence import poisson_bounds, samples_needed
 from loadproof.units import Dimension, format_quantity
 
 if TYPE_CHECKING:
@@ -156,20 +156,13 @@ def is_far_beyond(expectation: Expectation, sampled: Estimate, misses: Misses | 
     """
     metric = expectation.metric
     if metric.dimension is Dimension.RATE and misses is None:
-        least, most = _rate_by_chance(sampled)
+        least, most = (float(bound) / sampled.n for bound in poisson_bounds(sampled.value * sampled.n, _Z))
         return least > _FAR * expectation.limit if expectation.wants_low else most < expectation.limit / _FAR
     if metric.dimension is not Dimension.DURATION:
         return misses is not None and misses.are_far_too_many
     if not expectation.wants_low or sampled.low <= _FAR * expectation.limit:
         return False
     return metric.quantile is None or (misses is not None and misses.are_far_too_many)
-
-
-def _rate_by_chance(counted: Estimate) -> tuple[float, float]:
-    """The least and the highest rate of independent requests of which there may be so many: a score interval."""
-    middle = counted.value * counted.n + _Z**2 / 2
-    half = _Z * math.sqrt(counted.value * counted.n + _Z**2 / 4)
-    return (middle - half) / counted.n, (middle + half) / counted.n
 
 
 def _as_recorded(longest: Estimate, expectation: Expectation) -> Estimate:
