@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 import numpy as np
 
-from loadproof.analysis.estimates.correlation import cautious_half_width_of_mean, half_width_of_mean
+from loadproof.analysis.estimates.countmean import cautious_half_width_of_mean, half_width_of_mean
 from loadproof.analysis.estimates.estimate import (
     Estimate,
     exact,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from loadproof.analysis.estimates.correlation import cautious_effect, design_effect
+from loadproof.analysis.estimates.designeffect import cautious_effect, design_effect
 from loadproof.analysis.estimates.estimate import Precision
 from loadproof.analysis.frames.cellsums import blocks
 from loadproof.plan.windows import load_in
