@@ -10,7 +10,7 @@ import sys
 import numpy as np
 
 from bench.serving import machine, write_results
-from loadproof.analysis.estimates.correlation import half_width_of_mean
+from loadproof.analysis.estimates.countmean import half_width_of_mean
 from simulation.alikeseconds import ERROR_RATIO, P95_S, RPS, answers, failures, p95_of, ratio_of, response_times
 from simulation.traffic import autocorrelated
 

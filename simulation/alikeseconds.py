@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from loadproof.analysis.estimates.correlation import design_effect
+from loadproof.analysis.estimates.designeffect import design_effect
 from loadproof.analysis.estimates.estimate import Precision, quantile_estimate, ratio_estimate
 from loadproof.histogram import buckets_of
 from simulation.traffic import Times, counts_of

@@ -67,3 +67,11 @@ class Promise:
         if self.lacking:
             return Evidence(self.name, Word.INCONCLUSIVE, self.n, needed, "; ".join([sample, *self.lacking]))
         return Evidence(self.name, Word.PASS, self.n, needed, sample)
+
+
+def explain(promises: Iterable[Promise], unread: Mapping[str, int]) -> None:
+    """Add what could not be read, counted by reason, to every undecided promise: it may be why."""
+    text = "; ".join(f"{count:,} not read: {why}" for why, count in unread.items())
+    for promise in promises:
+        if promise.evidence.word is Word.INCONCLUSIVE:
+            promise.lacks(text)

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from loadproof.analysis.audit.audit import audited
 from loadproof.analysis.audit.ledger.rows import unread_because
-from loadproof.analysis.audit.promise import Promise, overlap
-from loadproof.analysis.word import Word
+from loadproof.analysis.audit.promise import Promise, explain, overlap
 from loadproof.outcome import Outcome, Said, said_by, said_of_event
 from loadproof.plan.evidence import needed_to_see
 
@@ -126,11 +125,10 @@ def audit_webhooks(record: WebhookRecord, *, one_in: float) -> Audited:
     promises.append(_by_id(record, true))
     if record.kinds:
         promises.append(_no_effect(record, false))
-    for promise in promises:
-        if not record.has_effects:
+    if not record.has_effects:
+        for promise in promises:
             promise.lacks(_NO_EFFECTS)
-        if promise.evidence.word is Word.INCONCLUSIVE:
-            promise.lacks("; ".join(f"{count:,} not read: {why}" for why, count in record.unread.items()))
+    explain(promises, record.unread)
     offences = [offence for promise in promises for offence in promise.offences]
     return audited(NAME, [promise.evidence for promise in promises], offences)
 

@@ -9,7 +9,7 @@ from loadproof.analysis.estimates.metrics import counted_estimate, counted_in, r
 from loadproof.analysis.estimates.scope import Scope, answers_of, rows_of, tally
 from loadproof.analysis.frames.cellsums import histogram
 from loadproof.analysis.judge.disturbances import disturbances, disturbed_phases
-from loadproof.analysis.judge.health import findings_in
+from loadproof.analysis.judge.health import why_invalid
 from loadproof.analysis.word import Word
 from loadproof.histogram import MIDPOINT_US
 from loadproof.outcome import DROPPED, Outcome
@@ -41,7 +41,7 @@ def trial_in(run: Run, goals: Sequence[Goal], *, number: int, stage: Stage) -> T
         load_rps=span.rate_rps or 0.0,
         duration_s=lasted_s,
         run=run.path.name,
-        invalid=next((finding.what for finding in findings_in(run) if finding.word is Word.INVALID), None),
+        invalid=why_invalid(run),
         ending=run.manifest.ending,
         losses=[loss_in(run, goal) for goal in goals],
         offered=counts.offered,

@@ -11,8 +11,7 @@ from loadproof.analysis.compare.baselinethresholds import judgements_beside
 from loadproof.analysis.compare.replicates import Replicate, replicate_of
 from loadproof.analysis.compare.traffic import traffic_of
 from loadproof.analysis.frames.run import Run, load_run
-from loadproof.analysis.judge.health import findings_in
-from loadproof.analysis.word import Word
+from loadproof.analysis.judge.health import why_invalid
 from loadproof.errors import Problem, RunDirectoryError
 from loadproof.plan.phases import plan_phases
 
@@ -67,10 +66,10 @@ def load_baseline(path: Path, scenario: Scenario) -> Run:
     if plan_phases(theirs) != plan_phases(scenario) or theirs.endpoints != endpoints:
         remedy = f"give a run of {scenario.name} with the same phases and endpoints"
         raise RunDirectoryError(Problem(f"--baseline {path}", "another scenario's run", remedy, got=theirs.name))
-    broken = [finding.what for finding in findings_in(baseline) if finding.word is Word.INVALID]
-    if broken:
+    why = why_invalid(baseline)
+    if why is not None:
         remedy = "give a run whose measurement can be trusted"
-        raise RunDirectoryError(Problem(f"--baseline {path}", "it is INVALID", remedy, got=broken[0]))
+        raise RunDirectoryError(Problem(f"--baseline {path}", "it is INVALID", remedy, got=why))
     return baseline
 
 

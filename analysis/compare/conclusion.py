@@ -86,15 +86,11 @@ def interval_of(row: ComparedRow) -> str:
 
 def _text(row: ComparedRow) -> str:
     if row.change is None:
-        return f"{_place(row)} has no values in {_thin_sides(row)}"
+        return f"{row.row.text} has no values in {_thin_sides(row)}"
     if not row.is_tested:
         fewest = min(row.change.baseline_n, row.change.candidate_n)
-        return f"{_place(row)} has values in {fewest} of {_thin_sides(row)} only"
-    return f"{_place(row)} {signed_text(row.change.ratio, row.change.scale)} ({interval_of(row)})"
-
-
-def _place(row: ComparedRow) -> str:
-    return f"{row.row.metric} of {row.row.endpoint} in {row.row.phase}"
+        return f"{row.row.text} has values in {fewest} of {_thin_sides(row)} only"
+    return f"{row.row.text} {signed_text(row.change.ratio, row.change.scale)} ({interval_of(row)})"
 
 
 def _thin_sides(row: ComparedRow) -> str:
@@ -145,7 +141,7 @@ def _equivalent(comparison: Comparison) -> tuple[str, str]:
     what = "every row that a threshold names" if any(row.is_named for row in rows) else "every row"
     within = f"{what} is within {100 * comparison.margin:.3g} % of the baseline"
     if wider := [row for row in rows if row.margin > comparison.margin]:
-        allowed = [f"{_place(row)} within the {100 * row.margin:.3g} % that its threshold allows" for row in wider]
+        allowed = [f"{row.row.text} within the {100 * row.margin:.3g} % that its threshold allows" for row in wider]
         within = f"{within}, but {', '.join(allowed)}"
     return within, _KEEP
 

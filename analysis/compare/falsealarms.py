@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from scipy import special
-
+from loadproof.analysis.estimates.distributions import binomial_bound
 from loadproof.errors import RunDirectoryError
 from loadproof.plan.evidence import CONFIDENCE
 from loadproof.rundir.duel import DUEL, read_duel
@@ -15,6 +14,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from loadproof.rundir.duel import Duel
+
+_BOUND: Final = (1 + CONFIDENCE) / 2
+"""The confidence of each bound, so that both together have CONFIDENCE."""
 
 
 @dataclass(frozen=True)
@@ -26,14 +28,11 @@ class FalseAlarms:
 
     @property
     def low(self) -> float:
-        """Source: Clopper and Pearson 1934 (doi:10.1093/biomet/26.4.404)."""
-        tail = (1 - CONFIDENCE) / 2
-        return float(special.betaincinv(self.found, self.duels - self.found + 1, tail)) if self.found else 0.0
+        return 1 - binomial_bound(self.duels - self.found, self.duels, _BOUND)
 
     @property
     def high(self) -> float:
-        tail, rest = (1 - CONFIDENCE) / 2, self.duels - self.found
-        return float(special.betaincinv(self.found + 1, rest, 1 - tail)) if rest else 1.0
+        return binomial_bound(self.found, self.duels, _BOUND)
 
     def __str__(self) -> str:
         plural = "" if self.duels == 1 else "s"

@@ -67,8 +67,7 @@ def _far_off(
     for number in np.flatnonzero(distances > beyond).tolist():
         dimension = row.metric.dimension
         value, middle = (format_quantity(float(each), dimension) for each in (values[number], np.median(values)))
-        place = f"{row.row.metric} of {row.row.endpoint} in {row.row.phase}"
-        yield number, float(distances[number]) / margin, f"{place} {value}, their median {middle}"
+        yield number, float(distances[number]) / margin, f"{row.row.text} {value}, their median {middle}"
 
 
 def _values(row: ComparedRow, runs: Sequence[Replicate]) -> NDArray[np.float64]:

@@ -14,8 +14,7 @@ from loadproof.analysis.estimates.metrics import estimates_of
 from loadproof.analysis.estimates.scope import Scope, rows_of
 from loadproof.analysis.frames.cellsums import histogram
 from loadproof.analysis.frames.run import load_run
-from loadproof.analysis.judge.health import findings_in
-from loadproof.analysis.word import Word
+from loadproof.analysis.judge.health import why_invalid
 from loadproof.errors import InvalidRunError, LoadproofError, Problem
 from loadproof.outcome import Outcome
 from loadproof.scenario.expectation import Metric
@@ -49,6 +48,10 @@ class Row(NamedTuple):
     endpoint: str
     phase: str
     metric: str
+
+    @property
+    def text(self) -> str:
+        return f"{self.metric} of {self.endpoint} in {self.phase}"
 
 
 @dataclass(frozen=True)
@@ -117,10 +120,10 @@ def usable_replicates(paths: Sequence[Path]) -> tuple[list[Replicate], list[Load
 def replicate(path: Path) -> Replicate:
     """Read a run; InvalidRunError if it is INVALID or was cut short, RunDirectoryError if it can't be read."""
     run = load_run(path)
-    broken = [finding.what for finding in findings_in(run) if finding.word is Word.INVALID]
-    if broken:
+    why = why_invalid(run)
+    if why is not None:
         remedy = "leave it out, or repeat it: it measured the generator"
-        raise InvalidRunError(Problem(str(path), "the run is INVALID", remedy, got=broken[0]))
+        raise InvalidRunError(Problem(str(path), "the run is INVALID", remedy, got=why))
     ending = run.manifest.ending
     if ending in _CUT_SHORT:
         what = "the run was cut short"

@@ -9,7 +9,6 @@ docs/statistics.md shows the coverage that this gives.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -21,174 +20,15 @@ if TYPE_CHECKING:
 
 FEWEST_SECONDS: Final = 10
 """Fewer can't show any correlation; their samples are treated as independent."""
+UNSEEN_ALIKE: Final = 0.9
+"""The highest correlation of neighbours that too few seconds could leave unseen."""
+TAIL: Final = 0.025
+"""The probability beyond either end of a 95 % interval."""
 _MANY_SECONDS: Final = 300
 """With this many seconds, blocks capture the correlation themselves."""
 _BY_CHANCE: Final = 1.645
 """The number of standard errors that a correlation of zero exceeds in one of twenty runs."""
 _MOST_ALIKE: Final = 0.95
-_UNSEEN_ALIKE: Final = 0.9
-"""The highest correlation of neighbours that too few seconds could leave unseen."""
-_UNSURE: Final = 3.0
-"""The relative error of the noise of a single second is hardly ever larger; as simulated."""
-_TAIL: Final = 0.025
-_CAUTIOUS_TAIL: Final = 0.005
-
-
-def design_effect(
-    sums: NDArray[np.int64],
-    sizes: NDArray[np.int64],
-    phases: NDArray[np.int64],
-    *,
-    variance: float | None = None,
-) -> float:
-    """How many samples of a mean are worth one independent sample; at least 1.
-
-    `sums` and `sizes` are the sum and the number of samples in each second, `phases` the number of its phase, shapes
-    (seconds,); differences between phases were planned and are not noise. `variance` is the variance of one sample;
-    omit it if samples are hits or misses.
-    """
-    residuals, independent = _residuals(sums, sizes, phases, variance)
-    if np.count_nonzero(sizes) < FEWEST_SECONDS or independent <= 0:
-        return 1.0
-    total, freedom = sum_variance(residuals, independent)
-    return max(1.0, total / independent * _students(freedom) ** 2)
-
-
-def cautious_effect(
-    sums: NDArray[np.int64],
-    sizes: NDArray[np.int64],
-    phases: NDArray[np.int64],
-    *,
-    variance: float | None = None,
-) -> float:
-    """Like `design_effect`, but allows for a level that fluctuates too slowly for these seconds to show it.
-
-    Seconds vary with the noise of single samples and with the level. For n seconds of an AR(1) level, a share v of the
-    level's variance goes into the mean, and the rest, 1 - v, shows as variation among the seconds. How far a mean goes
-    beyond that was simulated (tests/statistics/test_in_this_run.py): Student's t with about 4 + n / 8 degrees of
-    freedom.
-    """
-    n = sums.size
-    residuals, independent = _residuals(sums, sizes, phases, variance)
-    if n < 2 or independent <= 0:
-        return float(max(1, sizes.sum()))
-    noise = independent / n
-    unseen = _unseen_variance(float(np.mean(residuals**2)), noise, n) * n / noise
-    return max(design_effect(sums, sizes, phases, variance=variance), 1 + unseen * _students(4 + n / 8) ** 2)
-
-
-def _unseen_variance(varies: float, noise: float, n: int) -> float:
-    """The variance of the mean of n seconds that is due to their level, if it is as correlated as can be unseen.
-
-    `varies` is the mean square of their residuals, and `noise` the part of it that is not the level's.
-    """
-    level = max(varies - noise, 0.0) + noise * math.sqrt(2 / n)
-    part = _part_in_mean(n)
-    return level * part / (1 - part)
-
-
-def _part_in_mean(n: int) -> float:
-    """The share of a level's variance that the mean of n seconds has, if it is as correlated as can be unseen."""
-    lags = np.arange(1, n)
-    return float(n + 2 * ((n - lags) * _UNSEEN_ALIKE**lags).sum()) / n**2
-
-
-def _residuals(
-    sums: NDArray[np.int64], sizes: NDArray[np.int64], phases: NDArray[np.int64], variance: float | None
-) -> tuple[NDArray[np.float64], float]:
-    """Each second's sum minus what its phase's mean predicts, and the variance of the total for independent samples."""
-    residuals, independent = np.zeros(sums.size), 0.0
-    for phase in np.unique(phases):
-        inside = phases == phase
-        n = int(sizes[inside].sum())
-        mean = float(sums[inside].sum()) / n if n else 0.0
-        residuals[inside] = sums[inside] - mean * sizes[inside]
-        independent += n * (mean * (1 - mean) if variance is None else variance)
-    return residuals, independent
-
-
-def half_width_of_mean(
-    values: NDArray[np.int64], phases: NDArray[np.int64], planned: NDArray[np.float64] | None = None
-) -> float:
-    """Half the width of the 95 % interval of the mean of per-second counts; shapes (seconds,).
-
-    `planned` is the load of each second, in a unit of its phase: variation that follows it is not chance.
-    """
-    return _half_width(_Unplanned.of(values, phases, planned), 1 - _TAIL)
-
-
-def cautious_half_width_of_mean(
-    values: NDArray[np.int64], phases: NDArray[np.int64], planned: NDArray[np.float64] | None = None
-) -> float:
-    """Like `half_width_of_mean`, but of the 99 % interval, and with what `cautious_effect` allows for.
-
-    How much of the variation is noise of single requests has to be estimated: random arrivals vary as much as there are
-    of them, users at a fixed pace not at all.
-    """
-    left = _Unplanned.of(values, phases, planned)
-    shown, n = _half_width(left, 1 - _CAUTIOUS_TAIL), values.size
-    if not math.isfinite(shown):
-        return shown
-    varies, differs = float(np.mean(left.residuals**2)), float(np.mean(np.diff(left.residuals) ** 2)) / 2
-    noise = min(float(values.mean()), _noise_of(varies, differs, n))
-    unseen = left.scale * _unseen_variance(varies, noise, n)
-    return max(shown, normal_quantile(1 - _CAUTIOUS_TAIL) * math.sqrt(unseen) * _students(4 + left.free / 8))
-
-
-def _noise_of(varies: float, differs: float, n: int) -> float:
-    """The least noise of n seconds, from their mean square and half that of the differences between neighbours.
-
-    Both have all of the noise. Of a level, the first has what doesn't go into the mean, and the second what isn't
-    shared with the neighbour. The estimate's own error is below _UNSURE / sqrt(n) of it.
-    """
-    among, between = 1 - _part_in_mean(n), 1 - _UNSEEN_ALIKE
-    surely = 1 - _UNSURE / math.sqrt(n)
-    if among <= between or surely <= 0:
-        return 0.0
-    return min(max(0.0, (differs * among - varies * between) / (among - between)), varies) * surely
-
-
-def _half_width(left: _Unplanned, probability: float) -> float:
-    if left.free < 1:
-        return math.inf
-    variance, freedom = sum_variance(left.residuals)
-    return t_quantile(probability, min(freedom, left.free)) * math.sqrt(left.scale * variance) / left.residuals.size
-
-
-@dataclass(frozen=True)
-class _Unplanned:
-    """How counts of seconds vary, apart from what was planned."""
-
-    residuals: NDArray[np.float64]
-    """Shape (seconds,)."""
-    free: int
-    """Their degrees of freedom; 0 for a single second."""
-    scale: float
-    """How many times larger their variance is than it seems, because a level and a slope were fitted."""
-
-    @staticmethod
-    def of(values: NDArray[np.int64], phases: NDArray[np.int64], planned: NDArray[np.float64] | None) -> _Unplanned:
-        residuals, free, scale = np.zeros(values.size), 0, 1.0
-        for phase in np.unique(phases):
-            inside = phases == phase
-            residuals[inside] = values[inside] - values[inside].mean()
-            loaded, fitted = int(inside.sum()), 1
-            if planned is not None and np.ptp(planned[inside]) > 0:
-                residuals[inside] -= _following(residuals[inside], planned[inside])
-                loaded = int(np.count_nonzero(planned[inside]))
-                # Bursts have a level, in the few seconds in which they are; ramps a level and a slope.
-                fitted = 2 if loaded == inside.sum() else 1
-                scale = max(scale, loaded / max(loaded - fitted, 1))
-            free += loaded - fitted
-        return _Unplanned(residuals, free, scale)
-
-
-def _following(residuals: NDArray[np.float64], planned: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The part of them that grows in proportion to the planned load's distance from its mean, by least squares."""
-    uneven = planned - planned.mean()
-    slope = float(uneven @ residuals) / float(uneven @ uneven)
-    part: NDArray[np.float64] = uneven * max(slope, 0.0)
-    return part
 
 
 def sum_variance(residuals: NDArray[np.float64], independent: float = 0.0) -> tuple[float, float]:
@@ -289,6 +129,22 @@ def _last_significant(correlations: NDArray[np.float64], n: int) -> int:
     return len(correlations) - quiet
 
 
-def _students(freedom: float) -> float:
+def students_factor(freedom: float) -> float:
     """How many times wider an interval from a few blocks is than one from many."""
-    return t_quantile(1 - _TAIL, freedom) / normal_quantile(1 - _TAIL)
+    return t_quantile(1 - TAIL, freedom) / normal_quantile(1 - TAIL)
+
+
+def unseen_variance(varies: float, noise: float, n: int) -> float:
+    """The variance of the mean of n seconds that is due to their level, if it is as correlated as can be unseen.
+
+    `varies` is the mean square of their residuals, and `noise` the part of it that is not the level's.
+    """
+    level = max(varies - noise, 0.0) + noise * math.sqrt(2 / n)
+    part = part_in_mean(n)
+    return level * part / (1 - part)
+
+
+def part_in_mean(n: int) -> float:
+    """The share of a level's variance that the mean of n seconds has, if it is as correlated as can be unseen."""
+    lags = np.arange(1, n)
+    return float(n + 2 * ((n - lags) * UNSEEN_ALIKE**lags).sum()) / n**2

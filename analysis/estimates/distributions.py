@@ -53,7 +53,10 @@ def _cumulated(
 
 
 def binomial_bound(successes: int, trials: int, confidence: float) -> float:
-    """The upper confidence bound of the probability of success. Source: Clopper & Pearson 1934."""
+    """The upper confidence bound of the probability of success.
+
+    Source: Clopper & Pearson 1934, doi:10.1093/biomet/26.4.404.
+    """
     return float(special.betaincinv(successes + 1, trials - successes, confidence)) if successes < trials else 1.0
 
 

@@ -24,7 +24,7 @@ class Precision:
 
     confidence: float = CONFIDENCE
     design_effect: float = 1.0
-    """How many of the samples are worth one independent sample (loadproof.analysis.estimates.correlation)."""
+    """How many of the samples are worth one independent sample (loadproof.analysis.estimates.designeffect)."""
 
     @property
     def tail(self) -> float:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 import numpy as np
 
-from loadproof.analysis.estimates.correlation import cautious_half_width_of_mean, half_width_of_mean
+from loadproof.analysis.estimates.countmean import cautious_half_width_of_mean, half_width_of_mean
 from loadproof.analysis.estimates.estimate import (
     Estimate,
     exact,
@@ -173,10 +173,7 @@ def _half_width(
 
 @dataclass(frozen=True)
 class Ratio(Estimator):
-    """A share of requests; with an objective, the burn rate: how many times faster than allowed the budget is spent.
-
-    Source: The Site Reliability Workbook, chapter 5 (alerting on SLOs).
-    """
+    """A share of requests; with an objective, the burn rate."""
 
     counted: Counted
     out_of: Counted
@@ -190,10 +187,19 @@ class Ratio(Estimator):
         sums = Sums.of(hits, sizes, reading.seconds)
         counted, n = int(hits["count"].sum()), int(sizes["count"].sum())
         ratios = [ratio_estimate(counted, n, sums.precision(noise)) for noise in noises]
-        if reading.metric.objective is None:
+        objective = reading.metric.objective
+        if objective is None:
             return ratios
-        budget = 1 - reading.metric.objective
-        return [good and mapped(good, lambda ratio: (1 - ratio) / budget) for good in ratios]
+        return [goodput and burn_rate(goodput, objective) for goodput in ratios]
+
+
+def burn_rate(goodput: Estimate, objective: float) -> Estimate:
+    """How many times faster than an objective allows its budget of bad requests is spent, from the goodput ratio.
+
+    Source: The Site Reliability Workbook, chapter 5 (alerting on SLOs).
+    """
+    budget = 1 - objective
+    return mapped(goodput, lambda ratio: (1 - ratio) / budget)
 
 
 ESTIMATORS: Final[dict[str, Estimator]] = {"p": _Quantile(), "mean": _Mean(), "max": _Longest(), "spread": _Spread()}

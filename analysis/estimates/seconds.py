@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from loadproof.analysis.estimates.correlation import cautious_effect, design_effect
+from loadproof.analysis.estimates.designeffect import cautious_effect, design_effect
 from loadproof.analysis.estimates.estimate import Precision
 from loadproof.analysis.frames.cellsums import blocks
 from loadproof.plan.windows import load_in
@@ -40,6 +40,11 @@ class Noise(Enum):
 def whole_seconds(traffic: Traffic, span: PhaseSpan) -> range:
     """The whole seconds of a phase that were measured."""
     return range(math.ceil(span.start_s), int(min(span.end_s, traffic.measured_s)))
+
+
+def flat_seconds(traffic: Traffic, span: PhaseSpan) -> range:
+    """The measured whole seconds after a phase's ramp that no other phase shares."""
+    return range(math.ceil(span.start_s + span.ramp_s), int(min(span.end_s, traffic.measured_s)))
 
 
 @dataclass(frozen=True)

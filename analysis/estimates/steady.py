@@ -11,6 +11,7 @@ import numpy as np
 
 from loadproof.analysis.estimates.correlation import FEWEST_SECONDS, neighbours_correlation
 from loadproof.analysis.estimates.overtime import answered, counts_over_time, mean_over_time
+from loadproof.analysis.estimates.seconds import flat_seconds
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -106,10 +107,9 @@ def too_short(run: Run) -> Iterator[PhaseSpan]:
 
 def _read_phases(run: Run) -> Iterator[tuple[PhaseSpan, range]]:
     """Phases that thresholds read and the run reached, with their measured seconds at full load."""
-    scenario = run.manifest.scenario
-    read = {phase for threshold in scenario.thresholds for phase in scenario.phases_of(threshold)}
+    read = run.manifest.scenario.phases_read
     for span in run.phases:
-        flat = range(math.ceil(span.start_s + span.ramp_s), int(min(span.end_s, run.measured_s)))
+        flat = flat_seconds(run, span)
         if span.name in read and not span.bursts_s and flat:
             yield span, flat
 

@@ -7,6 +7,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from loadproof.plan.pacing import BURST_SPREAD_S
+from loadproof.units import format_duration
+
 if TYPE_CHECKING:
     from loadproof.analysis.frames.traffic import Traffic
 
@@ -23,6 +26,15 @@ class ObservedBurst:
     peak_in_flight: int
     late: int
     """Users still waiting for an earlier answer at that instant."""
+
+    @property
+    def is_spread(self) -> bool:
+        """Whether it was spread out too far to be a simultaneous load."""
+        return self.spread_s > BURST_SPREAD_S
+
+    @property
+    def spread_text(self) -> str:
+        return f"burst {self.number}: {self.sent:,} sends spread over {format_duration(self.spread_s)}"
 
 
 def bursts(traffic: Traffic, phases: Collection[str] | None = None) -> list[ObservedBurst]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from loadproof.plan.phases import PhaseSpan
+    from loadproof.scenario.scenario import Threshold
 
 _JITTER_S: Final = 0.1
 _COUNTS: Final = frozenset({"sent", "dropped", "abandoned"})
@@ -68,6 +69,10 @@ class Run:
     def of_groups(self) -> Run:
         """The run with groups in place of requests."""
         return replace(self, intervals=self.groups.reset_index(drop=True), is_of_groups=True)
+
+    def read_by(self, threshold: Threshold) -> Run:
+        """The run as a threshold reads it: with groups in place of requests if it names one."""
+        return self if self.manifest.scenario.group_of(threshold) is None else self.of_groups
 
     @property
     def start_unix_s(self) -> float:
@@ -165,9 +170,9 @@ def _naming(manifest: Manifest, intervals: pd.DataFrame) -> Manifest:
 
 
 def _one_row_a_second(generator: pd.DataFrame) -> pd.DataFrame:
-    """One row per worker and second. Older records have the shutdown as a second row of the last second.
+    """One row per worker and second.
 
-    Of that row only the counts are kept.
+    If the shutdown is a second row of the last second, only that row's counts are kept.
     """
     keys = ["worker", "second"]
     if not generator.duplicated(keys).any():

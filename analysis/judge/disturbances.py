@@ -23,9 +23,8 @@ from loadproof.analysis.judge.disturbance import (
     reaches,
     seconds_of_rows,
 )
-from loadproof.analysis.judge.finding import Finding
-from loadproof.analysis.judge.thresholds import judge_threshold
-from loadproof.analysis.word import Word
+from loadproof.analysis.judge.finding import CHECK_LOG, Finding
+from loadproof.analysis.judge.thresholds import verdicts_differ
 from loadproof.histogram import value_at_rank
 from loadproof.rundir.rows import FOLLOWED
 from loadproof.scenario.metrics import GOOD
@@ -58,7 +57,6 @@ STEAL: Final = 0.10
 SKEW_S: Final = 0.1
 ASLEEP_S: Final = 0.5
 
-_HARMLESS: Final = "; no threshold depends on it"
 _UNBLOCK: Final = "remove blocking code from the locustfile (long computations, calls that gevent can't patch)"
 _AWAKE: Final = "don't suspend the machine or the process, and run again"
 
@@ -68,11 +66,11 @@ def disturbances(run: Run) -> Iterator[Finding]:
     disturbing = _found_in(run)
     could_turn = _could_turn(run, frozenset().union(*(disturbance.seconds for disturbance in disturbing)))
     for disturbance in disturbing:
-        if disturbance.decides or (could_turn and disturbance.seconds):
-            yield Finding(Word.INVALID, disturbance.what, disturbance.remedy)
+        what, remedy = disturbance.what, disturbance.remedy
+        if disturbance.decides or disturbance.seconds:
+            yield Finding.depending(what, remedy, matters=disturbance.decides or could_turn)
         else:
-            harmless = _HARMLESS if disturbance.seconds else ""
-            yield Finding.note(f"{disturbance.what}{harmless}", disturbance.remedy)
+            yield Finding.note(what, remedy)
 
 
 def disturbed_phases(run: Run) -> frozenset[str]:
@@ -105,7 +103,7 @@ def _could_turn(run: Run, seconds: frozenset[int]) -> bool:
     if not seconds:
         return False
     scenario = run.manifest.scenario
-    read = {phase for threshold in scenario.thresholds for phase in scenario.phases_of(threshold)}
+    read = scenario.phases_read
     for span in measured_phases(run):
         if span.name in read and _is_disturbed(span, seconds):
             return True
@@ -113,11 +111,10 @@ def _could_turn(run: Run, seconds: frozenset[int]) -> bool:
             return True
     # A request answered in a disturbed second may be due before it, and one delayed by it may be sent after it.
     around = seconds | {second - 1 for second in seconds} | {second + 1 for second in seconds}
-    for change, thresholds in _by_what_they_miss(scenario.thresholds):
-        calm = change(run, around)
-        if any(judge_threshold(one, run).word is not judge_threshold(one, calm).word for one in thresholds):
-            return True
-    return False
+    return any(
+        verdicts_differ(thresholds, run, change(run, around))
+        for change, thresholds in _by_what_they_miss(scenario.thresholds)
+    )
 
 
 def _by_what_they_miss(thresholds: Sequence[Threshold]) -> Iterator[tuple[Callable[..., Run], list[Threshold]]]:
@@ -177,7 +174,7 @@ def _unrecorded(run: Run) -> Iterator[Disturbance]:
     for which, length_s in missing_s.items():
         if length_s >= FROZEN_SECONDS:
             what = f"the generator left no record of the {which} {format_duration(length_s)}"
-            yield Disturbance(what, "check generator.log, then run again", decides=True)
+            yield Disturbance(what, CHECK_LOG, decides=True)
 
 
 def _asleep(run: Run) -> Iterator[Disturbance]:

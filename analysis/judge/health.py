@@ -13,8 +13,8 @@ from loadproof.analysis.frames.bursts import bursts
 from loadproof.analysis.frames.faults import faults_in
 from loadproof.analysis.judge.disturbance import measured_names
 from loadproof.analysis.judge.disturbances import disturbances
-from loadproof.analysis.judge.finding import Finding
-from loadproof.analysis.judge.journalled import MAY_BE_TORN, RESTORE, journalled
+from loadproof.analysis.judge.finding import CHECK_LOG, IF_CUT_OFF, REPORT_BUG, RESTORE_RUN, Finding
+from loadproof.analysis.judge.journalled import MAY_BE_TORN, journalled
 from loadproof.analysis.judge.owncode import FIX_USERS, MOST_RAISED, raised, sent_elsewhere, unreported, wrong_names
 from loadproof.analysis.judge.planned import LOST_SHARE
 from loadproof.analysis.judge.thresholds import CUT_SHORT, judge_threshold
@@ -22,7 +22,6 @@ from loadproof.analysis.judge.unread import unread
 from loadproof.analysis.word import Word
 from loadproof.errors import printable
 from loadproof.outcome import Outcome
-from loadproof.plan.pacing import BURST_SPREAD_S
 from loadproof.rundir import files
 from loadproof.rundir.rows import ENDED_BY, REDIS_DIED
 from loadproof.scenario.faults import Backup
@@ -33,12 +32,16 @@ if TYPE_CHECKING:
 
 _MANY_REPEATED_RATIO: Final = 0.001
 _LEAVE_THE_END: Final = "remove that: loadproof ends the run itself, and ending it earlier loses the last requests"
-_OUR_DEFECT: Final = "this is a bug in loadproof: keep the run directory and report it"
 
 
 def findings_in(run: Run) -> tuple[Finding, ...]:
     """All findings, in the order of the rules."""
     return tuple(finding for rule in (*RULES, disturbances) for finding in rule(run))
+
+
+def why_invalid(run: Run) -> str | None:
+    """The first reason why the run is no measurement; None if it is one."""
+    return next((finding.what for finding in findings_in(run) if finding.word is Word.INVALID), None)
 
 
 def _ending(run: Run) -> Iterator[Finding]:
@@ -54,7 +57,7 @@ def _ending(run: Run) -> Iterator[Finding]:
                 "check target.log and the target's memory, then run again",
             )
         case "generator_died":
-            remedy = _LEAVE_THE_END if f", {ENDED_BY}" in detail else "check generator.log, then run again"
+            remedy = _LEAVE_THE_END if f", {ENDED_BY}" in detail else CHECK_LOG
             yield Finding(Word.INVALID, f"the generator died after {lived}{detail}", remedy)
         case "disk_full":
             yield Finding(
@@ -88,18 +91,18 @@ def _nothing_recorded(run: Run) -> Iterator[Finding]:
     # If nothing was sent, the file doesn't exist.
     is_lost = lost and (run.generator["sent"].sum() > 0 or (run.path / files.INTERVALS).exists())
     if run.intervals.empty and not was_cut and is_lost:
-        yield Finding(Word.INVALID, f"no request can be read: {lost}", RESTORE)
+        yield Finding(Word.INVALID, f"no request can be read: {lost}", RESTORE_RUN)
     elif run.intervals.empty and not was_cut and run.manifest.ending != "target_died":
         of_setup = tally(run.setup).sent
         what = "no request was recorded" + (f" but {of_setup:,} of users' on_start and on_stop" if of_setup else "")
-        yield Finding(Word.INVALID, what, FIX_USERS if run.raised else "check generator.log, then run again")
+        yield Finding(Word.INVALID, what, FIX_USERS if run.raised else CHECK_LOG)
     if run.generator.empty and not run.intervals.empty and not was_cut:
         lost = _damage_of(run, files.GENERATOR)
         what = "there is no record of the generator's health, so it may not have kept up"
         what += f" ({lost})" if lost else ""
-        yield Finding(Word.INVALID, what, RESTORE if lost else "check generator.log, then run again")
+        yield Finding(Word.INVALID, what, RESTORE_RUN if lost else CHECK_LOG)
     for damage in run.damage:
-        yield Finding.note(damage, "nothing to do if the run was cut off")
+        yield Finding.note(damage, IF_CUT_OFF)
 
 
 def _damage_of(run: Run, *names: str) -> str:
@@ -117,14 +120,14 @@ def _lost_requests(run: Run) -> Iterator[Finding]:
     abandoned = planned.abandoned + setup.abandoned
     accounted = planned.sent + planned.unsent + setup.sent + setup.unsent + abandoned
     if sent != accounted:
-        remedy = f"stop what the locustfile leaves running in the background; if there is nothing, {_OUR_DEFECT}"
+        remedy = f"stop what the locustfile leaves running in the background; if there is nothing, {REPORT_BUG}"
         what = f"{sent:,} requests were sent, {accounted:,} are accounted for"
-        yield Finding(Word.INVALID, f"{what}: {lost}" if lost else what, RESTORE if lost else remedy)
+        yield Finding(Word.INVALID, f"{what}: {lost}" if lost else what, RESTORE_RUN if lost else remedy)
     most = int(run.generator.groupby("worker")["in_flight"].max().sum())
     if abandoned > most:
         cut_off = counted(abandoned, "request was", "requests were")
         what = f"{cut_off} cut off, but never more than {most:,} were in flight at once"
-        yield Finding(Word.INVALID, what, _OUR_DEFECT)
+        yield Finding(Word.INVALID, what, REPORT_BUG)
 
 
 def _set_up(run: Run) -> Iterator[Finding]:
@@ -149,9 +152,9 @@ def _late_bursts(run: Run) -> Iterator[Finding]:
     FAIL if more of them than may be missing elsewhere: goodput doesn't count it, as they send when they can.
     """
     for burst in bursts(run, measured_names(run)):
-        if burst.spread_s > BURST_SPREAD_S and burst.late:
-            what = f"burst {burst.number}: {burst.sent:,} sends spread over {format_duration(burst.spread_s)}"
-            what += f", {counted(burst.late, 'user was', 'users were')} still waiting for an answer"
+        if burst.is_spread and burst.late:
+            waiting = counted(burst.late, "user was", "users were")
+            what = f"{burst.spread_text}, {waiting} still waiting for an answer"
             if burst.late > LOST_SHARE * burst.sent:
                 yield Finding(Word.FAIL, what, "the target is too slow for the pace before the burst")
             else:
@@ -202,7 +205,7 @@ def _planned_faults(run: Run) -> Iterator[Finding]:
             what = f"{text} could not be done or undone: {printable(event.trouble)}"
             yield Finding(Word.INVALID, what, "check commands.jsonl, faults.log and target.log, then run again")
         elif (event is None or not event.is_whole) and run.manifest.ending == "completed":
-            yield Finding(Word.INVALID, f"{text} did not happen as planned", _OUR_DEFECT)
+            yield Finding(Word.INVALID, f"{text} did not happen as planned", REPORT_BUG)
     if any(fault.is_whole for fault in happened.values()):
         each = ", ".join(f"{fault.text} at {format_duration(fault.began_s or 0.0)}" for fault in happened.values())
         yield Finding.note(f"on purpose: {each}", "nothing to do: the scenario plans it")

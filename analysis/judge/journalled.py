@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from loadproof.analysis.frames.cellsums import sums_by
 from loadproof.analysis.frames.journal import count_journal
-from loadproof.analysis.judge.finding import Finding
+from loadproof.analysis.judge.finding import IF_CUT_OFF, REPORT_BUG, RESTORE_RUN, Finding
 from loadproof.analysis.word import Word
 from loadproof.rundir import files
 from loadproof.rundir.rows import UNJUDGED
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 MAY_BE_TORN: Final = frozenset({"interrupted", "terminated", "aborted", "running", "generator_died", "disk_full"})
 """Endings after which the last reports may be in only one of the two files, or in neither."""
-RESTORE: Final = "restore the run directory as the run left it, or run again"
 
 
 def journalled(run: Run) -> Iterator[Finding]:
@@ -37,7 +36,7 @@ def journalled(run: Run) -> Iterator[Finding]:
             yield Finding(word, f"{files.JOURNAL} is missing", "restore it, or run again")
         return
     for damage in journal.damage:
-        yield Finding.note(_with_rest(damage, journal, counted), "nothing to do if the run was cut off")
+        yield Finding.note(_with_rest(damage, journal, counted), IF_CUT_OFF)
     if journal.by_kind == counted:
         return
     if lost := run.events[run.events["kind"] == files.UNJOURNALLED]["detail"].tolist():
@@ -48,9 +47,9 @@ def journalled(run: Run) -> Iterator[Finding]:
         if may_be_torn:
             yield Finding.note(f"the run was cut off between two files: {what}", "nothing to do")
         elif journal.damage or _is_damaged(run.damage):
-            yield Finding(Word.INVALID, f"{what}, which the damage doesn't explain", RESTORE)
+            yield Finding(Word.INVALID, f"{what}, which the damage doesn't explain", RESTORE_RUN)
         else:
-            yield Finding(Word.INVALID, what, "this is a bug in loadproof: keep the run directory and report it")
+            yield Finding(Word.INVALID, what, REPORT_BUG)
 
 
 def _unexplained(journal: JournalCounts, counted: Counter[Kind], damage: Sequence[str]) -> Counter[Kind]:

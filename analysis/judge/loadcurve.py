@@ -16,6 +16,7 @@ import numpy as np
 from loadproof.analysis.estimates.inflight import in_flight
 from loadproof.analysis.estimates.metrics import QUANTILES, counted_estimate
 from loadproof.analysis.estimates.scope import Scope, Tally, answers_of, rows_of, tally
+from loadproof.analysis.estimates.seconds import flat_seconds
 from loadproof.analysis.estimates.shedding import Shedding, shedding_in
 from loadproof.analysis.frames.traffic import PlainTraffic
 from loadproof.analysis.judge.disturbances import disturbed_phases
@@ -148,7 +149,7 @@ class LoadCurve:
 
 def load_curve(run: Run) -> LoadCurve | None:
     """The load curve of a run; None if all measured phases had the same load."""
-    spans = [span for span in run.phases if not span.warm_up and _flat(run, span) and not span.bursts_s]
+    spans = [span for span in run.phases if not span.warm_up and flat_seconds(run, span) and not span.bursts_s]
     if len({level(span) for span in spans}) < 2:
         return None
     top = max(range(len(spans)), key=lambda place: level(spans[place]))
@@ -189,13 +190,8 @@ def _subject(scenario: Scenario, threshold: Threshold) -> tuple[object, ...]:
     return threshold.expectation.metric, scenario.endpoints_of(threshold), threshold.outcome, threshold.series
 
 
-def _flat(run: Run, span: PhaseSpan) -> range:
-    """The measured whole seconds after a phase's ramp that no other phase shares."""
-    return range(math.ceil(span.start_s + span.ramp_s), math.floor(min(span.end_s, run.measured_s)))
-
-
 def _step(run: Run, span: PhaseSpan, *, is_disturbed: bool) -> Step:
-    flat = _flat(run, span)
+    flat = flat_seconds(run, span)
     part = _part(run, span, flat)
     scope = Scope((span.name,), run.endpoints)
     rows, lasted_s = rows_of(part, scope), len(flat)
@@ -236,8 +232,8 @@ def _held(run: Run, span: PhaseSpan, flat: range) -> tuple[Word, str]:
     scenario = run.manifest.scenario
     judgements = []
     for goal in goals(scenario, span.name):
-        read = run.of_groups if scenario.group_of(goal) else run
-        judgements.append(judge_scope(goal, _part(read, span, flat), Scope.of(goal, scenario)))
+        part = _part(run.read_by(goal), span, flat)
+        judgements.append(judge_scope(goal, part, Scope.of(goal, scenario)))
     for word in (Word.FAIL, Word.INCONCLUSIVE):
         for judgement in judgements:
             if judgement.word is word:

@@ -32,7 +32,7 @@ _PARTS: Final = {
 def next_step(deciding: list[tuple[Threshold, Judgement]], run: Run) -> str:
     """What to do about an outage, if one of the deciding thresholds saw one; otherwise what the first of them needs."""
     outages = (
-        outage_step(judgement, _read_by(one, run), Scope.of(one, run.manifest.scenario)) for one, judgement in deciding
+        outage_step(judgement, run.read_by(one), Scope.of(one, run.manifest.scenario)) for one, judgement in deciding
     )
     outage = next(filter(None, outages), None)
     if outage:
@@ -103,18 +103,13 @@ def outage_step(judgement: Judgement, traffic: Traffic, scope: Scope) -> str | N
     return f"{sentence(outage.text(traffic, expectation))}. {why}{then}."
 
 
-def _read_by(threshold: Threshold, run: Run) -> Run:
-    """The run with its groups if the threshold reads one, otherwise with its requests."""
-    return run.of_groups if run.manifest.scenario.group_of(threshold) else run
-
-
 def _worst_place(threshold: Threshold, run: Run, window_s: tuple[int, int] | None) -> str:
     """The phase and endpoint with most failures among those that a threshold reads, or the slowest if none failed.
 
     Within the deciding window, if windows were judged.
     """
     scope = Scope.of(threshold, run.manifest.scenario)
-    read = _read_by(threshold, run)
+    read = run.read_by(threshold)
     phases, when = scope.phases, ""
     if window_s is not None:
         start_s, end_s = window_s

@@ -24,10 +24,8 @@ from loadproof.analysis.judge.disturbance import (
 )
 from loadproof.outcome import DROPPED
 from loadproof.plan.clients import users_allowed
-from loadproof.plan.pacing import BURST_SPREAD_S
 from loadproof.plan.phases import expected_arrivals, seconds_of, users_asked_at
 from loadproof.rundir.rows import FOLLOWED, LATE_MS, NEVER_SENT, PRESENT_MS, SENT_NOTHING, SET_OUT, WANTS
-from loadproof.units import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -134,7 +132,7 @@ def _missing_users(run: Run) -> Iterator[Disturbance]:
         # Without users, nothing is recorded at all.
         return
     if run.user_times.empty and scenario.locustfile is None:
-        # Earlier versions did not record it.
+        # A record without users' times says nothing about them.
         return
     times = sums_by(run.user_times, "second", "phase", "series").to_dict()
     for span in measured_phases(run):
@@ -169,9 +167,9 @@ def _running_out(run: Run) -> str:
 def _spread_bursts(run: Run) -> Iterator[Disturbance]:
     """Bursts that were spread out although no user was waiting for the target; docs/validity.md covers the others."""
     for burst in bursts(run, measured_names(run)):
-        if burst.spread_s > BURST_SPREAD_S and not burst.late:
-            what = f"burst {burst.number}: {burst.sent:,} sends spread over {format_duration(burst.spread_s)}"
-            yield Disturbance(f"{what}: not a simultaneous load", f"{_NO_PAUSE} {LESS_LOAD}", decides=True)
+        if burst.is_spread and not burst.late:
+            what = f"{burst.spread_text}: not a simultaneous load"
+            yield Disturbance(what, f"{_NO_PAUSE} {LESS_LOAD}", decides=True)
 
 
 RULES: Final[tuple[Callable[[Run], Iterator[Disturbance]], ...]] = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -34,7 +34,7 @@ from loadproof.analysis.judge.outage import outage_of
 from loadproof.analysis.judge.windows import judge_windows
 from loadproof.analysis.word import Word
 from loadproof.histogram import LOWER_US, UPPER_US, bucket_of
-from loadproof.plan.evidence import samples_needed
+from loadproof.plan.evidence import poisson_bounds, samples_needed
 from loadproof.units import Dimension, format_quantity
 
 if TYPE_CHECKING:
@@ -66,8 +66,9 @@ def judge_threshold(threshold: Threshold, run: Run, baseline: Run | None = None)
     Without samples the verdict is INCONCLUSIVE.
     """
     expectation = threshold.expectation
-    if run.manifest.scenario.group_of(threshold) is not None:
-        run, baseline = run.of_groups, baseline.of_groups if baseline else None
+    run = run.read_by(threshold)
+    if baseline is not None and run.is_of_groups:
+        baseline = baseline.of_groups
     scope = Scope.of(threshold, run.manifest.scenario)
     own = RUN_ESTIMATORS.get(expectation.metric.name)
     if not expectation.of_baseline and (own is None or expectation.window_s is not None):
@@ -81,6 +82,11 @@ def judge_threshold(threshold: Threshold, run: Run, baseline: Run | None = None)
         return judge_estimate(threshold, estimate, needed=samples_needed(expectation))
     before = estimate_of(expectation.metric, baseline, scope) if baseline else None
     return judge_beside(threshold, estimate, before, is_given=baseline is not None)
+
+
+def verdicts_differ(thresholds: Iterable[Threshold], run: Run, other: Run) -> bool:
+    """Whether any of these thresholds gets another word on the other run."""
+    return any(judge_threshold(one, run).word is not judge_threshold(one, other).word for one in thresholds)
 
 
 def _without_the_rest(judged: Judgement, run: Run, scope: Scope) -> Judgement:
@@ -150,20 +156,13 @@ def is_far_beyond(expectation: Expectation, sampled: Estimate, misses: Misses | 
     """
     metric = expectation.metric
     if metric.dimension is Dimension.RATE and misses is None:
-        least, most = _rate_by_chance(sampled)
+        least, most = (float(bound) / sampled.n for bound in poisson_bounds(sampled.value * sampled.n, _Z))
         return least > _FAR * expectation.limit if expectation.wants_low else most < expectation.limit / _FAR
     if metric.dimension is not Dimension.DURATION:
         return misses is not None and misses.are_far_too_many
     if not expectation.wants_low or sampled.low <= _FAR * expectation.limit:
         return False
     return metric.quantile is None or (misses is not None and misses.are_far_too_many)
-
-
-def _rate_by_chance(counted: Estimate) -> tuple[float, float]:
-    """The least and the highest rate of independent requests of which there may be so many: a score interval."""
-    middle = counted.value * counted.n + _Z**2 / 2
-    half = _Z * math.sqrt(counted.value * counted.n + _Z**2 / 4)
-    return (middle - half) / counted.n, (middle + half) / counted.n
 
 
 def _as_recorded(longest: Estimate, expectation: Expectation) -> Estimate:

@@ -9,8 +9,7 @@ import pandas as pd
 
 from loadproof.analysis.frames.cellsums import among
 from loadproof.analysis.judge.finding import Finding
-from loadproof.analysis.judge.thresholds import judge_threshold
-from loadproof.analysis.word import Word
+from loadproof.analysis.judge.thresholds import verdicts_differ
 from loadproof.histogram import bucket_of
 from loadproof.outcome import Outcome
 from loadproof.rundir.rows import UNREAD
@@ -33,14 +32,8 @@ def unread(run: Run) -> Iterator[Finding]:
     remedy = (
         "locust_failures.csv names the limit; request smaller answers or another coding, or leave this endpoint out"
     )
-    other = _with_right_answers(run, rows)
-    if any(
-        judge_threshold(one, run).word is not judge_threshold(one, other).word
-        for one in run.manifest.scenario.thresholds
-    ):
-        yield Finding(Word.INVALID, what, remedy)
-    else:
-        yield Finding.note(f"{what}; no threshold depends on it", remedy)
+    matters = verdicts_differ(run.manifest.scenario.thresholds, run, _with_right_answers(run, rows))
+    yield Finding.depending(what, remedy, matters=matters)
 
 
 def _with_right_answers(run: Run, unread: pd.DataFrame) -> Run:

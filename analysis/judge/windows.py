@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from loadproof.analysis.estimates.estimate import Estimate, Precision, mapped, quantile_estimate, wilson
-from loadproof.analysis.estimates.metrics import Rate, counted_in, estimator_of, ratio_parts, rows_read
+from loadproof.analysis.estimates.estimate import Estimate, Precision, quantile_estimate, wilson
+from loadproof.analysis.estimates.metrics import Rate, burn_rate, counted_in, estimator_of, ratio_parts, rows_read
 from loadproof.analysis.estimates.scope import times_of
 from loadproof.analysis.frames.cellsums import histogram
 from loadproof.analysis.judge.judgement import Compliance, Judgement, deciding_text, interval_text, lacking_text
@@ -212,6 +212,5 @@ def _shown(
     if metric.quantile is not None:
         return quantile_estimate(histogram(rows, scope.series, scope.outcome), metric.quantile, precision) or share
     if metric.objective is not None:
-        budget = 1 - metric.objective
-        return mapped(share, lambda ratio: (1 - ratio) / budget)
+        return burn_rate(share, metric.objective)
     return share

@@ -127,7 +127,7 @@ def _without_alarm(history: RunHistory, stretch: Stretch) -> str:
 
 def _apart_text(row: RowHistory) -> str:
     was, now = (format_quantity(float(value), row.metric.dimension) for value in row.values[-2:])
-    return f"{row.row.metric} of {row.row.endpoint} in {row.row.phase}: {now} after {was}"
+    return f"{row.row.text}: {now} after {was}"
 
 
 def history_step(history: RunHistory) -> str:
@@ -142,7 +142,7 @@ def history_step(history: RunHistory) -> str:
             return "Make another run: if it is as far off, that is a change; if not, this run was odd."
         return "Nothing to do."
     row, event = _surest(history.latest_regressions, len(stretch.runs) - RECENT)
-    what = f"{row.row.metric} of {row.row.endpoint} in {row.row.phase} by {shift_text(row, event)}"
+    what = f"{row.row.text} by {shift_text(row, event)}"
     return (
         f"Look for what changed at {since_text(stretch, event)}: it moved {what}, which is the surest change. "
         "`loadproof duel` shows whether it was the release."

@@ -277,6 +277,11 @@ class Scenario(Strict):
         """Names of the phases that it reads; all except warm-up if it names none."""
         return _names(threshold.phase) or tuple(phase.name for phase in self.phases if not phase.warm_up)
 
+    @property
+    def phases_read(self) -> frozenset[str]:
+        """Names of the phases that any threshold reads."""
+        return frozenset(phase for threshold in self.thresholds for phase in self.phases_of(threshold))
+
 
 def _path_and_method(request: str) -> tuple[str, str]:
     method, _, path = request.partition(" ")

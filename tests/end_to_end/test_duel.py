@@ -46,7 +46,7 @@ def asked(tmp_path, *options):
 @pytest.fixture(autouse=True)
 def _whatever_disturbs(monkeypatch):
     """Keep a busy machine from making runs INVALID: other tests cover that."""
-    monkeypatch.setattr(replicates, "findings_in", lambda _: ())
+    monkeypatch.setattr(replicates, "why_invalid", lambda _: None)
 
 
 @pytest.fixture

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from loadproof.analysis.estimates.correlation import half_width_of_mean, sum_variance
+from loadproof.analysis.estimates.correlation import sum_variance
+from loadproof.analysis.estimates.countmean import half_width_of_mean
 from loadproof.analysis.estimates.estimate import Estimate, rate_estimate, ratio_estimate
 from simulation.alikeseconds import ERROR_RATIO, P95_S, RPS, answers, failures, p95_of, ratio_of, response_times
 from simulation.traffic import autocorrelated

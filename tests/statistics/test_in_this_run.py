@@ -8,7 +8,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from loadproof.analysis.estimates.correlation import cautious_effect
+from loadproof.analysis.estimates.designeffect import cautious_effect
 from loadproof.analysis.judge.thresholds import judge_threshold
 from loadproof.analysis.word import Word
 from simulation.alikeseconds import P95_S, RPS, response_times

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from loadproof.analysis.estimates.correlation import half_width_of_mean
+from loadproof.analysis.estimates.countmean import half_width_of_mean
 from loadproof.analysis.estimates.estimate import mean_estimate, quantile_estimate, rate_estimate, ratio_estimate
 from simulation.traffic import counts_of
 from tests.profiles import fewest_by_chance, most_by_chance, simulations

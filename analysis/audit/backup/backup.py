@@ -12,20 +12,19 @@ live file.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
 from loadproof.analysis.audit.audit import audited
 from loadproof.analysis.audit.backup.contents import Contents
-from loadproof.analysis.audit.ledger.ledger import explained
+from loadproof.analysis.audit.ledger.balances import Postings
 from loadproof.analysis.audit.ledger.record import CROSSED
-from loadproof.analysis.audit.promise import Promise, range_text
+from loadproof.analysis.audit.promise import Promise, explain, range_text
 from loadproof.outcome import Said
 from loadproof.plan.evidence import needed_to_see
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from loadproof.analysis.audit.audit import Audited
     from loadproof.analysis.audit.backup.record import BackupRecord, TriedBackup
@@ -78,7 +77,7 @@ def audit_backup(record: BackupRecord, *, one_in: float) -> Audited:
         at_rest.lacks(_UNTRIED)
     promises += [there, own, balances, total, at_rest]
     for tried in record.tries:
-        explained(promises, tried.ledger.unread_text)
+        explain(promises, tried.ledger.unread)
     offences = [offence for promise in promises for offence in promise.offences]
     return audited(NAME, [promise.evidence for promise in promises], offences)
 
@@ -224,29 +223,15 @@ def _add_up(contents: Contents, promise: Promise) -> None:
         return
     if not contents.orders:
         promise.lacks(_EMPTY)
-    sure, least, most = _postings(contents)
+    postings = Postings(filter(None, contents.orders), (story.order for story in contents.open_stories))
     accounts = record.opening.keys() & record.closing.keys()
     for account in sorted(accounts & books.accounts if books.accounts else accounts):
         opening, balance = record.opening[account], record.closing[account]
-        low, high = opening + sure[account] + least[account], opening + sure[account] + most[account]
+        low, high = postings.ends_of(account, opening)
         promise.n += 1
         if not low <= balance <= high:
-            row = {"account": account, "opening": opening, "restored": balance, "postings": sure[account]}
+            row = {"account": account, "opening": opening, "restored": balance, "postings": postings.sure[account]}
             promise.broken(f"{account} has {balance:,}, its payments make {range_text(low, high)}", (row,))
-
-
-def _postings(contents: Contents) -> tuple[Mapping[str, int], Mapping[str, int], Mapping[str, int]]:
-    """By account: the certain postings, and the least and most that may come on top."""
-    sure: Counter[str] = Counter()
-    least: Counter[str] = Counter()
-    most: Counter[str] = Counter()
-    for order in contents.orders:
-        for account, amount in order.postings if order is not None else ():
-            sure[account] += amount
-    for story in contents.open_stories:
-        least[story.order.debit] -= story.order.amount
-        most[story.order.credit] += story.order.amount
-    return sure, least, most
 
 
 def _sum(contents: Contents, promise: Promise) -> None:

@@ -14,10 +14,10 @@ from loadproof.analysis.audit.promise import Promise, range_text
 from loadproof.outcome import Said
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from loadproof.analysis.audit.ledger.keys import KeyStory
-    from loadproof.analysis.audit.ledger.record import LedgerRecord
+    from loadproof.analysis.audit.ledger.record import LedgerRecord, Order
 
 BALANCES: Final = "closing balance = opening balance + postings"
 SUM: Final = "the sum of all balances never changes"
@@ -34,35 +34,31 @@ def audit_balances(record: LedgerRecord, stories: Mapping[str, KeyStory], *, nee
     return [_ends(record, stories.values(), needed), _sums(record), _overdrafts(record, stories)]
 
 
-class _Postings:
-    """What the payments of a run did to each account: the certain sum, and the least and most that may come on top."""
+class Postings:
+    """What payments did to each account: the certain sum, and the least and most that may come on top."""
 
-    def __init__(self, stories: Iterable[KeyStory]) -> None:
-        self.booked: list[KeyStory] = []
-        self.unknown = 0
+    def __init__(self, certain: Iterable[Order], possible: Iterable[Order]) -> None:
         self.sure: Counter[str] = Counter()
-        self.least: Counter[str] = Counter()
-        self.most: Counter[str] = Counter()
-        for story in stories:
-            if story.said is Said.ACKNOWLEDGED:
-                self.booked.append(story)
-                for account, amount in story.order.postings:
-                    self.sure[account] += amount
-            elif story.said is Said.UNKNOWN:
-                self.unknown += 1
-                self.least[story.order.debit] -= story.order.amount
-                self.most[story.order.credit] += story.order.amount
+        self._least: Counter[str] = Counter()
+        self._most: Counter[str] = Counter()
+        for order in certain:
+            for account, amount in order.postings:
+                self.sure[account] += amount
+        for order in possible:
+            self._least[order.debit] -= order.amount
+            self._most[order.credit] += order.amount
 
     @property
     def accounts(self) -> set[str]:
-        return self.sure.keys() | self.least.keys() | self.most.keys()
+        return self.sure.keys() | self._least.keys() | self._most.keys()
 
     def ends_of(self, account: str, opening: int) -> tuple[int, int]:
+        """The lowest and the highest balance that an account may end at."""
         expected = opening + self.sure[account]
-        return expected + self.least[account], expected + self.most[account]
+        return expected + self._least[account], expected + self._most[account]
 
 
-def _ends(record: LedgerRecord, stories: Iterable[KeyStory], needed: int) -> Promise:
+def _ends(record: LedgerRecord, stories: Collection[KeyStory], needed: int) -> Promise:
     """Check final balances: exactly for accounts without payments of unknown fate, within their range for others."""
     promise = Promise(BALANCES, "acknowledged payments added up", needed)
     if record.blind_spot:
@@ -70,16 +66,18 @@ def _ends(record: LedgerRecord, stories: Iterable[KeyStory], needed: int) -> Pro
         return promise
     if not record.has_snapshot:
         promise.lacks(_NO_SNAPSHOT)
-    postings, both = _Postings(stories), record.opening.keys() & record.closing.keys()
-    promise.n = sum({story.order.debit, story.order.credit} <= both for story in postings.booked)
+    booked = [story.order for story in stories if story.said is Said.ACKNOWLEDGED]
+    unknown = [story.order for story in stories if story.said is Said.UNKNOWN]
+    postings, both = Postings(booked, unknown), record.opening.keys() & record.closing.keys()
+    promise.n = sum({order.debit, order.credit} <= both for order in booked)
     for account in sorted(both):
         opening, closing = record.opening[account], record.closing[account]
         low, high = postings.ends_of(account, opening)
         if not low <= closing <= high:
             row = {"account": account, "opening": opening, "closing": closing, "postings": postings.sure[account]}
             promise.broken(f"{account} ends at {closing:,}, should end at {range_text(low, high)}", (row,))
-    if postings.unknown:
-        promise.lacks(f"the fate of {postings.unknown:,} payments is unknown")
+    if unknown:
+        promise.lacks(f"the fate of {len(unknown):,} payments is unknown")
     if unread := postings.accounts - both:
         promise.lacks(f"{len(unread):,} accounts were not read before and after")
     return promise

@@ -16,6 +16,7 @@ from loadproof.analysis.audit.ledger.books import NOTHING_ELSE, ONCE, audit_book
 from loadproof.analysis.audit.ledger.keys import stories_of
 from loadproof.analysis.audit.ledger.reads import audit_reads
 from loadproof.analysis.audit.ledger.replays import audit_keys
+from loadproof.analysis.audit.promise import explain
 from loadproof.analysis.word import Word
 from loadproof.plan.evidence import needed_to_see
 
@@ -41,11 +42,13 @@ def audit_ledger(record: LedgerRecord, *, one_in: float) -> Audited:
         *audit_balances(record, stories, needed=needed),
         *audit_reads(record, stories),
     ]
-    evidence = [promise.evidence for promise in explained(_inferred(promises), record.unread_text)]
-    return audited(NAME, evidence, [offence for promise in promises for offence in promise.offences])
+    _infer(promises)
+    explain(promises, record.unread)
+    offences = [offence for promise in promises for offence in promise.offences]
+    return audited(NAME, [promise.evidence for promise in promises], offences)
 
 
-def _inferred(promises: Sequence[Promise]) -> Sequence[Promise]:
+def _infer(promises: Sequence[Promise]) -> None:
     """Infer promises about payments from balances: money moved twice, or without an order, would show there."""
     balances = next(promise for promise in promises if promise.name == BALANCES)
     if balances.evidence.word is Word.PASS:
@@ -53,12 +56,3 @@ def _inferred(promises: Sequence[Promise]) -> Sequence[Promise]:
             if promise.name in _BY_BALANCES and promise.n == 0:
                 promise.n, promise.things = balances.n, f"{balances.things}: seen by balances"
                 promise.lacking.clear()
-    return promises
-
-
-def explained(promises: Sequence[Promise], unread: str) -> Sequence[Promise]:
-    """The promises, with what could not be read as a possible reason wherever one is undecided."""
-    for promise in promises:
-        if promise.evidence.word is Word.INCONCLUSIVE:
-            promise.lacks(unread)
-    return promises

@@ -158,7 +158,3 @@ class LedgerRecord:
         """Whether a payment that may have been made is between one of these accounts and another one."""
         orders = (attempt.order for attempt in self.attempts if attempt.said is not Said.REFUSED)
         return any((order.debit in accounts) is not (order.credit in accounts) for order in orders)
-
-    @property
-    def unread_text(self) -> str:
-        return "; ".join(f"{count:,} not read: {why}" for why, count in self.unread.items())

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadproof.analysis.estimates.correlation import half_width_of_mean
+from loadproof.analysis.estimates.countmean import half_width_of_mean
 from loadproof.analysis.estimates.estimate import (
     Estimate,
     Precision,
