@@ -3,7 +3,8 @@
     python -m bench.history [SIMULATIONS]        writes bench/results/history.json
 
 Run-to-run standard deviation 3 %; AR(1) noise of several correlations. The scores that noise reaches, in
-loadproof/analysis/compare/changepoints.py, were computed as in `reached`, from 1000 to 4000 series of each length.
+loadproof/analysis/compare/statistics/changepoints.py, were computed as in `reached`, from 1000 to 4000 series of each
+length.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ import numpy as np
 from scipy import signal
 
 from bench.serving import machine, write_results
-from loadproof.analysis.compare.changepoints import candidates, p_of_score, scores
 from loadproof.analysis.compare.history import FALSE_ALARMS, largest_p
+from loadproof.analysis.compare.statistics.changepoints import candidates, p_of_score, scores
 from loadproof.analysis.estimates.estimate import ratio_estimate
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from loadproof.internals import locust  # noqa: F401 - imported first, because i
 
 from loadproof.http.answers import Answer  # isort: skip
 from bench.serving import machine, write_results
-from loadproof.scenario.masking import NOTHING_SECRET, Masker
+from loadproof.scenario.masking.masking import NOTHING_SECRET, Masker
 from simulation.playeduser import PlayedUser
 
 if TYPE_CHECKING:

@@ -13,10 +13,10 @@ import numpy as np
 from scipy import stats
 
 from bench.serving import machine, write_results
-from loadproof.analysis.compare.equivalence import equivalence_p
-from loadproof.analysis.compare.looks import changed, equivalence_level
-from loadproof.analysis.compare.sequential import FAMILY_ALPHA
-from loadproof.analysis.compare.welch import Change
+from loadproof.analysis.compare.duel.sequential import FAMILY_ALPHA
+from loadproof.analysis.compare.statistics.equivalence import equivalence_p
+from loadproof.analysis.compare.statistics.looks import changed, equivalence_level
+from loadproof.analysis.compare.statistics.welch import Change
 from simulation.duels import Truth, changes_in, duels
 
 RUNS = (4, 6, 8, 12)

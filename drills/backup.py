@@ -23,9 +23,9 @@ import requests
 
 from drills.payers import Payers, Payment
 from drills.target import running_target
-from payments_api.backups.background import step_back
 from payments_api.backups.manifest import Manifest, parse_manifest
-from payments_api.backups.places import DirectoryPlace, backups_in
+from payments_api.backups.schedule.background import step_back
+from payments_api.backups.storage.places import DirectoryPlace, backups_in
 from payments_api.ledger import Ledger, Order, create_database
 
 _ACCOUNTS: Final = 100

@@ -14,7 +14,7 @@ from payments_api import schemas
 from payments_api.alerts.alerts import Alerts
 from payments_api.alerts.sentry import start_sentry
 from payments_api.auditing import auditing
-from payments_api.backups.background import backups_of
+from payments_api.backups.schedule.background import backups_of
 from payments_api.bodylimit import BodyLimitMiddleware
 from payments_api.bottleneck import BottleneckMiddleware
 from payments_api.faults import FaultMiddleware
@@ -23,7 +23,7 @@ from payments_api.metrics import SHARED_DIRECTORY, Metrics, MetricsMiddleware
 from payments_api.problems import Problem, answer_with_problems
 from payments_api.protection.middleware import ProtectionMiddleware
 from payments_api.protection.protection import Protection
-from payments_api.protection.redisurl import secrets_of_url
+from payments_api.protection.stores.redisurl import secrets_of_url
 from payments_api.schemas import problems
 from payments_api.settings import Fault, Settings, parse_faults
 from payments_api.webhooks import PROVIDERS

@@ -9,7 +9,7 @@ import numpy as np
 
 from loadproof.analysis.compare.comparison import compare
 from loadproof.analysis.compare.replicates import Row
-from loadproof.analysis.compare.welch import change
+from loadproof.analysis.compare.statistics.welch import change
 from simulation.releases import PHASE, Noise, release
 from simulation.traffic import Times, autocorrelated
 

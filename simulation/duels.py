@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import special
 
-from loadproof.analysis.compare.welch import Change
+from loadproof.analysis.compare.statistics.welch import Change
 from loadproof.plan.interleaving import PER_BLOCK
 
 if TYPE_CHECKING:

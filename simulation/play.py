@@ -27,7 +27,7 @@ from loadproof.generator.dispatch.shape import PlanShape
 from loadproof.recording.runwriter import RunWriter
 from loadproof.run.locust import Generator
 from loadproof.run.processes.stopping import StopSignal
-from loadproof.run.watch import Watch
+from loadproof.run.watching.watch import Watch
 from loadproof.rundir.manifest import write_manifest
 from loadproof.users.post import Post
 from simulation.clock import FakeTime

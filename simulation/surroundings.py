@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Self
 
-from loadproof.run.watch import Surroundings
+from loadproof.run.watching.watch import Surroundings
 
 if TYPE_CHECKING:
     from simulation.clock import FakeClock

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from loadproof.analysis.frames.run import Run
-    from loadproof.scenario.limits import DeclaredLimit
+    from loadproof.scenario.target.limits import DeclaredLimit
 
 _PROBES: Final = 3
 """Health requests before second 0: to see if the target is up, if it still is, and one to spare."""

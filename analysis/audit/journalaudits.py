@@ -17,8 +17,8 @@ from loadproof.analysis.frames.journal import count_journal
 from loadproof.rundir import files
 from loadproof.rundir.commands import read_commands
 from loadproof.rundir.observations import read_observations
-from loadproof.scenario.commands import BACKUP, RESTORE, VERIFY
-from loadproof.scenario.operations import FALSE_DELIVERIES
+from loadproof.scenario.target.commands import BACKUP, RESTORE, VERIFY
+from loadproof.scenario.target.operations import FALSE_DELIVERIES
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,8 +15,8 @@ from loadproof.histogram import MIDPOINT_US
 from loadproof.outcome import DROPPED, Outcome
 from loadproof.plan.trials import PLACES_OF_S, TRIAL, Goal
 from loadproof.rundir.trials import GoalLoss, Stage, Trial
-from loadproof.scenario.expectation import Metric
-from loadproof.scenario.metrics import OFFERED
+from loadproof.scenario.thresholds.expectation import Metric
+from loadproof.scenario.thresholds.metrics import OFFERED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

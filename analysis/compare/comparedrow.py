@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from loadproof.analysis.compare.welch import BUCKET_SD, Change, Scale, change, mean_of_runs
+from loadproof.analysis.compare.statistics.welch import BUCKET_SD, Change, Scale, change, mean_of_runs
 from loadproof.plan.evidence import SAMPLES_BEYOND_QUANTILE, Z
 from loadproof.units import Dimension
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from loadproof.analysis.compare.replicates import Replicate, Row
-    from loadproof.analysis.compare.welch import Blocks
+    from loadproof.analysis.compare.statistics.welch import Blocks
     from loadproof.analysis.estimates.estimate import Estimate
-    from loadproof.scenario.expectation import Metric
+    from loadproof.scenario.thresholds.expectation import Metric
 
 ENOUGH_RUNS: Final = 3
 """On each side: with two, one odd run is already half."""

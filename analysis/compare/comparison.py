@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from scipy import stats
 
-from loadproof.analysis.compare.baselinethresholds import judgements_beside
+from loadproof.analysis.compare.baseline.sides import check_sides, interleaved
+from loadproof.analysis.compare.baseline.thresholds import judgements_beside
 from loadproof.analysis.compare.comparedrow import (
     ENOUGH_RUNS,
     ChangeWord,
@@ -22,17 +23,16 @@ from loadproof.analysis.compare.comparedrow import (
     is_constant,
     is_thin,
 )
-from loadproof.analysis.compare.equivalence import is_equivalent
 from loadproof.analysis.compare.outliers import outliers
-from loadproof.analysis.compare.power import detectable, runs_to_decide
 from loadproof.analysis.compare.replicates import row_of, sources_of
-from loadproof.analysis.compare.sides import check_sides, interleaved
+from loadproof.analysis.compare.statistics.equivalence import is_equivalent
+from loadproof.analysis.compare.statistics.power import detectable, runs_to_decide
 from loadproof.analysis.judge.finding import Finding
 from loadproof.analysis.word import Word
 
 if TYPE_CHECKING:
     from loadproof.analysis.compare.replicates import Replicate, Row
-    from loadproof.analysis.compare.welch import Blocks
+    from loadproof.analysis.compare.statistics.welch import Blocks
     from loadproof.analysis.judge.judgement import Judgement
     from loadproof.scenario.scenario import Scenario
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from loadproof.analysis.compare.comparedrow import ChangeWord, scale_of
-from loadproof.analysis.compare.equivalence import margin_on
-from loadproof.analysis.compare.power import MOST_RUNS
-from loadproof.analysis.compare.welch import Scale
+from loadproof.analysis.compare.statistics.equivalence import margin_on
+from loadproof.analysis.compare.statistics.power import MOST_RUNS
+from loadproof.analysis.compare.statistics.welch import Scale
 from loadproof.analysis.judge.verdict import deciding_reason
 from loadproof.analysis.word import Word
 from loadproof.plan.interleaving import MOST_PAIRS, PER_BLOCK

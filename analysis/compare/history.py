@@ -18,12 +18,19 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from loadproof.analysis.compare.changepoints import FEWEST, ChangePoints, LevelChange, best_p, changes_in, odd_runs
+from loadproof.analysis.compare.baseline.sides import copies, machine_of
+from loadproof.analysis.compare.baseline.traffic import traffic_of
 from loadproof.analysis.compare.comparedrow import least_sd, scale_of, values_of
-from loadproof.analysis.compare.equivalence import margin_on
 from loadproof.analysis.compare.replicates import sources_of, usable_replicates
-from loadproof.analysis.compare.sides import copies, machine_of
-from loadproof.analysis.compare.traffic import traffic_of
+from loadproof.analysis.compare.statistics.changepoints import (
+    FEWEST,
+    ChangePoints,
+    LevelChange,
+    best_p,
+    changes_in,
+    odd_runs,
+)
+from loadproof.analysis.compare.statistics.equivalence import margin_on
 from loadproof.errors import InputError, Problem
 
 if TYPE_CHECKING:
@@ -33,9 +40,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from loadproof.analysis.compare.replicates import Replicate, Row
-    from loadproof.analysis.compare.welch import Scale
+    from loadproof.analysis.compare.statistics.welch import Scale
     from loadproof.rundir.manifest import Manifest
-    from loadproof.scenario.expectation import Metric
+    from loadproof.scenario.thresholds.expectation import Metric
 
 FALSE_ALARMS: Final = 0.05
 """Share of stable histories with any false alarm, for all rows of all machines together."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from loadproof.analysis.compare.comparedrow import scale_of, values_of
-from loadproof.analysis.compare.equivalence import margin_on
+from loadproof.analysis.compare.statistics.equivalence import margin_on
 from loadproof.analysis.estimates.distributions import t_quantile
 from loadproof.analysis.judge.finding import Finding
 from loadproof.units import format_quantity

@@ -17,7 +17,7 @@ from loadproof.analysis.frames.run import load_run
 from loadproof.analysis.judge.health import why_invalid
 from loadproof.errors import InvalidRunError, LoadproofError, Problem
 from loadproof.outcome import Outcome
-from loadproof.scenario.expectation import Metric
+from loadproof.scenario.thresholds.expectation import Metric
 
 if TYPE_CHECKING:
     import numpy as np

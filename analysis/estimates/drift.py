@@ -16,14 +16,14 @@ from loadproof.analysis.estimates.estimate import Estimate, exact
 from loadproof.analysis.estimates.metrics import counted_estimate
 from loadproof.analysis.estimates.scope import rows_of
 from loadproof.plan.evidence import CONFIDENCE, DRIFT_BATCHES
-from loadproof.scenario.metrics import RESOURCES
+from loadproof.scenario.thresholds.metrics import RESOURCES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from loadproof.analysis.estimates.scope import Scope
     from loadproof.analysis.frames.run import Run
-    from loadproof.scenario.expectation import Metric
+    from loadproof.scenario.thresholds.expectation import Metric
 
 MOST_BATCHES: Final = 12
 _BATCH_S: Final = 50

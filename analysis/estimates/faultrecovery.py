@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from loadproof.analysis.estimates.scope import Scope
     from loadproof.analysis.frames.run import Run
     from loadproof.plan.phases import PhaseSpan
-    from loadproof.scenario.expectation import Metric
+    from loadproof.scenario.thresholds.expectation import Metric
 
 
 def recovery_estimate(_: Metric, run: Run, scope: Scope) -> Estimate | None:

@@ -1,7 +1,7 @@
 """Turns a scope's rows into metrics: for each name in a threshold, the rows it reads and how it is estimated.
 
-Their names, and what they count, are in loadproof.scenario.metrics; metrics that need more than a scope's rows have
-modules of their own (recovery, drift).
+Their names, and what they count, are in loadproof.scenario.thresholds.metrics; metrics that need more than a scope's
+rows have modules of their own (recovery, drift).
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
     from loadproof.analysis.estimates.scope import Scope
     from loadproof.analysis.frames.traffic import Traffic
-    from loadproof.scenario.expectation import Metric
-    from loadproof.scenario.metrics import Counted
+    from loadproof.scenario.thresholds.expectation import Metric
+    from loadproof.scenario.thresholds.metrics import Counted
 
 QUANTILES: Final = (0.5, 0.95, 0.99)
 

@@ -12,7 +12,7 @@ from loadproof.analysis.estimates.metrics import ratio_parts
 from loadproof.analysis.estimates.scope import rows_of, times_of
 from loadproof.analysis.estimates.seconds import Seconds
 from loadproof.histogram import LOWER_US
-from loadproof.scenario.expectation import Metric
+from loadproof.scenario.thresholds.expectation import Metric
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from loadproof.analysis.estimates.scope import Scope
     from loadproof.analysis.frames.traffic import Traffic
-    from loadproof.scenario.expectation import Expectation
+    from loadproof.scenario.thresholds.expectation import Expectation
 
 _GOODPUT_RATIO: Final = Metric("goodput_ratio")
 _TAIL: Final = 0.025

@@ -10,9 +10,9 @@ from pydantic import Field, StringConstraints
 
 from loadproof.analysis.inert import shortened
 from loadproof.errors import InputError
-from loadproof.scenario.expectation import Expectation, parse_expectation
 from loadproof.scenario.scenario import ExpectationText  # noqa: TC001 - pydantic reads it
 from loadproof.scenario.strict import Strict, read_document, validate
+from loadproof.scenario.thresholds.expectation import Expectation, parse_expectation
 
 if TYPE_CHECKING:
     from loadproof.scenario.mistake import Mistake

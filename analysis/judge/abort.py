@@ -18,7 +18,7 @@ from loadproof.outcome import SETUP
 from loadproof.rundir import files
 from loadproof.rundir.intervals import IntervalsTail
 from loadproof.rundir.rows import USER_TIMES
-from loadproof.scenario.metrics import GOOD
+from loadproof.scenario.thresholds.metrics import GOOD
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from loadproof.plan.phases import PhaseSpan
-    from loadproof.scenario.expectation import Expectation
     from loadproof.scenario.scenario import Scenario, Threshold
+    from loadproof.scenario.thresholds.expectation import Expectation
 
 
 _REPORTED_S: Final = 1.0

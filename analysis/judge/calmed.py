@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from loadproof.analysis.frames.run import Run
     from loadproof.plan.phases import PhaseSpan
-    from loadproof.scenario.expectation import Expectation
+    from loadproof.scenario.thresholds.expectation import Expectation
 
 
 def without(run: Run, seconds: frozenset[int]) -> Run:

@@ -19,8 +19,8 @@ from loadproof.analysis.judge.finding import Finding
 from loadproof.analysis.judge.loadcurve import LoadCurve, load_curve
 from loadproof.plan.evidence import CALM_SECONDS
 from loadproof.plan.phases import calm_before, level
-from loadproof.scenario.expectation import Metric
-from loadproof.scenario.metrics import RESOURCES
+from loadproof.scenario.thresholds.expectation import Metric
+from loadproof.scenario.thresholds.metrics import RESOURCES
 from loadproof.units import counted, format_duration
 
 if TYPE_CHECKING:

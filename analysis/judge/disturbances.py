@@ -27,7 +27,7 @@ from loadproof.analysis.judge.finding import CHECK_LOG, Finding
 from loadproof.analysis.judge.thresholds import verdicts_differ
 from loadproof.histogram import value_at_rank
 from loadproof.rundir.rows import FOLLOWED
-from loadproof.scenario.metrics import GOOD
+from loadproof.scenario.thresholds.metrics import GOOD
 from loadproof.units import format_duration
 
 if TYPE_CHECKING:

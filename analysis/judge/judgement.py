@@ -12,7 +12,7 @@ from loadproof.units import Dimension, counted, format_quantity
 
 if TYPE_CHECKING:
     from loadproof.analysis.estimates.estimate import Estimate
-    from loadproof.scenario.expectation import Expectation
+    from loadproof.scenario.thresholds.expectation import Expectation
 
 TOO_FEW_RUNS: Final = "can't tell a change from noise"
 ONE_RUN_A_SIDE: Final = f"one run on each side {TOO_FEW_RUNS}"

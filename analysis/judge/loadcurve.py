@@ -24,7 +24,7 @@ from loadproof.analysis.judge.thresholds import judge_scope
 from loadproof.analysis.word import Word
 from loadproof.outcome import Outcome
 from loadproof.plan.phases import level
-from loadproof.scenario.expectation import Metric
+from loadproof.scenario.thresholds.expectation import Metric
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from loadproof.analysis.estimates.misses import Misses
     from loadproof.analysis.frames.traffic import Traffic
-    from loadproof.scenario.expectation import Expectation
+    from loadproof.scenario.thresholds.expectation import Expectation
 
 _BY_CHANCE: Final = 0.01
 _MOST: Final = 0.9

@@ -45,8 +45,8 @@ if TYPE_CHECKING:
     from loadproof.analysis.frames.run import Run
     from loadproof.analysis.frames.traffic import Traffic
     from loadproof.analysis.judge.judgement import Expected
-    from loadproof.scenario.expectation import Expectation, Metric
     from loadproof.scenario.scenario import Threshold
+    from loadproof.scenario.thresholds.expectation import Expectation, Metric
 
 _Z: Final = 1.96
 RUN_ESTIMATORS: Final[dict[str, Callable[[Metric, Run, Scope], Estimate | None]]] = {

@@ -20,7 +20,7 @@ from loadproof.analysis.judge.judgement import Compliance, Judgement, deciding_t
 from loadproof.analysis.word import Word
 from loadproof.histogram import LOWER_US, UPPER_US
 from loadproof.plan.evidence import confidence_of_each, poisson_bounds, samples_needed, windows_in
-from loadproof.scenario.expectation import COMPARISONS
+from loadproof.scenario.thresholds.expectation import COMPARISONS
 from loadproof.units import Dimension, format_duration, format_quantity
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from loadproof.analysis.frames.traffic import Traffic
     from loadproof.analysis.judge.judgement import Expected
     from loadproof.plan.phases import PhaseSpan
-    from loadproof.scenario.expectation import Expectation
+    from loadproof.scenario.thresholds.expectation import Expectation
 
 _COMPLIANCE: Final = {Word.PASS: Compliance.KEPT, Word.INCONCLUSIVE: Compliance.UNSURE, Word.FAIL: Compliance.BROKEN}
 

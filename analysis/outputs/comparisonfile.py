@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 
 from loadproof.analysis.compare.comparison import FALSE_ALARMS
 from loadproof.analysis.outputs.jsonmodel import Finite, JsonModel, by, from_
-from loadproof.analysis.outputs.runverdict import UNITS, EstimateJson, FindingJson, ThresholdJson
+from loadproof.analysis.outputs.verdict.runverdict import UNITS, EstimateJson, FindingJson, ThresholdJson
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

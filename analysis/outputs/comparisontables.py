@@ -12,7 +12,7 @@ from rich.text import Text
 from loadproof.analysis.compare.comparedrow import ChangeWord, ComparedRow, scale_of
 from loadproof.analysis.compare.comparison import FALSE_ALARMS
 from loadproof.analysis.compare.conclusion import VERDICTS, conclusion_of, interval_of, signed_text
-from loadproof.analysis.compare.welch import Scale
+from loadproof.analysis.compare.statistics.welch import Scale
 from loadproof.analysis.inert import markdown
 from loadproof.analysis.outputs.tables import STYLES, cells
 from loadproof.errors import escaped

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from loadproof.analysis.compare.changepoints import FEWEST
 from loadproof.analysis.compare.history import RECENT, Trend
-from loadproof.analysis.compare.welch import Scale
-from loadproof.analysis.outputs.concluded import Concluded
+from loadproof.analysis.compare.statistics.changepoints import FEWEST
+from loadproof.analysis.compare.statistics.welch import Scale
+from loadproof.analysis.outputs.ci.concluded import Concluded
+from loadproof.analysis.outputs.ci.junit import HELD, Case
 from loadproof.analysis.outputs.dates import date_text
-from loadproof.analysis.outputs.junit import HELD, Case
 from loadproof.analysis.word import Word
 from loadproof.errors import escaped
 from loadproof.units import counted, format_quantity

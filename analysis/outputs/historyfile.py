@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from loadproof.analysis.compare.history import Trend
-from loadproof.analysis.compare.welch import Scale
+from loadproof.analysis.compare.statistics.welch import Scale
 from loadproof.analysis.inert import markdown
 from loadproof.analysis.outputs.dates import date_text
 from loadproof.analysis.outputs.historyconclusion import (

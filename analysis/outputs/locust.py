@@ -12,12 +12,12 @@ from rich.text import Text
 from loadproof.analysis.estimates.metrics import QUANTILES
 from loadproof.analysis.foreign.locust.caveats import cannot_show
 from loadproof.analysis.foreign.thresholdfile import unwatched_text
-from loadproof.analysis.foreign.turns.turns import find_turns
+from loadproof.analysis.foreign.turningpoints.turningpoints import find_turns
 from loadproof.analysis.inert import markdown, shortened
-from loadproof.analysis.outputs.foreignverdict import CsvVerdictJson
-from loadproof.analysis.outputs.junit import junit_suite, threshold_cases
+from loadproof.analysis.outputs.ci.junit import junit_suite, threshold_cases
 from loadproof.analysis.outputs.tables import markdown_thresholds, terminal_view
-from loadproof.analysis.outputs.verdictfile import NO_VERDICT, OfCsvs, Unjudged
+from loadproof.analysis.outputs.verdict.foreignverdict import CsvVerdictJson
+from loadproof.analysis.outputs.verdict.verdictfile import NO_VERDICT, OfCsvs, Unjudged
 from loadproof.errors import escaped
 from loadproof.rundir import files
 from loadproof.units import Dimension, counted, format_duration, format_quantity
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from loadproof.analysis.foreign.locust.csvfiles import LocustRun
     from loadproof.analysis.foreign.locust.entries import Entry
-    from loadproof.analysis.foreign.locust.locustcsv import LocustRun
-    from loadproof.analysis.foreign.turns.turns import TurnSearch
+    from loadproof.analysis.foreign.turningpoints.turningpoints import TurnSearch
     from loadproof.analysis.judge.verdict import Verdict
 
 INTERVAL: Final = "interval"

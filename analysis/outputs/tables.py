@@ -13,9 +13,9 @@ from loadproof.analysis.estimates.summary import SummaryRow, summary
 from loadproof.analysis.frames.failures import failures
 from loadproof.analysis.inert import markdown
 from loadproof.analysis.judge.judgement import Judgement, interval_text
+from loadproof.analysis.outputs.ci.junit import junit_xml
 from loadproof.analysis.outputs.dates import date_text
-from loadproof.analysis.outputs.junit import junit_xml
-from loadproof.analysis.outputs.verdictfile import audit_json, verdict_json
+from loadproof.analysis.outputs.verdict.verdictfile import audit_json, verdict_json
 from loadproof.analysis.word import Word
 from loadproof.errors import escaped
 from loadproof.rundir import files

@@ -6,10 +6,10 @@ import math
 from typing import TYPE_CHECKING, Any, Final
 
 from loadproof.analysis.compare.conclusion import VERDICTS, Conclusion, conclusion_of
-from loadproof.analysis.compare.equivalence import margin_on
 from loadproof.analysis.compare.shift import Shift, shifts_of
+from loadproof.analysis.compare.statistics.equivalence import margin_on
+from loadproof.analysis.outputs.ci.comparisonresults import concluded_comparison
 from loadproof.analysis.outputs.comparisonfile import ComparisonJson, OfComparison
-from loadproof.analysis.outputs.comparisonresults import concluded_comparison
 from loadproof.analysis.outputs.comparisontables import HEAD, comparison_markdown, facts_of, row_cells
 from loadproof.analysis.outputs.dates import date_text
 from loadproof.analysis.outputs.selftesttext import selftest_note

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from loadproof.analysis.compare.changepoints import FEWEST
 from loadproof.analysis.compare.history import FALSE_ALARMS, RECENT, Trend
+from loadproof.analysis.compare.statistics.changepoints import FEWEST
 from loadproof.analysis.outputs import historyfile
 from loadproof.analysis.outputs.historyconclusion import concluded_history, history_conclusion, run_text
 from loadproof.analysis.outputs.selftesttext import selftest_note

@@ -18,7 +18,7 @@ from loadproof.analysis.outputs.locust import (
     turns_note,
     worst,
 )
-from loadproof.analysis.outputs.verdictfile import NO_VERDICT
+from loadproof.analysis.outputs.verdict.verdictfile import NO_VERDICT
 from loadproof.analysis.report import locustcharts
 from loadproof.analysis.report.page import TEMPLATES, threshold_row
 from loadproof.rundir import files
@@ -27,7 +27,7 @@ from loadproof.units import counted, format_duration
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from loadproof.analysis.foreign.locust.locustcsv import LocustRun
+    from loadproof.analysis.foreign.locust.csvfiles import LocustRun
 
 _MOST_ROWS: Final = 50
 _LONGEST_MESSAGE: Final = 300

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Final
 
 from loadproof.analysis.estimates.metrics import QUANTILES
-from loadproof.analysis.foreign.turns.windows import windows
+from loadproof.analysis.foreign.turningpoints.windows import windows
 from loadproof.analysis.report.drawing import FAINT, LINES, MOST_POINTS, chart, log_durations, right_axes
 
 if TYPE_CHECKING:
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from markupsafe import Markup
     from matplotlib.axes import Axes
 
-    from loadproof.analysis.foreign.locust.locustcsv import LocustRun
-    from loadproof.analysis.foreign.turns.turnlooks import TurningPoint
+    from loadproof.analysis.foreign.locust.csvfiles import LocustRun
+    from loadproof.analysis.foreign.turningpoints.looks import TurningPoint
 
 _NARROWEST_S: Final = 3
 """Workers report to a Locust master every 3 s: narrower windows would show that instead of the load."""

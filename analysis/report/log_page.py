@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Final
 from loadproof.analysis.estimates.overtime import answered, over_time
 from loadproof.analysis.estimates.summary import busiest, summary
 from loadproof.analysis.inert import markdown
-from loadproof.analysis.outputs.foreignverdict import LogVerdictJson
-from loadproof.analysis.outputs.junit import junit_suite, threshold_cases
+from loadproof.analysis.outputs.ci.junit import junit_suite, threshold_cases
 from loadproof.analysis.outputs.tables import markdown_thresholds
-from loadproof.analysis.outputs.verdictfile import OfLog, Unjudged
+from loadproof.analysis.outputs.verdict.foreignverdict import LogVerdictJson
+from loadproof.analysis.outputs.verdict.verdictfile import OfLog, Unjudged
 from loadproof.analysis.report import charts
 from loadproof.analysis.report.page import TEMPLATES, threshold_row
 from loadproof.outcome import Outcome

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from loadproof.analysis.audit.audit import Audited
     from loadproof.analysis.estimates.estimate import Estimate
     from loadproof.analysis.judge.judgement import Judgement
-    from loadproof.scenario.expectation import Expectation
+    from loadproof.scenario.thresholds.expectation import Expectation
 
 TEMPLATES: Final = jinja2.Environment(
     loader=jinja2.PackageLoader("loadproof.analysis.report"),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
-from loadproof.analysis.compare.baseline import differences
+from loadproof.analysis.compare.baseline.baseline import differences
 from loadproof.analysis.estimates.changes import changes
 from loadproof.analysis.estimates.overtime import answered, over_time
 from loadproof.analysis.estimates.summary import SummaryRow, busiest, summary, summary_of_groups
@@ -27,7 +27,7 @@ from loadproof.analysis.report.page import TEMPLATES, audit_row, threshold_row
 from loadproof.histogram import LOWER_US, value_at_rank
 from loadproof.outcome import Outcome
 from loadproof.rundir import files
-from loadproof.scenario.limits import limit_text
+from loadproof.scenario.target.limits import limit_text
 from loadproof.units import Dimension, format_duration, format_quantity
 
 if TYPE_CHECKING:

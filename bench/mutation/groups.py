@@ -45,13 +45,13 @@ GROUPS: Final = {
     "crew": Group(
         (
             *(f"loadproof/generator/crew/{name}.py" for name in ("allotment", "crew", "measuring", "messages")),
-            "loadproof/run/course.py",
-            "loadproof/run/listener.py",
+            "loadproof/run/watching/course.py",
+            "loadproof/run/watching/listener.py",
         ),
         (
             "tests/loadproof/generator",
             "tests/loadproof/recording",
-            "tests/loadproof/run/test_course.py",
+            "tests/loadproof/run/watching/test_course.py",
             *_WHOLE_RUNS,
         ),
         confirms=True,

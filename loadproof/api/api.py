@@ -15,18 +15,18 @@ from loadproof.api.payloads import encode_json
 from loadproof.api.signing import SIGNATURES
 from loadproof.http.headers import FixedHeaders, check_sendable, merged
 from loadproof.http.messages import Request
-from loadproof.scenario.operations import Operation, without_fragment
-from loadproof.scenario.targetauth import fixed_headers
-from loadproof.scenario.targetheaders import resolved_headers
-from loadproof.scenario.usermix import EVADES, USER_AGENT
+from loadproof.scenario.target.auth import fixed_headers
+from loadproof.scenario.target.headers import resolved_headers
+from loadproof.scenario.target.operations import Operation, without_fragment
+from loadproof.scenario.traffic.usermix import EVADES, USER_AGENT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from loadproof.api.bodies import File, Form
     from loadproof.api.calls import Find, Reply
-    from loadproof.scenario.operations import Endpoints
-    from loadproof.scenario.targetauth import Auth
+    from loadproof.scenario.target.auth import Auth
+    from loadproof.scenario.target.operations import Endpoints
 
 _JSON: Final = {"Content-Type": "application/json"}
 _PLACEHOLDER: Final = re.compile(r"\{(\w+)\}")

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from loadproof.api.api import Api, body_fields, update_id_of
 from loadproof.api.payloads import encode_json
 from loadproof.api.signing import SIGNATURES, blanked, downgraded, new_webhook_secret
-from loadproof.scenario.operations import SIGNATURE_HEADERS, PaymentsOperation, SnapshotOperation
+from loadproof.scenario.target.operations import SIGNATURE_HEADERS, PaymentsOperation, SnapshotOperation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from loadproof.api.calls import Call, Reply
-    from loadproof.scenario.operations import Operation
+    from loadproof.scenario.target.operations import Operation
 
 How = Literal[
     "pair",

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from loadproof.http.answers import Answer
     from loadproof.http.messages import Request
-    from loadproof.scenario.operations import Operation
+    from loadproof.scenario.target.operations import Operation
 
     Find = Callable[["Reply"], Any]
     """From a reply to a value in it; whatever it raises means that there is none."""

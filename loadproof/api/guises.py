@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, Final
 from loadproof.api.calls import Call
 from loadproof.http.headers import merged
 from loadproof.http.messages import Request
-from loadproof.scenario.operations import Operation
-from loadproof.scenario.usermix import EVADES, NAMES_A_STRANGER, USER_AGENT
+from loadproof.scenario.target.operations import Operation
+from loadproof.scenario.traffic.usermix import EVADES, NAMES_A_STRANGER, USER_AGENT
 
 if TYPE_CHECKING:
     from random import Random
 
-    from loadproof.scenario.usermix import UserMix
+    from loadproof.scenario.traffic.usermix import UserMix
 
 _NOT_A_FAILURE: Final = [*range(200, 429), 431, 451]
 """Anything that a target may answer for a path that it may not know."""

@@ -14,11 +14,11 @@ from urllib.parse import quote_plus, urlencode, urlsplit
 
 from loadproof.http.headers import unsendable
 from loadproof.http.messages import Request
-from loadproof.scenario.targetauth import AUTHORIZATION, basic_value
+from loadproof.scenario.target.auth import AUTHORIZATION, basic_value
 
 if TYPE_CHECKING:
     from loadproof.http.answers import Answer
-    from loadproof.scenario.targetauth import OAuth2
+    from loadproof.scenario.target.auth import OAuth2
 
 _OK: Final = 200
 _MARGIN_SHARE: Final = 0.25

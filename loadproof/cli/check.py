@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import typer
 
-from loadproof.cli.assignment.preparing import RunOptions, allowed_target, prepare_all
-from loadproof.cli.assignment.running import show_dry_run, tell_ignored_settings
 from loadproof.cli.console.options import (
     DEFAULT_LOCUSTFILES,
     CommandsOption,
@@ -19,8 +17,10 @@ from loadproof.cli.console.options import (
     checked_locustfiles,
     overrides,
 )
+from loadproof.cli.preparation.preparing import RunOptions, allowed_target, prepare_all
+from loadproof.cli.preparation.running import show_dry_run, tell_ignored_settings
 from loadproof.run.locust import CrewOptions
-from loadproof.scenario.targetfile import load_target
+from loadproof.scenario.target.targetfile import load_target
 
 
 def check(

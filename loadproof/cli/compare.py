@@ -64,7 +64,7 @@ def compare(
 ) -> None:
     """Compare two releases by several runs of each."""
     require(JUDGE)
-    from loadproof.analysis.outputs.judged import Judged
+    from loadproof.analysis.outputs.ci.judged import Judged
 
     policy = Policy.of(inconclusive, annotate, notify)
 

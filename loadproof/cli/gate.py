@@ -9,8 +9,6 @@ import typer
 from rich.text import Text
 
 from loadproof.cli import judging
-from loadproof.cli.assignment.preparing import RunOptions, allowed_target, prepare_all
-from loadproof.cli.assignment.running import run_into, tell_ignored_settings
 from loadproof.cli.console.options import (
     DEFAULT_LOCUSTFILES,
     DEFAULT_OUT,
@@ -36,6 +34,8 @@ from loadproof.cli.console.options import (
 )
 from loadproof.cli.console.policy import Policy
 from loadproof.cli.gatebaseline import baseline_runs, beside_baseline, check_comparable, open_judgements
+from loadproof.cli.preparation.preparing import RunOptions, allowed_target, prepare_all
+from loadproof.cli.preparation.running import run_into, tell_ignored_settings
 from loadproof.errors import ExitCode, LoadproofError, OutputError
 from loadproof.run.locust import CrewOptions
 from loadproof.run.machine.extras import JUDGE, require
@@ -43,7 +43,7 @@ from loadproof.run.processes.stopping import StopSignal
 from loadproof.rundir.files import REPORT, SUMMARY, create_run_directory
 
 if TYPE_CHECKING:
-    from loadproof.analysis.outputs.judged import Judged
+    from loadproof.analysis.outputs.ci.judged import Judged
     from loadproof.run.assignment import Assignment
 
 RUNS_BESIDE_BASELINE: Final = 5
@@ -132,7 +132,7 @@ def _run_all(
 
 def _told(gated: list[Judged], unwritten: OutputError | None, directory: Path, policy: Policy) -> ExitCode:
     """Report the result to CI and notification channels; returns the exit code."""
-    from loadproof.analysis.outputs.judged import worst_exit_code, worst_of
+    from loadproof.analysis.outputs.ci.judged import worst_exit_code, worst_of
 
     outcomes = gated if unwritten is None else [*gated, _unwritten(unwritten)]
     policy.tell_all(outcomes, summary=directory / SUMMARY, report=directory / SUMMARY, is_gate=True)
@@ -144,7 +144,7 @@ def _told(gated: list[Judged], unwritten: OutputError | None, directory: Path, p
 
 
 def _show(gated: list[Judged], directory: Path) -> None:
-    from loadproof.analysis.outputs.gate import gate_table
+    from loadproof.analysis.outputs.ci.gate import gate_table
 
     console.print(gate_table(gated))
     for judged in gated:
@@ -155,7 +155,7 @@ def _show(gated: list[Judged], directory: Path) -> None:
 
 def _write(directory: Path, gated: list[Judged], *, lenient: bool) -> OutputError | None:
     """Write the gate's files so far; returns the error if that fails, so that the remaining scenarios still run."""
-    from loadproof.analysis.outputs.gatefile import write_gate
+    from loadproof.analysis.outputs.ci.gatefile import write_gate
 
     try:
         write_gate(directory, gated, lenient=lenient)
@@ -166,14 +166,14 @@ def _write(directory: Path, gated: list[Judged], *, lenient: bool) -> OutputErro
 
 def _unwritten(error: OutputError) -> Judged:
     """The error about the gate's own files as a result, for those who are only notified."""
-    from loadproof.analysis.outputs.judged import Judged
+    from loadproof.analysis.outputs.ci.judged import Judged
 
     return Judged("the gate's files", trouble=str(error), ended_as=ExitCode.INVALID)
 
 
 def _unrun(assignment: Assignment, stop_signal: StopSignal) -> Judged:
     """A scenario that the gate has not reached, and won't reach after a stop signal."""
-    from loadproof.analysis.outputs.judged import Judged
+    from loadproof.analysis.outputs.ci.judged import Judged
 
     code = stop_signal.exit_code if stop_signal else ExitCode.NOTHING_MEASURED
     trouble = f"not run: the gate was {stop_signal.ending}" if stop_signal else "not run yet"
@@ -182,7 +182,7 @@ def _unrun(assignment: Assignment, stop_signal: StopSignal) -> Judged:
 
 def _gated(assignment: Assignment, out: Path, stop_signal: StopSignal, *, is_compared: bool) -> Judged:
     """Run and judge one scenario of a gate; if it can't be measured, the others still are."""
-    from loadproof.analysis.outputs.judged import Judged
+    from loadproof.analysis.outputs.ci.judged import Judged
 
     if stop_signal:
         return _unrun(assignment, stop_signal)

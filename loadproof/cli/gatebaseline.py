@@ -19,7 +19,7 @@ from loadproof.units import counted
 if TYPE_CHECKING:
     from loadproof.analysis.compare.replicates import Replicate
     from loadproof.analysis.judge.judgement import Judgement
-    from loadproof.analysis.outputs.judged import Judged
+    from loadproof.analysis.outputs.ci.judged import Judged
     from loadproof.run.assignment import Assignment
     from loadproof.scenario.scenario import Scenario
 
@@ -39,9 +39,9 @@ def baseline_runs(paths: Sequence[Path], names: Sequence[str]) -> dict[str, list
 
 def check_comparable(assignments: Sequence[Assignment], before: Mapping[str, Sequence[Path]]) -> None:
     """InputError if the planned runs couldn't be compared with the baseline's; checked before an hour is spent."""
+    from loadproof.analysis.compare.baseline.sides import other_machines, other_scenarios
     from loadproof.analysis.compare.comparedrow import ENOUGH_RUNS
     from loadproof.analysis.compare.replicates import Replicate, usable_replicates
-    from loadproof.analysis.compare.sides import other_machines, other_scenarios
 
     problems: dict[Problem, None] = {}
     notes: list[str] = []
@@ -87,7 +87,7 @@ def open_judgements(scenario: Scenario) -> tuple[Judgement, ...]:
 
 def beside_baseline(gated: Sequence[Judged], before: Mapping[str, Sequence[Path]], out: Path) -> list[Judged]:
     """The runs, with thresholds relative to the baseline judged on all of them; then each scenario's comparison."""
-    from loadproof.analysis.outputs.judged import Judged
+    from loadproof.analysis.outputs.ci.judged import Judged
 
     judged, compared = list(gated), []
     for name, paths in before.items():
@@ -109,7 +109,7 @@ def beside_baseline(gated: Sequence[Judged], before: Mapping[str, Sequence[Path]
 
 
 def _compared(baseline: Sequence[Path], candidate: Sequence[Path], out: Path, name: str) -> Judged:
-    from loadproof.analysis.outputs.judged import Judged
+    from loadproof.analysis.outputs.ci.judged import Judged
 
     comparison = comparison_of(baseline, candidate)
     write_comparison(comparison, files.create_run_directory(out, f"compare-{name}"))
@@ -117,7 +117,7 @@ def _compared(baseline: Sequence[Path], candidate: Sequence[Path], out: Path, na
 
 
 def _uncompared(name: str, error: LoadproofError) -> Judged:
-    from loadproof.analysis.outputs.judged import Judged
+    from loadproof.analysis.outputs.ci.judged import Judged
 
     trouble = "; ".join(map(str, error.problems)) or "no runs"
     return Judged(_title(name), trouble=trouble, ended_as=error.exit_code)

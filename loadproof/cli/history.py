@@ -56,9 +56,9 @@ def history(
     least = None if smallest is None else percentage(smallest, "--smallest")
     paths = _runs_of(scenario, _by_scenario(directory))
     from loadproof.analysis.compare.history import history_of
+    from loadproof.analysis.outputs.ci.judged import Judged
     from loadproof.analysis.outputs.historyconclusion import concluded_history
     from loadproof.analysis.outputs.historyfile import history_terminal
-    from loadproof.analysis.outputs.judged import Judged
     from loadproof.analysis.report.history_page import history_files
 
     past = history_of(paths, smallest=least)

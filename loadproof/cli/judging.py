@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from loadproof.analysis.compare.baseline import Baseline
+    from loadproof.analysis.compare.baseline.baseline import Baseline
     from loadproof.analysis.frames.run import Run
     from loadproof.analysis.judge.judgement import Judgement
     from loadproof.analysis.judge.verdict import Verdict
     from loadproof.cli.console.policy import Policy
-    from loadproof.run.watch import Broken
+    from loadproof.run.watching.watch import Broken
     from loadproof.rundir.manifest import Manifest
     from loadproof.scenario.scenario import Scenario
 
@@ -34,7 +34,7 @@ def load_baseline(paths: Sequence[Path] | None, scenario: Scenario) -> Baseline 
     """Load the baseline before the run starts: a wrong one must not cost the run its verdict."""
     if not paths:
         return None
-    from loadproof.analysis.compare.baseline import load_baselines
+    from loadproof.analysis.compare.baseline.baseline import load_baselines
 
     return load_baselines(paths, scenario)
 
@@ -65,7 +65,7 @@ def judge_and_tell(
     run_directory: Path, baseline: Baseline | None, console: Console, policy: Policy, *, ended: Manifest | None = None
 ) -> ExitCode:
     """Judge a run directory, show verdict and report, and send notifications; returns the exit code."""
-    from loadproof.analysis.outputs.judged import Judged
+    from loadproof.analysis.outputs.ci.judged import Judged
 
     run, verdict = judge_and_show(run_directory, baseline, console, ended=ended)
     judged = Judged(run.manifest.scenario.name, run, verdict)
@@ -162,7 +162,7 @@ def holds_csvs(directory: Path) -> bool:
 
 def report_on_csvs(path: Path, thresholds: Path | None, out: Path | None, console: Console, policy: Policy) -> ExitCode:
     """Report on the CSVs with this prefix, with a verdict if there are thresholds; returns the exit code."""
-    from loadproof.analysis.foreign.locust.locustcsv import load_locust_run
+    from loadproof.analysis.foreign.locust.csvfiles import load_locust_run
     from loadproof.analysis.foreign.locust.thresholds import read_csv_thresholds, verdict_on_csvs
     from loadproof.analysis.outputs import locust
     from loadproof.analysis.report.locust_page import write_csv_report
@@ -205,7 +205,7 @@ def _exit_code(name: str, verdict: Verdict | None, report_path: Path, policy: Po
     """The exit code of a report that may have no verdict."""
     if verdict is None:
         return ExitCode.PASS
-    from loadproof.analysis.outputs.judged import Judged
+    from loadproof.analysis.outputs.ci.judged import Judged
 
     judged = Judged(name, verdict=verdict)
     summary = report_path.with_name(report_path.name.replace(files.REPORT, files.SUMMARY))

@@ -7,19 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from loadproof.cli import judging
-from loadproof.cli.assignment.ownlocustfile import (
-    DeadlineOption,
-    DurationOption,
-    ExcludeTagsOption,
-    ExpectOption,
-    OwnLocustfile,
-    OwnLocustfileOption,
-    SpawnRateOption,
-    TagsOption,
-    UsersOption,
-)
-from loadproof.cli.assignment.preparing import RunOptions, allowed_target, prepare
-from loadproof.cli.assignment.running import run_into, show_dry_run, tell_ignored_settings
 from loadproof.cli.console.options import (
     DEFAULT_LOCUSTFILES,
     DEFAULT_OUT,
@@ -48,6 +35,19 @@ from loadproof.cli.console.options import (
     target_option,
 )
 from loadproof.cli.console.policy import Policy
+from loadproof.cli.preparation.ownlocustfile import (
+    DeadlineOption,
+    DurationOption,
+    ExcludeTagsOption,
+    ExpectOption,
+    OwnLocustfile,
+    OwnLocustfileOption,
+    SpawnRateOption,
+    TagsOption,
+    UsersOption,
+)
+from loadproof.cli.preparation.preparing import RunOptions, allowed_target, prepare
+from loadproof.cli.preparation.running import run_into, show_dry_run, tell_ignored_settings
 from loadproof.errors import LoadproofError
 from loadproof.run.locust import CrewOptions
 from loadproof.run.machine.extras import JUDGE, require

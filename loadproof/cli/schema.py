@@ -10,7 +10,7 @@ import typer
 
 from loadproof.run.machine.extras import JUDGE, require
 from loadproof.scenario.scenario import Scenario
-from loadproof.scenario.targetfile import TargetFile
+from loadproof.scenario.target.targetfile import TargetFile
 
 
 def schema(
@@ -26,10 +26,10 @@ def schema(
     if of not in {"scenario", "target"}:
         require(JUDGE)
         from loadproof.analysis.outputs.capacityfile import capacity_schema
+        from loadproof.analysis.outputs.ci.gatefile import gate_schema
         from loadproof.analysis.outputs.comparisonfile import comparison_schema
-        from loadproof.analysis.outputs.gatefile import gate_schema
         from loadproof.analysis.outputs.historyfile import history_schema
-        from loadproof.analysis.outputs.verdictschema import verdict_schema
+        from loadproof.analysis.outputs.verdict.schema import verdict_schema
 
         schemas = {
             "verdict": verdict_schema,

@@ -7,9 +7,6 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from loadproof.cli.assignment.ownlocustfile import OwnLocustfileOption, hosts_named_in
-from loadproof.cli.assignment.preparing import allowed_target
-from loadproof.cli.assignment.running import tell_faults, tell_ignored_settings
 from loadproof.cli.console.options import (
     DEFAULT_LOCUSTFILES,
     HostsOption,
@@ -18,6 +15,9 @@ from loadproof.cli.console.options import (
     checked_locustfiles,
     console,
 )
+from loadproof.cli.preparation.ownlocustfile import OwnLocustfileOption, hosts_named_in
+from loadproof.cli.preparation.preparing import allowed_target
+from loadproof.cli.preparation.running import tell_faults, tell_ignored_settings
 from loadproof.errors import InputError, Problem
 from loadproof.run import webui
 from loadproof.run.machine.extras import API, require

@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from loadproof import variables
-from loadproof.cli.assignment.running import tell_ignored_settings
 from loadproof.cli.console.options import (
     DEFAULT_LOCUSTFILES,
     HostsOption,
@@ -19,6 +18,7 @@ from loadproof.cli.console.options import (
     load_option,
     target_option,
 )
+from loadproof.cli.preparation.running import tell_ignored_settings
 from loadproof.errors import ExitCode
 from loadproof.run.locust import WorkerOptions, work_for
 from loadproof.run.preflight.ownlocustfile import inspect_locustfile

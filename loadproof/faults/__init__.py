@@ -1,1 +1,1 @@
-"""Injects a scenario's faults during a run: makes the target stall, die or slow down."""
+"""The process that injects a scenario's faults: it makes the target stall, die or slow down."""

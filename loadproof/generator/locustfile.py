@@ -19,10 +19,10 @@ from loadproof.generator.crew.crew import LocalCrew, MasterCrew, WorkerCrew
 from loadproof.generator.crew.measuring import look_for_garbage_rarely
 from loadproof.generator.crew.sockets import SocketKeys, watch_strangers
 from loadproof.generator.dispatch import dispatcher, shape
-from loadproof.generator.foreign.following import follow_strangers
-from loadproof.generator.foreign.targetterms import hand_terms
 from loadproof.generator.guards.lastwords import say_who_ends_it
 from loadproof.generator.guards.raised import Raised
+from loadproof.generator.plainlocust.following import follow_strangers
+from loadproof.generator.plainlocust.targetterms import hand_terms
 from loadproof.internals.locust import keep_default_arguments, master_socket, prepare_sockets, take_stop_button
 from loadproof.internals.locustevents import end_with, mask_events, tell_exceptions
 from loadproof.recording.announcements import StopAsked, StrangerRefused

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from loadproof.plan.phases import PhaseSpan
-    from loadproof.scenario.limits import Written
-    from loadproof.scenario.operations import Endpoints
     from loadproof.scenario.scenario import Scenario
+    from loadproof.scenario.target.limits import Written
+    from loadproof.scenario.target.operations import Endpoints
 
 DETECTING: Final = ("ledger", "webhooks", "backup")
 """Audits that look for losses; `detects` says how rare a loss they have to find."""

@@ -16,7 +16,7 @@ from loadproof.plan.evidence import (
 from loadproof.plan.phases import plan_phases
 from loadproof.plan.recoverability import too_seldom, unrecoverable
 from loadproof.plan.windows import shares_of_windows
-from loadproof.scenario.metrics import RESOURCES
+from loadproof.scenario.thresholds.metrics import RESOURCES
 from loadproof.units import Dimension
 
 if TYPE_CHECKING:

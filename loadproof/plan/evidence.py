@@ -7,14 +7,14 @@ from dataclasses import replace
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, Final
 
-from loadproof.scenario.expectation import Metric
-from loadproof.scenario.metrics import RESOURCES
+from loadproof.scenario.thresholds.expectation import Metric
+from loadproof.scenario.thresholds.metrics import RESOURCES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from loadproof.plan.phases import PhaseSpan
-    from loadproof.scenario.expectation import Expectation
+    from loadproof.scenario.thresholds.expectation import Expectation
 
 
 CALM_SECONDS: Final = 10

@@ -11,7 +11,7 @@ import numpy as np
 from loadproof.plan.arrivals import ArrivalPlan
 from loadproof.plan.clients import clients_of
 from loadproof.plan.shares import apportion
-from loadproof.scenario.limits import declared, limit_text
+from loadproof.scenario.target.limits import declared, limit_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from loadproof.plan.phases import PhaseSpan
-    from loadproof.scenario.limits import DeclaredLimit, Written
     from loadproof.scenario.scenario import Scenario
+    from loadproof.scenario.target.limits import DeclaredLimit, Written
 
 _OFFSETS: Final = (0.0, 0.25, 0.5, 0.75, 0.999)
 """Fractions of their pace at which closed-model users start; these represent all of them."""

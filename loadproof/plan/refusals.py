@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from loadproof.errors import Problem
-from loadproof.scenario.contradictions import expects_goodput, refusals_break
+from loadproof.scenario.contradictions.contradictions import expects_goodput, refusals_break
 from loadproof.units import Dimension
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from loadproof.outcome import Outcome
-from loadproof.scenario.phase import Phase
+from loadproof.scenario.traffic.phase import Phase
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

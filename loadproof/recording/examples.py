@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from loadproof.http.messages import Request
-    from loadproof.scenario.masking import Masker
+    from loadproof.scenario.masking.masking import Masker
 
 MOST_KINDS: Final = 50
 """Kinds of error with an example; a target that words each error differently must not fill the disk."""

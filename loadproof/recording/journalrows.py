@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from loadproof.plan.pacing import Due
     from loadproof.plan.phases import PhaseSpan
-    from loadproof.scenario.masking import Masker
+    from loadproof.scenario.masking.masking import Masker
 
 Words = Mapping[str, Any]
 MOST_HELD: Final = 100_000

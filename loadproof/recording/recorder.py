@@ -21,7 +21,7 @@ from loadproof.recording.usertime import UserTime
 from loadproof.rundir.rows import (
     IntervalRow,
 )
-from loadproof.scenario.masking import NOTHING_SECRET
+from loadproof.scenario.masking.masking import NOTHING_SECRET
 
 if TYPE_CHECKING:
     from loadproof.http.messages import Request, Timing
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from loadproof.recording.journalrows import EndedRequest
     from loadproof.recording.locuststats import LocustStatistics
     from loadproof.recording.second import Kind, Moments, Tables
-    from loadproof.scenario.masking import Masker
+    from loadproof.scenario.masking.masking import Masker
 
 _PROBE_S: Final = 0.05
 """How often the event loop's delay is measured."""

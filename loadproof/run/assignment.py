@@ -13,14 +13,14 @@ from loadproof.run.machine import environment
 from loadproof.run.target.embedded import deliberate_faults
 from loadproof.run.target.reference import AUDITED, is_asked
 from loadproof.rundir.manifest import USERS_CODE, Manifest, TargetFacts
-from loadproof.scenario.operations import Endpoints
-from loadproof.scenario.targetway import trust_of
+from loadproof.scenario.target.operations import Endpoints
+from loadproof.scenario.target.way import trust_of
 
 if TYPE_CHECKING:
     from loadproof.run.locust import CrewOptions
-    from loadproof.scenario.limits import Written
     from loadproof.scenario.scenario import Scenario
-    from loadproof.scenario.targetfile import TargetFile
+    from loadproof.scenario.target.limits import Written
+    from loadproof.scenario.target.targetfile import TargetFile
 
 
 @dataclass(frozen=True)

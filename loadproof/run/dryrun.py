@@ -14,7 +14,7 @@ from loadproof.generator.inspection.dryrequest import DryRequest
 from loadproof.run.assignment import Assignment, new_manifest
 from loadproof.run.processes import children
 from loadproof.run.target.reference import reference_target
-from loadproof.scenario.targetvariables import permissions_of
+from loadproof.scenario.target.variables import permissions_of
 
 
 def dry_run(assignment: Assignment) -> list[DryRequest]:

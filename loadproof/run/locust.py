@@ -23,7 +23,7 @@ from loadproof.run.processes import children
 from loadproof.run.processes.maskedlog import mask_file
 from loadproof.run.secret import new_crew_secret
 from loadproof.rundir import files
-from loadproof.scenario.targetvariables import masker_of, permissions_of, secret_variables
+from loadproof.scenario.target.variables import masker_of, permissions_of, secret_variables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -24,7 +24,7 @@ from loadproof.errors import InputError, Problem
 from loadproof.http.blocking import BlockingConnection
 from loadproof.http.messages import Request, RequestTimeouts, Timing, TransportError
 from loadproof.http.origin import Origin
-from loadproof.scenario.masking import Masker
+from loadproof.scenario.masking.masking import Masker
 from loadproof.scenario.safety import check_base_url
 from loadproof.users.retryafter import retry_after_s
 

@@ -16,7 +16,6 @@ from loadproof.errors import OutputError, Problem
 from loadproof.run import locust
 from loadproof.run.assignment import Assignment, new_manifest
 from loadproof.run.audits.auditing import audited
-from loadproof.run.course import FINAL_ENDINGS
 from loadproof.run.faults.commands import commands_of
 from loadproof.run.faults.faults import faults_of
 from loadproof.run.machine.openfiles import allow_open_files, connections_needed
@@ -25,7 +24,8 @@ from loadproof.run.processes import children
 from loadproof.run.processes.stopping import UnheededStopError
 from loadproof.run.shipped import scenario_file
 from loadproof.run.target.reference import reference_target
-from loadproof.run.watch import Broken, Watch, stop_patience_s, with_ending
+from loadproof.run.watching.course import FINAL_ENDINGS
+from loadproof.run.watching.watch import Broken, Watch, stop_patience_s, with_ending
 from loadproof.rundir import files
 from loadproof.rundir.manifest import Manifest, read_manifest, write_manifest
 
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
     from loadproof.run.faults.faults import Faults
     from loadproof.run.processes.stopping import StopSignal
-    from loadproof.run.progress import Progress
     from loadproof.run.target.embedded import EmbeddedTarget
+    from loadproof.run.watching.progress import Progress
     from loadproof.rundir.manifest import TargetFacts
 
 _WATCHING_NICENESS: Final = 10

@@ -17,13 +17,13 @@ from loadproof.run.machine.ports import LOOPBACK
 from loadproof.run.processes import children
 from loadproof.run.target.embedded import embedded_target, targets_directory
 from loadproof.scenario.safety import permit
-from loadproof.scenario.targetvariables import permissions_of
+from loadproof.scenario.target.variables import permissions_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from loadproof.run.processes.stopping import StopSignal
-    from loadproof.scenario.targetfile import TargetFile
+    from loadproof.scenario.target.targetfile import TargetFile
 
 _STOP_POLL_S: Final = 0.2
 _ACCOUNTS: Final = 240_000

@@ -11,12 +11,12 @@ from pydantic import Field, ValidationError
 from loadproof.errors import OutputError, Problem, RunDirectoryError
 from loadproof.plan.phases import PhaseSpan  # noqa: TC001 - pydantic resolves it
 from loadproof.rundir.files import MANIFEST, overwrite, write_whole
-from loadproof.scenario.limits import Access, DeclaredLimit, Limit, declared, embedded_access, embedded_limits
-from loadproof.scenario.operations import Endpoints
 from loadproof.scenario.scenario import Scenario  # noqa: TC001 - pydantic resolves it
 from loadproof.scenario.strict import Strict
-from loadproof.scenario.targetauth import Auth  # noqa: TC001 - pydantic resolves it
-from loadproof.scenario.targetway import TlsSettings  # noqa: TC001 - pydantic resolves it
+from loadproof.scenario.target.auth import Auth  # noqa: TC001 - pydantic resolves it
+from loadproof.scenario.target.limits import Access, DeclaredLimit, Limit, declared, embedded_access, embedded_limits
+from loadproof.scenario.target.operations import Endpoints
+from loadproof.scenario.target.way import TlsSettings  # noqa: TC001 - pydantic resolves it
 
 FORMAT: Final = 1
 USERS_CODE: Final = "users' code"

@@ -9,8 +9,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from loadproof.scenario.commands import BACKUP
 from loadproof.scenario.strict import Bandwidth, Duration, Name, Share, Strict
+from loadproof.scenario.target.commands import BACKUP
 
 _Bytes = Annotated[int, Field(ge=1, le=1_000_000_000)]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from loadproof.errors import InputError, Problem
-from loadproof.scenario.contradictions import contradictions
+from loadproof.scenario.contradictions.contradictions import contradictions
 from loadproof.scenario.document import Document, parse_scalar, parse_yaml
 from loadproof.scenario.scenario import Scenario
 from loadproof.scenario.strict import read_document, validate

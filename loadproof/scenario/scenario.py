@@ -21,16 +21,16 @@ from pydantic import (
 )
 
 from loadproof.outcome import Outcome
-from loadproof.scenario.auditthreshold import ONE_IN, Audit, AuditThreshold
-from loadproof.scenario.expectation import Expectation, parse_expectation
 from loadproof.scenario.faults import Fault  # noqa: TC001 - pydantic resolves it
-from loadproof.scenario.feeder import Feeder  # noqa: TC001 - pydantic resolves it
-from loadproof.scenario.phase import Phase, Users  # noqa: TC001 - pydantic resolves them
-from loadproof.scenario.retries import Retries  # noqa: TC001 - pydantic resolves it
 from loadproof.scenario.settings import Settings
 from loadproof.scenario.strict import Duration, Name, Share, Strict
-from loadproof.scenario.usermix import UserMix
-from loadproof.scenario.writtenname import written_name
+from loadproof.scenario.thresholds.audit import ONE_IN, Audit, AuditThreshold
+from loadproof.scenario.thresholds.expectation import Expectation, parse_expectation
+from loadproof.scenario.traffic.feeder import Feeder  # noqa: TC001 - pydantic resolves it
+from loadproof.scenario.traffic.phase import Phase, Users  # noqa: TC001 - pydantic resolves them
+from loadproof.scenario.traffic.retries import Retries  # noqa: TC001 - pydantic resolves it
+from loadproof.scenario.traffic.usermix import UserMix
+from loadproof.scenario.traffic.writtenname import written_name
 
 RequestName = Annotated[str, StringConstraints(min_length=1, max_length=300, pattern=r"^\S(.*\S)?$")]
 """Any name that a locustfile may give, like '/users/[id]' or 'GET /cart'."""

@@ -13,8 +13,8 @@ from loadproof.http.connection import Connection
 from loadproof.http.messages import RequestTimeouts
 from loadproof.http.origin import Origin
 from loadproof.plan.clients import SHARED, Client, make_client, marks_of, own_address
-from loadproof.scenario.targetvariables import check_hosts
-from loadproof.scenario.targetway import way_of
+from loadproof.scenario.target.variables import check_hosts
+from loadproof.scenario.target.way import way_of
 from loadproof.users.retryafter import PromiseTracker
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from loadproof.scenario.targetauth import AUTHORIZATION
+from loadproof.scenario.target.auth import AUTHORIZATION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from loadproof.plan.clients import Client
-    from loadproof.scenario.feeder import Feeder, Row
+    from loadproof.scenario.traffic.feeder import Feeder, Row
 
 
 class Feed:

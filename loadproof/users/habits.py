@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from loadproof.plan.phases import PhaseSpan
 from loadproof.scenario.scenario import DEFAULT_MIX, HeaderClients, Scenario, Timeouts
-from loadproof.scenario.usermix import UserMix
+from loadproof.scenario.traffic.usermix import UserMix
 
 if TYPE_CHECKING:
-    from loadproof.scenario.retries import Retries
+    from loadproof.scenario.traffic.retries import Retries
 
 _PACE_BESIDE_THE_MIX_S: Final = 1.0
 

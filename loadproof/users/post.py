@@ -17,7 +17,7 @@ from loadproof.users.workload import REFERENCE, Workload, masks_of
 if TYPE_CHECKING:
     from loadproof.recording.clock import Clock
     from loadproof.rundir.manifest import Manifest
-    from loadproof.scenario.masking import Masker
+    from loadproof.scenario.masking.masking import Masker
     from loadproof.users.clients import Connect
 
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from loadproof.http.answers import Answer
     from loadproof.plan.clients import Client
     from loadproof.plan.pacing import Due
-    from loadproof.scenario.retries import Retries
+    from loadproof.scenario.traffic.retries import Retries
     from loadproof.users.credentials import Credential
 
 _FIRST_BACK_OFF_S: Final = 1.0

@@ -18,8 +18,8 @@ from loadproof.api.tokens import NoTokenError, origin_of, read_token, token_requ
 from loadproof.errors import Problem, TargetError
 from loadproof.plan.pacing import Due
 from loadproof.rundir.rows import TOKEN
-from loadproof.scenario.operations import Operation
-from loadproof.scenario.targetauth import token_url_of
+from loadproof.scenario.target.auth import token_url_of
+from loadproof.scenario.target.operations import Operation
 from loadproof.users.credentials import Credential
 from loadproof.users.judging import UnexpectedAnswerError
 from loadproof.users.post import THIS_PROCESS, Post
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from loadproof.api.calls import Reply
     from loadproof.api.tokens import Token
     from loadproof.http.answers import Answer
-    from loadproof.scenario.targetauth import OAuth2
+    from loadproof.scenario.target.auth import OAuth2
 
 _FIRST_PAUSE_S: Final = 1.0
 _LONGEST_PAUSE_S: Final = 30.0

@@ -8,7 +8,7 @@ from loadproof.http.messages import WantError
 from loadproof.outcome import Outcome
 
 if TYPE_CHECKING:
-    from loadproof.scenario.retries import Retries
+    from loadproof.scenario.traffic.retries import Retries
 
 
 class Tries:

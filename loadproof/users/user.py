@@ -11,7 +11,7 @@ from uuid import UUID
 from locust import User
 
 from loadproof.plan.pacing import Due
-from loadproof.scenario.targetauth import AUTHORIZATION
+from loadproof.scenario.target.auth import AUTHORIZATION
 from loadproof.users import entrance
 from loadproof.users.judging import expect
 from loadproof.users.logins import Login
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from loadproof.api.calls import Call, Reply
     from loadproof.api.guises import Guise
     from loadproof.plan.clients import Client
-    from loadproof.scenario.feeder import Row
     from loadproof.scenario.scenario import Scenario
+    from loadproof.scenario.traffic.feeder import Row
     from loadproof.users.credentials import Credential
     from loadproof.users.feeders import Feed
     from loadproof.users.tries import Tries

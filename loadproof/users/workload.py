@@ -15,8 +15,8 @@ from loadproof.plan.pacing import NEVER, Due, next_due
 from loadproof.plan.phases import falls_of, phase_at, plan_phases, step_ahead, steps_of
 from loadproof.recording.clock import SYSTEM_CLOCK
 from loadproof.rundir.manifest import TargetFacts
-from loadproof.scenario.feeder import read_rows
-from loadproof.scenario.targetvariables import masker_of, secret_variables
+from loadproof.scenario.target.variables import masker_of, secret_variables
+from loadproof.scenario.traffic.feeder import read_rows
 from loadproof.users.clients import Clients
 from loadproof.users.feeders import Feed
 from loadproof.users.groups import Groups
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from loadproof.recording.clock import Clock
     from loadproof.recording.requestlistener import RequestListener
-    from loadproof.scenario.masking import Masker
+    from loadproof.scenario.masking.masking import Masker
     from loadproof.scenario.scenario import Scenario
     from loadproof.users.clients import Connect
     from loadproof.users.credentials import Credential

@@ -14,15 +14,15 @@ from payments_api.backups.application import CONTENTS
 from payments_api.backups.deadline import deadline
 from payments_api.backups.mistakes import BackupError, WrongInputError, reason
 from payments_api.backups.options import BACKUP_VARIABLES, read_backup_options
-from payments_api.backups.places import backups_in, open_place
 from payments_api.backups.restoring import check_backup, choose, restore
+from payments_api.backups.storage.places import backups_in, open_place
 from payments_api.backups.taking import take_backup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from payments_api.backups.manifest import Manifest
-    from payments_api.backups.places import Place
+    from payments_api.backups.storage.places import Place
 
 _TIMEOUT: Final = "BACKUP_TIMEOUT_S"
 _LONGEST_S: Final = 86_400

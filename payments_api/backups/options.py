@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from payments_api.backups.mistakes import WrongInputError
-from payments_api.backups.places import open_place
-from payments_api.backups.retention import Keep
+from payments_api.backups.storage.places import open_place
+from payments_api.backups.storage.retention import Keep
 
 BACKUP_VARIABLES: Final[dict[str, tuple[str, str]]] = {
     "BACKUP_TO": ("", "directory, or s3://bucket/prefix, for daily backups; none if empty"),

@@ -10,21 +10,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from payments_api.backups.application import SCHEMA_VERSION
-from payments_api.backups.booting import prove_by_boot
-from payments_api.backups.checking import check_ledger
-from payments_api.backups.copying import sync
-from payments_api.backups.locking import lock_of, locked
+from payments_api.backups.disk.copying import sync
+from payments_api.backups.disk.locking import lock_of, locked
+from payments_api.backups.disk.owners import give_to_owner
+from payments_api.backups.disk.packing import check_hash, unpack
+from payments_api.backups.disk.workshop import disk_errors, workshop_of
 from payments_api.backups.manifest import FUTURE, MANIFEST_SUFFIX, PAYLOAD_SUFFIX, BackupName, Manifest, parse_manifest
 from payments_api.backups.mistakes import BackupError, UnusableError, WrongInputError, reason
-from payments_api.backups.owners import give_to_owner
-from payments_api.backups.packing import check_hash, unpack
-from payments_api.backups.places import backups_in, backups_of_ledger
-from payments_api.backups.workshop import disk_errors, workshop_of
+from payments_api.backups.proof.booting import prove_by_boot
+from payments_api.backups.proof.checking import check_ledger
+from payments_api.backups.storage.places import backups_in, backups_of_ledger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from payments_api.backups.places import Place
+    from payments_api.backups.storage.places import Place
 
 _BESIDE = ("", "-wal", "-shm", "-journal")
 """Suffixes of a database's files: a leftover log would be replayed into the restored database."""

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from payments_api.backups.checking import check_ledger, ledger_id_of, schema_of
-from payments_api.backups.copying import copy_database, size_of
-from payments_api.backups.locking import lock_of, locked
+from payments_api.backups.disk.copying import copy_database, size_of
+from payments_api.backups.disk.locking import lock_of, locked
+from payments_api.backups.disk.packing import hash_file, pack
+from payments_api.backups.disk.workshop import disk_errors, workshop_of
 from payments_api.backups.manifest import (
     MANIFEST_SUFFIX,
     PAYLOAD_SUFFIX,
@@ -22,17 +23,16 @@ from payments_api.backups.manifest import (
     stem_of,
 )
 from payments_api.backups.mistakes import BackupError, UnusableError
-from payments_api.backups.packing import hash_file, pack
-from payments_api.backups.places import backups_of_ledger, unfinished_in
-from payments_api.backups.retention import Keep, to_delete
-from payments_api.backups.unsound import keep_unsound
-from payments_api.backups.workshop import disk_errors, workshop_of
+from payments_api.backups.proof.checking import check_ledger, ledger_id_of, schema_of
+from payments_api.backups.storage.places import backups_of_ledger, unfinished_in
+from payments_api.backups.storage.retention import Keep, to_delete
+from payments_api.backups.storage.unsound import keep_unsound
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from payments_api.backups.places import Place
+    from payments_api.backups.storage.places import Place
 
 _RESERVE_BYTES: Final = 16 << 20
 """Space to leave free for the live database on the same disk: payments fail if it can't grow."""

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 from payments_api.mutants.mutant import Replace, mutant
 from payments_api.protection.client import Client, Clients
 from payments_api.protection.limits import Decision, Limits
-from payments_api.protection.localwindows import LocalWindows
 from payments_api.protection.middleware import ProtectionMiddleware
+from payments_api.protection.stores.localwindows import LocalWindows
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from typing import Final
 
 from payments_api.mutants.mutant import Replace, mutant
-from payments_api.protection.localwindows import LocalWindows
+from payments_api.protection.stores.localwindows import LocalWindows
 
 _ROUND_TRIP_S: Final = 0.005
 """To a remote store."""

@@ -6,9 +6,9 @@ from typing import Any, Final
 
 from payments_api.mutants.mutant import Replace, mutant
 from payments_api.protection import protection
-from payments_api.protection.fallback import FallbackStore, SharedStore
-from payments_api.protection.redisconnection import RedisConnection
-from payments_api.protection.stores import Standing, Store
+from payments_api.protection.stores.fallback import FallbackStore, SharedStore
+from payments_api.protection.stores.redisconnection import RedisConnection
+from payments_api.protection.stores.stores import Standing, Store
 
 _DAY_S: Final = 86_400.0
 

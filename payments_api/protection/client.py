@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from payments_api.protection.networks import Address, NetworkSet, plain
+from payments_api.protection.lists.networks import Address, NetworkSet, plain
 
 if TYPE_CHECKING:
     from starlette.types import Scope

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from payments_api.protection.metrics import ProtectionMetrics
-    from payments_api.protection.stores import Standing, Store
+    from payments_api.protection.stores.stores import Standing, Store
 
 
 class Decision(NamedTuple):

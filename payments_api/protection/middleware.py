@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from payments_api.protection.answers.ratelimitheaders import Header, state_header
+from payments_api.protection.answers.repeating import Repeating
 from payments_api.protection.paths import path_of
-from payments_api.protection.ratelimitheaders import Header, state_header
-from payments_api.protection.repeating import Repeating
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send

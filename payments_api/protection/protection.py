@@ -9,21 +9,21 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from payments_api.protection.bots import BotRules, parse_rules
+from payments_api.protection.answers.ratelimitheaders import policy_header
+from payments_api.protection.answers.refusals import Refusal
 from payments_api.protection.client import Clients
-from payments_api.protection.eviction import EvictionWatch
-from payments_api.protection.fallback import FallbackStore, SharedStore
 from payments_api.protection.limits import Limits
+from payments_api.protection.lists.bots import BotRules, parse_rules
+from payments_api.protection.lists.networks import Address, NetworkSet, parse_allowed, parse_networks
+from payments_api.protection.lists.reloading import ReloadedFile, Watcher
 from payments_api.protection.metrics import ProtectionMetrics
-from payments_api.protection.networks import Address, NetworkSet, parse_allowed, parse_networks
 from payments_api.protection.optionchecks import check_options
 from payments_api.protection.options import Options, bots_file
 from payments_api.protection.paths import Places
-from payments_api.protection.ratelimitheaders import policy_header
-from payments_api.protection.refusals import Refusal
-from payments_api.protection.reloading import ReloadedFile, Watcher
 from payments_api.protection.reporting import OnProblem, Reporter
-from payments_api.protection.stores import LocalStore, Store
+from payments_api.protection.stores.eviction import EvictionWatch
+from payments_api.protection.stores.fallback import FallbackStore, SharedStore
+from payments_api.protection.stores.stores import LocalStore, Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -175,9 +175,9 @@ class Protection:
     def _shared_store(self, options: Options, local: LocalStore) -> SharedStore:
         # Imported here because each library is only needed if its store is used.
         if options.limiter == "slowapi":
-            from payments_api.protection.slowapistore import SlowapiStore
+            from payments_api.protection.stores.slowapistore import SlowapiStore
 
             return SlowapiStore(options, local.penalties)
-        from payments_api.protection.redisstore import RedisStore
+        from payments_api.protection.stores.redisstore import RedisStore
 
         return RedisStore(options.limits, options.penalty, options.redis_url, options.redis_timeout_s)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from loadproof.analysis.foreign.locust.locustcsv import load_locust_run
+from loadproof.analysis.foreign.locust.csvfiles import load_locust_run
 from loadproof.analysis.foreign.locust.thresholds import read_csv_thresholds
 from loadproof.analysis.foreign.locust.thresholds import verdict_on_csvs as decide_on_csvs
 from loadproof.analysis.frames.run import load_run

@@ -20,7 +20,7 @@ from docs.make_sample import fingerprint
 from loadproof.analysis.frames.run import load_run
 from loadproof.analysis.judge.verdict import verdict_on_run
 from loadproof.analysis.outputs.tables import terminal_view
-from loadproof.analysis.outputs.verdictschema import verdict_schema
+from loadproof.analysis.outputs.verdict.schema import verdict_schema
 from loadproof.analysis.report.run_page import run_files
 from loadproof.outcome import UNSENT, Outcome
 from loadproof.plan.decidability import undecidable
@@ -30,10 +30,10 @@ from loadproof.rundir import files
 from loadproof.rundir.rows import COUNTERS, HISTOGRAMS, USER_TIMES, JournalRow
 from loadproof.scenario.document import parse_yaml
 from loadproof.scenario.loading import load_scenario
-from loadproof.scenario.metrics import METRICS
 from loadproof.scenario.scenario import Scenario
 from loadproof.scenario.settings import Penalties, Settings
-from loadproof.scenario.targetfile import TargetFile
+from loadproof.scenario.target.targetfile import TargetFile
+from loadproof.scenario.thresholds.metrics import METRICS
 from tests.commands import ROOT, SHIPPED, in_process
 
 DOCUMENTS = [

@@ -19,8 +19,8 @@ from loadproof.analysis.estimates.scope import tally
 from loadproof.analysis.frames.journal import load_journal
 from loadproof.analysis.frames.run import load_run
 from loadproof.histogram import MIDPOINT_US
-from loadproof.run import watch
 from loadproof.run.machine.ports import free_port
+from loadproof.run.watching import watch
 from loadproof.rundir import files
 from loadproof.rundir.manifest import read_manifest
 from tests.commands import ENDLESS, ROOT, Background, found, in_process, only_run, scenario_file, word_of

@@ -15,7 +15,7 @@ import requests
 from loadproof.run.machine.ports import free_port
 from tests.commands import ROOT
 from tests.containers import IMAGE, docker, need_engine
-from tests.payments_api.backups.storage import Storage, running_storage
+from tests.payments_api.backups.storage.storage import Storage, running_storage
 
 FLY = tomllib.loads((ROOT / "deploy/fly/fly.toml").read_text(encoding="utf-8"))
 README = (ROOT / "deploy/fly/README.md").read_text(encoding="utf-8")

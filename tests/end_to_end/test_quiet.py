@@ -12,7 +12,7 @@ import pytest
 
 from loadproof.analysis.frames.run import load_run
 from loadproof.analysis.judge.verdict import verdict_on_run
-from loadproof.analysis.outputs.verdictfile import verdict_json
+from loadproof.analysis.outputs.verdict.verdictfile import verdict_json
 from loadproof.rundir import files
 from simulation.rundirs import write_run
 from tests import quiet

@@ -14,7 +14,7 @@ import pytest
 
 from loadproof.analysis.judge.abort import AbortWatch
 from loadproof.cli import judging
-from loadproof.run import progress
+from loadproof.run.watching import progress
 from loadproof.rundir.manifest import read_manifest
 from tests.commands import ENDLESS, in_process, only_run, scenario_file
 

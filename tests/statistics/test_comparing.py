@@ -7,11 +7,11 @@ import pytest
 
 from loadproof.analysis.compare.comparedrow import ChangeWord
 from loadproof.analysis.compare.comparison import FALSE_ALARMS
-from loadproof.analysis.compare.equivalence import LEVEL, is_equivalent
-from loadproof.analysis.compare.power import POWER, detectable, runs_to_decide
 from loadproof.analysis.compare.replicates import ALL_ENDPOINTS
 from loadproof.analysis.compare.shift import shift_of
-from loadproof.analysis.compare.welch import change
+from loadproof.analysis.compare.statistics.equivalence import LEVEL, is_equivalent
+from loadproof.analysis.compare.statistics.power import POWER, detectable, runs_to_decide
+from loadproof.analysis.compare.statistics.welch import change
 from simulation.comparisons import alarms_of_welch, words_of
 from simulation.releases import PHASE, Noise, release
 from tests.profiles import fewest_by_chance, most_by_chance, simulations

@@ -8,7 +8,7 @@ import pytest
 from loadproof.analysis.estimates.drift import drift_in
 from loadproof.analysis.judge.thresholds import judge_threshold
 from loadproof.analysis.word import Word
-from loadproof.scenario.expectation import parse_expectation
+from loadproof.scenario.thresholds.expectation import parse_expectation
 from simulation.soak import SCOPE, SECONDS, soaked
 from simulation.traffic import autocorrelated
 from tests.profiles import IS_FULL, most_by_chance, simulations

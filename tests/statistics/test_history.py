@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from loadproof.analysis.compare.changepoints import best_p, changes_in
 from loadproof.analysis.compare.history import FALSE_ALARMS, largest_p
+from loadproof.analysis.compare.statistics.changepoints import best_p, changes_in
 from simulation.traffic import autocorrelated
 from tests.profiles import IS_FULL, fewest_by_chance, most_by_chance, simulations
 

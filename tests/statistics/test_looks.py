@@ -7,9 +7,9 @@ from functools import cache
 import numpy as np
 import pytest
 
-from loadproof.analysis.compare.looks import changed, nominal_levels
-from loadproof.analysis.compare.sequential import FAMILY_ALPHA
-from loadproof.analysis.compare.welch import change
+from loadproof.analysis.compare.duel.sequential import FAMILY_ALPHA
+from loadproof.analysis.compare.statistics.looks import changed, nominal_levels
+from loadproof.analysis.compare.statistics.welch import change
 from simulation.duels import Truth, changes_in, duels
 from tests.profiles import fewest_by_chance, most_by_chance, simulations
 

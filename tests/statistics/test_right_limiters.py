@@ -17,8 +17,8 @@ from loadproof.analysis.audit.limits.limits import audit_limits
 from loadproof.analysis.audit.limits.refusals import Before
 from loadproof.analysis.word import Word
 from loadproof.rundir.rows import ANSWER_DATE
-from loadproof.scenario.limits import DeclaredLimit
 from loadproof.scenario.settings import Penalties
+from loadproof.scenario.target.limits import DeclaredLimit
 from simulation.limiters import (
     AlignedWindow,
     FixedWindow,

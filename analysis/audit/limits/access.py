@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from loadproof.analysis.audit.audit import MOST_ROWS, Evidence, Offence, promise_word
-from loadproof.scenario.usermix import USER_AGENT
+from loadproof.scenario.traffic.usermix import USER_AGENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from loadproof.scenario.limits import Access, DeclaredLimit
+    from loadproof.scenario.target.limits import Access, DeclaredLimit
 
 NEEDED: Final = 10
 _REMEDY: Final = "let users come from such `addresses`, or with such `user_agents`, and more often than limits allow"

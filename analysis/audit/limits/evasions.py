@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from loadproof.scenario.usermix import EVADES
+from loadproof.scenario.traffic.usermix import EVADES
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from loadproof.scenario.limits import DeclaredLimit
+    from loadproof.scenario.target.limits import DeclaredLimit
 
 _NO_BYPASS: Final = "no bypass"
 _PROMISES: Final = {

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from loadproof.analysis.audit.limits.windows import FixedWindows
-    from loadproof.scenario.limits import DeclaredLimit
+    from loadproof.scenario.target.limits import DeclaredLimit
 
 _CLOSE: Final = 1e-3
 """In requests: the error of adding up floats."""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from loadproof.analysis.audit.limits.remaining import Left
     from loadproof.analysis.audit.limits.timeline import Line
     from loadproof.analysis.audit.limits.windows import FixedWindows
-    from loadproof.scenario.limits import DeclaredLimit
+    from loadproof.scenario.target.limits import DeclaredLimit
 
 _ITEM: Final = re.compile(
     r'(?P<name>"[^"\\]*"|[A-Za-z*][\w!#$%&\'*+.^`|~:/-]*|(?P<amount>\d+))'

@@ -32,7 +32,7 @@ from loadproof.analysis.audit.limits.refusals import Before, Refusals, refusals
 from loadproof.analysis.audit.limits.timeline import Line, line_of
 from loadproof.analysis.audit.limits.waits import honesty, waits_of
 from loadproof.analysis.audit.limits.windows import fixed_windows
-from loadproof.scenario.limits import KNOWN_ALGORITHMS
+from loadproof.scenario.target.limits import KNOWN_ALGORITHMS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from loadproof.analysis.audit.limits.losses import Loss
-    from loadproof.scenario.limits import Access, DeclaredLimit
+    from loadproof.scenario.target.limits import Access, DeclaredLimit
 
 LIMITS: Final = "limits"
 _NOTHING_BEFORE: Final = Before()

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from loadproof.analysis.frames.run import Run
     from loadproof.plan.faultspans import FaultSpan
-    from loadproof.scenario.limits import DeclaredLimit
+    from loadproof.scenario.target.limits import DeclaredLimit
 
 _EDGE_S: Final = 0.1
 """How far the times of events and requests may be off."""

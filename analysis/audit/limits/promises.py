@@ -13,7 +13,7 @@ from loadproof.analysis.audit.limits.fields import stated
 from loadproof.analysis.audit.limits.penalties import penalty_record
 from loadproof.analysis.audit.limits.refusals import Refusals
 from loadproof.analysis.audit.limits.timeline import Hits, Line, line_of
-from loadproof.scenario.limits import limit_text
+from loadproof.scenario.target.limits import limit_text
 from loadproof.units import format_duration
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from loadproof.scenario.limits import DeclaredLimit
+    from loadproof.scenario.target.limits import DeclaredLimit
 
 SINCE: Final = "since_us"
 """A column of rows that are judged separately from everything before this time of the run, in µs."""

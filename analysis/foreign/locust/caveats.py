@@ -9,7 +9,7 @@ from loadproof.units import Dimension, format_quantity
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from loadproof.analysis.foreign.locust.locustcsv import LocustRun
+    from loadproof.analysis.foreign.locust.csvfiles import LocustRun
 
 
 def cannot_show(run: LocustRun) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from loadproof.analysis.estimates.estimate import ratio_estimate
 if TYPE_CHECKING:
     from loadproof.analysis.estimates.estimate import Estimate
     from loadproof.analysis.foreign.locust.entries import Entry
-    from loadproof.scenario.expectation import Expectation
+    from loadproof.scenario.thresholds.expectation import Expectation
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from loadproof.analysis.foreign.locust.locustcsv import LocustRun
-    from loadproof.scenario.expectation import Expectation
+    from loadproof.analysis.foreign.locust.csvfiles import LocustRun
+    from loadproof.scenario.thresholds.expectation import Expectation
 
 _MS: Final = 1000
 _SLIGHTLY_S: Final = 0.0011

@@ -13,7 +13,7 @@ from loadproof.units import Dimension, format_quantity
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from loadproof.scenario.expectation import Metric
+    from loadproof.scenario.thresholds.expectation import Metric
 
 _FAILURES_WORTH_A_WORD: Final = 0.01
 

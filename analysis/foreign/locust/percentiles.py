@@ -13,8 +13,8 @@ from loadproof.analysis.foreign.locust.upsets import TOTAL
 if TYPE_CHECKING:
     import pandas as pd
 
-    from loadproof.analysis.foreign.locust.locustcsv import LocustRun
-    from loadproof.scenario.expectation import Expectation
+    from loadproof.analysis.foreign.locust.csvfiles import LocustRun
+    from loadproof.scenario.thresholds.expectation import Expectation
 
 _WINDOW_S: Final = 10
 _LEAST_ROWS: Final = 10

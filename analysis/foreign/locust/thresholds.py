@@ -21,14 +21,14 @@ from loadproof.analysis.word import Word, strongest
 from loadproof.errors import printable
 from loadproof.plan.evidence import samples_needed
 from loadproof.scenario.mistake import Mistake
-from loadproof.scenario.vacuous import Longest, vacuity, wrong_way
+from loadproof.scenario.thresholds.vacuous import Longest, vacuity, wrong_way
 from loadproof.units import Dimension, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from loadproof.analysis.foreign.locust.locustcsv import LocustRun
+    from loadproof.analysis.foreign.locust.csvfiles import LocustRun
     from loadproof.analysis.foreign.thresholdfile import FileThreshold
 
 _TOLD: Final = frozenset({"p", "max", "mean", "error_ratio", "throughput", "count"})

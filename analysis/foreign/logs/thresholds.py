@@ -19,10 +19,10 @@ from loadproof.analysis.word import Word, strongest
 from loadproof.errors import printable
 from loadproof.histogram import BUCKETS
 from loadproof.outcome import Outcome
-from loadproof.scenario.metrics import ANSWERED, SENT
 from loadproof.scenario.mistake import Mistake
 from loadproof.scenario.strict import nearest
-from loadproof.scenario.vacuous import vacuity, wrong_way
+from loadproof.scenario.thresholds.metrics import ANSWERED, SENT
+from loadproof.scenario.thresholds.vacuous import vacuity, wrong_way
 from loadproof.units import Dimension, sentence
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
     from loadproof.analysis.foreign.logs.requestlog import RequestLog
     from loadproof.analysis.foreign.thresholdfile import FileThreshold
-    from loadproof.scenario.expectation import Expectation, Metric
-    from loadproof.scenario.metrics import Kind
+    from loadproof.scenario.thresholds.expectation import Expectation, Metric
+    from loadproof.scenario.thresholds.metrics import Kind
 
 
 _TOLD: Final = frozenset({*SENT.series, *ANSWERED.series})

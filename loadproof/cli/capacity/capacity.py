@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from loadproof.cli import judging
-from loadproof.cli.assignment.preparing import RunOptions, allowed_target, prepare
-from loadproof.cli.assignment.running import tell_faults, tell_ignored_settings
-from loadproof.cli.capacity.searchsettings import SearchOptions, checked_search
+from loadproof.cli.capacity.settings import SearchOptions, checked_search
 from loadproof.cli.capacity.trialruns import TargetGoneError, TrialRuns
 from loadproof.cli.console.options import (
     DEFAULT_LOCUSTFILES,
@@ -35,6 +33,8 @@ from loadproof.cli.console.options import (
 )
 from loadproof.cli.console.policy import Policy
 from loadproof.cli.console.terminal import note
+from loadproof.cli.preparation.preparing import RunOptions, allowed_target, prepare
+from loadproof.cli.preparation.running import tell_faults, tell_ignored_settings
 from loadproof.run.experiments.capacity import Known, SearchStoppedError, TrialPlan, UnsendableError
 from loadproof.run.locust import CrewOptions
 from loadproof.run.machine.extras import JUDGE, require
@@ -195,8 +195,8 @@ def _show(
     ended_as: ExitCode | None,
 ) -> ExitCode:
     from loadproof.analysis.outputs.capacityfile import capacity_terminal
-    from loadproof.analysis.outputs.capacityresults import concluded_capacity
-    from loadproof.analysis.outputs.judged import Judged
+    from loadproof.analysis.outputs.ci.capacityresults import concluded_capacity
+    from loadproof.analysis.outputs.ci.judged import Judged
     from loadproof.analysis.report.capacity_page import write_capacity
 
     write_capacity(directory, search, trials, result)

@@ -14,12 +14,12 @@ from loadproof.run import runner
 from loadproof.run.experiments.capacity import SearchStoppedError
 from loadproof.run.experiments.standin import standin
 from loadproof.run.processes import children
-from loadproof.run.progress import Progress
 from loadproof.run.shipped import scenario_file
 from loadproof.run.target.probe import probe_within
+from loadproof.run.watching.progress import Progress
 from loadproof.rundir.files import create_run_directory, make_directory
 from loadproof.rundir.trials import RUNS, append_trial, read_trials
-from loadproof.scenario.targetfile import TargetFile
+from loadproof.scenario.target.targetfile import TargetFile
 from loadproof.units import Dimension, format_quantity
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from loadproof.run.notify import Channel, channels_of, tell
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from loadproof.analysis.outputs.judged import Judged
+    from loadproof.analysis.outputs.ci.judged import Judged
     from loadproof.errors import LoadproofError
 
 
@@ -49,7 +49,7 @@ class Policy:
         self.tell_ci(judged, summary)
         if not self.channels:
             return
-        from loadproof.analysis.outputs.notice import notice_json, notice_text
+        from loadproof.analysis.outputs.ci.notice import notice_json, notice_text
 
         problems = tell(
             self.channels,
@@ -62,7 +62,7 @@ class Policy:
     def tell_trouble(self, name: str, error: LoadproofError) -> None:
         """Report that nothing could be measured."""
         if self.channels:
-            from loadproof.analysis.outputs.judged import Judged
+            from loadproof.analysis.outputs.ci.judged import Judged
 
             self.tell_all([Judged.of_error(name, error)], summary=None, report=None)
 

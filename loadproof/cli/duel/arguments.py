@@ -61,7 +61,7 @@ def looks_of(text: str | None, *, is_quick: bool) -> tuple[int, ...]:
 
 def check_duet(duel: Duel, reports: Path) -> None:
     """InputError if this machine has too few cores for two halves, or no duel of equals has shown them to be alike."""
-    from loadproof.analysis.compare.falsealarms import false_alarms
+    from loadproof.analysis.compare.duel.falsealarms import false_alarms
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
     if cores < LEAST_CORES:

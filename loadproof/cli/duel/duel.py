@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from loadproof.cli.assignment.preparing import RunOptions, prepare
-from loadproof.cli.assignment.running import tell_ignored_settings
 from loadproof.cli.console.options import (
     DEFAULT_LOCUSTFILES,
     DEFAULT_OUT,
@@ -32,6 +30,8 @@ from loadproof.cli.console.policy import Policy
 from loadproof.cli.duel.arguments import check_duet, given_scenario, looks_of, on_this_machine, refuse_beside, sides_of
 from loadproof.cli.duel.ending import conclude, say, show_plan
 from loadproof.cli.duel.referee import DuelReferee
+from loadproof.cli.preparation.preparing import RunOptions, prepare
+from loadproof.cli.preparation.running import tell_ignored_settings
 from loadproof.errors import InputError, LoadproofError, Problem, RunDirectoryError
 from loadproof.plan.interleaving import SIDES, Side
 from loadproof.run.experiments.duel import fight
@@ -43,11 +43,11 @@ from loadproof.run.processes.stopping import StopSignal
 from loadproof.run.shipped import scenario_file
 from loadproof.rundir.duel import Duel, read_duel, resume_command, write_duel
 from loadproof.rundir.files import SCENARIO, create_run_directory, write_whole
-from loadproof.scenario.targetfile import load_target
+from loadproof.scenario.target.targetfile import load_target
 
 if TYPE_CHECKING:
     from loadproof.run.assignment import Assignment
-    from loadproof.scenario.targetfile import TargetFile
+    from loadproof.scenario.target.targetfile import TargetFile
 
 KnownOption = Annotated[
     str | None,

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from loadproof.analysis.compare.comparison import Comparison
+    from loadproof.analysis.compare.duel.sequential import InterimResult
     from loadproof.analysis.compare.replicates import Replicate
-    from loadproof.analysis.compare.sequential import InterimResult
     from loadproof.cli.console.policy import Policy
     from loadproof.rundir.duel import Duel
     from loadproof.scenario.scenario import Scenario
@@ -50,7 +50,7 @@ def conclude(
     policy: Policy,
 ) -> ExitCode:
     """Write and show the result, or the data so far if nothing was decided; returns the exit code."""
-    from loadproof.analysis.compare.duelfindings import findings_of
+    from loadproof.analysis.compare.duel.findings import findings_of
 
     if duel.ending == "decided" and interim is not None:
         duel = duel.model_copy(update={"changed": interim.changed})
@@ -77,7 +77,7 @@ def conclude(
 
 def _shown(comparison: Comparison, path: Path, policy: Policy, *, ended_as: ExitCode | None = None) -> ExitCode:
     """Write and print the report, and send notifications; returns the exit code, `ended_as` if that is given."""
-    from loadproof.analysis.outputs.judged import Judged
+    from loadproof.analysis.outputs.ci.judged import Judged
 
     write_comparison(comparison, path)
     judged = Judged(comparison.scenario.name, comparison=comparison, ended_as=ended_as)

@@ -15,7 +15,7 @@ from loadproof.run.experiments.duel import Performed
 from loadproof.run.experiments.lane import LaneRun, lanes, run_both
 from loadproof.run.experiments.serving import Starting, served
 from loadproof.run.processes import children
-from loadproof.run.progress import Progress
+from loadproof.run.watching.progress import Progress
 from loadproof.rundir.files import create_run_directory
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from loadproof.analysis.compare.duel.sequential import InterimResult
     from loadproof.analysis.compare.replicates import Replicate
-    from loadproof.analysis.compare.sequential import InterimResult
     from loadproof.plan.interleaving import Side, Turn
     from loadproof.run.assignment import Assignment
     from loadproof.run.experiments.serving import Served
@@ -184,7 +184,7 @@ class DuelReferee:
 
     def decide(self, duel: Duel, look: int) -> str:
         """Why the duel is decided at this look, counted from 0; empty if it isn't."""
-        from loadproof.analysis.compare.sequential import interim_result
+        from loadproof.analysis.compare.duel.sequential import interim_result
 
         self.interim = interim_result(self.sides(duel), duel.looks, look)
         if not self.interim.reason:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from loadproof.errors import Problem, UnsafeTargetError
 from loadproof.scenario.document import format_path
-from loadproof.scenario.operations import DEFAULT_SECRET_VARIABLE
 from loadproof.scenario.safety import allowed_files, allowed_variables
-from loadproof.scenario.targetvariables import check_hosts, named_variables
-from loadproof.scenario.targetway import file_flaws
+from loadproof.scenario.target.operations import DEFAULT_SECRET_VARIABLE
+from loadproof.scenario.target.variables import check_hosts, named_variables
+from loadproof.scenario.target.way import file_flaws
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -28,7 +28,7 @@ from loadproof.recording.reports import SecondReport
 from loadproof.recording.skew import Skew
 from loadproof.rundir.manifest import Manifest
 from loadproof.rundir.rows import GeneratorRow
-from loadproof.scenario.targetauth import token_url_of
+from loadproof.scenario.target.auth import token_url_of
 from loadproof.users.post import THIS_PROCESS
 from loadproof.users.tokenkeeper import keep_token
 from loadproof.users.user import take_likes

@@ -6,10 +6,10 @@ import sys
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from loadproof.scenario.safety import allowed_variables
-from loadproof.scenario.targetvariables import masker_of
+from loadproof.scenario.target.variables import masker_of
 
 if TYPE_CHECKING:
-    from loadproof.scenario.masking import Masker
+    from loadproof.scenario.masking.masking import Masker
 
 _LONGEST_LINE: Final = 65_536
 """Characters; a longer line is written in pieces."""

@@ -16,12 +16,12 @@ from locust.env import Environment
 from locust.exception import StopUser
 from locust.util.load_locustfile import load_locustfile
 
-from loadproof.generator.foreign.targetterms import hand_terms
 from loadproof.generator.guards.hostguard import HostGuard
 from loadproof.generator.guards.leftovers import end_children
 from loadproof.generator.guards.maskedoutput import mask_outputs
 from loadproof.generator.inspection.dryrequest import SENT_NOTHING, SHOWN_CHARACTERS, UNRECORDED, DryRequest
 from loadproof.generator.inspection.owndryrun import dry_requests_of
+from loadproof.generator.plainlocust.targetterms import hand_terms
 from loadproof.http.origin import Origin
 from loadproof.plan.pacing import Due
 from loadproof.recording.requestlistener import RequestListener
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from loadproof.http.answers import Answer
     from loadproof.http.messages import Timing
     from loadproof.outcome import Outcome
-    from loadproof.scenario.masking import Masker
+    from loadproof.scenario.masking.masking import Masker
     from loadproof.users.sending import Sender
 
 _LEFT_S: Final = 0.1

@@ -10,16 +10,16 @@ from locust.env import Environment
 from locust.user.task import filter_tasks_by_tags
 from locust.util.load_locustfile import load_locustfile
 
-from loadproof.generator.foreign.heard import Heard, Names, outcome_of, status_of
 from loadproof.generator.inspection.dryrequest import SENT_NOTHING, SHOWN_CHARACTERS, DryRequest
 from loadproof.generator.inspection.ownlocustfile import startable
+from loadproof.generator.plainlocust.heard import Heard, Names, outcome_of, status_of
 from loadproof.internals.locustclients import body_read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from loadproof.scenario.masking import Masker
+    from loadproof.scenario.masking.masking import Masker
     from loadproof.scenario.scenario import Scenario
 
 _LONGEST_S: Final = 3.0

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 from unittest import mock
 
-from loadproof.scenario.writtenname import written_name
+from loadproof.scenario.traffic.writtenname import written_name
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping

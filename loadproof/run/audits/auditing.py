@@ -1,4 +1,4 @@
-"""Asks the target what audits need to know, before, during and after the load; writes it to the run directory."""
+"""Runs each audit's inquiry at its time, before, during and after the load; writes answers to the run directory."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from loadproof.run.target.reference import is_asked
 from loadproof.rundir import files
 from loadproof.rundir.commands import read_commands
 from loadproof.rundir.observations import append_observations
-from loadproof.scenario.commands import BACKUP
-from loadproof.scenario.targetvariables import masker_of, secret_variables
+from loadproof.scenario.target.commands import BACKUP
+from loadproof.scenario.target.variables import masker_of, secret_variables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from loadproof.run.audits.journalreading import Sent
     from loadproof.run.faults.commands import TargetCommands
-    from loadproof.run.progress import Progress
+    from loadproof.run.watching.progress import Progress
     from loadproof.rundir.manifest import Manifest, TargetFacts
     from loadproof.rundir.observations import Observation
 

@@ -15,7 +15,7 @@ from loadproof.run.audits.inquiry import Inquirer, UnaskedError
 from loadproof.run.audits.ledgerreading import LedgerReading
 from loadproof.run.audits.observing import UNREADABLE, observed, unasked
 from loadproof.run.machine.ports import LOOPBACK, free_port
-from loadproof.scenario.commands import RESTORE, SERVE, VERIFY
+from loadproof.scenario.target.commands import RESTORE, SERVE, VERIFY
 from loadproof.units import format_duration
 
 if TYPE_CHECKING:

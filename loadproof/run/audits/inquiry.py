@@ -18,7 +18,7 @@ from loadproof.outcome import Outcome, classify
 from loadproof.plan.clients import highest_client_index, marks_named, seen_as
 from loadproof.run.target.ownclient import timeouts_of
 from loadproof.run.target.tokens import NoAccessError, TokenHolder
-from loadproof.scenario.targetway import way_of
+from loadproof.scenario.target.way import way_of
 from loadproof.users.retryafter import retry_after_s
 
 if TYPE_CHECKING:

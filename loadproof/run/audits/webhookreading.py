@@ -10,7 +10,7 @@ from loadproof.outcome import Outcome, Said, said_by, said_of_event
 from loadproof.run.audits.inquiry import UnaskedError
 from loadproof.run.audits.observing import observed, read, unasked
 from loadproof.rundir.observations import Observation, were_at_once
-from loadproof.scenario.operations import FALSE_DELIVERIES
+from loadproof.scenario.target.operations import FALSE_DELIVERIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -20,8 +20,8 @@ from loadproof import variables
 from loadproof.run import runner
 from loadproof.run.processes import children
 from loadproof.run.processes.stopping import StopSignal
-from loadproof.run.progress import Progress
-from loadproof.run.watch import stop_patience_s
+from loadproof.run.watching.progress import Progress
+from loadproof.run.watching.watch import stop_patience_s
 from loadproof.rundir.files import GENERATOR_LOG
 from loadproof.rundir.manifest import read_manifest
 

@@ -19,12 +19,12 @@ from loadproof.run import runner
 from loadproof.run.assignment import Assignment
 from loadproof.run.locust import MODULE, CrewOptions
 from loadproof.run.processes.children import python, share_cores, start, stop
-from loadproof.run.progress import Progress
 from loadproof.run.servers import readiness
 from loadproof.run.shipped import LOCUSTFILES
+from loadproof.run.watching.progress import Progress
 from loadproof.rundir import files
 from loadproof.scenario.scenario import Scenario
-from loadproof.scenario.targetfile import TargetFile
+from loadproof.scenario.target.targetfile import TargetFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -20,8 +20,8 @@ from loadproof.run.processes.maskedlog import mask_file
 from loadproof.run.servers.readiness import last_line
 from loadproof.run.target.probe import probe, probe_within
 from loadproof.scenario.safety import check_base_url, check_host
-from loadproof.scenario.targetfile import TargetFile
-from loadproof.scenario.targetvariables import check_hosts, masker_of, secret_variables
+from loadproof.scenario.target.targetfile import TargetFile
+from loadproof.scenario.target.variables import check_hosts, masker_of, secret_variables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Final
 from loadproof.faults.command import CommandOrder
 from loadproof.run.faults.keeper import FaultError
 from loadproof.rundir.commands import CommandRun, append_command
-from loadproof.scenario.commands import BACKUP
-from loadproof.scenario.targetvariables import masker_of, secret_variables
+from loadproof.scenario.target.commands import BACKUP
+from loadproof.scenario.target.variables import masker_of, secret_variables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from loadproof.run.faults.keeper import FaultKeeper
-    from loadproof.scenario.commands import Command
-    from loadproof.scenario.targetfile import TargetFile
+    from loadproof.scenario.target.commands import Command
+    from loadproof.scenario.target.targetfile import TargetFile
 
 _LOOK_S: Final = 0.05
 _KEPT_CHARACTERS: Final = 4_000

@@ -20,7 +20,7 @@ from loadproof.run.faults.keeper import FaultError, FaultKeeper, fault_keeper
 from loadproof.run.machine.ports import LOOPBACK
 from loadproof.rundir.rows import FAULT_BEGUN, FAULT_ENDED, FAULT_FAILED
 from loadproof.scenario.faults import Backup, CommandFault, Kill, NamedCommand, Pause, Restart
-from loadproof.scenario.targetway import TlsSettings
+from loadproof.scenario.target.way import TlsSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from loadproof.errors import Problem
-from loadproof.scenario.commands import BACKUP, RESTORE, SERVE, VERIFY
 from loadproof.scenario.faults import CommandFault, NamedCommand
 from loadproof.scenario.strict import nearest
-from loadproof.scenario.targetvariables import problems_of_variable
+from loadproof.scenario.target.commands import BACKUP, RESTORE, SERVE, VERIFY
+from loadproof.scenario.target.variables import problems_of_variable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from loadproof.scenario.commands import Command
     from loadproof.scenario.scenario import Scenario
-    from loadproof.scenario.targetfile import TargetFile
+    from loadproof.scenario.target.commands import Command
+    from loadproof.scenario.target.targetfile import TargetFile
 
 ALLOW: Final = "--allow-commands"
 

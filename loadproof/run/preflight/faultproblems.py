@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from loadproof.run.locust import CrewOptions
     from loadproof.scenario.faults import Fault
     from loadproof.scenario.scenario import Scenario
-    from loadproof.scenario.targetfile import TargetFile
+    from loadproof.scenario.target.targetfile import TargetFile
 
 _OTHERWISE: Final = "use a fault of the network, like timeout or reset_peer, or leave it out"
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from loadproof.errors import InputError, Problem
 from loadproof.plan.clients import highest_client_index
-from loadproof.scenario.feeder import read_rows
+from loadproof.scenario.traffic.feeder import read_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -30,18 +30,18 @@ from loadproof.run.target.embedded import deliberate_faults
 from loadproof.scenario.safety import is_loopback
 from loadproof.scenario.scenario import HeaderClients
 from loadproof.scenario.strict import nearest
-from loadproof.scenario.targetauth import AUTHORIZATION
-from loadproof.scenario.targetheaders import FRAMING
-from loadproof.scenario.targetvariables import secret_variables, variable_problems
+from loadproof.scenario.target.auth import AUTHORIZATION
+from loadproof.scenario.target.headers import FRAMING
+from loadproof.scenario.target.variables import secret_variables, variable_problems
 from loadproof.units import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from loadproof.run.locust import CrewOptions
-    from loadproof.scenario.limits import Written
     from loadproof.scenario.scenario import Scenario
-    from loadproof.scenario.targetfile import TargetFile
+    from loadproof.scenario.target.limits import Written
+    from loadproof.scenario.target.targetfile import TargetFile
 
 _ONE_REQUEST_A_TASK: Final = frozenset({"balance", "health", "transactions", "webhooks"})
 """The shipped users that send one request per task."""

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from loadproof.generator.inspection.cast import Client, Locustfile
-    from loadproof.scenario.targetfile import TargetFile
+    from loadproof.scenario.target.targetfile import TargetFile
 
 _UNABLE: Final[dict[Client, str]] = {
     "HttpUser": r"tls\.server_name",

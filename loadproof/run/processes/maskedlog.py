@@ -11,7 +11,7 @@ from loadproof.rundir.files import overwrite, write_whole
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from loadproof.scenario.masking import Masker
+    from loadproof.scenario.masking.masking import Masker
 
 
 def mask_file(path: Path, mask: Masker) -> None:

@@ -1,1 +1,1 @@
-"""Servers that a run starts, and that faults take down and bring back."""
+"""Servers that are part of a run, which faults take down and bring back."""

@@ -23,7 +23,7 @@ from loadproof.run.processes import children
 from loadproof.run.servers.ownserver import OwnServer
 from loadproof.run.servers.valkeyprocess import READY_PREFIX
 from loadproof.rundir.manifest import RedisFacts
-from loadproof.scenario.masking import Masker
+from loadproof.scenario.masking.masking import Masker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

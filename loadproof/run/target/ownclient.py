@@ -11,14 +11,14 @@ from loadproof.http.messages import UNAUTHORIZED, Request, RequestTimeouts, Timi
 from loadproof.http.origin import Origin
 from loadproof.plan.clients import highest_client_index, marks_of
 from loadproof.run.target.tokens import TokenHolder
-from loadproof.scenario.targetauth import fixed_headers
-from loadproof.scenario.targetheaders import resolved_headers
-from loadproof.scenario.targetway import way_of
+from loadproof.scenario.target.auth import fixed_headers
+from loadproof.scenario.target.headers import resolved_headers
+from loadproof.scenario.target.way import way_of
 
 if TYPE_CHECKING:
     from loadproof.http.answers import Answer
     from loadproof.scenario.scenario import Scenario
-    from loadproof.scenario.targetvariables import Target
+    from loadproof.scenario.target.variables import Target
 
 
 class OwnClient:

@@ -12,14 +12,14 @@ from loadproof.http.origin import LOCALHOST, Origin
 from loadproof.http.tls import authorities
 from loadproof.run.target.ownclient import OwnClient, timeouts_of
 from loadproof.run.target.tokens import NoAccessError, TokenHolder
-from loadproof.scenario.targetvariables import masker_of, secret_variables
-from loadproof.scenario.targetway import trust_of
+from loadproof.scenario.target.variables import masker_of, secret_variables
+from loadproof.scenario.target.way import trust_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from loadproof.scenario.scenario import Scenario
-    from loadproof.scenario.targetfile import TargetFile
+    from loadproof.scenario.target.targetfile import TargetFile
 
 _LOOK_S: Final = 1.0
 _UNTRUSTED: Final = "CERTIFICATE_VERIFY_FAILED"

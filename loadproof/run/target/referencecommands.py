@@ -8,8 +8,8 @@ from loadproof.run.faults.commands import TargetCommands
 from loadproof.run.processes.children import inherited, python, with_modules_in
 from loadproof.run.shipped import DIRECTORY
 from loadproof.run.target.embedded import DELIBERATE_FAULTS, NOT_INHERITED
-from loadproof.scenario.commands import BACKUP, RESTORE, SERVE, VERIFY, Command
-from loadproof.scenario.targetvariables import masker_of
+from loadproof.scenario.target.commands import BACKUP, RESTORE, SERVE, VERIFY, Command
+from loadproof.scenario.target.variables import masker_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,14 +11,14 @@ from loadproof.errors import Problem, TargetError
 from loadproof.http.blocking import BlockingConnection
 from loadproof.http.messages import Timing, TransportError
 from loadproof.http.origin import Origin
-from loadproof.scenario.targetauth import AUTHORIZATION, token_url_of
-from loadproof.scenario.targetway import way_of
+from loadproof.scenario.target.auth import AUTHORIZATION, token_url_of
+from loadproof.scenario.target.way import way_of
 
 if TYPE_CHECKING:
     from loadproof.api.tokens import Token
     from loadproof.http.messages import RequestTimeouts
-    from loadproof.scenario.targetauth import OAuth2
-    from loadproof.scenario.targetvariables import Target
+    from loadproof.scenario.target.auth import OAuth2
+    from loadproof.scenario.target.variables import Target
 
 _APART_S: Final = 2.0
 """Least time between two token requests after a failure or a refused token."""

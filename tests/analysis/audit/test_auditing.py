@@ -17,9 +17,9 @@ from loadproof.analysis.audit.auditing import audits_of
 from loadproof.analysis.frames.run import load_run
 from loadproof.analysis.judge import journalled
 from loadproof.analysis.judge.verdict import verdict_on_run
-from loadproof.analysis.outputs.judged import Judged
+from loadproof.analysis.outputs.ci.judged import Judged
 from loadproof.analysis.outputs.tables import terminal_view
-from loadproof.analysis.outputs.verdictschema import verdict_schema
+from loadproof.analysis.outputs.verdict.schema import verdict_schema
 from loadproof.analysis.report.run_page import run_files
 from loadproof.analysis.word import Word
 from loadproof.rundir import files
@@ -27,7 +27,7 @@ from loadproof.rundir.journal import append_journal, journal_lines
 from loadproof.rundir.manifest import read_manifest, write_manifest
 from loadproof.rundir.members import packed
 from loadproof.rundir.rows import JournalRow
-from loadproof.scenario.limits import DeclaredLimit
+from loadproof.scenario.target.limits import DeclaredLimit
 from simulation.limiters import FixedWindow, Limiter, MovingLog, Traffic, journal_of
 from simulation.rundirs import scenario, write_run
 

@@ -10,12 +10,12 @@ import pytest
 
 from loadproof.analysis.compare.comparison import compare
 from loadproof.analysis.compare.conclusion import conclusion_of, signed_text
-from loadproof.analysis.compare.duelfindings import findings_of
+from loadproof.analysis.compare.duel.findings import findings_of
 from loadproof.analysis.compare.replicates import Row
-from loadproof.analysis.compare.welch import Scale
-from loadproof.analysis.outputs.comparisonresults import concluded_comparison
+from loadproof.analysis.compare.statistics.welch import Scale
+from loadproof.analysis.outputs.ci.comparisonresults import concluded_comparison
+from loadproof.analysis.outputs.ci.junit import TRUSTED
 from loadproof.analysis.outputs.comparisontables import facts_of
-from loadproof.analysis.outputs.junit import TRUSTED
 from loadproof.analysis.word import Word
 from loadproof.run.experiments.duel import looks_problem
 from loadproof.rundir.duel import DuelRun

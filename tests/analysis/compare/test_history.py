@@ -13,11 +13,13 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from loadproof.analysis.compare.changepoints import best_p
+from loadproof.analysis.compare.baseline.sides import machine_of
 from loadproof.analysis.compare.history import RunHistory, Stretch, Trend, history_of, judged, largest_p
 from loadproof.analysis.compare.replicates import Replicate, Row
-from loadproof.analysis.compare.sides import machine_of
+from loadproof.analysis.compare.statistics.changepoints import best_p
 from loadproof.analysis.estimates.estimate import exact
+from loadproof.analysis.outputs.ci.judged import Judged
+from loadproof.analysis.outputs.ci.junit import HELD
 from loadproof.analysis.outputs.historyconclusion import ENOUGH, concluded_history, headline, history_step, run_text
 from loadproof.analysis.outputs.historyfile import (
     history_json,
@@ -25,8 +27,6 @@ from loadproof.analysis.outputs.historyfile import (
     history_schema,
     history_terminal,
 )
-from loadproof.analysis.outputs.judged import Judged
-from loadproof.analysis.outputs.junit import HELD
 from loadproof.analysis.report import history_page
 from loadproof.analysis.report.history_page import history_files, render_history
 from loadproof.analysis.word import Word

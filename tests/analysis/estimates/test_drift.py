@@ -13,7 +13,7 @@ from loadproof.analysis.judge.thresholds import judge_threshold
 from loadproof.analysis.word import Word
 from loadproof.plan.decidability import undecidable
 from loadproof.plan.phases import expected_requests, plan_phases
-from loadproof.scenario.expectation import parse_expectation
+from loadproof.scenario.thresholds.expectation import parse_expectation
 from simulation.soak import SCOPE, SECONDS, SOAK, soak_plan, soaked
 from simulation.traffic import Times, poisson, run_of
 

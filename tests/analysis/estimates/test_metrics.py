@@ -16,9 +16,9 @@ from loadproof.analysis.word import Word
 from loadproof.outcome import Outcome
 from loadproof.rundir import files
 from loadproof.rundir.rows import EventRow
-from loadproof.scenario.expectation import Metric, parse_expectation
-from loadproof.scenario.metrics import METRICS, SENT, Counted
 from loadproof.scenario.scenario import Threshold
+from loadproof.scenario.thresholds.expectation import Metric, parse_expectation
+from loadproof.scenario.thresholds.metrics import METRICS, SENT, Counted
 from loadproof.units import Dimension
 from simulation.rundirs import outcomes, scenario, write_run
 

@@ -12,7 +12,7 @@ from loadproof.analysis.estimates.scope import Scope
 from loadproof.analysis.judge.degradation import degradation_of, notes
 from loadproof.analysis.report.degradationview import degradation_view
 from loadproof.analysis.word import Word
-from loadproof.scenario.expectation import parse_expectation
+from loadproof.scenario.thresholds.expectation import parse_expectation
 from simulation.rundirs import open_scenario
 from simulation.stairs import served, stairs
 from simulation.traffic import poisson, queue, run_of, run_of_seconds

@@ -12,7 +12,7 @@ from loadproof.analysis.estimates.summary import summary, summary_of_groups
 from loadproof.analysis.frames.run import Run, load_run
 from loadproof.analysis.judge.thresholds import judge_threshold
 from loadproof.analysis.judge.verdict import verdict_on_run
-from loadproof.analysis.outputs.verdictfile import verdict_json
+from loadproof.analysis.outputs.verdict.verdictfile import verdict_json
 from loadproof.analysis.report import charts
 from loadproof.analysis.report.drawing import Drawing
 from loadproof.analysis.report.run_page import render_run_page

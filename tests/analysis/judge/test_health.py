@@ -18,7 +18,7 @@ from loadproof.rundir.intervals import append_intervals
 from loadproof.rundir.manifest import read_manifest, write_manifest
 from loadproof.rundir.rows import ELSEWHERE, REPEATED, UNREPORTED, WANTS, EventRow, GeneratorRow, IntervalRow
 from loadproof.scenario.faults import Backup, Fault, NamedCommand, Pause
-from loadproof.scenario.targetway import TlsSettings
+from loadproof.scenario.target.way import TlsSettings
 from simulation.rundirs import open_scenario, outcomes, scenario, write_run
 
 

@@ -19,8 +19,8 @@ from loadproof.analysis.judge.judgement import (
     word_of,
 )
 from loadproof.analysis.word import Word
-from loadproof.scenario.expectation import parse_expectation
 from loadproof.scenario.scenario import Threshold
+from loadproof.scenario.thresholds.expectation import parse_expectation
 
 BELOW = Threshold.model_validate({"expect": "p(95) < 200 ms"})
 

@@ -15,7 +15,7 @@ from loadproof.analysis.judge.disturbance import Disturbance
 from loadproof.analysis.judge.disturbances import disturbances
 from loadproof.analysis.judge.loadcurve import LoadCurve, Past, collapse_in, goals, load_curve, scalability
 from loadproof.analysis.judge.thresholds import estimate_of, judge_threshold
-from loadproof.analysis.outputs.runverdict import RowJson
+from loadproof.analysis.outputs.verdict.runverdict import RowJson
 from loadproof.analysis.word import Word
 from loadproof.histogram import bucket_of
 from loadproof.outcome import Outcome

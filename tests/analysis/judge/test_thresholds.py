@@ -17,8 +17,8 @@ from loadproof.analysis.word import Word
 from loadproof.plan.decidability import undecidable
 from loadproof.plan.evidence import samples_needed
 from loadproof.plan.phases import expected_requests, plan_phases
-from loadproof.scenario.expectation import parse_expectation
 from loadproof.scenario.scenario import Threshold
+from loadproof.scenario.thresholds.expectation import parse_expectation
 from simulation.countedseconds import counted_plan
 from simulation.rundirs import open_scenario, outcomes, scenario, write_run
 from simulation.traffic import run_of

@@ -12,8 +12,8 @@ from loadproof.analysis.estimates.scope import Scope
 from loadproof.analysis.judge.windows import _starts, count_seconds, deciding_window, judge_windows
 from loadproof.analysis.word import Word
 from loadproof.plan.phases import plan_phases
-from loadproof.scenario.expectation import parse_expectation
 from loadproof.scenario.scenario import Threshold
+from loadproof.scenario.thresholds.expectation import parse_expectation
 from simulation.countedseconds import BOTH, failing
 from simulation.rundirs import open_scenario
 from simulation.traffic import run_of_seconds

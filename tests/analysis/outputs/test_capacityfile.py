@@ -22,9 +22,9 @@ from loadproof.analysis.outputs.capacityfile import (
     load_text,
     sentence_of,
 )
-from loadproof.analysis.outputs.capacityresults import concluded_capacity
-from loadproof.analysis.outputs.judged import Judged
-from loadproof.analysis.outputs.junit import HELD, TRUSTED
+from loadproof.analysis.outputs.ci.capacityresults import concluded_capacity
+from loadproof.analysis.outputs.ci.judged import Judged
+from loadproof.analysis.outputs.ci.junit import HELD, TRUSTED
 from loadproof.analysis.report.capacity_page import write_capacity
 from loadproof.errors import ExitCode
 from loadproof.rundir import files

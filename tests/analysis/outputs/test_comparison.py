@@ -14,10 +14,10 @@ from rich.console import Console
 
 from loadproof.analysis.compare.comparison import compare
 from loadproof.analysis.compare.conclusion import conclusion_of
+from loadproof.analysis.outputs.ci.comparisonresults import NOTHING_ELSE, concluded_comparison
+from loadproof.analysis.outputs.ci.junit import TRUSTED
 from loadproof.analysis.outputs.comparisonfile import comparison_schema
-from loadproof.analysis.outputs.comparisonresults import NOTHING_ELSE, concluded_comparison
 from loadproof.analysis.outputs.comparisontables import comparison_view
-from loadproof.analysis.outputs.junit import TRUSTED
 from loadproof.analysis.report.compare_page import COMPARE, comparison_files
 from loadproof.rundir import files
 from simulation.releases import Noise, plan_of_releases, release

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import pytest
 from rich.console import Console
 
-from loadproof.analysis.foreign.locust.locustcsv import load_locust_run
+from loadproof.analysis.foreign.locust.csvfiles import load_locust_run
 from loadproof.analysis.foreign.locust.thresholds import verdict_on_csvs
 from loadproof.analysis.foreign.thresholdfile import FileThreshold
 from loadproof.analysis.outputs import locust

@@ -17,8 +17,8 @@ from loadproof.analysis.frames.run import load_run
 from loadproof.analysis.inert import markdown
 from loadproof.analysis.judge.verdict import verdict_on_run
 from loadproof.analysis.outputs import tables
-from loadproof.analysis.outputs.junit import junit_xml
-from loadproof.analysis.outputs.verdictfile import verdict_json
+from loadproof.analysis.outputs.ci.junit import junit_xml
+from loadproof.analysis.outputs.verdict.verdictfile import verdict_json
 from loadproof.analysis.report.page import threshold_row
 from loadproof.errors import escaped
 from loadproof.rundir import files

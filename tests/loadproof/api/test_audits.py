@@ -12,7 +12,7 @@ from loadproof.api.audits import AuditApi, effects_in
 from loadproof.api.calls import Reply
 from loadproof.api.signing import new_webhook_secret, standard_headers
 from loadproof.http.answers import Answer
-from loadproof.scenario.operations import FALSE_DELIVERIES, Endpoints, Operation
+from loadproof.scenario.target.operations import FALSE_DELIVERIES, Endpoints, Operation
 
 SECRET = new_webhook_secret()
 EVENT = {"type": "payment.settled", "data": {"amount": 5}}

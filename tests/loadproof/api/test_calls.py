@@ -14,7 +14,7 @@ import pytest
 from loadproof.api.api import Api
 from loadproof.api.calls import Reply
 from loadproof.http.connection import Answer
-from loadproof.scenario.operations import Endpoints
+from loadproof.scenario.target.operations import Endpoints
 
 THEIRS = {
     "balance": {

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from loadproof.api import guises
 from loadproof.api.api import Api
 from loadproof.api.guises import Guise
-from loadproof.scenario.operations import Endpoints
-from loadproof.scenario.usermix import UserMix
+from loadproof.scenario.target.operations import Endpoints
+from loadproof.scenario.traffic.usermix import UserMix
 
 API = Api(Endpoints(), headers={"user-agent": "mine", "X-Own": "1"}, webhook_secret="")
 READING = API.read_balance("acct-000001")

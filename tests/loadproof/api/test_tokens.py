@@ -12,7 +12,7 @@ import pytest
 
 from loadproof.api.tokens import NoTokenError, Token, read_token, token_request
 from loadproof.http.answers import Answer
-from loadproof.scenario.targetauth import OAuth2
+from loadproof.scenario.target.auth import OAuth2
 
 URL = "https://login.example.test/realms/a/token?v=2"
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from loadproof.analysis.frames.run import load_run
 from loadproof.analysis.judge.judgement import Wanting
 from loadproof.analysis.judge.verdict import deciding_reason, verdict_on_run
-from loadproof.analysis.outputs.judged import Judged
+from loadproof.analysis.outputs.ci.judged import Judged
 from loadproof.cli import gate
 from loadproof.cli.gatebaseline import open_judgements
 from loadproof.run.machine import environment

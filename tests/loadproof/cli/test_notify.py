@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from drills.faketelegram import CHAT, TOKEN, Answer, fake_telegram
-from loadproof.cli.assignment.preparing import RunOptions, prepare
+from loadproof.cli.preparation.preparing import RunOptions, prepare
 from loadproof.run.locust import CrewOptions
 from loadproof.run.shipped import LOCUSTFILES
 from simulation.rundirs import write_run

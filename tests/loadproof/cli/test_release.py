@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from loadproof.cli.assignment.preparing import RunOptions, prepare_all
 from loadproof.cli.console.options import DEFAULT_LOCUSTFILES
+from loadproof.cli.preparation.preparing import RunOptions, prepare_all
 from loadproof.errors import InputError, Problem
 from loadproof.run.assignment import new_manifest
 from loadproof.run.locust import CrewOptions
-from loadproof.scenario.targetfile import TargetFile
+from loadproof.scenario.target.targetfile import TargetFile
 from tests.commands import scenario_file
 from tests.loadproof.cli.refusals import refused
 

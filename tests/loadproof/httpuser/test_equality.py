@@ -12,7 +12,7 @@ from tests import unpatched
 from tests.loadproof.httpuser.noting import Noted, noting
 from tests.loadproof.httpuser.styles import CLIENT_STYLES, USER_STYLES
 
-from loadproof.generator.foreign.heard import outcome_of  # isort: skip
+from loadproof.generator.plainlocust.heard import outcome_of  # isort: skip
 from loadproof.httpuser.user import HttpUser  # isort: skip
 from locust.env import Environment  # isort: skip
 

@@ -19,7 +19,7 @@ from tests.loadproof.httpuser.noting import noting
 from tests.servers import answering, read_request, serving
 
 from loadproof.errors import UnsafeTargetError  # isort: skip
-from loadproof.generator.foreign.heard import outcome_of  # isort: skip
+from loadproof.generator.plainlocust.heard import outcome_of  # isort: skip
 from loadproof.outcome import Outcome  # isort: skip
 from loadproof.http.bodies import MAX_BODY_BYTES  # isort: skip
 from loadproof.http.messages import UnreadAnswerError  # isort: skip

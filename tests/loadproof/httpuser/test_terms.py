@@ -16,7 +16,7 @@ from tests.loadproof.http.tls import new_certificate, server_context, untrusted_
 from tests.loadproof.httpuser.noting import noting
 from tests.servers import Heard, read_request, serving
 
-from loadproof.generator.foreign.targetterms import hand_terms  # isort: skip
+from loadproof.generator.plainlocust.targetterms import hand_terms  # isort: skip
 from loadproof.httpuser import locusts, terms  # isort: skip
 from loadproof.httpuser.user import HttpUser  # isort: skip
 from loadproof.rundir.manifest import TargetFacts  # isort: skip

@@ -427,7 +427,7 @@ def test_locusts_users_use_the_clients_they_are_given(monkeypatch):
     """Created from what their modules have under these names; `take_places`."""
     for module, name in ((users, "HttpSession"), (clients, "HttpSession"), (fasthttp, "FastHttpSession")):
         monkeypatch.setattr(module, name, getattr(module, name))
-    with unchanged("HttpUser.__init__ and FastHttpUser.__init__", "generator/foreign/targetterms.py"):
+    with unchanged("HttpUser.__init__ and FastHttpUser.__init__", "plainlocust/targetterms.py"):
         own, own_fast = type("Own", (HttpSession,), {}), type("OwnFast", (FastHttpSession,), {})
         locustclients.take_places(own, own_fast)
         for base, client in ((locust.HttpUser, own), (FastHttpUser, own_fast)):

@@ -6,8 +6,8 @@ import pytest
 
 from loadproof.plan.audits import unauditable, undetectable, unshown
 from loadproof.plan.phases import expected_requests, plan_phases
-from loadproof.scenario.limits import DeclaredLimit
-from loadproof.scenario.operations import Endpoints
+from loadproof.scenario.target.limits import DeclaredLimit
+from loadproof.scenario.target.operations import Endpoints
 from simulation.rundirs import scenario
 
 MIX = {"health": {"share": "50 %", "every": "1 s"}, "balance": {"share": "50 %", "every": "1 s"}}

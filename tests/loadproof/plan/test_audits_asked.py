@@ -6,8 +6,8 @@ import pytest
 
 from loadproof.plan.audits import undetectable, unshown
 from loadproof.plan.phases import expected_requests, plan_phases
-from loadproof.scenario.auditthreshold import ONE_IN
-from loadproof.scenario.operations import Endpoints
+from loadproof.scenario.target.operations import Endpoints
+from loadproof.scenario.thresholds.audit import ONE_IN
 from simulation.rundirs import scenario
 
 

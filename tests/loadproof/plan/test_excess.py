@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from loadproof.plan.arrivals import ArrivalPlan
 from loadproof.plan.excess import exceeded_limits
 from loadproof.plan.phases import plan_phases
-from loadproof.scenario.limits import DeclaredLimit
 from loadproof.scenario.loading import load_scenario
+from loadproof.scenario.target.limits import DeclaredLimit
 from simulation.rundirs import open_scenario, scenario
 from tests.commands import ROOT
 

@@ -19,7 +19,7 @@ from loadproof.recording.announcements import (
     announcement_of,
     line_of,
 )
-from loadproof.run.listener import Listener
+from loadproof.run.watching.listener import Listener
 
 ONE_OF_EACH = [
     Begun(1.5, workers=3),

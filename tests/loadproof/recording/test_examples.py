@@ -12,7 +12,7 @@ from loadproof.recording.examples import MOST_KINDS, Examples
 from loadproof.recording.reports import SecondReport
 from loadproof.recording.runwriter import RunWriter
 from loadproof.rundir import files
-from loadproof.scenario.masking import NOTHING_SECRET, Masker
+from loadproof.scenario.masking.masking import NOTHING_SECRET, Masker
 from simulation.rundirs import manifest, scenario
 
 SENT = {

@@ -13,8 +13,8 @@ from loadproof.scenario.safety import (
     is_loopback,
     permit,
 )
-from loadproof.scenario.targetfile import TargetFile, load_target
-from loadproof.scenario.targetvariables import permissions_of
+from loadproof.scenario.target.targetfile import TargetFile, load_target
+from loadproof.scenario.target.variables import permissions_of
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost"])

@@ -9,7 +9,7 @@ import pytest
 from tests import unpatched  # noqa: F401  # isort: skip
 
 from loadproof.api.api import Api
-from loadproof.scenario.operations import Endpoints
+from loadproof.scenario.target.operations import Endpoints
 from loadproof.users.credentials import NOT_OURS, Credential
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from locust.exception import StopUser
 
 from loadproof.errors import InputError
 from loadproof.plan.clients import make_client
-from loadproof.scenario.feeder import Feeder, read_rows
+from loadproof.scenario.traffic.feeder import Feeder, read_rows
 from loadproof.users.feeders import Feed
 
 ROWS = tuple({"id": number} for number in range(10))

@@ -17,7 +17,7 @@ from loadproof.http.answers import Answer
 from loadproof.http.bodies import WrongBodyError
 from loadproof.http.messages import UnreadAnswerError
 from loadproof.outcome import Outcome
-from loadproof.scenario.operations import Endpoints
+from loadproof.scenario.target.operations import Endpoints
 from loadproof.users.judging import UnexpectedAnswerError, checked
 
 

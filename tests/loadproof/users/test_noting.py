@@ -21,8 +21,8 @@ from loadproof.http.answers import Answer
 from loadproof.http.messages import ConnectionFailedError, RequestTimeoutError, UnreadAnswerError, WantError
 from loadproof.plan.pacing import Due
 from loadproof.rundir.rows import ANSWER_DATE, JournalRow
-from loadproof.scenario.masking import Masker
-from loadproof.scenario.targetfile import Endpoints
+from loadproof.scenario.masking.masking import Masker
+from loadproof.scenario.target.targetfile import Endpoints
 from simulation.playeduser import PlayedUser
 
 PAYMENT = {"id": "p-1", "debit": "a", "credit": "b", "amount": 5, "currency": "EUR"}

@@ -8,7 +8,7 @@ import pytest
 from tests import unpatched  # noqa: F401 - before locust
 
 from loadproof.plan.pacing import Due  # isort: skip
-from loadproof.scenario.masking import Masker
+from loadproof.scenario.masking.masking import Masker
 from loadproof.users.judging import UnexpectedAnswerError
 from loadproof.users.user import api_users, expect, sets_up
 from simulation.playeduser import PlayedUser, Waiting, ask

@@ -18,7 +18,7 @@ from loadproof.http.headers import UnsendableHeaderError
 from loadproof.http.messages import RequestTimeouts
 from loadproof.http.origin import Origin
 from loadproof.recording.requestlistener import RequestListener
-from loadproof.scenario.operations import Endpoints
+from loadproof.scenario.target.operations import Endpoints
 from loadproof.users.post import Post
 from loadproof.users.user import expect
 from locustfiles.balance import BalanceUser

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from payments_api.backups.places import DirectoryPlace, backups_in
 from payments_api.backups.restoring import restore
-from payments_api.backups.retention import Keep
+from payments_api.backups.storage.places import DirectoryPlace, backups_in
+from payments_api.backups.storage.retention import Keep
 from payments_api.backups.taking import Taken, take_backup
 from payments_api.ledger import Ledger, Order, create_database
 

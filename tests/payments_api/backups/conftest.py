@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.payments_api.backups.books import new_ledger
-from tests.payments_api.backups.storage import Storage, new_bucket, running_storage
+from tests.payments_api.backups.storage.storage import Storage, new_bucket, running_storage
 
 
 @pytest.fixture

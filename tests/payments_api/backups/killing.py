@@ -20,11 +20,11 @@ from pathlib import Path
 from types import FrameType
 
 import payments_api.backups
-from payments_api.backups.booting import prove_by_boot
 from payments_api.backups.mistakes import WrongInputError
-from payments_api.backups.places import Place, backups_in, open_place, unfinished_in
+from payments_api.backups.proof.booting import prove_by_boot
 from payments_api.backups.restoring import check_backup, restore
-from payments_api.backups.retention import Keep
+from payments_api.backups.storage.places import Place, backups_in, open_place, unfinished_in
+from payments_api.backups.storage.retention import Keep
 from payments_api.backups.taking import take_backup
 from payments_api.ledger import create_database
 from tests.payments_api.backups.books import leftovers, new_ledger, pay, transactions

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from payments_api.backups import commands
-from payments_api.backups.places import DirectoryPlace
 from payments_api.backups.restoring import choose
+from payments_api.backups.storage.places import DirectoryPlace
 from tests.payments_api.backups.books import back_up, changed
 
 NOW = datetime.now(UTC)

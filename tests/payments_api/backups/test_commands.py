@@ -11,7 +11,7 @@ import pytest
 
 from payments_api.backups import commands
 from tests.payments_api.backups.books import back_up, flip, names, payload, transactions
-from tests.payments_api.backups.storage import KEY_ID, SECRET, credentials
+from tests.payments_api.backups.storage.storage import KEY_ID, SECRET, credentials
 from tests.servers import read_request, serving
 
 

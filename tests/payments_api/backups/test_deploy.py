@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from payments_api.backups.checking import check_ledger
 from payments_api.backups.options import BACKUP_VARIABLES
+from payments_api.backups.proof.checking import check_ledger
 from payments_api.settings import VARIABLES, read_settings
 from tests.commands import ROOT
 from tests.payments_api.backups.books import new_ledger, pay, transactions

@@ -8,7 +8,7 @@ import pytest
 
 from payments_api.backups import commands
 from payments_api.backups.options import BACKUP_VARIABLES
-from payments_api.backups.retention import Keep
+from payments_api.backups.storage.retention import Keep
 from payments_api.settings import VARIABLES, SettingsError, read_settings
 
 SOME = {"DATABASE": "/data/ledger.sqlite3", "BACKUP_TO": "/backups"}

@@ -46,7 +46,7 @@ def carried_to(directory: Path) -> Path:
 def test_only_two_files_depend_on_the_application_and_the_examples_define_the_same_names():
     """No other file imports anything of ours from outside the folder."""
     wanted = set()
-    for file in CODE.glob("*.py"):
+    for file in CODE.rglob("*.py"):
         for node in ast.walk(tree_of(file)):
             assert not (isinstance(node, ast.Import) and "payments_api" in ast.dump(node)), file
             module = (node.module or "") if isinstance(node, ast.ImportFrom) else ""

@@ -14,14 +14,15 @@ import pytest
 import requests
 
 from drills.target import running_target
-from payments_api.backups import booting, restoring
-from payments_api.backups.booting import prove_by_boot
-from payments_api.backups.locking import lock_of, locked
+from payments_api.backups import restoring
+from payments_api.backups.disk.locking import lock_of, locked
+from payments_api.backups.disk.packing import hash_file, pack, unpack
 from payments_api.backups.manifest import Manifest, parse_manifest
 from payments_api.backups.mistakes import BackupError, BusyError, UnusableError, WrongInputError
-from payments_api.backups.packing import hash_file, pack, unpack
-from payments_api.backups.places import DirectoryPlace
+from payments_api.backups.proof import booting
+from payments_api.backups.proof.booting import prove_by_boot
 from payments_api.backups.restoring import restore
+from payments_api.backups.storage.places import DirectoryPlace
 from tests.payments_api.backups.books import (
     back_up,
     changed,

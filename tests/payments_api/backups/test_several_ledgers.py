@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from payments_api.backups.looking import good_backups
 from payments_api.backups.manifest import BackupName, parse_manifest
 from payments_api.backups.mistakes import WrongInputError
-from payments_api.backups.places import DirectoryPlace
-from payments_api.backups.retention import Keep
+from payments_api.backups.schedule.looking import good_backups
+from payments_api.backups.storage.places import DirectoryPlace
+from payments_api.backups.storage.retention import Keep
 from payments_api.ledger import create_database
 from tests.payments_api.backups.books import (
     back_up,

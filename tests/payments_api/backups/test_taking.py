@@ -18,12 +18,12 @@ from types import SimpleNamespace
 import pytest
 
 from payments_api.backups import restoring, taking
-from payments_api.backups.checking import check_ledger
-from payments_api.backups.copying import copy_database
-from payments_api.backups.locking import lock_of, locked
+from payments_api.backups.disk.copying import copy_database
+from payments_api.backups.disk.locking import lock_of, locked
 from payments_api.backups.manifest import BackupName
 from payments_api.backups.mistakes import BackupError, BusyError, UnusableError, WrongInputError
-from payments_api.backups.retention import Keep
+from payments_api.backups.proof.checking import check_ledger
+from payments_api.backups.storage.retention import Keep
 from tests.payments_api.backups.books import (
     back_up,
     changed,

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from payments_api.protection.stores import LocalStore
+from payments_api.protection.stores.stores import LocalStore
 from tests.payments_api.mutants.breaking import is_broken_by, is_kept_by
 
 LIMIT = 5

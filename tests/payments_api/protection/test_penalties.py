@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from payments_api.protection.limits import Decision, Limits
 from payments_api.protection.metrics import ProtectionMetrics
 from payments_api.protection.penalties import LocalPenalties, PenaltyRule
-from payments_api.protection.stores import LocalStore
+from payments_api.protection.stores.stores import LocalStore
 
 RULE = PenaltyRule(base_s=10, factor=2, cap_s=60, memory_s=600)
 

@@ -6,7 +6,7 @@ import asyncio
 
 from payments_api.protection.limits import Limits
 from payments_api.protection.metrics import ProtectionMetrics
-from payments_api.protection.stores import LocalStore, Standing
+from payments_api.protection.stores.stores import LocalStore, Standing
 
 
 class Stalled:

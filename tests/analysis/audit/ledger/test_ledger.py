@@ -20,7 +20,7 @@ from loadproof.analysis.word import Word
 from loadproof.outcome import Said
 from loadproof.plan.evidence import needed_to_see
 from loadproof.rundir.observations import Observation
-from loadproof.scenario.auditthreshold import ONE_IN
+from loadproof.scenario.thresholds.audit import ONE_IN
 from tests.analysis.audit import banks
 from tests.analysis.audit.ledger.tellers import Load
 from tests.profiles import simulations

@@ -12,7 +12,7 @@ from loadproof.analysis.audit.limits.fields import _STATE, _own
 from loadproof.analysis.audit.limits.limits import audit_limits
 from loadproof.analysis.audit.limits.refusals import Before
 from loadproof.analysis.word import Word
-from loadproof.scenario.limits import DeclaredLimit
+from loadproof.scenario.target.limits import DeclaredLimit
 from simulation.limiters import (
     AlignedWindow,
     FixedWindow,

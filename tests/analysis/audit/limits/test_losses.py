@@ -15,8 +15,8 @@ from loadproof.analysis.frames.run import load_run
 from loadproof.analysis.word import Word
 from loadproof.rundir import files
 from loadproof.rundir.rows import EventRow
-from loadproof.scenario.limits import DeclaredLimit
 from loadproof.scenario.settings import Penalties
+from loadproof.scenario.target.limits import DeclaredLimit
 from simulation.limiters import Gcra, MovingLog, Punishing, Traffic, frame, journal_of, row
 from simulation.rundirs import scenario, write_run
 

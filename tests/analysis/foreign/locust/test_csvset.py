@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from loadproof.analysis.foreign.locust.csvfiles import load_locust_run
 from loadproof.analysis.foreign.locust.csvset import csv_set
-from loadproof.analysis.foreign.locust.locustcsv import load_locust_run
 from loadproof.analysis.foreign.locust.rows import FAILURES, HISTORY, STATS
 from loadproof.errors import InputError
 from simulation.locustcsvs import FAILURES as COLUMNS

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadproof.analysis.foreign.locust.locustcsv import load_locust_run
+from loadproof.analysis.foreign.locust.csvfiles import load_locust_run
 from loadproof.analysis.foreign.locust.percentiles import percentile_denied
-from loadproof.scenario.expectation import parse_expectation
+from loadproof.scenario.thresholds.expectation import parse_expectation
 from simulation.locustcsvs import HISTORY, PERCENTILES, Totals, history_row, measured_row, stats_row, write, write_stats
 
 SECOND = st.tuples(st.integers(0, 20), st.integers(0, 20), st.sampled_from((5, 400, 7000)))

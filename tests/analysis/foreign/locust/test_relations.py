@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadproof.analysis.foreign.locust.locustcsv import load_locust_run
+from loadproof.analysis.foreign.locust.csvfiles import load_locust_run
 from loadproof.analysis.foreign.locust.relations import in_history, in_totals
 from loadproof.analysis.foreign.locust.thresholds import verdict_on_csvs
 from loadproof.analysis.foreign.thresholdfile import FileThreshold

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from loadproof.analysis.foreign.locust.locustcsv import load_locust_run
+from loadproof.analysis.foreign.locust.csvfiles import load_locust_run
 from loadproof.analysis.foreign.locust.thresholds import read_csv_thresholds, verdict_on_csvs
 from loadproof.errors import InputError
 from simulation.locustcsvs import stats_row, total_row, write_stats

@@ -21,7 +21,7 @@ from loadproof.analysis.foreign.logs.thresholds import read_log_thresholds, verd
 from loadproof.analysis.report.log_page import log_facts, write_log_report
 from loadproof.errors import InputError
 from loadproof.rundir.rows import IntervalRow
-from loadproof.scenario.expectation import parse_expectation
+from loadproof.scenario.thresholds.expectation import parse_expectation
 from tests.commands import in_process
 
 HOSTILE = "<script>alert(1)</script>"

@@ -9,7 +9,7 @@ import pytest
 
 from loadproof.generator.crew.consent import refusals
 from loadproof.rundir.manifest import read_manifest
-from loadproof.scenario.targetway import TlsSettings
+from loadproof.scenario.target.way import TlsSettings
 from simulation.rundirs import write_run
 from tests.loadproof.http.tls import new_certificate
 

@@ -15,7 +15,7 @@ from loadproof.http.messages import ConnectionFailedError
 from loadproof.outcome import Outcome
 from loadproof.recording.announcements import WorkerLost
 from loadproof.recording.reports import SecondReport
-from loadproof.scenario.targetauth import Auth
+from loadproof.scenario.target.auth import Auth
 from simulation.rundirs import scenario
 from tests.loadproof.generator.crew.crews import Distributed, Local
 from tests.profiles import costly

@@ -8,7 +8,7 @@ import logging
 import pytest
 
 from loadproof.generator.guards.maskedoutput import MaskedOutput
-from loadproof.scenario.masking import Masker
+from loadproof.scenario.masking.masking import Masker
 
 TOKEN = "t0ken-t0ken"
 

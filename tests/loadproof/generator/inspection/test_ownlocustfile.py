@@ -12,10 +12,10 @@ from locust import tag, task
 from locust.user.markov_taskset import MarkovTaskSet, transition
 from locust.user.task import filter_tasks_by_tags
 
-from loadproof.generator.foreign.heard import Names
 from loadproof.generator.inspection.cast import Locustfile
 from loadproof.generator.inspection.casting import _role
 from loadproof.generator.inspection.ownlocustfile import CommonOptions, client_requests, stages_of
+from loadproof.generator.plainlocust.heard import Names
 from loadproof.run.preflight.ownlocustfile import _is_left, _never_sent, _tag_problems
 from simulation.rundirs import scenario
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from loadproof.scenario.targetfile import TargetFile
+from loadproof.scenario.target.targetfile import TargetFile
 
 ACCOUNTS = [f"a{number}" for number in range(6)]
 OWN_KEYS = "no fault: each address has keys of its own"

@@ -25,8 +25,8 @@ from loadproof.rundir.journal import append_journal, journal_lines, noted_text, 
 from loadproof.rundir.manifest import Manifest, TargetFacts, write_manifest
 from loadproof.rundir.members import packed
 from loadproof.rundir.observations import read_observations
-from loadproof.scenario.operations import PaymentReadOperation
-from loadproof.scenario.targetfile import TargetFile
+from loadproof.scenario.target.operations import PaymentReadOperation
+from loadproof.scenario.target.targetfile import TargetFile
 from payments_api.settings import DEVELOPMENT_SECRET
 from simulation.rundirs import scenario
 from tests.loadproof.run.audits.bankserver import OWN_KEYS, bank_server

@@ -28,7 +28,7 @@ from loadproof.rundir.journal import append_journal, journal_lines, noted_text, 
 from loadproof.rundir.manifest import Manifest, TargetFacts, write_manifest
 from loadproof.rundir.members import packed
 from loadproof.rundir.rows import GeneratorRow
-from loadproof.scenario.targetfile import TargetFile
+from loadproof.scenario.target.targetfile import TargetFile
 from simulation.rundirs import scenario
 from tests.loadproof.run.audits.vault import ACCOUNTS
 from tests.loadproof.run.audits.vaultserver import serving_vault, target_of

@@ -14,7 +14,7 @@ from loadproof.outcome import Outcome
 from loadproof.run.audits.inquiry import Inquired
 from loadproof.run.audits.journalreading import Sent
 from loadproof.run.audits.webhookreading import WebhookReading
-from loadproof.scenario.operations import FALSE_DELIVERIES
+from loadproof.scenario.target.operations import FALSE_DELIVERIES
 
 SIGNATURE = "telegram"
 QUEUED_S = 2.5

@@ -15,7 +15,7 @@ from loadproof.run.locust import CrewOptions
 from loadproof.run.shipped import LOCUSTFILES
 from loadproof.rundir.manifest import read_manifest
 from loadproof.scenario.loading import load_scenario
-from loadproof.scenario.targetfile import TargetFile
+from loadproof.scenario.target.targetfile import TargetFile
 from tests.commands import scenario_file
 from tests.servers import Heard, serving
 

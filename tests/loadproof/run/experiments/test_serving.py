@@ -16,7 +16,7 @@ import pytest
 from loadproof.errors import InputError, TargetError, UnsafeTargetError
 from loadproof.run.experiments.serving import Starting, served, target_at
 from loadproof.scenario.loading import load_scenario
-from loadproof.scenario.targetfile import TargetFile
+from loadproof.scenario.target.targetfile import TargetFile
 from tests.commands import ROOT, scenario_file
 from tests.servers import answering, serving
 

@@ -20,7 +20,7 @@ from loadproof.run.faults.faults import Faults
 from loadproof.run.faults.keeper import FaultError, fault_keeper
 from loadproof.rundir.commands import read_commands
 from loadproof.scenario.faults import NamedCommand
-from loadproof.scenario.targetfile import TargetFile
+from loadproof.scenario.target.targetfile import TargetFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -22,7 +22,7 @@ from loadproof.run.faults.faults import Faults
 from loadproof.run.faults.keeper import FaultError, FaultKeeper, fault_keeper
 from loadproof.rundir.manifest import TargetFacts
 from loadproof.scenario.faults import Kill, Latency, Pause, ResetPeer
-from loadproof.scenario.targetway import TlsSettings
+from loadproof.scenario.target.way import TlsSettings
 from tests.commands import becomes
 from tests.servers import Heard, serving
 

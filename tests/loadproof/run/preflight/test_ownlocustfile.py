@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from loadproof.cli.assignment.ownlocustfile import OwnLocustfile
-from loadproof.cli.assignment.preparing import RunOptions, prepare
+from loadproof.cli.preparation.ownlocustfile import OwnLocustfile
+from loadproof.cli.preparation.preparing import RunOptions, prepare
 from loadproof.run.locust import CrewOptions
 from loadproof.run.preflight.ownlocustfile import inspect_locustfile, own_locustfile_problems
 from loadproof.run.shipped import LOCUSTFILES
-from loadproof.scenario.targetfile import TargetFile
-from loadproof.scenario.targetvariables import permissions_of
+from loadproof.scenario.target.targetfile import TargetFile
+from loadproof.scenario.target.variables import permissions_of
 from simulation.rundirs import scenario
 from tests.loadproof.cli.refusals import refused
 

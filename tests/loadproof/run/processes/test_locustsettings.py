@@ -6,8 +6,8 @@ import pytest
 
 from loadproof.run.processes import children
 from loadproof.run.processes.locustsettings import settings_found
-from loadproof.scenario.targetfile import load_target
-from loadproof.scenario.targetvariables import variable_problems
+from loadproof.scenario.target.targetfile import load_target
+from loadproof.scenario.target.variables import variable_problems
 from tests.commands import in_process, scenario_file
 
 SET = {"LOCUST_EXCLUDE_TAGS": "slow", "LOCUST_SKIP_MONKEY_PATCH": "1", "LOCUST_OF_TOMORROW": "x"}

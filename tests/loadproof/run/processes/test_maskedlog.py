@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from loadproof.run.processes.maskedlog import mask_file
-from loadproof.scenario.masking import Masker
+from loadproof.scenario.masking.masking import Masker
 
 
 def test_a_log_with_a_secret_is_rewritten(tmp_path):

@@ -9,7 +9,7 @@ from loadproof.run.target import tokens
 from loadproof.run.target.ownclient import OwnClient
 from loadproof.run.target.probe import probe, probe_within
 from loadproof.run.target.tokens import NoAccessError, TokenHolder
-from loadproof.scenario.targetfile import TargetFile
+from loadproof.scenario.target.targetfile import TargetFile
 from simulation.rundirs import scenario
 from tests.guarded import CLIENT, SECRET, guarded
 from tests.proxies import Proxy

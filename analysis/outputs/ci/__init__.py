@@ -1,0 +1,1 @@
+"""What CI systems and chats are told: JUnit XML, annotations, gate.json and notifications."""

@@ -1,0 +1,1 @@
+"""Watches a run: what its processes say, what the target does beside them, how it ends."""

@@ -1,0 +1,1 @@
+"""Masks secrets in texts, however a server or a log has encoded them."""

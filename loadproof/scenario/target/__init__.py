@@ -1,0 +1,1 @@
+"""Target files, checked: operations, limits, headers, authentication, TLS, commands, variables."""

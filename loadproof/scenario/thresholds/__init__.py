@@ -1,0 +1,1 @@
+"""What thresholds may say: their metrics, their grammar, and which of them decide nothing."""

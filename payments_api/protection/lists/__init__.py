@@ -1,0 +1,1 @@
+"""Lists in files, reloaded when they change: denied and allowed networks, and rules for bots."""
