@@ -42,7 +42,7 @@ FAILED_ONCE = {
     9795: "the master was stopped while it waited for last answers: they were missing, and the word was FAIL",
     1265: "the generator stood still until the end: turns that had come were nowhere, and the word was PASS",
     1240: "a worker died on a full disk: the watch raised OSError, and nobody wrote how the run ended",
-    3715: "after the target, the master was ended: only generator.csv lacked rows, and this test asked the journal for it",
+    3715: "after the target, the master was ended: only generator.csv lacked rows, which this test denied",
     8744: "a process stood still in warm-up only, which set its users' turns back: this test missed three of 84",
 }
 """Seeds that once found a bug, and what it was."""
