@@ -26,6 +26,8 @@ class ObservedBurst:
     peak_in_flight: int
     late: int
     """Users still waiting for an earlier answer at that instant."""
+    free_spread_s: float
+    """Like `spread_s`, but without those users' requests at its end."""
 
     @property
     def is_spread(self) -> bool:
@@ -33,8 +35,20 @@ class ObservedBurst:
         return self.spread_s > BURST_SPREAD_S
 
     @property
+    def is_spread_by_us(self) -> bool:
+        """Whether it would have been spread out too far without the users that the target kept waiting, too."""
+        return self.free_spread_s > BURST_SPREAD_S
+
+    @property
     def spread_text(self) -> str:
-        return f"burst {self.number}: {self.sent:,} sends spread over {format_duration(self.spread_s)}"
+        return self._spread_text(self.sent, self.spread_s)
+
+    @property
+    def spread_by_us_text(self) -> str:
+        return self._spread_text(self.sent - self.late, self.free_spread_s)
+
+    def _spread_text(self, sends: int, spread_s: float) -> str:
+        return f"burst {self.number}: {sends:,} sends spread over {format_duration(spread_s)}"
 
 
 def bursts(traffic: Traffic, phases: Collection[str] | None = None) -> list[ObservedBurst]:
@@ -51,14 +65,17 @@ def bursts(traffic: Traffic, phases: Collection[str] | None = None) -> list[Obse
 def _burst(at_s: float, detail: str) -> list[ObservedBurst]:
     try:
         fields: dict[str, Any] = json.loads(detail)
+        late, spread_s = int(fields["late"]), float(fields["spread_s"])
         return [
             ObservedBurst(
                 number=int(fields["burst"]),
                 at_s=at_s,
                 sent=int(fields["sent"]),
-                spread_s=float(fields["spread_s"]),
+                spread_s=spread_s,
                 peak_in_flight=int(fields["peak_in_flight"]),
-                late=int(fields["late"]),
+                late=late,
+                # Older runs only tell it if nobody was late.
+                free_spread_s=float(fields.get("free_spread_s", 0.0 if late else spread_s)),
             )
         ]
     except (ValueError, KeyError, TypeError):

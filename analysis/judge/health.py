@@ -157,7 +157,7 @@ def _late_bursts(run: Run) -> Iterator[Finding]:
             what = f"{burst.spread_text}, {waiting} still waiting for an answer"
             if burst.late > LOST_SHARE * burst.sent:
                 yield Finding(Word.FAIL, what, "the target is too slow for the pace before the burst")
-            else:
+            elif not burst.is_spread_by_us:
                 yield Finding.note(what, "nothing to do: so few leave the burst what it was to be")
 
 

@@ -165,10 +165,13 @@ def _running_out(run: Run) -> str:
 
 
 def _spread_bursts(run: Run) -> Iterator[Disturbance]:
-    """Bursts that were spread out although no user was waiting for the target; docs/validity.md covers the others."""
+    """Bursts spread out by users that weren't waiting for the target; docs/validity.md covers the others.
+
+    With more users waiting than may be missing elsewhere it wouldn't have been a burst anyway, because of the target.
+    """
     for burst in bursts(run, measured_names(run)):
-        if burst.is_spread and not burst.late:
-            what = f"{burst.spread_text}: not a simultaneous load"
+        if burst.is_spread_by_us and burst.late <= LOST_SHARE * burst.sent:
+            what = f"{burst.spread_by_us_text}: not a simultaneous load"
             yield Disturbance(what, f"{_NO_PAUSE} {LESS_LOAD}", decides=True)
 
 

@@ -42,6 +42,8 @@ class BurstSeen:
     sent: int = 0
     late: int = 0
     peak_in_flight: int = 0
+    last_free_s: float = -math.inf
+    """Like `last_s`, of users that no earlier answer kept waiting."""
 
     def saw(self, began_s: float, *, late: bool) -> None:
         """A request began to connect or to send then."""
@@ -49,11 +51,14 @@ class BurstSeen:
         self.last_s = max(self.last_s, began_s)
         self.sent += 1
         self.late += late
+        if not late:
+            self.last_free_s = max(self.last_free_s, began_s)
 
     def merge(self, other: BurstSeen) -> None:
         """Add another worker's view. The sum of peaks is an upper bound: workers peak at nearly the same time."""
         self.first_s = min(self.first_s, other.first_s)
         self.last_s = max(self.last_s, other.last_s)
+        self.last_free_s = max(self.last_free_s, other.last_free_s)
         self.sent += other.sent
         self.late += other.late
         self.peak_in_flight += other.peak_in_flight

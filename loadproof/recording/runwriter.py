@@ -106,6 +106,7 @@ class RunWriter:
                 "burst": burst.burst,
                 "sent": burst.sent,
                 "spread_s": round(burst.last_s - burst.first_s, 6),
+                "free_spread_s": round(max(0.0, burst.last_free_s - burst.first_s), 6),
                 "peak_in_flight": burst.peak_in_flight,
                 "late": burst.late,
             }

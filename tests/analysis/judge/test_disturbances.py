@@ -13,6 +13,7 @@ import pytest
 from loadproof.analysis.judge import disturbances
 from loadproof.analysis.judge.disturbance import Disturbance, seconds_of_rows
 from loadproof.analysis.judge.disturbances import disturbed_phases
+from loadproof.analysis.judge.health import findings_in
 from loadproof.analysis.word import Word
 from loadproof.histogram import bucket_of
 from loadproof.rundir.rows import FOLLOWED, LATE_MS, PRESENT_MS, WANTS
@@ -284,6 +285,20 @@ def test_a_burst_that_is_spread_out_is_no_burst():
     """Beyond 50 ms, unless its users were still waiting for answers, which is the target's doing."""
     run = with_bursts(calm(), (10.0, 0.05, 0), (11.0, 0.051, 0), (12.0, 0.08, 1))
     assert found(run) == [("burst 2: 10 sends spread over 51 ms: not a simultaneous load", True, frozenset())]
+
+
+@pytest.mark.parametrize(
+    ("free_spread_s", "late", "is_ours"), [(0.8, 1, True), (0.8, 10, True), (0.8, 11, False), (0.05, 1, False)]
+)
+def test_a_burst_that_was_spread_out_anyway_is_no_burst(free_spread_s, late, is_ours):
+    """However long the few users that the target kept waiting come after the others; more of them are its doing."""
+    detail = {"burst": 1, "sent": 1000, "spread_s": 1.2, "peak_in_flight": 990, "late": late}
+    events = {"time_s": [10.0], "kind": ["burst"], "detail": [json.dumps(detail | {"free_spread_s": free_spread_s})]}
+    run = replace(calm(), events=pd.DataFrame(events))
+    what = f"burst 1: {1000 - late} sends spread over 800 ms: not a simultaneous load"
+    assert found(run) == ([(what, True, frozenset())] if is_ours else [])
+    words = ["INVALID"] if is_ours else ["PASS"] if late <= 10 else ["FAIL"]
+    assert [str(finding.word) for finding in findings_in(run) if "burst" in finding.what] == words
 
 
 def crowd(present_ms: float = 10_000, late_ms: float = 0, *, seconds: range = range(40), ending: str = "completed"):

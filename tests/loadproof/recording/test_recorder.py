@@ -234,6 +234,18 @@ def test_bursts_of_all_workers_are_merged(tmp_path):
         reports.append(recorder.take(45.0, 0, last=True))
     (burst,) = bursts(written(tmp_path / "run", reports))
     assert (burst.sent, burst.spread_s, burst.peak_in_flight, burst.late) == (6, pytest.approx(0.04), 6, 2)
+    assert burst.free_spread_s == pytest.approx(0.03)
+
+
+@pytest.mark.parametrize(("late", "free_spread_s"), [((False, False, True), 0.01), ((True, True, True), 0.0)])
+def test_users_that_the_target_keeps_waiting_do_not_spread_a_burst(tmp_path, late, free_spread_s):
+    """How far the others are apart is recorded for itself."""
+    recorder = new_recorder()
+    for sent_s, is_late in zip((37.5, 37.51, 38.5), late, strict=True):
+        recorder.started(burst=1)
+        finish(recorder, Due(37.5, burst=1, late=is_late), sent_s=sent_s, ended_s=39)
+    (burst,) = bursts(written(tmp_path / "run", [recorder.take(45.0, 0, last=True)]))
+    assert (burst.spread_s, burst.free_spread_s) == (1.0, free_spread_s)
 
 
 def test_progress_is_written_to_a_descriptor_and_a_closed_pipe_is_ignored(tmp_path, monkeypatch):
