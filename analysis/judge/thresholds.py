@@ -16,6 +16,7 @@ from loadproof.analysis.estimates.metrics import counted_estimate, counted_estim
 from loadproof.analysis.estimates.misses import misses_of
 from loadproof.analysis.estimates.scope import Scope, rows_of, times_of
 from loadproof.analysis.estimates.seconds import Noise, Seconds, share_of
+from loadproof.analysis.judge.cutoff import lacks_load, without_answers_to_come
 from loadproof.analysis.judge.judgement import (
     NOTHING_TO_JUDGE,
     TOO_CLOSE,
@@ -56,8 +57,6 @@ RUN_ESTIMATORS: Final[dict[str, Callable[[Metric, Run, Scope], Estimate | None]]
 """Estimators by metric name, for metrics that need more than a scope's rows."""
 _FAR: Final = 1.5
 """In multiples of the limit; a time that misses it by less may be due to a noisy minute."""
-CUT_SHORT: Final = frozenset({"interrupted", "terminated", "aborted", "running"})
-"""Endings after which few requests, or none, are to be expected, and that are not the target's fault."""
 
 
 def judge_threshold(threshold: Threshold, run: Run, baseline: Run | None = None) -> Judgement:
@@ -90,27 +89,22 @@ def verdicts_differ(thresholds: Iterable[Threshold], run: Run, other: Run) -> bo
 
 
 def _without_the_rest(judged: Judgement, run: Run, scope: Scope) -> Judgement:
-    """INCONCLUSIVE instead of FAIL if all that is too little may be in the part of the plan that was cut off."""
+    """INCONCLUSIVE instead of FAIL if all that is too little may be in what the end of the run or phase cut off."""
     expectation = judged.threshold.expectation
     is_total = expectation.metric.kind.is_total and expectation.window_s is None
-    if (
-        judged.word is not Word.FAIL
-        or expectation.wants_low
-        or not is_total
-        or not _lacks_load(run, expectation, scope)
-    ):
+    if judged.word is not Word.FAIL or expectation.wants_low or not is_total:
         return judged
-    reason = f"{judged.reason}; but not all of the load that it reads was sent"
+    if lacks_load(run, expectation, scope):
+        return _undecided(judged, "not all of the load that it reads was sent")
+    known = without_answers_to_come(run, expectation, scope)
+    if known is None or judge_scope(judged.threshold, known, scope).word is Word.FAIL:
+        return judged
+    return _undecided(judged, "answers to its last requests were still on their way")
+
+
+def _undecided(judged: Judgement, but: str) -> Judgement:
+    reason = f"{judged.reason}; but {but}"
     return replace(judged, word=Word.INCONCLUSIVE, reason=reason, in_this_run=Compliance.UNSURE, next_time=None)
-
-
-def _lacks_load(run: Run, expectation: Expectation, scope: Scope) -> bool:
-    """Whether a run was cut off before a total was known: the rate of one phase of constant load soon is."""
-    read = [span for span in run.phases if span.name in scope.phases]
-    if run.manifest.ending not in CUT_SHORT or run.measured_s >= max(span.end_s for span in read):
-        return False
-    is_even = len(read) == 1 and not read[0].ramp_s and not read[0].bursts_s
-    return not (is_even and expectation.metric.dimension is Dimension.RATE)
 
 
 def judge_scope(threshold: Expected, traffic: Traffic, scope: Scope) -> Judgement:

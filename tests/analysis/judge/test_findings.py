@@ -319,6 +319,45 @@ def test_what_was_cut_off_is_not_missing_through_the_target(ending, expect, word
     assert judged.reason.endswith("; but not all of the load that it reads was sent") is (word == "INCONCLUSIVE")
 
 
+def arriving(good: list[int], arrived: list[int], expect: str, *, planned_s: int, ending: str):
+    """100 rps without warm-up, and a deadline of 5 s: answers by when they were due, and by when they came."""
+    phases = [{"name": "steady", "duration": f"{planned_s} s", "rate": "100 rps"}]
+    thresholds = [{"expect": expect}, {"expect": "goodput_ratio >= 50 %"}]
+    plan = open_scenario(phases=phases, mix={"balance": {"share": "100 %"}}, deadline="5 s", thresholds=thresholds)
+    padding = [0] * (planned_s - len(good))
+    run = run_of_seconds(plan, {("balance", "ok"): np.array(good + padding)})
+    came = run.intervals["series"] == "completed"
+    late = run_of_seconds(plan, {("balance", "ok"): np.array(arrived + padding)}).intervals
+    intervals = pd.concat([run.intervals[~came], late[late["series"] == "completed"]])
+    generator = run.generator[run.generator["second"] < len(good)]
+    manifest = run.manifest.model_copy(update={"ending": ending})
+    return replace(run, intervals=intervals, generator=generator, manifest=manifest)
+
+
+@pytest.mark.parametrize("expect", ["throughput >= 100 rps", "goodput >= 100 rps"])
+@pytest.mark.parametrize(
+    ("good", "arrived", "word"),
+    [
+        ([100, 50, 0], [0, 50, 100], "INCONCLUSIVE"),
+        ([50] * 13 + [20, 0], [0, 20] + [50] * 13, "FAIL"),
+    ],
+)
+def test_answers_that_a_run_was_cut_off_from_are_not_missing(expect, good, arrived, word):
+    """They take 1.5 s. After more seconds than the deadline has, half of them are missing all the same."""
+    run = arriving(good, arrived, expect, planned_s=40, ending="interrupted")
+    judged = judge_threshold(run.manifest.scenario.thresholds[0], run)
+    assert judged.word == word
+    still = "; but answers to its last requests were still on their way"
+    assert judged.reason.endswith(still) is (word == "INCONCLUSIVE")
+
+
+@pytest.mark.parametrize(("good", "word"), [([100] * 5, "INCONCLUSIVE"), ([100, 100, 0, 0, 0], "FAIL")])
+def test_answers_after_the_end_of_a_short_phase_are_not_missing(good, word):
+    """They take 3 s of its 5 s; those that are too late are."""
+    run = arriving(good, [0, 0, 0, 100, 100], "throughput >= 100 rps", planned_s=5, ending="completed")
+    assert judge_threshold(run.manifest.scenario.thresholds[0], run).word == word
+
+
 @pytest.mark.parametrize("ramp", [{}, {"ramp": "20 s"}])
 def test_a_rate_is_not_known_before_the_phase_with_most_load(ramp):
     """Nor before the end of a ramp."""

@@ -1,0 +1,57 @@
+"""What the end of a run or of a phase cuts off: load that was never sent, and answers still on their way."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final
+
+from loadproof.analysis.estimates.metrics import counted_in, rows_read
+from loadproof.analysis.estimates.scope import rows_of
+from loadproof.analysis.frames.traffic import PlainTraffic
+from loadproof.scenario.thresholds.metrics import GOOD
+from loadproof.units import Dimension
+
+if TYPE_CHECKING:
+    from loadproof.analysis.estimates.scope import Scope
+    from loadproof.analysis.frames.run import Run
+    from loadproof.scenario.thresholds.expectation import Expectation
+
+CUT_SHORT: Final = frozenset({"interrupted", "terminated", "aborted", "running"})
+"""Endings after which few requests, or none, are to be expected, and that are not the target's fault."""
+
+
+def lacks_load(run: Run, expectation: Expectation, scope: Scope) -> bool:
+    """Whether a run was cut off before a total was known: the rate of one phase of constant load soon is."""
+    read = [span for span in run.phases if span.name in scope.phases]
+    if run.manifest.ending not in CUT_SHORT or run.measured_s >= max(span.end_s for span in read):
+        return False
+    is_even = len(read) == 1 and not read[0].ramp_s and not read[0].bursts_s
+    return not (is_even and expectation.metric.dimension is Dimension.RATE)
+
+
+def without_answers_to_come(run: Run, expectation: Expectation, scope: Scope) -> PlainTraffic | None:
+    """A rate's requests, each in the second in which it was due, without those whose answers may have been to come.
+
+    A run that is cut off loses its last answers. `throughput` counts answers where they arrive: the first ones of a
+    phase come after its first requests, and as many after its end. None if nothing of this concerns the metric.
+    """
+    counted, was_cut = expectation.metric.kind.counted, run.manifest.ending in CUT_SHORT
+    if counted is None or expectation.metric.dimension is not Dimension.RATE:
+        return None
+    if not was_cut and not counted.by_arrival:
+        return None
+    rows, until_s = rows_read(expectation.metric, run.intervals, scope), run.measured_s
+    if counted.by_arrival:
+        rows = counted_in(rows_of(run, scope), GOOD).assign(series=counted.series[0])
+    if was_cut:
+        scenario = run.manifest.scenario
+        until_s -= max([scenario.deadline, *(group.deadline for group in scenario.groups.values())])
+        rows = rows[rows["second"] < math.floor(until_s)]
+    return PlainTraffic(
+        phases=tuple(run.phases),
+        endpoints=run.endpoints,
+        start_unix_s=run.start_unix_s,
+        measured_s=until_s,
+        intervals=rows,
+        events=run.events,
+    )
