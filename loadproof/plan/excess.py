@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -28,6 +29,8 @@ _LOOK_AT_LEAST: Final = 100_000
 """The fewest arrivals to process at once."""
 _JITTER_S: Final = 0.05
 """The first of a user's turns in a window may be late by this much, so that one more of them falls into it."""
+_MORE_TURNS: Final = 3
+"""Beyond a window's length, so that one may begin at any point of the pace, and the last turn may not take place."""
 _ROUNDING_S: Final = 1e-6
 """Turns exactly a period apart may seem closer by less than this."""
 
@@ -58,17 +61,26 @@ def exceeded_limits(
     all users one client. Without jitter, only limits that are exceeded even if each user sends exactly on time.
     """
     exceeded = []
-    # The open model's arrivals are planned one by one.
-    more_s = jitter_s - _ROUNDING_S if scenario.model == "closed" else 0.0
     for endpoint, written in limits.items():
         limit = declared(written)
         plan = scenario.model_copy(update={"clients": "shared"}) if limit.key == "global" else scenario
         for period_s, most in _allowances(limit):
-            worst = _busiest_client(plan, endpoint, spans, period_s + more_s, seed)
+            longer_s = period_s + _more_s(plan, endpoint, period_s, jitter_s)
+            worst = _busiest_client(plan, endpoint, spans, longer_s, seed)
             if worst > most:
                 exceeded.append(ExceededLimit(endpoint, _text_of(written, most), worst, period_s))
                 break
     return exceeded
+
+
+def _more_s(plan: Scenario, endpoint: str, period_s: float, jitter_s: float) -> float:
+    """By how much longer to look than a limit's period, in s."""
+    if plan.model == "open":
+        return 0.0  # Its arrivals are planned one by one.
+    paces_s = [plan.mix[kind].every or math.inf for kind in plan.spenders_of(endpoint)]
+    # Many users out of step are no closer together if some are late; but of each, one more turn may fall into a period.
+    is_out_of_step = plan.clients == "shared" and period_s < min(paces_s, default=math.inf)
+    return -_ROUNDING_S if is_out_of_step else jitter_s - _ROUNDING_S
 
 
 def _allowances(limit: DeclaredLimit) -> Iterator[tuple[float, int]]:
@@ -91,12 +103,14 @@ def _text_of(written: Written, most: int) -> str:
 
 def _busiest_client(plan: Scenario, endpoint: str, spans: Sequence[PhaseSpan], period_s: float, seed: int) -> int:
     """The most of this request that a client sends in any window of `period_s`."""
+    if plan.model == "closed" and plan.clients == "shared":
+        return _busiest_together(plan, endpoint, spans, period_s, seed)
     of_kinds = {kind: _busiest_of(kind, plan, spans, period_s, seed) for kind in plan.spenders_of(endpoint)}
-    # In the closed model each client is of one kind, unless all look like one; in the open model most are shared.
+    # In the closed model each client is of one kind; in the open model most are shared.
     together = [
         count
         for kind, count in of_kinds.items()
-        if plan.clients == "shared" or (plan.model == "open" and plan.mix[kind].clients is None)
+        if plan.model == "open" and (plan.clients == "shared" or plan.mix[kind].clients is None)
     ]
     return max([sum(together), *of_kinds.values()])
 
@@ -105,7 +119,8 @@ def _busiest_of(kind: str, scenario: Scenario, spans: Sequence[PhaseSpan], perio
     """The most turns of this kind that a client takes in any window of `period_s`."""
     if scenario.model == "open":
         return _busiest_of_turns(ArrivalPlan(scenario, spans, seed), scenario, kind, period_s)
-    return max((_busiest(times, period_s) for times in _paced(scenario, spans, kind)), default=0)
+    every_s = scenario.mix[kind].every or math.inf
+    return max(_busiest(_paced_sends(spans, every_s, offset), period_s) for offset in _OFFSETS)
 
 
 def _busiest_of_turns(plan: ArrivalPlan, scenario: Scenario, endpoint: str, period_s: float) -> int:
@@ -142,14 +157,40 @@ def _busiest(times: NDArray[np.float64], period_s: float) -> int:
     return int((np.searchsorted(times, times + period_s, side="left") - np.arange(times.size)).max())
 
 
-def _paced(scenario: Scenario, spans: Sequence[PhaseSpan], endpoint: str) -> list[NDArray[np.float64]]:
-    """Sorted send times of clients that represent all of the closed model's."""
-    every_s = scenario.mix[endpoint].every or math.inf
-    times = [_paced_sends(spans, every_s, offset) for offset in _OFFSETS]
-    if scenario.clients != "shared":
-        return times
-    users = apportion(scenario.client_total, {name: mix.share for name, mix in scenario.mix.items()})
-    return [np.sort(np.tile(times[0], max(users[endpoint], 1)))]
+def _busiest_together(plan: Scenario, endpoint: str, spans: Sequence[PhaseSpan], period_s: float, seed: int) -> int:
+    """The most of this request that all closed-model users send in any window of `period_s`.
+
+    Each starts at random within its pace. Sooner or later the busiest windows of different paces meet.
+    """
+    users = apportion(plan.client_total, {name: mix.share for name, mix in plan.mix.items()})
+    at_pace: Counter[float] = Counter()
+    for kind in plan.spenders_of(endpoint):
+        at_pace[plan.mix[kind].every or math.inf] += max(users[kind], 1)
+    random = np.random.default_rng(seed)
+    offsets = {every_s: random.random(count) for every_s, count in at_pace.items()}
+    return sum(_busiest(_paced(spans, every_s, own, period_s), period_s) for every_s, own in offsets.items())
+
+
+def _paced(
+    spans: Sequence[PhaseSpan], every_s: float, offsets: NDArray[np.float64], period_s: float
+) -> NDArray[np.float64]:
+    """Sorted send times of users of one pace, who start at these fractions of it."""
+    parts = [np.empty(0)]
+    for span in spans:
+        if span.bursts_s:
+            parts.append(np.repeat(span.bursts_s, offsets.size))
+        elif every_s < math.inf:
+            times = span.start_s + (offsets[:, None] + _turns(span, every_s, period_s)) * every_s
+            parts.append(times[times < span.end_s])
+    return np.sort(np.concatenate(parts))
+
+
+def _turns(span: PhaseSpan, every_s: float, period_s: float) -> NDArray[np.int64]:
+    """The numbers of a user's turns in a phase, except those in the middle whose windows are like the others."""
+    turns, ends = math.ceil((span.end_s - span.start_s) / every_s), math.ceil(period_s / every_s) + _MORE_TURNS
+    if turns <= 2 * ends:
+        return np.arange(turns)
+    return np.concatenate([np.arange(ends), np.arange(turns - ends, turns)])
 
 
 def _paced_sends(spans: Iterable[PhaseSpan], every_s: float, offset: float) -> NDArray[np.float64]:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from loadproof.plan import excess as excesses
 from loadproof.plan.arrivals import ArrivalPlan
 from loadproof.plan.excess import exceeded_limits
 from loadproof.plan.phases import plan_phases
@@ -141,6 +142,46 @@ def test_a_burst_is_too_much_for_a_bucket_that_holds_less(burst, sent, within_s)
         assert excess.limit == "600/min, token-bucket, with no more than 99 at once"
     without = DeclaredLimit(amount=600, period="1 min", algorithm="moving-window")
     assert exceeded_limits(plan, plan_phases(plan), {"balance": without}, seed=1) == []
+
+
+def together(limit, *, seed=1, duration="60 s", users=20, every="1 s", **keys):
+    plan = scenario(
+        phases=[{"name": "steady", "duration": duration, "users": users}],
+        mix={"balance": {"share": "100 %", "every": every}},
+        thresholds=[{"expect": "goodput_ratio >= 99 %"}],
+        **keys,
+    )
+    found = exceeded_limits(plan, plan_phases(plan), {"balance": limit}, seed)
+    return [(excess.sent, excess.within_s) for excess in found]
+
+
+@pytest.mark.parametrize("key", [{}, {"clients": "shared"}])
+def test_users_behind_one_limit_do_not_send_together(key):
+    """Each begins at a random point of its pace: 20 rps against 100 rps never empty a bucket of ten."""
+    limit = DeclaredLimit(amount=6000, period="1 min", algorithm="token-bucket", burst=10, key="global")
+    assert together(limit, **key) == []
+    assert together(limit.model_copy(update={"amount": 1500}), **key) == []
+    ((sent, _),) = together(limit.model_copy(update={"amount": 1100}), **key)
+    assert sent > 10
+    assert together(limit.model_copy(update={"amount": 30_000}), users=200, **key) == []
+    ((sent, within_s),) = together(limit.model_copy(update={"amount": 12_600, "burst": 4}), users=200, **key)
+    assert (4 < sent < 12, within_s < 0.1) == (True, True)
+
+
+@pytest.mark.parametrize(("limit", "sent"), [("24/s", None), ("19/s", 20)])
+def test_a_limit_of_about_a_pace_is_held_by_users_out_of_step(limit, sent):
+    """20 of them a second, and few more with the jitter of one."""
+    found = together(limit, clients="shared")
+    assert [most >= sent for most, _ in found] == ([True] if sent else [])
+
+
+@pytest.mark.parametrize(("pace", "period_s"), [("1 s", 0.3), ("1 s", 2.5), ("700 ms", 1.0), ("7 s", 1.0)])
+def test_the_middle_of_a_long_phase_has_no_busier_windows_than_its_ends(monkeypatch, pace, period_s):
+    """So it isn't looked at."""
+    limit = DeclaredLimit.model_construct(amount=1, period=period_s, algorithm="moving-window", key="global")
+    found = [together(limit, seed=seed, duration="5 min", every=pace) for seed in range(10)]
+    monkeypatch.setattr(excesses, "_MORE_TURNS", 1000)
+    assert found == [together(limit, seed=seed, duration="5 min", every=pace) for seed in range(10)]
 
 
 def test_a_burst_may_exceed_a_bucket_little_by_little():
