@@ -9,6 +9,7 @@ import functools
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
+from gevent import Greenlet
 from gevent.pool import Group
 from locust import User
 from locust.user.task import LOCUST_STATE_STOPPING, TaskSet
@@ -16,7 +17,7 @@ from locust.user.task import LOCUST_STATE_STOPPING, TaskSet
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_ASIDE: Final[WeakKeyDictionary[Group, Group]] = WeakKeyDictionary()
+_ASIDE: Final[WeakKeyDictionary[Group, dict[Greenlet, User]]] = WeakKeyDictionary()
 """By the group in which Locust counts users: those that are leaving."""
 
 
@@ -30,23 +31,33 @@ def set_aside(user: User) -> None:
 
     When the run stops, it is with the others again, so that Locust waits for it.
 
-    Source: locust/runners.py, user_classes_count and Runner.stop; gevent/pool.py, Group.
+    Source: locust/runners.py, user_classes_count and Runner.stop; gevent/pool.py, Group; gevent/greenlet.py, _kill.
     """
     users, life = user.group, user.greenlet
     if life not in users:
         return
     aside = _ASIDE.get(users)
     if aside is None:
-        aside = _ASIDE[users] = Group()
+        aside = _ASIDE[users] = {}
         user.environment.events.test_stopping.add_listener(functools.partial(_bring_back, users, aside))
-    aside.add(life)
+    aside[life] = user
+    life.rawlink(lambda _: aside.pop(life, None))
     users.discard(life)
 
 
-def _bring_back(users: Group, aside: Group, **_: object) -> None:
-    for life in list(aside):
-        aside.discard(life)
-        users.add(life)
+def _bring_back(users: Group, aside: dict[Greenlet, User], **_: object) -> None:
+    """By a greenlet's arguments Locust finds its user; those of a killed one are gone, so that another stands in."""
+    for life, user in aside.items():
+        if life.args:
+            users.add(life)
+        else:
+            # The user itself stays outside: as a new member of the group it would be killed again, in its `on_stop`.
+            users.spawn(_wait_for, user)
+    aside.clear()
+
+
+def _wait_for(user: User) -> None:
+    user.greenlet.join()
 
 
 def last_pacing(user: User) -> tuple[float, float]:

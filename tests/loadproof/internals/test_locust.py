@@ -101,6 +101,35 @@ def test_users_that_are_leaving_make_room_for_others(is_followed, monkeypatch):
     Waiting.go_on.clear()
 
 
+def test_a_user_that_is_leaving_when_the_run_stops_may_finish_its_on_stop():
+    """Locust waits for it, and nobody ends it a second time; `set_aside`."""
+    done = []
+
+    class Leaving(locust.User):
+        wait_time = locust.constant(60)
+
+        @locust.task
+        def pass_by(self) -> None:
+            pass
+
+        def on_stop(self) -> None:
+            locustusers.set_aside(self)
+            gevent.sleep(0.3)
+            done.append(1)
+
+    environment = Environment(user_classes=[Leaving], stop_timeout=2)
+    runner = environment.create_local_runner()
+    with unchanged("Runner.stop waits for the users in the arguments of user_greenlets", "locustusers.py set_aside"):
+        runner.spawn_users({"Leaving": 1})
+        gevent.sleep(0.01)
+        (life,) = runner.user_greenlets
+        gevent.spawn(life.args[0].stop)
+        gevent.sleep(0.05)
+        assert runner.user_count == 0
+        runner.quit()
+        assert done == [1]
+
+
 class Pausing(locust.User):
     """Sleeps by another clock than Locust's from the start."""
 
