@@ -9,13 +9,14 @@ import functools
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
-from gevent import Greenlet
-from gevent.pool import Group
 from locust import User
 from locust.user.task import LOCUST_STATE_STOPPING, TaskSet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from gevent import Greenlet
+    from gevent.pool import Group
 
 _ASIDE: Final[WeakKeyDictionary[Group, dict[Greenlet, User]]] = WeakKeyDictionary()
 """By the group in which Locust counts users: those that are leaving."""
