@@ -46,6 +46,12 @@ def set_aside(user: User) -> None:
     users.discard(life)
 
 
+def take_back(user: User) -> None:
+    """Count a user that was set aside again: it doesn't leave after all."""
+    if _ASIDE.get(user.group, {}).pop(user.greenlet, None) is not None:
+        user.group.add(user.greenlet)
+
+
 def _bring_back(users: Group, aside: dict[Greenlet, User], **_: object) -> None:
     """By a greenlet's arguments Locust finds its user; those of a killed one are gone, so that another stands in."""
     for life, user in aside.items():
@@ -83,11 +89,12 @@ def follow_users(
     live: Callable[[User, Callable[[], None]], None],
     enter_set: Callable[[User, Callable[[], None]], None],
     take_turn: Callable[[User, Callable[[], None]], None],
+    leave: Callable[[User], None],
 ) -> None:
     """From now on, route each user's life through `live`, and each of its tasks through `take_turn`.
 
     Each gets a function that runs it. `enter_set` is called for nested task sets, whose tasks are routed as well. Users
-    that are told to leave in the middle of a task are set aside.
+    that are told to leave in the middle of a task are set aside, and `leave` is told.
 
     Source: locust/user/users.py, User.run and User.stop; locust/user/task.py, TaskSet.run, which only reaches tasks
     through execute_next_task: a task set may override execute_task.
@@ -104,6 +111,7 @@ def follow_users(
         has_ended = bool(stop(user, force))
         if not has_ended:
             set_aside(user)
+            leave(user)
         return has_ended
 
     User.stop = stop_aside  # type: ignore[method-assign, assignment]

@@ -81,8 +81,9 @@ def test_users_that_are_leaving_make_room_for_others(is_followed, monkeypatch):
     """When the run stops, Locust waits for them; `set_aside`, and `follow_users` for users that know nothing of it."""
     for owner, name in ((locust.User, "run"), (locust.User, "stop"), (locust.TaskSet, "execute_next_task")):
         monkeypatch.setattr(owner, name, getattr(owner, name))
+    told = []
     if is_followed:
-        locustusers.follow_users(*3 * [lambda _, then: then()])
+        locustusers.follow_users(*3 * [lambda _, then: then()], told.append)
     environment = Environment(user_classes=[Waiting], stop_timeout=2)
     runner = environment.create_local_runner()
     with unchanged("Runner starts as many users as are missing in user_greenlets", "locustusers.py set_aside"):
@@ -93,6 +94,11 @@ def test_users_that_are_leaving_make_room_for_others(is_followed, monkeypatch):
             life.args[0].stop()
             if not is_followed:
                 locustusers.set_aside(life.args[0])
+        assert runner.user_classes_count == {"Waiting": 0}
+        assert told == ([life.args[0] for life in lives] if is_followed else [])
+        locustusers.take_back(lives[0].args[0])
+        assert runner.user_classes_count == {"Waiting": 1}
+        locustusers.set_aside(lives[0].args[0])
         assert runner.user_classes_count == {"Waiting": 0}
         gevent.spawn_later(0.1, Waiting.go_on.set)
         runner.quit()
@@ -377,6 +383,7 @@ def test_lives_tasks_and_requests_of_users_are_followed(session, base, monkeypat
             lambda user, run: noting("life", type(user), then=run),
             lambda user, do: noting("set", type(user), then=do),
             lambda user, do: noting("task", type(user), then=do),
+            lambda _: None,
         )
         locustclients.follow_requests(
             lambda method, name, send: noting(method, name(), then=send),
