@@ -9,14 +9,16 @@ import functools
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
-from gevent.pool import Group
 from locust import User
 from locust.user.task import LOCUST_STATE_STOPPING, TaskSet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_ASIDE: Final[WeakKeyDictionary[Group, Group]] = WeakKeyDictionary()
+    from gevent import Greenlet
+    from gevent.pool import Group
+
+_ASIDE: Final[WeakKeyDictionary[Group, dict[Greenlet, User]]] = WeakKeyDictionary()
 """By the group in which Locust counts users: those that are leaving."""
 
 
@@ -30,23 +32,39 @@ def set_aside(user: User) -> None:
 
     When the run stops, it is with the others again, so that Locust waits for it.
 
-    Source: locust/runners.py, user_classes_count and Runner.stop; gevent/pool.py, Group.
+    Source: locust/runners.py, user_classes_count and Runner.stop; gevent/pool.py, Group; gevent/greenlet.py, _kill.
     """
     users, life = user.group, user.greenlet
     if life not in users:
         return
     aside = _ASIDE.get(users)
     if aside is None:
-        aside = _ASIDE[users] = Group()
+        aside = _ASIDE[users] = {}
         user.environment.events.test_stopping.add_listener(functools.partial(_bring_back, users, aside))
-    aside.add(life)
+    aside[life] = user
+    life.rawlink(lambda _: aside.pop(life, None))
     users.discard(life)
 
 
-def _bring_back(users: Group, aside: Group, **_: object) -> None:
-    for life in list(aside):
-        aside.discard(life)
-        users.add(life)
+def take_back(user: User) -> None:
+    """Count a user that was set aside again: it doesn't leave after all."""
+    if _ASIDE.get(user.group, {}).pop(user.greenlet, None) is not None:
+        user.group.add(user.greenlet)
+
+
+def _bring_back(users: Group, aside: dict[Greenlet, User], **_: object) -> None:
+    """By a greenlet's arguments Locust finds its user; those of a killed one are gone, so that another stands in."""
+    for life, user in aside.items():
+        if life.args:
+            users.add(life)
+        else:
+            # The user itself stays outside: as a new member of the group it would be killed again, in its `on_stop`.
+            users.spawn(_wait_for, user)
+    aside.clear()
+
+
+def _wait_for(user: User) -> None:
+    user.greenlet.join()
 
 
 def last_pacing(user: User) -> tuple[float, float]:
@@ -71,11 +89,12 @@ def follow_users(
     live: Callable[[User, Callable[[], None]], None],
     enter_set: Callable[[User, Callable[[], None]], None],
     take_turn: Callable[[User, Callable[[], None]], None],
+    leave: Callable[[User], None],
 ) -> None:
     """From now on, route each user's life through `live`, and each of its tasks through `take_turn`.
 
     Each gets a function that runs it. `enter_set` is called for nested task sets, whose tasks are routed as well. Users
-    that are told to leave in the middle of a task are set aside.
+    that are told to leave in the middle of a task are set aside, and `leave` is told.
 
     Source: locust/user/users.py, User.run and User.stop; locust/user/task.py, TaskSet.run, which only reaches tasks
     through execute_next_task: a task set may override execute_task.
@@ -92,6 +111,7 @@ def follow_users(
         has_ended = bool(stop(user, force))
         if not has_ended:
             set_aside(user)
+            leave(user)
         return has_ended
 
     User.stop = stop_aside  # type: ignore[method-assign, assignment]

@@ -66,6 +66,8 @@ class TurnTaker(User):
         """What it sends is outside the plan: it is in its `on_start` or `on_stop`."""
         self._is_set_up = False
         """It has reached its first turn."""
+        self._has_started = False
+        """Its `on_start` has ended."""
         self._is_counted = False
         """It is one of the users present."""
         # A single task for Locust: its own loop costs microseconds per task, and draws from a random generator that all
@@ -155,10 +157,12 @@ class TurnTaker(User):
         except StopUser:
             if not self._back_off.is_for_good:
                 raise
+        finally:
+            self._has_started = True
 
     def _clear_up(self, on_stop: Callable[[], None]) -> None:
-        if self._is_setting_up:
-            # Otherwise its own code has called it in the middle of a turn.
+        if self._is_setting_up and self._has_started:
+            # Otherwise its own code has called it, in its `on_start` or in the middle of a turn.
             self._let_go(self.workload.now_s())
         on_stop()
 

@@ -99,7 +99,7 @@ class Entries:
             late_s = began_s + self._post.workload().habits.deadline_s
             if request.is_of_task and ended_s > late_s:
                 life.slow_s += ended_s - began_s
-                self._usual[life.kind].stalls.append(Stall("", late_s, ended_s))
+                self._usual[life.kind].stalls.append(Stall("", late_s, min(ended_s, life.gone_s)))
         if not due.is_setup:
             if is_first:
                 life.sent.clear()
@@ -160,7 +160,8 @@ class Entries:
         has_own_pace = life.pace_s is None or life.keeps_pace is False
         if life.kept_s and (has_own_pace or life.keeps_pace is None):
             from_s = max(began_s + deadline_s, life.kept_until_s)
-            life.kept_until_s = max(life.kept_until_s, min(ended_s, self._post.workload().spans[-1].end_s))
+            until_s = min(ended_s, life.gone_s, self._post.workload().spans[-1].end_s)
+            life.kept_until_s = max(life.kept_until_s, until_s)
             stall = Stall(endpoint, from_s, life.kept_until_s)
             if has_own_pace:
                 usual.stalls.append(stall)

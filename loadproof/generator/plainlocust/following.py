@@ -27,7 +27,7 @@ from loadproof.http.messages import Request
 from loadproof.httpuser.session import HttpSession
 from loadproof.internals.locustclients import body_read, follow_requests
 from loadproof.internals.locustevents import hear_requests
-from loadproof.internals.locustusers import follow_users, is_stopping, set_aside
+from loadproof.internals.locustusers import follow_users, is_stopping, set_aside, take_back
 from loadproof.outcome import Outcome
 from loadproof.users.post import THIS_PROCESS
 from loadproof.users.tokenkeeper import Recorded
@@ -69,7 +69,7 @@ class Following:
         self._is_over = False
         hear_requests(environment, self._hear_whatever)
         environment.events.test_start.add_listener(self._begin)
-        follow_users(self._live, self._enter_set, self._take_turn)
+        follow_users(self._live, self._enter_set, self._take_turn, self._told_to_leave)
         follow_requests(self._send, timeouts_s=self._timeouts_s, heirs=(HttpSession,))
 
     def _timeouts_s(self) -> tuple[float, float]:
@@ -123,14 +123,32 @@ class Following:
             # A life references its greenlet, the weak key: left alone, neither would ever be freed.
             del self._lives[current]
             left_s = work.now_s()
-            self._post.recorder.user_time.left(kind, left_s)
+            self._let_go(life, left_s)
             if life.never_began_s(left_s) > min(work.habits.timeouts.total, work.spans[-1].end_s / 2):
-                self._post.recorder.user_time.late(kind, first_s, left_s)
+                self._post.recorder.user_time.late(kind, first_s, life.gone_s)
 
     def _leave_by(self, life: Life, on_stop: Callable[[], None]) -> None:
-        if life.leave(self._post.workload().now_s()):
+        now_s = self._post.workload().now_s()
+        if life.leave(now_s):
             set_aside(life.user)
+            self._let_go(life, now_s)
         on_stop()
+
+    def _told_to_leave(self, user: User) -> None:
+        if (life := self._lives.get(user.greenlet)) is not None:
+            self._let_go(life, self._post.workload().now_s())
+
+    def _let_go(self, life: Life, now_s: float) -> None:
+        """It is no longer one of the users present; later, it is neither late nor does it stand in for others."""
+        if life.gone_s == math.inf:
+            life.gone_s = now_s
+            self._post.recorder.user_time.left(life.kind, now_s)
+
+    def _come_back(self, life: Life) -> None:
+        """Its own code has called its `on_stop`, outside of a task, and it goes on."""
+        life.gone_s = math.inf
+        self._post.recorder.user_time.came(life.kind, self._post.workload().now_s())
+        take_back(life.user)
 
     def _enter_set(self, _: User, execute: Callable[[], None]) -> None:
         life = self._life()
@@ -150,6 +168,8 @@ class Following:
             execute()
             return
         user_time, work = self._post.recorder.user_time, self._post.workload()
+        if life.gone_s < math.inf and not is_stopping(user):
+            self._come_back(life)
         life.begin_turn(last_wait(user), work.now_s(), user_time)
         try:
             execute()

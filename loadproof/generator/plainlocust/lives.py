@@ -41,6 +41,8 @@ class Life:
     """When its setup ended, with its first task."""
     leaves_s: float = math.inf
     """When its `on_stop` began."""
+    gone_s: float = math.inf
+    """When it was told to leave, or began to: it is no longer one of the users present, though it may still work."""
     is_in_turn: bool = False
     """One of its tasks is running."""
     has_sent: bool = False
@@ -107,7 +109,7 @@ class Life:
     def end_turn(self, now_s: float, *, longest_s: float, user_time: UserTime) -> None:
         """A task ends. If it reported nothing for `longest_s` through an unknown client, count that time as late."""
         if not self.has_client and now_s - self.active_s > longest_s:
-            user_time.late(self.kind, self.active_s, now_s)
+            user_time.late(self.kind, self.active_s, min(now_s, self.gone_s))
         self.active_s, self.is_in_turn = now_s, False
 
 

@@ -81,8 +81,9 @@ def test_users_that_are_leaving_make_room_for_others(is_followed, monkeypatch):
     """When the run stops, Locust waits for them; `set_aside`, and `follow_users` for users that know nothing of it."""
     for owner, name in ((locust.User, "run"), (locust.User, "stop"), (locust.TaskSet, "execute_next_task")):
         monkeypatch.setattr(owner, name, getattr(owner, name))
+    told = []
     if is_followed:
-        locustusers.follow_users(*3 * [lambda _, then: then()])
+        locustusers.follow_users(*3 * [lambda _, then: then()], told.append)
     environment = Environment(user_classes=[Waiting], stop_timeout=2)
     runner = environment.create_local_runner()
     with unchanged("Runner starts as many users as are missing in user_greenlets", "locustusers.py set_aside"):
@@ -94,11 +95,45 @@ def test_users_that_are_leaving_make_room_for_others(is_followed, monkeypatch):
             if not is_followed:
                 locustusers.set_aside(life.args[0])
         assert runner.user_classes_count == {"Waiting": 0}
+        assert told == ([life.args[0] for life in lives] if is_followed else [])
+        locustusers.take_back(lives[0].args[0])
+        assert runner.user_classes_count == {"Waiting": 1}
+        locustusers.set_aside(lives[0].args[0])
+        assert runner.user_classes_count == {"Waiting": 0}
         gevent.spawn_later(0.1, Waiting.go_on.set)
         runner.quit()
         assert [life.ready() and not isinstance(life.value, gevent.GreenletExit) for life in lives] == [True, True]
         assert runner.user_count == 0
     Waiting.go_on.clear()
+
+
+def test_a_user_that_is_leaving_when_the_run_stops_may_finish_its_on_stop():
+    """Locust waits for it, and nobody ends it a second time; `set_aside`."""
+    done = []
+
+    class Leaving(locust.User):
+        wait_time = locust.constant(60)
+
+        @locust.task
+        def pass_by(self) -> None:
+            pass
+
+        def on_stop(self) -> None:
+            locustusers.set_aside(self)
+            gevent.sleep(0.3)
+            done.append(1)
+
+    environment = Environment(user_classes=[Leaving], stop_timeout=2)
+    runner = environment.create_local_runner()
+    with unchanged("Runner.stop waits for the users in the arguments of user_greenlets", "locustusers.py set_aside"):
+        runner.spawn_users({"Leaving": 1})
+        gevent.sleep(0.01)
+        (life,) = runner.user_greenlets
+        gevent.spawn(life.args[0].stop)
+        gevent.sleep(0.05)
+        assert runner.user_count == 0
+        runner.quit()
+        assert done == [1]
 
 
 class Pausing(locust.User):
@@ -348,6 +383,7 @@ def test_lives_tasks_and_requests_of_users_are_followed(session, base, monkeypat
             lambda user, run: noting("life", type(user), then=run),
             lambda user, do: noting("set", type(user), then=do),
             lambda user, do: noting("task", type(user), then=do),
+            lambda _: None,
         )
         locustclients.follow_requests(
             lambda method, name, send: noting(method, name(), then=send),

@@ -108,6 +108,29 @@ def test_callbacks_switch_and_throw_but_never_wait():
         assert seen == [1, 2, 3, "ended", "must not wait"]
 
 
+def test_a_killed_greenlet_has_no_arguments_any_more():
+    """Though it still runs."""
+    seen = []
+
+    def live(_: int) -> None:
+        try:
+            gevent.sleep(5)
+        except GreenletExit:
+            gevent.sleep(0.01)
+            seen.append("ended")
+
+    with unchanged("gevent", "Greenlet.args is empty after a kill", "internals/locustusers.py _bring_back"):
+        life = gevent.spawn(live, 1)
+        gevent.sleep(0)
+        assert life.args == (1,)
+        life.kill(block=False)
+        gevent.sleep(0)
+        assert not life.ready()
+        assert life.args == ()
+        life.join()
+        assert seen == ["ended"]
+
+
 @pytest.mark.slow
 def test_private_parts_of_others_are_used_in_one_package():
     """Ruff's SLF001 finds them, also with mangled names, and is not silenced anywhere else.

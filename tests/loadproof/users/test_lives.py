@@ -164,6 +164,32 @@ def test_a_user_whose_task_calls_its_own_on_stop_stays():
     assert there(played) == 1
 
 
+def test_a_user_whose_on_start_calls_its_own_on_stop_stays():
+    """To begin from a clean slate."""
+    played, group = PlayedUser(), Group()
+    type(played.user).on_start = lambda user: user.on_stop()
+    life = played.user.start(group)
+    played.time.advance_to(5.0)
+    assert played.sent_s == [0.5, 2.5, 4.5]
+    assert life in group
+    assert there(played) == 1
+
+
+def test_a_user_that_ends_itself_in_its_setup_keeps_no_other_from_coming_while_it_says_goodbye():
+    """The answer to its only request takes 20 s."""
+    played, group = PlayedUser(takes_s=lambda _: 20.0), Group()
+
+    def leave(_: object) -> None:
+        raise StopUser
+
+    type(played.user).on_start, type(played.user).on_stop = leave, ask
+    life = played.user.start(group)
+    played.time.advance_to(5.0)
+    assert life not in group
+    assert not life.ready()
+    assert there(played) == 0
+
+
 @pytest.mark.parametrize(
     ("status", "check", "outcome", "reason"),
     [

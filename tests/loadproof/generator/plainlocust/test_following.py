@@ -71,6 +71,86 @@ def test_a_user_that_says_goodbye_keeps_no_other_from_coming(follow, is_over):
     assert counted[-1] is False
 
 
+def test_a_user_that_is_leaving_is_neither_present_nor_late(follow):
+    """Here it reports nothing for the rest of the run; others might be missing meanwhile."""
+
+    class User(Calling):
+        @task
+        def hang(self):
+            gevent.spawn_later(0.3, self.stop)
+            gevent.sleep(60)
+
+    counted = follow(User, timeouts={"connect": "0.1 s", "total": "0.2 s"})
+    assert 250 <= counted["steady", "User", "present_ms"] <= 400
+    assert 250 <= counted["steady", "User", "late_ms"] <= 400
+
+
+@pytest.mark.parametrize("says_goodbye", [False, True])
+def test_a_leaving_user_that_waits_for_an_answer_is_not_late(says_goodbye, follow):
+    """It is no longer one of the users present."""
+
+    class User(HttpUser):
+        wait_time = constant(0.05)
+
+        @task
+        def ask(self):
+            if says_goodbye:
+                gevent.sleep(0.2)
+                raise StopUser
+            gevent.spawn_later(0.2, self.stop)
+            self.client.get("/")
+
+        def on_stop(self):
+            if says_goodbye:
+                self.client.get("/")
+
+    with serving(lambda connection, _: connection.recv(1_000_000) and connection.recv(1)) as User.host:
+        counted = follow(User)
+    assert 150 <= counted["steady", "User", "present_ms"] <= 300
+    assert counted["steady", "User", "late_ms"] == 0
+
+
+def test_a_late_answer_costs_no_requests_of_a_user_that_is_leaving(follow):
+    """None are planned for it any more; the deadline is 0.2 s."""
+
+    class User(Calling):
+        wait_time = constant(0.01)
+        calls = 0
+
+        @task
+        def ask(self):
+            self.calls += 1
+            if self.calls == 15:
+                gevent.spawn_later(0.1, self.stop)
+                self.takes_s = 0.35
+            self.call()
+
+    counted = follow(User)
+    assert counted["steady", "RPC call", "response"] == 15
+    assert counted["steady", "RPC call", "missed"] == 0
+
+
+def test_a_user_whose_task_set_calls_its_on_stop_comes_back(follow):
+    """Also for Locust, which would start another one."""
+    counted = []
+
+    class User(Calling):
+        @task
+        class Tasks(locust.TaskSet):
+            def on_start(self):
+                self.user.on_stop()
+
+            @task
+            def ask(self):
+                counted.append(self.user.greenlet in self.user.group)
+                self.user.call()
+                self.interrupt(reschedule=False)
+
+    assert 500 <= follow(User)["steady", "User", "present_ms"] <= 700
+    assert len(counted) > 2
+    assert set(counted) == {True}
+
+
 def test_only_the_first_request_of_a_task_says_how_late_turns_are(follow):
     """The others are due when they begin, and would dilute the start lag."""
 
