@@ -68,11 +68,11 @@ class Sender(TurnTaker):
         self._seen_as = self.workload.clients.seen_as(self.identity, self.host or "") if self._recorder.journals else ""
         """For the journal: how the target's limits identify this client."""
 
-    def held_up_s(self, now_s: float) -> float:
-        """By how much this turn's answers, and the one it waits for, have taken longer than their deadlines allow."""
+    def is_held_up(self, now_s: float) -> bool:
+        """Whether this turn's answers, or the one it waits for, have taken longer than their deadlines allow."""
         latest = self._latest
         waiting_s = now_s - latest.began_s if latest.began_s and not latest.ended_s else 0.0
-        return max(0.0, self._turn.answering_s + waiting_s - len(self._turn.sent) * self.workload.habits.deadline_s)
+        return self._turn.answering_s + waiting_s > len(self._turn.sent) * self.workload.habits.deadline_s
 
     def _send_patiently(self, send: Callable[[Tries], Reply | None], retries: Retries) -> Reply | None:
         """Send, and retry as often as the scenario allows; returns the last reply.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict, deque
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, ClassVar, Final
 
 import gevent
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 _AT_ONCE: Final = 32
 """Number of users set up at the same time."""
-_LATELY: Final = 20
-"""The number of journeys that tell how long others take."""
 _LOOKS_EVERY_S: Final = 0.05
 """Thousands of arrivals may be dropped in a second, and looking at thousands of users takes time."""
 
@@ -52,19 +50,13 @@ class ArrivalDispatcher(User):
         self._free: list[defaultdict[int, list[ApiUser]]] = [defaultdict(list) for _ in self._classes]
         """By endpoint and client: users that aren't waiting for an answer."""
         self._made: list[Counter[int]] = [Counter() for _ in self._classes]
-        self._busy: dict[ApiUser, tuple[int, float]] = {}
-        """The endpoint of each one's journey, and when it was due."""
-        self._usual_s: dict[int, float] = {}
-        """By endpoint: how long journeys have lately taken, or would have if their answers had met their deadlines."""
-        self._most_busy = users_allowed(self.workload.scenario, self.workload.rank, self.workload.workers)
-        self._dropped_s = [deque[float](maxlen=self._most_busy) for _ in self._classes]
-        """By endpoint: when the latest dropped arrivals were due."""
+        self._busy: set[ApiUser] = set()
         self._is_kept, self._looked_s = False, -math.inf
         """Whether the target keeps users that pause from other arrivals, and when that was found out."""
         self._setting_up: gevent.Greenlet | None = None
         self._executor = Executor(
             self._arrivals(),
-            most_busy=self._most_busy,
+            most_busy=users_allowed(self.workload.scenario, self.workload.rank, self.workload.workers),
             perform=self._perform,
             drop=self._drop,
             clock=self.clock,
@@ -127,7 +119,7 @@ class ArrivalDispatcher(User):
             user = self._new_user(arrival)
             # Setup time is part of no response time; the start lag before it still counts.
             due_s += self.workload.now_s() - began_s if self._sets_up[arrival.endpoint] else 0.0
-        self._busy[user] = arrival.endpoint, due_s
+        self._busy.add(user)
         try:
             user.perform(Due(due_s))
         except (StopUser, RescheduleTask, RescheduleTaskImmediately):
@@ -138,10 +130,8 @@ class ArrivalDispatcher(User):
         except BaseException as error:  # noqa: BLE001 - reported as Locust does; an error only costs its own arrival
             self._report_error(user, error)
         finally:
-            del self._busy[user]
+            self._busy.discard(user)
             free.append(user)
-            if self.workload.recorder.pausing:
-                self._note_length(user, arrival.endpoint, due_s)
 
     def _new_user(self, arrival: Arrival) -> ApiUser:
         made = self._made[arrival.endpoint]
@@ -168,36 +158,15 @@ class ArrivalDispatcher(User):
         recorder.dropped(first, intended_s=arrival.time_s, kept=self._kept_pausing())
         for name in self._groups.begun_by([first]):
             recorder.dropped_group(name, intended_s=arrival.time_s)
-        self._dropped_s[arrival.endpoint].append(arrival.time_s)
-
-    def _note_length(self, user: ApiUser, endpoint: int, due_s: float) -> None:
-        took_s = self.workload.now_s() - due_s - user.held_up_s(self.workload.monotonic_s())
-        usual_s = self._usual_s.get(endpoint, took_s)
-        self._usual_s[endpoint] = usual_s + (took_s - usual_s) / _LATELY
 
     def _kept_pausing(self) -> int:
         """How many users that pause the target keeps from other arrivals: all, or none.
 
-        If a user would be free had all answers met their deadlines, it is the target that keeps them; otherwise
+        If most journeys have waited for answers beyond their deadlines, that is why no user is free; otherwise
         `max_in_flight` leaves too little room for pauses.
         """
-        now_s, pausing = self.workload.now_s(), self.workload.recorder.pausing
+        now_s, pausing = self.workload.monotonic_s(), self.workload.recorder.pausing
         if pausing and now_s > self._looked_s + _LOOKS_EVERY_S:
-            self._is_kept, self._looked_s = self._in_time(now_s) < self._most_busy, now_s
+            held_up = sum(user.is_held_up(now_s) for user in self._busy)
+            self._is_kept, self._looked_s = 2 * held_up > len(self._busy), now_s
         return pausing if self._is_kept else 0
-
-    def _in_time(self, now_s: float) -> int:
-        """How many users would be busy if all answers had met their deadlines, so that no arrival was dropped."""
-        monotonic_s = self.workload.monotonic_s()
-        ages = [
-            (endpoint, now_s - due_s, user.held_up_s(monotonic_s)) for user, (endpoint, due_s) in self._busy.items()
-        ]
-        # As long as no journey has ended, they take at least as long as the longest one so far.
-        usual_s: defaultdict[int, float] = defaultdict(float)
-        for endpoint, age_s, held_up_s in ages:
-            usual_s[endpoint] = max(usual_s[endpoint], age_s - held_up_s)
-        usual_s.update(self._usual_s)
-        still_busy = sum(not held_up_s or age_s < usual_s[endpoint] for endpoint, age_s, held_up_s in ages)
-        return still_busy + sum(
-            now_s - at_s < usual_s[endpoint] for endpoint, dropped in enumerate(self._dropped_s) for at_s in dropped
-        )
