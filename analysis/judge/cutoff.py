@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from loadproof.analysis.estimates.metrics import counted_in, rows_read
 from loadproof.analysis.estimates.scope import rows_of
 from loadproof.analysis.frames.traffic import PlainTraffic
-from loadproof.scenario.thresholds.metrics import GOOD
+from loadproof.scenario.thresholds.metrics import GOOD, OFFERED
 from loadproof.units import Dimension
 
 if TYPE_CHECKING:
@@ -44,9 +44,8 @@ def without_answers_to_come(run: Run, expectation: Expectation, scope: Scope) ->
     if counted.by_arrival:
         rows = counted_in(rows_of(run, scope), GOOD).assign(series=counted.series[0])
     if was_cut:
-        scenario = run.manifest.scenario
-        until_s -= max([scenario.deadline, *(group.deadline for group in scenario.groups.values())])
-        rows = rows[rows["second"] < math.floor(until_s)]
+        until_s = _answered_until_s(run, scope)
+        rows = rows[rows["second"] < until_s]
     return PlainTraffic(
         phases=tuple(run.phases),
         endpoints=run.endpoints,
@@ -55,3 +54,21 @@ def without_answers_to_come(run: Run, expectation: Expectation, scope: Scope) ->
         intervals=rows,
         events=run.events,
     )
+
+
+def _answered_until_s(run: Run, scope: Scope) -> int:
+    """Up to which second all requests have ended, as far as can be told: until fewer have than in seconds before.
+
+    Answers are only to come to the last requests: to those that are not yet beyond their deadline.
+    """
+    scenario = run.manifest.scenario
+    deadline_s = scenario.deadline
+    if run.is_of_groups:
+        deadline_s = max(scenario.groups[name].deadline for name in scope.endpoints)
+    from_s, end_s = max(0, math.floor(run.measured_s - deadline_s)), math.floor(run.measured_s)
+    ended = counted_in(rows_of(run, scope), OFFERED).groupby("second")["count"].sum()
+    before = ended[ended.index < from_s]
+    if before.empty:
+        return from_s
+    least = before.mean() - 3 * math.sqrt(before.mean())
+    return next((second for second in range(from_s, end_s) if ended.get(second, 0) < least), end_s)

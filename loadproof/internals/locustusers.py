@@ -18,7 +18,15 @@ if TYPE_CHECKING:
     from gevent import Greenlet
     from gevent.pool import Group
 
-_ASIDE: Final[WeakKeyDictionary[Group, dict[Greenlet, User]]] = WeakKeyDictionary()
+
+class _Aside(dict["Greenlet", User]):
+    """Users that are leaving, by the greenlets of their lives."""
+
+    def forget(self, life: Greenlet) -> None:
+        self.pop(life, None)
+
+
+_ASIDE: Final[WeakKeyDictionary[Group, _Aside]] = WeakKeyDictionary()
 """By the group in which Locust counts users: those that are leaving."""
 
 
@@ -39,20 +47,22 @@ def set_aside(user: User) -> None:
         return
     aside = _ASIDE.get(users)
     if aside is None:
-        aside = _ASIDE[users] = {}
+        aside = _ASIDE[users] = _Aside()
         user.environment.events.test_stopping.add_listener(functools.partial(_bring_back, users, aside))
     aside[life] = user
-    life.rawlink(lambda _: aside.pop(life, None))
+    life.rawlink(aside.forget)
     users.discard(life)
 
 
 def take_back(user: User) -> None:
     """Count a user that was set aside again: it doesn't leave after all."""
-    if _ASIDE.get(user.group, {}).pop(user.greenlet, None) is not None:
+    aside = _ASIDE.get(user.group)
+    if aside is not None and aside.pop(user.greenlet, None) is not None:
+        user.greenlet.unlink(aside.forget)
         user.group.add(user.greenlet)
 
 
-def _bring_back(users: Group, aside: dict[Greenlet, User], **_: object) -> None:
+def _bring_back(users: Group, aside: _Aside, **_: object) -> None:
     """By a greenlet's arguments Locust finds its user; those of a killed one are gone, so that another stands in."""
     for life, user in aside.items():
         if life.args:

@@ -56,6 +56,11 @@ class UserTime:
         self.count_until(now_s)
         self._users[endpoint] += 1
 
+    def came_back(self, endpoint: str, gone_s: float, now_s: float) -> None:
+        """A user only seemed to leave at `gone_s`: it was there all the time."""
+        self.came(endpoint, now_s)
+        self._add((endpoint, "", PRESENT_MS), gone_s, now_s, per_s=1000)
+
     def left(self, endpoint: str, now_s: float) -> None:
         self.count_until(now_s)
         self._users[endpoint] -= 1

@@ -146,8 +146,8 @@ class Following:
 
     def _come_back(self, life: Life) -> None:
         """Its own code has called its `on_stop`, outside of a task, and it goes on."""
+        self._post.recorder.user_time.came_back(life.kind, life.gone_s, self._post.workload().now_s())
         life.gone_s = math.inf
-        self._post.recorder.user_time.came(life.kind, self._post.workload().now_s())
         take_back(life.user)
 
     def _enter_set(self, _: User, execute: Callable[[], None]) -> None:

@@ -351,6 +351,22 @@ def test_answers_that_a_run_was_cut_off_from_are_not_missing(expect, good, arriv
     assert judged.reason.endswith(still) is (word == "INCONCLUSIVE")
 
 
+def test_what_failed_before_a_run_was_cut_off_was_no_answer_on_its_way():
+    """All requests have ended, the last four seconds of them in errors: that is within the deadline of the end."""
+    plan = open_scenario(
+        phases=[{"name": "steady", "duration": "60 s", "rate": "100 rps"}],
+        mix={"balance": {"share": "100 %"}},
+        deadline="5 s",
+        thresholds=[{"expect": "goodput >= 95 rps"}, {"expect": "goodput_ratio >= 50 %"}],
+    )
+    good, failed = np.zeros(60, dtype=int), np.zeros(60, dtype=int)
+    good[:16], failed[16:20] = 100, 100
+    run = run_of_seconds(plan, {("balance", "ok"): good, ("balance", "server_error"): failed})
+    generator = run.generator[run.generator["second"] < 20]
+    run = replace(run, generator=generator, manifest=run.manifest.model_copy(update={"ending": "interrupted"}))
+    assert judge_threshold(run.manifest.scenario.thresholds[0], run).word == "FAIL"
+
+
 @pytest.mark.parametrize(("good", "word"), [([100] * 5, "INCONCLUSIVE"), ([100, 100, 0, 0, 0], "FAIL")])
 def test_answers_after_the_end_of_a_short_phase_are_not_missing(good, word):
     """They take 3 s of its 5 s; those that are too late are."""

@@ -151,6 +151,26 @@ def test_a_user_whose_task_set_calls_its_on_stop_comes_back(follow):
     assert set(counted) == {True}
 
 
+def test_a_user_that_comes_back_was_there_all_the_time(follow):
+    """Also while its task set logs out and in again."""
+    turns = []
+
+    class User(Calling):
+        @task
+        class Tasks(locust.TaskSet):
+            def on_start(self):
+                self.user.on_stop()
+                gevent.sleep(0.05)
+
+            @task
+            def ask(self):
+                turns.append(self.user)
+                self.interrupt(reschedule=False)
+
+    assert 600 <= follow(User)["steady", "User", "present_ms"] <= 700
+    assert len(turns) > 2
+
+
 def test_only_the_first_request_of_a_task_says_how_late_turns_are(follow):
     """The others are due when they begin, and would dilute the start lag."""
 
