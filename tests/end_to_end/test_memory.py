@@ -48,7 +48,7 @@ def changed(tmp_path, change: str) -> str:
 
 RAISE_LATER = """
 import os, threading, time
-from loadproof.run import watch
+from loadproof.run.watching import watch
 listen = watch.Watch._listen
 began_s = time.monotonic()
 def fail(self, progress):
