@@ -70,5 +70,6 @@ def _answered_until_s(run: Run, scope: Scope) -> int:
     before = ended[ended.index < from_s]
     if before.empty:
         return from_s
-    least = before.mean() - 3 * math.sqrt(before.mean())
+    # At a few requests per second none at all is the only sign.
+    least = max(1.0, before.mean() - 3 * math.sqrt(before.mean()))
     return next((second for second in range(from_s, end_s) if ended.get(second, 0) < least), end_s)

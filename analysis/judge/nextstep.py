@@ -9,6 +9,7 @@ from loadproof.analysis.estimates.estimate import ratio_estimate
 from loadproof.analysis.estimates.misses import misses_of
 from loadproof.analysis.estimates.scope import Scope
 from loadproof.analysis.estimates.summary import summary
+from loadproof.analysis.judge.finding import RESTORE_RUN
 from loadproof.analysis.judge.judgement import TOO_CLOSE, Compliance, Judgement, Wanting
 from loadproof.analysis.judge.outage import outage_of
 from loadproof.analysis.word import Word
@@ -39,7 +40,7 @@ def next_step(deciding: list[tuple[Threshold, Judgement]], run: Run) -> str:
         return outage
     threshold, first = deciding[0]
     if first.estimate is None and run.damage:
-        return f"Restore the run directory as the run left it, or run again: {run.damage[0]}."
+        return f"{sentence(RESTORE_RUN)}: {run.damage[0]}."
     if first.word is Word.INCONCLUSIVE and (needed := _needed(threshold, first)):
         return needed
     place = _PARTS.get(threshold.expectation.metric.name) or _worst_place(threshold, run, first.window_s)

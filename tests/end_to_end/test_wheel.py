@@ -75,14 +75,14 @@ def installed(tmp_path_factory):
 
 
 def test_a_wheel_contains_what_a_checkout_contains(installed):
-    """All modules and templates, the shipped folders instead of links, and no other top-level names."""
+    """All modules, templates and lists, the shipped folders instead of links, and no other top-level names."""
     names = zipfile.ZipFile(installed.wheel).namelist()
     assert {name.partition("/")[0] for name in names if ".dist-info" not in name} == NAMES
     packages = {"analysis": "loadproof/analysis", "loadproof": "loadproof"}
     packages |= {folder: f"loadproof/shipped/{folder}" for folder in ("locustfiles", "payments_api")}
     for folder, place in packages.items():
-        sources = {f"{place}/{file.relative_to(ROOT / folder)}" for file in (ROOT / folder).rglob("*.py")}
-        assert sources <= set(names)
+        sources = [file for kind in ("*.py", "*.txt") for file in (ROOT / folder).rglob(kind)]
+        assert {f"{place}/{file.relative_to(ROOT / folder)}" for file in sources} <= set(names)
     assert "loadproof/py.typed" in names
     shipped = {Path(name).name for name in names if name.startswith("loadproof/shipped/scenarios/")}
     assert shipped == {file.name for file in (ROOT / "scenarios").glob("*.yaml")}

@@ -319,9 +319,9 @@ def test_what_was_cut_off_is_not_missing_through_the_target(ending, expect, word
     assert judged.reason.endswith("; but not all of the load that it reads was sent") is (word == "INCONCLUSIVE")
 
 
-def arriving(good: list[int], arrived: list[int], expect: str, *, planned_s: int, ending: str):
-    """100 rps without warm-up, and a deadline of 5 s: answers by when they were due, and by when they came."""
-    phases = [{"name": "steady", "duration": f"{planned_s} s", "rate": "100 rps"}]
+def arriving(good: list[int], arrived: list[int], expect: str, *, planned_s: int, ending: str, rps: int = 100):
+    """Requests without warm-up, and a deadline of 5 s: answers by when they were due, and by when they came."""
+    phases = [{"name": "steady", "duration": f"{planned_s} s", "rate": f"{rps} rps"}]
     thresholds = [{"expect": expect}, {"expect": "goodput_ratio >= 50 %"}]
     plan = open_scenario(phases=phases, mix={"balance": {"share": "100 %"}}, deadline="5 s", thresholds=thresholds)
     padding = [0] * (planned_s - len(good))
@@ -349,6 +349,13 @@ def test_answers_that_a_run_was_cut_off_from_are_not_missing(expect, good, arriv
     assert judged.word == word
     still = "; but answers to its last requests were still on their way"
     assert judged.reason.endswith(still) is (word == "INCONCLUSIVE")
+
+
+def test_answers_still_on_their_way_are_not_missing_at_a_few_requests_per_second_either():
+    """They take 4 s, with a deadline of 5 s: after 7 s, only those of the first three seconds are there."""
+    good, arrived = [8] * 3 + [0] * 4, [0] * 4 + [8] * 3
+    run = arriving(good, arrived, "goodput >= 8 rps", planned_s=40, ending="interrupted", rps=8)
+    assert judge_threshold(run.manifest.scenario.thresholds[0], run).word == "INCONCLUSIVE"
 
 
 def test_what_failed_before_a_run_was_cut_off_was_no_answer_on_its_way():
