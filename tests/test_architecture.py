@@ -141,6 +141,7 @@ def breaches(forbidden: Callable[[str], set[str]], *packages: str) -> dict[str, 
 
 def test_pure_packages_import_no_gevent_locust_or_rich():
     """Nor does anything that they import: they behave the same in every process and on every machine."""
+    assert {f"loadproof.{name}" for name in ("scenario", "plan", "api", "rundir")} == PURE - GROUND
     assert breaches(lambda name: reached_of(LOCUST | {"rich"}, name), *PURE) == {}
 
 
