@@ -12,7 +12,7 @@ SCENARIOS ?= load-100 spike-1000 soak-10m
 GATE ?=
 WAY ?= direct
 MUTATION_S ?= 120
-JOBS ?= 4
+JOBS ?= 5
 ALL_SIMULATIONS = $(filter all,$(LOADPROOF_SIMULATIONS))
 PYTEST = $(BIN)/python -m pytest --durations=10 --durations-min=1 $(if $(ALL_SIMULATIONS),--timeout 900)
 # Without bytecode files, hundreds of processes would compile the same modules again.
