@@ -98,7 +98,7 @@ def _reply(connection: socket.socket, request: bytes, path: str) -> None:
     if path == "/drip":
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n")
         for _ in range(8):
-            time.sleep(0.1)
+            time.sleep(0.25)
             connection.sendall(b".")
         return
     if path == "/reset":

@@ -442,7 +442,7 @@ def prepared_by_hand(client):
 
 @client_style
 def a_slow_drip_within_its_timeout(client):
-    return client.get("/drip", timeout=0.6).text
+    return client.get("/drip", timeout=1.5).text
 
 
 @client_style

@@ -176,9 +176,9 @@ def test_response_times_are_the_transports(client, events):
     client.get("/drip", stream=True)
     client.get("/slow", cookies={"a": "b"})
     whole, first, slow = (event["response_time"] for event in events)
-    assert first < 500 < whole
+    assert first < 1500 < whole
     assert slow >= 250
-    assert events[0]["response"].elapsed.total_seconds() < 0.5
+    assert events[0]["response"].elapsed.total_seconds() < 1.5
 
 
 def test_a_redirected_request_takes_as_long_as_all_its_steps(client, events):
@@ -191,8 +191,8 @@ def test_a_redirected_request_takes_as_long_as_all_its_steps(client, events):
 
 
 def test_a_read_timeout_counts_from_byte_to_byte(client):
-    """As in requests: a drip over 0.8 s doesn't exceed 0.6 s; a server that stops does."""
-    assert client.get("/drip", timeout=0.6).ok
+    """As in requests: a drip over 2 s doesn't exceed 1.5 s; a server that stops does."""
+    assert client.get("/drip", timeout=1.5).ok
     error = client.get("/slow", timeout=0.1).error
     assert isinstance(error, requests.exceptions.ReadTimeout)
 
