@@ -33,7 +33,7 @@ pytestmark = pytest.mark.statistics
 
 PARTS = 8
 """The seeds are split into parts, so that several processes can share them."""
-SEEDS = 10_000 if IS_FULL else 120
+SEEDS = 10_000 if IS_FULL else 200
 ENDED_BEFORE = frozenset({"interrupted", "terminated", "target_died"})
 """Endings that are recorded before anything can get lost."""
 FAILED_ONCE = {
