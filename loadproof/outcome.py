@@ -31,6 +31,9 @@ class Outcome(StrEnum):
 ERRORS = frozenset({Outcome.INVALID, Outcome.SERVER_ERROR, Outcome.TIMEOUT, Outcome.CONNECTION})
 """The outcomes that count in the error ratio; throttled and rejected have ratios of their own."""
 
+WITH_ANSWER = frozenset(Outcome) - {Outcome.TIMEOUT, Outcome.CONNECTION}
+"""The outcomes of requests that got an answer, whatever it was."""
+
 DROPPED = "dropped"
 """In addition to the outcomes: an arrival of the open model that was never sent, because no user was free."""
 MISSED = "missed"

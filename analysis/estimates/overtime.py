@@ -16,7 +16,7 @@ from loadproof.outcome import Outcome
 if TYPE_CHECKING:
     from loadproof.analysis.frames.traffic import Traffic
 
-_COUNTED: Final = {"response": "sent", "dropped": "dropped", "good": "good", "completed": "completed"}
+_COUNTED: Final = {"response": "sent", "dropped": "dropped", "good": "good"}
 """Series, and what they count."""
 _LONG_GAP: Final = 4
 """In multiples of the median step between windows that have answers."""
@@ -26,7 +26,7 @@ class OverTime(NamedTuple):
     """A row for each measured second; index: second."""
 
     counts: pd.DataFrame
-    """Columns: offered, sent, dropped, good by second of intended start; completed by second of the answer's end."""
+    """Columns: offered, sent, dropped, good, by second of intended start."""
     outcomes: pd.DataFrame
     """Columns: all outcomes, by second of intended start."""
 

@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from loadproof.analysis.frames.cellsums import among, counts_by
-from loadproof.outcome import Outcome
+from loadproof.histogram import LOWER_US
+from loadproof.outcome import WITH_ANSWER, Outcome
 from loadproof.rundir.rows import REPEATED, RETRIED, SURPLUS, WANTS
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
     from loadproof.analysis.frames.traffic import Traffic
     from loadproof.scenario.scenario import Scenario, Threshold
@@ -77,6 +80,10 @@ class Tally:
         return sum(self.outcomes.values())
 
     @property
+    def answered(self) -> int:
+        return sum(self.outcomes[outcome] for outcome in WITH_ANSWER)
+
+    @property
     def offered(self) -> int:
         return self.sent + self.dropped
 
@@ -94,7 +101,18 @@ def in_scope(intervals: pd.DataFrame, scope: Scope) -> pd.DataFrame:
 
 def answers_of(intervals: pd.DataFrame, endpoints: Sequence[str]) -> pd.DataFrame:
     """The rows that count answers by the second in which they arrived."""
-    return intervals[among(intervals["series"], ("completed",)) & among(intervals["endpoint"], endpoints)]
+    return intervals[are_answers(intervals, "completed") & among(intervals["endpoint"], endpoints)]
+
+
+def answered_in_time(rows: pd.DataFrame, deadline_s: float) -> pd.DataFrame:
+    """Like `answers_of`, but by the second in which the requests were due, and without answers beyond the deadline."""
+    in_time = LOWER_US[rows["bucket"]] <= deadline_s * 1e6
+    return rows[are_answers(rows, "response") & in_time].assign(series="completed")
+
+
+def are_answers(rows: pd.DataFrame, series: str) -> NDArray[np.bool_]:
+    """Which rows count answers in this series, shape (rows,); a request that timed out got none."""
+    return among(rows["series"], (series,)) & among(rows["outcome"], WITH_ANSWER)
 
 
 def times_of(rows: pd.DataFrame, scope: Scope) -> pd.DataFrame:

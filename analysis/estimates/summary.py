@@ -12,7 +12,7 @@ import numpy as np
 
 from loadproof.analysis.estimates.estimate import Estimate, quantile_estimates, ratio_estimate
 from loadproof.analysis.estimates.metrics import QUANTILES
-from loadproof.analysis.estimates.scope import Tally
+from loadproof.analysis.estimates.scope import Tally, are_answers
 from loadproof.analysis.estimates.seconds import whole_seconds
 from loadproof.analysis.frames.cellsums import KeyedSums, blocks, sums_by
 from loadproof.histogram import BUCKETS
@@ -99,7 +99,7 @@ def _row(traffic: Traffic, span: PhaseSpan, endpoint: str | None, part: _Part) -
         tally=counts,
         offered_rps=rate(counts.offered),
         planned_rps=_planned_rps(traffic, span) if endpoint is None else None,
-        throughput_rps=part.answers / seconds if seconds else rate(counts.sent),
+        throughput_rps=part.answers / seconds if seconds else rate(counts.answered),
         goodput_rps=rate(counts.good),
         goodput_ratio=ratio_estimate(counts.good, counts.offered),
         response=quantiles("response"),
@@ -167,7 +167,7 @@ class _Counted:
         keys = ((phases * self._columns + endpoints) * len(_TIMES) + series) * BUCKETS + block["bucket"].to_numpy()
         self._times.add(keys[is_timed], counts[is_timed])
         phases = self._phases_at(block["second"].to_numpy(dtype=np.int64))
-        is_answer = (phases >= 0) & (endpoints >= 0) & (block["series"] == "completed").to_numpy()
+        is_answer = (phases >= 0) & (endpoints >= 0) & are_answers(block, "completed")
         self._answers.add((phases * self._columns + endpoints)[is_answer], counts[is_answer])
 
     def _phases_at(self, seconds: NDArray[np.int64]) -> NDArray[np.int64]:

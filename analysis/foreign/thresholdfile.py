@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 from pydantic import Field, StringConstraints
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from loadproof.scenario.mistake import Mistake
 
 _Text = Annotated[str, StringConstraints(min_length=1, max_length=10_000)]
+_FEW_FAILED: Final = 0.01
 _Name = Annotated[str, StringConstraints(max_length=10_000)]
 """Any text, including an empty one."""
 
@@ -64,6 +65,13 @@ def read_thresholds(path: Path, refusals: Callable[[FileThreshold], Iterable[Mis
     if problems:
         raise InputError(problems)
     return tuple(thresholds)
+
+
+def unread_text(failed: int, sent: int) -> str | None:
+    """The clause on failures that no threshold reads; None if there are so few that a PASS means the target."""
+    if failed <= _FEW_FAILED * sent:
+        return None
+    return f"{failed:,} of {sent:,} requests failed or were refused, and no threshold reads that"
 
 
 def unwatched_text(source: str) -> str:

@@ -6,9 +6,9 @@ import math
 from typing import TYPE_CHECKING, Final
 
 from loadproof.analysis.estimates.metrics import counted_in, rows_read
-from loadproof.analysis.estimates.scope import rows_of
+from loadproof.analysis.estimates.scope import answered_in_time, rows_of
 from loadproof.analysis.frames.traffic import PlainTraffic
-from loadproof.scenario.thresholds.metrics import GOOD, OFFERED
+from loadproof.scenario.thresholds.metrics import OFFERED
 from loadproof.units import Dimension
 
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ def without_answers_to_come(run: Run, expectation: Expectation, scope: Scope) ->
     """A rate's requests, each in the second in which it was due, without those whose answers may have been to come.
 
     A run that is cut off loses its last answers. `throughput` counts answers where they arrive: the first ones of a
-    phase come after its first requests, and as many after its end. None if nothing of this concerns the metric.
+    phase, or of a window, come after its first requests, and as many after its end. None if nothing of this concerns
+    the metric.
     """
     counted, was_cut = expectation.metric.kind.counted, run.manifest.ending in CUT_SHORT
     if counted is None or expectation.metric.dimension is not Dimension.RATE:
@@ -42,7 +43,7 @@ def without_answers_to_come(run: Run, expectation: Expectation, scope: Scope) ->
         return None
     rows, until_s = rows_read(expectation.metric, run.intervals, scope), run.measured_s
     if counted.by_arrival:
-        rows = counted_in(rows_of(run, scope), GOOD).assign(series=counted.series[0])
+        rows = answered_in_time(rows_of(run, scope), _deadline_s(run, scope))
     if was_cut:
         until_s = _answered_until_s(run, scope)
         rows = rows[rows["second"] < until_s]
@@ -61,11 +62,7 @@ def _answered_until_s(run: Run, scope: Scope) -> int:
 
     Answers are only to come to the last requests: to those that are not yet beyond their deadline.
     """
-    scenario = run.manifest.scenario
-    deadline_s = scenario.deadline
-    if run.is_of_groups:
-        deadline_s = max(scenario.groups[name].deadline for name in scope.endpoints)
-    from_s, end_s = max(0, math.floor(run.measured_s - deadline_s)), math.floor(run.measured_s)
+    from_s, end_s = max(0, math.floor(run.measured_s - _deadline_s(run, scope))), math.floor(run.measured_s)
     ended = counted_in(rows_of(run, scope), OFFERED).groupby("second")["count"].sum()
     before = ended[ended.index < from_s]
     if before.empty:
@@ -73,3 +70,10 @@ def _answered_until_s(run: Run, scope: Scope) -> int:
     # At a few requests per second none at all is the only sign.
     least = max(1.0, before.mean() - 3 * math.sqrt(before.mean()))
     return next((second for second in range(from_s, end_s) if ended.get(second, 0) < least), end_s)
+
+
+def _deadline_s(run: Run, scope: Scope) -> float:
+    scenario = run.manifest.scenario
+    if run.is_of_groups:
+        return max(scenario.groups[name].deadline for name in scope.endpoints)
+    return scenario.deadline

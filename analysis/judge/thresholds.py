@@ -91,10 +91,9 @@ def verdicts_differ(thresholds: Iterable[Threshold], run: Run, other: Run) -> bo
 def _without_the_rest(judged: Judgement, run: Run, scope: Scope) -> Judgement:
     """INCONCLUSIVE instead of FAIL if all that is too little may be in what the end of the run or phase cut off."""
     expectation = judged.threshold.expectation
-    is_total = expectation.metric.kind.is_total and expectation.window_s is None
-    if judged.word is not Word.FAIL or expectation.wants_low or not is_total:
+    if judged.word is not Word.FAIL or expectation.wants_low or not expectation.metric.kind.is_total:
         return judged
-    if lacks_load(run, expectation, scope):
+    if expectation.window_s is None and lacks_load(run, expectation, scope):
         return _undecided(judged, "not all of the load that it reads was sent")
     known = without_answers_to_come(run, expectation, scope)
     if known is None or judge_scope(judged.threshold, known, scope).word is Word.FAIL:

@@ -14,7 +14,7 @@ from loadproof.analysis.foreign.locust.caveats import cannot_show
 from loadproof.analysis.foreign.thresholdfile import unwatched_text
 from loadproof.analysis.foreign.turningpoints.turningpoints import find_turns
 from loadproof.analysis.inert import markdown, shortened
-from loadproof.analysis.outputs.ci.junit import junit_suite, threshold_cases
+from loadproof.analysis.outputs.ci.junit import file_cases, junit_suite
 from loadproof.analysis.outputs.tables import markdown_thresholds, terminal_view
 from loadproof.analysis.outputs.verdict.foreignverdict import CsvVerdictJson
 from loadproof.analysis.outputs.verdict.verdictfile import NO_VERDICT, OfCsvs, Unjudged
@@ -184,9 +184,9 @@ def entry_cells(entry: Entry) -> list[str]:
 
 
 def csv_junit_xml(examined: Examined) -> str:
-    """One case per threshold; none without thresholds."""
+    """See `file_cases`; none without thresholds."""
     verdict, lasted_s = examined.verdict, examined.run.duration_s
-    cases = list(threshold_cases(verdict, [lasted_s] * len(verdict.judgements))) if verdict else []
+    cases = file_cases(verdict, lasted_s) if verdict else []
     return junit_suite(shortened(examined.run.name), cases, took_s=lasted_s)
 
 

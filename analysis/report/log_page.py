@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from loadproof.analysis.estimates.overtime import answered, over_time
 from loadproof.analysis.estimates.summary import busiest, summary
 from loadproof.analysis.inert import markdown
-from loadproof.analysis.outputs.ci.junit import junit_suite, threshold_cases
+from loadproof.analysis.outputs.ci.junit import file_cases, junit_suite
 from loadproof.analysis.outputs.tables import markdown_thresholds
 from loadproof.analysis.outputs.verdict.foreignverdict import LogVerdictJson
 from loadproof.analysis.outputs.verdict.verdictfile import OfLog, Unjudged
@@ -44,8 +44,7 @@ def write_log_report(log: RequestLog, verdict: Verdict | None, directory: Path) 
             [f"## {verdict.word}: {markdown(stem)}", "", *said, "", *table, "", markdown(log_facts(log)), ""]
         )
         lasted_s = log.traffic.measured_s
-        cases = list(threshold_cases(verdict, [lasted_s] * len(verdict.judgements)))
-        texts[files.JUNIT] = junit_suite(stem, cases, took_s=lasted_s)
+        texts[files.JUNIT] = junit_suite(stem, file_cases(verdict, lasted_s), took_s=lasted_s)
     files.make_directory(directory)
     files.write_all({directory / f"{stem}_{name}": text for name, text in texts.items()})
     return directory / f"{stem}_{files.REPORT}"

@@ -11,7 +11,7 @@ from loadproof.analysis.foreign.locust.doubts import doubts_of, later_of
 from loadproof.analysis.foreign.locust.entries import AGGREGATED, SUM, Entry, together
 from loadproof.analysis.foreign.locust.estimates import estimate_in
 from loadproof.analysis.foreign.texts import could_be
-from loadproof.analysis.foreign.thresholdfile import read_thresholds, unwatched_text
+from loadproof.analysis.foreign.thresholdfile import read_thresholds, unread_text, unwatched_text
 from loadproof.analysis.inert import shortened
 from loadproof.analysis.judge.finding import Finding
 from loadproof.analysis.judge.judgement import NOTHING_TO_JUDGE, Judgement, judge_estimate
@@ -53,7 +53,11 @@ def read_csv_thresholds(path: Path, run: LocustRun) -> tuple[FileThreshold, ...]
 
 def verdict_on_csvs(thresholds: tuple[FileThreshold, ...], run: LocustRun) -> Verdict:
     """The verdict on these thresholds; never INVALID, because the CSVs don't show how the generator did."""
-    judgements = tuple(judge_entries(threshold, run) for threshold in thresholds)
+    of_rows = tuple(judge_entries(threshold, run) for threshold in thresholds)
+    judgements = tuple(
+        _with_unread(judgement, threshold, thresholds, run)
+        for judgement, threshold in zip(of_rows, thresholds, strict=True)
+    )
     findings = tuple(_raised(run))
     judged: tuple[Judgement | Finding, ...] = (*judgements, *findings)
     word = strongest(each.word for each in judged)
@@ -66,8 +70,10 @@ def verdict_on_csvs(thresholds: tuple[FileThreshold, ...], run: LocustRun) -> Ve
     else:
         reason = sentence(findings[0].what)
     next_step = _NEXT_STEPS[word] if deciding else f"{sentence(findings[0].remedy)}."
-    if word is Word.INCONCLUSIVE and any(_pass_alone(thresholds, judgements, run)):
+    if word is Word.INCONCLUSIVE and any(_pass_alone(thresholds, of_rows, run)):
         next_step = _WITHOUT_DOUBTS
+    elif word is Word.INCONCLUSIVE and judgements != of_rows:
+        next_step = _READ_FAILURES
     return Verdict(word, f"{reason}.", next_step, judgements, findings)
 
 
@@ -90,6 +96,7 @@ _NEXT_STEPS: Final = {
 }
 
 
+_READ_FAILURES: Final = "Add `expect: error_ratio < 1 %` to the thresholds, then judge again."
 _WITHOUT_DOUBTS: Final = (
     "Judge the files of one complete run as Locust wrote them; these lack something, contradict each other or "
     "themselves, or their counters were reset after failures."
@@ -104,6 +111,21 @@ def _pass_alone(
         rows = entries_of(threshold, run)
         if judgement.word is Word.INCONCLUSIVE and rows:
             yield _judge_entry(threshold, together(rows, threshold.scope)).word is Word.PASS
+
+
+def _with_unread(
+    judgement: Judgement, threshold: FileThreshold, thresholds: tuple[FileThreshold, ...], run: LocustRun
+) -> Judgement:
+    """INCONCLUSIVE instead of PASS if many of the requests it is about failed, and no threshold reads that."""
+    reading = [each for each in thresholds if each.expectation.metric.name == "error_ratio"]
+    read = {id(entry): entry for each in reading for entry in entries_of(each, run)}
+    rows = entries_of(threshold, run)
+    if judgement.word is not Word.PASS or id(run.total) in read:
+        return judgement
+    inside = read if rows == (run.total,) else read.keys() & set(map(id, rows))
+    failed = sum(entry.failures for entry in rows) - sum(read[number].failures for number in inside)
+    why = unread_text(failed, sum(entry.requests for entry in rows))
+    return replace(judgement, word=Word.INCONCLUSIVE, reason=f"{judgement.reason}; but {why}") if why else judgement
 
 
 def judge_entries(threshold: FileThreshold, run: LocustRun) -> Judgement:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from loadproof.analysis.estimates.scope import Scope
+from loadproof.analysis.estimates.metrics import counted_in
+from loadproof.analysis.estimates.scope import Scope, in_scope
 from loadproof.analysis.foreign.logs.cells import PHASE
 from loadproof.analysis.foreign.logs.leftout import left_out_of, with_untimed
 from loadproof.analysis.foreign.logs.requestlog import in_seconds
 from loadproof.analysis.foreign.texts import could_be
-from loadproof.analysis.foreign.thresholdfile import read_thresholds, unwatched_text
+from loadproof.analysis.foreign.thresholdfile import read_thresholds, unread_text, unwatched_text
+from loadproof.analysis.frames.cellsums import among
 from loadproof.analysis.judge.judgement import Compliance, Judgement
 from loadproof.analysis.judge.nextstep import outage_step
 from loadproof.analysis.judge.thresholds import judge_scope
@@ -28,6 +30,8 @@ from loadproof.units import Dimension, sentence
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    import pandas as pd
 
     from loadproof.analysis.foreign.logs.requestlog import RequestLog
     from loadproof.analysis.foreign.thresholdfile import FileThreshold
@@ -82,7 +86,8 @@ def _names_of(name: str, log: RequestLog) -> list[str]:
 
 def verdict_on_log(thresholds: tuple[FileThreshold, ...], log: RequestLog) -> Verdict:
     """The verdict on these thresholds; never INVALID, because a log doesn't show how the generator did."""
-    judged = [_judge_threshold(threshold, log) for threshold in thresholds]
+    unread = _unread(thresholds, log)
+    judged = [_judge_threshold(threshold, log, unread) for threshold in thresholds]
     judgements = tuple(each.judgement for each in judged)
     word = strongest(judgement.word for judgement in judgements)
     deciding = [judgement for judgement in judgements if judgement.word is word]
@@ -115,10 +120,23 @@ def _next_step(judgement: Judgement, threshold: FileThreshold, log: RequestLog) 
     return outage or _NEXT_STEPS[Word.FAIL if is_missed else judgement.word]
 
 
-def _judge_threshold(threshold: FileThreshold, log: RequestLog) -> _Judged:
+def _unread(thresholds: tuple[FileThreshold, ...], log: RequestLog) -> pd.DataFrame:
+    """The log's rows of requests that failed or were refused, without those that a ratio of some threshold counts."""
+    rows = counted_in(with_untimed(log).intervals, SENT)
+    rows = rows[~among(rows["outcome"], (Outcome.OK,))]
+    for threshold in thresholds:
+        kind = threshold.expectation.metric.kind
+        if kind.is_ratio and kind.counted is not None and kind.counted.outcomes is not None:
+            of_these = among(rows["endpoint"], _scope(threshold, log).endpoints)
+            rows = rows[~(of_these & among(rows["outcome"], kind.counted.outcomes))]
+    return rows
+
+
+def _judge_threshold(threshold: FileThreshold, log: RequestLog, unread: pd.DataFrame) -> _Judged:
     """PASS or FAIL only if it would stay the same with every line that was left out on the other side.
 
-    Joined logs of several runs never PASS, because one of the runs may have violated the threshold.
+    Joined logs of several runs never PASS, because one of the runs may have violated the threshold. Nor do a log's
+    other requests, however fast, if many failed and no threshold reads that.
     """
     scope, metric = _scope(threshold, log), threshold.expectation.metric
     is_time = metric.dimension is Dimension.DURATION
@@ -127,15 +145,9 @@ def _judge_threshold(threshold: FileThreshold, log: RequestLog) -> _Judged:
     if judgement.word not in {Word.PASS, Word.FAIL}:
         return _Judged(judgement)
     is_kept = judgement.word is Word.PASS
-    if is_kept and log.restarts:
-        return _Judged(_undecided(judgement, "the log's times begin again, as where several runs were joined"), _APART)
-    if (
-        is_kept
-        and is_time
-        and log.may_be_seconds
-        and judge_scope(threshold, in_seconds(log), scope).word is not Word.PASS
-    ):
-        return _Judged(_undecided(judgement, "`response_ms` may be in seconds, where this would not hold"), _SAY_UNIT)
+    if is_kept and (doubt := _doubt(threshold, log, unread)):
+        why, remedy = doubt
+        return _Judged(_undecided(judgement, why), remedy)
     window_s = threshold.expectation.window_s
     left_out = left_out_of(log, scope.endpoints, with_untimed=is_time, window_s=window_s)
     if not left_out.count:
@@ -147,8 +159,24 @@ def _judge_threshold(threshold: FileThreshold, log: RequestLog) -> _Judged:
     return _Judged(_undecided(judgement, f"{left_out.why}, which could change the outcome"), _MEND)
 
 
+def _doubt(threshold: FileThreshold, log: RequestLog, unread: pd.DataFrame) -> tuple[str, str] | None:
+    """Why a threshold that was met need not have been, or says too little, and the remedy; None if neither."""
+    if log.restarts:
+        return "the log's times begin again, as where several runs were joined", _APART
+    scope = _scope(threshold, log)
+    is_time = threshold.expectation.metric.dimension is Dimension.DURATION
+    if is_time and log.may_be_seconds and judge_scope(threshold, in_seconds(log), scope).word is not Word.PASS:
+        return "`response_ms` may be in seconds, where this would not hold", _SAY_UNIT
+    sent = counted_in(with_untimed(log).intervals, SENT)
+    why = unread_text(*(int(in_scope(rows, scope)["count"].sum()) for rows in (unread, sent)))
+    return (why, _READ_ALL) if why else None
+
+
 _APART: Final = "Judge each run's log alone; if it is a single run, sort its lines by time. Then judge again."
 _SAY_UNIT: Final = "Judge again with `--response-unit s` or `--response-unit ms`, whichever the log's times are in."
+_READ_ALL: Final = (
+    "Add `expect: error_ratio < 1 %`, and for refusals `throttled_ratio` or `rejected_ratio`, then judge again."
+)
 _MEND: Final = "Fix what could not be read in the log, then judge again: more requests don't decide it."
 
 

@@ -47,7 +47,7 @@ def junit_xml(run: Run, verdict: Verdict) -> str:
         sum(lived_s[phase] for phase in Scope.of(threshold, scenario).phases) for threshold in scenario.thresholds
     ]
     cases = [
-        *threshold_cases(verdict, took_s),
+        *_threshold_cases(verdict, took_s),
         *_promise_cases(verdict.audits, run.measured_s),
         *_finding_cases(verdict.findings, run.measured_s),
     ]
@@ -60,7 +60,13 @@ def junit_xml(run: Run, verdict: Verdict) -> str:
     )
 
 
-def threshold_cases(verdict: Verdict, took_s: Sequence[float]) -> Iterator[Case]:
+def file_cases(verdict: Verdict, took_s: float) -> list[Case]:
+    """For another tool's data: one case per threshold, and one for findings that decided; nothing else is promised."""
+    findings = (case for case in _finding_cases(verdict.findings, took_s) if case.word is not Word.PASS)
+    return [*_threshold_cases(verdict, [took_s] * len(verdict.judgements)), *findings]
+
+
+def _threshold_cases(verdict: Verdict, took_s: Sequence[float]) -> Iterator[Case]:
     """One case per threshold; if the same expectation occurs more than once, it is numbered."""
     times: Counter[str] = Counter()
     for judgement, each_s in zip(verdict.judgements, took_s, strict=True):

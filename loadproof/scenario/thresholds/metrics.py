@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from loadproof.outcome import ERRORS, Outcome
+from loadproof.outcome import ERRORS, WITH_ANSWER, Outcome
 from loadproof.units import Dimension
 
 
@@ -27,7 +27,7 @@ class Counted:
 SENT: Final = Counted(("response",))
 OFFERED: Final = Counted(("response", "dropped"))
 GOOD: Final = Counted(("good",))
-ANSWERED: Final = Counted(("completed",), by_arrival=True)
+ANSWERED: Final = Counted(("completed",), WITH_ANSWER, by_arrival=True)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -37,6 +37,7 @@ def watched(tmp_path, failing: range = range(0), *, response_s: float = 0.2, pla
     """What the watch says after each second, as the file grows: answers appear when they come, by intended start."""
     at_s = poisson(np.random.default_rng(1), plan)
     outcome = np.where(np.isin(at_s.astype(int), failing), "server_error", "ok")
+    tmp_path.mkdir(exist_ok=True)
     watch = AbortWatch(tmp_path, plan, plan_phases(plan))
     said = [watch.broken(0.5)]
     for second in range(60):
@@ -71,6 +72,19 @@ def test_a_healthy_run_with_slow_answers_goes_on(tmp_path):
     """Answers that take 2 s, well within their deadline, are missing from a window that has just ended."""
     plan = PLAN.model_copy(update={"deadline": 5.0, "all_thresholds": PLAN.thresholds[1:2]})
     assert not any(watched(tmp_path, response_s=2.0, plan=plan))
+
+
+def test_answers_that_arrive_after_the_first_window_dont_end_a_run(tmp_path):
+    """They take 3 s of their 5 s; answers that take longer than that are missed."""
+    goals = [{"expect": "throughput >= 70 rps for 5 s", "abort": True}, {"expect": "goodput_ratio >= 50 %"}]
+    plan = open_scenario(
+        phases=[{"name": "steady", "duration": "60 s", "rate": "100 rps"}],
+        mix={"balance": {"share": "100 %"}},
+        deadline="5 s",
+        thresholds=goals,
+    )
+    assert not any(watched(tmp_path / "slow", response_s=3.0, plan=plan))
+    assert any(watched(tmp_path / "slower", response_s=8.0, plan=plan))
 
 
 @pytest.mark.parametrize(("failing", "word"), [(range(10, 20), Word.FAIL), (range(0), Word.INCONCLUSIVE)])

@@ -16,7 +16,7 @@ from loadproof.analysis.judge.thresholds import judge_threshold
 from loadproof.rundir.manifest import RedisFacts
 from loadproof.rundir.rows import LISTENER_RAISED, REPEATED, SURPLUS
 from simulation.rundirs import open_scenario
-from simulation.traffic import run_of_seconds
+from simulation.traffic import run_of, run_of_seconds
 
 PHASES = [{"name": "steady", "duration": "40 s", "rate": "50 rps"}]
 RESTART = "check generator.log, then run again"
@@ -379,6 +379,48 @@ def test_answers_after_the_end_of_a_short_phase_are_not_missing(good, word):
     """They take 3 s of its 5 s; those that are too late are."""
     run = arriving(good, [0, 0, 0, 100, 100], "throughput >= 100 rps", planned_s=5, ending="completed")
     assert judge_threshold(run.manifest.scenario.thresholds[0], run).word == word
+
+
+@pytest.mark.parametrize(("outcome", "word"), [("throttled", "INCONCLUSIVE"), ("server_error", "FAIL")])
+def test_late_refusals_after_the_end_of_a_short_phase_are_not_missing(outcome, word):
+    """They are answers like others; here none comes after its deadline, or every one does."""
+    plan = open_scenario(
+        phases=[{"name": "steady", "duration": "5 s", "rate": "100 rps"}],
+        mix={"balance": {"share": "100 %"}},
+        deadline="4 s",
+        thresholds=[{"expect": "throughput >= 95 rps"}, {"expect": "p(95) < 1 s"}],
+    )
+    took_s = 3.0 if word == "INCONCLUSIVE" else 4.5
+    at_s = np.arange(0, 5, 0.01)
+    run = run_of(plan, at_s, np.full(at_s.size, took_s), [outcome])
+    assert judge_threshold(plan.thresholds[0], run).word == word
+
+
+@pytest.mark.parametrize("ending", ["completed", "interrupted"])
+@pytest.mark.parametrize(
+    ("expect", "took_s", "word"),
+    [
+        ("throughput >= 80 rps for 10 s", 3.0, "INCONCLUSIVE"),
+        ("throughput >= 80 rps for 10 s", 6.0, "FAIL"),
+        ("goodput >= 80 rps for 10 s", 3.0, "PASS"),
+    ],
+)
+def test_answers_on_their_way_are_not_missing_in_a_window(expect, took_s, word, ending):
+    """The first window of a run has few of the answers to its requests; one that is cut off lacks the last ones."""
+    plan = open_scenario(
+        phases=[{"name": "steady", "duration": "40 s", "rate": "100 rps"}],
+        mix={"balance": {"share": "100 %"}},
+        deadline="5 s",
+        thresholds=[{"expect": expect}, {"expect": "goodput_ratio >= 50 %"}],
+    )
+    end_s = 30 if ending == "interrupted" else 40
+    at_s = np.arange(0, end_s, 0.01)
+    came = at_s + took_s < end_s if ending == "interrupted" else np.full(at_s.size, fill_value=True)
+    run = run_of(plan, at_s[came], np.full(came.sum(), took_s))
+    generator = run.generator[run.generator["second"] < end_s]
+    run = replace(run, generator=generator, manifest=run.manifest.model_copy(update={"ending": ending}))
+    judged = judge_threshold(plan.thresholds[0], run).word
+    assert judged == ("INCONCLUSIVE" if (word, ending) == ("PASS", "interrupted") else word)
 
 
 @pytest.mark.parametrize("ramp", [{}, {"ramp": "20 s"}])

@@ -58,6 +58,16 @@ def test_every_output_says_the_same_word(tmp_path):
     assert '<p class="word">FAIL</p>' in page
 
 
+def test_exceptions_that_decide_are_a_case_too(tmp_path):
+    """Every threshold was met, but JUnit must not be green where the word isn't PASS."""
+    prefix = write_stats(tmp_path / "run", [stats_row("/x")])
+    write(prefix, "exceptions", EXCEPTIONS, [[900, "KeyError('x')", "", "local"]])
+    found = examined(prefix, {"expect": "max < 10 s", "endpoint": "/x"})
+    verdict, _, junit, _, _ = texts(found)
+    assert json.loads(verdict)["verdict"] == "INCONCLUSIVE"
+    assert len(ElementTree.fromstring(junit).findall("testcase/error")) == 1
+
+
 def test_without_thresholds_there_is_a_report_and_no_verdict(tmp_path):
     """Null, and a sentence that says so."""
     verdict, summary, junit, terminal, page = texts(examined(write_stats(tmp_path / "run", [stats_row("/x")])))

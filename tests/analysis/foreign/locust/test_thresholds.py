@@ -78,6 +78,27 @@ def test_a_total_with_fewer_failures_than_its_endpoints_prevents_a_pass(tmp_path
     assert judged(tmp_path, run, "endpoint: /x, expect: error_ratio < 1 %").word == "FAIL"
 
 
+@pytest.mark.parametrize(
+    ("thresholds", "word"),
+    [
+        (["expect: p(95) < 200 ms"], "INCONCLUSIVE"),
+        (["expect: p(95) < 200 ms", "expect: error_ratio < 70 %"], "PASS"),
+        (["expect: p(95) < 200 ms", "endpoint: /x, expect: error_ratio < 70 %"], "PASS"),
+        (["endpoint: [/x, /y], expect: count >= 100", "expect: error_ratio < 70 %"], "PASS"),
+        (["endpoint: /x, expect: throughput >= 1 rps", "endpoint: /y, expect: error_ratio < 70 %"], "INCONCLUSIVE"),
+        (["endpoint: /y, expect: p(95) < 200 ms"], "PASS"),
+    ],
+)
+def test_requests_that_fail_do_not_pass_unread(tmp_path, thresholds, word):
+    """Three of five requests to /x failed, quickly: a threshold that is met all the same needs one that reads that."""
+    rows = [stats_row("/x", requests=1000, failures=600), stats_row("/y", requests=1000), total_row(2000, failures=600)]
+    verdict = judged(tmp_path, load_locust_run(write_stats(tmp_path / "run", rows)), *thresholds)
+    assert verdict.word == word
+    is_unread = word == "INCONCLUSIVE"
+    assert ("requests failed or were refused, and no threshold reads that" in verdict.reason) is is_unread
+    assert verdict.next_step.startswith("Add `expect: error_ratio < 1 %`") is is_unread
+
+
 def test_a_few_requests_without_an_error_decide_nothing(tmp_path):
     """By Wilson's interval, none in 100 may well be 3 %."""
     run = load_locust_run(write_stats(tmp_path / "run", [stats_row("/x", requests=100)]))

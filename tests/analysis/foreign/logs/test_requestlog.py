@@ -8,6 +8,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -60,7 +61,7 @@ def test_every_request_is_counted_in_its_place(logged, monkeypatch):
     for name, part in table.groupby("name"):
         scope = Scope((PHASE,), (name,))
         throughput = counted_estimate(parse_expectation("throughput > 1 rps").metric, log.traffic, scope)
-        assert throughput.value == pytest.approx(len(part) / log.traffic.measured_s)
+        assert throughput.value == pytest.approx((part["status"] > 0).sum() / log.traffic.measured_s)
         p95 = counted_estimate(parse_expectation("p(95) < 1 s").metric, log.traffic, scope)
         truth = float(np.quantile(part.loc[part["status"] == 200, "response_ms"], 0.95)) / 1000
         assert p95.value == pytest.approx(truth, rel=0.01)
@@ -90,12 +91,13 @@ def test_a_large_log_is_read_more_coarsely(logged, monkeypatch):
 @pytest.mark.parametrize(
     ("threshold", "word"),
     [
-        ("{expect: p(95) < 500 ms}", "PASS"),
+        ("{expect: p(95) < 500 ms}, {expect: error_ratio < 5 %}", "PASS"),
+        ("{endpoint: /balance, expect: p(95) < 500 ms}", "PASS"),
         ("{endpoint: /pay, expect: p(95) < 50 ms}", "FAIL"),
         ("{endpoint: [/pay, /balance], expect: error_ratio < 5 %}", "PASS"),
         ("{endpoint: /balance, expect: p(99.99) < 500 ms}", "INCONCLUSIVE"),
         ("{endpoint: /pay, expect: error_ratio < 20 % for 60 s}", "PASS"),
-        ("{expect: throughput >= 20 rps}", "PASS"),
+        ("{expect: throughput >= 20 rps}, {expect: error_ratio < 5 %}", "PASS"),
     ],
 )
 def test_thresholds_are_judged(logged, tmp_path, threshold, word):
@@ -104,6 +106,36 @@ def test_thresholds_are_judged(logged, tmp_path, threshold, word):
     file.write_text(f"thresholds: [{threshold}]")
     verdict = verdict_on_log(read_log_thresholds(file, logged[1]), logged[1])
     assert verdict.word == word, verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("status", "expects", "word"),
+    [
+        (500, ["p(95) < 500 ms"], "INCONCLUSIVE"),
+        (0, ["p(95) < 500 ms"], "INCONCLUSIVE"),
+        (500, ["throughput >= 10 rps"], "INCONCLUSIVE"),
+        (500, ["p(95) < 500 ms", "error_ratio < 99 %"], "PASS"),
+        (429, ["p(95) < 500 ms", "error_ratio < 99 %"], "INCONCLUSIVE"),
+        (429, ["error_ratio < 99 %"], "INCONCLUSIVE"),
+        (429, ["p(95) < 500 ms", "throttled_ratio < 99 %"], "PASS"),
+    ],
+)
+def test_requests_that_fail_do_not_pass_unread(tmp_path, status, expects, word):
+    """Three of five got no good answer: a threshold that is met all the same needs another one that reads that."""
+    path, file = tmp_path / "requests.csv", tmp_path / "thresholds.yaml"
+    seconds = np.arange(0, 60, 0.01)
+    statuses = np.where(np.arange(seconds.size) % 5 < 3, status, 200)
+    table = {"seconds": 1_700_000_000 + seconds, "name": "/pay", "response_ms": 20, "status": statuses}
+    pd.DataFrame(table).to_csv(path, index=False)
+    file.write_text(yaml.safe_dump({"thresholds": [{"expect": expect} for expect in expects]}))
+    log = read_log(path)
+    verdict = verdict_on_log(read_log_thresholds(file, log), log)
+    assert verdict.word == word
+    is_unread = word == "INCONCLUSIVE"
+    assert (
+        "3,600 of 6,000 requests failed or were refused, and no threshold reads that" in verdict.reason
+    ) is is_unread
+    assert verdict.next_step.startswith("Add `expect: error_ratio < 1 %`") is is_unread
 
 
 def test_an_outage_in_a_log_is_a_fail_that_names_it(tmp_path):
