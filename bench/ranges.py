@@ -25,6 +25,19 @@ def range_of(values: Iterable[float | None], form: str = "{:.2f}") -> str:
     return high if low == high else f"{number if high.endswith(unit) else low} to {high}"
 
 
+def over_days(ratios: Iterable[float | None], runs: Sequence[Run]) -> str:
+    """The range of these runs' ratios; a dash before enough days, because one day's says little about the next's."""
+    return range_of(ratios) if has_enough_days(runs) else NOTHING
+
+
+def has_enough_days(runs: Sequence[Run]) -> bool:
+    return len(_days(runs)) >= ENOUGH_DAYS
+
+
+def _days(runs: Sequence[Run]) -> list[str]:
+    return sorted({run["date"] for run in runs} - {NOT_RECORDED})
+
+
 def median(values: Sequence[float]) -> float | None:
     return statistics.median(values) if values else None
 
@@ -34,13 +47,11 @@ def ratio(over: float | None, under: float | None) -> float | None:
 
 
 def over_runs(runs: Sequence[Run]) -> str:
-    """The number of runs and their days; warns if there are too few for a range."""
-    dated = [run["date"] for run in runs if run["date"] != NOT_RECORDED]
-    days = sorted(set(dated))
-    undated = len(runs) - len(dated)
-    how_many = f"{counted(len(dated), 'run')} on {counted(len(days), 'day')} ({', '.join(days)})"
+    """The number of runs and their days; says if there are too few for ratios."""
+    days, undated = _days(runs), sum(run["date"] == NOT_RECORDED for run in runs)
+    how_many = f"{counted(len(runs) - undated, 'run')} on {counted(len(days), 'day')} ({', '.join(days)})"
     how_many += f", and {counted(undated, 'run')} of unrecorded date" if undated else ""
-    few = f" With fewer than {ENOUGH_DAYS} recorded days, ranges are provisional." if len(days) < ENOUGH_DAYS else ""
+    few = "" if has_enough_days(runs) else f" No ratios are shown for fewer than {ENOUGH_DAYS} recorded days."
     return f"{how_many}.{few}"
 
 

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from bench.ranges import NOTHING, Run, conditions, counted, latest_run, median, over_runs, probe_cells, range_of, ratio
+from bench.ranges import (
+    NOTHING,
+    Run,
+    conditions,
+    counted,
+    has_enough_days,
+    latest_run,
+    median,
+    over_days,
+    over_runs,
+    probe_cells,
+    range_of,
+    ratio,
+)
 from bench.serving import read_results
 from bench.tables.markdown import table
 from bench.throughput import HTTPUSER
@@ -34,8 +47,8 @@ def _ratios(runs: list[Run], way: str = "") -> str:
         rows.append(
             (
                 name,
-                "" if name == "loadproof" else range_of(ratios),
-                _goal(latest.get(f"{way}goals", {}).get(name), ratios),
+                "" if name == "loadproof" else over_days(ratios, runs),
+                _goal(latest.get(f"{way}goals", {}).get(name), ratios, runs),
                 range_of([median(rounds)], "{:,.0f}"),
                 f"{range_of(rounds, '{:,.0f}')} ({len(rounds)})",
             )
@@ -54,10 +67,10 @@ def _over(runs: list[Run], name: str, medians: str = "median_rps", *, ours: str 
     return [times for times in ratios if times is not None]
 
 
-def _goal(goal: float | None, ratios: list[float]) -> str:
+def _goal(goal: float | None, ratios: list[float], runs: list[Run]) -> str:
     if goal is None:
         return ""
-    missed = sum(times < goal for times in ratios)
+    missed = sum(times < goal for times in ratios) if has_enough_days(runs) else 0
     return f"{goal}, missed in {missed} of {len(ratios)}" if missed else str(goal)
 
 
@@ -79,7 +92,7 @@ def _httpuser_ratios(runs: list[Run]) -> str:
     rows = []
     for name, goal in runs[-1]["httpuser_goals"].items():
         ratios = _over(runs, name, ours=HTTPUSER)
-        rows.append((name, range_of(ratios), _goal(goal, ratios)))
+        rows.append((name, over_days(ratios, runs), _goal(goal, ratios, runs)))
     return table(("client", f"{HTTPUSER} is × as fast, {counted(len(runs), 'run')}", "goal, at least"), rows)
 
 
@@ -94,8 +107,8 @@ def clients() -> str:
         over = [ratio(median(values_of.get(name, [])), median(values_of.get(one_process, []))) for values_of in per_run]
         what = f"requests per CPU-second of the generator: {name}"
         known = [value for value in over if value is not None]
-        goal = "" if name == one_process else _goal(0.9, known)
-        rows.append((what, ", ".join(f"{value:,.0f}" for value in values) or NOTHING, range_of(over), goal))
+        goal = "" if name == one_process else _goal(0.9, known, runs)
+        rows.append((what, ", ".join(f"{value:,.0f}" for value in values) or NOTHING, over_days(over, runs), goal))
     idle = f"memory per idle client: {latest['idle_clients']:,} with a connection each (goal: 60 KB)"
     rows.append((idle, range_of([latest["memory_per_idle_client_kb"]], "{:.1f} KB"), "", ""))
     head = ("what", "latest run", f"median relative to one process, {counted(len(runs), 'run')}", "goal, at least")

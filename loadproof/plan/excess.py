@@ -31,6 +31,9 @@ _JITTER_S: Final = 0.05
 """The first of a user's turns in a window may be late by this much, so that one more of them falls into it."""
 _MORE_TURNS: Final = 3
 """Beyond a window's length, so that one may begin at any point of the pace, and the last turn may not take place."""
+_MOST_DRAWS: Final = 20
+_MOST_DRAWN: Final = 20_000
+"""Users, in all draws together: chance matters less, the more of them there are."""
 _ROUNDING_S: Final = 1e-6
 """Turns exactly a period apart may seem closer by less than this."""
 
@@ -87,9 +90,11 @@ def _allowances(limit: DeclaredLimit) -> Iterator[tuple[float, int]]:
     """Periods in s, with the most that a client may send in any window [t, t + period).
 
     A bucket that holds fewer tokens than it gets in a period admits no more than these at once, and one more for each
-    token that it gets meanwhile: looked at for 1, 2, 4, … tokens.
+    token that it gets meanwhile: looked at for 1, 2, 4, … tokens. One that holds more admits all of them within the
+    time in which it gets as many.
     """
-    yield limit.period, limit.amount
+    most = max(limit.amount, limit.size)
+    yield most * limit.period / limit.amount, most
     tokens = 1
     while limit.size + tokens <= limit.amount:
         yield tokens * limit.period / limit.amount, limit.size + tokens - 1
@@ -160,15 +165,21 @@ def _busiest(times: NDArray[np.float64], period_s: float) -> int:
 def _busiest_together(plan: Scenario, endpoint: str, spans: Sequence[PhaseSpan], period_s: float, seed: int) -> int:
     """The most of this request that all closed-model users send in any window of `period_s`.
 
-    Each starts at random within its pace. Sooner or later the busiest windows of different paces meet.
+    Each starts at random within its pace, in each run at another point: the busiest of several such draws counts.
+    Sooner or later the busiest windows of different paces meet.
     """
     users = apportion(plan.client_total, {name: mix.share for name, mix in plan.mix.items()})
     at_pace: Counter[float] = Counter()
     for kind in plan.spenders_of(endpoint):
         at_pace[plan.mix[kind].every or math.inf] += max(users[kind], 1)
     random = np.random.default_rng(seed)
-    offsets = {every_s: random.random(count) for every_s, count in at_pace.items()}
-    return sum(_busiest(_paced(spans, every_s, own, period_s), period_s) for every_s, own in offsets.items())
+
+    def busiest(every_s: float, count: int) -> int:
+        # In a whole pace each sends once, whatever the draw.
+        draws = min(_MOST_DRAWS, max(1, _MOST_DRAWN // count)) if period_s < every_s else 1
+        return max(_busiest(_paced(spans, every_s, random.random(count), period_s), period_s) for _ in range(draws))
+
+    return sum(busiest(every_s, count) for every_s, count in at_pace.items())
 
 
 def _paced(

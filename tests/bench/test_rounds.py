@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from bench import machine, rate, serving, throughput
-from bench.ranges import over_runs, range_of
+from bench.ranges import over_days, over_runs, range_of
 from bench.rounds import REPEATS, Rounds, Unmeasured, number_in, reading, repeats_told
 from bench.runs import measured_run, saturated_run
 from bench.tables import performance, truth
@@ -115,7 +115,8 @@ def test_a_saturated_run_that_stalled_is_no_measurement(column, value, why, out)
 
 @pytest.fixture
 def results(tmp_path, monkeypatch):
-    """An empty results directory, and benchmarks that take no time."""
+    """An empty results directory, and benchmarks that take no time; one day's ratios are shown."""
+    monkeypatch.setattr("bench.ranges.ENOUGH_DAYS", 1)
     monkeypatch.setattr(serving, "RESULTS", tmp_path / "results")
     for module in (throughput, rate):
         monkeypatch.setattr(module, "versions", dict)
@@ -196,10 +197,12 @@ def test_the_days_of_runs_are_counted_and_too_few_are_flagged():
     undated, first, second, third = (
         {"date": date} for date in ("not recorded", "2026-01-01", "2026-01-02", "2026-01-03")
     )
-    few = " With fewer than 3 recorded days, ranges are provisional."
+    few = " No ratios are shown for fewer than 3 recorded days."
     assert over_runs([undated, first]) == f"1 run on 1 day (2026-01-01), and 1 run of unrecorded date.{few}"
     assert over_runs([first, first, second]) == f"3 runs on 2 days (2026-01-01, 2026-01-02).{few}"
     assert over_runs([first, second, third]) == "3 runs on 3 days (2026-01-01, 2026-01-02, 2026-01-03)."
+    assert over_days([1.0, 2.0, 3.0], [undated, first, second]) == "–"
+    assert over_days([1.0, 2.0, 3.0], [first, second, third]) == "1.00 to 3.00"
 
 
 def test_a_range_goes_from_the_lowest_to_the_highest():
