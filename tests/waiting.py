@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 
-def eventually(holds: Callable[[], object], *, within_s: float = 90.0) -> None:
+def eventually(holds: Callable[[], object], *, within_s: float = 300.0) -> None:
     """Wait until it holds; far longer than it should take, because the machine may be busy."""
     deadline_s = time.monotonic() + within_s
     while not holds():
