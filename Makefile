@@ -21,7 +21,7 @@ COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose
 
 .DEFAULT_GOAL := help
 .PHONY: help load-100 smoke spike-1000 soak-10m breakpoint limits distributed-limits redis-down burst-limits penalties bots flood-1000 crash metastable ledger webhooks backup duel distributed compose gate ui target
-.PHONY: test test-fast test-quiet test-long lint check check-all mutation fuzz format schema sample picture golden lock clean
+.PHONY: test test-fast test-quiet test-long long-side-by-side long-quiet lint check check-all mutation fuzz format schema sample picture golden lock clean
 .PHONY: bench bench-throughput bench-truth bench-rate bench-starvation bench-coverage bench-compare-errors bench-history bench-verdict bench-analysis bench-adversary bench-revisions bench-looks bench-compare bench-capacity
 .PHONY: properties properties-quick flood-drill flood-5000 redis-drill backup-drill alerts-drill
 
@@ -117,7 +117,9 @@ IN_running := tests/loadproof/run tests/loadproof/cli
 IN_engine := $(IN_any_loadproof) $(call ignored,$(IN_running))
 IN_statistics := tests/statistics $(if $(ALL_SIMULATIONS),-n 2)
 # Long tests make real runs, which mostly wait.
-IN_others = $(IN_any_others) $(call ignored,tests/payments_api tests/statistics) $(if $(filter long,$(firstword $(MARKS))),-n 3)
+IN_others = $(IN_any_others) $(call ignored,tests/payments_api tests/statistics) $(if $(IS_LONG),-n 3 --dist loadgroup)
+# Quiet tests must run alone, whatever the caller's --jobs; a failure hides no other.
+IN_TURN = $(MAKE) --no-print-directory --jobs=1 --keep-going
 SIDE_BY_SIDE = $(MAKE) --no-print-directory --jobs=$(JOBS) --keep-going
 # No coverage of simulations: they would take three times as long.
 TRACED = $(if $(COVERAGE),$(if $(filter statistics,$*),,--cov --cov-report= --cov-fail-under=0))
@@ -129,10 +131,10 @@ part-%: $(VENV)/developed
 	@bash -o pipefail -c 'COVERAGE_FILE=$(COVERED)/$* $(PYTEST) -q $(IN_$*) -m "$(MARKS)" $(TRACED) \
 		| awk -v part=$* -v slowest=$(SLOWEST)/$* -f tests/part.awk'
 
-# The parts side by side, then the slowest tests of all.
+# The parts side by side, then the slowest tests of all: marks, and variables of the parts.
 define run-parts
 	@rm -rf $(SLOWEST)
-	@$(SIDE_BY_SIDE) $(1:%=part-%) MARKS="$(2)"; code=$$?; \
+	@$(SIDE_BY_SIDE) $(1:%=part-%) MARKS="$(2)" $(3); code=$$?; \
 		echo "the ten slowest:"; cat $(SLOWEST)/* 2>/dev/null | sort -rn | head -10; exit $$code
 endef
 
@@ -143,7 +145,12 @@ test-quiet: $(VENV)/developed ## Run the tests that need the machine to themselv
 	@COVERAGE_FILE=$(COVERED)/quiet $(PYTEST) tests/end_to_end -m "quiet and not long" $(TRACED)
 
 test-long: $(VENV)/developed ## Run the long tests: real runs with several processes, or of half a minute.
-	$(call run-parts,$(PARTS),long and not quiet)
+	@$(IN_TURN) long-side-by-side long-quiet
+
+long-side-by-side:
+	$(call run-parts,$(PARTS),long and not quiet,IS_LONG=1)
+
+long-quiet:
 	@$(PYTEST) tests/end_to_end -m "long and quiet"
 
 test-fast: $(VENV)/developed ## Run the quick tests, which start no program, simulate nothing and open no browser; about a minute.
@@ -156,11 +163,11 @@ lint: $(VENV)/developed ## Check style and types.
 
 check: lint ## Lint, types, `make test` and `make test-quiet` with coverage.
 	@rm -rf $(COVERED) && mkdir $(COVERED)
-	@$(MAKE) --no-print-directory test test-quiet COVERAGE=1
+	@$(IN_TURN) test test-quiet COVERAGE=1
 	@$(BIN)/coverage combine --quiet $(COVERED)/* && $(BIN)/coverage report
 
 check-all: lint ## Lint, types, all tests with all simulations, without coverage, and mutation.
-	@LOADPROOF_SIMULATIONS=all $(MAKE) --no-print-directory test test-quiet test-long
+	@LOADPROOF_SIMULATIONS=all $(IN_TURN) test test-quiet test-long
 	@$(MAKE) --no-print-directory mutation
 
 mutation: $(VENV)/developed ## Plant faults in the code that judges and counts, MUTATION_S seconds per part (default: 120): do the tests notice?
@@ -227,7 +234,7 @@ bench-compare: $(VENV)/developed ## Run up to DUELS real duels of equals and of 
 bench-revisions: $(VENV)/developed ## Compare the code's cost with an earlier revision: BEFORE=<revision> (needs nginx).
 	@$(BIN)/python -m bench.revisions $(BEFORE)
 
-bench: bench-throughput bench-truth bench-rate bench-starvation bench-coverage bench-history bench-analysis ## Run all benchmarks and update their tables in the documentation.
+bench: bench-throughput bench-truth bench-rate bench-starvation bench-coverage bench-history bench-analysis ## Run the benchmarks of speed and truth, and update their tables in the documentation; the other bench-* are run one by one.
 	@$(BIN)/python -m bench.clients
 	@$(BIN)/python -m bench.parts
 	@$(BIN)/python -m bench.journal

@@ -1,1 +1,1 @@
-"""The judge: turns a run directory into a verdict and a report, without Locust."""
+"""The judge: turns a run directory, or other tools' files, into a verdict and a report, without Locust."""

@@ -9,6 +9,7 @@ sittings.
 
 from __future__ import annotations
 
+import functools
 import json
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from bench.rounds import Unmeasured
+from bench.rounds import Rounds, Unmeasured, reading
 from bench.runs import only_run
 from bench.serving import (
     ROOT,
@@ -54,6 +55,8 @@ SCENARIO = {
 }
 RANGE = ("--from", "50", "--to", "800")
 LONGEST_S = 1800
+UNMEASURED = {Found.INVALID, Found.UNFINISHED}
+"""Searches that say nothing about the interval: they are repeated."""
 
 
 def simulated(simulations: int) -> list[dict[str, Any]]:
@@ -102,7 +105,7 @@ def covered(target: Callable[[np.random.Generator], Measure], true_rps: float, s
 
 
 def real_search(seed: int) -> dict[str, Any]:
-    """One complete search of the server with slots; Unmeasured if it found no capacity."""
+    """What one search of the server with slots wrote; Unmeasured if it was INVALID or didn't end."""
     with tempfile.TemporaryDirectory() as place, slot_server() as base_url:
         directory = Path(place)
         (directory / "slots.yaml").write_text(yaml.safe_dump(SCENARIO))
@@ -117,11 +120,11 @@ def real_search(seed: int) -> dict[str, Any]:
             check=False,
         )
         sys.stderr.write(search.stdout + search.stderr)
-        capacity = json.loads((only_run(directory / "out") / CAPACITY).read_text())
-    if capacity["found"] != Found.FOUND:
+        with reading(search.stderr):
+            capacity: dict[str, Any] = json.loads((only_run(directory / "out") / CAPACITY).read_text())
+    if capacity["found"] in UNMEASURED:
         raise Unmeasured(capacity["sentence"])
-    half = capacity["all_goals"]["half_of_trials"]
-    return {name: half[name] for name in ("value", "low", "high", "trials")}
+    return capacity
 
 
 @contextmanager
@@ -146,18 +149,25 @@ def main() -> None:
         return
     slots = SlotServer(np.random.default_rng(1), SLOTS, SERVICE_S, LIMIT_S, warm_up_s=2.0)
     truth = half_rps(slots.losses, 10.0, low=150.0, high=250.0)
-    for _ in range(times or 10):
-        real = results.get("real", {})
-        made, failed = real.get("searches", []), real.get("failed", [])
-        try:
-            made = [*made, real_search(len(made) + 1)]
-        except Unmeasured as error:
-            sys.stderr.write(f"not found: {error}\n")
+    add_searches(results, times or 10, truth)
+
+
+def add_searches(results: dict[str, Any], times: int, true_rps: float) -> None:
+    """Make real searches, and write the results after each."""
+    earlier = results.get("real", {})
+    made, failed = [*earlier.get("searches", [])], [*earlier.get("failed", [])]
+    rounds = Rounds(earlier)
+    for _ in range(times):
+        search = functools.partial(real_search, len(made) + len(failed) + 1)
+        capacity = rounds.measured("loadproof capacity", search)
+        if capacity is not None and capacity["found"] == Found.FOUND:
+            half = capacity["all_goals"]["half_of_trials"]
+            made.append({name: half[name] for name in ("value", "low", "high", "trials")})
+        elif capacity is not None:
             # Coverage of only those that succeeded would be too good.
-            failed = [*failed, str(error)]
-        command = "make bench-capacity"
-        real = {**machine(), "command": command, "truth_rps": truth, "searches": made, "failed": failed}
-        results |= {"real": real}
+            failed.append(capacity["sentence"])
+        found = {"truth_rps": true_rps, "searches": made, "failed": failed, **rounds.reported()}
+        results["real"] = {**machine(), "command": "make bench-capacity", **found}
         write_results("capacity", results)
 
 

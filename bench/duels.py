@@ -7,6 +7,7 @@ Resumable: each duel is stored once it is decided, and an interrupted one contin
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
+from bench.rounds import Rounds, Unmeasured
 from bench.serving import ROOT, has_results, machine, read_results, write_results
 from loadproof.analysis.compare.comparison import compare
 from loadproof.analysis.compare.replicates import replicate
@@ -51,17 +53,16 @@ def folder(case: str) -> str:
     return case.replace(" %", "").replace(" ", "-")
 
 
-def fought(case: str, seed: int) -> dict[str, Any] | None:
-    """The result of one duel; None if it was not decided."""
+def fought(case: str, seed: int) -> dict[str, Any]:
+    """The result of one duel; Unmeasured if it was not decided, and then it goes on when it is called again."""
     done = subprocess.run(
         [sys.executable, "-m", "loadproof", *arguments(case, seed)], cwd=ROOT, timeout=LONGEST_S, check=False
     )
     paths = sorted(WORK.glob(f"{folder(case)}/*/{DUEL}"))
-    if done.returncode not in DECIDED or not paths:
-        sys.stderr.write(f"{case}: not decided, code {done.returncode}; it goes on next time\n")
-        return None
+    found = read_duel(paths[0].parent) if paths else None
+    if found is None or found.ending != "decided" or done.returncode not in DECIDED:
+        raise Unmeasured(f"not decided, code {done.returncode}; it goes on next time")
     path = paths[0].parent
-    found = read_duel(path)
     content = json.loads((path / "compare.json").read_text())
     result = {
         "case": case,
@@ -88,16 +89,16 @@ def in_time(path: Path, duel: Duel) -> str:
 
 
 def main(times: int, cases: list[str]) -> None:
+    results = read_results("duels") if has_results("duels") else {"duels": []}
+    rounds = Rounds(results)
     for case in cases:
-        while True:
-            results = read_results("duels")["duels"] if has_results("duels") else []
-            made = sum(result["case"] == case for result in results)
-            if made >= times:
-                break
-            result = fought(case, seed=1000 * made + 1)
+        while (made := sum(result["case"] == case for result in results["duels"])) < times:
+            result = rounds.measured(case, functools.partial(fought, case, seed=1000 * made + 1))
             if result is None:
-                return
-            write_results("duels", {"command": "make bench-compare", "base_ms": BASE_MS, "duels": [*results, result]})
+                break
+            duels = [*results["duels"], result]
+            results = {"command": "make bench-compare", "base_ms": BASE_MS, "duels": duels, **rounds.reported()}
+            write_results("duels", results)
 
 
 if __name__ == "__main__":

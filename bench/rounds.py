@@ -6,9 +6,9 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 REPEATS = 3
 Figure = TypeVar("Figure")
@@ -19,11 +19,13 @@ class Unmeasured(Exception):  # noqa: N818 - not an error: the machine was busy,
 
 
 class Rounds:
-    """Measures rounds, and counts per tool how many were repeated and how many left out."""
+    """Measures rounds, and counts per tool how many were repeated and how many left out, added to earlier counts."""
 
-    def __init__(self) -> None:
-        self._repeated: Counter[str] = Counter()
-        self._left_out: Counter[str] = Counter()
+    def __init__(self, earlier: Mapping[str, Any] | None = None) -> None:
+        """`earlier`: stored results with the counts of earlier sittings."""
+        counts = earlier or {}
+        self._repeated: Counter[str] = Counter(counts.get("repeated", {}))
+        self._left_out: Counter[str] = Counter(counts.get("left_out", {}))
 
     def measured(self, tool: str, measure: Callable[[], Figure]) -> Figure | None:
         """What `measure` returns; None if it could not be measured, even when repeated."""

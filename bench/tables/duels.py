@@ -7,6 +7,7 @@ from typing import Any
 from scipy import stats
 
 from bench.ranges import conditions
+from bench.rounds import repeats_told
 from bench.serving import has_results, read_results
 from bench.tables.markdown import table
 
@@ -54,7 +55,7 @@ def duels() -> str:
     beside = "\n\nOf the equal ones, the first runs compared with the next in time, as if there had been no blocks: "
     beside += f"{alarms} of {len(in_time)} found a change."
     head = ("candidate", "duels", *WORDS, "runs of a side", "INVALID runs")
-    where = f"`{found['command']}`, {first['machine']}, from {first['date']} on."
+    where = f"`{found['command']}`, {first['machine']}, from {first['date']} on. {repeats_told(found)}".strip()
     return f"{where}\n\n{table(head, rows)}{beside if in_time else ''}"
 
 

@@ -55,7 +55,8 @@ def capacity_real() -> str:
     values = ", ".join(f"{search['value']:.1f} ({search['low']:.1f} to {search['high']:.1f})" for search in searches)
     lost = f" {len(real['failed'])} more found nothing." if real.get("failed") else ""
     what = f"A real server with slots, whose trials half hold at {truth:.1f} rps by simulation"
-    return f"{conditions(real)} {what}: covered in {of_times(covered, len(searches))} searches. Found: {values}.{lost}"
+    covers = f"covered in {of_times(covered, len(searches))} searches. Found: {values or 'nothing'}.{lost}"
+    return f"{conditions(real)} {what}: {covers}"
 
 
 def of_times(count: int, times: int) -> str:

@@ -1,1 +1,1 @@
-"""The command line: one command per file; the only place that uses both the engine and the analysis."""
+"""The command line: one command per file, and what commands share; the only place that imports the analysis."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from bench import duels, serving
+from bench.rounds import REPEATS
 from bench.tables import duels as tables
 from loadproof.rundir.duel import DUEL, write_duel
 from tests.planned import PLANNED
@@ -15,7 +17,7 @@ from tests.planned import PLANNED
 
 @pytest.fixture
 def works(tmp_path, monkeypatch):
-    """The work directory of duels, each of which ends at once with the given exit code."""
+    """What was asked of duels, each of which ends at once, with the given exit code and ending; None never ends."""
     monkeypatch.setattr(serving, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(duels, "WORK", tmp_path / "work")
     monkeypatch.setattr(duels, "in_time", lambda *_: "equivalent")
@@ -23,16 +25,20 @@ def works(tmp_path, monkeypatch):
 
     def held(command, **_):
         asked.append(command[3:])
-        if command[4] != "--resume":
-            path = duels.WORK / duels.folder("equal") / f"duel-{len(asked)}"
-            path.mkdir(parents=True)
-            write_duel(path, PLANNED.model_copy(update={"kind": "aa", "changed": 0}))
+        code, ending = ends.pop(0) if ends else (0, "decided")
+        resumed = command[4] == "--resume"
+        path = Path(command[5]) if resumed else Path(command[-1]) / f"duel-{len(asked)}"
+        path.mkdir(parents=True, exist_ok=True)
+        write_duel(path, PLANNED.model_copy(update={"kind": "aa", "changed": 0, "ending": ending}))
+        if ending == "decided":
             (path / "compare.json").write_text(json.dumps({"word": "equivalent", "rows": []}))
-        return subprocess.CompletedProcess(command, codes.pop(0) if codes else 0)
+        if code is None:
+            raise subprocess.TimeoutExpired(command, duels.LONGEST_S)
+        return subprocess.CompletedProcess(command, code)
 
-    codes: list[int] = []
+    ends: list[tuple[int | None, str]] = []
     monkeypatch.setattr(duels.subprocess, "run", held)
-    return asked, codes
+    return asked, ends
 
 
 def test_only_the_requested_number_of_duels_is_played(works):
@@ -46,15 +52,31 @@ def test_only_the_requested_number_of_duels_is_played(works):
     assert not list(duels.WORK.rglob(DUEL))
 
 
-def test_an_undecided_duel_is_resumed_next_time(works):
-    """No new duel is started instead."""
-    asked, codes = works
-    codes += [130]
-    duels.main(1, ["equal"])
-    assert not serving.has_results("duels")
+INVALID = (4, "unmeasured")
+
+
+@pytest.mark.parametrize("end", [INVALID, (1, "died"), (143, "terminated"), (None, "running")])
+def test_an_undecided_duel_is_resumed_at_once(works, end):
+    """And counted beside the results."""
+    asked, ends = works
+    ends += [end]
     duels.main(1, ["equal"])
     assert asked[1] == ["duel", "--resume", str(duels.WORK / "equal/duel-1")]
-    assert len(serving.read_results("duels")["duels"]) == 1
+    assert [result["word"] for result in serving.read_results("duels")["duels"]] == ["equivalent"]
+    assert serving.read_results("duels")["repeated"] == {"equal": 1}
+    assert "Repeated because a round could not be measured: equal 1 ×." in tables.duels()
+
+
+def test_a_duel_that_stays_undecided_stops_no_others_and_goes_on_next_time(works):
+    """No new duel is started instead."""
+    asked, ends = works
+    ends += [INVALID] * (REPEATS + 1)
+    duels.main(1, ["equal", "10 % slower"])
+    assert [result["case"] for result in serving.read_results("duels")["duels"]] == ["10 % slower"]
+    assert serving.read_results("duels")["left_out"] == {"equal": 1}
+    duels.main(1, ["equal"])
+    assert asked[-1] == ["duel", "--resume", str(duels.WORK / "equal/duel-1")]
+    assert len(serving.read_results("duels")["duels"]) == 2
 
 
 def test_a_slower_release_is_the_same_one_with_a_longer_delay(works):

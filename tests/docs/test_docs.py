@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import tomllib
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from PIL import Image
@@ -35,6 +36,7 @@ from loadproof.scenario.settings import Penalties, Settings
 from loadproof.scenario.target.targetfile import TargetFile
 from loadproof.scenario.thresholds.metrics import METRICS
 from tests.commands import ROOT, SHIPPED, in_process
+from tests.missing import Part
 
 DOCUMENTS = [
     *ROOT.glob("*.md"),
@@ -261,4 +263,8 @@ def test_continuous_integration_runs_the_tests_and_the_main_job_and_each_night_t
     """As CONTRIBUTING describes it."""
     script = (ROOT / ".ci/run").read_text(encoding="utf-8").splitlines()
     assert script[-2:] == ["make check", "main_job_passes"]
-    assert "- run: make check-all" in (ROOT / ".github/workflows/nightly.yml").read_text(encoding="utf-8")
+    nightly = (ROOT / ".github/workflows/nightly.yml").read_text(encoding="utf-8")
+    assert "- run: make check-all" in nightly
+    (image,) = re.findall(r"^ARG PYTHON_IMAGE=(.+)$", (ROOT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert f"- run: docker pull {image}" in nightly
+    assert f"LOADPROOF_EXPECTS: {' '.join(get_args(Part))}" in nightly

@@ -12,7 +12,7 @@ import yaml
 from loadproof.analysis.audit.backup.backup import AT_REST, THERE, VERIFIED
 from loadproof.rundir import files
 from loadproof.rundir.commands import read_commands
-from tests.commands import found, in_process, only_run, scenario_file
+from tests.commands import code_of, found, in_process, only_run, scenario_file
 from tests.loadproof.run.audits.vaultserver import serving_vault, target_of
 
 pytestmark = [pytest.mark.process, pytest.mark.long]
@@ -26,8 +26,9 @@ BACKED_UP = {
 
 def test_the_embedded_target_is_backed_up_restored_and_judged_again_from_files_alone(tmp_path):
     """By its own commands, without permission; events and report show the backup's span, and nothing is left behind."""
-    in_process("run", scenario_file(tmp_path, **BACKED_UP), "--out", tmp_path / "out")
+    done = in_process("run", scenario_file(tmp_path, **BACKED_UP), "--out", tmp_path / "out")
     run = only_run(tmp_path / "out")
+    assert done.returncode == code_of(run), done.stdout + done.stderr
     (backup,) = json.loads((run / files.AUDIT).read_text())["audits"]
     words = {evidence["promise"]: evidence["word"] for evidence in backup["evidence"]}
     assert set(words.values()) == {"PASS"}
@@ -46,7 +47,7 @@ def test_the_embedded_target_is_backed_up_restored_and_judged_again_from_files_a
     assert found(run, "on purpose: backup of target at 2") == {"NOTE"}
     assert "backup of target" in (run / files.REPORT).read_text()
     judged = (run / files.AUDIT).read_bytes()
-    in_process("report", run)
+    assert in_process("report", run).returncode == code_of(run)
     assert (run / files.AUDIT).read_bytes() == judged
 
 
@@ -65,10 +66,12 @@ def test_another_backend_is_backed_up_by_its_own_commands_if_allowed(tmp_path):
         content["commands"] |= {"cut": ["touch", "cut"], "mend": ["mv", "cut", "mended"]}
         target.write_text(yaml.safe_dump(content))
         options = ("--target", target, "--out", tmp_path / "out")
-        assert "then pass --allow-commands" in in_process("run", scenario, *options).stderr
+        refused = in_process("run", scenario, *options)
+        assert (refused.returncode, "then pass --allow-commands" in refused.stderr) == (2, True)
         assert not (tmp_path / "out").exists()
-        in_process("run", scenario, *options, "--allow-commands")
+        done = in_process("run", scenario, *options, "--allow-commands")
     run = only_run(tmp_path / "out")
+    assert done.returncode == code_of(run), done.stdout + done.stderr
     (audit,) = json.loads((run / files.AUDIT).read_text())["audits"]
     failed = {evidence["promise"] for evidence in audit["evidence"] if evidence["word"] == "FAIL"}
     assert failed == {THERE, AT_REST}

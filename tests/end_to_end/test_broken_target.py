@@ -12,7 +12,17 @@ from loadproof.analysis.estimates.scope import tally
 from loadproof.analysis.frames.run import load_run
 from loadproof.rundir import files
 from loadproof.rundir.manifest import read_manifest
-from tests.commands import ENDLESS, Background, found, in_process, only_run, scenario_file, verdict_of, words_of
+from tests.commands import (
+    ENDLESS,
+    Background,
+    code_of,
+    found,
+    in_process,
+    only_run,
+    scenario_file,
+    verdict_of,
+    words_of,
+)
 
 pytestmark = pytest.mark.process
 
@@ -42,6 +52,7 @@ def test_each_check_finds_its_fault_in_a_broken_target(tmp_path):
     }
     done = in_process("run", scenario_file(tmp_path, **plan), "--out", tmp_path / "out", FAULTS=json.dumps(FAULTS))
     path = only_run(tmp_path / "out")
+    assert done.returncode == code_of(path), done.stdout + done.stderr
     assert words_of(path) == {
         ("balance · all phases", "p(50) < 400 ms"): "FAIL",
         ("balance · all phases", "error_ratio < 10 %"): "PASS",
@@ -72,9 +83,10 @@ def test_a_broken_window_ends_the_run(tmp_path):
         *("run", scenario_file(tmp_path, **ENDLESS | {"thresholds": thresholds}), "--out", tmp_path / "out"),
         FAULTS=json.dumps({"balance": {"error_ratio": 0.9}}),
     )
-    background.end()
+    code = background.end()
     assert background.survivors() == []
     run = load_run(only_run(tmp_path / "out"))
+    assert code == code_of(run.path), background.output
     assert run.manifest.ending == "aborted"
     assert found(run.path, "error_ratio < 5 % for 3 s was violated from") == {"FAIL"}
     assert 3 <= run.measured_s < run.manifest.phases[-1].end_s / 2
@@ -87,8 +99,9 @@ def test_a_target_that_dies_midway_fails(tmp_path):
     run = Background("run", scenario_file(tmp_path, **ENDLESS), "--out", tmp_path / "out")
     run.wait_for(tmp_path / "out/*/intervals.csv.gz")
     run.child("payments_api").kill()
-    run.end()
+    code = run.end()
     path = only_run(tmp_path / "out")
+    assert code == code_of(path), run.output
     assert read_manifest(path).ending == "target_died"
     assert found(path, "the target died after") == {"FAIL"}
     outcomes = tally(load_run(path).intervals).outcomes

@@ -22,7 +22,8 @@ from loadproof.errors import ExitCode
 from loadproof.run.secret import shared_secret
 from loadproof.rundir import files
 from tests.commands import ROOT, only_run, verdict_of, word_of, words_of
-from tests.containers import IMAGE, docker, need_engine
+from tests.containers import IMAGE, docker, in_containers, need_engine
+from tests.missing import missing
 
 UID = 12_345
 
@@ -40,7 +41,7 @@ def compose():
     need_engine()
     command = compose_command()
     if command is None:
-        pytest.skip("no compose on this machine")
+        missing("docker", "there is no compose on this machine")
     has_bridge = not docker("network", "inspect", "bridge").returncode
     files = ["-f", "docker-compose.yml", *([] if has_bridge else ["-f", "deploy/compose.host.yaml"])]
     project = [*command, *files, "-p", "loadproof-test"]
@@ -73,7 +74,7 @@ def up(compose, reports: Path, **environment: str) -> subprocess.CompletedProces
     )
 
 
-@pytest.mark.process
+@in_containers
 @pytest.mark.timeout(900)
 def test_a_run_in_containers_leaves_a_complete_run_directory(compose, tmp_path):
     """Owned by the caller, from three workers, every request accounted for, clients identified by their header."""
@@ -89,7 +90,7 @@ def test_a_run_in_containers_leaves_a_complete_run_directory(compose, tmp_path):
     assert counts.outcomes["ok"] == counts.sent == int(run.generator["sent"].sum()) > 30
 
 
-@pytest.mark.process
+@in_containers
 def test_a_failing_target_ends_the_run_with_a_nonzero_code(compose, tmp_path):
     """The code of the run's verdict, which is FAIL unless the machine disturbed the measurement."""
     done = up(compose, tmp_path / "reports", WORKERS="2", FAULTS='{"health": {"error_ratio": 1.0}}')
@@ -98,7 +99,7 @@ def test_a_failing_target_ends_the_run_with_a_nonzero_code(compose, tmp_path):
     assert done.returncode == EXIT_CODES[Word(verdict_of(path)["verdict"])] > 0
 
 
-@pytest.mark.process
+@in_containers
 def test_a_target_that_never_starts_ends_the_run_with_its_reason(compose, tmp_path):
     """In bounded time, with the master's exit code, whether or not the target ends before the master begins."""
     start_s = time.monotonic()
@@ -110,7 +111,7 @@ def test_a_target_that_never_starts_ends_the_run_with_its_reason(compose, tmp_pa
     assert list((tmp_path / "reports").iterdir()) == []
 
 
-@pytest.mark.process
+@in_containers
 def test_an_unwritable_directory_is_one_line(compose, tmp_path):
     """A ./reports that belongs to another user."""
     if os.geteuid() != 0:

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from loadproof.errors import ExitCode
 from loadproof.run.machine.ports import free_port
 from loadproof.rundir.manifest import read_manifest
-from tests.commands import ROOT, in_process, only_run, scenario_file
+from tests.commands import ROOT, code_of, in_process, only_run, scenario_file
 from tests.servers import read_request, serving
 
 pytestmark = [pytest.mark.process, pytest.mark.long]
@@ -45,8 +46,11 @@ class Target:
         return sum(value.encode() in request for request in self.requests)
 
 
-def run_with_a_worker(path: Path, url: str, **allowed: str) -> tuple[str, str]:
-    """The output of an unrestricted master and of a worker allowed this much; the target file names a variable."""
+def run_with_a_worker(path: Path, url: str, **allowed: str) -> tuple[int, str, str]:
+    """The exit code and output of an unrestricted master, and the output of a worker that is allowed this much.
+
+    The target file names a variable.
+    """
     file = path / "target.yaml"
     file.write_text(f"base_url: {url}\nheaders: {{X-Key: '${{TARGET_KEY}}'}}\n")
     address = f"127.0.0.1:{free_port()}"
@@ -65,7 +69,7 @@ def run_with_a_worker(path: Path, url: str, **allowed: str) -> tuple[str, str]:
     finally:
         told = worker.communicate(timeout=60)[0]
     assert "Traceback" not in done.stdout + done.stderr + told
-    return " ".join(done.stdout.split()), told
+    return done.returncode, " ".join(done.stdout.split()), told
 
 
 @pytest.mark.parametrize(
@@ -80,7 +84,8 @@ def test_a_worker_refuses_what_its_owner_did_not_allow_before_anything_is_sent(t
     """Both sides say why, no value leaves the worker, and nothing is measured."""
     target = Target()
     with serving(target.script) as url:
-        told_by_master, told_by_worker = run_with_a_worker(tmp_path, url.replace("127.0.0.1", HOST), **allowed)
+        code, told_by_master, told_by_worker = run_with_a_worker(tmp_path, url.replace("127.0.0.1", HOST), **allowed)
+    assert code == ExitCode.INVALID
     assert reason in told_by_worker
     assert "worker 1 refused its part" in told_by_master
     assert reason in told_by_master
@@ -94,6 +99,7 @@ def test_a_worker_does_what_its_owner_allowed(tmp_path):
     """With the worker's own value of the variable."""
     target = Target()
     with serving(target.script) as url:
-        told, _ = run_with_a_worker(tmp_path, url.replace("127.0.0.1", HOST), **MAY_LOAD, **MAY_READ)
-    assert read_manifest(only_run(tmp_path / "out")).ending == "completed", told
+        code, told, _ = run_with_a_worker(tmp_path, url.replace("127.0.0.1", HOST), **MAY_LOAD, **MAY_READ)
+    run = only_run(tmp_path / "out")
+    assert (read_manifest(run).ending, code) == ("completed", code_of(run)), told
     assert target.heard(THEIRS) > 5

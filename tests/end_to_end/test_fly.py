@@ -14,7 +14,7 @@ import requests
 
 from loadproof.run.machine.ports import free_port
 from tests.commands import ROOT
-from tests.containers import IMAGE, docker, need_engine
+from tests.containers import IMAGE, docker, in_containers, need_engine
 from tests.payments_api.backups.storage.storage import Storage, running_storage
 
 FLY = tomllib.loads((ROOT / "deploy/fly/fly.toml").read_text(encoding="utf-8"))
@@ -76,8 +76,7 @@ def environment() -> Iterator[dict[str, str]]:
     docker("volume", "rm", TAG)
 
 
-@pytest.mark.process
-@pytest.mark.long
+@in_containers
 @pytest.mark.timeout(900)
 def test_the_fly_machine_is_backed_up_and_restored(environment):
     """With a new volume, which belongs to root, and the commands in the README."""

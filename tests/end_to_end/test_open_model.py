@@ -14,7 +14,7 @@ from loadproof.analysis.frames.run import Run, load_run
 from loadproof.plan.arrivals import ArrivalPlan
 from loadproof.run.machine.ports import free_port
 from loadproof.rundir import files
-from tests.commands import Background, found, in_process, only_run, scenario_file, word_of
+from tests.commands import Background, code_of, found, in_process, only_run, scenario_file, word_of
 from tests.end_to_end.notingserver import noting_requests
 
 pytestmark = pytest.mark.process
@@ -64,7 +64,7 @@ def test_the_plan_is_sent_whatever_the_number_of_workers(tmp_path):
             done = in_process("run", file, "--out", out, *options, TARGET_URL=url)
         run = load_run(only_run(out))
         assert run.manifest.ending == "completed", done.stdout + done.stderr
-        assert "Traceback" not in done.stdout + done.stderr
+        assert done.returncode == code_of(run.path), done.stdout + done.stderr
         assert offered(run) == planned(run)
         counts = tally(run.intervals)
         assert (counts.dropped, counts.abandoned) == (0, 0)
@@ -97,6 +97,7 @@ def test_arrivals_beyond_the_bound_are_dropped_and_count_against_the_target(tmp_
     faults = json.dumps({"balance": {"hang": True}, "health": {"hang": True}})
     done = in_process("run", scenario_file(tmp_path, **OPEN | changes), "--out", tmp_path / "out", FAULTS=faults)
     run = load_run(only_run(tmp_path / "out"))
+    assert done.returncode == code_of(run.path), done.stdout + done.stderr
     counts = tally(run.intervals)
     assert offered(run) == planned(run)
     assert run.generator["in_flight"].max() == 20

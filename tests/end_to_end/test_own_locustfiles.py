@@ -7,7 +7,7 @@ import pytest
 from loadproof.analysis.estimates.scope import tally
 from loadproof.analysis.frames.run import load_run
 from loadproof.outcome import Outcome
-from tests.commands import in_process, only_run, scenario_file
+from tests.commands import code_of, in_process, only_run, scenario_file
 from tests.end_to_end.shoplocustfile import LOGGING_IN
 
 pytestmark = pytest.mark.process
@@ -26,7 +26,9 @@ def test_a_login_does_not_change_the_pace(tmp_path):
         thresholds=[{"expect": "goodput_ratio >= 50 %"}],
     )
     done = in_process("run", scenario, "--locustfiles", files, "--out", tmp_path / "out")
-    counts = tally(load_run(only_run(tmp_path / "out")).intervals)
+    run = only_run(tmp_path / "out")
+    assert done.returncode == code_of(run), done.stdout + done.stderr
+    counts = tally(load_run(run).intervals)
     assert 30 <= counts.sent <= 50, done.stdout + done.stderr
 
 
@@ -64,6 +66,8 @@ def test_locusts_settings_remove_no_tasks(tmp_path, workers):
     )
     where = ("--locustfiles", tmp_path / "own", "--out", tmp_path / "out", "--workers", workers)
     done = in_process("run", scenario, *where, LOCUST_EXCLUDE_TAGS="slow", HOME=str(tmp_path))
-    counts = tally(load_run(only_run(tmp_path / "out")).intervals)
+    run = only_run(tmp_path / "out")
+    assert done.returncode == code_of(run), done.stdout + done.stderr
+    counts = tally(load_run(run).intervals)
     assert counts.outcomes[Outcome.INVALID] > 20, done.stdout + done.stderr
     assert "LOCUST_EXCLUDE_TAGS, ~/.locust.conf are ignored" in done.stderr

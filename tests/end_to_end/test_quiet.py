@@ -16,6 +16,7 @@ from loadproof.analysis.outputs.verdict.verdictfile import verdict_json
 from loadproof.rundir import files
 from simulation.rundirs import write_run
 from tests import quiet
+from tests.commands import ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -53,10 +54,24 @@ def test_the_first_try_that_could_be_measured_counts(tmp_path):
 
 @pytest.mark.slow
 def test_a_test_is_skipped_on_a_busy_machine(tmp_path, monkeypatch):
-    """And counted in the last line."""
+    """With the reason."""
     others_use(monkeypatch, 0.5, 0.3)
     with pytest.raises(pytest.skip.Exception, match=f"{quiet.SKIPPED}.*others used 30%"):
         quiet.run_when_quiet(judged(tmp_path, True, True))
+
+
+@pytest.mark.process
+def test_tests_skipped_for_want_of_quiet_are_counted_in_the_last_line(tmp_path):
+    """Other skipped tests aren't."""
+    file = tmp_path / "test_busy.py"
+    reasons = (f"{quiet.SKIPPED}: 2 runs were INVALID", "no chromium on this machine")
+    tests = (f"def test_{number}(): pytest.skip({reason!r})\n" for number, reason in enumerate(reasons))
+    file.write_text("import pytest\n" + "".join(tests))
+    options = ("-q", "-p", "no:cacheprovider", "-p", "tests.conftest", "-c", "pyproject.toml", "--rootdir", ".")
+    command = [sys.executable, "-m", "pytest", *options, file]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1] == "1 quiet tests skipped: this machine was too busy to measure"
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import pytest
 from loadproof.analysis.estimates.scope import tally
 from loadproof.analysis.frames.run import Run, load_run
 from loadproof.rundir.rows import RETRY_BROKEN, RETRY_KEPT
-from tests.commands import in_process, only_run, scenario_file, verdict_of
+from tests.commands import code_of, in_process, only_run, scenario_file, verdict_of
 
 pytestmark = pytest.mark.process
 
@@ -26,6 +26,7 @@ def run(tmp_path, faults: dict[str, object] | None = None, **changes: object) ->
     file = scenario_file(tmp_path, **THROTTLED, **changes)
     done = in_process("run", file, "--out", tmp_path / "out", FAULTS=json.dumps(faults or {}))
     seen = load_run(only_run(tmp_path / "out"))
+    assert done.returncode == code_of(seen.path), done.stdout + done.stderr
     counts = tally(seen.intervals)
     assert counts.outcomes["ok"] + counts.outcomes["throttled"] == counts.sent, done.stdout
     return seen

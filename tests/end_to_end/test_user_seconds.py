@@ -10,7 +10,7 @@ from loadproof.analysis.estimates.scope import tally
 from loadproof.analysis.frames.run import load_run
 from loadproof.analysis.judge.health import findings_in
 from loadproof.analysis.word import Word
-from tests.commands import in_process, only_run, scenario_file, verdict_of
+from tests.commands import code_of, in_process, only_run, scenario_file, verdict_of
 from tests.servers import answering, read_request, serving
 
 pytestmark = pytest.mark.process
@@ -56,7 +56,7 @@ def run_of(
     )
     options = ("--locustfiles", files, "--out", tmp_path / "out")
     done = in_process("run", scenario, *options, TARGET_URL=url)
-    assert "Traceback" not in done.stdout + done.stderr
+    assert done.returncode == code_of(only_run(tmp_path / "out")), done.stdout + done.stderr
     return load_run(only_run(tmp_path / "out"))
 
 

@@ -14,9 +14,10 @@ import pytest
 
 from loadproof.analysis.judge.abort import AbortWatch
 from loadproof.cli import judging
+from loadproof.errors import ExitCode
 from loadproof.run.watching import progress
 from loadproof.rundir.manifest import read_manifest
-from tests.commands import ENDLESS, in_process, only_run, scenario_file
+from tests.commands import ENDLESS, code_of, in_process, only_run, scenario_file
 
 pytestmark = [pytest.mark.process, pytest.mark.long]
 
@@ -40,7 +41,8 @@ def test_an_error_in_judging_during_a_run_does_not_end_it(tmp_path, monkeypatch)
     phases = [{"name": "steady", "duration": "4 s", "users": 20}]
     file = scenario_file(tmp_path, phases=phases, thresholds=[ABORTING, *ENDLESS["thresholds"]])
     done = in_process("run", file, "--out", tmp_path / "out")
-    assert read_manifest(only_run(tmp_path / "out")).ending == "completed", done.stdout + done.stderr
+    run = only_run(tmp_path / "out")
+    assert (read_manifest(run).ending, done.returncode) == ("completed", code_of(run)), done.stdout + done.stderr
     assert "thresholds with `abort` can't be judged: ValueError: a mistake of ours; the run continues" in done.stdout
 
 
@@ -79,5 +81,7 @@ def test_endless_judging_does_not_stop_the_watch(tmp_path, monkeypatch, act, end
     once_it_measures(tmp_path / "out", act)
     began_s = time.monotonic()
     done = in_process("run", file, "--out", tmp_path / "out")
-    assert read_manifest(only_run(tmp_path / "out")).ending == ending, done.stdout + done.stderr
+    run = only_run(tmp_path / "out")
+    code = ExitCode.TERMINATED if ending == "terminated" else code_of(run)
+    assert (read_manifest(run).ending, done.returncode) == (ending, code), done.stdout + done.stderr
     assert time.monotonic() - began_s < 90

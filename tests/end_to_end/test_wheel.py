@@ -20,6 +20,7 @@ from loadproof.rundir import files
 from loadproof.rundir.manifest import read_manifest
 from tests.commands import ROOT, only_run, verdict_of
 from tests.copying import copy_repository
+from tests.missing import missing
 
 pytestmark = [pytest.mark.process, pytest.mark.long]
 
@@ -123,7 +124,7 @@ def test_a_run_from_the_wheel_ends_with_its_verdict_and_report(installed):
 def test_the_wheel_and_its_extras_are_all_that_a_run_needs(installed, tmp_path):
     """In an environment that was empty, with the versions of the lock; only its package index is somewhere else."""
     if pip("download", "--no-deps", "--dest", tmp_path / "reachable", "idna").returncode:
-        pytest.skip("no package index can be reached")
+        missing("index", "no package index can be reached")
     environment, elsewhere = tmp_path / "environment", tmp_path / "elsewhere"
     elsewhere.mkdir()
     venv.create(environment, symlinks=True)

@@ -24,8 +24,8 @@ THIN = scenario(thresholds=[{"endpoint": "webhooks", "expect": "p(99) < 200 ms"}
     [
         pytest.param({}, "PASS", 0, marks=pytest.mark.long),
         ({"outcomes_of": outcomes(server_error=0.5)}, "FAIL", 1),
-        pytest.param({"plan": THIN}, "INCONCLUSIVE", 3, marks=pytest.mark.long),
-        pytest.param({"cpu": 1.0, "waits": 0.9, "loop_delay_s": 2}, "INVALID", 4, marks=pytest.mark.long),
+        ({"plan": THIN}, "INCONCLUSIVE", 3),
+        ({"cpu": 1.0, "waits": 0.9, "loop_delay_s": 2}, "INVALID", 4),
     ],
     ids=["PASS", "FAIL", "INCONCLUSIVE", "INVALID"],
 )

@@ -92,7 +92,8 @@ def test_a_gate_decides_baseline_thresholds_by_several_runs(releases, tmp_path, 
     assert content["scenarios"][-1]["scenario"] == "synthetic and its baseline"
     (compared,) = directory.glob("*-compare-synthetic/compare.json")
     assert len(json.loads(compared.read_text())["candidate"]) == 3
-    assert "p(90) of balance in steady" in (directory / files.SUMMARY).read_text().replace("\\", "") or code == 0
+    summary = (directory / files.SUMMARY).read_text().replace("\\", "")
+    assert ("Worse: p(90) of balance in steady" in summary) == (word == "FAIL")
     assert 'name="loadproof.compare.synthetic"' in (directory / files.JUNIT).read_text()
     verdicts = [json.loads(path.read_text()) for path in directory.glob("*/verdict.json")]
     assert {verdict["thresholds"][0]["word"] for verdict in verdicts} == {word}
