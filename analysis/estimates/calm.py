@@ -54,13 +54,13 @@ class Calm:
     """The share of the goodput per second before that has to come back; None if the load need not be the same."""
 
     @staticmethod
-    def of(run: Run, seconds: pd.DataFrame, *, may_be_idle: bool, kept: float | None = None) -> Calm | None:
+    def of(seconds: pd.DataFrame, *, deadline_s: float, may_be_idle: bool, kept: float | None = None) -> Calm | None:
         """From a table of `seconds_between`; None if there are too few seconds, or they were not calm themselves."""
         known = seconds["p95"].dropna()
         ratio = goodput_ratio(seconds)
         if len(known) < SECONDS_BEFORE or ratio < FEWEST_GOOD:
             return None
-        unnoticed_s = float(known.median()) + _UNNOTICED * run.manifest.scenario.deadline
+        unnoticed_s = float(known.median()) + _UNNOTICED * deadline_s
         bound_s = max(prediction_bound(known.to_numpy()), unnoticed_s)
         return Calm(
             p95_bound_s=bound_s,

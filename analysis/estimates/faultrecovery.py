@@ -93,7 +93,8 @@ def recoveries_from_faults(run: Run, phase: str, endpoints: tuple[str, ...]) -> 
         return []
     rows = _rows(run, endpoints)
     was = _before(run, rows, span, incidents[0])
-    calm = Calm.of(run, was, may_be_idle=True, kept=GOODPUT_SHARE * _fewest_in_step(run, endpoints))
+    kept = GOODPUT_SHARE * _fewest_in_step(run, endpoints)
+    calm = Calm.of(was, deadline_s=run.deadline_of(endpoints), may_be_idle=True, kept=kept)
     if calm is None:
         return []
     ends_s = [incident.start_s for incident in incidents[1:]] + [span.end_s]

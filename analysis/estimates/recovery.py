@@ -97,7 +97,7 @@ def recovery_in(run: Run, phase: str, endpoints: tuple[str, ...]) -> Recovery | 
     before, after = spans[compared], spans[place]
     rows = run.intervals[among(run.intervals["endpoint"], endpoints)]
     was, became = _seconds(run, rows, before), _seconds(run, rows, after)
-    calm = Calm.of(run, was, may_be_idle=before.rate_rps is not None)
+    calm = Calm.of(was, deadline_s=run.deadline_of(endpoints), may_be_idle=before.rate_rps is not None)
     if calm is None or len(became) < CALM_SECONDS:
         return None
     first = calm.first_in(became)

@@ -44,10 +44,10 @@ class Shedding:
         """What was not graceful, one clause each."""
         if self.p95_s > self.slow_s:
             yield f"refused slowly, p95 {format_duration(self.p95_s)}"
-        if self.missing > _MOST_DISHONEST * self.refused:
-            yield f"{self.missing:,} of {self.refused:,} refusals had no Retry-After"
-        if self.unreadable > _MOST_DISHONEST * self.refused:
-            yield f"{self.unreadable:,} of {self.refused:,} refusals had an unreadable Retry-After"
+        if self.missing + self.unreadable > _MOST_DISHONEST * self.refused:
+            for refusals, had in ((self.missing, "no Retry-After"), (self.unreadable, "an unreadable Retry-After")):
+                if refusals:
+                    yield f"{refusals:,} of {self.refused:,} refusals had {had}"
         if self.broken > _MOST_DISHONEST * (self.kept + self.broken):
             yield f"{self.broken:,} of {self.kept + self.broken:,} were refused again after Retry-After"
 

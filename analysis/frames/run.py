@@ -20,6 +20,8 @@ from loadproof.rundir.manifest import Manifest, read_manifest
 from loadproof.rundir.rows import USER_TIMES, EventRow, GeneratorRow, TargetRow
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import pandas as pd
 
     from loadproof.plan.phases import PhaseSpan
@@ -73,6 +75,11 @@ class Run:
     def read_by(self, threshold: Threshold) -> Run:
         """The run as a threshold reads it: with groups in place of requests if it names one."""
         return self if self.manifest.scenario.group_of(threshold) is None else self.of_groups
+
+    def deadline_of(self, endpoints: Iterable[str]) -> float:
+        """In s, what goodput of these means: the scenario's deadline, or the longest of these groups' own."""
+        scenario = self.manifest.scenario
+        return max(scenario.groups[name].deadline for name in endpoints) if self.is_of_groups else scenario.deadline
 
     @property
     def start_unix_s(self) -> float:

@@ -43,7 +43,7 @@ def without_answers_to_come(run: Run, expectation: Expectation, scope: Scope) ->
         return None
     rows, until_s = rows_read(expectation.metric, run.intervals, scope), run.measured_s
     if counted.by_arrival:
-        rows = answered_in_time(rows_of(run, scope), _deadline_s(run, scope))
+        rows = answered_in_time(rows_of(run, scope), run.deadline_of(scope.endpoints))
     if was_cut:
         until_s = _answered_until_s(run, scope)
         rows = rows[rows["second"] < until_s]
@@ -62,7 +62,8 @@ def _answered_until_s(run: Run, scope: Scope) -> int:
 
     Answers are only to come to the last requests: to those that are not yet beyond their deadline.
     """
-    from_s, end_s = max(0, math.floor(run.measured_s - _deadline_s(run, scope))), math.floor(run.measured_s)
+    end_s = math.floor(run.measured_s)
+    from_s = max(0, math.floor(run.measured_s - run.deadline_of(scope.endpoints)))
     ended = counted_in(rows_of(run, scope), OFFERED).groupby("second")["count"].sum()
     before = ended[ended.index < from_s]
     if before.empty:
@@ -70,10 +71,3 @@ def _answered_until_s(run: Run, scope: Scope) -> int:
     # At a few requests per second none at all is the only sign.
     least = max(1.0, before.mean() - 3 * math.sqrt(before.mean()))
     return next((second for second in range(from_s, end_s) if ended.get(second, 0) < least), end_s)
-
-
-def _deadline_s(run: Run, scope: Scope) -> float:
-    scenario = run.manifest.scenario
-    if run.is_of_groups:
-        return max(scenario.groups[name].deadline for name in scope.endpoints)
-    return scenario.deadline

@@ -12,7 +12,7 @@ from loadproof.analysis.judge.finding import Finding
 from loadproof.analysis.judge.thresholds import verdicts_differ
 from loadproof.histogram import bucket_of
 from loadproof.outcome import Outcome
-from loadproof.rundir.rows import UNREAD
+from loadproof.rundir.rows import PARTS, UNREAD
 from loadproof.units import counted
 
 if TYPE_CHECKING:
@@ -39,29 +39,42 @@ def unread(run: Run) -> Iterator[Finding]:
 def _with_right_answers(run: Run, unread: pd.DataFrame) -> Run:
     """The run if all of these had been right, and the groups that they ended had gone on to their end."""
     scenario = run.manifest.scenario
-    groups = [run.groups]
+    intervals = [*_as_if_right(_changed(unread, series="response")), _in_time(unread, scenario.deadline)]
+    for series in ("service", *PARTS):
+        intervals += _as_if_right(_invalid_by(unread, run.intervals, series, ["second", "phase", "endpoint"]))
+    groups: list[pd.DataFrame] = []
     for name, group in scenario.groups.items():
-        of_group = unread[among(unread["endpoint"], group.requests)]
-        groups += _as_if_right(_ended_by(of_group, run.groups[run.groups["endpoint"] == name]), group.deadline)
-    intervals = pd.concat([run.intervals, *_as_if_right(unread, scenario.deadline)])
-    return replace(run, intervals=intervals, groups=pd.concat(groups))
+        of_group, cells = unread[among(unread["endpoint"], group.requests)], run.groups[run.groups["endpoint"] == name]
+        for series in ("response", "service"):
+            groups += _as_if_right(_invalid_by(of_group, cells, series, ["phase"]))
+        fastest = _invalid_by(of_group, cells, "response", ["phase"], slowest_first=False)
+        groups.append(_in_time(fastest, group.deadline))
+    return replace(run, intervals=pd.concat([run.intervals, *intervals]), groups=pd.concat([run.groups, *groups]))
 
 
-def _ended_by(unread: pd.DataFrame, group: pd.DataFrame) -> pd.DataFrame:
-    """The group's invalid cells, but in no phase more than answers that were not read there."""
-    invalid = group[(group["series"] == "response") & (group["outcome"] == str(Outcome.INVALID))]
-    most = invalid["phase"].map(unread.groupby("phase", observed=True)["count"].sum()).astype(float).fillna(0.0)
-    before = invalid.groupby("phase", observed=True)["count"].cumsum() - invalid["count"]
-    counts = (most - before).clip(lower=0.0, upper=invalid["count"]).astype(invalid["count"].dtype)
+def _invalid_by(
+    unread: pd.DataFrame, cells: pd.DataFrame, series: str, by: list[str], *, slowest_first: bool = True
+) -> pd.DataFrame:
+    """The invalid cells in a series, at either end, but by these columns no more than answers that weren't read."""
+    invalid = cells[(cells["series"] == series) & (cells["outcome"] == str(Outcome.INVALID))]
+    invalid = invalid.sort_values("bucket", ascending=not slowest_first, kind="stable")
+    most = unread.groupby(by, observed=True)["count"].sum().rename("most")
+    at_most = invalid.join(most, on=by)["most"].astype(float).fillna(0.0)
+    before = invalid.groupby(by, observed=True)["count"].cumsum() - invalid["count"]
+    counts = (at_most - before).clip(lower=0.0, upper=invalid["count"]).astype(invalid["count"].dtype)
     return invalid.assign(count=counts)[counts > 0]
 
 
-def _as_if_right(rows: pd.DataFrame, deadline_s: float) -> Iterator[pd.DataFrame]:
-    """Cells to add to a run's, so that these answers count as correct; negative counts remove what was counted."""
-    yield _changed(rows, series="response").assign(count=-rows["count"])
-    yield _changed(rows, series="response", outcome=str(Outcome.OK))
+def _as_if_right(rows: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """Cells to add to a run's, so that these count as correct; negative counts remove what was counted."""
+    yield rows.assign(count=-rows["count"])
+    yield _changed(rows, outcome=str(Outcome.OK))
+
+
+def _in_time(rows: pd.DataFrame, deadline_s: float) -> pd.DataFrame:
+    """The goodput that these would have been; `rows` have response times."""
     in_time = rows[rows["bucket"] <= bucket_of(round(deadline_s * 1e6))]
-    yield _changed(in_time, series="good", outcome=str(Outcome.OK)).assign(bucket=0)
+    return _changed(in_time, series="good", outcome=str(Outcome.OK)).assign(bucket=0)
 
 
 def _changed(rows: pd.DataFrame, **values: Any) -> pd.DataFrame:

@@ -87,8 +87,8 @@ class Counting(RequestListener):
     def elsewhere(self, endpoint: str, due: Due) -> None:
         self._count(endpoint, due, ELSEWHERE)
 
-    def retry_after(self, endpoint: str, *, intended_s: float, became: str) -> None:
-        self._count(endpoint, Due(intended_s), became, Outcome.THROTTLED)
+    def retry_after(self, endpoint: str, became: str, due: Due) -> None:
+        self._count(endpoint, due, became, Outcome.THROTTLED)
 
     def _count(self, endpoint: str, due: Due, series: str, outcome: str = "", bucket: int = 0) -> None:
         """Add one to a counter without moments, in the second and phase of the request's turn."""

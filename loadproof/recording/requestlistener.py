@@ -97,5 +97,5 @@ class RequestListener:
     def elsewhere(self, endpoint: str, due: Due) -> None:
         """The request went to another host than the target; called in addition to what records its outcome."""
 
-    def retry_after(self, endpoint: str, *, intended_s: float, became: str) -> None:
-        """Whether a refusal's Retry-After was kept; `became` is one of rundir's four counters."""
+    def retry_after(self, endpoint: str, became: str, due: Due) -> None:
+        """Whether a refusal's Retry-After was kept: `became` is one of rundir's four counters, `due` the refusal's."""

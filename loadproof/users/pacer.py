@@ -68,8 +68,6 @@ class Pacer:
                 due = due._replace(late=False)
         self._turn.restart(self._workload.start_s + now_s)
         away_until_s = back_off.until_s
-        if away_until_s < math.inf:
-            self._turn.sent.clear()
         if due.at_s < away_until_s:
             if away_until_s < math.inf:
                 back_off.begin(due.at_s)

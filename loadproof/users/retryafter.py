@@ -13,7 +13,7 @@ from loadproof.rundir.rows import RETRY_BROKEN, RETRY_KEPT, RETRY_MISSING, RETRY
 
 if TYPE_CHECKING:
     from loadproof.http.answers import Answer
-
+    from loadproof.plan.pacing import Due
 
 _HEADER: Final = "retry-after"
 _SECONDS: Final = re.compile(r"-?\d{1,15}(\.\d{1,15})?")
@@ -58,8 +58,8 @@ class RetryPromise:
 
     from_s: float
     """When the client may come back, in monotonic seconds."""
-    intended_s: float
-    """When the refused request was due, in seconds from the run's start."""
+    due: Due
+    """When the refused request was due."""
 
     @staticmethod
     def became(outcome: Outcome) -> str | None:

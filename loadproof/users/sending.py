@@ -145,7 +145,7 @@ class Sender(TurnTaker):
         if tries is not None or self._has_groups:
             self._end_try(name, tries, outcome, error, due, timing)
         if tested and (became := tested.became(outcome)):
-            recorder.retry_after(name, intended_s=tested.intended_s, became=became)
+            recorder.retry_after(name, became, tested.due)
         if outcome is Outcome.THROTTLED and reply is not None:
             self._heed(name, reply.answer, due, timing.ended_s, tracker)
             return None
@@ -318,9 +318,9 @@ class Sender(TurnTaker):
         """Remember what a refusal promised, and react as the scenario says: back off, ever longer; stop; or ignore."""
         asked_s = retry_after_s(answer)
         if asked_s is None:
-            self._recorder.retry_after(name, intended_s=due.at_s, became=promising_nothing(answer))
+            self._recorder.retry_after(name, promising_nothing(answer), due)
         else:
-            tracker.promise = RetryPromise(ended_s + asked_s, due.at_s)
+            tracker.promise = RetryPromise(ended_s + asked_s, due)
         match self.workload.habits.when_throttled:
             case "stop" if self._back_off.is_for_good:
                 # Another request of the same turn has reported it already.

@@ -70,6 +70,8 @@ class TurnTaker(User):
         """Its `on_start` has ended."""
         self._is_counted = False
         """It is one of the users present."""
+        self._is_in_turn = False
+        """Its task is running."""
         # A single task for Locust: its own loop costs microseconds per task, and draws from a random generator that all
         # users share.
         self.tasks = [TurnTaker._take_turns]
@@ -170,10 +172,11 @@ class TurnTaker(User):
         """Run one task; requests that other greenlets send after it has ended belong to no turn."""
         self._due_is_served = False
         self._turn.sent.clear()
+        self._is_in_turn = True
         try:
             (task or self._choose_task())(self)
         finally:
-            self._due_is_served = True
+            self._is_in_turn, self._due_is_served = False, True
             if self._has_groups:
                 if self._is_to_end:
                     self._groups.forget()
@@ -212,8 +215,8 @@ class TurnTaker(User):
 
     def _take_due(self, endpoint: str, *, is_retry: bool = False) -> Due:
         """The turn that this request serves; later requests of a journey have none, and are due when they are sent."""
-        if not is_retry:
-            # A missed turn counts without retries.
+        if not is_retry and (self._is_in_turn or not self._is_set_up):
+            # A missed turn counts as its latest one, without retries, and without what is sent between turns or after.
             self._turn.sent.append(endpoint)
         if not self._due_is_served:
             self._due_is_served = True

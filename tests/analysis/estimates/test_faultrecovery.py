@@ -71,6 +71,19 @@ def test_users_in_step_have_recovered():
     assert judged(happened(plan, at_s, took_s, np.full(at_s.size, "ok"))).word is Word.PASS
 
 
+def test_a_group_has_recovered_by_its_own_deadline():
+    """60 ms more matter to requests that should take half a second, not to a group that may take 10 s."""
+    names = ["balance", "cart"]
+    mix, groups = {"balance": {"share": "100 %", "requests": names}}, {"buy": {"requests": names, "deadline": "10 s"}}
+    at_s = np.arange(0, 60, 0.02)
+    took_s = 0.02 + np.where(at_s >= BEGINS_S, 0.06, 1e-5 * (at_s.astype(int) % 2))
+    run = happened(faulted_plan(mix=mix, groups=groups), at_s, took_s, np.full(at_s.size, "ok"))
+    run = replace(run, groups=run.intervals.assign(endpoint="buy"))
+    for read, name, has_recovered in ((run, "balance", False), (run.of_groups, "buy", True)):
+        (found,) = recoveries_from_faults(read, "steady", (name,))
+        assert (found.took_s is not None) is has_recovered
+
+
 def test_each_fault_has_its_recovery_and_the_slowest_is_judged():
     """The second one begins when the first has been recovered from; two that overlap count as one."""
     later = PAUSE | {"at": "40 s", "lasts": "1 s"}

@@ -79,6 +79,26 @@ def test_a_difference_too_small_to_notice_is_ignored(longer_ms, took_s):
 
 
 @pytest.mark.parametrize(
+    ("of_scenario", "of_group", "longer_ms", "took_s"),
+    [("500 ms", "10 s", 60.0, 0), ("10 s", "1 s", 60.0, None)],
+    ids=["longer", "shorter"],
+)
+def test_what_is_too_small_to_notice_in_a_group_depends_on_its_own_deadline(of_scenario, of_group, longer_ms, took_s):
+    """Not on the scenario's, which is about its requests."""
+    names = ["balance", "cart"]
+    plan = spike_plan(
+        deadline=of_scenario,
+        mix={"balance": {"share": "100 %", "requests": names}},
+        groups={"checkout": {"requests": names, "deadline": of_group}},
+    )
+    at_s = np.arange(0, 110, 0.02)
+    response_s = 0.02 + np.where(at_s >= 50, longer_ms / 1000, 1e-5 * (at_s.astype(int) % 2))
+    run = run_of(plan, at_s, response_s)
+    run = replace(run, groups=run.intervals.assign(endpoint="checkout"))
+    assert recovery_in(run.of_groups, "after", ("checkout",)).took_s == took_s
+
+
+@pytest.mark.parametrize(
     ("slow_until_s", "word", "reason"),
     [(53, Word.PASS, "3 s"), (65, Word.FAIL, "beyond the limit"), (110, Word.FAIL, "not within 50 s")],
 )

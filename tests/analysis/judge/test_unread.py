@@ -20,7 +20,8 @@ def run_with(path, *, unread: int, wrong: int = 0, answer_s: float = 0.02, endpo
     """A run with this many additional answers in one of its seconds, all of them `invalid`."""
     made = write_run(path, lost=unread + wrong, **knobs)
     cell, bucket = (12, "steady", endpoint, "invalid"), bucket_of(round(answer_s * 1e6))
-    rows = [(*cell, "response", bucket, unread + wrong), (*cell, UNREAD, bucket, unread)]
+    times = [(*cell, series, bucket, unread + wrong) for series in ("response", "service", "first_byte", "transfer")]
+    rows = [*times, (*cell, UNREAD, bucket, unread)]
     append_intervals(made / files.INTERVALS, [row for row in rows if row[-1]])
     return load_run(made)
 
@@ -53,10 +54,11 @@ def test_the_word_is_the_same_for_both_extremes_or_invalid(tmp_path, plan, words
 
 
 @pytest.mark.slow
-def test_slow_unread_answers_could_have_violated_a_quantile(tmp_path):
+@pytest.mark.parametrize("series", ["response", "service", "transfer"])
+def test_slow_unread_answers_could_have_violated_a_quantile(tmp_path, series):
     """Ratios hold, but with these among the correct answers the p95 would not."""
     thresholds = [
-        {"endpoint": "balance", "phase": "steady", "expect": "p(95) < 200 ms"},
+        {"endpoint": "balance", "phase": "steady", "expect": "p(95) < 200 ms", "series": series},
         {"expect": "goodput_ratio >= 10 %"},
     ]
     run = run_with(tmp_path, unread=400, answer_s=3.0, plan=scenario(thresholds=thresholds))
@@ -119,3 +121,44 @@ def test_a_group_that_ended_with_an_unread_answer_may_have_gone_on(tmp_path, unr
         Word.FAIL: (Word.FAIL, Word.PASS),
         Word.PASS: (Word.PASS, Word.PASS),
     }[word]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("series", ["response", "service"])
+def test_slow_unread_answers_could_have_violated_a_quantile_of_a_group(tmp_path, series):
+    """In either of the series that groups have."""
+    plan = scenario(
+        thresholds=[
+            {"endpoint": "checkout", "expect": "p(95) < 200 ms", "series": series},
+            {"endpoint": "checkout", "expect": "goodput_ratio >= 10 %"},
+        ],
+        mix={"balance": {"share": "100 %", "every": "1 s", "requests": ["balance", "cart"]}},
+        groups={"checkout": {"requests": ["balance", "cart"], "deadline": "1 s"}},
+    )
+    made = write_run(tmp_path, lost=400, plan=plan)
+    cell, slow = (12, "steady", "balance", "invalid"), bucket_of(3_000_000)
+    rows = [(*cell, "response", slow, 400), (*cell, UNREAD, slow, 400)]
+    for outcome, bucket, count in (("invalid", slow, 400), ("ok", bucket_of(20_000), 1000)):
+        rows += [(12, "steady", "checkout", outcome, each, bucket, count) for each in ("response", "service")]
+    append_intervals(made / files.INTERVALS, [*rows, (12, "steady", "checkout", "ok", "good", 0, 1000)])
+    (finding,) = unread_findings(load_run(made))
+    assert finding.word is Word.INVALID
+
+
+@pytest.mark.slow
+def test_groups_that_ended_with_an_unread_answer_may_have_been_the_fast_ones(tmp_path):
+    """As many slow ones ended wrong, and would have been no goodput."""
+    plan = scenario(
+        thresholds=[{"endpoint": "checkout", "expect": "goodput_ratio >= 90 %"}],
+        mix={"balance": {"share": "100 %", "every": "1 s", "requests": ["balance", "cart"]}},
+        groups={"checkout": {"requests": ["balance", "cart"], "deadline": "1 s"}},
+    )
+    made = write_run(tmp_path, lost=100, plan=plan)
+    fast, slow = bucket_of(20_000), bucket_of(3_000_000)
+    cell, group = (12, "steady", "balance", "invalid"), (12, "steady", "checkout")
+    rows = [(*cell, "response", fast, 100), (*cell, UNREAD, fast, 100), (*group, "ok", "good", 0, 1000)]
+    times = [("invalid", fast, 100), ("invalid", slow, 100), ("ok", fast, 1000)]
+    rows += [(*group, outcome, "response", bucket, count) for outcome, bucket, count in times]
+    append_intervals(made / files.INTERVALS, rows)
+    (finding,) = unread_findings(load_run(made))
+    assert finding.word is Word.INVALID

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from loadproof.http.answers import Answer
 from loadproof.outcome import Outcome
+from loadproof.plan.pacing import Due
 from loadproof.rundir.rows import RETRY_BROKEN, RETRY_KEPT, RETRY_MISSING, RETRY_UNREADABLE
 from loadproof.users.retryafter import PromiseTracker, RetryPromise, promising_nothing, retry_after_s
 
@@ -91,7 +92,7 @@ def test_the_first_request_after_the_promised_moment_tests_it():
     """An earlier one doesn't, nor does a second one."""
     tracker = PromiseTracker()
     assert tracker.take_due(5.0) is None
-    tracker.promise = promise = RetryPromise(from_s=10.0, intended_s=3.0)
+    tracker.promise = promise = RetryPromise(from_s=10.0, due=Due(3.0))
     assert tracker.take_due(9.999) is None
     assert tracker.take_due(10.0) is promise
     assert tracker.take_due(11.0) is None

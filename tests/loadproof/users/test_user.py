@@ -52,7 +52,7 @@ class Noting(RequestListener):
     def unread(self, *_: object) -> None:
         self.unread_answers += 1
 
-    def retry_after(self, *_: object, became: str, **__: object) -> None:
+    def retry_after(self, _: str, became: str, __: object) -> None:
         self.promises.append(became)
 
 

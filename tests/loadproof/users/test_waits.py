@@ -11,10 +11,10 @@ from locust.exception import StopUser
 
 from loadproof.histogram import MIDPOINT_US
 from loadproof.http.messages import RequestTimeoutError
-from loadproof.outcome import BACKED_OFF, MISSED, Outcome
-from loadproof.rundir.rows import LATE_MS, RETRY_BROKEN, RETRY_KEPT, SENT_NOTHING
+from loadproof.outcome import BACKED_OFF, MISSED, SETUP, Outcome
+from loadproof.rundir.rows import LATE_MS, RETRY_BROKEN, RETRY_KEPT, RETRY_MISSING, RETRY_UNREADABLE, SENT_NOTHING
 from simulation.playeduser import PlayedUser, ask
-from tests.loadproof.users.recorded import MIX, call, cells, live, rows
+from tests.loadproof.users.recorded import MIX, NAMES, call, cells, live, rows
 
 
 def refused(*statuses: int, how: str = "honour", **played) -> PlayedUser:
@@ -60,12 +60,66 @@ def test_a_user_that_backs_off_before_its_first_turn_skips_one_request_per_turn(
     assert played.live(4.7)[BACKED_OFF] == 2
 
 
-def test_a_journey_that_backs_off_skips_its_first_request():
-    """It is unknown whether it would have got to the next ones."""
+def shop(user) -> None:
+    """Send the journey's requests until one is refused."""
+    for name in NAMES:
+        if call(user, name) is None:
+            return
+
+
+@pytest.mark.parametrize("until_s", [6.5, 9.5], ids=["cut-off", "ended"])
+@pytest.mark.parametrize(
+    ("statuses", "skipped"),
+    [((429, 429), [2, 0, 0]), ((200, 200, 429), [2, 2, 2])],
+    ids=["refused-first", "refused-last"],
+)
+def test_each_skipped_turn_counts_as_the_latest_one(statuses, skipped, until_s):
+    """As far as that got, whether the back-off ends before the plan or not."""
+    played = refused(*statuses, task=shop, mix=MIX)
+    live(played, until_s)
+    counted = cells(played, until_s)
+    assert [counted[name][BACKED_OFF] for name in NAMES] == skipped
+
+
+def test_what_on_stop_sends_is_part_of_no_skipped_turn():
+    """Its name needn't be in the scenario, so no threshold would read the skipped turns."""
     played = refused(429, task=lambda user: call(user, "login"), mix=MIX)
+    played.user.on_stop = lambda: call(played.user, "logout")
+    live(played, 6.5)
+    played.time.advance_to(7.0)
+    counted = cells(played, 7.0)
+    assert len(played.sent_s) == 2
+    assert (counted["login"][BACKED_OFF], counted["health"][BACKED_OFF]) == (2, 0)
+
+
+def test_what_is_sent_during_a_back_off_is_part_of_no_skipped_turn():
+    """Another greenlet of the user goes on."""
+
+    def and_more(user) -> None:
+        call(user, "login")
+        gevent.spawn(later, user)
+
+    def later(user) -> None:
+        user.post.clock.sleep(3.0)
+        call(user, "cart")
+
+    played = refused(429, task=and_more, mix=MIX)
     live(played, 6.5)
     counted = cells(played, 6.5)
-    assert [counted[name][BACKED_OFF] for name in ("login", "cart", "pay")] == [2, 0, 0]
+    assert len(played.sent_s) == 2
+    assert [counted[name][BACKED_OFF] for name in NAMES] == [2, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("headers", "series"),
+    [({}, RETRY_MISSING), ({"retry-after": "soon"}, RETRY_UNREADABLE), ({"retry-after": "0"}, RETRY_KEPT)],
+)
+def test_what_a_refusal_of_the_setup_promised_belongs_to_the_setup(headers, series):
+    """The refusal isn't one of the planned requests either."""
+    played = PlayedUser(statuses=[429], headers=headers, when_throttled="ignore", expect_throttling=True)
+    played.user.on_start = lambda: ask(played.user)
+    live(played, 4.0)
+    assert [(row.phase, row.count) for row in rows(played, 4.0) if row.series == series] == [(SETUP, 1)]
 
 
 def test_a_user_that_stops_for_good_skips_its_turns_once():
