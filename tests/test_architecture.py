@@ -128,9 +128,9 @@ CHILDREN = {f"loadproof.generator.{name}" for name in ("inspection.casting", "lo
 """Modules that `loadproof.run` starts as children, by name."""
 
 
-def reached_of(foreign: set[str], name: str) -> set[str]:
+def reached_of(libraries: set[str], name: str) -> set[str]:
     """Which of these libraries are loaded with this module, directly or indirectly."""
-    return top_level(set().union(*(imports_of(MODULES[reached]) for reached in reached_from(name)))) & foreign
+    return top_level(set().union(*(imports_of(MODULES[reached]) for reached in reached_from(name)))) & libraries
 
 
 def breaches(forbidden: Callable[[str], set[str]], *packages: str) -> dict[str, set[str]]:

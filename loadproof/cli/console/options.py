@@ -39,7 +39,7 @@ LocustfilesOption = Annotated[
         metavar="DIR",
         show_default=False,
         help="Directory of users written for loadproof, one kind per file, that the scenario's mix names (default: the "
-        "built-in users). Not for an ordinary locustfile: `run --locustfile` takes that.",
+        "built-in users). Not for a plain locustfile: `run --locustfile` takes that.",
     ),
 ]
 SettingsOption = Annotated[

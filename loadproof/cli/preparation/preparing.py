@@ -11,7 +11,7 @@ from rich.text import Text
 
 from loadproof.cli.console.options import console
 from loadproof.cli.console.terminal import note
-from loadproof.cli.preparation.ownlocustfile import hosts_named_in
+from loadproof.cli.preparation.plainoptions import hosts_named_in
 from loadproof.cli.preparation.planview import commands_sentence, plan_notes, plan_sentence, plan_table
 from loadproof.errors import InputError, LoadproofError, Problem, escaped
 from loadproof.run.assignment import Assignment, declared_limits
@@ -67,7 +67,7 @@ def prepare(file: Path, options: RunOptions, *, text: str | None = None) -> Assi
     path = file if text else scenario_file(file)
     scenario, problems = _loaded(path, options.settings, text)
     if scenario.locustfile is not None:
-        options = _with_own_locustfile(options, path.parent / scenario.locustfile)
+        options = _with_plain_locustfile(options, path.parent / scenario.locustfile)
     target, crew = options.target, options.crew
     scenario = _with_fitting_clients(scenario, target)
     problems += preflight(
@@ -96,7 +96,7 @@ def _loaded(path: Path, settings: Mapping[str, str], text: str | None) -> tuple[
         return error.scenario, list(error.problems)
 
 
-def _with_own_locustfile(options: RunOptions, locustfile: Path) -> RunOptions:
+def _with_plain_locustfile(options: RunOptions, locustfile: Path) -> RunOptions:
     """Run the locustfile's users instead of ours, against the host they name unless a target is given."""
     allow_host = options.allow_host
     crew = replace(options.crew, locustfiles=locustfile, allowed_hosts=allowed_hosts(allow_host))
