@@ -37,8 +37,8 @@ from loadproof.cli.gatebaseline import baseline_runs, beside_baseline, check_com
 from loadproof.cli.preparation.preparing import RunOptions, allowed_target, prepare_all
 from loadproof.cli.preparation.running import run_into, tell_ignored_settings
 from loadproof.errors import ExitCode, LoadproofError, OutputError
-from loadproof.run.locust import CrewOptions
 from loadproof.run.machine.extras import JUDGE, require
+from loadproof.run.processes.locust import CrewOptions
 from loadproof.run.processes.stopping import StopSignal
 from loadproof.rundir.files import REPORT, SUMMARY, create_run_directory
 

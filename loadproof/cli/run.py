@@ -49,11 +49,11 @@ from loadproof.cli.preparation.plainoptions import (
 from loadproof.cli.preparation.preparing import RunOptions, allowed_target, prepare
 from loadproof.cli.preparation.running import run_into, show_dry_run, tell_ignored_settings
 from loadproof.errors import LoadproofError
-from loadproof.run.locust import CrewOptions
 from loadproof.run.machine.extras import JUDGE, require
 from loadproof.run.machine.ports import LOOPBACK, check_free_ports
+from loadproof.run.processes.locust import CrewOptions
+from loadproof.run.processes.secret import shared_secret
 from loadproof.run.processes.stopping import StopSignal
-from loadproof.run.secret import shared_secret
 from loadproof.run.target.probe import probe
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 from loadproof import variables
 from loadproof.api import signing
 from loadproof.generator.guards.leftovers import ending_leftovers
-from loadproof.run.locust import MODULE
 from loadproof.run.machine.openfiles import MOST_CONNECTIONS, allow_open_files
 from loadproof.run.machine.ports import LOOPBACK
 from loadproof.run.processes import children
+from loadproof.run.processes.locust import MODULE
 from loadproof.run.target.embedded import embedded_target, targets_directory
 from loadproof.scenario.safety import permit
 from loadproof.scenario.target.variables import permissions_of

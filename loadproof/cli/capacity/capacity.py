@@ -36,8 +36,8 @@ from loadproof.cli.console.terminal import note
 from loadproof.cli.preparation.preparing import RunOptions, allowed_target, prepare
 from loadproof.cli.preparation.running import tell_faults, tell_ignored_settings
 from loadproof.run.experiments.capacity import Known, SearchStoppedError, TrialPlan, UnsendableError
-from loadproof.run.locust import CrewOptions
 from loadproof.run.machine.extras import JUDGE, require
+from loadproof.run.processes.locust import CrewOptions
 from loadproof.run.processes.stopping import StopSignal
 from loadproof.rundir.files import REPORT, SUMMARY, create_run_directory
 from loadproof.rundir.trials import read_search, read_trials, write_search

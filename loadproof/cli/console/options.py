@@ -10,8 +10,8 @@ import typer
 from rich.console import Console
 
 from loadproof.errors import InputError, Problem
-from loadproof.run.locust import LISTEN_PORT
-from loadproof.run.shipped import LOCUSTFILES
+from loadproof.run.machine.shipped import LOCUSTFILES
+from loadproof.run.processes.locust import LISTEN_PORT
 from loadproof.units import Dimension, parse_quantity
 
 DEFAULT_OUT: Final = Path("reports")

@@ -15,9 +15,9 @@ from loadproof.cli.preparation.plainoptions import hosts_named_in
 from loadproof.cli.preparation.planview import commands_sentence, plan_notes, plan_sentence, plan_table
 from loadproof.errors import InputError, LoadproofError, Problem, escaped
 from loadproof.run.assignment import Assignment, declared_limits
+from loadproof.run.machine.shipped import scenario_file
 from loadproof.run.notify import shown_arguments
 from loadproof.run.preflight.preflight import has_many_addresses, host_of, preflight
-from loadproof.run.shipped import scenario_file
 from loadproof.scenario.loading import ContradictionError, load_scenario
 from loadproof.scenario.safety import allowed_hosts
 from loadproof.scenario.target.targetfile import TargetFile, load_target
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from loadproof.run.locust import CrewOptions
+    from loadproof.run.processes.locust import CrewOptions
     from loadproof.scenario.scenario import Scenario
 
 

@@ -18,6 +18,7 @@ from loadproof.plan.refusals import hardly_expected
 from loadproof.plan.unreachable import kinds_without_load, rates_beyond_plan
 from loadproof.run.machine.extras import API, missing_extra
 from loadproof.run.machine.openfiles import open_file_problems
+from loadproof.run.machine.shipped import LOCUSTFILES
 from loadproof.run.preflight.commandproblems import command_problems
 from loadproof.run.preflight.faultproblems import fault_problems
 from loadproof.run.preflight.feederfiles import feeder_problems
@@ -25,7 +26,6 @@ from loadproof.run.preflight.locustfiles import known_endpoints, misfits
 from loadproof.run.preflight.plainproblems import inspect_locustfile, plain_locustfile_problems
 from loadproof.run.preflight.targetkeys import unheeded
 from loadproof.run.servers.sharedredis import redis_problems
-from loadproof.run.shipped import LOCUSTFILES
 from loadproof.run.target.embedded import deliberate_faults
 from loadproof.scenario.safety import is_loopback
 from loadproof.scenario.scenario import HeaderClients
@@ -38,7 +38,7 @@ from loadproof.units import format_duration
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from loadproof.run.locust import CrewOptions
+    from loadproof.run.processes.locust import CrewOptions
     from loadproof.scenario.scenario import Scenario
     from loadproof.scenario.target.limits import Written
     from loadproof.scenario.target.targetfile import TargetFile

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from loadproof.run.faults.commands import TargetCommands
+from loadproof.run.machine.shipped import DIRECTORY
 from loadproof.run.processes.children import inherited, python, with_modules_in
-from loadproof.run.shipped import DIRECTORY
 from loadproof.run.target.embedded import DELIBERATE_FAULTS, NOT_INHERITED
 from loadproof.scenario.target.commands import BACKUP, RESTORE, SERVE, VERIFY, Command
 from loadproof.scenario.target.variables import masker_of

@@ -7,9 +7,9 @@ import yaml
 
 from loadproof.cli.preparation.plainoptions import PlainOptions
 from loadproof.cli.preparation.preparing import RunOptions, prepare
-from loadproof.run.locust import CrewOptions
+from loadproof.run.machine.shipped import LOCUSTFILES
 from loadproof.run.preflight.plainproblems import inspect_locustfile, plain_locustfile_problems
-from loadproof.run.shipped import LOCUSTFILES
+from loadproof.run.processes.locust import CrewOptions
 from loadproof.scenario.target.targetfile import TargetFile
 from loadproof.scenario.target.variables import permissions_of
 from simulation.rundirs import scenario

@@ -21,7 +21,7 @@ from loadproof.run.machine.openfiles import MOST_CONNECTIONS, allow_open_files
 from loadproof.run.machine.ports import LOOPBACK
 from loadproof.run.processes import children
 from loadproof.run.processes.maskedlog import mask_file
-from loadproof.run.secret import new_crew_secret
+from loadproof.run.processes.secret import new_crew_secret
 from loadproof.rundir import files
 from loadproof.scenario.target.variables import masker_of, permissions_of, secret_variables
 
