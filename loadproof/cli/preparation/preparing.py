@@ -16,7 +16,7 @@ from loadproof.cli.preparation.planview import commands_sentence, plan_notes, pl
 from loadproof.errors import InputError, LoadproofError, Problem, escaped
 from loadproof.run.assignment import Assignment, declared_limits
 from loadproof.run.machine.shipped import scenario_file
-from loadproof.run.notify import shown_arguments
+from loadproof.run.notifications import shown_arguments
 from loadproof.run.preflight.preflight import has_many_addresses, host_of, preflight
 from loadproof.scenario.loading import ContradictionError, load_scenario
 from loadproof.scenario.safety import allowed_hosts
