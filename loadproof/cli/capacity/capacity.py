@@ -195,7 +195,7 @@ def _show(
     ended_as: ExitCode | None,
 ) -> ExitCode:
     from loadproof.analysis.outputs.capacityfile import capacity_terminal
-    from loadproof.analysis.outputs.ci.capacityresults import concluded_capacity
+    from loadproof.analysis.outputs.capacityresults import concluded_capacity
     from loadproof.analysis.outputs.ci.judged import Judged
     from loadproof.analysis.report.capacity_page import write_capacity
 

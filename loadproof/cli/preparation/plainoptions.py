@@ -14,7 +14,7 @@ from loadproof.cli.console.options import load_option
 from loadproof.errors import InputError, Problem
 from loadproof.run.preflight.plainproblems import hosts_of, inspect_locustfile
 from loadproof.scenario.safety import check_host
-from loadproof.scenario.traffic.locustfile import LoadOptions, scenario_text, seconds_of
+from loadproof.scenario.traffic.plainscenario import LoadOptions, scenario_text, seconds_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

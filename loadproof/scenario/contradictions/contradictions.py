@@ -15,7 +15,7 @@ from loadproof.scenario.mistake import Mistake
 from loadproof.scenario.strict import nearest
 from loadproof.scenario.thresholds.metrics import GOOD, METRICS
 from loadproof.scenario.thresholds.vacuous import Longest, vacuity, wrong_way
-from loadproof.scenario.traffic.locustfile import locustfile_contradictions
+from loadproof.scenario.traffic.plainscenario import locustfile_contradictions
 
 if TYPE_CHECKING:
     from loadproof.scenario.scenario import Scenario, Threshold
