@@ -23,7 +23,7 @@ from payments_api.metrics import SHARED_DIRECTORY, Metrics, MetricsMiddleware
 from payments_api.problems import Problem, answer_with_problems
 from payments_api.protection.middleware import ProtectionMiddleware
 from payments_api.protection.protection import Protection
-from payments_api.protection.stores.redisurl import secrets_of_url
+from payments_api.protection.redisurl import secrets_of_url
 from payments_api.schemas import problems
 from payments_api.settings import Fault, Settings, parse_faults
 from payments_api.webhooks import PROVIDERS

@@ -25,7 +25,7 @@ from loadproof.generator.crew.allotment import UserAllotment
 from loadproof.generator.crew.crew import LocalCrew, MasterCrew, WorkerCrew
 from loadproof.generator.dispatch.shape import PlanShape
 from loadproof.recording.runwriter import RunWriter
-from loadproof.run.locust import Generator
+from loadproof.run.processes.locust import Generator
 from loadproof.run.processes.stopping import StopSignal
 from loadproof.run.watching.watch import Watch
 from loadproof.rundir.manifest import write_manifest

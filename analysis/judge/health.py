@@ -16,10 +16,10 @@ from loadproof.analysis.judge.disturbance import measured_names
 from loadproof.analysis.judge.disturbances import disturbances
 from loadproof.analysis.judge.finding import CHECK_LOG, IF_CUT_OFF, REPORT_BUG, RESTORE_RUN, Finding
 from loadproof.analysis.judge.journalled import MAY_BE_TORN, journalled
-from loadproof.analysis.judge.owncode import FIX_USERS, MOST_RAISED, raised, sent_elsewhere, unreported, wrong_names
 from loadproof.analysis.judge.planned import LOST_SHARE
 from loadproof.analysis.judge.thresholds import judge_threshold
 from loadproof.analysis.judge.unread import unread
+from loadproof.analysis.judge.usercode import FIX_USERS, MOST_RAISED, raised, sent_elsewhere, unreported, wrong_names
 from loadproof.analysis.word import Word
 from loadproof.errors import printable
 from loadproof.outcome import Outcome

@@ -8,7 +8,7 @@ import numpy as np
 
 from loadproof.analysis.capacity.capacity import Capacity, Found
 from loadproof.analysis.outputs import capacityfile
-from loadproof.analysis.outputs.ci.capacityresults import concluded_capacity
+from loadproof.analysis.outputs.capacityresults import concluded_capacity
 from loadproof.analysis.outputs.selftesttext import selftest_note
 from loadproof.analysis.report.drawing import FAINT, INK, LINES, SHADE, chart, log_durations, log_numbers, right_axes
 from loadproof.analysis.report.page import TEMPLATES

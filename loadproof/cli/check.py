@@ -19,7 +19,7 @@ from loadproof.cli.console.options import (
 )
 from loadproof.cli.preparation.preparing import RunOptions, allowed_target, prepare_all
 from loadproof.cli.preparation.running import show_dry_run, tell_ignored_settings
-from loadproof.run.locust import CrewOptions
+from loadproof.run.processes.locust import CrewOptions
 from loadproof.scenario.target.targetfile import load_target
 
 

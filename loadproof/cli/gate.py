@@ -37,8 +37,8 @@ from loadproof.cli.gatebaseline import baseline_runs, beside_baseline, check_com
 from loadproof.cli.preparation.preparing import RunOptions, allowed_target, prepare_all
 from loadproof.cli.preparation.running import run_into, tell_ignored_settings
 from loadproof.errors import ExitCode, LoadproofError, OutputError
-from loadproof.run.locust import CrewOptions
 from loadproof.run.machine.extras import JUDGE, require
+from loadproof.run.processes.locust import CrewOptions
 from loadproof.run.processes.stopping import StopSignal
 from loadproof.rundir.files import REPORT, SUMMARY, create_run_directory
 
@@ -144,7 +144,7 @@ def _told(gated: list[Judged], unwritten: OutputError | None, directory: Path, p
 
 
 def _show(gated: list[Judged], directory: Path) -> None:
-    from loadproof.analysis.outputs.ci.gate import gate_table
+    from loadproof.analysis.outputs.gate import gate_table
 
     console.print(gate_table(gated))
     for judged in gated:
@@ -155,7 +155,7 @@ def _show(gated: list[Judged], directory: Path) -> None:
 
 def _write(directory: Path, gated: list[Judged], *, lenient: bool) -> OutputError | None:
     """Write the gate's files so far; returns the error if that fails, so that the remaining scenarios still run."""
-    from loadproof.analysis.outputs.ci.gatefile import write_gate
+    from loadproof.analysis.outputs.gatefile import write_gate
 
     try:
         write_gate(directory, gated, lenient=lenient)

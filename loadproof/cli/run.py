@@ -35,13 +35,13 @@ from loadproof.cli.console.options import (
     target_option,
 )
 from loadproof.cli.console.policy import Policy
-from loadproof.cli.preparation.ownlocustfile import (
+from loadproof.cli.preparation.plainoptions import (
     DeadlineOption,
     DurationOption,
     ExcludeTagsOption,
     ExpectOption,
-    OwnLocustfile,
-    OwnLocustfileOption,
+    PlainLocustfileOption,
+    PlainOptions,
     SpawnRateOption,
     TagsOption,
     UsersOption,
@@ -49,11 +49,11 @@ from loadproof.cli.preparation.ownlocustfile import (
 from loadproof.cli.preparation.preparing import RunOptions, allowed_target, prepare
 from loadproof.cli.preparation.running import run_into, show_dry_run, tell_ignored_settings
 from loadproof.errors import LoadproofError
-from loadproof.run.locust import CrewOptions
 from loadproof.run.machine.extras import JUDGE, require
 from loadproof.run.machine.ports import LOOPBACK, check_free_ports
+from loadproof.run.processes.locust import CrewOptions
+from loadproof.run.processes.secret import shared_secret
 from loadproof.run.processes.stopping import StopSignal
-from loadproof.run.secret import shared_secret
 from loadproof.run.target.probe import probe
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ UiPortOption = Annotated[
 
 def run(
     file: ScenarioArgument = None,
-    locustfile: OwnLocustfileOption = None,
+    locustfile: PlainLocustfileOption = None,
     locustfiles: LocustfilesOption = DEFAULT_LOCUSTFILES,
     tags: TagsOption = None,
     exclude_tags: ExcludeTagsOption = None,
@@ -113,8 +113,8 @@ def run(
     with stop_signal.installed():
         crew = _crew(locustfiles, workers, listen, wait_s=wait, ui_port=ui_port)
         target_file = allowed_target(target, allow_host)
-        own = OwnLocustfile(locustfile, users, duration, spawn_rate, expect, deadline, tags, exclude_tags)
-        source = own.source(file, overrides(settings), target_file)
+        plain = PlainOptions(locustfile, users, duration, spawn_rate, expect, deadline, tags, exclude_tags)
+        source = plain.source(file, overrides(settings), target_file)
         options = RunOptions(
             crew,
             target_file,

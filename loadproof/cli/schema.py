@@ -26,8 +26,8 @@ def schema(
     if of not in {"scenario", "target"}:
         require(JUDGE)
         from loadproof.analysis.outputs.capacityfile import capacity_schema
-        from loadproof.analysis.outputs.ci.gatefile import gate_schema
         from loadproof.analysis.outputs.comparisonfile import comparison_schema
+        from loadproof.analysis.outputs.gatefile import gate_schema
         from loadproof.analysis.outputs.historyfile import history_schema
         from loadproof.analysis.outputs.verdict.schema import verdict_schema
 

@@ -20,8 +20,8 @@ from loadproof.plan.phases import peak_rps
 from loadproof.run.experiments.selftest import ScriptedRun, Tried, perform
 from loadproof.run.machine import environment, selftests
 from loadproof.run.machine.extras import JUDGE, require
+from loadproof.run.machine.shipped import SCENARIOS
 from loadproof.run.processes.stopping import StopSignal
-from loadproof.run.shipped import SCENARIOS
 from loadproof.rundir.files import create_run_directory, make_directory
 from loadproof.rundir.selftest import HitRate, SelfTest, Size
 from loadproof.scenario.loading import load_scenario

@@ -15,7 +15,7 @@ from loadproof.cli.console.options import (
     checked_locustfiles,
     console,
 )
-from loadproof.cli.preparation.ownlocustfile import OwnLocustfileOption, hosts_named_in
+from loadproof.cli.preparation.plainoptions import PlainLocustfileOption, hosts_named_in
 from loadproof.cli.preparation.preparing import allowed_target
 from loadproof.cli.preparation.running import tell_faults, tell_ignored_settings
 from loadproof.errors import InputError, Problem
@@ -28,7 +28,7 @@ from loadproof.scenario.safety import allowed_hosts
 
 def ui(
     locustfiles: LocustfilesOption = DEFAULT_LOCUSTFILES,
-    locustfile: OwnLocustfileOption = None,
+    locustfile: PlainLocustfileOption = None,
     target: TargetOption = None,
     allow_host: HostsOption = None,
     port: Annotated[

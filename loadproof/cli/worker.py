@@ -20,10 +20,10 @@ from loadproof.cli.console.options import (
 )
 from loadproof.cli.preparation.running import tell_ignored_settings
 from loadproof.errors import ExitCode
-from loadproof.run.locust import WorkerOptions, work_for
-from loadproof.run.preflight.ownlocustfile import inspect_locustfile
+from loadproof.run.preflight.plainproblems import inspect_locustfile
+from loadproof.run.processes.locust import WorkerOptions, work_for
+from loadproof.run.processes.secret import shared_secret
 from loadproof.run.processes.stopping import StopSignal
-from loadproof.run.secret import shared_secret
 from loadproof.scenario.safety import permit
 
 

@@ -21,7 +21,7 @@ from loadproof.generator.crew.sockets import SocketKeys, watch_strangers
 from loadproof.generator.dispatch import dispatcher, shape
 from loadproof.generator.guards.lastwords import say_who_ends_it
 from loadproof.generator.guards.raised import Raised
-from loadproof.generator.plainlocust.following import follow_strangers
+from loadproof.generator.plainlocust.following import follow_plain_users
 from loadproof.generator.plainlocust.targetterms import hand_terms
 from loadproof.internals.locust import keep_default_arguments, master_socket, prepare_sockets, take_stop_button
 from loadproof.internals.locustevents import end_with, mask_events, tell_exceptions
@@ -62,7 +62,7 @@ def _set_up(environment: Environment, **_: Any) -> None:
     raised.runner = environment.runner
     environment.events.test_stopping.add_listener(lambda **_: say_who_ends_it())
     gevent.spawn(_quit_with_parent, environment.runner, int(os.environ.get(variables.PARENT, os.getppid())))
-    follow_strangers(environment, LoadproofDispatcher)
+    follow_plain_users(environment, LoadproofDispatcher)
     # After it, so that the events it hears are masked.
     mask_events(environment, error=_masked_error, text=_masked_text)
     if not isinstance(environment.runner, MasterRunner):

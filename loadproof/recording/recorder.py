@@ -68,15 +68,15 @@ class Recorder(Counting):
         self._journal_rows = JournalRows(worker, spans, mask=mask, let_others_run=self._let_others_run)
         self._bursts: dict[int, BurstSeen] = {}
         self._closes: list[Callable[[], None]] = []
-        self._strangers = 0
-        """Requests in flight that other clients than ours have sent."""
+        self._of_plain_users = 0
+        """Requests in flight that plain users' clients have sent."""
         self._generator_rows = GeneratorRows(worker, spans[-1].end_s, clock.vitals)
         self._examples = Examples(mask)
         self.user_time = UserTime(spans)
 
     @property
     def in_flight(self) -> int:
-        return self._in_flight - self._strangers
+        return self._in_flight - self._of_plain_users
 
     def feed(self, statistics: LocustStatistics) -> None:
         """Feed these statistics from now on, while nothing else listens to Locust's request event."""
@@ -102,14 +102,14 @@ class Recorder(Counting):
         self._closes.append(close)
 
     def waiting_begins(self) -> None:
-        """A client that isn't ours has begun a request, which it reports only when it ends."""
+        """A plain user's client has begun a request, which it reports only when it ends."""
         self._in_flight += 1
-        self._strangers += 1
+        self._of_plain_users += 1
         self._second.peak_in_flight = max(self._second.peak_in_flight, self._in_flight)
 
     def waiting_ends(self) -> None:
         self._in_flight -= 1
-        self._strangers -= 1
+        self._of_plain_users -= 1
 
     def finished(self, endpoint: str, method: str, outcome: Outcome, due: Due, timing: Timing, body_bytes: int) -> None:
         self._in_flight -= 1

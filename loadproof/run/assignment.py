@@ -17,7 +17,7 @@ from loadproof.scenario.target.operations import Endpoints
 from loadproof.scenario.target.way import trust_of
 
 if TYPE_CHECKING:
-    from loadproof.run.locust import CrewOptions
+    from loadproof.run.processes.locust import CrewOptions
     from loadproof.scenario.scenario import Scenario
     from loadproof.scenario.target.limits import Written
     from loadproof.scenario.target.targetfile import TargetFile

@@ -35,7 +35,7 @@ def dry_run(assignment: Assignment) -> list[DryRequest]:
         permitted = permissions_of(manifest.target, crew.hosts, crew.allowed_hosts)
         process = children.run_to_end(
             children.python("loadproof.generator.inspection.dryrunner", str(crew.locustfiles.resolve())),
-            # An ordinary locustfile may open files relative to the user's working directory.
+            # A plain locustfile may open files relative to the user's working directory.
             directory=Path.cwd() if assignment.scenario.locustfile else directory,
             environment=children.environment_with(secret | permitted),
             text=manifest.model_dump_json(),

@@ -13,16 +13,15 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from loadproof import variables
 from loadproof.api import signing
 from loadproof.errors import OutputError, Problem
-from loadproof.run import locust
 from loadproof.run.assignment import Assignment, new_manifest
 from loadproof.run.audits.auditing import audited
 from loadproof.run.faults.commands import commands_of
 from loadproof.run.faults.faults import faults_of
 from loadproof.run.machine.openfiles import allow_open_files, connections_needed
 from loadproof.run.machine.selftests import carry
-from loadproof.run.processes import children
+from loadproof.run.machine.shipped import scenario_file
+from loadproof.run.processes import children, locust
 from loadproof.run.processes.stopping import UnheededStopError
-from loadproof.run.shipped import scenario_file
 from loadproof.run.target.reference import reference_target
 from loadproof.run.watching.course import FINAL_ENDINGS
 from loadproof.run.watching.watch import Broken, Watch, stop_patience_s, with_ending

@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 from loadproof import variables
 from loadproof.api import signing
 from loadproof.generator.guards.leftovers import ending_leftovers
-from loadproof.run.locust import MODULE
 from loadproof.run.machine.openfiles import MOST_CONNECTIONS, allow_open_files
 from loadproof.run.machine.ports import LOOPBACK
 from loadproof.run.processes import children
+from loadproof.run.processes.locust import MODULE
 from loadproof.run.target.embedded import embedded_target, targets_directory
 from loadproof.scenario.safety import permit
 from loadproof.scenario.target.variables import permissions_of
@@ -41,7 +41,7 @@ def serve(
 ) -> None:
     """Serve until a signal arrives; only Locust's own statistics are recorded.
 
-    `hosts` are the base URLs set by the users of an ordinary locustfile, loaded if there is no `target`; `allowed` are
+    `hosts` are the base URLs set by the users of a plain locustfile, loaded if there is no `target`; `allowed` are
     other hosts that they may send to.
     """
     generator_cores, target_cores = children.share_cores()
@@ -64,7 +64,7 @@ def serve(
         named = [*(urlsplit(host).hostname or "" for host in hosts), *allowed]
         permitted = permit([LOOPBACK, *named], secret) if target is None else permissions_of(target, hosts, allowed)
         environment = secret | permitted | stack.enter_context(ending_leftovers())
-        # An ordinary locustfile may open files relative to the user's working directory.
+        # A plain locustfile may open files relative to the user's working directory.
         directory = Path.cwd() if locustfiles.is_file() else directory
         ui = children.start(command, directory=directory, environment=environment, cores=generator_cores, log=None)
         stack.callback(children.stop, ui)

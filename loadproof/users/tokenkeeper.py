@@ -79,7 +79,7 @@ class TokenKeeper(Sender):
         self.credential = _OfProcess(self)
 
     def context(self) -> Recorded:
-        """Tells the code that records requests of foreign users to skip this one."""
+        """Tells the code that records requests of plain users to skip this one."""
         return Recorded()
 
     def keep(self) -> None:

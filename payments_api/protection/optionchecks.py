@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from payments_api.protection.options import LIMIT
-from payments_api.protection.stores.redisurl import checked_redis_url
+from payments_api.protection.redisurl import checked_redis_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

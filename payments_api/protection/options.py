@@ -11,7 +11,7 @@ from payments_api.protection.lists.bots import RULES_FILE, parse_rules
 from payments_api.protection.lists.networks import is_too_wide, parse_allowed, parse_networks
 from payments_api.protection.lists.reloading import in_time, read_file
 from payments_api.protection.penalties import PenaltyRule
-from payments_api.protection.stores.redisurl import checked_redis_url
+from payments_api.protection.redisurl import checked_redis_url
 from payments_api.values import Network, Read, matching, networks, number, whole_number
 
 ENDPOINTS: Final = ("health", "balance", "transactions", "webhooks")

@@ -62,7 +62,7 @@ def test_your_own_scenario_and_user_break_no_tests(tmp_path):
     (own / "scenarios/own.yaml").write_text(text.partition("\n")[2], encoding="utf-8")
     looking = [
         *("tests/test_architecture.py", "tests/docs/test_docs.py", "tests/loadproof/internals/test_others.py"),
-        *("tests/loadproof/run/preflight/test_locustfiles.py", "tests/loadproof/run/test_shipped.py"),
+        *("tests/loadproof/run/preflight/test_locustfiles.py", "tests/loadproof/run/machine/test_shipped.py"),
         *("tests/loadproof/scenario/test_scenario.py", "tests/loadproof/cli/test_check.py"),
     ]
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-m", "not long", *looking]

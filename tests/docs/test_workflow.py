@@ -12,7 +12,7 @@ import yaml
 
 from drills.target import running_target
 from loadproof.cli.gate import RUNS_BESIDE_BASELINE
-from loadproof.run.shipped import SCENARIOS
+from loadproof.run.machine.shipped import SCENARIOS
 from loadproof.rundir.manifest import read_manifest
 from loadproof.scenario.loading import load_scenario
 from tests.commands import ROOT, words_of

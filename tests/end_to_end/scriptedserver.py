@@ -1,4 +1,4 @@
-"""A server for ordinary locustfiles: it answers as each path says, and counts its requests."""
+"""A server for plain locustfiles: it answers as each path says, and counts its requests."""
 
 from __future__ import annotations
 

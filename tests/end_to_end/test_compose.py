@@ -19,7 +19,7 @@ from loadproof.analysis.frames.run import load_run
 from loadproof.analysis.judge.verdict import EXIT_CODES
 from loadproof.analysis.word import Word
 from loadproof.errors import ExitCode
-from loadproof.run.secret import shared_secret
+from loadproof.run.processes.secret import shared_secret
 from loadproof.rundir import files
 from tests.commands import ROOT, only_run, verdict_of, word_of, words_of
 from tests.containers import IMAGE, docker, in_containers, need_engine

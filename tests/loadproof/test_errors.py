@@ -24,6 +24,6 @@ def test_texts_longer_than_any_path_lose_their_middle():
     assert text.count("…") == 1
 
 
-def test_only_the_beginning_of_foreign_content_is_shown():
+def test_only_the_beginning_of_other_peoples_content_is_shown():
     """However long its lines are."""
     assert (excerpt("a,b"), excerpt("a," * 5000)) == ("a,b", "a," * 39 + "a…")

@@ -15,7 +15,7 @@ from loadproof.analysis.foreign.thresholdfile import read_thresholds, unread_tex
 from loadproof.analysis.inert import shortened
 from loadproof.analysis.judge.finding import Finding
 from loadproof.analysis.judge.judgement import NOTHING_TO_JUDGE, Judgement, judge_estimate
-from loadproof.analysis.judge.owncode import MOST_RAISED
+from loadproof.analysis.judge.usercode import MOST_RAISED
 from loadproof.analysis.judge.verdict import Verdict, all_hold, deciding_reason
 from loadproof.analysis.word import Word, strongest
 from loadproof.errors import printable

@@ -1,1 +1,1 @@
-"""What CI systems and chats are told: JUnit XML, annotations, gate.json and notifications."""
+"""What CI systems and chats are told: JUnit XML, annotations and notifications."""

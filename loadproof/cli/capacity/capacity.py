@@ -36,8 +36,8 @@ from loadproof.cli.console.terminal import note
 from loadproof.cli.preparation.preparing import RunOptions, allowed_target, prepare
 from loadproof.cli.preparation.running import tell_faults, tell_ignored_settings
 from loadproof.run.experiments.capacity import Known, SearchStoppedError, TrialPlan, UnsendableError
-from loadproof.run.locust import CrewOptions
 from loadproof.run.machine.extras import JUDGE, require
+from loadproof.run.processes.locust import CrewOptions
 from loadproof.run.processes.stopping import StopSignal
 from loadproof.rundir.files import REPORT, SUMMARY, create_run_directory
 from loadproof.rundir.trials import read_search, read_trials, write_search
@@ -195,7 +195,7 @@ def _show(
     ended_as: ExitCode | None,
 ) -> ExitCode:
     from loadproof.analysis.outputs.capacityfile import capacity_terminal
-    from loadproof.analysis.outputs.ci.capacityresults import concluded_capacity
+    from loadproof.analysis.outputs.capacityresults import concluded_capacity
     from loadproof.analysis.outputs.ci.judged import Judged
     from loadproof.analysis.report.capacity_page import write_capacity
 

@@ -13,8 +13,8 @@ from loadproof.plan.trials import Goal, ceiling_of, trial_of
 from loadproof.run import runner
 from loadproof.run.experiments.capacity import SearchStoppedError
 from loadproof.run.experiments.standin import standin
+from loadproof.run.machine.shipped import scenario_file
 from loadproof.run.processes import children
-from loadproof.run.shipped import scenario_file
 from loadproof.run.target.probe import probe_within
 from loadproof.run.watching.progress import Progress
 from loadproof.rundir.files import create_run_directory, make_directory

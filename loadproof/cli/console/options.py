@@ -10,8 +10,8 @@ import typer
 from rich.console import Console
 
 from loadproof.errors import InputError, Problem
-from loadproof.run.locust import LISTEN_PORT
-from loadproof.run.shipped import LOCUSTFILES
+from loadproof.run.machine.shipped import LOCUSTFILES
+from loadproof.run.processes.locust import LISTEN_PORT
 from loadproof.units import Dimension, parse_quantity
 
 DEFAULT_OUT: Final = Path("reports")
@@ -39,7 +39,7 @@ LocustfilesOption = Annotated[
         metavar="DIR",
         show_default=False,
         help="Directory of users written for loadproof, one kind per file, that the scenario's mix names (default: the "
-        "built-in users). Not for an ordinary locustfile: `run --locustfile` takes that.",
+        "built-in users). Not for a plain locustfile: `run --locustfile` takes that.",
     ),
 ]
 SettingsOption = Annotated[

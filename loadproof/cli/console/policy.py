@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from loadproof.cli.console.terminal import note
 from loadproof.errors import Problem
-from loadproof.run.notify import Channel, channels_of, tell
+from loadproof.run.notifications import Channel, channels_of, tell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

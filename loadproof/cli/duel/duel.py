@@ -36,11 +36,11 @@ from loadproof.errors import InputError, LoadproofError, Problem, RunDirectoryEr
 from loadproof.plan.interleaving import SIDES, Side
 from loadproof.run.experiments.duel import fight
 from loadproof.run.experiments.serving import target_at
-from loadproof.run.locust import CrewOptions
 from loadproof.run.machine import environment
 from loadproof.run.machine.extras import JUDGE, require
+from loadproof.run.machine.shipped import scenario_file
+from loadproof.run.processes.locust import CrewOptions
 from loadproof.run.processes.stopping import StopSignal
-from loadproof.run.shipped import scenario_file
 from loadproof.rundir.duel import Duel, read_duel, resume_command, write_duel
 from loadproof.rundir.files import SCENARIO, create_run_directory, write_whole
 from loadproof.scenario.target.targetfile import load_target

@@ -11,13 +11,13 @@ from rich.text import Text
 
 from loadproof.cli.console.options import console
 from loadproof.cli.console.terminal import note
-from loadproof.cli.preparation.ownlocustfile import hosts_named_in
+from loadproof.cli.preparation.plainoptions import hosts_named_in
 from loadproof.cli.preparation.planview import commands_sentence, plan_notes, plan_sentence, plan_table
 from loadproof.errors import InputError, LoadproofError, Problem, escaped
 from loadproof.run.assignment import Assignment, declared_limits
-from loadproof.run.notify import shown_arguments
+from loadproof.run.machine.shipped import scenario_file
+from loadproof.run.notifications import shown_arguments
 from loadproof.run.preflight.preflight import has_many_addresses, host_of, preflight
-from loadproof.run.shipped import scenario_file
 from loadproof.scenario.loading import ContradictionError, load_scenario
 from loadproof.scenario.safety import allowed_hosts
 from loadproof.scenario.target.targetfile import TargetFile, load_target
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from loadproof.run.locust import CrewOptions
+    from loadproof.run.processes.locust import CrewOptions
     from loadproof.scenario.scenario import Scenario
 
 
@@ -67,7 +67,7 @@ def prepare(file: Path, options: RunOptions, *, text: str | None = None) -> Assi
     path = file if text else scenario_file(file)
     scenario, problems = _loaded(path, options.settings, text)
     if scenario.locustfile is not None:
-        options = _with_own_locustfile(options, path.parent / scenario.locustfile)
+        options = _with_plain_locustfile(options, path.parent / scenario.locustfile)
     target, crew = options.target, options.crew
     scenario = _with_fitting_clients(scenario, target)
     problems += preflight(
@@ -96,7 +96,7 @@ def _loaded(path: Path, settings: Mapping[str, str], text: str | None) -> tuple[
         return error.scenario, list(error.problems)
 
 
-def _with_own_locustfile(options: RunOptions, locustfile: Path) -> RunOptions:
+def _with_plain_locustfile(options: RunOptions, locustfile: Path) -> RunOptions:
     """Run the locustfile's users instead of ours, against the host they name unless a target is given."""
     allow_host = options.allow_host
     crew = replace(options.crew, locustfiles=locustfile, allowed_hosts=allowed_hosts(allow_host))

@@ -39,7 +39,7 @@ class Measuring:
     ) -> None:
         self._post = post
         self._runner: Any = environment.runner
-        # Foreign users report each request to Locust themselves.
+        # Plain users report each request to Locust themselves.
         self._statistics = LocustStatistics(environment) if api_users(environment) else None
         self._report = report
         self._greenlets: list[gevent.Greenlet] = []

@@ -96,7 +96,7 @@ class PlanShape(LoadTestShape):
         return users, float(max(users, 1)), self._classes()
 
     def _classes(self) -> list[type[User]]:
-        """The classes of the mix, as the directory may contain others; all classes of an ordinary locustfile."""
+        """The classes of the mix, as the directory may contain others; all classes of a plain locustfile."""
         if self.post.workload().scenario.locustfile is None:
             return [*self._users_of_mix()]
         assert self.runner is not None  # noqa: S101 - Locust sets it before the first tick

@@ -26,7 +26,7 @@ class Role:
     """The tags of each task, also in nested task sets; None for a set that tags never exclude."""
     fixed_count: int = 0
     """Number of users of this class, whatever the total; 0: by weight."""
-    own_loops: list[str] = field(default_factory=list)
+    replaced_loops: list[str] = field(default_factory=list)
     """Methods that replace those with which Locust runs tasks."""
     never_run: dict[str, str] = field(default_factory=dict)
     """Methods that Locust would call without effect, and what each of them is, such as a coroutine."""

@@ -1,4 +1,4 @@
-"""The process that inspects locustfiles: those written for loadproof in a directory, or a single one for Locust.
+"""The process that inspects locustfiles: those written for loadproof in a directory, or a single plain one.
 
 Prints what Locust finds in each file as a line of JSON. The arguments are the directory or file, and a JSON array with
 the arguments of `CommonOptions`.
@@ -28,7 +28,7 @@ from loadproof.generator.guards.hostguard import HostGuard
 from loadproof.generator.guards.leftovers import end_children
 from loadproof.generator.guards.maskedoutput import mask_outputs
 from loadproof.generator.inspection.cast import Locustfile, Role
-from loadproof.generator.inspection.ownlocustfile import CHOOSES, CommonOptions, client_requests, stages_of, startable
+from loadproof.generator.inspection.plainlocustfile import CHOOSES, CommonOptions, client_requests, stages_of, startable
 from loadproof.httpuser.user import HttpUser
 from loadproof.users.user import ApiUser
 
@@ -66,7 +66,7 @@ def cast(path: Path, options: CommonOptions) -> Iterator[Locustfile]:
             yield Locustfile(file.stem, error=traceback.format_exception_only(error)[-1].strip())
             continue
         if path.is_file():
-            yield _own_locustfile(file, users, shapes, options)
+            yield _plain_locustfile(file, users, shapes, options)
         else:
             # An imported class belongs to the other file, unless its endpoint is this file's.
             own = (user for user in users.values() if file.stem in {user.__module__, getattr(user, "endpoint", None)})
@@ -81,8 +81,8 @@ def cast(path: Path, options: CommonOptions) -> Iterator[Locustfile]:
             )
 
 
-def _own_locustfile(file: Path, users: dict[str, Any], shapes: list[Any], options: CommonOptions) -> Locustfile:
-    """A single locustfile written for Locust, which runs all its user classes."""
+def _plain_locustfile(file: Path, users: dict[str, Any], shapes: list[Any], options: CommonOptions) -> Locustfile:
+    """A plain locustfile, which runs all its user classes."""
     users = startable(users)
     stages, shape_error = stages_of(shapes, users.values(), options)
     names = client_requests(file)
@@ -141,12 +141,12 @@ def _role(user: type[User]) -> Role:
         host=user.host or "",
         tags=_tags(user),
         fixed_count=user.fixed_count,
-        own_loops=list(dict.fromkeys(_own_loops(user))),
+        replaced_loops=list(dict.fromkeys(_replaced_loops(user))),
         never_run=_never_run(user),
     )
 
 
-def _own_loops(holder: Any, *within: Any) -> Iterator[str]:
+def _replaced_loops(holder: Any, *within: Any) -> Iterator[str]:
     """Methods of the class and its task sets that replace Locust's loops without calling them."""
     for name in ("run", "execute_next_task"):
         method = getattr(holder, name, None)
@@ -155,7 +155,7 @@ def _own_loops(holder: Any, *within: Any) -> Iterator[str]:
             yield f"{holder.__name__}.{name}"
     for task in holder.tasks:
         if hasattr(task, "tasks") and task not in (holder, *within):
-            yield from _own_loops(task, holder, *within)
+            yield from _replaced_loops(task, holder, *within)
 
 
 def _tags(holder: Any, *within: Any) -> list[list[str] | None]:

@@ -20,7 +20,7 @@ from loadproof.generator.guards.hostguard import HostGuard
 from loadproof.generator.guards.leftovers import end_children
 from loadproof.generator.guards.maskedoutput import mask_outputs
 from loadproof.generator.inspection.dryrequest import SENT_NOTHING, SHOWN_CHARACTERS, UNRECORDED, DryRequest
-from loadproof.generator.inspection.owndryrun import dry_requests_of
+from loadproof.generator.inspection.plaindryrun import dry_requests_of
 from loadproof.generator.plainlocust.targetterms import hand_terms
 from loadproof.http.origin import Origin
 from loadproof.plan.pacing import Due

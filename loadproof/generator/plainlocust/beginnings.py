@@ -1,4 +1,4 @@
-"""Works out when a request began that a foreign client has only reported when it ended."""
+"""Works out when a request began that a plain user's client has only reported when it ended."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records requests of foreign users: how each ended, and the turns that a late answer cost its user."""
+"""Records requests of plain users: how each ended, and the turns that a late answer cost its user."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from loadproof.users.noting import said_of_limits
 
 if TYPE_CHECKING:
     from loadproof.generator.plainlocust.heard import Heard
-    from loadproof.generator.plainlocust.lives import ForeignRequest, Life
+    from loadproof.generator.plainlocust.lives import Life, PlainRequest
     from loadproof.http.messages import Want
     from loadproof.recording.recorder import Recorder
     from loadproof.users.post import Post
@@ -42,38 +42,38 @@ class Entries:
         self.is_begun = False
         """The run has begun and not ended; requests before and after it are setup."""
 
-    def add_unreported(self, request: ForeignRequest) -> None:
+    def add_unreported(self, request: PlainRequest) -> None:
         """The request has ended, but its outcome or duration was not reported."""
         due = Due(request.began_s, is_setup=self._is_setup(request))
         self._post.recorder.unreported(request.endpoint, due)
         self._journal(request.endpoint, UNREPORTED, due, request.began_s)
 
-    def add_abandoned(self, request: ForeignRequest) -> None:
+    def add_abandoned(self, request: PlainRequest) -> None:
         """The end of the run cut off the request."""
         due, _ = self._due(request)
         self._post.recorder.started()
         self._post.recorder.abandoned(request.endpoint, due)
         self._journal(request.endpoint, ABANDONED, due, request.began_s)
 
-    def add_timeout(self, request: ForeignRequest) -> None:
+    def add_timeout(self, request: PlainRequest) -> None:
         """The request is given up now."""
         self.add(request, Outcome.TIMEOUT, ended_s=self._post.workload().now_s())
 
-    def add_unsent(self, request: ForeignRequest, want: Want) -> None:
+    def add_unsent(self, request: PlainRequest, want: Want) -> None:
         """This machine lacked the means to send the request: a port, a file or memory."""
         due, _ = self._due(request)
         self._post.recorder.started()
         self._post.recorder.unsent(request.endpoint, want, due)
         self._journal(request.endpoint, WANTS[want], due, request.began_s)
 
-    def add(self, request: ForeignRequest, outcome: Outcome, *, ended_s: float, heard: Heard | None = None) -> None:
+    def add(self, request: PlainRequest, outcome: Outcome, *, ended_s: float, heard: Heard | None = None) -> None:
         """A request with an outcome; `heard` is Locust's event for it, if there was one."""
         life, endpoint, began_s = request.life, request.endpoint, request.began_s
         recorder, work, timing = self._post.recorder, self._post.workload(), Timing()
         timing.began_s = timing.sent_s = work.start_s + began_s
         timing.ended_s = work.start_s + ended_s
         due, is_first = self._due(request)
-        # First of all: a foreign client's response object may raise anything.
+        # First of all: the response object of a user's client may raise anything.
         longest = LONGEST + work.mask.reach
         answered = _answered_with(heard.response, longest) if heard and recorder.journals else _UNANSWERED
         urls = {heard.url, heard.answered_by} if heard else ()
@@ -129,7 +129,7 @@ class Entries:
                 )
             )
 
-    def _due(self, request: ForeignRequest) -> tuple[Due, bool]:
+    def _due(self, request: PlainRequest) -> tuple[Due, bool]:
         """When the request was due, and whether it is the first of its task.
 
         A task's first request is due when its user's pace says so; all others are when they begin.
@@ -140,7 +140,7 @@ class Entries:
         is_first, life.has_sent = not life.has_sent, True
         return Due(began_s - life.lag_s if is_first else began_s), is_first
 
-    def _is_setup(self, request: ForeignRequest) -> bool:
+    def _is_setup(self, request: PlainRequest) -> bool:
         life, began_s = request.life, request.began_s
         is_outside = not -EARLY_S <= began_s < self._post.workload().spans[-1].end_s or not self.is_begun
         return is_outside or (life is not None and not life.is_at_work(began_s, is_of_task=request.is_of_task))

@@ -21,7 +21,7 @@ from loadproof.generator.plainlocust.beginnings import Beginnings
 from loadproof.generator.plainlocust.entries import Entries
 from loadproof.generator.plainlocust.heard import Heard, Names, event_to_come, key_of, outcome_of, status_of
 from loadproof.generator.plainlocust.inflight import InFlight
-from loadproof.generator.plainlocust.lives import ForeignRequest, Life, Unreported
+from loadproof.generator.plainlocust.lives import Life, PlainRequest, Unreported
 from loadproof.generator.plainlocust.paces import last_wait, pace_s
 from loadproof.http.messages import Request
 from loadproof.httpuser.session import HttpSession
@@ -48,14 +48,14 @@ _log = logging.getLogger(__name__)
 
 
 class HeardAnswer(NamedTuple):
-    """The part of a foreign client's answer that is shown."""
+    """The part of a plain user's answer that is shown."""
 
     status: int
     body: bytes
 
 
 class Following:
-    """One per process with foreign users."""
+    """One per process with plain users."""
 
     def __init__(self, environment: Environment, post: Post = THIS_PROCESS) -> None:
         self._post = post
@@ -196,7 +196,7 @@ class Following:
                 # Otherwise its task would go on for as long as Locust waits for it.
                 raise StopUser
         # Masked like the names in events, and only made if no event comes.
-        request = ForeignRequest(method, now_s, life, is_of_task, lambda: self._names.of(method, work.mask(name())))
+        request = PlainRequest(method, now_s, life, is_of_task, lambda: self._names.of(method, work.mask(name())))
         self._in_flight.begin(current, request)
         try:
             answer = send()
@@ -209,7 +209,7 @@ class Following:
             self._unreported[key_of(event)] = Unreported(request, work.now_s(), event.get("context"))
         return answer
 
-    def _known(self, heard: Heard) -> tuple[ForeignRequest, float] | None:
+    def _known(self, heard: Heard) -> tuple[PlainRequest, float] | None:
         """The request that this event reports, and when it was answered, if one of Locust's clients sent it."""
         current: Any = gevent.getcurrent()
         request = self._in_flight.last(current)
@@ -219,7 +219,7 @@ class Following:
         unreported = self._unreported.pop(heard.key, None)
         return None if unreported is None else (unreported.request, unreported.answered_s)
 
-    def _give_up(self, waiting: greenlet, request: ForeignRequest, error: BaseException) -> None:
+    def _give_up(self, waiting: greenlet, request: PlainRequest, error: BaseException) -> None:
         """A request ended with an exception: given up by the user's code or by Locust, or never a valid request."""
         if isinstance(error, GreenletExit) and (request.is_of_task or self._is_leaving(request.life)):
             self._cut_off(waiting, request)
@@ -236,7 +236,7 @@ class Following:
         leaves_s = math.inf if life is None else life.leaves_s
         return work.now_s() >= min(leaves_s, work.spans[-1].end_s)
 
-    def _cut_off(self, waiting: greenlet, request: ForeignRequest) -> None:
+    def _cut_off(self, waiting: greenlet, request: PlainRequest) -> None:
         """The end of its user cut the request off: a timeout if it had exceeded the deadline, else abandoned."""
         if not self._in_flight.end(waiting, request):
             return
@@ -252,10 +252,10 @@ class Following:
             return
         try:
             self._hear(Heard.of(event))
-        except Exception:  # noqa: BLE001 - a foreign client may have put anything into it
+        except Exception:  # noqa: BLE001 - a user's client may have put anything into it
             _log.exception("a request event that can't be understood")
             now_s = self._post.workload().now_s()
-            unknown = ForeignRequest("-", now_s, None, is_of_task=False, named=lambda: self._names.of("-", "-"))
+            unknown = PlainRequest("-", now_s, None, is_of_task=False, named=lambda: self._names.of("-", "-"))
             self._entries.add_unreported(unknown)
 
     def _hear(self, heard: Heard) -> None:
@@ -279,17 +279,17 @@ class Following:
             answer = None if status is None else HeardAnswer(status, body_read(heard.response))
             self._post.recorder.failed(endpoint, Request(heard.kind, heard.url), answer, heard.exception)
 
-    def _request_of(self, heard: Heard, endpoint: str, now_s: float, known: ForeignRequest | None) -> ForeignRequest:
+    def _request_of(self, heard: Heard, endpoint: str, now_s: float, known: PlainRequest | None) -> PlainRequest:
         """The request that an event reports, known since it was sent or only since it has ended."""
         if known is not None:
             return replace(known, method=heard.kind, named=lambda: endpoint)
         life = self._life()
         is_of_task = life is not None and life.greenlet is gevent.getcurrent()
         began_s = self._beginnings.began_s(heard, now_s, life, is_of_task=is_of_task)
-        return ForeignRequest(heard.kind, began_s, life, is_of_task, lambda: endpoint)
+        return PlainRequest(heard.kind, began_s, life, is_of_task, lambda: endpoint)
 
 
-def follow_strangers(environment: Environment, ours: type[User]) -> None:
+def follow_plain_users(environment: Environment, ours: type[User]) -> None:
     """Follow this process's users if any class is neither an ApiUser nor `ours`."""
     if any(not issubclass(cls, ApiUser | ours) for cls in environment.user_classes):
         Following(environment)

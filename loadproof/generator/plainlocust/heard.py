@@ -33,11 +33,11 @@ _USUAL_PORTS: Final = frozenset({80, 443})
 
 
 class ReportedError(Exception):
-    """Wraps what a foreign client reported instead of an exception."""
+    """Wraps what a user's client reported instead of an exception."""
 
 
 class Heard(NamedTuple):
-    """Locust's event, whatever a foreign client has put into it."""
+    """Locust's event, whatever a user's client has put into it."""
 
     kind: str
     """The type of request; for HTTP, the method."""

@@ -1,4 +1,4 @@
-"""What is known about a foreign user, one written for plain Locust: where its time goes, and what it is waiting for."""
+"""What is known about a plain user, one written for plain Locust: where its time goes, and what it is waiting for."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class Life:
 
 
 @dataclass(frozen=True, eq=False)
-class ForeignRequest:
+class PlainRequest:
     """A request that one of Locust's clients is sending, or that another client has reported."""
 
     method: str
@@ -133,7 +133,7 @@ class ForeignRequest:
 class Unreported(NamedTuple):
     """A request that has been answered but not yet reported by Locust's event."""
 
-    request: ForeignRequest
+    request: PlainRequest
     answered_s: float
     context: object
     """Referenced, so that no other object gets its id."""

@@ -1,4 +1,4 @@
-"""Makes clients of foreign users follow the target file."""
+"""Makes clients of plain users follow the target file."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from loadproof.run.audits.journalreading import read_sent
 from loadproof.run.audits.ledgerreading import LedgerReading
 from loadproof.run.audits.observing import unasked
 from loadproof.run.audits.webhookreading import EACH, WebhookReading, new_event
-from loadproof.run.faults.keeper import FaultError
+from loadproof.run.faults.keeperclient import FaultError
 from loadproof.run.target.reference import is_asked
 from loadproof.rundir import files
 from loadproof.rundir.commands import read_commands

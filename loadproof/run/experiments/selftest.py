@@ -17,10 +17,10 @@ import yaml
 from loadproof import variables
 from loadproof.run import runner
 from loadproof.run.assignment import Assignment
-from loadproof.run.locust import MODULE, CrewOptions
+from loadproof.run.machine.shipped import LOCUSTFILES
 from loadproof.run.processes.children import python, share_cores, start, stop
+from loadproof.run.processes.locust import MODULE, CrewOptions
 from loadproof.run.servers import readiness
-from loadproof.run.shipped import LOCUSTFILES
 from loadproof.run.watching.progress import Progress
 from loadproof.rundir import files
 from loadproof.scenario.scenario import Scenario

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from loadproof.run.faults.keeper import FaultError
+from loadproof.run.faults.keeperclient import FaultError
 from loadproof.rundir.rows import FAULT_ENDED, FAULT_FAILED
 from loadproof.scenario.faults import Backup, NamedCommand
 

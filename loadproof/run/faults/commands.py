@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from loadproof.faults.command import CommandOrder
-from loadproof.run.faults.keeper import FaultError
+from loadproof.run.faults.keeperclient import FaultError
 from loadproof.rundir.commands import CommandRun, append_command
 from loadproof.scenario.target.commands import BACKUP
 from loadproof.scenario.target.variables import masker_of, secret_variables
@@ -20,7 +20,7 @@ from loadproof.scenario.target.variables import masker_of, secret_variables
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from loadproof.run.faults.keeper import FaultKeeper
+    from loadproof.run.faults.keeperclient import KeeperClient
     from loadproof.scenario.target.commands import Command
     from loadproof.scenario.target.targetfile import TargetFile
 
@@ -34,7 +34,7 @@ class TargetCommands:
     def __init__(
         self,
         known: Mapping[str, Command],
-        keeper: FaultKeeper,
+        keeper: KeeperClient,
         run: Path,
         *,
         mask: Callable[[str], str],
@@ -119,7 +119,7 @@ class StartedCommand:
         arguments: list[str],
         fault: int | None,
         *,
-        keeper: FaultKeeper,
+        keeper: KeeperClient,
         number: int,
         keep: Callable[[CommandRun], CommandRun],
     ) -> None:
@@ -176,7 +176,7 @@ class StartedCommand:
         self._keeper.forgive(self.number)
 
 
-def commands_of(target: TargetFile, keeper: FaultKeeper, run: Path) -> TargetCommands:
+def commands_of(target: TargetFile, keeper: KeeperClient, run: Path) -> TargetCommands:
     """The commands of a target file."""
     variables = [name for command in target.commands.values() for name in command.variables]
     return TargetCommands(target.commands, keeper, run, mask=masker_of([*secret_variables(target), *variables]))

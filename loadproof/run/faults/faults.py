@@ -16,7 +16,7 @@ from loadproof.errors import TargetError
 from loadproof.plan.faultspans import FaultSpan, fault_spans
 from loadproof.plan.phases import plan_phases
 from loadproof.run.faults.commandfaults import CommandFaults, named
-from loadproof.run.faults.keeper import FaultError, FaultKeeper, fault_keeper
+from loadproof.run.faults.keeperclient import FaultError, KeeperClient, fault_keeper
 from loadproof.run.machine.ports import LOOPBACK
 from loadproof.rundir.rows import FAULT_BEGUN, FAULT_ENDED, FAULT_FAILED
 from loadproof.scenario.faults import Backup, CommandFault, Kill, NamedCommand, Pause, Restart
@@ -57,7 +57,7 @@ def faults_of(scenario: Scenario, directory: Path, *, cores: set[int]) -> Iterat
 class Faults:
     """The faults of one run; does nothing if there are none."""
 
-    def __init__(self, spans: Sequence[FaultSpan] = (), keeper: FaultKeeper | None = None) -> None:
+    def __init__(self, spans: Sequence[FaultSpan] = (), keeper: KeeperClient | None = None) -> None:
         self._spans = spans
         self.keeper = keeper
         """None if there are no faults."""
@@ -162,7 +162,7 @@ class Faults:
             except FaultError as error:
                 note(FAULT_FAILED, json.dumps({**named(span), "reason": str(error)}))
 
-    def _try(self, change: Callable[[FaultSpan, FaultKeeper], None], span: FaultSpan, note: Note, kind: str) -> None:
+    def _try(self, change: Callable[[FaultSpan, KeeperClient], None], span: FaultSpan, note: Note, kind: str) -> None:
         detail = named(span)
         try:
             if self.keeper is not None:
@@ -176,7 +176,7 @@ class Faults:
             # The end of a command is noted when the command really ends.
             note(kind, json.dumps(detail))
 
-    def _do(self, span: FaultSpan, keeper: FaultKeeper) -> None:
+    def _do(self, span: FaultSpan, keeper: KeeperClient) -> None:
         match span.fault:
             case Pause():
                 keeper.pause(self._server_of(span).process.pid)
@@ -189,7 +189,7 @@ class Faults:
             case fault:
                 keeper.begin(fault.of, span.number, fault)
 
-    def _undo(self, span: FaultSpan, keeper: FaultKeeper) -> None:
+    def _undo(self, span: FaultSpan, keeper: KeeperClient) -> None:
         match span.fault:
             case Pause():
                 self._resume(self._server_of(span).process.pid, keeper)
@@ -201,7 +201,7 @@ class Faults:
             case fault:
                 keeper.end(fault.of, span.number)
 
-    def _resume(self, group: int, keeper: FaultKeeper) -> None:
+    def _resume(self, group: int, keeper: KeeperClient) -> None:
         try:
             keeper.resume(group)
         except FaultError:

@@ -12,7 +12,7 @@ from loadproof.scenario.faults import CommandFault
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from loadproof.run.locust import CrewOptions
+    from loadproof.run.processes.locust import CrewOptions
     from loadproof.scenario.faults import Fault
     from loadproof.scenario.scenario import Scenario
     from loadproof.scenario.target.targetfile import TargetFile

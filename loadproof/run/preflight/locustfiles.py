@@ -46,7 +46,7 @@ def found_in(
             children.python(
                 "loadproof.generator.inspection.casting", str(directory.resolve()), json.dumps(shape_options)
             ),
-            # An ordinary locustfile may open files and import modules in the user's working directory.
+            # A plain locustfile may open files and import modules in the user's working directory.
             directory=Path.cwd() if directory.is_file() else elsewhere,
             environment=children.environment_with(permit(variables=secret)),
         )
@@ -99,12 +99,12 @@ def misfits(directory: Path, scenario: Scenario, secret: tuple[str, ...] = ()) -
 
 def _wants(file: Locustfile, where: str) -> Iterator[Problem]:
     fit = [role for role in file.roles if role.is_api_user and role.endpoint == file.stem]
-    strangers = [role for role in file.roles if not role.is_api_user]
-    for role in strangers:
+    plain = [role for role in file.roles if not role.is_api_user]
+    for role in plain:
         what = f"`{role.name}` is not an ApiUser: loadproof can neither plan nor judge what it sends"
         yield Problem(where, what, _DERIVE)
     named = ", ".join(f"{role.name}: {role.endpoint}" for role in file.roles if role.is_api_user)
-    if not fit and not strangers:
+    if not fit and not plain:
         yield Problem(
             where, f"no user whose `endpoint` is '{file.stem}'", "set a user's `endpoint` to that", got=named or "none"
         )

@@ -18,14 +18,14 @@ from loadproof.plan.refusals import hardly_expected
 from loadproof.plan.unreachable import kinds_without_load, rates_beyond_plan
 from loadproof.run.machine.extras import API, missing_extra
 from loadproof.run.machine.openfiles import open_file_problems
+from loadproof.run.machine.shipped import LOCUSTFILES
 from loadproof.run.preflight.commandproblems import command_problems
 from loadproof.run.preflight.faultproblems import fault_problems
 from loadproof.run.preflight.feederfiles import feeder_problems
 from loadproof.run.preflight.locustfiles import known_endpoints, misfits
-from loadproof.run.preflight.ownlocustfile import inspect_locustfile, own_locustfile_problems
+from loadproof.run.preflight.plainproblems import inspect_locustfile, plain_locustfile_problems
 from loadproof.run.preflight.targetkeys import unheeded
 from loadproof.run.servers.sharedredis import redis_problems
-from loadproof.run.shipped import LOCUSTFILES
 from loadproof.run.target.embedded import deliberate_faults
 from loadproof.scenario.safety import is_loopback
 from loadproof.scenario.scenario import HeaderClients
@@ -38,7 +38,7 @@ from loadproof.units import format_duration
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from loadproof.run.locust import CrewOptions
+    from loadproof.run.processes.locust import CrewOptions
     from loadproof.scenario.scenario import Scenario
     from loadproof.scenario.target.limits import Written
     from loadproof.scenario.target.targetfile import TargetFile
@@ -78,7 +78,7 @@ def preflight(
     if scenario.locustfile is None:
         yield from _mix_problems(scenario, limits, crew, target, where=where)
     else:
-        yield from _own_locustfile_problems(scenario, crew, target)
+        yield from _plain_locustfile_problems(scenario, crew, target)
         yield from _shared_limit_problems(scenario, limits, where=where)
     if is_sound:
         yield from _plan_problems(scenario, limits, seed, where=where, crew=crew, is_judged=is_judged)
@@ -111,12 +111,12 @@ def _mix_problems(
     yield from _limit_problems(scenario, limits, [*known, *scenario.endpoints], target, where=where)
 
 
-def _own_locustfile_problems(scenario: Scenario, crew: CrewOptions, target: TargetFile | None) -> Iterator[Problem]:
-    """Problems with an ordinary locustfile itself; nothing more is known before it runs."""
+def _plain_locustfile_problems(scenario: Scenario, crew: CrewOptions, target: TargetFile | None) -> Iterator[Problem]:
+    """Problems with a plain locustfile itself; nothing more is known before it runs."""
     secret, where = () if target is None else secret_variables(target), crew.locustfiles.name
     try:
         file = inspect_locustfile(crew.locustfiles, tuple(secret))
-        yield from own_locustfile_problems(file, scenario, where)
+        yield from plain_locustfile_problems(file, scenario, where)
         yield from () if target is None else unheeded(target, file, where)
     except InputError as error:
         yield from error.problems

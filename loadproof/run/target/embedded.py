@@ -7,9 +7,9 @@ import tempfile
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
+from loadproof.run.machine.shipped import DIRECTORY
 from loadproof.run.processes.children import python, start, with_modules_in
 from loadproof.run.servers.ownserver import OwnServer
-from loadproof.run.shipped import DIRECTORY
 
 if TYPE_CHECKING:
     import subprocess

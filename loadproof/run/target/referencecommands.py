@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from loadproof.run.faults.commands import TargetCommands
+from loadproof.run.machine.shipped import DIRECTORY
 from loadproof.run.processes.children import inherited, python, with_modules_in
-from loadproof.run.shipped import DIRECTORY
 from loadproof.run.target.embedded import DELIBERATE_FAULTS, NOT_INHERITED
 from loadproof.scenario.target.commands import BACKUP, RESTORE, SERVE, VERIFY, Command
 from loadproof.scenario.target.variables import masker_of
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from loadproof.run.faults.keeper import FaultKeeper
+    from loadproof.run.faults.keeperclient import KeeperClient
 
 _RESTORED: Final = "{restored}/ledger.sqlite3"
 _UNHURRIED: Final = ["nice", "-n", "19"]
@@ -23,7 +23,7 @@ _UNHURRIED: Final = ["nice", "-n", "19"]
 
 
 def reference_commands(
-    database: str, *, accounts: str, secret: Mapping[str, str], keeper: FaultKeeper, run: Path
+    database: str, *, accounts: str, secret: Mapping[str, str], keeper: KeeperClient, run: Path
 ) -> TargetCommands:
     """The embedded target's commands for this database; a restored copy has no limits, and shows its whole ledger."""
     own = {name: value for name, value in inherited().items() if name not in {*NOT_INHERITED, DELIBERATE_FAULTS}}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from loadproof.run.locust import Generator
+    from loadproof.run.processes.locust import Generator
     from loadproof.rundir.manifest import Ending
 
 FINAL_ENDINGS: Final = frozenset({"interrupted", "terminated", "disk_full"})

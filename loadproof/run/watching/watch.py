@@ -31,7 +31,7 @@ from loadproof.rundir.rows import REDIS_DIED, EventRow
 
 if TYPE_CHECKING:
     from loadproof.recording.announcements import Announcement
-    from loadproof.run.locust import Generator
+    from loadproof.run.processes.locust import Generator
     from loadproof.run.processes.stopping import StopSignal
     from loadproof.run.target.embedded import EmbeddedTarget
     from loadproof.run.watching.progress import Progress

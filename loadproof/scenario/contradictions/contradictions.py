@@ -11,11 +11,11 @@ from loadproof.scenario.contradictions.faults import fault_contradictions
 from loadproof.scenario.contradictions.idlekeys import idle_keys
 from loadproof.scenario.contradictions.journeys import endpoint_contradictions, name_contradictions
 from loadproof.scenario.contradictions.mix import mix_contradictions
+from loadproof.scenario.contradictions.plainkeys import locustfile_contradictions
 from loadproof.scenario.mistake import Mistake
 from loadproof.scenario.strict import nearest
 from loadproof.scenario.thresholds.metrics import GOOD, METRICS
 from loadproof.scenario.thresholds.vacuous import Longest, vacuity, wrong_way
-from loadproof.scenario.traffic.locustfile import locustfile_contradictions
 
 if TYPE_CHECKING:
     from loadproof.scenario.scenario import Scenario, Threshold

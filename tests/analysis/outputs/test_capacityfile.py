@@ -22,7 +22,7 @@ from loadproof.analysis.outputs.capacityfile import (
     load_text,
     sentence_of,
 )
-from loadproof.analysis.outputs.ci.capacityresults import concluded_capacity
+from loadproof.analysis.outputs.capacityresults import concluded_capacity
 from loadproof.analysis.outputs.ci.judged import Judged
 from loadproof.analysis.outputs.ci.junit import HELD, TRUSTED
 from loadproof.analysis.report.capacity_page import write_capacity

@@ -11,8 +11,8 @@ import pytest
 
 from drills.faketelegram import CHAT, TOKEN, Answer, fake_telegram
 from loadproof.cli.preparation.preparing import RunOptions, prepare
-from loadproof.run.locust import CrewOptions
-from loadproof.run.shipped import LOCUSTFILES
+from loadproof.run.machine.shipped import LOCUSTFILES
+from loadproof.run.processes.locust import CrewOptions
 from simulation.rundirs import write_run
 from tests.commands import ROOT, in_process, scenario_file
 from tests.loadproof.cli.refusals import refused

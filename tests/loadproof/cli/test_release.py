@@ -8,7 +8,7 @@ from loadproof.cli.console.options import DEFAULT_LOCUSTFILES
 from loadproof.cli.preparation.preparing import RunOptions, prepare_all
 from loadproof.errors import InputError, Problem
 from loadproof.run.assignment import new_manifest
-from loadproof.run.locust import CrewOptions
+from loadproof.run.processes.locust import CrewOptions
 from loadproof.scenario.target.targetfile import TargetFile
 from tests.commands import scenario_file
 from tests.loadproof.cli.refusals import refused

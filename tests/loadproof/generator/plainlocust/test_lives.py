@@ -13,7 +13,7 @@ from locust.exception import StopUser
 from locust.user.task import TaskSet
 
 from loadproof.generator.plainlocust.entries import Entries
-from loadproof.generator.plainlocust.lives import ForeignRequest
+from loadproof.generator.plainlocust.lives import PlainRequest
 from loadproof.outcome import Outcome
 from loadproof.users.post import Post
 from simulation.rundirs import manifest, scenario
@@ -149,7 +149,7 @@ def test_requests_before_the_plan_begins_are_setup():
     entries = Entries(post)
     entries.is_begun = True
     for began_s in (-0.5, 0.1):
-        request = ForeignRequest("GET", began_s, None, is_of_task=False, named=lambda: "GET /prepare")
+        request = PlainRequest("GET", began_s, None, is_of_task=False, named=lambda: "GET /prepare")
         entries.add(request, Outcome.INVALID, ended_s=began_s)
     cells = work.recorder.take(0.2, 0, last=True).cells
     assert {(cell.phase, cell.count) for cell in cells if cell.series == "response"} == {("setup", 1), ("steady", 1)}

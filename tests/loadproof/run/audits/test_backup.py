@@ -21,7 +21,7 @@ from loadproof.plan.phases import plan_phases
 from loadproof.run.audits.auditing import Auditing
 from loadproof.run.faults.commands import commands_of
 from loadproof.run.faults.faults import Faults
-from loadproof.run.faults.keeper import fault_keeper
+from loadproof.run.faults.keeperclient import fault_keeper
 from loadproof.rundir import files
 from loadproof.rundir.commands import read_commands
 from loadproof.rundir.journal import append_journal, journal_lines, noted_text, quoted

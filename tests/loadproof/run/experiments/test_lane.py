@@ -11,8 +11,8 @@ from loadproof.plan.interleaving import SIDES
 from loadproof.run.assignment import Assignment
 from loadproof.run.experiments import lane
 from loadproof.run.experiments.lane import Lane, LaneRun, lanes, run_both
-from loadproof.run.locust import CrewOptions
-from loadproof.run.shipped import LOCUSTFILES
+from loadproof.run.machine.shipped import LOCUSTFILES
+from loadproof.run.processes.locust import CrewOptions
 from loadproof.rundir.manifest import read_manifest
 from loadproof.scenario.loading import load_scenario
 from loadproof.scenario.target.targetfile import TargetFile

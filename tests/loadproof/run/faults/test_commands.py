@@ -17,7 +17,7 @@ from loadproof.generator.guards.leftovers import is_alive
 from loadproof.plan.faultspans import FaultSpan
 from loadproof.run.faults.commands import commands_of
 from loadproof.run.faults.faults import Faults
-from loadproof.run.faults.keeper import FaultError, fault_keeper
+from loadproof.run.faults.keeperclient import FaultError, fault_keeper
 from loadproof.rundir.commands import read_commands
 from loadproof.scenario.faults import NamedCommand
 from loadproof.scenario.target.targetfile import TargetFile
@@ -191,7 +191,7 @@ KILLED = """
 import os, sys, time
 from pathlib import Path
 from loadproof.run.faults.commands import commands_of
-from loadproof.run.faults.keeper import fault_keeper
+from loadproof.run.faults.keeperclient import fault_keeper
 from tests.loadproof.run.faults.test_commands import target_with
 path = Path(sys.argv[1])
 target = target_with(path, cut=["sh", "-c", "echo $$ > cut; sleep 60"], mend=["mv", "cut", "mended"])

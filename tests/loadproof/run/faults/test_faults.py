@@ -19,7 +19,7 @@ import requests
 from loadproof.errors import Problem, TargetError
 from loadproof.plan.faultspans import FaultSpan
 from loadproof.run.faults.faults import Faults
-from loadproof.run.faults.keeper import FaultError, FaultKeeper, fault_keeper
+from loadproof.run.faults.keeperclient import FaultError, KeeperClient, fault_keeper
 from loadproof.rundir.manifest import TargetFacts
 from loadproof.scenario.faults import Kill, Latency, Pause, ResetPeer
 from loadproof.scenario.target.way import TlsSettings
@@ -122,7 +122,7 @@ def test_a_killed_run_leaves_nothing_paused(tmp_path):
     code = f"""
 import sys, time
 from pathlib import Path
-from loadproof.run.faults.keeper import fault_keeper
+from loadproof.run.faults.keeperclient import fault_keeper
 with fault_keeper(Path({str(tmp_path)!r}), cores=set()) as keeper:
     keeper.adopt(sys.argv[2])
     keeper.pause(int(sys.argv[1]))
@@ -251,7 +251,7 @@ def test_after_a_failure_the_other_faults_still_happen(keeper):
 def test_a_half_sent_answer_means_that_the_process_is_gone():
     """It is neither an answer nor a bug."""
     ours, theirs = socket.socketpair()
-    with theirs, closing(FaultKeeper(ours)) as keeper:
+    with theirs, closing(KeeperClient(ours)) as keeper:
         theirs.sendall(b'{"po')
         theirs.shutdown(socket.SHUT_WR)
         with pytest.raises(FaultError, match="is gone"):

@@ -78,7 +78,7 @@ def test_a_killed_target_leaves_nothing_behind(tmp_path, temporary):
 RUN = """
 import sys, time
 from pathlib import Path
-from loadproof.run.faults.keeper import fault_keeper
+from loadproof.run.faults.keeperclient import fault_keeper
 from tests.loadproof.run.target.test_embedded import started
 path = Path(sys.argv[1])
 with fault_keeper(path, cores=set()) as keeper, started(path, WORKERS=sys.argv[2]) as target:

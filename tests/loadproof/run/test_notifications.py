@@ -13,7 +13,7 @@ import pytest
 from drills.faketelegram import CHAT, TOKEN, Answer, fake_telegram, too_many
 from loadproof import variables
 from loadproof.errors import InputError
-from loadproof.run.notify import channels_of, shown_arguments, shown_text, tell
+from loadproof.run.notifications import channels_of, shown_arguments, shown_text, tell
 from loadproof.run.processes.children import environment_with, inherited
 from tests.servers import read_request, serving
 

@@ -1,4 +1,4 @@
-"""Finds what prevents an ordinary locustfile from running unchanged, and the hosts that it names."""
+"""Finds what prevents a plain locustfile from running unchanged, and the hosts that it names."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def hosts_of(file: Locustfile, where: str) -> list[str]:
     return hosts
 
 
-def own_locustfile_problems(file: Locustfile, scenario: Scenario, where: str) -> Iterator[Problem]:
+def plain_locustfile_problems(file: Locustfile, scenario: Scenario, where: str) -> Iterator[Problem]:
     """What would keep the locustfile from doing what the scenario says."""
     if not file.roles:
         yield Problem(where, "no user class in it", "derive one from HttpUser, and give it a @task")
@@ -69,7 +69,7 @@ def own_locustfile_problems(file: Locustfile, scenario: Scenario, where: str) ->
         elif not role.has_tasks:
             remedy = "decorate a method with @task, or set `abstract = True` if others are derived from it"
             yield Problem(where, f"`{role.name}` has no task", remedy)
-        for loop in role.own_loops:
+        for loop in role.replaced_loops:
             what = f"`{loop}` replaces Locust's: loadproof can't know what it runs as a task"
             yield Problem(where, what, "remove it, and write what it sends as tasks")
         yield from never_run_problems(role, where)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from loadproof.errors import InputError
-from loadproof.run.shipped import DIRECTORY, LOCUSTFILES, SCENARIOS, scenario_file
+from loadproof.run.machine.shipped import DIRECTORY, LOCUSTFILES, SCENARIOS, scenario_file
 from tests.commands import ROOT
 
 

@@ -1,4 +1,4 @@
-"""Runs of an ordinary locustfile: finds its scenario, or makes one from the options."""
+"""Runs of a plain locustfile: finds its scenario, or makes one from the options."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import typer
 
 from loadproof.cli.console.options import load_option
 from loadproof.errors import InputError, Problem
-from loadproof.run.preflight.ownlocustfile import hosts_of, inspect_locustfile
+from loadproof.run.preflight.plainproblems import hosts_of, inspect_locustfile
 from loadproof.scenario.safety import check_host
-from loadproof.scenario.traffic.locustfile import LoadOptions, scenario_text, seconds_of
+from loadproof.scenario.traffic.plainscenario import LoadOptions, scenario_text, seconds_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,10 +28,10 @@ _DEFAULT_DEADLINE: Final = "5 s"
 
 _without_scenario: Final = functools.partial(typer.Option, rich_help_panel="Load without a scenario")
 
-OwnLocustfileOption = Annotated[
+PlainLocustfileOption = Annotated[
     Path | None,
     load_option(
-        metavar="FILE", help="Ordinary Locust locustfile whose users run unchanged, instead of those in --locustfiles."
+        metavar="FILE", help="Plain Locust locustfile whose users run unchanged, instead of those in --locustfiles."
     ),
 ]
 TagsOption = Annotated[
@@ -74,8 +74,8 @@ class ScenarioSource:
 
 
 @dataclass(frozen=True)
-class OwnLocustfile:
-    """The options for an ordinary locustfile; None: not given."""
+class PlainOptions:
+    """The options for a plain locustfile; None: not given."""
 
     file: Path | None
     users: int | None

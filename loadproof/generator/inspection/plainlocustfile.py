@@ -1,4 +1,4 @@
-"""What can be known about a locustfile written for Locust before it runs: request names, and its shape as phases."""
+"""What can be known about a plain locustfile before it runs: request names, and its shape as phases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Your own locustfiles: exactly their requests are sent, at the scenario's pace."""
+"""Locustfiles written for loadproof: exactly their requests are sent, at the scenario's pace."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ordinary locustfiles, written without loadproof in mind: everything they send is judged, and nothing is lost."""
+"""Plain locustfiles, written without loadproof in mind: everything they send is judged, and nothing is lost."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.unpatched import locust  # isort: skip  # noqa: F401
 
-from loadproof.generator.inspection.owndryrun import dry_requests_of
+from loadproof.generator.inspection.plaindryrun import dry_requests_of
 from loadproof.scenario.masking.masking import Masker
 from simulation.rundirs import scenario
 from tests.end_to_end.scriptedserver import scripted

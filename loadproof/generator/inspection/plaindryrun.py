@@ -1,4 +1,4 @@
-"""A dry run of a Locust file: runs each of its users for a moment, and shows each kind of request they sent."""
+"""A dry run of a plain locustfile: runs each of its users for a moment, and shows each kind of request they sent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from locust.user.task import filter_tasks_by_tags
 from locust.util.load_locustfile import load_locustfile
 
 from loadproof.generator.inspection.dryrequest import SENT_NOTHING, SHOWN_CHARACTERS, DryRequest
-from loadproof.generator.inspection.ownlocustfile import startable
+from loadproof.generator.inspection.plainlocustfile import startable
 from loadproof.generator.plainlocust.heard import Heard, Names, outcome_of, status_of
 from loadproof.internals.locustclients import body_read
 

@@ -14,9 +14,9 @@ from locust.user.task import filter_tasks_by_tags
 
 from loadproof.generator.inspection.cast import Locustfile
 from loadproof.generator.inspection.casting import _role
-from loadproof.generator.inspection.ownlocustfile import CommonOptions, client_requests, stages_of
+from loadproof.generator.inspection.plainlocustfile import CommonOptions, client_requests, stages_of
 from loadproof.generator.plainlocust.heard import Names
-from loadproof.run.preflight.ownlocustfile import _is_left, _never_sent, _tag_problems
+from loadproof.run.preflight.plainproblems import _is_left, _never_sent, _tag_problems
 from simulation.rundirs import scenario
 
 CALLS = """

@@ -1,58 +1,25 @@
-"""Checks scenarios whose traffic comes from a plain locustfile, and makes one for a locustfile without a scenario."""
+"""Makes the YAML of a scenario for a plain locustfile from command-line options."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import yaml
 
 from loadproof.errors import InputError, Problem
-from loadproof.scenario.mistake import Mistake
 from loadproof.scenario.thresholds.expectation import parse_expectation
 from loadproof.units import Dimension, parse_quantity
 
-if TYPE_CHECKING:
-    from loadproof.scenario.scenario import Scenario
-
-_WITHOUT_EFFECT: Final = {
-    "mix": "the weights of its users are the mix",
-    "groups": "the order of its requests is unknown",
-    "feeders": "its users read what they need",
-    "when_throttled": "its users decide",
-    "retries": "its users decide",
-}
-"""Keys that have no effect together with a locustfile, and why."""
-_OF_LOCUSTFILES: Final = ("tags", "exclude_tags")
+OF_LOCUSTFILES: Final = ("tags", "exclude_tags")
+"""Keys that need a locustfile."""
 _SHORTEST_WARM_UP_S, _LONGEST_WARM_UP_S = 1.0, 30.0
 _WARM_UP_SHARE: Final = 0.1
 _SLOWEST: Final = 0.01
 """Users per second."""
-
-
-def locustfile_contradictions(scenario: Scenario) -> Iterator[Mistake]:
-    """Keys that a locustfile's users decide themselves or can't honour; without one, keys that need it."""
-    written = scenario.model_fields_set
-    if scenario.locustfile is None:
-        for key in written.intersection(_OF_LOCUSTFILES):
-            yield Mistake((key,), "no effect without a locustfile", None, "leave it out, or name the `locustfile`")
-        return
-    if scenario.model == "open":
-        what = "a locustfile's users wait for their responses, so they have a number and no rate"
-        yield Mistake(("model",), what, "open", "use `model: closed` and `users`")
-    for key, why in _WITHOUT_EFFECT.items():
-        if bool(scenario.mix) if key == "mix" else key in written:
-            yield Mistake((key,), f"no effect beside a locustfile: {why}", None, "leave it out")
-    if scenario.clients != "shared":
-        what = "loadproof can't give a locustfile's users addresses or headers of their own"
-        yield Mistake(("clients",), what, str(scenario.clients), "leave it out")
-    for index, phase in enumerate(scenario.phases):
-        if phase.burst is not None:
-            what = "a locustfile's users don't send at the same instant"
-            yield Mistake(("phases", index, "burst"), what, None, "give the phase a `duration` instead")
 
 
 @dataclass(frozen=True)
@@ -83,7 +50,7 @@ def scenario_text(load: LoadOptions, stages: Sequence[Mapping[str, Any]], *, emb
         "phases": list(stages) or _phases(load),
         "thresholds": [_threshold(text) for text in load.expect],
     }
-    for key in _OF_LOCUSTFILES:
+    for key in OF_LOCUSTFILES:
         if names := getattr(load, key):
             document[key] = list(names)
     if embedded:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from loadproof.analysis.outputs.ci.gate import gate_junit, gate_markdown
 from loadproof.analysis.outputs.ci.judged import worst_exit_code
+from loadproof.analysis.outputs.gate import gate_junit, gate_markdown
 from loadproof.analysis.outputs.jsonmodel import JsonModel, by, from_
 from loadproof.rundir import files
 

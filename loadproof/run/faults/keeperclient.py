@@ -26,7 +26,7 @@ class FaultError(Exception):
     """A fault could not be injected or undone; the text says why."""
 
 
-class FaultKeeper:
+class KeeperClient:
     """Sends orders to the process, which undoes everything by itself when this end of the socket closes.
 
     An order that fails, or a process that is gone, is a FaultError.
@@ -110,11 +110,11 @@ class FaultKeeper:
 
 
 @contextmanager
-def fault_keeper(directory: Path, *, cores: set[int]) -> Iterator[FaultKeeper]:
+def fault_keeper(directory: Path, *, cores: set[int]) -> Iterator[KeeperClient]:
     """Run the process that injects faults; at the end, or if we are killed, it undoes them all and ends."""
     ours, theirs = socket.socketpair()
     ours.settimeout(_PATIENCE_S)
-    keeper = FaultKeeper(ours)
+    keeper = KeeperClient(ours)
     with closing(keeper):
         with theirs:
             child = children.start(

@@ -1,15 +1,15 @@
-"""An ordinary locustfile that can't be run as asked is refused with the reason, and nothing is sent."""
+"""A plain locustfile that can't be run as asked is refused with the reason, and nothing is sent."""
 
 from __future__ import annotations
 
 import pytest
 import yaml
 
-from loadproof.cli.preparation.ownlocustfile import OwnLocustfile
+from loadproof.cli.preparation.plainoptions import PlainOptions
 from loadproof.cli.preparation.preparing import RunOptions, prepare
-from loadproof.run.locust import CrewOptions
-from loadproof.run.preflight.ownlocustfile import inspect_locustfile, own_locustfile_problems
-from loadproof.run.shipped import LOCUSTFILES
+from loadproof.run.machine.shipped import LOCUSTFILES
+from loadproof.run.preflight.plainproblems import inspect_locustfile, plain_locustfile_problems
+from loadproof.run.processes.locust import CrewOptions
 from loadproof.scenario.target.targetfile import TargetFile
 from loadproof.scenario.target.variables import permissions_of
 from simulation.rundirs import scenario
@@ -256,15 +256,15 @@ def test_a_shape_that_reads_options_gets_those_of_the_command_line(tmp_path):
     """Running the resulting scenario again works, too: then its phases are used."""
     (tmp_path / "own.py").write_text(HEAD + FIT + BY_OPTIONS)
     nothing = dict.fromkeys(("spawn_rate", "expect", "deadline", "tags", "exclude_tags"))
-    own = OwnLocustfile(tmp_path / "own.py", 3, "4s", **nothing)
-    source = own.source(None, {}, TargetFile(base_url="http://127.0.0.1:1"))
+    plain = PlainOptions(tmp_path / "own.py", 3, "4s", **nothing)
+    source = plain.source(None, {}, TargetFile(base_url="http://127.0.0.1:1"))
     phases = yaml.safe_load(source.text)["phases"]
     assert phases == [{"name": "stage-1", "duration": "4 s", "users": 3}]
     expected = [{"expect": "goodput_ratio >= 10 %"}]
     planned = scenario(locustfile="own.py", phases=phases, thresholds=expected)
-    assert not list(own_locustfile_problems(inspect_locustfile(tmp_path / "own.py"), planned, "own.py"))
+    assert not list(plain_locustfile_problems(inspect_locustfile(tmp_path / "own.py"), planned, "own.py"))
     others = scenario(locustfile="own.py", phases=[phases[0] | {"name": "steady"}], thresholds=expected)
-    (problem,) = own_locustfile_problems(inspect_locustfile(tmp_path / "own.py"), others, "own.py")
+    (problem,) = plain_locustfile_problems(inspect_locustfile(tmp_path / "own.py"), others, "own.py")
     assert problem.what == "has a shape class of its own"
 
 

@@ -21,7 +21,7 @@ from loadproof.run.machine.openfiles import MOST_CONNECTIONS, allow_open_files
 from loadproof.run.machine.ports import LOOPBACK
 from loadproof.run.processes import children
 from loadproof.run.processes.maskedlog import mask_file
-from loadproof.run.secret import new_crew_secret
+from loadproof.run.processes.secret import new_crew_secret
 from loadproof.rundir import files
 from loadproof.scenario.target.variables import masker_of, permissions_of, secret_variables
 
@@ -45,7 +45,7 @@ class CrewOptions:
     """How many processes generate the load, and where they run."""
 
     locustfiles: Path
-    """A directory of virtual users, one kind per file; or an ordinary locustfile."""
+    """A directory of virtual users, one kind per file; or a plain locustfile."""
     workers: int = 1
     listen: tuple[str, int] | None = None
     """Where workers on other machines connect; None: the workers are our own children."""
@@ -56,7 +56,7 @@ class CrewOptions:
     ui_port: int | None = None
     """Where Locust's web UI shows the run, on 127.0.0.1; None: no UI."""
     hosts: tuple[str, ...] = ()
-    """Base URLs set by the user classes of an ordinary locustfile."""
+    """Base URLs set by the user classes of a plain locustfile."""
     allowed_hosts: tuple[str, ...] = ()
     """Other hosts that its users may send to, however they name them."""
 
@@ -95,7 +95,7 @@ def running_generator(
     environment = {**secret, **permissions_of(manifest.target, crew.hosts, crew.allowed_hosts)}
     if crew.is_distributed:
         environment[variables.SECRET] = crew.secret or new_crew_secret()
-    # An ordinary locustfile may open files relative to the user's working directory.
+    # A plain locustfile may open files relative to the user's working directory.
     directory = Path.cwd() if manifest.scenario.locustfile else path
     read_end, write_end = os.pipe()
     with ExitStack() as stack:
@@ -147,7 +147,7 @@ class WorkerOptions:
     host: str
     port: int
     locustfiles: Path
-    """A directory of virtual users, or an ordinary locustfile."""
+    """A directory of virtual users, or a plain locustfile."""
     environment: Mapping[str, str] = field(repr=False)
     """The secret, and the hosts, variables and files that the worker's owner allows."""
 

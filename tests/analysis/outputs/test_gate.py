@@ -11,13 +11,13 @@ import pytest
 
 from loadproof.analysis.frames.run import load_run
 from loadproof.analysis.judge.verdict import EXIT_CODES, Verdict, verdict_on_run
-from loadproof.analysis.outputs.ci.gate import (
+from loadproof.analysis.outputs.ci.judged import Judged, worst_exit_code
+from loadproof.analysis.outputs.gate import (
     gate_junit,
     gate_markdown,
     gate_table,
 )
-from loadproof.analysis.outputs.ci.gatefile import gate_json, gate_schema
-from loadproof.analysis.outputs.ci.judged import Judged, worst_exit_code
+from loadproof.analysis.outputs.gatefile import gate_json, gate_schema
 from loadproof.analysis.word import Word
 from loadproof.errors import ExitCode
 from simulation.rundirs import outcomes, scenario, write_run
