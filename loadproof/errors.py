@@ -4,6 +4,7 @@ LoadproofError                  expected errors: reported in one line each, neve
 ├── InputError
 ├── UnsafeTargetError
 ├── TargetError
+│   └── OwnWantError
 ├── OutputError
 ├── RunDirectoryError
 └── InvalidRunError
@@ -69,6 +70,10 @@ class UnsafeTargetError(LoadproofError):
 
 class TargetError(LoadproofError):
     """The target is down, not ready, or not what it claims to be."""
+
+
+class OwnWantError(TargetError):
+    """The target was not asked: this machine had no port, file or memory for it."""
 
 
 class OutputError(LoadproofError):

@@ -9,7 +9,8 @@ from loadproof.analysis.estimates.metrics import counted_estimate, counted_in, r
 from loadproof.analysis.estimates.scope import Scope, answers_of, rows_of, tally
 from loadproof.analysis.frames.cellsums import histogram
 from loadproof.analysis.judge.disturbances import disturbances, disturbed_phases
-from loadproof.analysis.judge.health import why_invalid
+from loadproof.analysis.judge.health import set_up, why_invalid
+from loadproof.analysis.judge.owncode import raised, sent_elsewhere
 from loadproof.analysis.word import Word
 from loadproof.histogram import MIDPOINT_US
 from loadproof.outcome import DROPPED, Outcome
@@ -29,13 +30,13 @@ LATE = "late"
 
 
 def trial_in(run: Run, goals: Sequence[Goal], *, number: int, stage: Stage) -> Trial:
-    """Summarise a run as a trial."""
+    """Summarise a run as a trial; one that held says nothing if its users did not send what they were to send."""
     span = next(span for span in run.phases if span.name == TRIAL)
     # Rounded as phases are written: a rounding error would make it shorter than requested, so not a full trial.
     scope, lasted_s = Scope((TRIAL,), run.endpoints), round(span.end_s - span.start_s, PLACES_OF_S)
     counts, p95 = tally(rows_of(run, scope)), counted_estimate(Metric("p", quantile=0.95), run, scope)
     outcomes = {str(outcome): count for outcome, count in counts.outcomes.items()}
-    return Trial(
+    trial = Trial(
         number=number,
         stage=stage,
         load_rps=span.rate_rps or 0.0,
@@ -50,6 +51,13 @@ def trial_in(run: Run, goals: Sequence[Goal], *, number: int, stage: Stage) -> T
         p95_s=p95.value if p95 else None,
         outcomes={**outcomes, DROPPED: counts.dropped, LATE: counts.outcomes[Outcome.OK] - counts.good},
     )
+    return trial.model_copy(update={"invalid": _why_less(run)}) if trial.is_valid and trial.is_kept else trial
+
+
+def _why_less(run: Run) -> str | None:
+    """Why the target may have received less than intended, by users' own code; None if nothing shows that."""
+    findings = (finding for rule in (set_up, raised, sent_elsewhere) for finding in rule(run))
+    return next((finding.what for finding in findings if finding.word is Word.INCONCLUSIVE), None)
 
 
 def _answered(run: Run, span: PhaseSpan) -> int:

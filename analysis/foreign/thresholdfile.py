@@ -67,11 +67,16 @@ def read_thresholds(path: Path, refusals: Callable[[FileThreshold], Iterable[Mis
     return tuple(thresholds)
 
 
-def unread_text(failed: int, sent: int) -> str | None:
-    """The clause on failures that no threshold reads; None if there are so few that a PASS means the target."""
+def unread_text(failed: int, sent: int, *, unreadable: int = 0) -> str | None:
+    """The clause on failures that no threshold reads; None if there are so few that a PASS means the target.
+
+    `unreadable` further requests may have failed as well.
+    """
+    failed, sent = failed + unreadable, sent + unreadable
     if failed <= _FEW_FAILED * sent:
         return None
-    return f"{failed:,} of {sent:,} requests failed or were refused, and no threshold reads that"
+    how = "failed, were refused or could not be read" if unreadable else "failed or were refused"
+    return f"{failed:,} of {sent:,} requests {how}, and no threshold reads that"
 
 
 def unwatched_text(source: str) -> str:

@@ -131,7 +131,7 @@ def _lost_requests(run: Run) -> Iterator[Finding]:
         yield Finding(Word.INVALID, what, REPORT_BUG)
 
 
-def _set_up(run: Run) -> Iterator[Finding]:
+def set_up(run: Run) -> Iterator[Finding]:
     """Requests sent outside the plan; if they failed, users may not have sent what was intended afterwards."""
     counts = tally(run.setup)
     if not counts.sent:
@@ -239,7 +239,7 @@ RULES: Final[tuple[Callable[[Run], Iterator[Finding]], ...]] = (
     _nothing_recorded,
     _lost_requests,
     journalled,
-    _set_up,
+    set_up,
     _late_bursts,
     _repeated,
     _surplus,

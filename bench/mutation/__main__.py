@@ -34,6 +34,7 @@ def main() -> None:
     # One process per group: what one group's tests import must not affect another group.
     options = ["--seconds", str(arguments.seconds), "--seed", str(arguments.seed)]
     options += ["--again"] if arguments.again else []
+    options += ["--tests", *arguments.tests] if arguments.tests else []
     codes = [
         subprocess.run([sys.executable, "-m", "bench.mutation", group, *options], check=False).returncode
         for group in arguments.groups

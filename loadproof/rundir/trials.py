@@ -111,7 +111,7 @@ class Trial(Strict):
     run: str
     """Its run directory, below RUNS."""
     invalid: str | None = None
-    """Why nothing can be concluded from it: it was the generator that was measured."""
+    """Why nothing can be concluded from it: the generator was measured, or users' own code broke off."""
     ending: Ending = "completed"
     losses: list[GoalLoss]
     """One per goal."""

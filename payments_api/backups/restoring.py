@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -197,11 +197,18 @@ def _give_name(file: Path, database: Path) -> None:
     give_to_owner(file)
     try:
         os.link(file, database)
-        sync(database.parent)
     except FileExistsError:
         raise WrongInputError(database, "was created meanwhile", "restore to another path") from None
     except OSError as error:
         raise BackupError(database, "can't be named", "use a file system that has links", got=reason(error)) from None
+    try:
+        sync(database.parent)
+    except OSError as error:
+        # Nothing must have changed.
+        with suppress(OSError):
+            database.unlink()
+        remedy = "check that disk, then try again"
+        raise BackupError(database.parent, "can't be flushed to disk", remedy, got=reason(error)) from None
 
 
 def _users_of(target: str) -> list[str]:

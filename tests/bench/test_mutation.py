@@ -5,10 +5,11 @@ from __future__ import annotations
 import ast
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
+from bench.mutation import __main__ as mutation
 from bench.mutation import table
 from bench.mutation.mutants import mutants_of
 from bench.mutation.planting import lines_of, plant
@@ -156,3 +157,19 @@ def test_the_table_adds_up(monkeypatch):
         "- nobody asked (1): `a.f` `1 → 2`",
         "- not looked into (1): `a.f` `3 → 4`",
     ]
+
+
+def test_several_groups_are_told_which_tests_to_run(monkeypatch):
+    """Each group is a process of its own."""
+    commands = []
+
+    def run(command, **_):
+        commands.append(command[3:])
+        return SimpleNamespace(returncode=0)
+
+    monkeypatch.setattr(mutation.subprocess, "run", run)
+    monkeypatch.setattr(sys, "argv", ["mutation", "judge", "users", "--tests", "tests/a.py", "tests/b.py"])
+    with pytest.raises(SystemExit):
+        mutation.main()
+    assert [command[0] for command in commands] == ["judge", "users"]
+    assert all(command[-3:] == ["--tests", "tests/a.py", "tests/b.py"] for command in commands)

@@ -25,10 +25,11 @@ from loadproof.scenario.thresholds.vacuous import Longest, vacuity, wrong_way
 from loadproof.units import Dimension, sentence
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from loadproof.analysis.foreign.locust.csvfiles import LocustRun
+    from loadproof.analysis.foreign.locust.doubt import Doubt
     from loadproof.analysis.foreign.thresholdfile import FileThreshold
 
 _TOLD: Final = frozenset({"p", "max", "mean", "error_ratio", "throughput", "count"})
@@ -116,7 +117,10 @@ def _pass_alone(
 def _with_unread(
     judgement: Judgement, threshold: FileThreshold, thresholds: tuple[FileThreshold, ...], run: LocustRun
 ) -> Judgement:
-    """INCONCLUSIVE instead of PASS if many of the requests it is about failed, and no threshold reads that."""
+    """INCONCLUSIVE instead of PASS if many of the requests it is about failed, and no threshold reads that.
+
+    What the rows lack counts, too, unless a threshold reads the same rows and has therefore counted it.
+    """
     reading = [each for each in thresholds if each.expectation.metric.name == "error_ratio"]
     read = {id(entry): entry for each in reading for entry in entries_of(each, run)}
     rows = entries_of(threshold, run)
@@ -124,8 +128,19 @@ def _with_unread(
         return judgement
     inside = read if rows == (run.total,) else read.keys() & set(map(id, rows))
     failed = sum(entry.failures for entry in rows) - sum(read[number].failures for number in inside)
-    why = unread_text(failed, sum(entry.requests for entry in rows))
+    sent = sum(entry.requests for entry in rows)
+    doubts = () if read.keys() >= set(map(id, rows)) else doubts_of(rows, threshold.expectation, run)
+    why = unread_text(failed, sent) or next(_unread_doubts(failed, sent, doubts), None)
     return replace(judgement, word=Word.INCONCLUSIVE, reason=f"{judgement.reason}; but {why}") if why else judgement
+
+
+def _unread_doubts(failed: int, sent: int, doubts: Iterable[Doubt]) -> Iterator[str]:
+    """The clause on each doubt that would make the failures too many; what is unknown altogether is left out."""
+    for doubt in doubts:
+        if math.isfinite(doubt.failures) and math.isfinite(doubt.requests):
+            text = unread_text(failed + int(doubt.failures), sent + int(doubt.requests))
+            if text:
+                yield f"{doubt.why}; with them, {text}"
 
 
 def judge_entries(threshold: FileThreshold, run: LocustRun) -> Judgement:

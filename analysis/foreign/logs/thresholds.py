@@ -20,7 +20,7 @@ from loadproof.analysis.judge.verdict import Verdict, all_hold, deciding_reason
 from loadproof.analysis.word import Word, strongest
 from loadproof.errors import printable
 from loadproof.histogram import BUCKETS
-from loadproof.outcome import Outcome
+from loadproof.outcome import ERRORS, Outcome
 from loadproof.scenario.mistake import Mistake
 from loadproof.scenario.strict import nearest
 from loadproof.scenario.thresholds.metrics import ANSWERED, SENT
@@ -120,19 +120,40 @@ def _next_step(judgement: Judgement, threshold: FileThreshold, log: RequestLog) 
     return outage or _NEXT_STEPS[Word.FAIL if is_missed else judgement.word]
 
 
-def _unread(thresholds: tuple[FileThreshold, ...], log: RequestLog) -> pd.DataFrame:
+@dataclass(frozen=True)
+class _Unread:
+    rows: pd.DataFrame
     """The log's rows of requests that failed or were refused, without those that a ratio of some threshold counts."""
+    endpoints: frozenset[str]
+    """The endpoints whose errors no threshold counts, and therefore no line that was left out."""
+
+    def text(self, log: RequestLog, scope: Scope, *, with_lines: bool = False) -> str | None:
+        """The clause on failures in this scope that no threshold reads; None if there are few.
+
+        With `with_lines`, whatever lines could not be read count as failures, too.
+        """
+        lines = 0
+        if with_lines and not self.endpoints.isdisjoint(scope.endpoints):
+            lines = left_out_of(log, scope.endpoints, with_untimed=False, window_s=None).count
+        every = counted_in(with_untimed(log).intervals, SENT)
+        failed, sent = (int(in_scope(rows, scope)["count"].sum()) for rows in (self.rows, every))
+        return unread_text(failed, sent, unreadable=lines)
+
+
+def _unread(thresholds: tuple[FileThreshold, ...], log: RequestLog) -> _Unread:
+    endpoints = frozenset(log.written)
     rows = counted_in(with_untimed(log).intervals, SENT)
     rows = rows[~among(rows["outcome"], (Outcome.OK,))]
     for threshold in thresholds:
         kind = threshold.expectation.metric.kind
         if kind.is_ratio and kind.counted is not None and kind.counted.outcomes is not None:
-            of_these = among(rows["endpoint"], _scope(threshold, log).endpoints)
-            rows = rows[~(of_these & among(rows["outcome"], kind.counted.outcomes))]
-    return rows
+            read = _scope(threshold, log).endpoints
+            rows = rows[~(among(rows["endpoint"], read) & among(rows["outcome"], kind.counted.outcomes))]
+            endpoints -= set(read if kind.counted.outcomes == ERRORS else ())
+    return _Unread(rows, endpoints)
 
 
-def _judge_threshold(threshold: FileThreshold, log: RequestLog, unread: pd.DataFrame) -> _Judged:
+def _judge_threshold(threshold: FileThreshold, log: RequestLog, unread: _Unread) -> _Judged:
     """PASS or FAIL only if it would stay the same with every line that was left out on the other side.
 
     Joined logs of several runs never PASS, because one of the runs may have violated the threshold. Nor do a log's
@@ -153,13 +174,14 @@ def _judge_threshold(threshold: FileThreshold, log: RequestLog, unread: pd.DataF
     if not left_out.count:
         return _Judged(judgement)
     rows = _bad_rows(threshold.expectation) if is_kept else _good_rows(threshold.expectation)
-    other = judge_scope(threshold, left_out.added(traffic, rows), scope)
-    if other.word is judgement.word:
-        return _Judged(judgement)
-    return _Judged(_undecided(judgement, f"{left_out.why}, which could change the outcome"), _MEND)
+    if judge_scope(threshold, left_out.added(traffic, rows), scope).word is not judgement.word:
+        return _Judged(_undecided(judgement, f"{left_out.why}, which could change the outcome"), _MEND)
+    if is_kept and (clause := unread.text(log, scope, with_lines=True)):
+        return _Judged(_undecided(judgement, clause), _MEND)
+    return _Judged(judgement)
 
 
-def _doubt(threshold: FileThreshold, log: RequestLog, unread: pd.DataFrame) -> tuple[str, str] | None:
+def _doubt(threshold: FileThreshold, log: RequestLog, unread: _Unread) -> tuple[str, str] | None:
     """Why a threshold that was met need not have been, or says too little, and the remedy; None if neither."""
     if log.restarts:
         return "the log's times begin again, as where several runs were joined", _APART
@@ -167,8 +189,7 @@ def _doubt(threshold: FileThreshold, log: RequestLog, unread: pd.DataFrame) -> t
     is_time = threshold.expectation.metric.dimension is Dimension.DURATION
     if is_time and log.may_be_seconds and judge_scope(threshold, in_seconds(log), scope).word is not Word.PASS:
         return "`response_ms` may be in seconds, where this would not hold", _SAY_UNIT
-    sent = counted_in(with_untimed(log).intervals, SENT)
-    why = unread_text(*(int(in_scope(rows, scope)["count"].sum()) for rows in (unread, sent)))
+    why = unread.text(log, scope)
     return (why, _READ_ALL) if why else None
 
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final
 from rich.text import Text
 
 from loadproof.cli.console.options import console, terminal_only
-from loadproof.errors import TargetError, escaped
+from loadproof.errors import OwnWantError, TargetError, escaped
 from loadproof.plan.trials import Goal, ceiling_of, trial_of
 from loadproof.run import runner
-from loadproof.run.experiments.capacity import SearchStoppedError
+from loadproof.run.experiments.capacity import SearchStoppedError, UnsendableError
 from loadproof.run.experiments.standin import standin
 from loadproof.run.machine.shipped import scenario_file
 from loadproof.run.processes import children
@@ -51,7 +51,10 @@ class TrialRuns:
     stop_signal: StopSignal
 
     def measure(self, load_rps: float, duration_s: float, stage: Stage) -> Trial:
-        """One trial, recorded and shown; SearchStoppedError after a signal, TargetGoneError if nothing responds."""
+        """One trial, recorded and shown; SearchStoppedError after a signal, TargetGoneError if nothing responds.
+
+        UnsendableError if this machine still lacks what earlier trials have used up.
+        """
         from loadproof.analysis.capacity.trials import trial_in
         from loadproof.analysis.frames.run import load_run
 
@@ -63,7 +66,12 @@ class TrialRuns:
             warm_up_s=self.search.warm_up_s,
             duration_s=duration_s,
         )
-        path, ended = self._run(self._of(scenario, number))
+        try:
+            path, ended = self._run(self._of(scenario, number))
+        except OwnWantError as error:
+            if number == 1:
+                raise
+            raise UnsendableError(load_rps, _what(error)) from None
         trial = trial_in(load_run(path, ended), self.goals, number=number, stage=stage)
         append_trial(self.directory, trial)
         console.print(Text(trial_text(trial)), soft_wrap=True)
@@ -115,14 +123,17 @@ class TrialRuns:
         except TargetError as error:
             if self.stop_signal:
                 raise SearchStoppedError(f"the search was {self.stop_signal.ending}") from None
-            if not trials:
+            if not trials or isinstance(error, OwnWantError):
                 raise
             load = format_quantity(trials[-1].load_rps, Dimension.RATE)
-            what = "; ".join(problem.what for problem in error.problems)
             raise TargetGoneError(
                 f"the target no longer responds after {load}, and didn't recover within "
-                f"{_RECOVERS_WITHIN_S:g} s: {what}"
+                f"{_RECOVERS_WITHIN_S:g} s: {_what(error)}"
             ) from None
+
+
+def _what(error: TargetError) -> str:
+    return "; ".join(problem.what for problem in error.problems)
 
 
 def trial_text(trial: Trial) -> str:

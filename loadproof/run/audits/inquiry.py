@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from loadproof.api.calls import Reply
 from loadproof.http.blocking import BlockingConnection
 from loadproof.http.client import ClientConnections
-from loadproof.http.messages import UNAUTHORIZED, RequestTimeoutError, Timing, TransportError
+from loadproof.http.messages import UNAUTHORIZED, RequestTimeoutError, Timing, TransportError, WantError
 from loadproof.http.origin import Origin
 from loadproof.outcome import Outcome, classify
 from loadproof.plan.clients import highest_client_index, marks_named, seen_as
@@ -163,7 +163,7 @@ class Inquirer:
     def _send(self, client: str, calls: Sequence[Call]) -> list[Inquired]:
         try:
             token = self._tokens.headers()
-        except NoAccessError as error:
+        except (NoAccessError, WantError) as error:
             raise UnaskedError(str(error)) from None
         calls = [call.with_headers(dict(call.request.headers) | token) for call in calls]
         connections = [self._connections_of(client, number) for number in range(len(calls))]

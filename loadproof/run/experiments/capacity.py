@@ -37,10 +37,10 @@ class SearchStoppedError(Exception):
 
 
 class UnsendableError(Exception):
-    """The generator can't send this load on time."""
+    """The generator can't send this load as planned."""
 
     def __init__(self, load_rps: float, why: str) -> None:
-        super().__init__(f"this machine's generator can't send {three_digits(load_rps)} rps or more on time: {why}")
+        super().__init__(f"this machine's generator can't send {three_digits(load_rps)} rps or more as planned: {why}")
         self.load_rps = load_rps
 
 
@@ -127,12 +127,11 @@ class TrialPlan:
                 self.top_rps = min(self.top_rps, _LESS * error.load_rps)
                 if self.top_rps <= self._search.from_rps:
                     raise
-            except _OutOfTimeError:
-                return
             else:
                 return
 
     def _find_bounds(self) -> None:
+        """Search between the ends until the bounds are close enough or the time is over."""
         # Imported here because the library takes half a second to import.
         from loadproof.run.experiments.boundsearch import find_bounds
 
@@ -140,7 +139,8 @@ class TrialPlan:
             self.check_time(duration_s)
             return self.valid_trial(load_rps, duration_s, "search")
 
-        find_bounds(self._search, self.top_rps, measure, within_s=FULL_S)
+        with suppress(_OutOfTimeError):
+            find_bounds(self._search, self.top_rps, measure, within_s=FULL_S)
 
     def _look_closer(self) -> None:
         """Make pairs of trials, one above and one below the estimate, which each pair updates.

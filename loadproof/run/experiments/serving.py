@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from loadproof import variables
-from loadproof.errors import InputError, Problem, TargetError
+from loadproof.errors import InputError, OwnWantError, Problem, TargetError
 from loadproof.generator.guards.leftovers import ending_leftovers
 from loadproof.run.machine.ports import LOOPBACK, free_port
 from loadproof.run.processes import children, overseer
@@ -68,9 +68,11 @@ class Served:
         return f"its command ended with code {code}"
 
     def gone(self, starting: Starting) -> str:
-        """Why the release no longer responds; empty if it does."""
+        """Why the release no longer responds; empty if it does, or if this machine couldn't ask it."""
         try:
             probe(self.target, starting.scenario)
+        except OwnWantError:
+            return self.ended() or ""
         except TargetError as error:
             return self.ended() or "; ".join(problem.what for problem in error.problems)
         return self.ended() or ""
@@ -135,9 +137,11 @@ def _await(release: Served, starting: Starting) -> None:
 
 
 def _unready(release: Served, error: TargetError, *, name: str, log: Path, port: int) -> TargetError:
-    """The error to report: the command has ended, or listens elsewhere."""
+    """The error to report: the command has ended, or could not be asked, or listens elsewhere."""
     if (ended := release.ended()) is not None:
         return TargetError(Problem(name, f"{ended} before it answered", f"see {log}", got=last_line(log)))
+    if isinstance(error, OwnWantError):
+        return error
     what = "; ".join(problem.what for problem in error.problems)
     remedy = (
         f"have it listen on {LOOPBACK}, on the port in ${_PORT} or in the place of {_IN_COMMAND} ({port} this time)"

@@ -6,7 +6,7 @@ import socket
 import time
 from typing import TYPE_CHECKING, Final
 
-from loadproof.errors import Problem, TargetError
+from loadproof.errors import OwnWantError, Problem, TargetError
 from loadproof.http.messages import RequestTimeoutError, TransportError, UnreadAnswerError, WantError
 from loadproof.http.origin import LOCALHOST, Origin
 from loadproof.http.tls import authorities
@@ -79,12 +79,13 @@ def probe(target: TargetFile, scenario: Scenario, tokens: TokenHolder | None = N
     """Send one request before anything is measured; returns whether the target keeps the connection open.
 
     TargetError unless an HTTP server answers, whatever its status; also if no access token can be obtained.
+    OwnWantError if this machine could not send the request.
     """
     health = target.endpoints.health
     # The target of a locustfile may have no health endpoint.
     method, path = (health.method, health.path) if scenario.locustfile is None else ("GET", "/")
     question = f"{method} {path}"
-    remedy = "start the target, or correct its address"
+    remedy, kind = "start the target, or correct its address", TargetError
     try:
         with OwnClient(target, scenario, tokens=tokens) as client:
             status = client.ask(method, path).status
@@ -95,7 +96,7 @@ def probe(target: TargetFile, scenario: Scenario, tokens: TokenHolder | None = N
     except RequestTimeoutError as error:
         what = f"no answer to {question}: {error}"
     except WantError as error:
-        what, remedy = f"{question} was not sent: {error}", "free that resource on this machine"
+        what, remedy, kind = f"{question} was not sent: {error}", "free that resource on this machine", OwnWantError
     except UnreadAnswerError as error:
         what, remedy = f"its response to {question} has {error}", "make the response smaller"
     except TransportError as error:
@@ -105,4 +106,4 @@ def probe(target: TargetFile, scenario: Scenario, tokens: TokenHolder | None = N
             remedy = "make it listen on 127.0.0.1 as well, or use `clients: {header: NAME}` or `clients: shared`"
         remedy = _tls_remedy(what, target) or remedy
     mask = masker_of(secret_variables(target))
-    raise TargetError(Problem(target.base_url, mask(what), remedy))
+    raise kind(Problem(target.base_url, mask(what), remedy))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from loadproof.api.tokens import NoTokenError, origin_of, read_token, token_request
 from loadproof.errors import Problem, TargetError
 from loadproof.http.blocking import BlockingConnection
-from loadproof.http.messages import Timing, TransportError
+from loadproof.http.messages import Timing, TransportError, WantError
 from loadproof.http.origin import Origin
 from loadproof.scenario.target.auth import AUTHORIZATION, token_url_of
 from loadproof.scenario.target.way import way_of
@@ -45,7 +45,10 @@ class TokenHolder:
         self._failure: NoAccessError | None = None
 
     def headers(self) -> dict[str, str]:
-        """The Authorization header, or nothing if no token is needed; NoAccessError if none could be obtained."""
+        """The Authorization header, or nothing if no token is needed; NoAccessError if none could be obtained.
+
+        WantError if this machine could not ask for one.
+        """
         now_s = time.monotonic()
         if self._oauth2 is None:
             return {}
@@ -55,6 +58,8 @@ class TokenHolder:
             self._asked_s, self._failure = now_s, None
             try:
                 token = self._obtain(self._oauth2)
+            except WantError:
+                raise
             except (TransportError, NoTokenError) as error:
                 is_refusal = isinstance(error, NoTokenError) and error.is_refusal
                 self._failure = _no_access(self._url, str(error), is_refusal=is_refusal)

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from loadproof.analysis.capacity.trials import ceiling_in, trial_in
+from loadproof.analysis.frames.failures import RaisedException
 from loadproof.plan.trials import ceiling_of, goals_of, trial_of
 from simulation.stairs import stairs
 from simulation.traffic import poisson, run_of
@@ -70,6 +72,31 @@ def test_a_late_generator_makes_the_trial_invalid():
     trial = trial_in(starved, GOALS, number=1, stage="search")
     assert not trial.is_valid
     assert "event loop stalled" in trial.invalid
+
+
+@pytest.mark.parametrize(("slow", "times", "is_valid"), [(0, 300, False), (0, 5, True), (600, 300, True)])
+def test_a_trial_held_only_because_users_broke_off_shows_nothing(slow, times, is_valid):
+    """Whatever they would have sent after an exception is missing; a trial that was lost all the same stays lost."""
+    raised = (RaisedException(times=times, message="IndexError: list index out of range", place="buy.py, line 9"),)
+    trial = trial_in(replace(run(slow, wrong=0), raised=raised), GOALS, number=1, stage="search")
+    assert trial.is_valid is is_valid
+    assert is_valid or "the users' own code raised 300 exceptions" in trial.invalid
+    assert trial.is_kept is (slow == 0)
+
+
+@pytest.mark.parametrize(("failed", "is_valid"), [(1, True), (50, False)])
+def test_a_trial_held_although_users_did_not_start_shows_nothing(failed, is_valid):
+    """Users whose on_start failed may send less than intended."""
+    held = run(slow=0, wrong=0)
+    row = held.intervals[held.intervals["series"] == "response"].iloc[[0]]
+    counts = {"ok": 100 - failed, "timeout": failed}
+    setup = pd.concat([row.assign(outcome=outcome, count=count) for outcome, count in counts.items()])
+    sent = held.generator["sent"].where(held.generator["second"] != 3, held.generator["sent"] + 100)
+    trial = trial_in(
+        replace(held, setup=setup, generator=held.generator.assign(sent=sent)), GOALS, number=1, stage="search"
+    )
+    assert trial.is_valid is is_valid, trial.invalid
+    assert is_valid or "on_start, on_stop and authentication" in trial.invalid
 
 
 @pytest.mark.parametrize(("late_from_s", "ceiling_rps"), [(np.inf, 400.0), (8, 200.0), (1, 0.0)])

@@ -116,6 +116,20 @@ def test_a_database_created_meanwhile_is_not_overwritten(ledger, place, target):
     assert target.read_text() == "somebody's"
 
 
+def test_a_name_that_cannot_be_flushed_to_disk_is_taken_back(ledger, place, target, monkeypatch):
+    """It says so, rather than that links are missing, and nothing has changed."""
+    back_up(ledger, place)
+
+    def sync(path):
+        if path == target.parent:
+            raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(restoring, "sync", sync)
+    with pytest.raises(BackupError, match="can't be flushed to disk"):
+        restore_unproved(place, target)
+    assert untouched(target)
+
+
 def test_a_second_restore_at_the_same_time_is_refused(ledger, place, target):
     """With the process that is running the first."""
     back_up(ledger, place)

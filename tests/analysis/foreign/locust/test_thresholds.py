@@ -7,7 +7,17 @@ import pytest
 from loadproof.analysis.foreign.locust.csvfiles import load_locust_run
 from loadproof.analysis.foreign.locust.thresholds import read_csv_thresholds, verdict_on_csvs
 from loadproof.errors import InputError
-from simulation.locustcsvs import stats_row, total_row, write_stats
+from simulation.locustcsvs import (
+    FAILURES,
+    HISTORY,
+    Totals,
+    history_row,
+    quantiles_ms,
+    stats_row,
+    total_row,
+    write,
+    write_stats,
+)
 
 ROWS = [
     stats_row("/balance", requests=10_000, failures=40, p95_ms=190),
@@ -97,6 +107,57 @@ def test_requests_that_fail_do_not_pass_unread(tmp_path, thresholds, word):
     is_unread = word == "INCONCLUSIVE"
     assert ("requests failed or were refused, and no threshold reads that" in verdict.reason) is is_unread
     assert verdict.next_step.startswith("Add `expect: error_ratio < 1 %`") is is_unread
+
+
+def _lost_end(prefix):
+    """A killed run: the history has 500 more requests, and all of them failed quickly."""
+    write_stats(prefix, [stats_row("/x"), total_row()])
+    last = Totals(requests=1500, failures=500, mean_ms=20, longest_ms=80)
+    write(prefix, "stats_history", HISTORY, [history_row(second, last, quantiles_ms(40)) for second in (99, 100)])
+
+
+def _more_failures_listed(prefix):
+    write_stats(prefix, [stats_row("/x"), total_row()])
+    write(prefix, "failures", FAILURES, [["GET", "/x", "500", 3000]])
+
+
+def _second_row(prefix):
+    write_stats(prefix, [stats_row("/x"), stats_row("/x", requests=400, failures=400), total_row()])
+
+
+def _reset(prefix):
+    """Before a --reset-stats, all of 500 requests failed."""
+    write_stats(prefix, [stats_row("/x"), total_row()])
+    before, after = Totals(500, 500, 20, 80), Totals(1000, 0, 20, 80)
+    fallen = Totals(10, 0, 20, 80)
+    rows = [history_row(second, totals, quantiles_ms(40)) for second, totals in enumerate((before, fallen, after))]
+    write(prefix, "stats_history", HISTORY, rows)
+
+
+@pytest.mark.parametrize("files", [_lost_end, _more_failures_listed, _second_row, _reset])
+@pytest.mark.parametrize("expect", ["p(50) < 200 ms", "throughput >= 5 rps", "count >= 100"])
+@pytest.mark.parametrize("endpoint", ["", "endpoint: /x, "])
+def test_failures_that_only_another_file_or_row_has_do_not_pass_unread(tmp_path, files, expect, endpoint):
+    """A threshold that reads them never passes either, because they count for it."""
+    files(tmp_path / "run")
+    run = load_locust_run(tmp_path / "run")
+    verdict = judged(tmp_path, run, f"{endpoint}expect: {expect}")
+    assert verdict.word == "INCONCLUSIVE"
+    assert "failures" in verdict.reason
+    read = judged(tmp_path, run, f"{endpoint}expect: {expect}", f"{endpoint}expect: error_ratio < 1 %")
+    assert read.word != "PASS"
+    assert judged(tmp_path, run, f"{endpoint}expect: count >= 100", "expect: error_ratio < 90 %").word == "PASS"
+
+
+def test_the_reason_names_the_file_that_has_the_unread_failures(tmp_path):
+    """With the threshold to add."""
+    _lost_end(tmp_path / "run")
+    verdict = judged(tmp_path, load_locust_run(tmp_path / "run"), "expect: p(95) < 200 ms")
+    assert (
+        "but the history file has 500 requests and 500 failures more than the stats file; with them, "
+        "500 of 1,500 requests failed or were refused, and no threshold reads that"
+    ) in verdict.reason
+    assert verdict.next_step.startswith("Add `expect: error_ratio < 1 %`")
 
 
 def test_a_few_requests_without_an_error_decide_nothing(tmp_path):

@@ -138,6 +138,36 @@ def test_requests_that_fail_do_not_pass_unread(tmp_path, status, expects, word):
     assert verdict.next_step.startswith("Add `expect: error_ratio < 1 %`") is is_unread
 
 
+@pytest.mark.parametrize(
+    ("cut", "expects", "word"),
+    [
+        (2000, ["p(50) < 500 ms"], "INCONCLUSIVE"),
+        (2000, ["throughput >= 10 rps"], "INCONCLUSIVE"),
+        (2000, ["throughput >= 10 rps", "throttled_ratio < 99 %"], "INCONCLUSIVE"),
+        (2000, ["p(50) < 500 ms", "error_ratio < 40 %"], "PASS"),
+        (50, ["p(50) < 500 ms", "throughput >= 10 rps"], "PASS"),
+    ],
+)
+def test_lines_that_cannot_be_read_do_not_pass_unread(tmp_path, cut, expects, word):
+    """Each counts as failed: the status of some was cut off."""
+    path, file = tmp_path / "requests.csv", tmp_path / "thresholds.yaml"
+    statuses = [200] * 6000
+    statuses[1 : 3 * cut : 3] = [5] * cut
+    rows = [f"{1_700_000_000 + i / 100},/pay,20,{status}" for i, status in enumerate(statuses)]
+    path.write_text("\n".join(["seconds,name,response_ms,status", *rows]) + "\n")
+    file.write_text(yaml.safe_dump({"thresholds": [{"expect": expect} for expect in expects]}))
+    log = read_log(path)
+    assert log.unreadable == cut
+    verdict = verdict_on_log(read_log_thresholds(file, log), log)
+    assert verdict.word == word
+    if word == "INCONCLUSIVE":
+        assert (
+            "2,000 of 6,000 requests failed, were refused or could not be read, and no threshold reads that"
+            in verdict.reason
+        )
+        assert verdict.next_step.startswith("Fix what could not be read in the log")
+
+
 def test_an_outage_in_a_log_is_a_fail_that_names_it(tmp_path):
     """By the log's clock, so that other logs of that time can be checked."""
     path, file = tmp_path / "requests.csv", tmp_path / "thresholds.yaml"

@@ -42,10 +42,12 @@ def test_the_schema_covers_locusts_percentiles():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("limit_ms", "code"), [(None, 0), (1, 1), (1000, 0)])
-def test_verdicts_on_csvs_match_it_whatever_the_word(tmp_path, limit_ms, code):
+@pytest.mark.parametrize(
+    ("limit_ms", "error_ratio", "code"), [(None, 0.5, 0), (1, 0.5, 1), (1000, 0.5, 3), (1000, 0.0, 0)]
+)
+def test_verdicts_on_csvs_match_it_whatever_the_word(tmp_path, limit_ms, error_ratio, code):
     """From the command line."""
-    prefix = write_history(tmp_path / "run", users=lambda s: s, rate_rps=lambda s: s, error_ratio=lambda _: 0.5)
+    prefix = write_history(tmp_path / "run", users=lambda s: s, rate_rps=lambda s: s, error_ratio=lambda _: error_ratio)
     write_stats(prefix, [stats_row("/a"), stats_row("/none", requests=0), stats_row("Aggregated", method="")])
     assert in_process("report", prefix, *_thresholds(tmp_path, limit_ms)).returncode == code
     check(tmp_path / "run_verdict.json")

@@ -13,8 +13,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from loadproof.errors import InputError, TargetError, UnsafeTargetError
-from loadproof.run.experiments.serving import Starting, served, target_at
+from loadproof.errors import InputError, OwnWantError, TargetError, UnsafeTargetError
+from loadproof.http.messages import WantError
+from loadproof.run.experiments.serving import Served, Starting, served, target_at
+from loadproof.run.target.ownclient import OwnClient
+from loadproof.run.target.probe import probe
 from loadproof.scenario.loading import load_scenario
 from loadproof.scenario.target.targetfile import TargetFile
 from tests.commands import ROOT, scenario_file
@@ -153,6 +156,24 @@ def test_a_url_is_only_probed(tmp_path):
         assert release.ended() is None
         assert release.gone(starting) == ""
     assert "no HTTP answer to GET /health" in release.gone(starting)
+
+
+@pytest.mark.process
+def test_want_of_our_own_is_not_the_releases_death(tmp_path, monkeypatch):
+    """The release was never asked; that its command has ended is known without asking."""
+    with up(tmp_path, SERVER) as (release, starting):
+        monkeypatch.setattr(OwnClient, "ask", _without_port)
+        assert release.gone(starting) == ""
+        with pytest.raises(OwnWantError, match="GET /health was not sent: the generator's own: no free port"):
+            probe(release.target, starting.scenario)
+        with pytest.raises(OwnWantError, match="free that resource on this machine"), up(tmp_path, SERVER, wait_s=0.1):
+            pass
+        monkeypatch.setattr(Served, "ended", lambda _: "its command ended with code 137")
+        assert release.gone(starting) == "its command ended with code 137"
+
+
+def _without_port(*_):
+    raise WantError("ports", "EADDRNOTAVAIL")
 
 
 def test_releases_that_may_not_be_loaded_are_refused():

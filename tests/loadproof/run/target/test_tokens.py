@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from loadproof.http.messages import RequestTimeouts
+from loadproof.http.blocking import BlockingConnection
+from loadproof.http.messages import RequestTimeouts, WantError
 from loadproof.run.target import tokens
 from loadproof.run.target.ownclient import OwnClient
 from loadproof.run.target.probe import probe, probe_within
@@ -108,3 +109,19 @@ def test_tokens_are_requested_the_way_the_target_is_reached():
             assert client.ask("GET", "/health").status == 200
         assert server.counted("/token") == {200: 1}
     assert [head.split()[1].removeprefix(server.url) for head in proxy.heads] == ["/token", "/health"]
+
+
+def test_a_token_that_this_machine_could_not_ask_for_is_not_the_targets_fault(monkeypatch):
+    """It is asked for again as soon as there is a port."""
+    sends = iter([WantError("ports", "EADDRNOTAVAIL")])
+
+    def exchange(*_):
+        raise next(sends)
+
+    with guarded() as server:
+        holder = TokenHolder(target(server.url, token_url=f"{server.url}/token"), RequestTimeouts(5, 5))
+        with monkeypatch.context() as patched:
+            patched.setattr(BlockingConnection, "exchange", exchange)
+            with pytest.raises(WantError):
+                holder.headers()
+        assert holder.headers()
