@@ -49,6 +49,8 @@ class ComparedRow:
     baseline: Estimate | None
     candidate: Estimate | None
     change: Change | None
+    should_be_high: bool
+    """Higher is better: a threshold on it or, without one, its metric says so."""
     between_runs_share: float
     """Share of the variance, 0-1, that only more runs can reduce, not longer ones; NaN if unknown."""
     word: ChangeWord | None = None
@@ -70,7 +72,7 @@ class ComparedRow:
         """Whether the change is for the worse; False without a change."""
         if self.change is None:
             return False
-        return self.change.ratio < 0 if self.metric.kind.should_be_high else self.change.ratio > 0
+        return self.change.ratio < 0 if self.should_be_high else self.change.ratio > 0
 
 
 def scale_of(metric: Metric) -> Scale:
@@ -93,7 +95,10 @@ def values_of(estimates: Sequence[Estimate], metric: Metric) -> NDArray[np.float
 
 
 def compared(row: Row, metric: Metric, sides: tuple[Sequence[Replicate], ...], blocks: Blocks | None) -> ComparedRow:
-    """The compared row without a word and with defaults for `is_named` and `margin`, which the caller knows."""
+    """The compared row without a word.
+
+    `is_named`, `margin` and `should_be_high` have defaults: the caller knows them.
+    """
     was, now = (estimates_in(runs, row) for runs in sides)
     scale = scale_of(metric)
     values = values_of(was, metric), values_of(now, metric)
@@ -115,6 +120,7 @@ def compared(row: Row, metric: Metric, sides: tuple[Sequence[Replicate], ...], b
         )
         if was and now
         else None,
+        should_be_high=metric.kind.should_be_high,
         between_runs_share=_between_runs(was, now, metric),
     )
 

@@ -24,9 +24,10 @@ from loadproof.analysis.compare.comparedrow import (
     is_thin,
 )
 from loadproof.analysis.compare.outliers import outliers
-from loadproof.analysis.compare.replicates import row_of, sources_of
+from loadproof.analysis.compare.replicates import directions_of, row_of, sources_of
 from loadproof.analysis.compare.statistics.equivalence import is_equivalent
 from loadproof.analysis.compare.statistics.power import detectable, runs_to_decide
+from loadproof.analysis.compare.unfit import no_longer_sent, violated
 from loadproof.analysis.judge.finding import Finding
 from loadproof.analysis.word import Word
 
@@ -72,13 +73,13 @@ class Comparison:
 
     @property
     def word(self) -> ChangeWord:
-        """Regressed if any row, threshold or finding says so; inconclusive if a deciding row or a threshold is.
+        """Regressed if any row, threshold or finding says so; inconclusive if a deciding row, threshold or finding is.
 
         Otherwise improved if any row is, or else equivalent.
         """
         words = {row.word for row in self.rows}
-        judged = {judgement.word for judgement in self.judgements}
-        if ChangeWord.REGRESSED in words or Word.FAIL in judged | {finding.word for finding in self.findings}:
+        judged = {judgement.word for judgement in self.judgements} | {finding.word for finding in self.findings}
+        if ChangeWord.REGRESSED in words or Word.FAIL in judged:
             return ChangeWord.REGRESSED
         deciding = {row.word for row in self.deciding_rows}
         if not deciding or deciding & {None, ChangeWord.INCONCLUSIVE} or Word.INCONCLUSIVE in judged:
@@ -114,6 +115,7 @@ def compare(
     scenario = candidate[0].manifest.scenario
     margin = scenario.margin if margin is None else margin
     sides = tuple([run for run in runs if not run.broke] for runs in (baseline, candidate))
+    findings += [*no_longer_sent(*sides), *violated(sides[1], scenario)]
     blocks = interleaved(*sides)
     rows, tested = _worded(_rows_of(sides, scenario, margin, blocks), sides, family, false_alarms)
     far_off = list(outliers(rows, sides))
@@ -135,12 +137,17 @@ def _rows_of(
 ) -> list[ComparedRow]:
     """Rows that thresholds name, and all others with enough answers; without words."""
     named = {row_of(threshold, scenario) for threshold in scenario.thresholds}
-    margins = _margins(scenario)
+    margins, directions = _margins(scenario), directions_of(scenario)
     # A locustfile may send different requests from run to run.
     scenarios = (scenario, *(run.manifest.scenario for runs in sides for run in runs))
     metrics = {row: source.metric for each in scenarios for row, source in sources_of(each).items()}
     return [
-        replace(compared(row, metric, sides, blocks), is_named=row in named, margin=max(margin, margins.get(row, 0.0)))
+        replace(
+            compared(row, metric, sides, blocks),
+            is_named=row in named,
+            margin=max(margin, margins.get(row, 0.0)),
+            should_be_high=directions.get(row, metric.kind.should_be_high),
+        )
         for row, metric in metrics.items()
         if row in named or not is_thin([*estimates_in(sides[0], row), *estimates_in(sides[1], row)], metric)
     ]

@@ -21,7 +21,7 @@ import numpy as np
 from loadproof.analysis.compare.baseline.sides import copies, machine_of
 from loadproof.analysis.compare.baseline.traffic import traffic_of
 from loadproof.analysis.compare.comparedrow import least_sd, scale_of, values_of
-from loadproof.analysis.compare.replicates import sources_of, usable_replicates
+from loadproof.analysis.compare.replicates import directions_of, sources_of, usable_replicates
 from loadproof.analysis.compare.statistics.changepoints import (
     FEWEST,
     ChangePoints,
@@ -31,6 +31,7 @@ from loadproof.analysis.compare.statistics.changepoints import (
     odd_runs,
 )
 from loadproof.analysis.compare.statistics.equivalence import margin_on
+from loadproof.analysis.compare.unfit import lately_unsent
 from loadproof.errors import InputError, Problem
 
 if TYPE_CHECKING:
@@ -130,6 +131,11 @@ class Stretch:
     @property
     def is_long_enough(self) -> bool:
         return len(self.runs) >= FEWEST
+
+    @property
+    def no_longer_sent(self) -> tuple[str, ...]:
+        """Requests that some of the latest runs, at most `RECENT`, didn't send any more."""
+        return tuple(lately_unsent(self.runs, RECENT))
 
 
 @dataclass(frozen=True)
@@ -249,6 +255,7 @@ class _Series:
     values: NDArray[np.float64]
     floor: float
     """The smallest standard deviation that a value can have, on the scale."""
+    should_be_high: bool
 
     @property
     def scaled(self) -> NDArray[np.float64]:
@@ -266,7 +273,7 @@ class _Series:
     def searched(self, limit: float, smallest: float) -> RowHistory:
         scaled = self.scaled
         points = (
-            changes_in(scaled, limit=limit, floor=self.floor, better=1 if self.metric.kind.should_be_high else -1)
+            changes_in(scaled, limit=limit, floor=self.floor, better=1 if self.should_be_high else -1)
             if limit
             else ChangePoints((), odd_runs(scaled, floor=self.floor))
         )
@@ -282,7 +289,7 @@ class _Series:
 
     def _is_worse(self, shift: float, smallest: float) -> bool:
         """Whether this shift is for the worse, and large enough to matter."""
-        worse = -shift if self.metric.kind.should_be_high else shift
+        worse = -shift if self.should_be_high else shift
         return worse >= margin_on(scale_of(self.metric), smallest)
 
     def _event(self, change: LevelChange, smallest: float) -> Event:
@@ -304,8 +311,10 @@ def _series(runs: Sequence[Replicate]) -> Iterator[_Series]:
     """The series of each row; a run without requests for it is left out."""
     # Thresholds, and what a locustfile sends, may differ from run to run.
     metrics = {row: source.metric for run in runs for row, source in sources_of(run.manifest.scenario).items()}
+    directions = directions_of(runs[-1].manifest.scenario)
     for row in dict.fromkeys(row for run in runs for row in run.estimates):
         numbers = [number for number, run in enumerate(runs) if row in run.estimates]
         estimates, metric = [runs[number].estimates[row] for number in numbers], metrics[row]
         values = values_of(estimates, metric)
-        yield _Series(row, metric, tuple(numbers), values, least_sd(estimates, metric))
+        should_be_high = directions.get(row, metric.kind.should_be_high)
+        yield _Series(row, metric, tuple(numbers), values, least_sd(estimates, metric), should_be_high)

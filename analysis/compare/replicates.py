@@ -179,6 +179,15 @@ def sources_of(scenario: Scenario) -> dict[Row, RowSource]:
     return rows
 
 
+def directions_of(scenario: Scenario) -> dict[Row, bool]:
+    """Whether a higher value is better, for the rows whose thresholds agree on it; for others, their metric says so."""
+    wanted = defaultdict[Row, set[bool]](set)
+    for threshold in scenario.thresholds:
+        if threshold.expectation.metric.kind.beside_baseline:
+            wanted[row_of(threshold, scenario)].add(not threshold.expectation.wants_low)
+    return {row: True in either for row, either in wanted.items() if len(either) == 1}
+
+
 def row_of(threshold: Threshold, scenario: Scenario) -> Row:
     """The row that a threshold reads, with the same name as the table's row if it is one of those."""
     scope = Scope.of(threshold, scenario)

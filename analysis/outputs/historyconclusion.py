@@ -29,6 +29,7 @@ class HistoryWord(StrEnum):
     BROKEN = "target gone"
     TOO_FEW = "too few"
     REGRESSED = "regressed"
+    NOT_SENT = "no longer sent"
     IMPROVED = "improved"
     NOTHING_NEW = "nothing new"
 
@@ -38,6 +39,7 @@ VERDICTS: Final = {
     HistoryWord.BROKEN: Word.FAIL,
     HistoryWord.TOO_FEW: Word.INCONCLUSIVE,
     HistoryWord.REGRESSED: Word.FAIL,
+    HistoryWord.NOT_SENT: Word.INCONCLUSIVE,
     HistoryWord.IMPROVED: Word.PASS,
     HistoryWord.NOTHING_NEW: Word.PASS,
 }
@@ -71,6 +73,7 @@ def concluded_history(history: RunHistory) -> Concluded:
     cases = (
         Case(ENOUGH, few, "" if few is Word.PASS else f"{len(latest.runs)} of {FEWEST} on this machine", 0.0),
         Case(HELD, held, conclusion.reason if history.broken else "", 0.0),
+        *(Case(f"{name} is sent", Word.INCONCLUSIVE, "not by the latest run", 0.0) for name in latest.no_longer_sent),
         *(_case(history, row) for row in latest.rows if row.trend is not Trend.TOO_FEW),
     )
     of_rows = cases[2:]
@@ -95,6 +98,8 @@ def history_word(history: RunHistory) -> HistoryWord:
         return HistoryWord.TOO_FEW
     if history.latest_regressions:
         return HistoryWord.REGRESSED
+    if history.stretches[0].no_longer_sent:
+        return HistoryWord.NOT_SENT
     return HistoryWord.IMPROVED if history.latest_improvements else HistoryWord.NOTHING_NEW
 
 
@@ -110,6 +115,8 @@ def headline(history: RunHistory) -> str:
     if worse := history.latest_regressions:
         regressed = f"{counted(len(worse), 'row')} regressed within the last {RECENT} runs"
         return f"{regressed}, and {_have(len(worse))} not recovered."
+    if gone := stretch.no_longer_sent:
+        return f"The latest run didn't send {gone[0]}{_and_more(gone)}, which the runs before did."
     if apart := history.rows_apart:
         return f"The latest run alone is far worse in {counted(len(apart), 'row')}, like {_apart_text(apart[0])}."
     return _without_alarm(history, stretch)
@@ -138,6 +145,8 @@ def history_step(history: RunHistory) -> str:
         lacking = FEWEST - len(stretch.runs)
         return f"Make {counted(lacking, 'more run')} on this machine, or `loadproof compare` two releases."
     if not history.latest_regressions:
+        if stretch.no_longer_sent:
+            return "Check what the target answers to the request before it: users no longer get that far."
         if history.rows_apart:
             return "Make another run: if it is as far off, that is a change; if not, this run was odd."
         return "Nothing to do."
@@ -153,6 +162,10 @@ def _surest(rows: Sequence[RowHistory], since: int) -> tuple[RowHistory, Event]:
     """The regression since this run that is least likely to be noise."""
     regressions = [(row, event) for row in rows for event in row.events if event.trend is Trend.REGRESSED]
     return min(((row, event) for row, event in regressions if event.first >= since), key=lambda pair: pair[1].p)
+
+
+def _and_more(names: Sequence[str]) -> str:
+    return f" and {len(names) - 1} more" if len(names) > 1 else ""
 
 
 def _have(n: int) -> str:

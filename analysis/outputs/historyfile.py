@@ -92,9 +92,10 @@ class StretchJson(JsonModel):
 
 
 class HistoryJson(JsonModel):
-    """`word` is target gone, too few, regressed, improved or nothing new; `verdict` is its meaning for a gate.
+    """`word` is target gone, too few, regressed, no longer sent, improved or nothing new.
 
-    FAIL raises the alarm: something regressed recently and is still worse, or the target ended the latest run.
+    `verdict` is its meaning for a gate. FAIL raises the alarm: something regressed recently and is still worse, or the
+    target ended the latest run.
     """
 
     format: int

@@ -91,7 +91,7 @@ def comparison_of(baseline: Sequence[Path], candidate: Sequence[Path], *, margin
         raise type(unreadable[0])([problem for error in unreadable for problem in error.problems])
     problems = [problem for error in errors for problem in error.problems]
     if not was or not now:
-        raise InvalidRunError(problems)
+        raise InvalidRunError(problems or Problem("compare", "no runs on one side", "measure both sides"))
     left_out = [
         Finding.note(f"{problem.where} is left out: {problem.what} ({problem.got})", problem.remedy)
         for problem in problems

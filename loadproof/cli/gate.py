@@ -33,7 +33,7 @@ from loadproof.cli.console.options import (
     overrides,
 )
 from loadproof.cli.console.policy import Policy
-from loadproof.cli.gatebaseline import baseline_runs, beside_baseline, check_comparable, open_judgements
+from loadproof.cli.gatebaseline import baseline_runs, beside_baseline, check_comparable, open_judgements, uncompared
 from loadproof.cli.preparation.preparing import RunOptions, allowed_target, prepare_all
 from loadproof.cli.preparation.running import run_into, tell_ignored_settings
 from loadproof.errors import ExitCode, LoadproofError, OutputError
@@ -104,8 +104,11 @@ def gate(
         assignments *= runs or (RUNS_BESIDE_BASELINE if before else 1)
         directory = create_run_directory(out, "gate")
         gated, unwritten = _run_all(assignments, directory, stop_signal, policy, is_compared=bool(before))
-    if before and not stop_signal:
-        gated = beside_baseline(gated, before, directory)
+    if before:
+        if stop_signal:
+            gated += uncompared(before, stop_signal)
+        else:
+            gated = beside_baseline(gated, before, directory)
         unwritten = _write(directory, gated, lenient=policy.is_lenient)
     _show(gated, directory)
     raise typer.Exit(_told(gated, unwritten, directory, policy))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from loadproof.analysis.judge.judgement import Judgement
     from loadproof.analysis.outputs.ci.judged import Judged
     from loadproof.run.assignment import Assignment
+    from loadproof.run.processes.stopping import StopSignal
     from loadproof.scenario.scenario import Scenario
 
 
@@ -96,7 +97,7 @@ def beside_baseline(gated: Sequence[Judged], before: Mapping[str, Sequence[Path]
         try:
             comparison = _compared(paths, runs, out, name)
         except LoadproofError as error:
-            compared.append(_uncompared(name, error))
+            compared.append(Judged.of_error(_title(name), error))
             continue
         compared.append(comparison)
         for place in places:
@@ -116,11 +117,12 @@ def _compared(baseline: Sequence[Path], candidate: Sequence[Path], out: Path, na
     return Judged(_title(name), comparison=comparison)
 
 
-def _uncompared(name: str, error: LoadproofError) -> Judged:
+def uncompared(names: Iterable[str], stop_signal: StopSignal) -> list[Judged]:
+    """One entry for each scenario that isn't compared any more, because the gate was stopped."""
     from loadproof.analysis.outputs.ci.judged import Judged
 
-    trouble = "; ".join(map(str, error.problems)) or "no runs"
-    return Judged(_title(name), trouble=trouble, ended_as=error.exit_code)
+    trouble = f"not compared: the gate was {stop_signal.ending}"
+    return [Judged(_title(name), trouble=trouble, ended_as=stop_signal.exit_code) for name in names]
 
 
 def _title(name: str) -> str:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from loadproof.rundir.duel import Duel
+    from loadproof.scenario.scenario import Scenario
 
 
 def findings_of(duel: Duel, path: Path) -> Iterator[Finding]:
@@ -35,6 +36,13 @@ def findings_of(duel: Duel, path: Path) -> Iterator[Finding]:
         what = f"both sides are the same release, and {_alarms(duel.changed)}"
         yield Finding.note(what, "repeat it for a better estimate of the rate of false alarms on this machine")
     yield _of_equals(duel, path.parent)
+
+
+def unaudited(scenario: Scenario) -> Iterator[Finding]:
+    """A note if the scenario has audits: a duel compares what both sides measured, and audits aren't part of it."""
+    if audits := ", ".join(dict.fromkeys(scenario.audits)):
+        what = f"audits are not part of a duel ({audits})"
+        yield Finding.note(what, "`loadproof report` of its runs judges them", qualifies=True)
 
 
 def _alarms(changed: int) -> str:

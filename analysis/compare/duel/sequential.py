@@ -94,7 +94,12 @@ def _at(named: Sequence[ComparedRow], sides: Sides, count: int) -> dict[Row, Com
     """These rows as they were when each side had `count` runs."""
     first = (sides[0][:count], sides[1][:count])
     blocks = interleaved(*first)
-    return {row.row: replace(compared(row.row, row.metric, first, blocks), margin=row.margin) for row in named}
+    return {
+        row.row: replace(
+            compared(row.row, row.metric, first, blocks), margin=row.margin, should_be_high=row.should_be_high
+        )
+        for row in named
+    }
 
 
 def words_at(looks: Sequence[Mapping[Row, ComparedRow]], runs: tuple[int, ...]) -> dict[Row, ChangeWord]:

@@ -50,13 +50,13 @@ def conclude(
     policy: Policy,
 ) -> ExitCode:
     """Write and show the result, or the data so far if nothing was decided; returns the exit code."""
-    from loadproof.analysis.compare.duel.findings import findings_of
+    from loadproof.analysis.compare.duel.findings import findings_of, unaudited
 
     if duel.ending == "decided" and interim is not None:
         duel = duel.model_copy(update={"changed": interim.changed})
         write_duel(path, duel)
         found = findings_of(duel, path)
-        findings = (*found, *interim.comparison.findings)
+        findings = (*found, *interim.comparison.findings, *unaudited(interim.comparison.scenario))
         is_aa = duel.kind == "aa"
         comparison = replace(interim.comparison, findings=findings, of_equals=is_aa, looks=duel.looks)
         return _shown(comparison, path, policy)

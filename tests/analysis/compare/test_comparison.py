@@ -85,6 +85,23 @@ def test_fewer_good_answers_are_worse_although_the_number_falls():
         assert row_in(found, row).word is ChangeWord.REGRESSED
 
 
+@pytest.mark.parametrize(("was", "now", "word"), [(0.97, 0.0, "regressed"), (0.90, 0.97, "improved")])
+def test_the_threshold_says_which_way_is_better(was, now, word):
+    """A limiter that refuses less than it did is worse, although fewer refusals are usually better."""
+    sides = two_releases(plan=plan_of_releases("throttled_ratio > 50 %"))
+    row, steps = Row("balance", PHASE, "throttled_ratio"), (0.0, 0.001, 0.0, -0.001, 0.0)
+    refusing = [
+        [
+            replace(run, estimates={**run.estimates, row: ratio_estimate(round(6000 * abs(level + step)), 6000)})
+            for run, step in zip(runs, steps, strict=True)
+        ]
+        for runs, level in zip(sides, (was, now), strict=True)
+    ]
+    found = compare(*refusing)
+    assert row_in(found, row).word == word
+    assert found.word == "regressed" or word == "improved"
+
+
 def test_a_difference_within_the_margin_is_equivalent_however_certain():
     """The margin is the scenario's, or the caller's."""
     baseline, candidate = two_releases(6)

@@ -386,6 +386,38 @@ def test_every_output_says_whether_it_alarms(tmp_path, monkeypatch, values, brok
     assert all(line.startswith(f"::error title=synthetic%3A {verdict}::") for line in lines)
 
 
+def test_the_threshold_says_which_way_is_better(tmp_path):
+    """Refusals that come sooner than a threshold wants are no improvement."""
+    late = {"endpoint": "balance", "phase": "steady", "outcome": "throttled", "expect": "p(50) > 50 ms"}
+    plan, row = scenario(thresholds=[late, *GOODPUT]), Row("balance", "steady", "p(50) of throttled")
+    runs = tuple(
+        replace(
+            run,
+            manifest=run.manifest.model_copy(update={"scenario": plan}),
+            estimates={row: exact(1 / run.values[P95], 1000)},
+        )
+        for run in runs_with(tmp_path, series(slower_from=35))
+    )
+    assert row_of(RunHistory("synthetic", judged([("a machine", runs)], 0.05), ()), row).trend is Trend.REGRESSED
+
+
+@pytest.mark.parametrize(("gone", "is_told"), [(1, True), (10, True), (11, False), (0, False)])
+def test_a_request_that_is_no_longer_sent_is_no_pass(tmp_path, gone, is_told):
+    """The users of a locustfile don't get that far any more; its rows just end."""
+    runs = list(runs_with(tmp_path, series(n=30)))
+    for number in range(30 - gone, 30):
+        plan = runs[number].manifest.scenario
+        plan = plan.model_copy(update={"mix": {name: kind for name, kind in plan.mix.items() if name != "health"}})
+        runs[number] = replace(runs[number], manifest=runs[number].manifest.model_copy(update={"scenario": plan}))
+    history = RunHistory("synthetic", judged([("a machine", tuple(runs))], 0.05), ())
+    concluded = concluded_history(history)
+    assert concluded.word is (Word.INCONCLUSIVE if is_told else Word.PASS)
+    told = "The latest run didn't send health, which the runs before did."
+    assert (headline(history) == told) is is_told
+    assert ("users no longer get that far" in history_step(history)) is is_told
+    assert ("health is sent" in [case.name for case in concluded.cases]) is is_told
+
+
 @pytest.mark.slow
 def test_runs_that_are_no_measurement_are_left_out(directory, tmp_path):
     """It is only an error if there are no others."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import signal
 from itertools import count
 
 import pytest
@@ -98,6 +100,28 @@ def test_a_gate_decides_baseline_thresholds_by_several_runs(releases, tmp_path, 
     verdicts = [json.loads(path.read_text()) for path in directory.glob("*/verdict.json")]
     assert {verdict["thresholds"][0]["word"] for verdict in verdicts} == {word}
     assert all("(3 and 3 runs)" in verdict["thresholds"][0]["reason"] for verdict in verdicts)
+
+
+@pytest.mark.slow
+def test_a_gate_that_is_interrupted_while_it_judges_its_last_run_compares_nothing(releases, tmp_path, monkeypatch):
+    """It isn't green, and its files say what was not compared."""
+    file, last = releases(40)
+    judged, judge = count(1), gate.judging.judge_and_show
+
+    def interrupted(*given, **named):
+        found = judge(*given, **named)
+        if next(judged) == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        return found
+
+    monkeypatch.setattr(gate.judging, "judge_and_show", interrupted)
+    out = tmp_path / "out"
+    done = in_process("gate", file, "--runs", 3, "--baseline", last, "--out", out)
+    assert done.returncode == 130, done.stdout + done.stderr
+    (content,) = out.glob("*-gate/gate.json")
+    entries = json.loads(content.read_text())["scenarios"]
+    assert [entry["scenario"] for entry in entries] == ["synthetic"] * 3 + ["synthetic and its baseline"]
+    assert entries[-1]["reason"] == "not compared: the gate was interrupted"
 
 
 @pytest.mark.slow

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from loadproof.analysis.compare.duel.findings import findings_of
+from loadproof.analysis.compare.duel.findings import findings_of, unaudited
 from loadproof.analysis.word import Word
 from loadproof.rundir.duel import DuelRun, write_duel
+from simulation.rundirs import scenario
 from tests.planned import PLANNED
 
 
@@ -32,6 +33,14 @@ def test_a_decided_duel_reports_its_looks_and_unknown_false_alarm_rate(tmp_path)
     assert how == "6 runs of each side in ABBA blocks; looks after 4, 6 of each were fixed beforehand"
     assert next(findings_of(held(), tmp_path / "this one")).remedy == "it ended because all is well"
     assert "is not known yet" in rate
+
+
+def test_audits_are_said_to_be_no_part_of_a_duel():
+    """A note to be read with the result; without audits there is none."""
+    audited = scenario(thresholds=[{"audit": "ledger"}, {"expect": "goodput_ratio >= 99 %"}])
+    (finding,) = unaudited(audited)
+    assert (finding.word, finding.what) == (Word.PASS, "audits are not part of a duel (ledger)")
+    assert not [*unaudited(scenario())]
 
 
 def test_repeated_runs_and_a_quick_duel_are_reported(tmp_path):

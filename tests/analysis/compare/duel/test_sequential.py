@@ -9,8 +9,10 @@ import pytest
 
 from loadproof.analysis.compare.comparedrow import ChangeWord
 from loadproof.analysis.compare.duel.sequential import interim_result
+from loadproof.analysis.compare.replicates import Row
+from loadproof.analysis.estimates.estimate import ratio_estimate
 from loadproof.analysis.word import Word
-from simulation.releases import Noise, plan_of_releases, release
+from simulation.releases import PHASE, Noise, plan_of_releases, release
 
 RUNS = (4, 6, 8)
 
@@ -36,6 +38,16 @@ def test_a_much_slower_release_is_found_at_the_first_look():
     assert found.comparison.word is ChangeWord.REGRESSED
     assert words(found, named=False) == {None}
     assert found.changed == 1
+
+
+def test_the_threshold_says_which_way_is_better():
+    """A limiter that stopped refusing has regressed."""
+    row = Row("balance", PHASE, "throttled_ratio")
+    pair = [
+        [replace(run, estimates={**run.estimates, row: ratio_estimate(refused, 6000)}) for run in runs]
+        for runs, refused in zip(sides(4, plan=plan_of_releases("throttled_ratio > 50 %")), (5820, 0), strict=True)
+    ]
+    assert interim_result((pair[0], pair[1]), RUNS, 0).reason == "balance · steady · throttled_ratio regressed"
 
 
 @pytest.mark.slow

@@ -1,0 +1,57 @@
+"""Findings on a candidate that may be unfit to ship although nothing that both sides have in common got worse."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from loadproof.analysis.compare.comparedrow import estimates_in
+from loadproof.analysis.compare.replicates import row_of
+from loadproof.analysis.judge.finding import Finding
+from loadproof.analysis.word import Word
+
+if TYPE_CHECKING:
+    from loadproof.analysis.compare.replicates import Replicate
+    from loadproof.scenario.scenario import Scenario, Threshold
+
+
+def always_sent(runs: Sequence[Replicate]) -> list[str]:
+    """The requests that each of these runs sent, in order; a locustfile's users may send others from run to run."""
+    named = [run.manifest.scenario.endpoints for run in runs]
+    return [name for name in named[0] if all(name in names for names in named)] if named else []
+
+
+def lately_unsent(runs: Sequence[Replicate], recent: int) -> list[str]:
+    """The requests that the last runs, at most `recent`, didn't send, and each of as many runs before those did."""
+    last = {name: number for number, run in enumerate(runs) for name in run.manifest.scenario.endpoints}
+    return [
+        name
+        for name, number in last.items()
+        if 0 < len(runs) - 1 - number <= recent and name in always_sent(runs[: number + 1][-recent:])
+    ]
+
+
+def no_longer_sent(baseline: Sequence[Replicate], candidate: Sequence[Replicate]) -> Iterator[Finding]:
+    """A finding if no run of the candidate sent a request that each of the baseline's did: no data is never a pass."""
+    sent = {name for run in candidate for name in run.manifest.scenario.endpoints}
+    gone = [name for name in always_sent(baseline) if name not in sent]
+    if candidate and gone:
+        more = f" or {len(gone) - 1} more" if len(gone) > 1 else ""
+        what = f"no run of the candidate sent {gone[0]}{more}, which each of the baseline did"
+        yield Finding(Word.INCONCLUSIVE, what, "check what the candidate answers to the request before it")
+
+
+def violated(candidate: Sequence[Replicate], scenario: Scenario) -> Iterator[Finding]:
+    """A finding for each threshold that all of the candidate's runs violate: being like the baseline isn't enough."""
+    for threshold in scenario.thresholds:
+        expectation = threshold.expectation
+        is_own = not expectation.of_baseline and expectation.window_s is None
+        if is_own and expectation.metric.kind.beside_baseline and _is_violated(threshold, candidate, scenario):
+            what = f"each run of the candidate violates {threshold.expect} ({threshold.scope})"
+            remedy = "see `loadproof report` of one of them; fix the candidate, or correct the threshold"
+            yield Finding(Word.INCONCLUSIVE, what, remedy)
+
+
+def _is_violated(threshold: Threshold, runs: Sequence[Replicate], scenario: Scenario) -> bool:
+    estimates = estimates_in(runs, row_of(threshold, scenario))
+    return bool(estimates) and not any(threshold.expectation.holds(estimate.value) for estimate in estimates)
