@@ -10,7 +10,7 @@ from loadproof.analysis.estimates.scope import Scope, answers_of, rows_of, tally
 from loadproof.analysis.frames.cellsums import histogram
 from loadproof.analysis.judge.disturbances import disturbances, disturbed_phases
 from loadproof.analysis.judge.health import set_up, why_invalid
-from loadproof.analysis.judge.owncode import raised, sent_elsewhere
+from loadproof.analysis.judge.usercode import raised, sent_elsewhere
 from loadproof.analysis.word import Word
 from loadproof.histogram import MIDPOINT_US
 from loadproof.outcome import DROPPED, Outcome
