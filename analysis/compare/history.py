@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -132,7 +133,7 @@ class Stretch:
     def is_long_enough(self) -> bool:
         return len(self.runs) >= FEWEST
 
-    @property
+    @cached_property
     def no_longer_sent(self) -> tuple[str, ...]:
         """Requests that some of the latest runs, at most `RECENT`, didn't send any more."""
         return tuple(lately_unsent(self.runs, RECENT))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from loadproof.analysis.compare.comparedrow import estimates_in
 from loadproof.analysis.compare.replicates import row_of
@@ -15,19 +16,34 @@ if TYPE_CHECKING:
     from loadproof.scenario.scenario import Scenario, Threshold
 
 
+_OFTEN: Final = 10
+"""Requests in a run: of fewer, another run may have none by chance."""
+
+
 def always_sent(runs: Sequence[Replicate]) -> list[str]:
-    """The requests that each of these runs sent, in order; a locustfile's users may send others from run to run."""
-    named = [run.manifest.scenario.endpoints for run in runs]
-    return [name for name in named[0] if all(name in names for names in named)] if named else []
+    """The requests that each of these runs sent often, in order of their names."""
+    often = [_sent_often(run) for run in runs]
+    return sorted(frozenset.intersection(*often)) if often else []
+
+
+def _sent_often(run: Replicate) -> frozenset[str]:
+    most: Counter[str] = Counter()
+    for row, estimate in run.estimates.items():
+        # An error ratio's samples are all requests sent.
+        if row.metric == "error_ratio":
+            most[row.endpoint] = max(most[row.endpoint], estimate.n)
+    return frozenset(name for name in run.manifest.scenario.endpoints if most[name] >= _OFTEN)
 
 
 def lately_unsent(runs: Sequence[Replicate], recent: int) -> list[str]:
-    """The requests that the last runs, at most `recent`, didn't send, and each of as many runs before those did."""
+    """The requests that the last runs, at most `recent`, didn't send, and each of as many before those often did."""
     last = {name: number for number, run in enumerate(runs) for name in run.manifest.scenario.endpoints}
+    often = [_sent_often(run) for run in runs]
     return [
         name
         for name, number in last.items()
-        if 0 < len(runs) - 1 - number <= recent and name in always_sent(runs[: number + 1][-recent:])
+        if 0 < len(runs) - 1 - number <= recent
+        and all(name in names for names in often[max(0, number + 1 - recent) : number + 1])
     ]
 
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from loadproof.analysis.estimates.metrics import rows_read
-from loadproof.analysis.estimates.scope import Scope, answered_in_time, in_scope
+from loadproof.analysis.estimates.scope import Scope
 from loadproof.analysis.frames.cellsums import among
 from loadproof.analysis.frames.intervalcells import IntervalCells
-from loadproof.analysis.judge.windows import count_seconds, deciding_window
+from loadproof.analysis.judge.windows import count_seconds, deciding_window, is_by_arrival, without_beginnings
 from loadproof.analysis.word import Word
 from loadproof.outcome import SETUP
 from loadproof.rundir import files
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from loadproof.analysis.judge.windows import Window
     from loadproof.plan.phases import PhaseSpan
     from loadproof.scenario.scenario import Scenario, Threshold
     from loadproof.scenario.thresholds.expectation import Expectation
@@ -43,8 +42,6 @@ class _Watched:
     spans: Sequence[PhaseSpan]
     counted: NDArray[np.int64]
     """As `count_seconds` returns it."""
-    due: NDArray[np.int64]
-    """The same for answers counted where they arrive, by when they were due: a phase's first ones come later."""
 
 
 class AbortWatch:
@@ -59,8 +56,8 @@ class AbortWatch:
         self._watched = [
             _Watched(
                 threshold,
-                [span for span in spans if span.name in scenario.phases_of(threshold)],
-                *np.zeros((2, 3, self._seconds), dtype=np.int64),
+                _watched_spans(threshold, scenario, spans),
+                np.zeros((3, self._seconds), dtype=np.int64),
             )
             for threshold in scenario.thresholds
             if threshold.abort
@@ -73,30 +70,15 @@ class AbortWatch:
         rows = _of_the_plan(cells.frame())
         scenario = self._with_names(rows)
         for watched in self._watched:
-            self._count(watched, rows, Scope.of(watched.threshold, scenario))
-            if (window := self._violated(watched, now_s)) is not None:
+            expectation = watched.threshold.expectation
+            scope = Scope.of(watched.threshold, scenario)
+            new = rows_read(expectation.metric, rows, scope)
+            watched.counted += count_seconds(expectation, new, scope, seconds=self._seconds)
+            until_s = now_s - late_s(expectation, self._scenario) - _REPORTED_S
+            window = deciding_window(expectation, watched.spans, watched.counted, until_s=until_s)
+            if window is not None and window.word is Word.FAIL:
                 return f"{watched.threshold.scope}: {watched.threshold.expect} was violated {window.when}"
         return None
-
-    def _count(self, watched: _Watched, rows: pd.DataFrame, scope: Scope) -> None:
-        expectation = watched.threshold.expectation
-        new = rows_read(expectation.metric, rows, scope)
-        watched.counted += count_seconds(expectation, new, scope, seconds=self._seconds)
-        if _is_by_arrival(expectation):
-            due = answered_in_time(in_scope(rows, scope), self._scenario.deadline)
-            watched.due += count_seconds(expectation, due, scope, seconds=self._seconds)
-
-    def _violated(self, watched: _Watched, now_s: float) -> Window | None:
-        """The deciding window of those complete by now if it is violated, however its answers are counted."""
-        expectation, violated = watched.threshold.expectation, None
-        readings = [(watched.counted, late_s(expectation, self._scenario))]
-        if _is_by_arrival(expectation) and not expectation.wants_low:
-            readings.append((watched.due, self._scenario.deadline))
-        for counted, late in readings:
-            violated = deciding_window(expectation, watched.spans, counted, until_s=now_s - late - _REPORTED_S)
-            if violated is None or violated.word is not Word.FAIL:
-                return None
-        return violated
 
     def _with_names(self, rows: pd.DataFrame) -> Scenario:
         """The scenario with the requests that a locustfile has sent so far; any other as it is."""
@@ -106,6 +88,14 @@ class AbortWatch:
         return self._scenario.with_requests(self._sent)
 
 
+def _watched_spans(threshold: Threshold, scenario: Scenario, spans: Sequence[PhaseSpan]) -> list[PhaseSpan]:
+    """Where windows are watched: not where too few answers can have arrived yet."""
+    read = [span for span in spans if span.name in scenario.phases_of(threshold)]
+    if not is_by_arrival(threshold.expectation) or threshold.expectation.wants_low:
+        return read
+    return without_beginnings(read, scenario.deadline)
+
+
 def _of_the_plan(rows: pd.DataFrame) -> pd.DataFrame:
     """Without what was sent outside of the plan, and the times of users, whose names are no requests'."""
     return rows[~(among(rows["phase"], (SETUP,)) | among(rows["series"], USER_TIMES))]
@@ -113,13 +103,8 @@ def _of_the_plan(rows: pd.DataFrame) -> pd.DataFrame:
 
 def late_s(expectation: Expectation, scenario: Scenario) -> float:
     """How long after its end a window is complete, in s: until then answers to requests due in it still count."""
-    if _is_by_arrival(expectation):
+    if is_by_arrival(expectation):
         return 0.0
     if expectation.metric.kind.counted is GOOD:
         return scenario.deadline
     return scenario.timeouts.connect + scenario.timeouts.total
-
-
-def _is_by_arrival(expectation: Expectation) -> bool:
-    counted = expectation.metric.kind.counted
-    return counted is not None and counted.by_arrival

@@ -32,7 +32,7 @@ from loadproof.analysis.judge.judgement import (
     word_of,
 )
 from loadproof.analysis.judge.outage import outage_of
-from loadproof.analysis.judge.windows import judge_windows
+from loadproof.analysis.judge.windows import is_by_arrival, judge_windows, without_beginnings
 from loadproof.analysis.word import Word
 from loadproof.histogram import LOWER_US, UPPER_US, bucket_of
 from loadproof.plan.evidence import poisson_bounds, samples_needed
@@ -98,6 +98,12 @@ def _without_the_rest(judged: Judgement, run: Run, scope: Scope) -> Judgement:
     known = without_answers_to_come(run, expectation, scope)
     if known is None or judge_scope(judged.threshold, known, scope).word is Word.FAIL:
         return judged
+    if expectation.window_s is not None and is_by_arrival(expectation):
+        # Later than the deadline after its phase's start, a window has the answers to earlier requests instead.
+        spans = without_beginnings(run.phases, run.deadline_of(scope.endpoints))
+        late = replace(known, phases=tuple(spans), intervals=run.intervals, measured_s=run.measured_s)
+        if judge_scope(judged.threshold, late, scope).word is Word.FAIL:
+            return judged
     return _undecided(judged, "answers to its last requests were still on their way")
 
 

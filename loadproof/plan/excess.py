@@ -15,13 +15,15 @@ from loadproof.plan.shares import apportion
 from loadproof.scenario.target.limits import declared, limit_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from loadproof.plan.phases import PhaseSpan
     from loadproof.scenario.scenario import Scenario
     from loadproof.scenario.target.limits import DeclaredLimit, Written
+
+    _OfDraws = Callable[[Iterable[int]], int]
 
 _OFFSETS: Final = (0.0, 0.25, 0.5, 0.75, 0.999)
 """Fractions of their pace at which closed-model users start; these represent all of them."""
@@ -57,11 +59,13 @@ def exceeded_limits(
     seed: int,
     *,
     jitter_s: float = _JITTER_S,
+    of_draws: _OfDraws = max,
 ) -> list[ExceededLimit]:
     """The declared limits that a client of this plan would exceed, each with its busiest window.
 
     Each turn sends each of its kind's requests once. A single shared address, or a limit of all clients together, makes
-    all users one client. Without jitter, only limits that are exceeded even if each user sends exactly on time.
+    all users one client. Without jitter, only limits that are exceeded even if each user sends exactly on time; with
+    `min` of several draws of where users start, only those that are exceeded in each.
     """
     exceeded = []
     for endpoint, written in limits.items():
@@ -69,7 +73,7 @@ def exceeded_limits(
         plan = scenario.model_copy(update={"clients": "shared"}) if limit.key == "global" else scenario
         for period_s, most in _allowances(limit):
             longer_s = period_s + _more_s(plan, endpoint, period_s, jitter_s)
-            worst = _busiest_client(plan, endpoint, spans, longer_s, seed)
+            worst = _busiest_client(plan, endpoint, spans, longer_s, seed, of_draws)
             if worst > most:
                 exceeded.append(ExceededLimit(endpoint, _text_of(written, most), worst, period_s))
                 break
@@ -106,10 +110,12 @@ def _text_of(written: Written, most: int) -> str:
     return limit_text(written) + (f", with no more than {limit.size} at once" if most < limit.amount else "")
 
 
-def _busiest_client(plan: Scenario, endpoint: str, spans: Sequence[PhaseSpan], period_s: float, seed: int) -> int:
+def _busiest_client(
+    plan: Scenario, endpoint: str, spans: Sequence[PhaseSpan], period_s: float, seed: int, of_draws: _OfDraws
+) -> int:
     """The most of this request that a client sends in any window of `period_s`."""
     if plan.model == "closed" and plan.clients == "shared":
-        return _busiest_together(plan, endpoint, spans, period_s, seed)
+        return _busiest_together(plan, endpoint, spans, period_s, seed, of_draws)
     of_kinds = {kind: _busiest_of(kind, plan, spans, period_s, seed) for kind in plan.spenders_of(endpoint)}
     # In the closed model each client is of one kind; in the open model most are shared.
     together = [
@@ -162,11 +168,13 @@ def _busiest(times: NDArray[np.float64], period_s: float) -> int:
     return int((np.searchsorted(times, times + period_s, side="left") - np.arange(times.size)).max())
 
 
-def _busiest_together(plan: Scenario, endpoint: str, spans: Sequence[PhaseSpan], period_s: float, seed: int) -> int:
+def _busiest_together(
+    plan: Scenario, endpoint: str, spans: Sequence[PhaseSpan], period_s: float, seed: int, of_draws: _OfDraws
+) -> int:
     """The most of this request that all closed-model users send in any window of `period_s`.
 
-    Each starts at random within its pace, in each run at another point: the busiest of several such draws counts.
-    Sooner or later the busiest windows of different paces meet.
+    Each starts at random within its pace, in each run at another point: of several such draws, the busiest counts, or
+    the least busy. Sooner or later the busiest windows of different paces meet.
     """
     users = apportion(plan.client_total, {name: mix.share for name, mix in plan.mix.items()})
     at_pace: Counter[float] = Counter()
@@ -177,7 +185,9 @@ def _busiest_together(plan: Scenario, endpoint: str, spans: Sequence[PhaseSpan],
     def busiest(every_s: float, count: int) -> int:
         # In a whole pace each sends once, whatever the draw.
         draws = min(_MOST_DRAWS, max(1, _MOST_DRAWN // count)) if period_s < every_s else 1
-        return max(_busiest(_paced(spans, every_s, random.random(count), period_s), period_s) for _ in range(draws))
+        return of_draws(
+            _busiest(_paced(spans, every_s, random.random(count), period_s), period_s) for _ in range(draws)
+        )
 
     return sum(busiest(every_s, count) for every_s, count in at_pace.items())
 

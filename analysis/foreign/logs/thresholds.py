@@ -124,6 +124,8 @@ def _next_step(judgement: Judgement, threshold: FileThreshold, log: RequestLog) 
 class _Unread:
     rows: pd.DataFrame
     """The log's rows of requests that failed or were refused, without those that a ratio of some threshold counts."""
+    sent: pd.DataFrame
+    """Its rows of all requests."""
     endpoints: frozenset[str]
     """The endpoints whose errors no threshold counts, and therefore no line that was left out."""
 
@@ -135,22 +137,23 @@ class _Unread:
         lines = 0
         if with_lines and not self.endpoints.isdisjoint(scope.endpoints):
             lines = left_out_of(log, scope.endpoints, with_untimed=False, window_s=None).count
-        every = counted_in(with_untimed(log).intervals, SENT)
-        failed, sent = (int(in_scope(rows, scope)["count"].sum()) for rows in (self.rows, every))
-        return unread_text(failed, sent, unreadable=lines)
+        failed = int(in_scope(self.rows, scope)["count"].sum())
+        if not failed + lines:
+            return None
+        return unread_text(failed, int(in_scope(self.sent, scope)["count"].sum()), unreadable=lines)
 
 
 def _unread(thresholds: tuple[FileThreshold, ...], log: RequestLog) -> _Unread:
     endpoints = frozenset(log.written)
-    rows = counted_in(with_untimed(log).intervals, SENT)
-    rows = rows[~among(rows["outcome"], (Outcome.OK,))]
+    sent = counted_in(with_untimed(log).intervals, SENT)
+    rows = sent[~among(sent["outcome"], (Outcome.OK,))]
     for threshold in thresholds:
         kind = threshold.expectation.metric.kind
         if kind.is_ratio and kind.counted is not None and kind.counted.outcomes is not None:
             read = _scope(threshold, log).endpoints
             rows = rows[~(among(rows["endpoint"], read) & among(rows["outcome"], kind.counted.outcomes))]
             endpoints -= set(read if kind.counted.outcomes == ERRORS else ())
-    return _Unread(rows, endpoints)
+    return _Unread(rows, sent, endpoints)
 
 
 def _judge_threshold(threshold: FileThreshold, log: RequestLog, unread: _Unread) -> _Judged:

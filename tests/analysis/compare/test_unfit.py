@@ -11,6 +11,7 @@ from loadproof.analysis.compare.comparison import compare
 from loadproof.analysis.compare.conclusion import conclusion_of
 from loadproof.analysis.compare.duel.sequential import interim_result
 from loadproof.analysis.compare.replicates import Row
+from loadproof.analysis.compare.unfit import lately_unsent
 from loadproof.analysis.estimates.estimate import ratio_estimate
 from loadproof.analysis.word import Word
 from simulation.releases import PHASE, Noise, plan_of_releases, release
@@ -60,6 +61,16 @@ def test_a_request_that_is_sent_now_and_then_may_be_missing(sides):
     was, now = ([side[0], *without(side[1:], {"webhooks"})] for side in sides)
     for pair in ((was, without(sides[1], {"webhooks"})), (sides[0], now)):
         assert not [each for each in compare(*pair).findings if "no run of the candidate" in each.what]
+
+
+@pytest.mark.parametrize(("sent", "is_told"), [(2, False), (200, True)])
+def test_a_request_that_chance_alone_may_leave_out_is_not_missed(sides, sent, is_told):
+    """Two in each run of the baseline: none in the candidate's says nothing."""
+    rare = Row("webhooks", PHASE, "error_ratio")
+    was = [replace(run, estimates={**run.estimates, rare: ratio_estimate(0, sent)}) for run in sides[0]]
+    found = compare(was, without(sides[1], {"webhooks"})).findings
+    assert any("no run of the candidate" in each.what for each in found) is is_told
+    assert (lately_unsent([*was, *without(sides[1], {"webhooks"})[:1]], 6) == ["webhooks"]) is is_told
 
 
 @pytest.mark.parametrize(("was", "now"), [(0.6, 0.6), (1.0, 0.988), (0.5, 0.9)])

@@ -11,6 +11,7 @@ import pytest
 
 from loadproof.analysis.judge.abort import AbortWatch
 from loadproof.analysis.judge.health import findings_in
+from loadproof.analysis.judge.thresholds import judge_threshold
 from loadproof.analysis.word import Word
 from loadproof.plan.phases import plan_phases
 from loadproof.rundir import files
@@ -72,6 +73,19 @@ def test_a_healthy_run_with_slow_answers_goes_on(tmp_path):
     """Answers that take 2 s, well within their deadline, are missing from a window that has just ended."""
     plan = PLAN.model_copy(update={"deadline": 5.0, "all_thresholds": PLAN.thresholds[1:2]})
     assert not any(watched(tmp_path, response_s=2.0, plan=plan))
+
+
+def test_a_target_that_stands_still_within_its_deadline_ends_a_run_all_the_same(tmp_path):
+    """For 4 s of 5: in a window in mid-phase, the answers to earlier requests are no excuse."""
+    goals = [{"expect": "throughput >= 80 rps for 10 s", "abort": True}, {"expect": "goodput_ratio >= 50 %"}]
+    phases = [{"name": "steady", "duration": "60 s", "rate": "100 rps"}]
+    plan = open_scenario(phases=phases, mix={"balance": {"share": "100 %"}}, deadline="5 s", thresholds=goals)
+    at_s = np.arange(0, 60, 0.01)
+    took_s = np.where((at_s >= 30) & (at_s < 34), 34 - at_s, 0.05)
+    run = run_of(plan, at_s, took_s)
+    append_intervals(tmp_path / files.INTERVALS, run.intervals.to_numpy().tolist())
+    assert "was violated from 23 s to 33 s" in (AbortWatch(tmp_path, plan, plan_phases(plan)).broken(60) or "")
+    assert judge_threshold(plan.thresholds[0], run).word is Word.FAIL
 
 
 def test_answers_that_arrive_after_the_first_window_dont_end_a_run(tmp_path):

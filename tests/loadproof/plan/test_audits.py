@@ -67,3 +67,14 @@ def test_an_audit_of_a_backup_needs_an_operation_that_shows_payments():
     (problem,) = unshown(plan, Endpoints(transaction=None))
     assert "an audit of the backup, but no operation shows its payments" in str(problem)
     assert not list(unshown(plan, Endpoints()))
+
+
+@pytest.mark.parametrize(("amount", "is_sure"), [(1500, False), (600, True)])
+def test_a_bucket_that_only_some_runs_would_empty_cannot_be_audited(amount, is_sure):
+    """Where users start is chance: a promise that nothing tested would be inconclusive in most runs."""
+    phases = [{"name": "steady", "duration": "60 s", "users": 20}]
+    plan = scenario(phases=phases, mix={"balance": {"share": "100 %", "every": "1 s"}}, thresholds=AUDIT)
+    bucket = DeclaredLimit(amount=amount, period="1 min", algorithm="token-bucket", burst=5, key="global")
+    for seed in range(5):
+        found = list(unauditable(plan, plan_phases(plan), {"balance": bucket}, seed, where="x.yaml"))
+        assert (found == []) is is_sure
