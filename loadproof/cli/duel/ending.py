@@ -63,16 +63,22 @@ def conclude(
     code = _code_of(duel)
     say(f"{code.name}: {duel.reason or duel.ending}")
     if all(sides):
-        from loadproof.analysis.compare.comparison import compare
-
-        comparison = compare(*sides, family=())
-        comparison = replace(comparison, findings=(*findings_of(duel, path), *comparison.findings))
         try:
-            _shown(comparison, path, policy, ended_as=code)
+            _shown(_undecided(duel, path, sides), path, policy, ended_as=code)
         except LoadproofError as error:
             say(str(error))
     say(f"the results so far are kept; resume with: {resume_command(path)}")
     return code
+
+
+def _undecided(duel: Duel, path: Path, sides: tuple[list[Replicate], list[Replicate]]) -> Comparison:
+    """The data so far: only the duel's ending gives it a word, because nothing else is decided between looks."""
+    from loadproof.analysis.compare.comparison import compare
+    from loadproof.analysis.compare.duel.findings import findings_of, undeciding
+
+    comparison = compare(*sides, family=())
+    findings = (*findings_of(duel, path), *map(undeciding, comparison.findings))
+    return replace(comparison, judgements=(), findings=findings)
 
 
 def _shown(comparison: Comparison, path: Path, policy: Policy, *, ended_as: ExitCode | None = None) -> ExitCode:
