@@ -128,9 +128,11 @@ def capacity(
         tell_faults(target_file)
         directory = resume or create_run_directory(out, f"capacity-{assignment.scenario.name}")
         runs = TrialRuns(assignment, wanted, search, directory, stop_signal)
-        result = _searched(runs, search, directory)
+        with policy.telling_trouble(search.scenario):
+            result = _searched(runs, search, directory)
     ended_as = _ended_as(result, stop_signal)
-    code = _show(result, read_search(directory), read_trials(directory), directory, policy, ended_as)
+    with policy.telling_trouble(search.scenario):
+        code = _show(result, read_search(directory), read_trials(directory), directory, policy, ended_as)
     raise typer.Exit(code)
 
 

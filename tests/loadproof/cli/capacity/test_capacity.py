@@ -11,6 +11,7 @@ import yaml
 
 from loadproof.analysis.capacity.capacity import Found, capacity_of
 from loadproof.cli.capacity import capacity as command
+from loadproof.errors import Problem, TargetError
 from loadproof.plan.trials import goals_of, trial_of
 from loadproof.run.machine.environment import host
 from loadproof.rundir.manifest import write_manifest
@@ -186,6 +187,18 @@ def test_a_signal_only_decides_a_search_that_it_ended(scenario, tmp_path, monkey
     assert done.returncode == code, done.stdout + done.stderr
     (junit,) = (tmp_path / "out").glob("*/junit.xml")
     assert ("<error" in junit.read_text()) == (code != 0)
+
+
+def test_a_search_whose_target_is_down_is_annotated(scenario, tmp_path, monkeypatch):
+    """Nothing was measured, so there is no result to report."""
+
+    def searched(*_):
+        raise TargetError(Problem("http://x", "no HTTP answer", "start it"))
+
+    monkeypatch.setattr(command, "_searched", searched)
+    done = in_process("capacity", scenario(), "--out", tmp_path / "out", "--annotate", "github")
+    assert (done.returncode, done.stderr.count("no HTTP answer")) == (2, 1)
+    assert "::error title=searched%3A NOT MEASURED::http" in done.stdout
 
 
 def test_a_scenarios_own_phases_may_be_too_short_for_its_thresholds(scenario):

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 
 from loadproof.cli.console.policy import Policy
+from loadproof.cli.duel import ending as of_duel
 from loadproof.cli.duel.ending import conclude
-from loadproof.errors import ExitCode
+from loadproof.errors import ExitCode, OutputError, Problem
 from loadproof.rundir import files
 from loadproof.rundir.duel import Duel, DuelRun
 from simulation.releases import plan_of_releases, release
 from tests.planned import PLANNED
+from tests.servers import webhook
 
 
 def ended(ending: str, side: str = "candidate", runs: int = 3) -> Duel:
@@ -60,3 +62,36 @@ def test_runs_that_the_target_ended_are_a_note_between_looks(tmp_path, sides):
     content = json.loads((tmp_path / "compare.json").read_text())
     assert content["verdict"] == "INCONCLUSIVE"
     assert any(each["what"].startswith("the target ended 1 of 3 runs of the candidate") for each in content["findings"])
+
+
+@pytest.mark.parametrize(
+    ("ending", "side", "code", "word"),
+    [
+        ("died", "candidate", ExitCode.FAIL, "FAIL"),
+        ("died", "baseline", ExitCode.INVALID, "INVALID"),
+        ("interrupted", "candidate", ExitCode.INTERRUPTED, "INCONCLUSIVE"),
+    ],
+)
+def test_a_duel_that_ends_with_nothing_to_compare_is_told_all_the_same(tmp_path, capsys, ending, side, code, word):
+    """A candidate that dies in its first run must not only change the exit code."""
+    with webhook() as (url, bodies):
+        policy = Policy.of("fail", "github", [url])
+        assert conclude(tmp_path, ended(ending, side, runs=0), None, ([], []), policy) is code
+    (notice,) = map(json.loads, bodies)
+    assert (notice["word"], notice["exit_code"], notice["scenario"]) == (word, code, "quick")
+    assert f"::error title=quick%3A {word}::" in capsys.readouterr().out
+    junit = (tmp_path / files.JUNIT).read_text()
+    assert f'<{"failure" if word == "FAIL" else "error"} type="{word}"' in junit
+
+
+@pytest.mark.slow
+def test_a_duel_whose_comparison_cannot_be_written_is_told_all_the_same(tmp_path, capsys, monkeypatch, sides):
+    """With what is in the way."""
+
+    def full(*_):
+        raise OutputError(Problem("report.html", "can't be written", "free space"))
+
+    monkeypatch.setattr(of_duel, "write_comparison", full)
+    monkeypatch.setattr(of_duel, "write_whole", full)
+    assert conclude(tmp_path, ended("died"), None, sides, Policy.of("fail", "github", None)) is ExitCode.FAIL
+    assert "::error title=quick%3A FAIL::" in capsys.readouterr().out
