@@ -103,3 +103,16 @@ def serving(script: Script, host: str = "127.0.0.1") -> Iterator[str]:
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
         listener.close()
+
+
+@contextmanager
+def webhook(answer: bytes = b"HTTP/1.1 204 No Content\r\n\r\n"):
+    """A webhook's URL, and the bodies that it received."""
+    bodies: list[bytes] = []
+
+    def script(connection: socket.socket, _: int) -> None:
+        bodies.append(read_request(connection).partition(b"\r\n\r\n")[2])
+        connection.sendall(answer)
+
+    with serving(script) as url:
+        yield f"{url}/hooks/secret-path", bodies

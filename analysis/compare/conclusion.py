@@ -45,25 +45,24 @@ def conclusion_of(comparison: Comparison) -> Conclusion:
     reason, next_step = _PARTS[word](comparison)
     # A failed threshold that requires a difference between equals is not a false alarm.
     if comparison.of_equals and (word is not ChangeWord.REGRESSED or _rows_of(comparison, word)):
-        reason, next_step = _of_equals(word, reason, next_step)
+        reason, next_step = _of_equals(comparison, reason, next_step)
     is_broken = any(finding.word is Word.INVALID for finding in comparison.findings)
     return Conclusion(word, f"{sentence(reason)}.", next_step, Word.INVALID if is_broken else VERDICTS[word])
 
 
-def _of_equals(word: ChangeWord, reason: str, next_step: str) -> tuple[str, str]:
+def _of_equals(comparison: Comparison, reason: str, next_step: str) -> tuple[str, str]:
     """Reason and next step if both sides are the same release."""
-    match word:
-        case ChangeWord.REGRESSED | ChangeWord.IMPROVED:
-            verdict = "a false alarm: both sides are the same release"
-            return (
-                f"{verdict}; {reason}",
-                "Repeat it on a quieter machine: at most one duel of equals in fifty may do this.",
-            )
-        case ChangeWord.EQUIVALENT:
-            return f"no false alarm: {reason}, as expected of a single release", "Compare two releases here now."
-        case _:
-            verdict = "no false alarm: nothing is called changed, but it isn't shown to be equal either"
-            return f"{verdict}; {reason}", next_step
+    if comparison.word is ChangeWord.EQUIVALENT:
+        return f"no false alarm: {reason}, as expected of a single release", "Compare two releases here now."
+    again = "Repeat it on a quieter machine: at most one duel of equals in fifty may do this."
+    if comparison.word is not ChangeWord.INCONCLUSIVE:
+        return f"a false alarm: both sides are the same release; {reason}", again
+    if improved := _rows_of(comparison, ChangeWord.IMPROVED):
+        verdict = f"a false alarm: both sides are the same release; better: {_text(improved[0])}"
+        return f"{verdict}{_and_more(improved, 'improved')}; {reason}", again
+    equal = {row.word for row in comparison.deciding_rows} == {ChangeWord.EQUIVALENT}
+    but = "" if equal else ", but it isn't shown to be equal either"
+    return f"no false alarm: nothing is called changed{but}; {reason}", next_step
 
 
 def signed_text(difference: float, scale: Scale) -> str:

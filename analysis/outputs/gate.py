@@ -9,7 +9,6 @@ from rich.table import Table
 from rich.text import Text
 
 from loadproof.analysis.inert import markdown
-from loadproof.analysis.outputs.ci.judged import NOT_MEASURED
 from loadproof.analysis.outputs.ci.junit import junit_xml
 from loadproof.analysis.outputs.comparisontables import comparison_markdown
 from loadproof.analysis.outputs.tables import STYLES, summary_markdown
@@ -43,7 +42,7 @@ def gate_junit(gated: Sequence[Judged]) -> str:
         name = f"loadproof.{escaped(entry.scenario)}"
         suite = ElementTree.SubElement(suites, "testsuite", name=name, tests="1", failures="0", errors="1")
         case = ElementTree.SubElement(suite, "testcase", classname=name, name="measured")
-        ElementTree.SubElement(case, "error", type=NOT_MEASURED, message=escaped(entry.trouble))
+        ElementTree.SubElement(case, "error", type=entry.word, message=escaped(entry.trouble))
     ElementTree.indent(suites)
     return ElementTree.tostring(suites, encoding="unicode", xml_declaration=True) + "\n"
 

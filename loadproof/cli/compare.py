@@ -70,9 +70,10 @@ def compare(
 
     sides = _sides(runs or [], baseline or [], candidate or [])
     allowed = None if margin is None else _margin(margin)
-    comparison = comparison_of(*sides, margin=allowed)
-    directory = files.create_run_directory(out, f"compare-{comparison.scenario.name}")
-    write_comparison(comparison, directory)
+    with policy.telling_trouble("compare"):
+        comparison = comparison_of(*sides, margin=allowed)
+        directory = files.create_run_directory(out, f"compare-{comparison.scenario.name}")
+        write_comparison(comparison, directory)
     judged = Judged(comparison.scenario.name, comparison=comparison)
     policy.tell_all([judged], summary=directory / files.SUMMARY, report=directory / files.REPORT)
     raise typer.Exit(judged.exit_code(lenient=policy.is_lenient))

@@ -43,6 +43,8 @@ from loadproof.run.processes.stopping import StopSignal
 from loadproof.rundir.files import REPORT, SUMMARY, create_run_directory
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from loadproof.analysis.outputs.ci.judged import Judged
     from loadproof.run.assignment import Assignment
 
@@ -103,7 +105,7 @@ def gate(
         check_comparable(assignments, before)
         assignments *= runs or (RUNS_BESIDE_BASELINE if before else 1)
         directory = create_run_directory(out, "gate")
-        gated, unwritten = _run_all(assignments, directory, stop_signal, policy, is_compared=bool(before))
+        gated, unwritten = _run_all(assignments, directory, stop_signal, policy, before)
     if before:
         if stop_signal:
             gated += uncompared(before, stop_signal)
@@ -119,16 +121,16 @@ def _run_all(
     directory: Path,
     stop_signal: StopSignal,
     policy: Policy,
-    *,
-    is_compared: bool,
+    before: Mapping[str, Sequence[Path]],
 ) -> tuple[list[Judged], OutputError | None]:
     """The result of each, and the error if the gate's files could not be written."""
     gated: list[Judged] = []
     unwritten: OutputError | None = None
     for done, assignment in enumerate(assignments):
-        gated.append(_gated(assignment, directory, stop_signal, is_compared=is_compared))
+        gated.append(_gated(assignment, directory, stop_signal, is_compared=bool(before)))
         rest = [_unrun(left, stop_signal) for left in assignments[done + 1 :]]
-        # Whatever ends the gate, its files list the scenarios that did not run.
+        rest += uncompared(before, stop_signal)
+        # Whatever ends the gate, its files list what was not run or compared: they aren't green.
         unwritten = _write(directory, [*gated, *rest], lenient=policy.is_lenient)
     return gated, unwritten
 

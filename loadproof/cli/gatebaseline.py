@@ -118,11 +118,12 @@ def _compared(baseline: Sequence[Path], candidate: Sequence[Path], out: Path, na
 
 
 def uncompared(names: Iterable[str], stop_signal: StopSignal) -> list[Judged]:
-    """One entry for each scenario that isn't compared any more, because the gate was stopped."""
+    """One entry for each scenario that the gate has not compared yet, and won't compare after a stop signal."""
     from loadproof.analysis.outputs.ci.judged import Judged
 
-    trouble = f"not compared: the gate was {stop_signal.ending}"
-    return [Judged(_title(name), trouble=trouble, ended_as=stop_signal.exit_code) for name in names]
+    code = stop_signal.exit_code if stop_signal else ExitCode.NOTHING_MEASURED
+    trouble = f"not compared: the gate was {stop_signal.ending}" if stop_signal else "not compared yet"
+    return [Judged(_title(name), trouble=trouble, ended_as=code) for name in names]
 
 
 def _title(name: str) -> str:

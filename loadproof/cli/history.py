@@ -61,9 +61,10 @@ def history(
     from loadproof.analysis.outputs.historyfile import history_terminal
     from loadproof.analysis.report.history_page import history_files
 
-    past = history_of(paths, smallest=least)
-    written = files.create_run_directory(out, f"history-{past.scenario}")
-    files.write_all(history_files(past, written))
+    with policy.telling_trouble("history"):
+        past = history_of(paths, smallest=least)
+        written = files.create_run_directory(out, f"history-{past.scenario}")
+        files.write_all(history_files(past, written))
     console.print(history_terminal(past))
     judging.show_path(console, "report", written / files.REPORT)
     judged = Judged(past.scenario, result=concluded_history(past))

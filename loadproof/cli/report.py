@@ -52,8 +52,10 @@ def report(
     policy = Policy.of(inconclusive, annotate, notify)
     if source is not None and source.is_dir() and not judging.holds_csvs(source):
         _refuse_beside(source, thresholds=thresholds, out=out, baseline=baseline or [])
-        before = judging.load_baseline(baseline, read_manifest(source).scenario)
-        code = judging.judge_and_tell(source, before, console, policy)
+        scenario = read_manifest(source).scenario
+        before = judging.load_baseline(baseline, scenario)
+        with policy.telling_trouble(scenario.name):
+            code = judging.judge_and_tell(source, before, console, policy)
     elif baseline:
         raise InputError(Problem("--baseline", "is for run directories", "leave it out, or give a run directory"))
     elif source is not None:

@@ -48,7 +48,6 @@ from loadproof.cli.preparation.plainoptions import (
 )
 from loadproof.cli.preparation.preparing import RunOptions, allowed_target, prepare
 from loadproof.cli.preparation.running import run_into, show_dry_run, tell_ignored_settings
-from loadproof.errors import LoadproofError
 from loadproof.run.machine.extras import JUDGE, require
 from loadproof.run.machine.ports import LOOPBACK, check_free_ports
 from loadproof.run.processes.locust import CrewOptions
@@ -128,12 +127,9 @@ def run(
         before = judging.load_baseline(baseline, assignment.scenario)
         if dry_run:
             raise typer.Exit(_look_once(assignment))
-        try:
+        with policy.telling_trouble(assignment.scenario.name):
             run_directory, ended = run_into(out, assignment, stop_signal, target_wait_s=target_wait)
             code = judging.judge_and_tell(run_directory, before, console, policy, ended=ended)
-        except LoadproofError as error:
-            policy.tell_trouble(assignment.scenario.name, error)
-            raise
     raise typer.Exit(code)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from loadproof.analysis.compare.duel.falsealarms import false_alarms
@@ -36,6 +37,11 @@ def findings_of(duel: Duel, path: Path) -> Iterator[Finding]:
         what = f"both sides are the same release, and {_alarms(duel.changed)}"
         yield Finding.note(what, "repeat it for a better estimate of the rate of false alarms on this machine")
     yield _of_equals(duel, path.parent)
+
+
+def undeciding(finding: Finding) -> Finding:
+    """The finding between looks, where a difference between the sides is not a FAIL yet."""
+    return replace(finding, word=Word.PASS, qualifies=True) if finding.word is Word.FAIL else finding
 
 
 def unaudited(scenario: Scenario) -> Iterator[Finding]:

@@ -9,12 +9,14 @@ from loadproof.analysis.compare.conclusion import VERDICTS, conclusion_of, inter
 from loadproof.analysis.outputs.ci.concluded import Concluded
 from loadproof.analysis.outputs.ci.junit import TRUSTED, Case
 from loadproof.analysis.word import Word, strongest
+from loadproof.units import sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from loadproof.analysis.compare.comparedrow import ComparedRow
     from loadproof.analysis.compare.comparison import Comparison
+    from loadproof.analysis.judge.finding import Finding
 
 NOTHING_ELSE: Final = "nothing else regressed"
 
@@ -26,6 +28,13 @@ def concluded_comparison(comparison: Comparison) -> Concluded:
     annotated = cases if any(row.word for row in comparison.rows) else ()
     parts = comparison.scenario.name, conclusion.verdict, conclusion.reason, conclusion.next_step
     return Concluded("compare", *parts, cases, annotated)
+
+
+def concluded_ending(scenario: str, ending: Finding) -> Concluded:
+    """A duel that ended before it had anything to compare, from the finding on its ending."""
+    case = Case(TRUSTED, ending.word, f"{ending.what}; {ending.remedy}", 0.0)
+    reason, next_step = f"{sentence(ending.what)}.", f"{sentence(ending.remedy)}."
+    return Concluded("compare", scenario, ending.word, reason, next_step, (case,), ())
 
 
 def _cases(comparison: Comparison) -> Iterator[Case]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from loadproof.errors import LoadproofError
 
 NOT_MEASURED: Final = "NOT MEASURED"
+_WORDS: Final = {code: word for word, code in EXIT_CODES.items()}
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,10 @@ class Judged:
 
     @property
     def verdict_word(self) -> Word | None:
-        return self.decided.word if self.decided else None
+        """The verdict's, or without one that of the exit code; None if nothing was measured."""
+        if self.decided:
+            return self.decided.word
+        return None if self.ended_as is None else _WORDS.get(self.ended_as)
 
     @property
     def word(self) -> str:
@@ -81,7 +85,7 @@ class Judged:
         if self.concluded is not None:
             yield from self.concluded.annotations(lenient=lenient)
         elif self.verdict is None:
-            yield workflow_command("error", f"{self.scenario}: {NOT_MEASURED}", self.trouble)
+            yield workflow_command("error", f"{self.scenario}: {self.word}", self.trouble)
         else:
             for word, message in _messages(self.verdict):
                 if word is not Word.PASS:

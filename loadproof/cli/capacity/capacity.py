@@ -128,10 +128,19 @@ def capacity(
         tell_faults(target_file)
         directory = resume or create_run_directory(out, f"capacity-{assignment.scenario.name}")
         runs = TrialRuns(assignment, wanted, search, directory, stop_signal)
-        result = _searched(runs, search, directory)
-    ended_as = stop_signal.exit_code if stop_signal else None
-    code = _show(result, read_search(directory), read_trials(directory), directory, policy, ended_as)
+        with policy.telling_trouble(search.scenario):
+            result = _searched(runs, search, directory)
+    ended_as = _ended_as(result, stop_signal)
+    with policy.telling_trouble(search.scenario):
+        code = _show(result, read_search(directory), read_trials(directory), directory, policy, ended_as)
     raise typer.Exit(code)
+
+
+def _ended_as(result: Capacity, stop_signal: StopSignal) -> ExitCode | None:
+    """The signal's exit code if it ended the search; None if the result was complete when it came."""
+    from loadproof.analysis.capacity.capacity import Found
+
+    return stop_signal.exit_code if stop_signal and result.found is Found.UNFINISHED else None
 
 
 def _searched(runs: TrialRuns, search: Search, directory: Path) -> Capacity:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from loadproof.cli.console.terminal import note
-from loadproof.errors import Problem
+from loadproof.errors import LoadproofError, Problem
 from loadproof.run.notifications import Channel, channels_of, tell
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from loadproof.analysis.outputs.ci.judged import Judged
-    from loadproof.errors import LoadproofError
 
 
 @dataclass(frozen=True)
@@ -59,12 +59,17 @@ class Policy:
         for problem in problems:
             note(problem)
 
-    def tell_trouble(self, name: str, error: LoadproofError) -> None:
-        """Report that nothing could be measured."""
-        if self.channels:
-            from loadproof.analysis.outputs.ci.judged import Judged
+    @contextmanager
+    def telling_trouble(self, name: str) -> Iterator[None]:
+        """Report an expected error in the body of this context, which leaves no verdict, before it ends the program."""
+        try:
+            yield
+        except LoadproofError as error:
+            if self.annotate or self.channels:
+                from loadproof.analysis.outputs.ci.judged import Judged
 
-            self.tell_all([Judged.of_error(name, error)], summary=None, report=None)
+                self.tell_all([Judged.of_error(name, error)], summary=None, report=None)
+            raise
 
     def tell_ci(self, judged: Sequence[Judged], summary: Path | None) -> None:
         """Report each threshold that did not pass, and write the summary for the workflow's page."""

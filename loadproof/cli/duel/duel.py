@@ -135,8 +135,11 @@ def duel(
         path = resume or _begun(out, planned)
         referee = DuelReferee(path, assignments, stop_signal, wait_s=target_wait)
         show_plan(path, planned, assignments["baseline"].scenario)
-        ended = _fought(path, planned, referee, stop_signal)
-    raise typer.Exit(conclude(path, ended, referee.interim, referee.sides(ended), policy))
+        with policy.telling_trouble(planned.scenario):
+            ended = _fought(path, planned, referee, stop_signal)
+    with policy.telling_trouble(planned.scenario):
+        code = conclude(path, ended, referee.interim, referee.sides(ended), policy)
+    raise typer.Exit(code)
 
 
 def _fought(path: Path, planned: Duel, referee: DuelReferee, stop_signal: StopSignal) -> Duel:

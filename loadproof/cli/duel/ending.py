@@ -9,9 +9,9 @@ from rich.text import Text
 
 from loadproof.cli.compare import write_comparison
 from loadproof.cli.console.options import console
-from loadproof.errors import ExitCode, LoadproofError, escaped
+from loadproof.errors import ExitCode, LoadproofError, OutputError, escaped
 from loadproof.rundir.duel import resume_command, write_duel
-from loadproof.rundir.files import REPORT, SUMMARY
+from loadproof.rundir.files import JUNIT, REPORT, SUMMARY, write_whole
 from loadproof.units import format_duration
 
 if TYPE_CHECKING:
@@ -62,17 +62,46 @@ def conclude(
         return _shown(comparison, path, policy)
     code = _code_of(duel)
     say(f"{code.name}: {duel.reason or duel.ending}")
-    if all(sides):
-        from loadproof.analysis.compare.comparison import compare
-
-        comparison = compare(*sides, family=())
-        comparison = replace(comparison, findings=(*findings_of(duel, path), *comparison.findings))
-        try:
-            _shown(comparison, path, policy, ended_as=code)
-        except LoadproofError as error:
-            say(str(error))
+    if not _told_so_far(duel, path, sides, policy):
+        _tell_ending(duel, path, policy)
     say(f"the results so far are kept; resume with: {resume_command(path)}")
     return code
+
+
+def _told_so_far(duel: Duel, path: Path, sides: tuple[list[Replicate], list[Replicate]], policy: Policy) -> bool:
+    """Write, show and tell the data so far; false if a side has none, or they can't be written."""
+    if not all(sides):
+        return False
+    try:
+        _shown(_undecided(duel, path, sides), path, policy, ended_as=_code_of(duel))
+    except LoadproofError as error:
+        say(str(error))
+        return False
+    return True
+
+
+def _tell_ending(duel: Duel, path: Path, policy: Policy) -> None:
+    """Tell how the duel ended, where there is no comparison that says so."""
+    from loadproof.analysis.compare.duel.findings import findings_of
+    from loadproof.analysis.outputs.ci.comparisonresults import concluded_ending
+    from loadproof.analysis.outputs.ci.judged import Judged
+
+    result = concluded_ending(duel.scenario, next(findings_of(duel, path)))
+    try:
+        write_whole(path / JUNIT, result.junit)
+    except OutputError as error:
+        say(str(error))
+    policy.tell_all([Judged(duel.scenario, result=result, ended_as=_code_of(duel))], summary=None, report=path)
+
+
+def _undecided(duel: Duel, path: Path, sides: tuple[list[Replicate], list[Replicate]]) -> Comparison:
+    """The data so far: only the duel's ending gives it a word, because nothing else is decided between looks."""
+    from loadproof.analysis.compare.comparison import compare
+    from loadproof.analysis.compare.duel.findings import findings_of, undeciding
+
+    comparison = compare(*sides, family=())
+    findings = (*findings_of(duel, path), *map(undeciding, comparison.findings))
+    return replace(comparison, judgements=(), findings=findings)
 
 
 def _shown(comparison: Comparison, path: Path, policy: Policy, *, ended_as: ExitCode | None = None) -> ExitCode:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from loadproof.analysis.compare.comparedrow import ChangeWord
 from loadproof.analysis.compare.comparison import compare
 from loadproof.analysis.compare.conclusion import conclusion_of, signed_text
 from loadproof.analysis.compare.duel.findings import findings_of
@@ -130,6 +131,30 @@ def test_whatever_changed_between_equals_is_called_a_false_alarm(sides):
     assert "baseline of the next release" not in equal.next_step
     thin = conclusion_of(replace(compare(sides[0][:1], sides[1][:1]), of_equals=True))
     assert thin.reason.startswith("No false alarm: nothing is called changed, but it isn't shown to be equal either")
+
+
+def test_equals_that_violate_a_threshold_are_still_equal(sides):
+    """Everything that a threshold names is equivalent; the release is not fit to ship all the same."""
+    plan = plan_of_releases("p(95) < 1 ms")
+    violating = [
+        [replace(run, manifest=run.manifest.model_copy(update={"scenario": plan})) for run in side] for side in sides
+    ]
+    found = conclusion_of(replace(compare(*violating), of_equals=True))
+    assert found.verdict is Word.INCONCLUSIVE
+    told = "No false alarm: nothing is called changed; each run of the candidate violates p(95) < 1 ms"
+    assert found.reason.startswith(told)
+
+
+def test_a_row_that_beat_itself_is_a_false_alarm_whatever_is_undecided(sides):
+    """It counts as one, so it isn't said that nothing changed."""
+    faster = compare(sides[0], with_row(sides[1], slower(0.5)))
+    rows = [
+        replace(row, word=ChangeWord.INCONCLUSIVE) if row.is_named and row.row != P95 else row for row in faster.rows
+    ]
+    found = conclusion_of(replace(faster, rows=tuple(rows), of_equals=True))
+    assert found.verdict is Word.INCONCLUSIVE
+    assert found.reason.startswith("A false alarm: both sides are the same release; better: p(95) of balance")
+    assert found.next_step.startswith("Repeat it on a quieter machine")
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from loadproof.rundir.manifest import read_manifest, write_manifest
 from simulation.rundirs import scenario, write_run
 from tests.commands import in_process
 from tests.loadproof.cli.refusals import refused
+from tests.servers import webhook
 
 pytestmark = pytest.mark.slow
 
@@ -61,6 +62,18 @@ def test_directories_of_runs_are_compared_and_inconclusive_may_pass(runs, tmp_pa
     assert in_process("compare", *arguments, "--inconclusive", "pass").returncode == 0
     done = in_process("compare", "--baseline", late, "--candidate", runs / "v2", "--out", tmp_path)
     assert (done.returncode, "the run is INVALID" in done.stderr) == (4, True)
+
+
+def test_a_side_without_a_valid_run_is_told(runs, tmp_path):
+    """To the CI system and to others: exit code 4 must not be all that anybody learns."""
+    late = write_run(runs / "late, too", plan=PLAN, lag_ms=60)
+    with webhook() as (url, bodies):
+        options = ("--out", tmp_path, "--annotate", "github", "--notify", url)
+        done = in_process("compare", "--baseline", runs / "v1", "--candidate", late, *options)
+    assert done.returncode == 4
+    assert "::error title=compare%3A INVALID::" in done.stdout
+    (notice,) = map(json.loads, bodies)
+    assert (notice["word"], notice["exit_code"], "the run is INVALID" in notice["reason"]) == ("INVALID", 4, True)
 
 
 def test_runs_that_cannot_be_compared_are_refused_without_leaving_files(runs, tmp_path):

@@ -15,9 +15,11 @@ from rich.console import Console
 from loadproof.analysis.frames.run import load_run
 from loadproof.analysis.judge.judgement import Wanting
 from loadproof.analysis.judge.verdict import deciding_reason, verdict_on_run
+from loadproof.analysis.outputs import gatefile
 from loadproof.analysis.outputs.ci.judged import Judged
-from loadproof.cli import gate
+from loadproof.cli import gate, gatebaseline
 from loadproof.cli.gatebaseline import open_judgements
+from loadproof.errors import OutputError, Problem
 from loadproof.run.machine import environment
 from loadproof.rundir import files
 from loadproof.rundir.manifest import read_manifest, write_manifest
@@ -122,6 +124,50 @@ def test_a_gate_that_is_interrupted_while_it_judges_its_last_run_compares_nothin
     entries = json.loads(content.read_text())["scenarios"]
     assert [entry["scenario"] for entry in entries] == ["synthetic"] * 3 + ["synthetic and its baseline"]
     assert entries[-1]["reason"] == "not compared: the gate was interrupted"
+
+
+def _out_of_space(monkeypatch):
+    """The comparison's report fills the disk."""
+    compare = gatebaseline.write_comparison
+
+    def filling(comparison, directory):
+        compare(comparison, directory)
+        monkeypatch.setattr(gatefile.files, "write_all", full)
+
+    def full(*_):
+        raise OutputError(Problem("gate.json", "can't be written", "free space"))
+
+    return filling
+
+
+def _broken(*_):
+    raise RuntimeError("a bug")
+
+
+def _cut(*_):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("ends", "code"),
+    [(_out_of_space, 4), (lambda _: _broken, 70), (lambda _: _cut, 130)],
+    ids=["disk", "bug", "Ctrl-C"],
+)
+def test_a_gate_that_ends_before_its_comparison_is_written_is_not_green_in_its_files(
+    releases, tmp_path, monkeypatch, ends, code
+):
+    """They say what was not compared, and have another exit code than 0."""
+    file, last = releases(40)
+    monkeypatch.setattr(gatebaseline, "write_comparison", ends(monkeypatch))
+    out = tmp_path / "out"
+    done = in_process("gate", file, "--runs", 3, "--baseline", last, "--out", out)
+    assert done.returncode == code, done.stdout + done.stderr
+    (path,) = out.glob("*-gate")
+    content = json.loads((path / "gate.json").read_text())
+    assert (content["exit_code"], content["scenarios"][-1]["reason"]) == (2, "not compared yet")
+    assert "not compared yet" in (path / files.SUMMARY).read_text()
+    assert 'message="not compared yet"' in (path / files.JUNIT).read_text()
 
 
 @pytest.mark.slow

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import socket
 import sys
-from contextlib import contextmanager
 
 import pytest
 
@@ -16,22 +14,9 @@ from loadproof.run.processes.locust import CrewOptions
 from simulation.rundirs import write_run
 from tests.commands import ROOT, in_process, scenario_file
 from tests.loadproof.cli.refusals import refused
-from tests.servers import read_request, serving
+from tests.servers import webhook
 
 CSVS = ROOT / "tests/captures/2.2.3"
-
-
-@contextmanager
-def webhook(answer: bytes = b"HTTP/1.1 204 No Content\r\n\r\n"):
-    """A webhook's URL, and the bodies that it received."""
-    bodies: list[bytes] = []
-
-    def script(connection: socket.socket, _: int) -> None:
-        bodies.append(read_request(connection).partition(b"\r\n\r\n")[2])
-        connection.sendall(answer)
-
-    with serving(script) as url:
-        yield f"{url}/hooks/secret-path", bodies
 
 
 @pytest.mark.slow
@@ -88,6 +73,38 @@ def test_a_run_that_could_not_be_measured_is_notified_too(tmp_path):
     (notice,) = map(json.loads, bodies)
     assert (notice["word"], notice["exit_code"], notice["scenario"]) == ("NOT MEASURED", 2, "quick")
     assert "no HTTP answer" in notice["reason"]
+
+
+@pytest.mark.slow
+@pytest.mark.process
+@pytest.mark.parametrize("command", ["run", "duel"])
+def test_what_could_not_be_measured_is_annotated_and_notified(tmp_path, command):
+    """The target is down: each channel says so, with or without the other."""
+    down = "http://127.0.0.1:1"
+    scenario, options = scenario_file(tmp_path), ["--out", tmp_path / "reports", "--annotate", "github"]
+    if command == "duel":
+        options += ["--baseline", down, "--aa", "--target-wait", 1]
+    with webhook() as (url, bodies):
+        done = in_process(command, scenario, *options, TARGET_URL=down)
+        assert (done.returncode, bodies) == (2, []), done.stderr
+        assert "NOT MEASURED::" in done.stdout
+        in_process(command, scenario, *options, "--notify", url, TARGET_URL=down)
+    (notice,) = map(json.loads, bodies)
+    assert (notice["word"], notice["exit_code"]) == ("NOT MEASURED", 2)
+    assert "no HTTP answer" in notice["reason"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["report", "history"])
+def test_a_report_that_could_not_be_written_is_told(tmp_path, command):
+    """There is no verdict then."""
+    run = write_run(tmp_path / "runs" / "run")
+    (run / "report.html").mkdir()
+    arguments = {"report": [run], "history": [run.parent, "--out", run / "manifest.json"]}[command]
+    with webhook() as (url, bodies):
+        done = in_process(command, *arguments, "--annotate", "github", "--notify", url)
+    assert (done.returncode, "NOT MEASURED::" in done.stdout) == (2, True), done.stdout + done.stderr
+    assert ["can't be written" in json.loads(body)["reason"] for body in bodies] == [True]
 
 
 @pytest.mark.slow

@@ -11,7 +11,9 @@ from loadproof.analysis.frames.run import load_run
 from loadproof.analysis.judge.verdict import verdict_on_run
 from loadproof.analysis.outputs.ci.judged import Judged
 from loadproof.analysis.outputs.ci.notice import LONGEST_TEXT, notice_json, notice_text
-from loadproof.errors import ExitCode
+from loadproof.analysis.outputs.gate import gate_junit
+from loadproof.analysis.outputs.gatefile import gate_json
+from loadproof.errors import ExitCode, InvalidRunError, Problem
 from loadproof.outcome import Outcome
 from simulation.rundirs import outcomes, scenario, write_run
 
@@ -81,6 +83,20 @@ def test_a_scenario_that_was_not_measured_is_reported_as_such(passed):
     alone = told(DOWN, report=None)
     assert (alone["word"], alone["reason"], alone["target"]) == ("NOT MEASURED", DOWN.trouble, None)
     assert alone["report"] is None
+
+
+def test_a_measurement_that_has_no_verdict_has_the_word_of_its_exit_code(passed):
+    """Everywhere: memory ran out while a complete run was judged, for example."""
+    lost = Judged.of_error("lost", InvalidRunError(Problem("reports/run", "out of memory", "judge it again")))
+    alone = told(lost)
+    assert (alone["word"], alone["exit_code"], alone["reason"]) == ("INVALID", 4, lost.trouble)
+    assert told(passed, lost, is_gate=True)["word"] == "INVALID"
+    assert notice_text([lost], None, is_gate=False, lenient=False).startswith("🚫 lost: INVALID\n")
+    gated = json.loads(gate_json([passed, lost], lenient=False))
+    assert (gated["exit_code"], gated["scenarios"][1]["verdict"]) == (4, "INVALID")
+    assert 'type="INVALID"' in gate_junit([lost])
+    (annotation,) = lost.annotations(lenient=False)
+    assert annotation.startswith("::error title=lost%3A INVALID::reports/run")
 
 
 def test_csvs_have_a_word_and_no_counts(failed):

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 
 import pytest
 import yaml
 
+from loadproof.analysis.capacity.capacity import Found, capacity_of
+from loadproof.cli.capacity import capacity as command
+from loadproof.errors import Problem, TargetError
 from loadproof.plan.trials import goals_of, trial_of
 from loadproof.run.machine.environment import host
 from loadproof.rundir.manifest import write_manifest
@@ -14,6 +19,9 @@ from loadproof.rundir.trials import RUNS, append_trial, write_search
 from loadproof.scenario.loading import load_scenario
 from simulation.rundirs import manifest
 from simulation.trials import search_for, trial
+from tests.analysis.capacity.searched import FOUND
+from tests.analysis.capacity.searched import search as two_goals
+from tests.commands import in_process
 from tests.loadproof.cli.refusals import refused
 
 # In one process, so that the inspection of the locustfiles, which takes a second, is shared.
@@ -160,6 +168,37 @@ def test_a_search_is_only_resumed_for_the_same_measurement(scenario, tmp_path):
     text = refused("capacity", scenario(), *options, "--target", target)
     told = "none of its trials' runs can be read, so what was measured is unknown; restore trials/, or start over"
     assert told in text
+
+
+@pytest.mark.parametrize(("found", "code"), [(Found.FOUND, 0), (Found.UNFINISHED, 130)])
+def test_a_signal_only_decides_a_search_that_it_ended(scenario, tmp_path, monkeypatch, found, code):
+    """While the last trial is read, it comes too late: exit code and files agree."""
+
+    def searched(_, search, directory):
+        write_search(directory, two_goals())
+        for each in FOUND:
+            append_trial(directory, each)
+        os.kill(os.getpid(), signal.SIGINT)
+        early = (found, "the search was interrupted") if found is Found.UNFINISHED else None
+        return capacity_of(two_goals(), FOUND, early)
+
+    monkeypatch.setattr(command, "_searched", searched)
+    done = in_process("capacity", scenario(), "--out", tmp_path / "out")
+    assert done.returncode == code, done.stdout + done.stderr
+    (junit,) = (tmp_path / "out").glob("*/junit.xml")
+    assert ("<error" in junit.read_text()) == (code != 0)
+
+
+def test_a_search_whose_target_is_down_is_annotated(scenario, tmp_path, monkeypatch):
+    """Nothing was measured, so there is no result to report."""
+
+    def searched(*_):
+        raise TargetError(Problem("http://x", "no HTTP answer", "start it"))
+
+    monkeypatch.setattr(command, "_searched", searched)
+    done = in_process("capacity", scenario(), "--out", tmp_path / "out", "--annotate", "github")
+    assert (done.returncode, done.stderr.count("no HTTP answer")) == (2, 1)
+    assert "::error title=searched%3A NOT MEASURED::http" in done.stdout
 
 
 def test_a_scenarios_own_phases_may_be_too_short_for_its_thresholds(scenario):
