@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
-from loadproof.analysis.estimates.estimate import ratio_estimate
+from loadproof.analysis.estimates.estimate import quantile_estimates, ratio_estimate
+from loadproof.analysis.estimates.metrics import QUANTILES
 from loadproof.analysis.estimates.misses import misses_of
-from loadproof.analysis.estimates.scope import Scope
+from loadproof.analysis.estimates.scope import Scope, rows_of
 from loadproof.analysis.estimates.summary import summary
+from loadproof.analysis.frames.cellsums import histogram
 from loadproof.analysis.judge.finding import RESTORE_RUN
 from loadproof.analysis.judge.judgement import TOO_CLOSE, Compliance, Judgement, Wanting
 from loadproof.analysis.judge.outage import outage_of
@@ -28,6 +30,8 @@ _PARTS: Final = {
     "drift": "the drift in the report, and check what keeps growing: leaks, tables, logs",
 }
 """Parts of the report, for metrics that don't belong to a single phase and endpoint."""
+_QUANTILE_OF: Final = {"max": 1.0}
+"""By the name of a metric without a quantile of its own."""
 
 
 def next_step(deciding: list[tuple[Threshold, Judgement]], run: Run) -> str:
@@ -107,6 +111,7 @@ def outage_step(judgement: Judgement, traffic: Traffic, scope: Scope) -> str | N
 def _worst_place(threshold: Threshold, run: Run, window_s: tuple[int, int] | None) -> str:
     """The phase and endpoint with most failures among those that a threshold reads, or the slowest if none failed.
 
+    For a threshold on times the slowest, because it doesn't read failures.
     Within the deciding window, if windows were judged.
     """
     scope = Scope.of(threshold, run.manifest.scenario)
@@ -121,16 +126,47 @@ def _worst_place(threshold: Threshold, run: Run, window_s: tuple[int, int] | Non
     if not rows:
         # Only a locustfile's requests are unknown beforehand.
         return f"why {' + '.join(scope.endpoints) or 'a request'} was never sent"
-    worst = max(rows, key=badness)
-    place = f"{worst.endpoint} in {worst.phase.name}{when}"
-    wrong = {outcome: count for outcome, count in worst.tally.outcomes.items() if outcome is not Outcome.OK}
-    p95 = worst.response[0.95]
+    if threshold.expectation.metric.kind.reads_times and (slowest := _slowest(rows, threshold, read)):
+        row, what = slowest
+    else:
+        row = max(rows, key=badness)
+        what = _worst_of(row)
+    return f"{row.endpoint} in {row.phase.name}{when}{what}"
+
+
+def _worst_of(row: SummaryRow) -> str:
+    """The clause on what is wrong there: failures, what was not sent, or slowness."""
+    wrong = {outcome: count for outcome, count in row.tally.outcomes.items() if outcome is not Outcome.OK}
+    p95 = row.response[0.95]
     if any(wrong.values()):
         most = max(wrong, key=wrong.__getitem__)
-        return f"{place}, where {wrong[most]:,} of {worst.tally.sent:,} requests ended in {most}"
-    if worst.tally.dropped:
-        return f"{place}, where {worst.tally.dropped:,} of {worst.tally.offered:,} requests could not even be sent"
-    return f"{place}, where p95 is {format_duration(p95.value)}" if p95 else place
+        return f", where {wrong[most]:,} of {row.tally.sent:,} requests ended in {most}"
+    if row.tally.dropped:
+        return f", where {row.tally.dropped:,} of {row.tally.offered:,} requests could not even be sent"
+    return f", where p95 is {format_duration(p95.value)}" if p95 else ""
+
+
+def _slowest(rows: list[SummaryRow], threshold: Threshold, read: Run) -> tuple[SummaryRow, str] | None:
+    """The slowest of these rows by the times that a threshold reads, and the clause on them; failures have no say.
+
+    By a quantile near the threshold's. None if no row has such times.
+    """
+    wanted = threshold.expectation.metric.quantile or _QUANTILE_OF.get(threshold.expectation.metric.name, 0.95)
+    quantile = min(QUANTILES, key=lambda one: abs(one - wanted))
+    found = [(estimate, row) for row in rows if (estimate := _time_of(row, quantile, threshold, read))]
+    if not found:
+        return None
+    estimate, row = max(found, key=lambda each: each[0].low)
+    ways = [*({threshold.series} - {"response"}), *({str(threshold.outcome)} - {str(Outcome.OK)})]
+    of = f" ({', '.join(ways)})" if ways else ""
+    return row, f", where p{quantile * 100:.10g}{of} is {format_duration(estimate.value)}"
+
+
+def _time_of(row: SummaryRow, quantile: float, threshold: Threshold, read: Run) -> Estimate | None:
+    if threshold.outcome is Outcome.OK:
+        return {"response": row.response, "service": row.service, **row.parts}[threshold.series][quantile]
+    scope = Scope((row.phase.name,), (row.endpoint or "",), threshold.outcome, threshold.series)
+    return quantile_estimates(histogram(rows_of(read, scope), scope.series, scope.outcome), (quantile,))[quantile]
 
 
 def badness(row: SummaryRow) -> tuple[float, float]:

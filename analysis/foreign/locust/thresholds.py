@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from loadproof.analysis.foreign.locust.doubts import doubts_of, later_of
 from loadproof.analysis.foreign.locust.entries import AGGREGATED, SUM, Entry, together
 from loadproof.analysis.foreign.locust.estimates import estimate_in
+from loadproof.analysis.foreign.locust.nextsteps import next_step
 from loadproof.analysis.foreign.texts import could_be
 from loadproof.analysis.foreign.thresholdfile import read_thresholds, unread_text, unwatched_text
 from loadproof.analysis.inert import shortened
@@ -70,12 +71,9 @@ def verdict_on_csvs(thresholds: tuple[FileThreshold, ...], run: LocustRun) -> Ve
         reason = deciding_reason(deciding)
     else:
         reason = sentence(findings[0].what)
-    next_step = _NEXT_STEPS[word] if deciding else f"{sentence(findings[0].remedy)}."
-    if word is Word.INCONCLUSIVE and any(_pass_alone(thresholds, of_rows, run)):
-        next_step = _WITHOUT_DOUBTS
-    elif word is Word.INCONCLUSIVE and judgements != of_rows:
-        next_step = _READ_FAILURES
-    return Verdict(word, f"{reason}.", next_step, judgements, findings)
+    is_doubtful = any(_pass_alone(thresholds, of_rows, run))
+    step = next_step(deciding[0] if deciding else findings[0], is_doubtful=is_doubtful, is_unread=judgements != of_rows)
+    return Verdict(word, f"{reason}.", step, judgements, findings)
 
 
 def _raised(run: LocustRun) -> Iterator[Finding]:
@@ -88,20 +86,6 @@ def _raised(run: LocustRun) -> Iterator[Finding]:
             f"most often {first}"
         )
         yield Finding(Word.INCONCLUSIVE, what, "fix the locustfile; the exceptions file has its tracebacks")
-
-
-_NEXT_STEPS: Final = {
-    Word.PASS: "Before you rely on it, read the report on what such files can't show.",
-    Word.FAIL: "Check the report for when it began. Then fix the target or the threshold, or check the load generator.",
-    Word.INCONCLUSIVE: "Run longer or with more requests; so far nothing shows that the target is at fault.",
-}
-
-
-_READ_FAILURES: Final = "Add `expect: error_ratio < 1 %` to the thresholds, then judge again."
-_WITHOUT_DOUBTS: Final = (
-    "Judge the files of one complete run as Locust wrote them; these lack something, contradict each other or "
-    "themselves, or their counters were reset after failures."
-)
 
 
 def _pass_alone(
@@ -117,21 +101,25 @@ def _pass_alone(
 def _with_unread(
     judgement: Judgement, threshold: FileThreshold, thresholds: tuple[FileThreshold, ...], run: LocustRun
 ) -> Judgement:
-    """INCONCLUSIVE instead of PASS if many of the requests it is about failed, and no threshold reads that.
+    """INCONCLUSIVE, not PASS, if many of the requests it is about failed, and no threshold reads that.
 
-    What the rows lack counts, too, unless a threshold reads the same rows and has therefore counted it.
+    An INCONCLUSIVE one needs such a threshold first, and says so. For a PASS, what the rows lack counts, too, unless a
+    threshold reads the same rows and has therefore counted it.
     """
     reading = [each for each in thresholds if each.expectation.metric.name == "error_ratio"]
     read = {id(entry): entry for each in reading for entry in entries_of(each, run)}
     rows = entries_of(threshold, run)
-    if judgement.word is not Word.PASS or id(run.total) in read:
+    if judgement.word is Word.FAIL or id(run.total) in read:
         return judgement
     inside = read if rows == (run.total,) else read.keys() & set(map(id, rows))
     failed = sum(entry.failures for entry in rows) - sum(read[number].failures for number in inside)
     sent = sum(entry.requests for entry in rows)
-    doubts = () if read.keys() >= set(map(id, rows)) else doubts_of(rows, threshold.expectation, run)
+    is_kept = judgement.word is Word.PASS
+    knows_all = not is_kept or read.keys() >= set(map(id, rows))
+    doubts = () if knows_all else doubts_of(rows, threshold.expectation, run)
     why = unread_text(failed, sent) or next(_unread_doubts(failed, sent, doubts), None)
-    return replace(judgement, word=Word.INCONCLUSIVE, reason=f"{judgement.reason}; but {why}") if why else judgement
+    link = "but" if is_kept else "and"
+    return replace(judgement, word=Word.INCONCLUSIVE, reason=f"{judgement.reason}; {link} {why}") if why else judgement
 
 
 def _unread_doubts(failed: int, sent: int, doubts: Iterable[Doubt]) -> Iterator[str]:

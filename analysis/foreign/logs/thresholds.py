@@ -167,7 +167,7 @@ def _judge_threshold(threshold: FileThreshold, log: RequestLog, unread: _Unread)
     traffic = log.traffic if is_time else with_untimed(log)
     judgement = judge_scope(threshold, traffic, scope)
     if judgement.word not in {Word.PASS, Word.FAIL}:
-        return _Judged(judgement)
+        return _with_unread(judgement, unread.text(log, scope))
     is_kept = judgement.word is Word.PASS
     if is_kept and (doubt := _doubt(threshold, log, unread)):
         why, remedy = doubt
@@ -202,6 +202,14 @@ _READ_ALL: Final = (
     "Add `expect: error_ratio < 1 %`, and for refusals `throttled_ratio` or `rejected_ratio`, then judge again."
 )
 _MEND: Final = "Fix what could not be read in the log, then judge again: more requests don't decide it."
+
+
+def _with_unread(judgement: Judgement, why: str | None) -> _Judged:
+    """An INCONCLUSIVE judgement needs a threshold on failures first, unless the target has missed its limit anyway."""
+    if why is None:
+        return _Judged(judgement)
+    is_missed = judgement.in_this_run is Compliance.MISSED
+    return _Judged(replace(judgement, reason=f"{judgement.reason}; and {why}"), None if is_missed else _READ_ALL)
 
 
 def _undecided(judgement: Judgement, why: str) -> Judgement:

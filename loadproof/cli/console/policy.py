@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from loadproof.cli.console.terminal import note
+from loadproof.cli.console.terminal import guard_commands, note, write_command
 from loadproof.errors import LoadproofError, Problem
 from loadproof.run.notifications import Channel, channels_of, tell
 
@@ -36,6 +35,8 @@ class Policy:
         notify: Sequence[str] | None,
     ) -> Policy:
         """From `--inconclusive`, `--annotate` and `--notify`; InputError for an invalid recipient."""
+        if annotate:
+            guard_commands()
         return cls(inconclusive, annotate, channels_of(notify or ()))
 
     @property
@@ -77,7 +78,7 @@ class Policy:
             return
         for entry in judged:
             for command in entry.annotations(lenient=self.is_lenient):
-                sys.stdout.write(f"{command}\n")
+                write_command(command)
         shown = os.environ.get("GITHUB_STEP_SUMMARY")
         if shown and summary:
             try:

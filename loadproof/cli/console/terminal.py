@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import io
 import os
+import re
 import sys
 from typing import IO, Any, Final
 
@@ -22,6 +23,11 @@ _PLAIN: Final = {
     "’": "'",
 }
 _IN_FEW_CHARACTERS: Final = "loadproof-plain"
+_COMMAND: Final = re.compile(r"(##)(?=\[)|((?:^|[\r\n])\s*:)(?=:)")
+"""What GitHub's runner obeys: `##[command]` anywhere, and `::command::` at the beginning of a line.
+
+Source: ActionCommand.cs of actions/runner.
+"""
 
 
 class UnreadOutput:
@@ -30,11 +36,17 @@ class UnreadOutput:
     `loadproof run … | head -n 1` must not cut a run short, and a full disk behind `>` must not lose its verdict: the
     exit code is the verdict's. If output is lost for any reason other than a reader that went away, standard error says
     so, if it still works.
+
+    Where GitHub's runner reads the output, a blank is put into whatever it would take for a command: text from outside
+    must not switch annotations off, or forge one.
     """
 
     def __init__(self, stream: IO[str], name: str = "") -> None:
         self._stream = stream
         self._name = name
+        self._line = ""
+        """The current line so far: a command may come in pieces."""
+        self.is_for_github = "GITHUB_ACTIONS" in os.environ
         self.loss: OSError | None = None
         """The error since which nothing is written."""
 
@@ -42,11 +54,25 @@ class UnreadOutput:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
+        self._write(self._harmless(text) if self.is_for_github else text)
+        return len(text)
+
+    def write_command(self, command: str) -> None:
+        """Write a line that GitHub's runner is to obey."""
+        self._write(f"{command}\n")
+        self._line = ""
+
+    def _harmless(self, text: str) -> str:
+        line = _COMMAND.sub(r"\g<0> ", self._line + text)
+        harmless = line[len(self._line) :]
+        self._line = re.split(r"[\r\n]", line)[-1]
+        return harmless
+
+    def _write(self, text: str) -> None:
         try:
-            return self._stream.write(text)
+            self._stream.write(text)
         except OSError as error:
             self._leave(error)
-            return len(text)
 
     def flush(self) -> None:
         try:
@@ -74,6 +100,22 @@ def take_outputs() -> None:
         stdout.reconfigure(errors=_IN_FEW_CHARACTERS)
     sys.stdout = UnreadOutput(stdout, "standard output")
     sys.stderr = UnreadOutput(sys.stderr or open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115 - as above
+
+
+def write_command(command: str) -> None:
+    """Print a workflow command for GitHub's runner, with nothing in it that may pass for another one."""
+    command = command.replace("##[", "## [")
+    if isinstance(sys.stdout, UnreadOutput):
+        sys.stdout.write_command(command)
+    else:
+        sys.stdout.write(f"{command}\n")
+
+
+def guard_commands() -> None:
+    """Let GitHub's runner obey nothing that is printed but what `write_command` prints, whatever the environment."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, UnreadOutput):
+            stream.is_for_github = True
 
 
 def note(text: object) -> None:

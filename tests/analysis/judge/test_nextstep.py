@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from loadproof.analysis.estimates.estimate import Estimate
@@ -118,6 +119,37 @@ def test_the_worst_place_is_named_with_its_most_frequent_outcome(per_second, pla
     threshold, judgement = judged("goodput >= 1 rps", Word.FAIL, "x")
     step = next_step([(threshold, judgement)], run)
     assert step.startswith("Look at balance in steady, where "), step
+
+
+@pytest.mark.parametrize(
+    ("changed", "place"),
+    [
+        ({}, "balance in steady, where p95 is 899 ms."),
+        ({"expect": "p(95) < 200 ms for 10 s"}, "balance in steady from 0 s to 10 s, where p95 is 899 ms."),
+        ({"expect": "mean < 200 ms"}, "balance in steady, where p95 is 899 ms."),
+        ({"expect": "max < 200 ms"}, "health in steady, where p99 is 2 s."),
+        ({"expect": "p(99.9) < 200 ms"}, "health in steady, where p99 is 2 s."),
+        ({"outcome": "throttled"}, "health in steady, where p95 (throttled) is 300 ms."),
+        ({"series": "service"}, "balance in steady, where p95 (service) is 899 ms."),
+        ({"outcome": "timeout"}, "health in steady, where 15 of 1,500 requests ended in throttled."),
+        ({"expect": "error_ratio < 1 %"}, "health in steady, where 15 of 1,500 requests ended in throttled."),
+    ],
+)
+def test_a_threshold_on_times_points_at_the_slowest_times_that_it_reads(changed, place):
+    """`health` has a few refusals, and a few times that are longer, but its p95 is short."""
+    run = steady_run(ok=50)
+    throttled = np.arange(1500) % 100 == 0
+    health_s = np.where(throttled, 0.3, np.where(np.arange(1500) % 50 == 1, 2.0, 0.005))
+    at_s, plan = np.arange(1500) / 50, run.manifest.scenario
+    parts = [
+        run_of(plan, at_s, np.full(1500, 0.9)).intervals,
+        run_of(plan, at_s, health_s, np.where(throttled, "throttled", "ok")).intervals.assign(endpoint="health"),
+    ]
+    run = replace(run, intervals=pd.concat(parts).astype({"endpoint": "category"}))
+    threshold = Threshold.model_validate({"expect": "p(95) < 200 ms", **changed})
+    window_s = (0, 10) if "for" in threshold.expect else None
+    judgement = Judgement(threshold, Word.FAIL, Estimate(1, 1, 1, 1), "x", window_s=window_s)
+    assert next_step([(threshold, judgement)], run).startswith(f"Look at {place}")
 
 
 def test_failures_are_worse_than_slowness():

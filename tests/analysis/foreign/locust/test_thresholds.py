@@ -109,6 +109,33 @@ def test_requests_that_fail_do_not_pass_unread(tmp_path, thresholds, word):
     assert verdict.next_step.startswith("Add `expect: error_ratio < 1 %`") is is_unread
 
 
+@pytest.mark.parametrize(("requests", "p95_ms"), [(1000, 20), (100, 20), (1000, 200)])
+@pytest.mark.parametrize("failed", [1, 0.5])
+def test_failures_that_no_threshold_reads_are_what_an_undecided_one_needs_first(tmp_path, requests, p95_ms, failed):
+    """More requests would fail as well: all times are failures', too few, or the limit is in the rounding."""
+    failures = int(requests * failed)
+    row = stats_row("/x", requests=requests, failures=failures, p95_ms=p95_ms)
+    rows = [row, total_row(requests, failures, p95_ms=p95_ms)]
+    verdict = judged(tmp_path, load_locust_run(write_stats(tmp_path / "run", rows)), "expect: p(95) < 200 ms")
+    assert verdict.word == "INCONCLUSIVE"
+    assert (
+        f"{failures:,} of {requests:,} requests failed or were refused, and no threshold reads that" in verdict.reason
+    )
+    assert verdict.next_step == "Add `expect: error_ratio < 1 %` to the thresholds, then judge again."
+
+
+@pytest.mark.parametrize(
+    ("requests", "step"),
+    [(1000, "Choose a limit that Locust's rounding (two digits) can tell"), (100, "Run longer or")],
+)
+def test_more_requests_do_not_decide_what_locust_rounds(tmp_path, requests, step):
+    """They would give the same cell again; but too few are too few."""
+    rows = [stats_row("/x", requests=requests, p95_ms=200), total_row(requests, p95_ms=200)]
+    verdict = judged(tmp_path, load_locust_run(write_stats(tmp_path / "run", rows)), "expect: p(95) < 200 ms")
+    assert verdict.word == "INCONCLUSIVE"
+    assert verdict.next_step.startswith(step)
+
+
 def _lost_end(prefix):
     """A killed run: the history has 500 more requests, and all of them failed quickly."""
     write_stats(prefix, [stats_row("/x"), total_row()])

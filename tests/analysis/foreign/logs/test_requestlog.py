@@ -138,6 +138,21 @@ def test_requests_that_fail_do_not_pass_unread(tmp_path, status, expects, word):
     assert verdict.next_step.startswith("Add `expect: error_ratio < 1 %`") is is_unread
 
 
+@pytest.mark.parametrize(("status", "n"), [(500, 6000), (429, 6000), (200, 20)])
+def test_failures_that_no_threshold_reads_are_what_an_undecided_one_needs_first(tmp_path, status, n):
+    """Not more requests: without a good answer, or with too few."""
+    path, file = tmp_path / "requests.csv", tmp_path / "thresholds.yaml"
+    statuses = np.where(np.arange(n) < n / 2, 500, status)
+    table = {"seconds": 1_700_000_000 + np.arange(n) / 100, "name": "/pay", "response_ms": 20, "status": statuses}
+    pd.DataFrame(table).to_csv(path, index=False)
+    file.write_text("thresholds: [{expect: p(95) < 500 ms}]")
+    log = read_log(path)
+    verdict = verdict_on_log(read_log_thresholds(file, log), log)
+    assert verdict.word == "INCONCLUSIVE"
+    assert "requests failed or were refused, and no threshold reads that" in verdict.reason
+    assert verdict.next_step.startswith("Add `expect: error_ratio < 1 %`")
+
+
 @pytest.mark.parametrize(
     ("cut", "expects", "word"),
     [
