@@ -33,7 +33,7 @@ def selftest_note(run: Path, manifest: Manifest) -> list[str]:
 
 def selftest_line(selftest: SelfTest, manifest: Manifest) -> str:
     """The line below a run's verdict."""
-    wrong = sum(rate.n - rate.right for rate in selftest.rates)
+    wrong = _wrong(selftest)
     n = sum(rate.n for rate in selftest.rates)
     answers = f"{n} of {n} answers right" if not wrong else f"{wrong} of {n} answers WRONG"
     if untried := _untried(selftest):
@@ -74,20 +74,34 @@ def sentences(selftest: SelfTest) -> Iterator[str]:
 
 def sizes(selftest: SelfTest) -> str:
     """Which shipped scenarios this machine can decide; it names none if the self-test itself was disturbed."""
+    wrong = _wrong_text(selftest)
     if not selftest.ceiling_rps:
-        return "It can't decide any scenario in this state: if other programs are busy here, run it again without them."
+        alone = (
+            "It can't decide any scenario in this state: if other programs are busy here, run it again without them."
+        )
+        return f"{alone}{wrong}"
     if untried := _untried(selftest):
         what = f"{untried} of {len(selftest.rates)} questions could not be tried, because this machine was too busy"
-        return f"It is not known which scenarios it can decide: {what}. Run it again without other programs."
+        return f"It is not known which scenarios it can decide: {what}. Run it again without other programs.{wrong}"
     fits = [size.scenario for size in selftest.sizes if size.fits]
     beyond = [f"{size.scenario} ({size.peak_rps:,.0f} requests/s)" for size in selftest.sizes if not size.fits]
-    wrong = sum(rate.n - rate.right for rate in selftest.rates)
     can = "whose load it can generate" if wrong else "that it can decide"
-    text = f"Shipped scenarios {can}: {', '.join(fits) or 'none'}."
-    if wrong:
-        answers = "1 answer was" if wrong == 1 else f"{wrong} answers were"
-        text += f" But {answers} wrong: don't rely on verdicts from here until a self-test gets everything right."
+    text = f"Shipped scenarios {can}: {', '.join(fits) or 'none'}.{wrong}"
     return f"{text} Too large for one process: {', '.join(beyond)}." if beyond else text
+
+
+def _wrong_text(selftest: SelfTest) -> str:
+    """The sentence on wrong answers; empty if there are none."""
+    wrong = _wrong(selftest)
+    if not wrong:
+        return ""
+    answers = "1 answer was" if wrong == 1 else f"{wrong} answers were"
+    return f" But {answers} wrong: don't rely on verdicts from here until a self-test gets everything right."
+
+
+def _wrong(selftest: SelfTest) -> int:
+    """The number of wrong answers; a question that could not be tried has none."""
+    return sum(rate.n - rate.right for rate in selftest.rates)
 
 
 def _untried(selftest: SelfTest) -> int:

@@ -275,6 +275,13 @@ def test_a_machine_whose_selftest_was_disturbed_is_not_called_fit():
     assert sizes(disturbed).startswith("It is not known which scenarios it can decide: 1 of 2 questions")
     manifest = replace_host(HOST, SELFTEST.measured_unix_s)
     assert selftest_line(disturbed, manifest).endswith("1 of 1 answers right, 1 not tried")
+    assert "wrong" not in sizes(disturbed)
+    missed = right.model_copy(update={"right": 0})
+    for ceiling_rps in (SELFTEST.ceiling_rps, 0):
+        both = SELFTEST.model_copy(update={"rates": [missed, busy], "ceiling_rps": ceiling_rps})
+        assert sizes(both).endswith(
+            "But 1 answer was wrong: don't rely on verdicts from here until a self-test gets everything right."
+        )
     wrong = sizes(SELFTEST)
     assert "that it can decide" not in wrong
     assert "But 2 answers were wrong" in wrong
