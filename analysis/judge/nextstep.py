@@ -153,10 +153,10 @@ def _slowest(rows: list[SummaryRow], threshold: Threshold, read: Run) -> tuple[S
     """
     wanted = threshold.expectation.metric.quantile or _QUANTILE_OF.get(threshold.expectation.metric.name, 0.95)
     quantile = min(QUANTILES, key=lambda one: abs(one - wanted))
-    found = [(estimate, row) for row in rows if (estimate := _time_of(row, quantile, threshold, read))]
-    if not found:
+    timed = [(estimate, row) for row in rows if (estimate := _time_of(row, quantile, threshold, read))]
+    if not timed:
         return None
-    estimate, row = max(found, key=lambda each: each[0].low)
+    estimate, row = max(timed, key=lambda each: each[0].low)
     ways = [*({threshold.series} - {"response"}), *({str(threshold.outcome)} - {str(Outcome.OK)})]
     of = f" ({', '.join(ways)})" if ways else ""
     return row, f", where p{quantile * 100:.10g}{of} is {format_duration(estimate.value)}"

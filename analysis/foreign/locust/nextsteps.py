@@ -28,7 +28,7 @@ _OTHER_LIMIT: Final = (
 )
 
 
-def csv_next_step(first: Judgement | Finding, *, is_doubtful: bool, is_unread: bool) -> str:
+def csvs_next_step(first: Judgement | Finding, *, is_doubtful: bool, is_unread: bool) -> str:
     """What the first that decides needs, unless the files are doubtful or no threshold reads their failures."""
     if first.word is Word.INCONCLUSIVE and (is_doubtful or is_unread):
         return _WITHOUT_DOUBTS if is_doubtful else _READ_FAILURES

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from loadproof.analysis.foreign.locust.doubts import doubts_of, later_of
 from loadproof.analysis.foreign.locust.entries import AGGREGATED, SUM, Entry, together
 from loadproof.analysis.foreign.locust.estimates import estimate_in
-from loadproof.analysis.foreign.locust.nextsteps import csv_next_step
+from loadproof.analysis.foreign.locust.nextsteps import csvs_next_step
 from loadproof.analysis.foreign.texts import could_be
 from loadproof.analysis.foreign.thresholdfile import read_thresholds, unread_text, unwatched_text
 from loadproof.analysis.inert import shortened
@@ -72,7 +72,7 @@ def verdict_on_csvs(thresholds: tuple[FileThreshold, ...], run: LocustRun) -> Ve
     else:
         reason = sentence(findings[0].what)
     is_doubtful = any(_pass_alone(thresholds, of_rows, run))
-    step = csv_next_step(
+    step = csvs_next_step(
         deciding[0] if deciding else findings[0], is_doubtful=is_doubtful, is_unread=judgements != of_rows
     )
     return Verdict(word, f"{reason}.", step, judgements, findings)
