@@ -38,8 +38,8 @@ def test_requests_are_served_one_after_another():
 
 
 def test_monitoring_does_not_queue():
-    """Otherwise a slow target would look dead."""
-    assert times_of("/metrics", 10)[-1] < SERVICE_S
+    """Otherwise a slow target would look dead. A queue of fifty would take a second."""
+    assert times_of("/metrics", 50)[-1] < 25 * SERVICE_S
 
 
 @pytest.mark.process
