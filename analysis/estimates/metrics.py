@@ -239,8 +239,7 @@ def estimates_of(metrics: Sequence[Metric], traffic: Traffic, scope: Scope) -> l
     readings: dict[bool, Reading] = {}
     estimates: list[Estimate | None] = []
     for metric in metrics:
-        estimator = estimator_of(metric)
-        by_arrival = isinstance(estimator, Rate) and estimator.counted.by_arrival
+        estimator, by_arrival = estimator_of(metric), metric.kind.is_by_arrival
         known = readings.get(by_arrival)
         rows = estimator.rows(traffic.intervals, scope) if known is None else known.rows
         readings[by_arrival] = Reading(metric, traffic, scope, rows) if known is None else known.of(metric)

@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from loadproof.scenario.mistake import Mistake
 
 _Text = Annotated[str, StringConstraints(min_length=1, max_length=10_000)]
-_FEW_FAILED: Final = 0.01
 _Name = Annotated[str, StringConstraints(max_length=10_000)]
 """Any text, including an empty one."""
+_FEW_FAILED: Final = 0.01
+"""As a share of the requests that a threshold is about: with more of them, other answers say little of the target."""
 
 
 class FileThreshold(Strict):

@@ -12,7 +12,7 @@ from loadproof.analysis.estimates.metrics import rows_read
 from loadproof.analysis.estimates.scope import Scope
 from loadproof.analysis.frames.cellsums import among
 from loadproof.analysis.frames.intervalcells import IntervalCells
-from loadproof.analysis.judge.windows import count_seconds, deciding_window, is_by_arrival, without_beginnings
+from loadproof.analysis.judge.windows import count_seconds, deciding_window, without_beginnings
 from loadproof.analysis.word import Word
 from loadproof.outcome import SETUP
 from loadproof.rundir import files
@@ -91,7 +91,7 @@ class AbortWatch:
 def _watched_spans(threshold: Threshold, scenario: Scenario, spans: Sequence[PhaseSpan]) -> list[PhaseSpan]:
     """Where windows are watched: not where too few answers can have arrived yet."""
     read = [span for span in spans if span.name in scenario.phases_of(threshold)]
-    if not is_by_arrival(threshold.expectation) or threshold.expectation.wants_low:
+    if not threshold.expectation.metric.kind.is_by_arrival or threshold.expectation.wants_low:
         return read
     return without_beginnings(read, scenario.deadline)
 
@@ -103,7 +103,7 @@ def _of_the_plan(rows: pd.DataFrame) -> pd.DataFrame:
 
 def late_s(expectation: Expectation, scenario: Scenario) -> float:
     """How long after its end a window is complete, in s: until then answers to requests due in it still count."""
-    if is_by_arrival(expectation):
+    if expectation.metric.kind.is_by_arrival:
         return 0.0
     if expectation.metric.kind.counted is GOOD:
         return scenario.deadline

@@ -36,13 +36,11 @@ def without_answers_to_come(run: Run, expectation: Expectation, scope: Scope) ->
     phase, or of a window, come after its first requests, and as many after its end. None if nothing of this concerns
     the metric.
     """
-    counted, was_cut = expectation.metric.kind.counted, run.manifest.ending in CUT_SHORT
-    if counted is None or expectation.metric.dimension is not Dimension.RATE:
-        return None
-    if not was_cut and not counted.by_arrival:
+    is_by_arrival, was_cut = expectation.metric.kind.is_by_arrival, run.manifest.ending in CUT_SHORT
+    if expectation.metric.dimension is not Dimension.RATE or not (was_cut or is_by_arrival):
         return None
     rows, until_s = rows_read(expectation.metric, run.intervals, scope), run.measured_s
-    if counted.by_arrival:
+    if is_by_arrival:
         rows = answered_in_time(rows_of(run, scope), run.deadline_of(scope.endpoints))
     if was_cut:
         until_s = _answered_until_s(run, scope)

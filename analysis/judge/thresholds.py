@@ -32,7 +32,7 @@ from loadproof.analysis.judge.judgement import (
     word_of,
 )
 from loadproof.analysis.judge.outage import outage_of
-from loadproof.analysis.judge.windows import is_by_arrival, judge_windows, without_beginnings
+from loadproof.analysis.judge.windows import judge_windows, without_beginnings
 from loadproof.analysis.word import Word
 from loadproof.histogram import LOWER_US, UPPER_US, bucket_of
 from loadproof.plan.evidence import poisson_bounds, samples_needed
@@ -98,7 +98,7 @@ def _without_the_rest(judged: Judgement, run: Run, scope: Scope) -> Judgement:
     known = without_answers_to_come(run, expectation, scope)
     if known is None or judge_scope(judged.threshold, known, scope).word is Word.FAIL:
         return judged
-    if expectation.window_s is not None and is_by_arrival(expectation):
+    if expectation.window_s is not None and expectation.metric.kind.is_by_arrival:
         # Later than the deadline after its phase's start, a window has the answers to earlier requests instead.
         spans = without_beginnings(run.phases, run.deadline_of(scope.endpoints))
         late = replace(known, phases=tuple(spans), intervals=run.intervals, measured_s=run.measured_s)

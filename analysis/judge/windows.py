@@ -143,12 +143,6 @@ def deciding_window(
     return Window(start, start + length, word, share)
 
 
-def is_by_arrival(expectation: Expectation) -> bool:
-    """Whether it counts answers where they arrive."""
-    counted = expectation.metric.kind.counted
-    return counted is not None and counted.by_arrival
-
-
 def without_beginnings(spans: Sequence[PhaseSpan], wait_s: float) -> list[PhaseSpan]:
     """The phases without their first `wait_s`, in which the first answers may have been on their way."""
     return [span.model_copy(update={"start_s": min(span.start_s + wait_s, span.end_s)}) for span in spans]

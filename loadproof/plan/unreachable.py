@@ -56,7 +56,7 @@ def _most(scenario: Scenario, threshold: Threshold, expected: Mapping[tuple[str,
     phases = [phase for phase in scenario.phases if phase.name in scenario.phases_of(threshold)]
     # Answers count where they arrive, possibly phases later.
     metric = threshold.expectation.metric
-    asking = scenario.phases if metric.kind.counted and metric.kind.counted.by_arrival else phases
+    asking = scenario.phases if metric.kind.is_by_arrival else phases
     planned = sum(
         expected.get((phase.name, endpoint), 0.0) for phase in asking for endpoint in scenario.endpoints_of(threshold)
     )

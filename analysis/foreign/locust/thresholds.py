@@ -26,7 +26,7 @@ from loadproof.scenario.thresholds.vacuous import Longest, vacuity, wrong_way
 from loadproof.units import Dimension, sentence
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from loadproof.analysis.foreign.locust.csvfiles import LocustRun
@@ -56,9 +56,10 @@ def read_csv_thresholds(path: Path, run: LocustRun) -> tuple[FileThreshold, ...]
 def verdict_on_csvs(thresholds: tuple[FileThreshold, ...], run: LocustRun) -> Verdict:
     """The verdict on these thresholds; never INVALID, because the CSVs don't show how the generator did."""
     of_rows = tuple(judge_entries(threshold, run) for threshold in thresholds)
+    reading = [threshold for threshold in thresholds if threshold.expectation.metric.name == "error_ratio"]
+    read = {id(entry): entry for threshold in reading for entry in entries_of(threshold, run)}
     judgements = tuple(
-        _with_unread(judgement, threshold, thresholds, run)
-        for judgement, threshold in zip(of_rows, thresholds, strict=True)
+        _with_unread(judgement, threshold, read, run) for judgement, threshold in zip(of_rows, thresholds, strict=True)
     )
     findings = tuple(_raised(run))
     judged: tuple[Judgement | Finding, ...] = (*judgements, *findings)
@@ -101,15 +102,14 @@ def _pass_alone(
 
 
 def _with_unread(
-    judgement: Judgement, threshold: FileThreshold, thresholds: tuple[FileThreshold, ...], run: LocustRun
+    judgement: Judgement, threshold: FileThreshold, read: Mapping[int, Entry], run: LocustRun
 ) -> Judgement:
     """INCONCLUSIVE, not PASS, if many of the requests it is about failed, and no threshold reads that.
 
-    An INCONCLUSIVE one needs such a threshold first, and says so. For a PASS, what the rows lack counts, too, unless a
-    threshold reads the same rows and has therefore counted it.
+    `read` are the rows, by id, whose failures a threshold reads. An INCONCLUSIVE one needs such a threshold first, and
+    says so. For a PASS, what the rows lack counts, too, unless a threshold reads the same rows and has therefore
+    counted it.
     """
-    reading = [each for each in thresholds if each.expectation.metric.name == "error_ratio"]
-    read = {id(entry): entry for each in reading for entry in entries_of(each, run)}
     rows = entries_of(threshold, run)
     if judgement.word is Word.FAIL or id(run.total) in read:
         return judgement

@@ -61,6 +61,11 @@ class Kind:
         return self.out_of is not None and self.dimension is Dimension.RATIO
 
     @property
+    def is_by_arrival(self) -> bool:
+        """It counts answers where they arrive."""
+        return self.counted is not None and self.counted.by_arrival
+
+    @property
     def is_total(self) -> bool:
         """It grows with the number of requests; without some of them it is another value."""
         return self.dimension in {Dimension.RATE, Dimension.COUNT}
